@@ -1,0 +1,71 @@
+"""Mistakes of the user's, each with its place, the value found and the cure; never a traceback."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+EXIT_COMPLETE = 0
+EXIT_BAD_INPUT = 2
+EXIT_FAILED_TRIALS = 3
+EXIT_STOPPED = 130
+
+
+class InputError(Exception):
+    """Bad input: `where` names file and place, `problem` the value found, `cure` what to do about it."""
+
+    def __init__(self, where: str | Path, problem: str, cure: str) -> None:
+        self.where, self.problem, self.cure = str(where), problem, cure
+        super().__init__(f"{where}: {problem}; {cure}")
+
+    def __reduce__(self):  # crosses process borders whole: Exception would pickle the joined message only
+        return type(self), (self.where, self.problem, self.cure)
+
+
+class InputErrors(InputError):
+    """Several mistakes found in one reading of one file."""
+
+    def __init__(self, where: str | Path, errors: Sequence[InputError]) -> None:
+        self.errors = list(errors)
+        Exception.__init__(self, _listing(where, self.errors))
+        self.where, self.problem, self.cure = str(where), f"{len(self.errors)} mistakes", "see the list"
+
+    def __reduce__(self):
+        return type(self), (self.where, self.errors)
+
+
+class Diverged(Exception):
+    """A loss became NaN or infinite: the trial stops here, with its stage and step."""
+
+    def __init__(self, stage: str, step: int, value: float) -> None:
+        self.stage, self.step, self.value = stage, step, value
+        super().__init__(f"{stage}: loss is {value} at step {step}; lower the learning rate or clip gradients")
+
+    def __reduce__(self):
+        return type(self), (self.stage, self.step, self.value)
+
+
+def _listing(where: str | Path, errors: Sequence[InputError]) -> str:
+    noun = "mistake" if len(errors) == 1 else "mistakes"
+    return "\n".join([f"{where}: {len(errors)} {noun}", *(f"  {e.where}: {e.problem}; {e.cure}" for e in errors)])
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """'did you mean resnet18?' for a near miss, else the known names (the first dozen)."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]}?"
+    more = "" if len(names) <= 12 else f" and {len(names) - 12} more"
+    return f"known: {', '.join(names[:12])}{more}"
+
+
+def guarded(command: Callable[[], int | None]) -> int:
+    """Run a command; bad input becomes its message on stderr and exit code 2."""
+    try:
+        return command() or EXIT_COMPLETE
+    except InputError as mistake:
+        print(f"error: {mistake}", file=sys.stderr)
+        return EXIT_BAD_INPUT
