@@ -1,0 +1,122 @@
+"""events -> ledger -> events: the append-only truth of a run, for resume and for analysis.
+
+One JSON event a line under `records/`, each with a checksum. Kinds: sweep, start, epoch, finish, failed. A configuration is named
+by its signature; (signature, seed) names a record. Every driver attempt writes files of its own, so nobody edits a written line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sweep.core.hashing import canonical_json
+from sweep.storage import Storage
+
+FOLDER = "records"
+KINDS = ("sweep", "start", "epoch", "finish", "failed")
+_CRC_DIGITS = 8
+
+Event = dict[str, Any]
+Record = tuple[str, int]  # signature, seed
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One line that could not be trusted: where it stands and why."""
+
+    file: str
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a ledger holds: its sound events in order, and its damaged lines."""
+
+    events: list[Event]
+    damages: list[Damage] = field(default_factory=list)
+
+    def of_kind(self, kind: str) -> list[Event]:
+        """The events of one kind, in order."""
+        return [event for event in self.events if event["event"] == kind]
+
+    def finished(self) -> dict[Record, Event]:
+        """The finish event of every record that has one; the first one written holds."""
+        done: dict[Record, Event] = {}
+        for event in self.of_kind("finish"):
+            done.setdefault((event["signature"], event["seed"]), event)
+        return done
+
+    def failed(self) -> dict[Record, Event]:
+        """The last failure of every record that failed and never finished."""
+        done = self.finished()
+        failures = {(event["signature"], event["seed"]): event for event in self.of_kind("failed")}
+        return {record: event for record, event in failures.items() if record not in done}
+
+
+class Ledger:
+    """The writing end: one per driver attempt."""
+
+    def __init__(self, run: Storage) -> None:
+        self._run = run
+        attempts = [int(name[:4]) for name in run.names(FOLDER) if name[:4].isdigit()]
+        self.attempt = max(attempts, default=0) + 1
+        self._segment = 0
+
+    def append(self, event: Event) -> Event:
+        """Stamp, sign and store one event; returns it as stored."""
+        event = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "attempt": self.attempt, **event}
+        event["crc"] = _checksum(event)
+        line = (json.dumps(event, sort_keys=True, allow_nan=False) + "\n").encode()
+        if not self._run.append(f"{FOLDER}/{self.attempt:04d}.jsonl", line):
+            self._segment += 1  # an object store has no append: one immutable object per event
+            self._run.write(f"{FOLDER}/{self.attempt:04d}-{self._segment:06d}.jsonl", line)
+        return event
+
+    @staticmethod
+    def read(run: Storage | str | Path) -> list[Event]:
+        """All sound events of a run, oldest first."""
+        return read_ledger(run).events
+
+
+def read_ledger(run: Storage | str | Path) -> Reading:
+    """Read every ledger file of a run; damaged lines are reported, never guessed at.
+
+    A torn last line, which a killed driver leaves, is damage like any other: the event it began did not happen.
+    """
+    storage = run if isinstance(run, Storage) else Storage(run)
+    events: list[Event] = []
+    damages: list[Damage] = []
+    for name in storage.names(FOLDER):
+        if name.endswith(".jsonl") and not name.startswith("."):
+            for item in _lines(name, storage.read(f"{FOLDER}/{name}")):
+                (damages if isinstance(item, Damage) else events).append(item)
+    return Reading(events, damages)
+
+
+def _lines(name: str, data: bytes) -> Iterator[Event | Damage]:
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            event = json.loads(line)
+            kind = event["event"]
+        except (ValueError, KeyError, TypeError):
+            yield Damage(name, number, "not a whole event")
+            continue
+        if event.pop("crc", None) != _checksum(event):
+            yield Damage(name, number, "checksum differs")
+        elif kind not in KINDS:
+            yield Damage(name, number, f"unknown event {kind!r}")
+        else:
+            yield event
+
+
+def _checksum(event: Event) -> str:
+    body = {key: value for key, value in event.items() if key != "crc"}
+    return hashlib.sha256(canonical_json(body).encode()).hexdigest()[:_CRC_DIGITS]
