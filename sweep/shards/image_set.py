@@ -1,0 +1,52 @@
+"""Decoded images with their labels, held in memory as one array."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """N grey images of one size.
+
+    images uint8 [N, px, px]; labels int64 [N], indices into `classes` (index 1 is the positive class of a
+    two-class problem); ids and groups text [N] (images of one group must stay in one fold); synthetic bool [N].
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    ids: np.ndarray
+    groups: np.ndarray
+    classes: tuple[str, ...]
+    domain: str
+    synthetic: np.ndarray
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(getattr(self, name)) for name in ("images", "labels", "ids", "groups", "synthetic")}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"columns of unequal length: {lengths}")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def subset(self, indices: np.ndarray) -> ImageSet:
+        """The images at `indices` (int positions or a bool mask), in that order."""
+        indices = np.asarray(indices)
+        if indices.size == 0:
+            indices = indices.astype(np.int64)
+        return ImageSet(
+            images=self.images[indices],
+            labels=self.labels[indices],
+            ids=self.ids[indices],
+            groups=self.groups[indices],
+            classes=self.classes,
+            domain=self.domain,
+            synthetic=self.synthetic[indices],
+        )
+
+    def class_counts(self) -> dict[str, int]:
+        """Images per class name, zero included."""
+        counts = np.bincount(self.labels, minlength=len(self.classes))
+        return {name: int(count) for name, count in zip(self.classes, counts, strict=True)}

@@ -1,0 +1,74 @@
+"""Class names to class indices, and the one rule for normal scans in lesion data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from sweep.core.errors import InputError, suggestion
+
+NORMALS = ("drop", "benign", "keep")
+_LESIONS = frozenset({"benign", "malignant"})
+_POSITIVE_NAMES = ("malignant", "pneumonia", "abnormal", "positive", "disease")
+
+
+def guess_positive(labels: Iterable[str]) -> str:
+    """The class that means illness by its name, else the last in alphabetical order of two, else ''."""
+    found = sorted(set(labels))
+    for name in _POSITIVE_NAMES:
+        if name in found:
+            return name
+    return found[-1] if len(found) == 2 else ""
+
+
+def class_order(labels: Iterable[str], positive: str) -> tuple[str, ...]:
+    """Classes by name, the positive one moved to index 1 and `normal` last beside benign and malignant."""
+    names = sorted(set(labels) - {positive})
+    if _LESIONS & {*names, positive} and "normal" in names:
+        names = [name for name in names if name != "normal"] + ["normal"]
+    if positive in set(labels):
+        names.insert(min(1, len(names)), positive)
+    return tuple(names)
+
+
+def classes_after(classes: Sequence[str], normals: str) -> tuple[str, ...]:
+    """The classes that remain once `normals` ("drop", "benign" or "keep") is applied."""
+    _check(normals)
+    if normals == "keep" or not _has_lesions(classes):
+        return tuple(classes)
+    return tuple(name for name in classes if name != "normal")
+
+
+def apply_normals(frame: pd.DataFrame, normals: str = "drop") -> pd.DataFrame:
+    """Rows with `normal` dropped or renamed to benign; apply the same rule to source and target.
+
+    Only lesion data sets are touched (some label is benign or malignant): the `normal` of a chest X-ray set is
+    a class of its own. Raises InputError for another word than drop, benign or keep.
+    """
+    _check(normals)
+    normal = frame["label"].eq("normal")
+    if normals == "keep" or not _has_lesions(frame["label"]) or not normal.any():
+        return frame
+    if normals == "drop":
+        return frame[~normal].reset_index(drop=True)
+    return frame.assign(label=frame["label"].mask(normal, "benign"))
+
+
+def label_indices(labels: Sequence[str], classes: Sequence[str], where: str = "labels") -> np.ndarray:
+    """int64 [N] positions in `classes`; InputError names a label that is not there."""
+    position = {name: index for index, name in enumerate(classes)}
+    unknown = sorted(set(labels) - set(position))
+    if unknown:
+        raise InputError(where, f"label {unknown[0]!r} is none of the classes", suggestion(unknown[0], classes))
+    return np.fromiter((position[name] for name in labels), dtype=np.int64, count=len(labels))
+
+
+def _has_lesions(labels: Iterable[str]) -> bool:
+    return bool(_LESIONS & set(labels))
+
+
+def _check(normals: str) -> None:
+    if normals not in NORMALS:
+        raise InputError("normals", f"{normals!r} is not a rule", f"write one of {', '.join(NORMALS)}")

@@ -1,0 +1,136 @@
+"""Shard folder -> manifest, metadata table, decoded images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sweep.core.errors import InputError
+from sweep.core.hashing import file_sha256
+from sweep.shards.image_set import ImageSet
+from sweep.shards.labels import apply_normals, classes_after, label_indices
+from sweep.shards.resize import fit_square
+from sweep.shards.schema import FORMAT, MANIFEST, METADATA_COLUMNS, Manifest
+
+_IMPORT_CURE = "import it again: python -m sweep.importers NAME SRC DST"
+_DECODE_COLUMNS = ["image_id", "image", "height", "width"]
+
+
+def read_manifest(folder: Path | str) -> Manifest:
+    """The manifest of a shard folder, checked against the sizes of its parts.
+
+    Raises InputError when the folder is missing or unfinished, or when a part is absent or of another size.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(folder, "there is no such folder", "check the path, or " + _IMPORT_CURE)
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise InputError(folder, f"no {MANIFEST}: not a data set, or an import that did not finish", _IMPORT_CURE)
+    try:
+        manifest = Manifest.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError, AttributeError) as broken:
+        raise InputError(path, f"cannot be read as a manifest ({broken})", _IMPORT_CURE) from None
+    if manifest.format != FORMAT:
+        raise InputError(path, f"format {manifest.format}, this version reads {FORMAT}", _IMPORT_CURE)
+    for part in manifest.parts:
+        _check_part(folder / part.file, part.bytes)
+    return manifest
+
+
+def verify(folder: Path | str) -> Manifest:
+    """`read_manifest`, and every part's bytes hashed and compared; InputError names the part that differs."""
+    manifest = read_manifest(folder)
+    for part in manifest.parts:
+        path = Path(folder) / part.file
+        if file_sha256(path) != part.sha256:
+            raise InputError(path, "its bytes are not those the manifest was written for", _IMPORT_CURE)
+    return manifest
+
+
+def part_paths(folder: Path | str) -> list[str]:
+    """Paths of the Parquet parts, in order."""
+    return [str(Path(folder) / part.file) for part in read_manifest(folder).parts]
+
+
+def read_metadata(folder: Path | str) -> pd.DataFrame:
+    """One row per image, in shard order, with every column but the pixels."""
+    columns = list(METADATA_COLUMNS)
+    tables = [pq.read_table(path, columns=columns, partitioning=None) for path in part_paths(folder)]
+    return pa.concat_tables(tables).to_pandas()
+
+
+def decode(image: bytes, height: int, width: int, image_px: int, fit: str = "pad") -> np.ndarray:
+    """uint8 [image_px, image_px] from the stored bytes: letterboxed on black, or stretched."""
+    grey = np.frombuffer(image, dtype=np.uint8).reshape(height, width)
+    return fit_square(grey, image_px, fit)
+
+
+def groups_of(frame: pd.DataFrame) -> np.ndarray:
+    """Patient where known, else the image itself: text [N]."""
+    return frame["patient"].where(frame["patient"] != "", frame["image_id"]).to_numpy(dtype=str)
+
+
+def read_images(
+    folder: Path | str,
+    image_px: int,
+    image_ids: Sequence[str] | None = None,
+    fit: str = "pad",
+    normals: str = "drop",
+) -> ImageSet:
+    """Images decoded to `image_px`, in the order of `image_ids` (all, in shard order, when None).
+
+    `normals` is the rule of `labels.apply_normals`. Raises InputError when an id is unknown or ruled out.
+    """
+    manifest = read_manifest(folder)
+    frame = apply_normals(read_metadata(folder), normals)
+    if image_ids is not None:
+        frame = _select(frame, image_ids, folder)
+    classes = classes_after(manifest.classes, normals)
+    ids = frame["image_id"].to_numpy(dtype=str)
+    return ImageSet(
+        images=_decode_all(folder, ids, image_px, fit),
+        labels=label_indices(frame["label"].tolist(), classes, str(folder)),
+        ids=ids,
+        groups=groups_of(frame),
+        classes=classes,
+        domain=manifest.domain,
+        synthetic=np.zeros(len(ids), dtype=bool),
+    )
+
+
+def _decode_all(folder: Path | str, ids: np.ndarray, image_px: int, fit: str) -> np.ndarray:
+    position = {image_id: index for index, image_id in enumerate(ids)}
+    images = np.zeros((len(ids), image_px, image_px), dtype=np.uint8)
+    for path in part_paths(folder):
+        with pq.ParquetFile(path) as part:
+            for batch in part.iter_batches(batch_size=256, columns=_DECODE_COLUMNS):
+                columns = (batch.column(name) for name in _DECODE_COLUMNS)
+                for image_id, image, height, width in zip(*columns, strict=True):
+                    index = position.get(image_id.as_py())
+                    if index is not None:
+                        images[index] = decode(image.as_buffer(), height.as_py(), width.as_py(), image_px, fit)
+    return images
+
+
+def _select(frame: pd.DataFrame, image_ids: Sequence[str], folder: Path | str) -> pd.DataFrame:
+    place = pd.Series(np.arange(len(frame)), index=frame["image_id"])
+    wanted = place.reindex(list(image_ids))
+    if wanted.isna().any():
+        missing = wanted.index[wanted.isna()][0]
+        raise InputError(folder, f"image {missing!r} is not in this data set under the rule for normal scans",
+                         "use the ids of a split of this folder, made under the same rule")
+    return frame.iloc[wanted.to_numpy(dtype=np.int64)].reset_index(drop=True)
+
+
+def _check_part(path: Path, size: int) -> None:
+    if not path.is_file():
+        raise InputError(path, "listed in the manifest, but absent", _IMPORT_CURE)
+    if path.stat().st_size != size:
+        raise InputError(path, f"{path.stat().st_size} bytes where the manifest says {size}", _IMPORT_CURE)

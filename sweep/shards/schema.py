@@ -1,0 +1,132 @@
+"""The one row layout of every data set, and the manifest that makes a folder of parts a data set.
+
+A folder holds part-00000.parquet, part-00001.parquet, ... and manifest.json, which is written last: a folder
+without it is an unfinished import and is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from sweep.core.hashing import canonical_json
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("image", pa.binary()),  # raw uint8, row-major; Parquet would store list<uint8> as four-byte integers
+        ("height", pa.int32()),
+        ("width", pa.int32()),
+        ("label", pa.string()),
+        ("patient", pa.string()),
+        ("dataset", pa.string()),
+        ("domain", pa.string()),
+        ("licence", pa.string()),
+        ("sha256", pa.string()),
+        ("source_path", pa.string()),
+        ("original_height", pa.int32()),
+        ("original_width", pa.int32()),
+        ("colour", pa.float32()),
+        ("transparent", pa.bool_()),
+    ]
+)
+METADATA_COLUMNS = tuple(name for name in SCHEMA.names if name != "image")
+
+
+@dataclass(frozen=True)
+class ShardRow:
+    """One image on its way into a shard.
+
+    `image` is uint8 [H, W] grey at import size; `original_height`/`original_width` are pixels before the
+    import; `colour` is the share of tinted pixels before greying, in [0, 1].
+    """
+
+    image_id: str
+    image: np.ndarray
+    label: str
+    patient: str = ""
+    source_path: str = ""
+    original_height: int = 0
+    original_width: int = 0
+    colour: float = 0.0
+    transparent: bool = False
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is true of a whole data set; `classes` left empty means: those found, in `class_order`."""
+
+    name: str
+    domain: str
+    classes: tuple[str, ...] = ()
+    positive: str = ""
+    licence: str = ""
+    citation: str = ""
+    source: str = ""
+    import_px: int = 256
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One Parquet file: its name, rows, size in bytes and SHA-256."""
+
+    file: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The data set as written; `sha256` is the identity of its rows, independent of how parts were cut."""
+
+    name: str
+    domain: str
+    classes: tuple[str, ...]
+    positive: str
+    images: int
+    parts: tuple[Part, ...]
+    licence: str
+    citation: str
+    source: str
+    import_px: int
+    settings: Mapping[str, Any]
+    sha256: str
+    format: int = FORMAT
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of manifest.json."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Manifest:
+        """Inverse of `to_json`; raises KeyError or TypeError when a field is missing or unknown."""
+        fields = dict(value)
+        parts = tuple(Part(**part) for part in fields.pop("parts"))
+        return cls(classes=tuple(fields.pop("classes")), parts=parts, **fields)
+
+
+class RowsDigest:
+    """SHA-256 over rows in order: identity, label, patient and pixels, without the way they were stored."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def add(self, row: ShardRow, pixels_sha256: str) -> None:
+        """Take in one row whose pixel bytes hash to `pixels_sha256`."""
+        identity = [row.image_id, row.label, row.patient, *row.image.shape, pixels_sha256]
+        self._digest.update(canonical_json(identity).encode() + b"\n")
+
+    def hexdigest(self) -> str:
+        """64 hex digits."""
+        return self._digest.hexdigest()
