@@ -1,0 +1,1 @@
+"""Losses on textures and labels; plain PyTorch, each usable alone."""

@@ -1,0 +1,1 @@
+"""Grey image to logits: colorizers, backbones, heads; the only room that knows timm."""
