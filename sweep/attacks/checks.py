@@ -1,0 +1,48 @@
+"""Input that cannot be attacked meaningfully is refused, with the reason."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sweep.core.errors import InputError
+
+
+def check_images(images: Tensor) -> None:
+    """Float images [N, C, H, W] in [0, 1], at least one; InputError otherwise."""
+    if not isinstance(images, Tensor) or images.ndim != 4 or not len(images):
+        shape = tuple(getattr(images, "shape", ()))
+        raise InputError("images", f"shape {shape}", "give a tensor [N, C, H, W] with at least one image")
+    if not images.is_floating_point():
+        raise InputError("images", f"type {images.dtype}", "give floats in [0, 1]: divide 8-bit grey values by 255")
+    if images.dtype not in (torch.float32, torch.float64):
+        raise InputError("images", f"type {images.dtype} rounds away small epsilons", "give float32")
+    low, high = images.aminmax()
+    if not (low >= 0 and high <= 1):  # also catches NaN
+        raise InputError("images", f"values from {low:.4g} to {high:.4g}", "scale to [0, 1]; normalise inside the model")
+
+
+def check_labels(labels: Tensor, count: int) -> None:
+    """Class numbers int [N] or hard multi-label 0/1 [N, K]; InputError otherwise."""
+    if not isinstance(labels, Tensor) or labels.ndim not in (1, 2) or len(labels) != count:
+        shape = tuple(getattr(labels, "shape", ()))
+        raise InputError("labels", f"shape {shape} for {count} images", "give class numbers [N] or 0/1 labels [N, K]")
+    if labels.ndim == 1 and labels.is_floating_point():
+        raise InputError("labels", f"type {labels.dtype}", "give class numbers as integers")
+    if labels.ndim == 2 and not ((labels == 0) | (labels == 1)).all():
+        cure = "robust accuracy is defined for hard labels only: round or drop uncertain ones"
+        raise InputError("labels", "soft labels (values other than 0 and 1)", cure)
+
+
+def check_logits(logits: Tensor, labels: Tensor) -> None:
+    """Logits [N, K] with K >= 2 that fit the labels; InputError otherwise."""
+    if logits.ndim != 2 or len(logits) != len(labels):
+        raise InputError("model", f"output of shape {tuple(logits.shape)}", "return logits [N, K]")
+    classes = logits.shape[1]
+    if classes < 2:
+        cure = "attacks need a logit per class: give the head two outputs (0 for the negative class will do)"
+        raise InputError("model", "a single logit", cure)
+    if labels.ndim == 2 and labels.shape[1] != classes:
+        raise InputError("labels", f"{labels.shape[1]} labels for {classes} logits", "give one 0/1 label per logit")
+    if labels.ndim == 1 and not ((labels >= 0) & (labels < classes)).all():
+        raise InputError("labels", f"values up to {int(labels.max())} for {classes} logits", "number classes from 0 to K-1")

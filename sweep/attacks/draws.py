@@ -1,0 +1,32 @@
+"""Random starts that belong to an image, not to the batch it happens to sit in."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sweep.attacks import norms
+from sweep.core.seeds import named_seed
+
+
+class Draws:
+    """Unit noise for one chunk of images and one threat, drawn once per restart and scaled by every epsilon.
+
+    Never the global generator. `generator` overrides the named seed, for comparison with another implementation.
+    """
+
+    def __init__(self, images: Tensor, seed: int, *names: str | int, generator: torch.Generator | None = None) -> None:
+        self._images, self._seed, self._names, self._given = images, seed, names, generator
+        self._key: tuple[str, int] | None = None
+        self._unit: Tensor | None = None
+
+    def generator(self, *names: str | int) -> torch.Generator:
+        """A CPU generator of its own for a named purpose."""
+        return self._given or torch.Generator().manual_seed(named_seed(self._seed, *self._names, *names))
+
+    def unit(self, norm: str, restart: int) -> Tensor:
+        """One point of the unit ball per image of the chunk [N, C, H, W]; the last restart asked for is kept."""
+        if self._key != (norm, restart):
+            self._unit = norms.random_unit(norm, self._images, self.generator("start", restart))
+            self._key = (norm, restart)
+        return self._unit

@@ -1,0 +1,83 @@
+"""FGSM, BIM, PGD and MI-FGSM as one loop: start, step along the gradient, project, until broken or out of steps.
+
+FGSM is one step of the whole epsilon from the clean image, BIM many small ones, PGD starts at a random point of the ball,
+MI-FGSM steps along a decaying sum of gradients. Definitions as in torchattacks 3.5.1.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sweep.attacks import norms
+from sweep.attacks.criteria import LOSSES
+from sweep.attacks.draws import Draws
+from sweep.attacks.referee import Referee
+from sweep.attacks.threat import Threat
+
+_SHARED_STEPS = 2  # later steps differ between threats and epsilons, so remembering them would only cost memory
+
+
+def gradient_steps(referee: Referee, rows: Tensor, epsilon: Tensor, threat: Threat, draws: Draws) -> Tensor:
+    """Attack the images `rows` within `epsilon` [n]; the last points [n, C, H, W] come back when nobody leaves early."""
+    points = referee.images[rows]
+    for restart in range(threat.restarts):
+        left = referee.standing(rows, epsilon)
+        if not left.any():
+            break
+        points = _one_run(referee, rows[left], epsilon[left], threat, draws, restart)
+    return points
+
+
+def _one_run(referee: Referee, rows: Tensor, epsilon: Tensor, threat: Threat, draws: Draws, restart: int) -> Tensor:
+    loss = LOSSES[threat.loss]
+    clean = referee.images[rows]
+    points = _start(clean, rows, epsilon, threat, draws, restart)
+    momentum = torch.zeros_like(points)
+    for step in range(threat.steps):
+        _, _, gradient = referee.gradient(rows, points, loss, remember=_worth_keeping(threat, step))
+        left = referee.standing(rows, epsilon)
+        if not left.all():
+            rows, epsilon, clean, points = rows[left], epsilon[left], clean[left], points[left]
+            gradient, momentum = gradient[left], momentum[left]
+            if not len(rows):
+                return points
+        if threat.decay is not None:
+            momentum = _unit_mean(gradient) + threat.decay * momentum
+            gradient = momentum
+        size = norms.per_image(threat.step_size(epsilon))
+        points = norms.project(threat.norm, clean, points + size * norms.direction(threat.norm, gradient), epsilon)
+    referee.forward(rows, points)
+    return points
+
+
+def _start(clean: Tensor, rows: Tensor, epsilon: Tensor, threat: Threat, draws: Draws, restart: int) -> Tensor:
+    if not threat.random_start:
+        return clean
+    noise = draws.unit(threat.norm, restart)[rows]
+    return (clean + norms.per_image(epsilon) * noise).clamp(0, 1)
+
+
+def _unit_mean(gradient: Tensor) -> Tensor:
+    """Divide by the mean absolute value; a zero gradient stays zero (0/0 would turn the image into NaN)."""
+    mean = norms.per_image(gradient.abs().flatten(1).mean(dim=1))
+    return torch.where(mean > 0, gradient / mean, gradient)
+
+
+def _worth_keeping(threat: Threat, step: int) -> bool:
+    return not threat.random_start and step < _SHARED_STEPS
+
+
+def noise(referee: Referee, rows: Tensor, epsilon: Tensor, threat: Threat, draws: Draws) -> Tensor:
+    """The control: `restarts` random corners of the box (Linf) or points of the sphere (L2), no gradient."""
+    points = referee.images[rows]
+    for restart in range(threat.restarts):
+        left = referee.standing(rows, epsilon)
+        if not left.any():
+            break
+        here = rows[left]
+        clean = referee.images[here]
+        unit = norms.direction(threat.norm, draws.unit(threat.norm, restart)[here])
+        points = norms.project(threat.norm, clean, clean + norms.per_image(epsilon[left]) * unit, epsilon[left])
+        referee.forward(here, points)
+    return points

@@ -1,0 +1,44 @@
+"""One attack with its settings: what a row of the THREATS table is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Threat:
+    """An attack and its settings; `search` proposes points to a Referee.
+
+    Step size: `alpha` in grey values (1 = full range), or `alpha_per_eps` times the epsilon when `alpha` is None.
+    `steps` are gradient steps (queries for black boxes). `decay` is the momentum (None: none). `source` names the
+    surrogate model of a transfer attack. `options` go to a wrapped library attack.
+    """
+
+    name: str
+    search: Callable[..., Tensor]
+    norm: str = "linf"
+    loss: str = "ce"
+    steps: int = 10
+    restarts: int = 1
+    alpha: float | None = None
+    alpha_per_eps: float = 1.0
+    random_start: bool = False
+    decay: float | None = None
+    uses_gradient: bool = True
+    source: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def asks_clean_gradient(self) -> bool:
+        """Whether the first question is the cross-entropy gradient at the clean image itself."""
+        return self.uses_gradient and not self.random_start and self.loss == "ce"
+
+    def step_size(self, epsilon: Tensor) -> Tensor:
+        """Step length per image [n], in the norm of the threat."""
+        if self.alpha is None:
+            return epsilon * self.alpha_per_eps
+        return epsilon.new_full((), self.alpha).expand_as(epsilon)

@@ -1,0 +1,81 @@
+"""The table of threats and the names that point into it.
+
+A bare name (`pgd`) has torchattacks' default settings, which are also those of the Domain Assimilation paper's attacks. A
+name with a step count (`pgd20`, `bim50`, `pgd50x5`) has sound settings: the step follows epsilon, random starts are
+repeated, the best of them counts. Suffixes: `_margin` climbs the margin, `_l2` measures in L2.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from sweep.attacks.gradient_steps import gradient_steps, noise
+from sweep.attacks.norms import L2
+from sweep.attacks.threat import Threat
+from sweep.core.errors import InputError, suggestion
+
+_ALPHA = 2 / 255  # torchattacks' default step of BIM, PGD and MI-FGSM, whatever the epsilon
+SOUND_RESTARTS = 3
+
+THREATS: dict[str, Threat] = {
+    row.name: row
+    for row in (
+        Threat("fgsm", gradient_steps, steps=1),
+        Threat("bim", gradient_steps, alpha=_ALPHA),
+        Threat("pgd", gradient_steps, alpha=_ALPHA, random_start=True),
+        Threat("mifgsm", gradient_steps, alpha=_ALPHA, decay=1.0),
+        Threat("pgd_l2", gradient_steps, norm=L2, alpha=0.2, random_start=True),
+        Threat("noise", noise, restarts=10, uses_gradient=False),
+    )
+}
+_ITERATED = ("bim", "pgd", "mifgsm")
+_NAME = re.compile(r"(?P<base>[a-z]+?)(?P<steps>\d+)?(?:x(?P<restarts>\d+))?(?P<margin>_margin)?(?P<l2>_l2)?")
+
+
+def resolve_threat(threat: str | Threat) -> Threat:
+    """The row that a name stands for; InputError with a suggestion for an unknown name."""
+    if isinstance(threat, Threat):
+        return threat
+    if threat in THREATS:
+        return THREATS[threat]
+    parts = _NAME.fullmatch(threat)
+    if parts is None or parts["base"] not in THREATS:
+        raise InputError("threats", f"{threat!r} is unknown", suggestion(threat, THREATS))
+    row = replace(THREATS[parts["base"]], name=threat)
+    if parts["steps"]:
+        row = _with_steps(row, parts["base"], int(parts["steps"]))
+    if parts["restarts"]:
+        row = replace(row, restarts=_at_least_one(threat, int(parts["restarts"])))
+    if parts["margin"]:
+        row = replace(row, loss="margin")
+    return replace(row, norm=L2) if parts["l2"] else row
+
+
+def resolve_threats(threats: Iterable[str | Threat] | Mapping[str, str | Threat]) -> dict[str, Threat]:
+    """Rows by name, in the order given; a mapping gives them names of the caller's."""
+    if isinstance(threats, str):
+        threats = [threats]
+    items = threats.items() if isinstance(threats, Mapping) else ((None, item) for item in threats)
+    rows = {}
+    for name, item in items:
+        row = resolve_threat(item)
+        rows[name or row.name] = row
+    if not rows:
+        raise InputError("threats", "the list is empty", "name at least one, e.g. [fgsm, pgd20]")
+    return rows
+
+
+def _with_steps(row: Threat, base: str, steps: int) -> Threat:
+    steps = _at_least_one(row.name, steps)
+    if base not in _ITERATED:
+        return replace(row, steps=steps)
+    restarts = SOUND_RESTARTS if row.random_start else 1
+    return replace(row, steps=steps, alpha=None, alpha_per_eps=max(0.25, 2.5 / steps), restarts=restarts)
+
+
+def _at_least_one(name: str, number: int) -> int:
+    if number < 1:
+        raise InputError("threats", f"{name!r} asks for {number} steps", "give at least 1")
+    return number
