@@ -1,0 +1,86 @@
+"""Any image file of a published data set -> grey uint8, by one rule; hostile or broken files are refused by name.
+
+Transparency is composited on black (as a viewer shows an ultrasound frame), tint is removed by the luma
+weights of Rec. 601, 16-bit files are scaled from their own depth, palettes are resolved first.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from sweep.core.errors import InputError
+
+MAX_PIXELS = 64_000_000  # an 8,000 x 8,000 scan; anything larger is a bomb or no scan
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+_TINT = 16  # levels between the largest and smallest channel from which a pixel counts as tinted
+_CURE = "restore the file from the archive, remove it, or pass --skip-bad N"
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """grey uint8 [H, W]; `colour` the share of tinted pixels in [0, 1]; `transparent` whether any pixel was."""
+
+    grey: np.ndarray
+    colour: float
+    transparent: bool
+
+
+def read_grey(path: Path) -> Decoded:
+    """Decode one image file; InputError names the file and what is wrong with it."""
+    try:
+        if path.stat().st_size == 0:
+            raise InputError(path, "the file is empty (0 bytes)", _CURE)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                return _to_grey(image, path)
+    except UnidentifiedImageError:
+        raise InputError(path, "not an image that can be read", _CURE) from None
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise InputError(path, f"more than {MAX_PIXELS:,} pixels", _CURE) from None
+    except FileNotFoundError:
+        raise InputError(path, "there is no such file", "check the list of files against the archive") from None
+    except PermissionError:
+        raise InputError(path, "no permission to read it", "change its permissions") from None
+    except (OSError, SyntaxError, ValueError) as broken:  # Pillow's plugins raise all three on damaged files
+        raise InputError(path, f"damaged image ({broken})", _CURE) from None
+
+
+def _to_grey(image: Image.Image, path: Path) -> Decoded:
+    if image.mode in ("I", "F", "I;16", "I;16B", "I;16L", "I;16N"):
+        return Decoded(_deep(np.asarray(image), path), 0.0, False)
+    if image.mode in ("L", "1") and "transparency" not in image.info:
+        return Decoded(np.array(image.convert("L")), 0.0, False)
+    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+        return _composited(image.convert("RGBA"))
+    return _untinted(image.convert("RGB"), transparent=False)
+
+
+def _composited(image: Image.Image) -> Decoded:
+    transparent = image.getchannel("A").getextrema()[0] < 255
+    if transparent:
+        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        image = Image.alpha_composite(black, image)
+    return _untinted(image.convert("RGB"), transparent)
+
+
+def _untinted(image: Image.Image, transparent: bool) -> Decoded:
+    channels = np.asarray(image)
+    spread = channels.max(axis=2) - channels.min(axis=2)
+    return Decoded(np.array(image.convert("L")), float((spread >= _TINT).mean()), transparent)
+
+
+def _deep(values: np.ndarray, path: Path) -> np.ndarray:
+    """Whole-number greys deeper than 8 bits, scaled by the smallest of 8, 12 and 16 bits that holds them."""
+    if values.dtype.kind == "f":
+        raise InputError(path, "32-bit floating-point pixels have no known scale", "convert it to 8- or 16-bit grey")
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > 65535:
+        raise InputError(path, f"pixel values from {low} to {high} do not fit 16 bits", "convert it to 16-bit grey")
+    full = next(top for top in (255, 4095, 65535) if high <= top)
+    return np.round(values.astype(np.float32) * (255.0 / full)).astype(np.uint8)

@@ -1,0 +1,77 @@
+"""Two simulated breast-ultrasound scanners: the data set that needs no download.
+
+python -m sweep.importers phantom-a shards/phantom-a
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sweep.core.errors import InputError, suggestion
+from sweep.core.seeds import rng
+from sweep.importers.phantom_anatomy import CLASSES, Patient, draw_patient, echogenicity
+from sweep.importers.phantom_scanner import SCANNERS, acquire
+from sweep.importers.raw import Importer, RawImage
+
+_CHUNK = 32  # images simulated at once: large enough for the vector units, small enough for the cache
+
+
+def simulate(scanner: str, patients: int, seed: int = 0, image_px: int = 128) -> Iterator[RawImage]:
+    """Images of `patients` seeded patients with one to four views each (about 2.5 on average).
+
+    Patient k depends on (seed, scanner, k) alone, so a larger set begins with the smaller one. Raises
+    InputError for an unknown scanner, no patient, or a frame under 32 pixels.
+    """
+    if scanner not in SCANNERS:
+        raise InputError("scanner", f"{scanner!r} is unknown", suggestion(scanner, SCANNERS))
+    if patients < 1:
+        raise InputError("patients", f"{patients} patients make no data set", "ask for one or more")
+    if image_px < 32:
+        raise InputError("image_px", f"{image_px} pixels hold no anatomy", "ask for 32 or more")
+    waiting: list[tuple[Patient, int]] = []
+    for number in range(patients):
+        patient = draw_patient(seed, scanner, number)
+        waiting += [(patient, view) for view in range(patient.views)]
+        if len(waiting) >= _CHUNK:
+            yield from _frames(waiting, scanner, seed, image_px)
+            waiting = []
+    yield from _frames(waiting, scanner, seed, image_px)
+
+
+def _frames(views: list[tuple[Patient, int]], scanner: str, seed: int, px: int) -> Iterator[RawImage]:
+    if not views:
+        return
+    draws = [rng(seed, "phantom", scanner, "view", patient.number, view) for patient, view in views]
+    levels = np.stack([echogenicity(patient, draw, px) for (patient, _), draw in zip(views, draws, strict=True)])
+    for (patient, view), pixels in zip(views, acquire(SCANNERS[scanner], levels, draws), strict=True):
+        name = f"{scanner}{patient.number:05d}"
+        yield RawImage(
+            image_id=f"{name}-{view}", label=patient.label, pixels=pixels, patient=name,
+            source_path=f"simulated/{name}-{view}",
+        )  # fmt: skip
+
+
+def importer(scanner: str) -> Importer:
+    """The row of one scanner in the table of importers."""
+
+    def iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
+        return simulate(scanner, options["patients"], options["seed"], options["image_px"])
+
+    return Importer(
+        describe=f"simulated breast ultrasound, scanner {scanner}",
+        expects="nothing: the images are computed",
+        licence="CC0-1.0",
+        citation="simulated by this project",
+        source="sweep/importers/phantom.py",
+        iterate=iterate,
+        domain=f"phantom-{scanner}",
+        positive="malignant",
+        classes=CLASSES,
+        options={"patients": 160, "seed": 0, "image_px": 128},
+        traps="several views per patient: split by patient",
+        needs_source=False,
+    )

@@ -1,0 +1,44 @@
+"""What an importer yields, and the row it is in the table of importers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class RawImage:
+    """One image as published: a file still to be decoded, or `pixels` (uint8 [H, W] grey) already in memory."""
+
+    image_id: str
+    label: str
+    path: Path | None = None
+    pixels: np.ndarray | None = None
+    patient: str = ""
+    source_path: str = ""  # relative to the source folder
+
+
+@dataclass(frozen=True)
+class Importer:
+    """One published layout.
+
+    `iterate(src, options)` yields the images of `src` in a fixed order and raises InputError when the layout is
+    not the expected one; `options` are the importer's own, with their defaults.
+    """
+
+    describe: str
+    expects: str
+    licence: str
+    citation: str
+    source: str
+    iterate: Callable[[Path, Mapping[str, Any]], Iterator[RawImage]]
+    domain: str
+    positive: str = ""
+    classes: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    traps: str = ""
+    needs_source: bool = True
