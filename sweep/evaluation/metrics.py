@@ -1,0 +1,162 @@
+"""Logits and labels -> named numbers, each in one row of METRICS with its direction; pure NumPy.
+
+Labels are class indices int64 [N], or for several labels per image floats [N, K] where NaN means unknown. With two classes,
+class 1 is the positive one. A metric that the labels leave undefined is NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+Scores = np.ndarray  # probabilities float64 [N, K]
+Labels = np.ndarray
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One row: the function of (probabilities, labels), its better direction and what it says."""
+
+    function: Callable[[Scores, Labels], float]
+    goal: str
+    describe: str
+
+    def __call__(self, scores: Scores, labels: Labels) -> float:
+        return float(self.function(scores, labels))
+
+
+def classification_metrics(logits: np.ndarray, labels: np.ndarray, num_classes: int) -> dict[str, float]:
+    """Every metric of METRICS for float logits [N, num_classes].
+
+    Raises ValueError when shapes or classes do not fit, or a logit is not finite.
+    """
+    logits, labels = np.asarray(logits, dtype=np.float64), np.asarray(labels)
+    _check(logits, labels, num_classes)
+    scores = probabilities(logits, multi_label=labels.ndim == 2)
+    return {name: metric(scores, labels) for name, metric in METRICS.items()}
+
+
+def probabilities(logits: np.ndarray, *, multi_label: bool = False) -> np.ndarray:
+    """Softmax over the classes, or an independent sigmoid per label, float64 [N, K]."""
+    logits = np.asarray(logits, dtype=np.float64)
+    if multi_label:
+        return 0.5 * (1 + np.tanh(0.5 * logits))  # the sigmoid, without overflow
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+def auroc(positive_score: np.ndarray, positive: np.ndarray) -> float:
+    """Share of (positive, negative) pairs ranked rightly, ties counting half; NaN unless both kinds are present."""
+    positive = np.asarray(positive, dtype=bool)
+    pairs = int(positive.sum()) * int((~positive).sum())
+    if pairs == 0:
+        return float("nan")
+    least = positive.sum() * (positive.sum() + 1) / 2  # the rank sum if every positive came last
+    return float((_ranks(np.asarray(positive_score))[positive].sum() - least) / pairs)
+
+
+def average_precision(positive_score: np.ndarray, positive: np.ndarray) -> float:
+    """Area under precision and recall as a step sum; equal scores enter together. NaN without positives."""
+    positive = np.asarray(positive, dtype=bool)
+    if not positive.any():
+        return float("nan")
+    order = np.argsort(-np.asarray(positive_score), kind="stable")
+    score, hit = np.asarray(positive_score)[order], positive[order]
+    last_of_tie = np.append(score[1:] != score[:-1], True)
+    found, seen = np.cumsum(hit)[last_of_tie], (np.arange(len(hit)) + 1)[last_of_tie]
+    return float(np.sum(np.diff(found, prepend=0) * found / seen) / hit.sum())
+
+
+def _check(logits: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
+    if logits.ndim != 2 or logits.shape[1] != num_classes or len(labels) != len(logits):
+        raise ValueError(f"logits {logits.shape} and labels {labels.shape} do not fit {num_classes} classes")
+    if not np.isfinite(logits).all():
+        raise ValueError("logits hold NaN or infinity")
+    if labels.ndim == 1 and len(labels) and not (0 <= labels.min() and labels.max() < num_classes):
+        raise ValueError(f"labels {labels.min()}..{labels.max()} lie outside 0..{num_classes - 1}")
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 1; equal values share their mean rank."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    end = np.cumsum(counts)
+    return (end - (counts - 1) / 2)[inverse]
+
+
+def _binary_problems(scores: Scores, labels: Labels) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(score, is positive) of each yes/no question: one for two classes, one against the rest, or one per label."""
+    if labels.ndim == 2:
+        known = ~np.isnan(labels)
+        return [(scores[known[:, k], k], labels[known[:, k], k] == 1) for k in range(scores.shape[1])]
+    if scores.shape[1] == 2:
+        return [(scores[:, 1], labels == 1)]
+    return [(scores[:, k], labels == k) for k in range(scores.shape[1])]
+
+
+def _mean_over_problems(measure: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[Scores, Labels], float]:
+    """The mean of a two-class measure over all questions whose labels define it."""
+
+    def mean(scores: Scores, labels: Labels) -> float:
+        values = [measure(score, positive) for score, positive in _binary_problems(scores, labels)]
+        values = [value for value in values if not np.isnan(value)]
+        return float(np.mean(values)) if values else float("nan")
+
+    return mean
+
+
+def _accuracy(scores: Scores, labels: Labels) -> float:
+    if labels.ndim == 1:
+        return float(np.mean(scores.argmax(1) == labels)) if len(labels) else float("nan")
+    return _mean_over_problems(_agreement)(scores, labels)
+
+
+def _agreement(score: np.ndarray, positive: np.ndarray) -> float:
+    return float(np.mean((score > 0.5) == positive)) if len(score) else float("nan")
+
+
+def _balanced_accuracy(scores: Scores, labels: Labels) -> float:
+    if labels.ndim == 1:
+        return _mean_recall(scores.argmax(1), labels)
+    return _mean_over_problems(lambda score, positive: _mean_recall(score > 0.5, positive))(scores, labels)
+
+
+def _mean_recall(predicted: np.ndarray, labels: np.ndarray) -> float:
+    recalls = [float(np.mean(predicted[labels == k] == k)) for k in np.unique(labels)]
+    return float(np.mean(recalls)) if recalls else float("nan")
+
+
+def _constant_accuracy(scores: Scores, labels: Labels) -> float:
+    if labels.ndim == 1:
+        return float(np.bincount(labels).max() / len(labels)) if len(labels) else float("nan")
+    return _mean_over_problems(lambda _, positive: max(positive.mean(), 1 - positive.mean()) if len(positive) else np.nan)(scores, labels)
+
+
+def _recall_of(kind: bool) -> Callable[[Scores, Labels], float]:
+    def recall(score: np.ndarray, positive: np.ndarray) -> float:
+        asked = positive == kind
+        return float(np.mean((score[asked] > 0.5) == kind)) if asked.any() else float("nan")
+
+    return _mean_over_problems(recall)
+
+
+def _log_loss(scores: Scores, labels: Labels) -> float:
+    tiny = np.finfo(np.float64).tiny
+    if labels.ndim == 1:
+        return float(np.mean(-np.log(np.maximum(scores[np.arange(len(labels)), labels], tiny)))) if len(labels) else float("nan")
+    return _mean_over_problems(
+        lambda score, positive: float(np.mean(-np.log(np.maximum(np.where(positive, score, 1 - score), tiny)))) if len(score) else np.nan
+    )(scores, labels)
+
+
+METRICS: Mapping[str, Metric] = {
+    "auroc": Metric(_mean_over_problems(auroc), "maximize", "area under ROC; macro one-against-rest, or mean over labels"),
+    "balanced_accuracy": Metric(_balanced_accuracy, "maximize", "mean recall over the classes present"),
+    "accuracy": Metric(_accuracy, "maximize", "share of right answers; threshold 0.5 per label"),
+    "constant_accuracy": Metric(_constant_accuracy, "maximize", "accuracy of always naming the commonest class"),
+    "sensitivity": Metric(_recall_of(True), "maximize", "recall of the positive class at probability 0.5"),
+    "specificity": Metric(_recall_of(False), "maximize", "recall of the negative class at probability 0.5"),
+    "average_precision": Metric(_mean_over_problems(average_precision), "maximize", "area under precision and recall"),
+    "log_loss": Metric(_log_loss, "minimize", "mean negative log-probability of the truth, in nats"),
+}

@@ -1,0 +1,227 @@
+"""The training loop: a classifier, batches and a recipe in; the classifier with its best weights out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from sweep.core.errors import Diverged, InputError
+from sweep.core.seeds import named_seed
+from sweep.evaluation.evaluate import predict
+from sweep.training import parts, validation, workers
+from sweep.training.checkpoint import Progress, Snapshot
+from sweep.training.ema import AveragedWeights, snapshot
+from sweep.training.objective import Objective, balanced_weights, build_objective
+from sweep.training.optimizer import build_optimizer, set_lr
+from sweep.training.procedures import Phase, phases
+from sweep.training.recipe import Recipe
+from sweep.training.step import Step, TextureLoss
+
+Metrics = Mapping[str, float]
+_VAL_BATCH = 64
+
+
+class Batches(Protocol):
+    """Batches of an epoch, the same for the same epoch number; labels are int64 [N], or floats [N, K] with NaN = unknown."""
+
+    steps_per_epoch: int
+
+    def __call__(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]: ...
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a run of the loop did; epochs count from 1."""
+
+    best_epoch: int
+    epochs_run: int
+    history: list[dict[str, float]]
+    seconds: float
+    images_seen: int
+
+
+def fit(
+    model: nn.Module,
+    batches: Batches,
+    val: tuple[np.ndarray, np.ndarray],
+    recipe: Recipe,
+    *,
+    seed: int,
+    device: str | torch.device = "cpu",
+    texture_loss: TextureLoss | None = None,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+    state: bytes | None = None,
+    save_state: Callable[[bytes], None] | None = None,
+    reduce: Callable[[Metrics], dict[str, float]] | None = None,
+) -> FitResult:
+    """Train `model` in place and leave it in eval mode with the weights of its best epoch on source validation.
+
+    `val` is (uint8 [N, H, W], labels). After each epoch `save_state` gets the bytes from which a later call continues exactly
+    when given as `state`, and then `on_epoch` gets the epoch's metrics. `reduce` averages metrics over workers.
+    Raises Diverged when a loss stops being finite, InputError when there is nothing to train on or `state` does not fit.
+    """
+    if len(val[0]) == 0 or batches.steps_per_epoch < 1:
+        raise InputError("training", "no training batch or no validation image", "give more images or a smaller batch_size")
+    run = _Run(model, batches, val, recipe, seed, torch.device(device), texture_loss, on_epoch, save_state, reduce)
+    return run.to_end(state)
+
+
+@dataclass
+class _Run:
+    model: nn.Module
+    batches: Batches
+    val: tuple[np.ndarray, np.ndarray]
+    recipe: Recipe
+    seed: int
+    device: torch.device
+    texture_loss: TextureLoss | None
+    on_epoch: Callable[[dict[str, float]], None] | None
+    save_state: Callable[[bytes], None] | None
+    reduce: Callable[[Metrics], dict[str, float]] | None
+
+    def to_end(self, state: bytes | None) -> FitResult:
+        self.inner = parts.unwrapped(self.model)
+        self.inner.to(self.device)
+        parts.to_channels_last(self.inner)
+        self.objective = self._objective()
+        self.progress, resumed = Progress(), None
+        if state is not None:
+            resumed = Snapshot.from_bytes(state, self.recipe, self.seed)
+            self.progress = resumed.progress
+            self.inner.load_state_dict(resumed.model)
+        for phase in phases(self.recipe)[self.progress.phase :]:
+            self._train(phase, resumed)
+            resumed = None
+        parts.to_contiguous(self.inner)
+        parts.train_only(self.inner, parts.PARTS)
+        self.inner.eval()
+        done = self.progress
+        return FitResult(done.best_epoch, done.epoch, done.history, done.seconds, done.images_seen)
+
+    def _train(self, phase: Phase, resumed: Snapshot | None) -> None:
+        self._enter(phase, resumed)
+        done = self.progress
+        while done.phase_epoch < phase.epochs and not self._is_stale():
+            started = time.perf_counter()
+            metrics = self._epoch(phase)
+            metrics |= self._validation()
+            if self.reduce is not None:
+                metrics = self.reduce(metrics)
+            done.seconds += time.perf_counter() - started
+            self._note(metrics)
+        self.step.close()
+        self.inner.load_state_dict(done.best_weights)
+        done.next_phase()
+
+    def _enter(self, phase: Phase, resumed: Snapshot | None) -> None:
+        parts.train_only(self.inner, phase.parts)
+        self.optimizer = build_optimizer(self.inner, phase, self.recipe)
+        self.average = AveragedWeights(self.inner, self.recipe.ema) if self.recipe.ema else None
+        if resumed is not None:
+            self.optimizer.load_state_dict(resumed.optimizer)
+            if self.average is not None:
+                self.average.load(resumed.extras["average"])
+        forward = workers.wrapped_for(self.model, phase.parts)
+        forward = torch.compile(forward) if self.recipe.compile else forward
+        self.step = Step(
+            forward, self.inner, self.optimizer, self.objective, self.recipe, self.device, self._texture_of(phase)
+        )
+
+    def _epoch(self, phase: Phase) -> dict[str, float]:
+        done = self.progress
+        losses = _Losses(done.steps, often=self.device.type == "cpu")
+        with self._own_randomness() as generator:
+            parts.set_modes(self.inner, phase.parts, self.recipe.frozen_bn)
+            for number, (images, labels) in enumerate(self.batches(done.epoch)):
+                set_lr(self.optimizer, self.recipe, (done.phase_epoch + number / self.batches.steps_per_epoch) / phase.epochs)
+                losses.add(self.step(images, labels, generator))
+                if self.average is not None:
+                    self.average.update(self.inner)
+                done.images_seen += len(images)
+        done.steps += losses.count
+        return {"loss/train": losses.mean(), "lr": self._lr(), "phase": phase.number}
+
+    def _validation(self) -> dict[str, float]:
+        workers.share_buffers(self.model)
+        settings = {"device": self.device, "precision": self.recipe.precision, "step": self.progress.steps}
+        with self.average.swapped_in(self.inner) if self.average is not None else nullcontext():
+            return validation.validate(self.inner, self.val, batch_size=_VAL_BATCH, **settings)
+
+    def _note(self, metrics: dict[str, float]) -> None:
+        done = self.progress
+        done.epoch, done.phase_epoch, done.stale = done.epoch + 1, done.phase_epoch + 1, done.stale + 1
+        if done.best_score is None or validation.score(metrics) > done.best_score:
+            done.best_score, done.best_epoch, done.stale = validation.score(metrics), done.epoch, 0
+            done.best_weights = snapshot(self.inner) if self.average is None else self.average.snapshot()
+        metrics = {"epoch": done.epoch} | metrics
+        done.history.append(metrics)
+        if self.save_state is not None:
+            self.save_state(self._snapshot().to_bytes(self.recipe, self.seed))
+        if self.on_epoch is not None:
+            self.on_epoch(dict(metrics))
+
+    def _snapshot(self) -> Snapshot:
+        extras = {} if self.average is None else {"average": self.average.state()}
+        return Snapshot(self.progress, snapshot(self.inner), self.optimizer.state_dict(), extras)
+
+    def _is_stale(self) -> bool:
+        return 0 < self.recipe.patience <= self.progress.stale
+
+    def _lr(self) -> float:
+        groups = {group["part"]: group["lr"] for group in self.optimizer.param_groups}
+        return groups.get("backbone", max(groups.values()))
+
+    def _texture_of(self, phase: Phase) -> TextureLoss | None:
+        wanted = self.recipe.glcm_weight > 0 and "colorizer" in phase.parts and parts.has_learned_colorizer(self.inner)
+        return self.texture_loss if wanted else None
+
+    def _objective(self) -> Objective:
+        weights = None
+        if self.recipe.class_weighting == "balanced":
+            labels = torch.cat([torch.as_tensor(labels) for _, labels in self.batches(0)])
+            classes = predict(self.inner, self.val[0][:1], 1, self.device).shape[1]
+            weights = balanced_weights(labels, classes)
+        return build_objective(self.recipe, weights, self.device)
+
+    @contextmanager
+    def _own_randomness(self) -> Iterator[torch.Generator]:
+        """Dropout and augmentation of an epoch depend on (seed, epoch, worker) alone: what makes a resumed run exact."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        names = (self.progress.epoch, workers.rank())
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(named_seed(self.seed, "dropout", *names))
+            yield torch.Generator(self.device).manual_seed(named_seed(self.seed, "augment", *names))
+
+
+class _Losses:
+    """The losses of an epoch; looks for NaN at every step, or every 50th where a look would make the GPU wait."""
+
+    def __init__(self, first_step: int, *, often: bool) -> None:
+        self.first_step, self.every, self.values = first_step, 1 if often else 50, []
+        self.count = self._looked_at = 0
+
+    def add(self, loss: torch.Tensor) -> None:
+        self.values.append(loss)
+        self.count += 1
+        if self.count % self.every == 0:
+            self._look()
+
+    def mean(self) -> float:
+        """Mean loss of the epoch. Raises Diverged with the first step that was not finite."""
+        self._look()
+        return float(torch.stack(self.values).double().mean())
+
+    def _look(self) -> None:
+        fresh = torch.stack(self.values[self._looked_at :]) if self._looked_at < self.count else torch.zeros(1)
+        if not torch.isfinite(fresh).all():
+            values = fresh.tolist()
+            bad = next(index for index, value in enumerate(values) if not np.isfinite(value))
+            raise Diverged("train", self.first_step + self._looked_at + bad + 1, values[bad])
+        self._looked_at = self.count

@@ -1,0 +1,62 @@
+"""Logits and labels -> the loss to minimise: cross-entropy or, for several labels per image, binary cross-entropy.
+
+Class weights and focal weights multiply the per-image loss; unknown labels (NaN) of a multi-label image count nowhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as functional
+
+from sweep.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The classification loss of one run; `class_weights` [K] is None when all classes weigh the same."""
+
+    label_smoothing: float = 0.0
+    focal_gamma: float = 0.0
+    class_weights: torch.Tensor | None = None
+
+    def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Scalar loss of logits [N, K] against class indices int64 [N] or multi-label floats [N, K] with NaN = unknown."""
+        logits = logits.float()
+        if labels.ndim == 2:
+            return self._multi_label(logits, labels)
+        if self.focal_gamma == 0:
+            return functional.cross_entropy(logits, labels, self.class_weights, label_smoothing=self.label_smoothing)
+        return self._focal(logits, labels)
+
+    def _focal(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        loss = functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing, reduction="none")
+        truth = logits.softmax(1).gather(1, labels[:, None]).squeeze(1)
+        weight = torch.ones_like(loss) if self.class_weights is None else self.class_weights[labels]
+        return (weight * (1 - truth) ** self.focal_gamma * loss).sum() / weight.sum()
+
+    def _multi_label(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        known = ~torch.isnan(labels)
+        truth = torch.where(known, labels, 0.0)
+        smooth = truth * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
+        loss = functional.binary_cross_entropy_with_logits(logits, smooth, reduction="none", pos_weight=self.class_weights)
+        if self.focal_gamma:
+            right = torch.where(truth > 0.5, logits.sigmoid(), 1 - logits.sigmoid())
+            loss = loss * (1 - right) ** self.focal_gamma
+        return torch.where(known, loss, 0.0).sum() / known.sum().clamp(min=1)
+
+
+def build_objective(recipe: Recipe, weights: torch.Tensor | None, device: torch.device) -> Objective:
+    """The loss `recipe` asks for, with class weights [K] or none."""
+    weights = None if weights is None else weights.to(device)
+    return Objective(recipe.label_smoothing, recipe.focal_gamma, weights)
+
+
+def balanced_weights(labels: torch.Tensor, num_classes: int) -> torch.Tensor:
+    """Weights [K] that give each class the same total weight; for multi-label, negatives per positive of each label."""
+    if labels.ndim == 2:
+        positive = (labels == 1).sum(0).clamp(min=1)
+        return (labels == 0).sum(0).clamp(min=1) / positive
+    counts = torch.bincount(labels, minlength=num_classes).clamp(min=1)
+    return len(labels) / (num_classes * counts.float())

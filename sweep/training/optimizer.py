@@ -1,0 +1,71 @@
+"""Fused optimisers with one learning rate per part, and the shape of the learning rate over a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from sweep.training.parts import named_parameters
+from sweep.training.procedures import Phase
+from sweep.training.recipe import Recipe
+
+_MOMENTUM = 0.9
+_CYCLE_RISE = 0.3  # share of a one-cycle run spent rising, as in Smith's super-convergence and fastai
+_CYCLE_START = 1 / 25  # of the peak
+_CYCLE_END = 1e-5  # of the peak
+
+
+def build_optimizer(model: nn.Module, phase: Phase, recipe: Recipe) -> torch.optim.Optimizer:
+    """The optimiser of one phase; biases and one-dimensional scales are not decayed."""
+    return OPTIMIZERS[recipe.optimizer](_groups(model, phase, recipe.weight_decay))
+
+
+def set_lr(optimizer: torch.optim.Optimizer, recipe: Recipe, progress: float) -> None:
+    """Move every group to its learning rate at `progress`, the share of the phase's steps already done."""
+    factor = SCHEDULES[recipe.schedule](min(max(progress, 0.0), 1.0), recipe.warmup)
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * factor
+
+
+def _groups(model: nn.Module, phase: Phase, weight_decay: float) -> list[dict[str, Any]]:
+    groups = []
+    for part, lr in phase.lr.items():
+        weights = [weight for _, weight in named_parameters(model, [part])]
+        for decay, chosen in ((weight_decay, [w for w in weights if w.ndim > 1]), (0.0, [w for w in weights if w.ndim <= 1])):
+            if chosen:
+                groups.append({"params": chosen, "lr": lr, "peak_lr": lr, "weight_decay": decay, "part": part})
+    return groups
+
+
+def _cosine(progress: float, warmup: float) -> float:
+    if progress < warmup:
+        return max(progress / warmup, 1e-3)  # a first step of exactly zero would be a lost step
+    return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+
+
+def _one_cycle(progress: float, _warmup: float) -> float:
+    if progress < _CYCLE_RISE:
+        return _between(_CYCLE_START, 1.0, progress / _CYCLE_RISE)
+    return _between(1.0, _CYCLE_END, (progress - _CYCLE_RISE) / (1 - _CYCLE_RISE))
+
+
+def _between(start: float, end: float, share: float) -> float:
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+OPTIMIZERS: Mapping[str, Callable[[list[dict[str, Any]]], torch.optim.Optimizer]] = {
+    "adamw": lambda groups: torch.optim.AdamW(groups, fused=True),
+    "adam": lambda groups: torch.optim.Adam(groups, fused=True),
+    "sgd": lambda groups: torch.optim.SGD(groups, lr=0.0, momentum=_MOMENTUM, nesterov=True, fused=True),
+}
+
+# Share of the steps done, share of warm-up -> factor on the peak learning rate.
+SCHEDULES: Mapping[str, Callable[[float, float], float]] = {
+    "cosine": _cosine,
+    "one_cycle": _one_cycle,
+    "none": lambda progress, warmup: 1.0,
+}

@@ -1,0 +1,61 @@
+"""The three parts of a classifier (colorizer, backbone, head): who trains, who is frozen, who has learned weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import nn
+
+PARTS = ("colorizer", "backbone", "head")
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The classifier inside a DistributedDataParallel wrapper, or `model` itself."""
+    return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
+
+
+def part_of(name: str) -> str:
+    """The part a parameter or module belongs to by its dotted name; what is neither colorizer nor head is backbone."""
+    first = name.split(".", 1)[0]
+    return first if first in PARTS else "backbone"
+
+
+def named_parameters(model: nn.Module, parts: Iterable[str]) -> Iterator[tuple[str, nn.Parameter]]:
+    """Parameters of the chosen `parts` with their names."""
+    chosen = set(parts)
+    return ((name, weight) for name, weight in unwrapped(model).named_parameters() if part_of(name) in chosen)
+
+
+def has_learned_colorizer(model: nn.Module) -> bool:
+    """Whether the grey-to-colour module has weights of its own; replication and fixed decompositions have none."""
+    colorizer = getattr(unwrapped(model), "colorizer", None)
+    return colorizer is not None and any(True for _ in colorizer.parameters())
+
+
+def train_only(model: nn.Module, parts: Iterable[str]) -> None:
+    """Let gradients reach `parts` and nothing else."""
+    chosen = set(parts)
+    for name, weight in unwrapped(model).named_parameters():
+        weight.requires_grad_(part_of(name) in chosen)
+
+
+def set_modes(model: nn.Module, trained: Iterable[str], frozen_bn: str) -> None:
+    """Training mode for the trained parts; frozen ones keep batch-norm statistics unless `frozen_bn` is "train"."""
+    model.train()
+    if frozen_bn == "train":
+        return
+    chosen = set(trained)
+    for name, child in unwrapped(model).named_children():
+        if part_of(name) not in chosen:
+            child.eval()
+
+
+def to_channels_last(model: nn.Module) -> None:
+    """Lay convolution weights out with channels innermost, the order CPU and GPU kernels read fastest."""
+    model.to(memory_format=torch.channels_last)
+
+
+def to_contiguous(model: nn.Module) -> None:
+    """Undo `to_channels_last`: safetensors refuses to write other layouts."""
+    model.to(memory_format=torch.contiguous_format)

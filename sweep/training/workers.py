@@ -1,0 +1,44 @@
+"""One or several workers: which one this is, the model each phase runs, and metrics averaged over all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from sweep.training.parts import PARTS, unwrapped
+
+
+def rank() -> int:
+    """Number of this worker, 0 when it is alone."""
+    return distributed.get_rank() if distributed.is_available() and distributed.is_initialized() else 0
+
+
+def wrapped_for(model: nn.Module, parts: Iterable[str]) -> nn.Module:
+    """The module to call in a phase that trains `parts`.
+
+    A wrapper waits for the gradient of every weight that could train when it was made, so a phase with frozen parts needs one
+    of its own.
+    """
+    if not isinstance(model, DistributedDataParallel) or set(parts) == set(PARTS):
+        return model
+    return DistributedDataParallel(model.module, device_ids=model.device_ids)
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Give every worker the first one's batch-norm statistics, so that all of them validate the same model."""
+    if isinstance(model, DistributedDataParallel):
+        for buffer in unwrapped(model).buffers():
+            distributed.broadcast(buffer, src=0)
+
+
+def mean_over_workers(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Each metric averaged over all workers; the same dictionary when there is one."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return dict(metrics)
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    values = torch.tensor(list(metrics.values()), dtype=torch.float64, device=device)
+    distributed.all_reduce(values)
+    return dict(zip(metrics, (values / distributed.get_world_size()).tolist(), strict=True))

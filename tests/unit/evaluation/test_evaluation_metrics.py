@@ -1,0 +1,96 @@
+"""Metrics against pair counts and sums done by hand."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sweep.evaluation.domain_gap import domain_gap, domain_gap_vs_real_only
+from sweep.evaluation.metrics import METRICS, auroc, average_precision, classification_metrics, probabilities
+
+
+def pair_count(score, positive):
+    """The definition: a right pair counts one, a tie a half."""
+    pairs = [(p > n) + 0.5 * (p == n) for p, n in itertools.product(score[positive], score[~positive])]
+    return sum(pairs) / len(pairs)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=30))
+def test_auroc_counts_pairs_with_ties(rows):
+    score, positive = np.array([r[0] for r in rows], float), np.array([r[1] for r in rows])
+    if positive.all() or not positive.any():
+        assert np.isnan(auroc(score, positive))
+    else:
+        assert auroc(score, positive) == pytest.approx(pair_count(score, positive), abs=1e-12)
+
+
+def test_average_precision_by_hand():
+    # Ranked: hit, miss, hit -> 1/2 * 1 + 1/2 * 2/3.
+    assert average_precision(np.array([0.9, 0.8, 0.7]), np.array([1, 0, 1])) == pytest.approx(5 / 6)
+    assert average_precision(np.array([0.5, 0.5]), np.array([1, 0])) == pytest.approx(0.5)
+    assert np.isnan(average_precision(np.array([0.5]), np.array([0])))
+
+
+def test_two_classes():
+    logits = np.array([[2.0, 0], [0, 1], [1, 0], [0, 3]])
+    found = classification_metrics(logits, np.array([0, 0, 0, 1]), 2)
+    assert found["accuracy"] == 0.75
+    assert found["balanced_accuracy"] == pytest.approx((2 / 3 + 1) / 2)
+    assert found["constant_accuracy"] == 0.75
+    assert found["auroc"] == 1.0
+    assert (found["sensitivity"], found["specificity"]) == (1.0, pytest.approx(2 / 3))
+    assert set(found) == set(METRICS)
+
+
+def test_three_classes_are_macro_and_skip_absent_ones():
+    logits = np.random.default_rng(0).normal(size=(30, 3))
+    labels = np.arange(30) % 3
+    scores = probabilities(logits)
+    found = classification_metrics(logits, labels, 3)
+    assert found["auroc"] == pytest.approx(np.mean([pair_count(scores[:, k], labels == k) for k in range(3)]))
+    two = classification_metrics(logits, labels % 2, 3)
+    assert two["auroc"] == pytest.approx(np.mean([pair_count(scores[:, k], labels % 2 == k) for k in range(2)]))
+
+
+def test_unknown_labels_count_nowhere():
+    logits = np.array([[3.0, -1], [-2, 4], [1, 1], [-1, -3]])
+    labels = np.array([[1, np.nan], [0, 1], [np.nan, np.nan], [0, 0.0]])
+    found = classification_metrics(logits, labels, 2)
+    assert found["auroc"] == 1.0
+    assert found["accuracy"] == 1.0
+    assert found["constant_accuracy"] == pytest.approx((2 / 3 + 1 / 2) / 2)
+
+
+def test_a_single_class_leaves_auroc_undefined_but_not_accuracy():
+    found = classification_metrics(np.zeros((3, 2)), np.zeros(3, int), 2)
+    assert np.isnan(found["auroc"]) and found["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "says"),
+    [
+        (np.zeros((2, 3)), np.zeros(2, int), "do not fit"),
+        (np.full((2, 2), np.nan), np.zeros(2, int), "NaN"),
+        (np.zeros((2, 2)), np.array([0, 2]), "outside 0..1"),
+    ],
+)
+def test_what_does_not_fit_is_refused(logits, labels, says):
+    with pytest.raises(ValueError, match=says):
+        classification_metrics(logits, labels, 2)
+
+
+def test_probabilities_do_not_overflow():
+    assert np.allclose(probabilities(np.array([[1e4, -1e4]])), [[1, 0]])
+    assert np.allclose(probabilities(np.array([[1e4, -1e4]]), multi_label=True), [[1, 0]])
+
+
+def test_domain_gap_is_source_minus_target():
+    source = {"auroc": 0.9, "accuracy": 0.8, "balanced_accuracy": 0.7}
+    target = {"auroc": 0.6, "accuracy": 0.75, "balanced_accuracy": 0.7}
+    gap = domain_gap(source, target)
+    assert gap["domain_gap"] == pytest.approx(0.3)
+    assert gap["domain_gap/accuracy"] == pytest.approx(0.05)
+    assert domain_gap_vs_real_only(source, target)["domain_gap_vs_real_only/balanced_accuracy"] == 0
