@@ -1,0 +1,45 @@
+"""Which images must stay together: patients, identical pixels and near-duplicates, closed under each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+
+def components(count: int, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
+    """int64 [count]: the number of the connected component of each of `count` images under `pairs`.
+
+    Components are numbered by their first image.
+    """
+    edges = np.asarray(list(pairs), dtype=np.int64).reshape(-1, 2)
+    weights = np.ones(len(edges), dtype=np.int8)
+    graph = coo_array((weights, (edges[:, 0], edges[:, 1])), shape=(count, count))
+    return renumbered(connected_components(graph, directed=False)[1])
+
+
+def renumbered(values: np.ndarray) -> np.ndarray:
+    """int64 [N]: equal values get equal numbers, counted from 0 in order of first appearance."""
+    return pd.factorize(np.asarray(values))[0].astype(np.int64)
+
+
+def closed_groups(*keys: np.ndarray) -> np.ndarray:
+    """int64 [N]: images that share any key, directly or through others, get the same number.
+
+    Each of `keys` is [N]; an empty text in a key means "nothing known" and ties nobody.
+    """
+    count = len(keys[0])
+    edges = [chain for key in keys for chain in (_chain(np.asarray(key)),) if len(chain)]
+    return components(count, np.concatenate(edges) if edges else [])
+
+
+def _chain(key: np.ndarray) -> np.ndarray:
+    """Edges [E, 2] that link the images of every value of `key` one to the next."""
+    known = np.flatnonzero(key != "") if key.dtype.kind in "UOT" else np.arange(len(key))
+    numbers = renumbered(key[known])
+    order = known[np.argsort(numbers, kind="stable")]
+    same = np.diff(np.sort(numbers)) == 0
+    return np.stack([order[:-1][same], order[1:][same]], axis=1)

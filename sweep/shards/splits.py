@@ -1,0 +1,170 @@
+"""Metadata -> train, validation and test folds that share no patient and no near-duplicate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from sweep.core.errors import InputError
+from sweep.core.hashing import content_hash
+from sweep.core.seeds import rng
+from sweep.shards.groups import closed_groups, renumbered
+
+FRACTIONS = {"train": 0.6, "val": 0.2, "test": 0.2}
+CONFLICTS = ("drop", "train_only", "keep")
+UNUSED = "unused"
+
+
+@dataclass(frozen=True)
+class Split:
+    """One row per image: image_id, label, group (int: images that stay together) and fold.
+
+    fold is a name of the fractions, or `unused` for images left out by a rule or by a smaller training set.
+    """
+
+    frame: pd.DataFrame
+
+    def ids(self, fold: str) -> np.ndarray:
+        """The image ids of a fold, in the order of the data set."""
+        return self.frame.loc[self.frame["fold"] == fold, "image_id"].to_numpy(dtype=str)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Images per fold and label."""
+        table = pd.crosstab(self.frame["fold"], self.frame["label"])
+        return {str(fold): {str(label): int(n) for label, n in row.items()} for fold, row in table.iterrows()}
+
+    @cached_property
+    def sha256(self) -> str:
+        """Identity of the assignment: equal for equal ids and folds, whatever the order of rows."""
+        ordered = self.frame.sort_values("image_id")
+        return content_hash([ordered["image_id"].tolist(), ordered["fold"].tolist()], length=64)
+
+
+def make_split(
+    frame: pd.DataFrame,
+    *,
+    seed: int,
+    fractions: Mapping[str, float] = FRACTIONS,
+    train_images: int | None = None,
+    conflicts: str = "drop",
+    near_duplicates: np.ndarray | None = None,
+) -> Split:
+    """Hold-out split, stratified by label, no group in two folds.
+
+    Groups are the closure of patients, identical pixels (column sha256, where present) and `near_duplicates`
+    ([N] group names or numbers, e.g. from audit.near_duplicate_groups). `conflicts` decides on near-duplicates
+    whose labels differ: left out (`drop`), in training only (`train_only`) or treated like the rest (`keep`).
+    `train_images` keeps that many training images; 100 are a subset of 200, and validation and test stay as
+    they are. Raises InputError when the data cannot be split so.
+    """
+    _check(frame, fractions, conflicts)
+    duplicates = [] if near_duplicates is None else [np.asarray(near_duplicates)]
+    if "sha256" in frame:
+        duplicates.append(frame["sha256"].to_numpy(dtype=str))
+    labels = frame["label"].to_numpy(dtype=str)
+    groups = closed_groups(frame["patient"].to_numpy(dtype=str), *duplicates)
+    conflicting = _conflicting(labels, duplicates)
+    fold = np.full(len(frame), UNUSED, dtype=object)
+    free = np.ones(len(frame), dtype=bool)
+    if conflicts == "drop":
+        free = ~conflicting
+    elif conflicts == "train_only":
+        free = ~np.isin(groups, groups[conflicting])
+        fold[~free] = "train"
+    fold[free] = _assign(labels[free], groups[free], fractions, rng(seed, "split"))
+    if train_images is not None:
+        _keep_training(fold, labels, groups, train_images, rng(seed, "split", "train"))
+    return Split(pd.DataFrame({"image_id": frame["image_id"].to_numpy(), "label": labels, "group": groups,
+                               "fold": fold.astype(str)}))  # fmt: skip
+
+
+def make_folds(
+    frame: pd.DataFrame, *, seed: int, folds: int, conflicts: str = "drop", near_duplicates: np.ndarray | None = None
+) -> list[Split]:
+    """Cross-validation: `folds` splits into train and test; every image not ruled out is tested exactly once."""
+    if folds < 2:
+        raise InputError("folds", f"{folds} folds leave nothing to train on", "ask for two or more")
+    names = [f"fold-{k}" for k in range(folds)]
+    parts = make_split(frame, seed=seed, fractions=dict.fromkeys(names, 1 / folds), conflicts=conflicts,
+                       near_duplicates=near_duplicates).frame  # fmt: skip
+    # `train_only` images carry the fold "train" already and are never tested.
+    return [
+        Split(parts.assign(fold=parts["fold"].map(lambda fold, own=own: _role(fold, own)).astype(str)))
+        for own in names
+    ]
+
+
+def _role(fold: str, test_fold: str) -> str:
+    if fold == UNUSED:
+        return UNUSED
+    return "test" if fold == test_fold else "train"
+
+
+def _conflicting(labels: np.ndarray, duplicates: list[np.ndarray]) -> np.ndarray:
+    """bool [N]: the image has a near-duplicate (not merely the same patient) of another label."""
+    if not duplicates:
+        return np.zeros(len(labels), dtype=bool)
+    copies = closed_groups(*duplicates)
+    distinct = pd.Series(labels).groupby(copies).transform("nunique")
+    return distinct.to_numpy() > 1
+
+
+def _assign(
+    labels: np.ndarray, groups: np.ndarray, fractions: Mapping[str, float], draw: np.random.Generator
+) -> np.ndarray:
+    """Fold of every image: groups, largest first and shuffled within a size, go where their labels lack most."""
+    names = list(fractions)
+    share = np.array([fractions[name] for name in names])
+    counts = _counts_per_group(labels, groups)
+    wanted = np.outer(share, counts.sum(axis=0))
+    shuffled = draw.permutation(len(counts))
+    order = shuffled[np.argsort(-counts.sum(axis=1)[shuffled], kind="stable")]
+    chosen = np.empty(len(counts), dtype=np.int64)
+    missing = wanted.copy()
+    for group in order:
+        # The share still missing, in units of the fold's own target, summed over the group's labels.
+        need = (missing * counts[group]) @ np.ones(counts.shape[1]) / share
+        chosen[group] = int(np.argmax(need))
+        missing[chosen[group]] -= counts[group]
+    return np.array(names, dtype=object)[chosen[renumbered(groups)]]
+
+
+def _counts_per_group(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """int64 [G, C]: images of each label in each group, both numbered by first appearance."""
+    group, label = renumbered(groups), renumbered(labels)
+    counts = np.zeros((group.max(initial=-1) + 1, label.max(initial=-1) + 1), dtype=np.int64)
+    np.add.at(counts, (group, label), 1)
+    return counts
+
+
+def _keep_training(
+    fold: np.ndarray, labels: np.ndarray, groups: np.ndarray, keep: int, draw: np.random.Generator
+) -> None:
+    """Mark all but `keep` training images unused; every prefix of the order is stratified, so subsets nest."""
+    train = np.flatnonzero(fold == "train")
+    if not 0 < keep <= len(train):
+        raise InputError("train_images", f"{keep} asked for, the training fold holds {len(train)}",
+                         f"ask for 1 to {len(train)}, or leave it out")
+    shuffle = draw.permutation(groups.max() + 1)
+    # Within a label images come group by group, so that a small set holds whole patients where it can.
+    order = train[np.lexsort((train, shuffle[groups[train]]))]
+    place = pd.Series(labels[order])
+    rank = (place.groupby(place).cumcount() + 0.5) / place.groupby(place).transform("size")
+    fold[order[np.argsort(rank.to_numpy(), kind="stable")][keep:]] = UNUSED
+
+
+def _check(frame: pd.DataFrame, fractions: Mapping[str, float], conflicts: str) -> None:
+    if conflicts not in CONFLICTS:
+        raise InputError("conflicts", f"{conflicts!r} is no rule", f"write one of {', '.join(CONFLICTS)}")
+    total = sum(fractions.values())
+    if not fractions or abs(total - 1) > 1e-6 or min(fractions.values()) <= 0:
+        raise InputError("fractions", f"{dict(fractions)} sum to {total:g}", "give positive shares that sum to 1")
+    if frame.empty:
+        raise InputError("split", "no image to split", "check the rule for normal scans")
+    if frame["image_id"].duplicated().any():
+        twice = frame.loc[frame["image_id"].duplicated(), "image_id"].iloc[0]
+        raise InputError("split", f"image {twice!r} comes twice", "give every image an id of its own")

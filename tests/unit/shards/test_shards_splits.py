@@ -1,0 +1,136 @@
+"""No leak between folds, whatever the data set looks like."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sweep.core.errors import InputError
+from sweep.shards.groups import closed_groups, components
+from sweep.shards.splits import CONFLICTS, FRACTIONS, make_folds, make_split
+
+
+def table(seed, count, patients, classes, duplicates=0, known=0.8):
+    """A random data set: ids, labels, patients (some unknown) and near-duplicate group numbers."""
+    draw = np.random.default_rng(seed)
+    patient = np.array([f"p{k}" for k in draw.integers(0, patients, count)])
+    patient[draw.random(count) > known] = ""
+    copies = np.arange(count)
+    if duplicates:
+        copies[draw.integers(0, count, duplicates)] = copies[draw.integers(0, count, duplicates)]
+    labels = np.array(["benign", "malignant", "other"])[draw.integers(0, classes, count)]
+    ids = [f"i{k}" for k in draw.permutation(count)]
+    return pd.DataFrame({"image_id": ids, "label": labels, "patient": patient}), copies
+
+
+def folds_of(key, fold):
+    """The number of folds (without `unused`) that each value of `key` is seen in."""
+    used = fold != "unused"
+    return pd.Series(fold[used]).groupby(key[used]).nunique()
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 2**32 - 1), count=st.integers(1, 160), patients=st.integers(1, 80),
+    classes=st.integers(1, 3), duplicates=st.integers(0, 40), conflicts=st.sampled_from(CONFLICTS),
+)  # fmt: skip
+def test_folds_are_disjoint_and_reproducible(seed, count, patients, classes, duplicates, conflicts):
+    frame, copies = table(seed, count, patients, classes, duplicates)
+    split = make_split(frame, seed=seed, conflicts=conflicts, near_duplicates=copies)
+    fold = split.frame["fold"].to_numpy()
+    assert set(fold) <= {*FRACTIONS, "unused"} and split.frame["image_id"].tolist() == frame["image_id"].tolist()
+    known = frame["patient"].to_numpy() != ""
+    assert (folds_of(frame["patient"].to_numpy()[known], fold[known]) <= 1).all()
+    assert (folds_of(copies, fold) <= 1).all()
+    again = make_split(frame, seed=seed, conflicts=conflicts, near_duplicates=copies)
+    assert split.frame.equals(again.frame) and split.sha256 == again.sha256
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(20, 300), classes=st.integers(1, 3))
+def test_labels_are_balanced_within_the_largest_group(seed, count, classes):
+    frame, copies = table(seed, count, max(1, count // 3), classes)
+    split = make_split(frame, seed=seed)
+    largest = split.frame.groupby("group").size().max()
+    for label, total in frame["label"].value_counts().items():
+        for fold, share in FRACTIONS.items():
+            found = ((split.frame["fold"] == fold) & (split.frame["label"] == label)).sum()
+            assert abs(found - share * total) <= 2 * largest + 1
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**32 - 1), patients=st.integers(10, 150))
+def test_small_training_sets_nest_and_leave_the_rest_alone(seed, patients):
+    frame, _ = table(seed, 200, patients, 2)
+    whole = make_split(frame, seed=seed)
+    sizes = [10, 40, 80]
+    available = len(whole.ids("train"))
+    splits = [make_split(frame, seed=seed, train_images=min(size, available)) for size in sizes]
+    for small, large in zip(splits, [*splits[1:], whole], strict=True):
+        assert set(small.ids("train")) <= set(large.ids("train"))
+        for fold in ("val", "test"):
+            assert small.ids(fold).tolist() == whole.ids(fold).tolist()
+    share = (whole.frame.query("fold == 'train'")["label"] == "malignant").mean()
+    ten = splits[0].frame.query("fold == 'train'")
+    assert len(ten) == min(10, available) and abs((ten["label"] == "malignant").mean() - share) <= 0.15
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**32 - 1), folds=st.integers(2, 6))
+def test_cross_validation_tests_every_image_once(seed, folds):
+    frame, copies = table(seed, 120, 60, 2, duplicates=10)
+    splits = make_folds(frame, seed=seed, folds=folds, conflicts="keep", near_duplicates=copies)
+    tested = np.concatenate([split.ids("test") for split in splits])
+    assert sorted(tested) == sorted(frame["image_id"])
+    for split in splits:
+        assert (folds_of(copies, split.frame["fold"].to_numpy()) <= 1).all()
+
+
+def conflict_table():
+    """Ten pairs of near-duplicates; the labels of the first pair disagree."""
+    label = ["benign", "malignant"] + ["benign"] * 8 + ["malignant"] * 10
+    frame = pd.DataFrame({"image_id": [f"i{k}" for k in range(20)], "label": label, "patient": ""})
+    return frame, np.repeat(np.arange(10), 2)
+
+
+@pytest.mark.parametrize(("conflicts", "fold"), [("drop", "unused"), ("train_only", "train")])
+def test_conflicting_labels(conflicts, fold):
+    frame, copies = conflict_table()
+    for seed in range(5):
+        split = make_split(frame, seed=seed, conflicts=conflicts, near_duplicates=copies)
+        assert set(split.frame["fold"][:2]) == {fold} and "unused" not in set(split.frame["fold"][2:])
+
+
+def test_a_patient_with_two_labels_is_no_conflict():
+    frame = pd.DataFrame({"image_id": ["a", "b"], "label": ["benign", "malignant"], "patient": "p"})
+    assert "unused" not in set(make_split(frame, seed=0).frame["fold"])
+
+
+def test_identical_pixels_stay_together():
+    frame = pd.DataFrame({"image_id": [f"i{k}" for k in range(40)], "label": "benign", "patient": "",
+                          "sha256": [f"h{k // 2}" for k in range(40)]})  # fmt: skip
+    split = make_split(frame, seed=3)
+    assert (folds_of(frame["sha256"].to_numpy(), split.frame["fold"].to_numpy()) == 1).all()
+
+
+def test_seeds_differ():
+    frame, _ = table(0, 100, 50, 2)
+    assert make_split(frame, seed=0).sha256 != make_split(frame, seed=1).sha256
+
+
+def test_groups_close_over_keys():
+    groups = closed_groups(np.array(["p", "p", "", "q", ""]), np.array([0, 1, 1, 3, 4]))
+    assert groups.tolist() == [0, 0, 0, 1, 2]
+    assert components(4, [(2, 0), (3, 3)]).tolist() == [0, 1, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"conflicts": "ask"}, "ask"), ({"fractions": {"train": 0.5}}, "0.5"), ({"train_images": 10_000}, "10000"),
+     ({"train_images": 0}, "0 asked")],
+)  # fmt: skip
+def test_impossible_requests_are_refused(wrong, message):
+    frame, _ = table(0, 50, 20, 2)
+    with pytest.raises(InputError, match=message):
+        make_split(frame, seed=0, **wrong)
