@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from sweep.core.errors import InputError
 from sweep.core.seeds import named_seed
-from sweep.models.backbones import GREY_MEAN, GREY_STD, Trunk, build_trunk, feature_count
+from sweep.models.backbones import build_trunk
 from sweep.models.colorizers import COLORIZERS, build_colorizer
+from sweep.models.trunk import GREY_MEAN, GREY_STD, Trunk, feature_count
 from sweep.models.weights import WeightsReport, load_weights
 
 PARTS = ("colorizer", "backbone", "head")
@@ -128,7 +129,7 @@ def build_classifier(
         trunk = build_trunk(
             backbone, image_px=image_px, pretrained=weights == "imagenet", **dict(backbone_options or {})
         )
-    features = feature_count(backbone, trunk.module, image_px)
+    features = feature_count(backbone, trunk, image_px)
     with _seeded(seed, "head"):
         head = nn.Sequential(nn.Dropout(dropout), nn.Linear(features, num_classes))
     before, after = _standardisers(COLORIZERS[colorizer].learned, trunk, mean, std)

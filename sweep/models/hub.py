@@ -10,6 +10,7 @@ from urllib.parse import urlparse
 from urllib.request import getproxies
 
 from sweep.core.errors import InputError
+from sweep.models.trunk import first_line
 
 T = TypeVar("T")
 
@@ -22,10 +23,9 @@ def from_hub(name: str, build: Callable[[], T]) -> T:
     except InputError:
         raise
     except (OSError, RuntimeError, ValueError, ImportError) as mistake:
-        reason = (str(mistake).splitlines() or [type(mistake).__name__])[0][:120]
         raise InputError(
             f"weights of {name}",
-            f"ImageNet weights cannot be fetched ({reason})",
+            f"ImageNet weights cannot be fetched ({first_line(mistake)})",
             "go online once to fill the cache, or give weights: <path of a local .safetensors or .pth file>",
         ) from None
 

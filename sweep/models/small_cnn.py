@@ -12,15 +12,18 @@ from torch import Tensor, nn
 WIDTHS = (16, 32, 64, 96)  # channels after 1/2, 1/4, 1/8 and 1/16 of the side
 
 
-def _conv_norm_act(inside: int, outside: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+def conv_norm_act(inside: int, outside: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """Convolution that keeps or divides the size by `stride`, batch normalisation, ReLU."""
     conv = nn.Conv2d(inside, outside, kernel, stride, padding=kernel // 2, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(outside), nn.ReLU(inplace=True))
 
 
-class _Residual(nn.Module):
+class ResidualConv(nn.Module):
+    """`x + f(x)` with one convolution."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.branch = _conv_norm_act(channels, channels)
+        self.branch = conv_norm_act(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.branch(x)
@@ -31,9 +34,9 @@ class SmallCNN(nn.Module):
 
     def __init__(self, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__()
-        layers: list[nn.Module] = [_conv_norm_act(3, widths[0], kernel=5, stride=2)]
+        layers: list[nn.Module] = [conv_norm_act(3, widths[0], kernel=5, stride=2)]
         for inside, outside in zip(widths, widths[1:]):
-            layers += [_conv_norm_act(inside, outside, stride=2), _Residual(outside)]
+            layers += [conv_norm_act(inside, outside, stride=2), ResidualConv(outside)]
         self.features = nn.Sequential(*layers)
 
     def forward(self, pictures: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sweep.core.errors import InputError
+from sweep.models.trunk import first_line
 
 _WRAPPERS = ("state_dict_ema", "state_dict", "model_state", "model")  # what training scripts put around the tensors
 _SHOWN = 4  # keys named in an error message; the rest are counted
@@ -47,9 +48,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as mistake:
-        reason = str(mistake).splitlines()[0][:120] if str(mistake) else type(mistake).__name__
         raise InputError(
-            path, f"not a readable weights file ({reason})", "save the state dict alone, best as .safetensors"
+            path, f"not a readable weights file ({first_line(mistake)})", "save the state dict alone, best as .safetensors"
         ) from None
     return _tensors(path, state)
 

@@ -1,0 +1,101 @@
+"""What every colorizer and every own backbone must keep, run over the tables so that a new row is tested at once."""
+
+import pytest
+import torch
+
+from sweep.models.backbones import BACKBONES, build_trunk, known_backbone
+from sweep.models.classifier import build_classifier
+from sweep.models.colorizers import COLORIZERS, build_colorizer
+
+LIGHT_BACKBONES = [name for name in BACKBONES if not name.startswith("cnn_transformer") or name.endswith("_tiny")]
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+@pytest.mark.parametrize("name", COLORIZERS)
+class TestEveryColorizer:
+    @pytest.mark.parametrize("size", [(96, 96), (128, 128), (97, 99), (98, 130)])
+    def test_one_channel_in_three_out_same_size(self, name, size):
+        with torch.no_grad():
+            assert build_colorizer(name).eval()(torch.rand(1, 1, *size)).shape == (1, 3, *size)
+
+    def test_takes_512_px(self, name):
+        with torch.no_grad():
+            assert build_colorizer(name).eval()(torch.rand(1, 1, 512, 512)).shape == (1, 3, 512, 512)
+
+    def test_gradient_reaches_the_image(self, name):
+        grey = torch.rand(2, 1, 64, 64, requires_grad=True)
+        (build_colorizer(name)(grey) * torch.randn(2, 3, 64, 64)).sum().backward()
+        assert (grey.grad != 0).float().mean() > 0.99
+
+    def test_gradient_reaches_every_parameter(self, name):
+        if not COLORIZERS[name].learned:
+            pytest.skip("nothing to learn")
+        model = build_colorizer(name)
+        (model(torch.rand(2, 1, 64, 64)) * torch.randn(2, 3, 64, 64)).sum().backward()
+        assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+    def test_a_fixed_one_has_no_parameters(self, name):
+        assert COLORIZERS[name].learned == bool(list(build_colorizer(name).parameters()))
+
+    def test_output_is_not_bounded_by_the_module(self, name):
+        if not COLORIZERS[name].learned:
+            pytest.skip("fixed colours of an image in [0, 1] stay in [0, 1]")
+        model = build_colorizer(name).eval()
+        with torch.no_grad():
+            small, large = (model(scale * torch.rand(1, 1, 64, 64)).abs().max() for scale in (10, 1000))
+        assert large > 20 * small
+
+    def test_state_comes_back_whole(self, name):
+        first, second = build_colorizer(name).eval(), build_colorizer(name).eval()
+        second.load_state_dict(first.state_dict())
+        grey = torch.rand(1, 1, 64, 64)
+        assert torch.equal(first(grey), second(grey))
+
+
+@pytest.mark.parametrize("name", LIGHT_BACKBONES)
+class TestEveryOwnBackbone:
+    def test_is_known_by_name(self, name):
+        assert known_backbone(name)
+
+    @pytest.mark.parametrize("image_px", [64, 97, 128])
+    def test_classifies_grey_images_of_any_size(self, name, image_px):
+        model = build_classifier(backbone=name, num_classes=3, image_px=image_px, seed=0).eval()
+        with torch.no_grad():
+            assert model(torch.rand(2, 1, image_px, image_px)).shape == (2, 3)
+
+    def test_same_seed_same_weights(self, name):
+        first, second = (build_classifier(backbone=name, num_classes=2, image_px=64, seed=5) for _ in range(2))
+        assert all(map(torch.equal, first.state_dict().values(), second.state_dict().values()))
+
+    def test_other_seed_other_weights(self, name):
+        first, second = (build_classifier(backbone=name, num_classes=2, image_px=64, seed=s) for s in (5, 6))
+        assert not all(map(torch.equal, first.parameters(), second.parameters()))
+
+    def test_every_parameter_learns(self, name):
+        model = build_classifier(backbone=name, num_classes=2, image_px=64, seed=0)
+        model(torch.rand(4, 1, 64, 64)).logsumexp(1).sum().backward()
+        assert [n for n, p in model.named_parameters() if p.grad is None] == []
+
+    def test_one_image_alone_gives_its_batch_s_logits(self, name):
+        model = build_classifier(backbone=name, num_classes=2, image_px=64, seed=0).eval()
+        images = torch.rand(3, 1, 64, 64)
+        with torch.no_grad():
+            torch.testing.assert_close(model(images)[1:2], model(images[1:2]), atol=1e-5, rtol=1e-5)
+
+
+def test_heavy_rows_are_known():
+    assert all(known_backbone(name) for name in BACKBONES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(BACKBONES) - set(LIGHT_BACKBONES)))
+def test_heavy_backbones_give_the_features_they_promise(name):
+    trunk = build_trunk(name, image_px=128)
+    with torch.no_grad():
+        assert trunk.module.eval()(torch.rand(1, 3, 128, 128)).shape == (1, trunk.features)
