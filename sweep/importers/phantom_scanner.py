@@ -42,9 +42,9 @@ SCANNERS = {
         noise_db=-40.0, marks="ticks",
     ),
     "b": Scanner(
-        carrier_px=6.0, axial_px=1.7, lateral_px=2.4, defocus=0.8, attenuation_db=24.0,
-        gain_db=(2, 7, 9, 10, 11), gain_jitter_db=3.0, dynamic_range_db=44.0, brightness=0.42, gamma=1.25,
-        noise_db=-26.0, marks="frame",
+        carrier_px=6.0, axial_px=1.4, lateral_px=1.9, defocus=0.6, attenuation_db=20.0,
+        gain_db=(2, 6, 10, 13, 15), gain_jitter_db=2.0, dynamic_range_db=50.0, brightness=0.47, gamma=1.1,
+        noise_db=-32.0, marks="frame",
     ),
 }  # fmt: skip
 
