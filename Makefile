@@ -1,0 +1,38 @@
+# make run: the main job, from nothing to a report.   make test: the default tests.   make help: the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-all lock clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY)  ## the environment in .venv, from requirements.lock
+
+# uv lives in a folder of its own, so that it is never part of what it installs. Bytecode is compiled once here: without it every
+# fresh Ray worker compiles torch anew.
+$(READY): requirements.lock
+	@test -x $(VENV)-uv/bin/uv || { $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than 3.11; set PYTHON=python3.11 or newer"; exit 2; }; \
+		$(PYTHON) -m venv $(VENV)-uv && $(VENV)-uv/bin/python -m pip install -q uv; }
+	@test -x $(BIN)/python || $(VENV)-uv/bin/uv venv -q --python $(PYTHON) $(VENV)
+	@env -u PYTHONDONTWRITEBYTECODE $(VENV)-uv/bin/uv pip sync -q --compile-bytecode --require-hashes --python $(BIN)/python requirements.lock
+	@touch $@
+
+run: $(READY)  ## the main job on simulated scanners; prints the path of its report last
+	@$(BIN)/python -m sweep.run search_spaces/quickstart.yaml
+
+test: $(READY)  ## the default tests, about ten minutes on two cores
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(READY)  ## the long tests too
+	@$(BIN)/python -m pytest
+
+lock: $(READY)  ## requirements.lock anew from pyproject.toml (versions and hashes, no addresses)
+	$(VENV)-uv/bin/uv pip compile -q pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements.lock
+
+clean:  ## results and environment away
+	rm -rf $(VENV) $(VENV)-uv results

@@ -1,0 +1,61 @@
+"""One computation per artifact: the actor that every trial asks, whichever node it runs on."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import ray
+
+from sweep.artifacts import ArtifactStore, Stage
+from sweep.stages import STAGES
+from sweep.storage import Storage
+
+_RETRIES = 3  # a computation whose worker or node is killed begins again this often
+
+
+@dataclass(frozen=True)
+class Obtained:
+    """How an asker got its artifact: `reused` is False for the one asker that set the computation off."""
+
+    stage: str
+    hash: str
+    reused: bool
+    seconds: float  # what the computation cost when it ran
+
+
+@ray.remote
+def _compute(run_url: str, stage: Stage) -> float:
+    import torch
+
+    torch.set_num_threads(1)
+    meta = ArtifactStore(Storage(run_url)).compute(stage, STAGES[stage.kind])
+    return meta["seconds"]
+
+
+@ray.remote(num_cpus=0.001)
+class ArtifactBroker:
+    """Answers when the artifact is there; the first asker sets it off, the others wait for the same computation."""
+
+    def __init__(self, run_url: str, cpus: float, gpus: float) -> None:
+        self._run_url = run_url
+        self._store = ArtifactStore(Storage(run_url))
+        self._resources = {"num_cpus": cpus, "num_gpus": gpus}
+        self._running: dict[str, asyncio.Future] = {}
+
+    async def ensure(self, stage: Stage) -> list[Obtained]:
+        """Have `stage` and all it needs; the computation's own exception is raised to every asker."""
+        obtained = [item for need in stage.needs for item in await self.ensure(need)]
+        mine = False
+        if stage.hash not in self._running:
+            found = self._store.meta(stage)
+            self._running[stage.hash] = asyncio.ensure_future(self._known(found["seconds"]) if found else self._launch(stage))
+            mine = found is None
+        seconds = await asyncio.shield(self._running[stage.hash])
+        return [*obtained, Obtained(stage.kind, stage.hash, not mine, seconds)]
+
+    async def _known(self, seconds: float) -> float:
+        return seconds
+
+    async def _launch(self, stage: Stage) -> float:
+        return await _compute.options(max_retries=_RETRIES, **self._resources).remote(self._run_url, stage)

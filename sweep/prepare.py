@@ -1,0 +1,217 @@
+"""question -> data of the run: shards found or simulated, splits drawn once, the data card written.
+
+Everything later reads `split.parquet` and `data.json` in the run folder; no trial splits anything itself.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sweep.core.errors import InputError
+from sweep.core.hashing import content_hash
+from sweep.shards.audit import near_duplicate_groups
+from sweep.shards.image_set import ImageSet
+from sweep.shards.labels import apply_normals, classes_after, label_indices
+from sweep.shards.reader import read_images, read_manifest, read_metadata
+from sweep.shards.schema import MANIFEST, Manifest
+from sweep.shards.splits import make_split
+from sweep.space import Data as DataSection
+from sweep.storage import Storage
+
+SPLIT_FILE = "split.parquet"
+CARD_FILE = "data.json"
+TARGET = "target"
+FOLDS = ("train", "val", "test", TARGET)
+PHANTOMS = ("phantom-a", "phantom-b")
+_PHANTOM_VERSION = 1  # of the simulator: raise it when its images change
+_AUDIT_PX = 128
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data of a run: two shard folders and one split.
+
+    `split` has a row per image: image_id, label (index into `classes`), group, domain and fold: train, val, test or
+    unused in the source domain, target in the other.
+    """
+
+    source: str
+    target: str
+    classes: tuple[str, ...]
+    image_px: int
+    fit: str
+    split: pd.DataFrame
+
+    @cached_property
+    def hash(self) -> str:
+        """Identity of everything a trial is shown: images, labels, folds, size."""
+        rows = [self.fold_hash(fold) for fold in FOLDS]
+        return content_hash({"folds": rows, "image_px": self.image_px, "fit": self.fit})
+
+    def fold_hash(self, fold: str) -> str:
+        """Identity of one fold: pixels, labels and order."""
+        rows = self.fold(fold)
+        return content_hash([self.classes, rows["sha256"].tolist(), rows["label"].tolist()])
+
+    def fold(self, fold: str) -> pd.DataFrame:
+        """The rows of one fold."""
+        return self.split[self.split["fold"] == fold]
+
+    def class_counts(self, fold: str) -> list[int]:
+        """Images per class of one fold."""
+        return np.bincount(self.fold(fold)["label"], minlength=len(self.classes)).tolist()
+
+    def read(self, fold: str, image_px: int | None = None) -> ImageSet:
+        """One fold decoded straight from its shards, at the run's size unless another is given."""
+        rows = self.fold(fold)
+        folder = self.target if fold == TARGET else self.source
+        images = read_images(folder, image_px or self.image_px, list(rows["image_id"]), self.fit).images
+        return self.image_set(fold, dict(zip(rows["image_id"], images, strict=True)))
+
+    def image_set(self, fold: str, images: Mapping[str, np.ndarray]) -> ImageSet:
+        """One fold put together from images by id, in the split's order and with its labels and groups."""
+        rows = self.fold(fold)
+        return ImageSet(
+            images=np.stack([images[name] for name in rows["image_id"]]),
+            labels=rows["label"].to_numpy(np.int64),
+            ids=rows["image_id"].to_numpy(object),
+            groups=rows["group"].to_numpy(object),
+            classes=self.classes,
+            domain=rows["domain"].iloc[0],
+            synthetic=np.zeros(len(rows), bool),
+        )
+
+    def save(self, run: Storage, card: Mapping[str, Any]) -> None:
+        """Write the split and the data card into the run folder."""
+        buffer = io.BytesIO()
+        self.split.to_parquet(buffer, index=False)
+        run.write(SPLIT_FILE, buffer.getvalue())
+        facts = {"source": self.source, "target": self.target, "classes": self.classes, "image_px": self.image_px, "fit": self.fit}
+        run.write(CARD_FILE, json.dumps({**card, "data": facts}, indent=1).encode())
+
+    @classmethod
+    def load(cls, run: Storage) -> Data:
+        """What `save` wrote."""
+        facts = json.loads(run.read(CARD_FILE))["data"]
+        split = pd.read_parquet(io.BytesIO(run.read(SPLIT_FILE)))
+        return cls(**{**facts, "classes": tuple(facts["classes"])}, split=split)
+
+
+def prepare(section: DataSection, run: Storage) -> Data:
+    """Find or make both shard folders, split the source, hold the target back whole, write the data card."""
+    folders = [_shard_folder(name, section, run) for name in (section.source, section.target)]
+    manifests = [read_manifest(folder) for folder in folders]
+    classes = _common_classes(manifests, section)
+    frames = [_frame(folder, manifest, section, classes) for folder, manifest in zip(folders, manifests, strict=True)]
+    split = _split(frames[0], folders[0], section)
+    columns = ["image_id", "label", "group", "domain", "fold", "sha256"]
+    whole = pd.concat([split[columns], frames[1].assign(fold=TARGET)[columns]], ignore_index=True)
+    data = Data(str(folders[0]), str(folders[1]), classes, section.image_px, section.fit, whole)
+    _refuse_empty(data, section)
+    data.save(run, _card(data, manifests, frames))
+    return data
+
+
+def _shard_folder(name: str, section: DataSection, run: Storage) -> Path:
+    if name in PHANTOMS:
+        return _phantom_folder(name, section.phantom_patients, run)
+    if not Path(name).exists():
+        raise InputError(
+            f"data: {name}",
+            "no such shard folder",
+            f"make it with: python -m sweep.importers NAME SRC {name}; or use {' or '.join(PHANTOMS)}",
+        )
+    return Path(name).absolute()
+
+
+def _phantom_folder(name: str, patients: int, run: Storage) -> Path:
+    from sweep.importers import import_dataset
+
+    if run.local is None:
+        raise InputError(f"data: {name}", f"cannot be simulated into {run.url}", f"write it first: python -m sweep.importers {name} shards/{name}")
+    folder = run.local / "artifacts" / content_hash({"phantom": name, "patients": patients, "version": _PHANTOM_VERSION})
+    if not (folder / MANIFEST).exists():
+        import_dataset(name, None, folder, patients=patients)
+    return folder
+
+
+def _common_classes(manifests: list[Manifest], section: DataSection) -> tuple[str, ...]:
+    source, target = (classes_after(manifest.classes, section.normals) for manifest in manifests)
+    if set(source) != set(target):
+        raise InputError(
+            "data",
+            f"source has classes {', '.join(source)} and target {', '.join(target)}",
+            "import both with the same class names",
+        )
+    return tuple(source)
+
+
+def _frame(folder: Path, manifest: Manifest, section: DataSection, classes: tuple[str, ...]) -> pd.DataFrame:
+    frame = apply_normals(read_metadata(folder), section.normals)
+    groups = near_duplicate_groups(read_images(folder, _AUDIT_PX, list(frame["image_id"])))
+    labels = label_indices(frame["label"], classes, f"{folder}/manifest.json")
+    return frame.assign(near_duplicates=groups, name=frame["label"], label=labels, domain=manifest.domain)
+
+
+def _split(frame: pd.DataFrame, folder: Path, section: DataSection) -> pd.DataFrame:
+    split = make_split(
+        frame,
+        seed=section.split_seed,
+        train_images=section.train_images,
+        conflicts=section.conflicts,
+        near_duplicates=frame["near_duplicates"].to_numpy(),
+    )
+    return split.frame.merge(frame[["image_id", "domain", "sha256"]], on="image_id", validate="one_to_one")
+
+
+def _refuse_empty(data: Data, section: DataSection) -> None:
+    for fold in FOLDS:
+        counts = data.class_counts(fold)
+        empty = [name for name, count in zip(data.classes, counts, strict=True) if not count]
+        if empty:
+            place = f"data: {section.target if fold == TARGET else section.source}"
+            raise InputError(place, f"the {fold} fold has no {empty[0]} image", "give more images or patients, or raise train_images")
+
+
+def _card(data: Data, manifests: list[Manifest], frames: list[pd.DataFrame]) -> dict[str, Any]:
+    source, target = (_domain_card(manifest, frame) for manifest, frame in zip(manifests, frames, strict=True))
+    source["folds"] = {fold: dict(zip(data.classes, data.class_counts(fold), strict=True)) for fold in ("train", "val", "test")}
+    target["folds"] = {TARGET: dict(zip(data.classes, data.class_counts(TARGET), strict=True))}
+    return {"source": source, "target": target, "audit": _audit_card(frames)}
+
+
+def _domain_card(manifest: Manifest, frame: pd.DataFrame) -> dict[str, Any]:
+    counts = Counter(frame["name"])
+    return {
+        "name": manifest.name,
+        "domain": manifest.domain,
+        "images": len(frame),
+        "patients": int(frame["patient"].replace("", np.nan).nunique()),
+        "groups": int(pd.Series(frame["near_duplicates"]).nunique()),
+        "classes": dict(counts),
+        "constant_accuracy": max(counts.values()) / len(frame),
+        "licence": manifest.licence,
+        "citation": manifest.citation,
+        "sha256": manifest.sha256,
+    }
+
+
+def _audit_card(frames: list[pd.DataFrame]) -> dict[str, Any]:
+    """Near-duplicate facts of both domains: how many images have a copy, and how many copies disagree on the label."""
+    facts = {}
+    for domain, frame in zip(("source", "target"), frames, strict=True):
+        sizes = frame.groupby("near_duplicates")["image_id"].transform("size")
+        labels = frame.groupby("near_duplicates")["label"].nunique()
+        facts[domain] = {"images_with_a_near_copy": int((sizes > 1).sum()), "groups_with_conflicting_labels": int((labels > 1).sum())}
+    shared = set(frames[0]["sha256"]) & set(frames[1]["sha256"])
+    return {**facts, "images_in_both_domains": len(shared)}

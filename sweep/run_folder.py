@@ -1,0 +1,114 @@
+"""One run folder, one question, one driver at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from sweep.core.errors import InputError
+from sweep.space import Question
+from sweep.storage import Storage
+
+SPACE_FILE = "space.yaml"
+ENVIRONMENT_FILE = "environment.json"
+_LOCK_FILE = "driver.lock"
+# What may change between two runs of one folder: how it is computed, never what is asked.
+_FREE_TO_CHANGE = ("resources", "budget", "smoke")
+_PACKAGES = ("ray", "torch", "torchvision", "timm", "optuna", "torchattacks", "scikit-image", "numpy", "pandas", "pyarrow")
+
+
+@contextmanager
+def opened(run: Storage, question: Question) -> Iterator[None]:
+    """Hold the run folder for one driver; write the resolved question and the environment.
+
+    Raises InputError when another driver holds it, when it cannot be written, or when it holds another question.
+    """
+    try:
+        with _held(run):
+            _check_same_question(run, question)
+            run.write(SPACE_FILE, _yaml_text(question.model_dump(mode="json")).encode())
+            run.write(ENVIRONMENT_FILE, json.dumps(environment(), indent=1).encode())
+            yield
+    except PermissionError as error:
+        raise InputError(f"--storage {run.url}", f"cannot be written ({error.strerror})", "give a folder you may write to") from error
+
+
+@contextmanager
+def _held(run: Storage) -> Iterator[None]:
+    if run.local is None:
+        yield
+        return
+    run.local.mkdir(parents=True, exist_ok=True)
+    with open(run.local / _LOCK_FILE, "a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            raise InputError(run.url, f"another sweep writes there ({lock.read().strip()})", "wait for it, or give another --storage") from error
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        lock.flush()
+        yield
+
+
+def _check_same_question(run: Storage, question: Question) -> None:
+    if not run.exists(SPACE_FILE):
+        return
+    before = _flat(YAML(typ="safe").load(run.read(SPACE_FILE).decode()))
+    now = _flat(question.model_dump(mode="json"))
+    changed = [key for key in {**before, **now} if before.get(key) != now.get(key) and key.split(".")[0] not in _FREE_TO_CHANGE]
+    if changed:
+        listing = ", ".join(f"{key} was {before.get(key)!r} and is {now.get(key)!r}" for key in sorted(changed))
+        raise InputError(f"{run.url}/{SPACE_FILE}", f"the folder holds another question: {listing}", "rename the question, or give another --storage")
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix.rstrip("."): tree}
+    return {key: value for name, branch in tree.items() for key, value in _flat(branch, f"{prefix}{name}.").items()}
+
+
+def _yaml_text(tree: Any) -> str:
+    buffer = io.StringIO()
+    YAML(typ="safe").dump(tree, buffer)
+    return buffer.getvalue()
+
+
+def environment() -> dict[str, Any]:
+    """Versions, code and hardware, for the record."""
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+        "commit": _commit(),
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None

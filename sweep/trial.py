@@ -1,0 +1,57 @@
+"""A configuration knows its own address: signature, folder and the folder of each of its seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sweep.core.hashing import content_hash
+
+SIGNATURE_DIGITS = 12
+RESULT = "result.json"  # written last: a seed without it is not done
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration on one data hash; its seeds run one after another in the same workers."""
+
+    config: Mapping[str, Any]
+    data_hash: str
+    seeds: tuple[int, ...]
+    cell: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def signature(self) -> str:
+        """Hash of the whole configuration and of the data; threats and seeds are not part of the identity."""
+        return content_hash({"config": self.config, "data": self.data_hash}, SIGNATURE_DIGITS)
+
+    @property
+    def folder(self) -> str:
+        """Where the trial's files lie, relative to the run."""
+        return f"trials/{self.signature}"
+
+    def seed_folder(self, seed: int) -> str:
+        """Where one seed's files lie, relative to the run."""
+        return f"{self.folder}/seed-{seed}"
+
+
+@dataclass(frozen=True)
+class Attacks:
+    """Which threats and budgets every trained model meets, on how many images of which splits."""
+
+    threats: tuple[str, ...] = ()
+    eps: tuple[str, ...] = ()
+    images: int | str = "all"
+    splits: tuple[str, ...] = ("source", "target")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one worker group is asked to do: plain data, so that no process needs torch to carry it."""
+
+    trial: Trial
+    attacks: Attacks
+    run_url: str
+    threads: int = 1
+    checkpoint_every_s: float = 15.0
