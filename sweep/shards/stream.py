@@ -1,0 +1,111 @@
+"""Shard folder -> Ray Data, for data that does not fit in memory and for workers that read their own share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sweep.core.errors import InputError
+from sweep.shards.image_set import ImageSet
+from sweep.shards.labels import apply_normals, classes_after, label_indices
+from sweep.shards.reader import decode, groups_of, part_paths, read_manifest, read_metadata
+
+if TYPE_CHECKING:
+    import ray.data
+
+# Ray 2.60's second reader starts dozens of footer-reading actors per dataset: seconds, for a few small files.
+os.environ.setdefault("RAY_DATA_USE_DATASOURCE_V2", "0")
+
+# A whole CPU per reading task starves behind booked training workers, and then nothing moves.
+TASK_CPUS = 0.25
+_BATCH = 256
+
+
+def open_dataset(
+    folder: Path | str,
+    image_px: int,
+    image_ids: Sequence[str] | None = None,
+    fit: str = "pad",
+    normals: str = "drop",
+) -> ray.data.Dataset:
+    """Rows {image uint8 [px, px], label int64, image_id str, group str} of a shard folder, decoded lazily.
+
+    `image_ids` limits the rows (order is not kept: Ray Data is free to interleave parts); `normals` is the rule
+    of `labels.apply_normals`. Raises InputError when an id is unknown.
+    """
+    import ray
+
+    folder = Path(folder).resolve()  # reading tasks run in other directories
+    classes = classes_after(read_manifest(folder).classes, normals)
+    frame = apply_normals(read_metadata(folder), normals)
+    if image_ids is not None:
+        frame = frame[frame["image_id"].isin(set(image_ids))]
+        if len(frame) != len(set(image_ids)):
+            missing = sorted(set(image_ids) - set(frame["image_id"]))[0]
+            raise InputError(folder, f"image {missing!r} is not in this data set", "use the ids of a split of it")
+    labels = label_indices(frame["label"].tolist(), classes, str(folder))
+    wanted = dict(zip(frame["image_id"], zip(labels.tolist(), groups_of(frame).tolist(), strict=True), strict=True))
+    rows = ray.data.read_parquet(
+        part_paths(folder),
+        columns=["image_id", "image", "height", "width"],
+        num_cpus=TASK_CPUS,
+    )
+    return rows.map_batches(
+        _Decoder.run, fn_args=(ray.put(wanted), image_px, fit), batch_size=_BATCH, num_cpus=TASK_CPUS,
+        zero_copy_batch=True,
+    )  # fmt: skip
+
+
+def collect(
+    rows: Any, classes: Sequence[str], domain: str, image_ids: Sequence[str] | None = None
+) -> ImageSet:
+    """Gather a Ray dataset or a train worker's shard of it into memory.
+
+    `rows` has `iter_batches`. The result is ordered by `image_ids` where given, else by id, so that it does not
+    depend on the order in which tasks ended.
+    """
+    batches = [batch for batch in rows.iter_batches(batch_size=_BATCH, batch_format="numpy") if len(batch["label"])]
+    if not batches:
+        raise InputError("training data", "the data set holds no rows for this worker", "use fewer workers")
+    ids = np.concatenate([batch["image_id"] for batch in batches]).astype(str)
+    if image_ids is None:
+        order = np.argsort(ids, kind="stable")
+    else:
+        place = {image_id: index for index, image_id in enumerate(ids)}
+        order = np.array([place[image_id] for image_id in image_ids], dtype=np.int64)
+    return ImageSet(
+        images=np.concatenate([batch["image"] for batch in batches])[order],
+        labels=np.concatenate([batch["label"] for batch in batches])[order],
+        ids=ids[order],
+        groups=np.concatenate([batch["group"] for batch in batches]).astype(str)[order],
+        classes=tuple(classes),
+        domain=domain,
+        synthetic=np.zeros(len(ids), dtype=bool),
+    )
+
+
+class _Decoder:
+    """The step between reading and training, run inside Ray's tasks."""
+
+    @staticmethod
+    def run(batch: dict[str, np.ndarray], wanted: Any, image_px: int, fit: str) -> dict[str, np.ndarray]:
+        import ray
+
+        table = ray.get(wanted) if isinstance(wanted, ray.ObjectRef) else wanted
+        keep = [index for index, image_id in enumerate(batch["image_id"]) if image_id in table]
+        images = np.zeros((len(keep), image_px, image_px), dtype=np.uint8)
+        for place, index in enumerate(keep):
+            images[place] = decode(
+                batch["image"][index], int(batch["height"][index]), int(batch["width"][index]), image_px, fit
+            )
+        ids = [str(batch["image_id"][index]) for index in keep]
+        return {
+            "image": images,
+            "label": np.array([table[image_id][0] for image_id in ids], dtype=np.int64),
+            "image_id": np.array(ids, dtype=object),
+            "group": np.array([table[image_id][1] for image_id in ids], dtype=object),
+        }
