@@ -1,0 +1,1 @@
+"""Synthetic images: generators trained on the training fold, sampled in streams, judged honestly."""

@@ -1,0 +1,129 @@
+"""The loop that every adversarial generator shares: some critic steps, one generator step, the running average.
+
+What differs between the rows of GENERATORS (networks, loss, constraint, augmentation) comes in as settings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sweep.core.seeds import named_seed
+from sweep.losses.adversarial import LOSSES, clip_weights, gradient_penalty
+from sweep.synth.augment import augment
+from sweep.synth.average import WeightAverage
+from sweep.synth.feed import Feed
+from sweep.synth.settings import Settings, uses_bf16
+from sweep.synth.watch import Watch
+
+Latents = tuple[Tensor, ...]
+
+
+@dataclass
+class Duel:
+    """Both players with their optimisers and everything that one step needs."""
+
+    generator: nn.Module
+    critic: nn.Module
+    settings: Settings
+    draws: torch.Generator
+    device: torch.device
+    bf16: bool
+    generator_optimizer: torch.optim.Optimizer
+    critic_optimizer: torch.optim.Optimizer
+
+    def latents(self, count: int) -> Latents:
+        """Standard normal input of the generator for `count` images."""
+        shapes = self.generator.latent_shapes
+        return tuple(torch.randn((count, *shape), generator=self.draws, device=self.device) for shape in shapes)
+
+    def mixed_precision(self) -> torch.autocast:
+        """bfloat16 for convolutions and products where the settings and the hardware allow it."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
+
+
+def train_adversarial(
+    generator: nn.Module, critic: nn.Module, feed: Feed, settings: Settings, *, seed: int, device: str, watch: Watch
+) -> nn.Module:
+    """Play `steps` generator steps, or fewer when `watch` says stop; returns the network to sample from.
+
+    Raises Diverged when a loss is not finite and Collapsed when the samples do not vary (both from `watch`).
+    """
+    duel = _duel(generator, critic, settings, seed, device)
+    average = WeightAverage(generator, settings["ema"])
+    for step in range(1, settings["steps"] + 1):
+        for _ in range(settings["critic_steps"]):
+            real, labels = next(feed)
+            critic_loss, gap = critic_step(duel, real, labels)
+        generator_loss = generator_step(duel, labels)
+        average.update()
+        watch.losses(step, {"loss/critic": critic_loss, "critic_gap": gap, "loss/generator": generator_loss})
+        if watch.check(step, average.network):
+            break
+    return watch.chosen(average.network)
+
+
+def critic_step(duel: Duel, real: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """One update of the critic on real [B, 1, H, W] and as many synthetic images; returns (loss, critic gap).
+
+    The synthetic images are made without a graph, and both halves go through the critic as one batch.
+    """
+    settings, count = duel.settings, len(real)
+    with torch.no_grad(), duel.mixed_precision():
+        fake = duel.generator(duel.latents(count), labels)
+    both = augment(torch.cat([real, fake.float()]), settings["augment"], duel.draws)
+    with duel.mixed_precision():
+        scores, extra = duel.critic.judge(both, labels.repeat(2), count)
+    on_real, on_fake = scores.float().split(count)
+    loss = LOSSES[settings["loss"]].critic(on_real, on_fake) + extra
+    if settings["lipschitz"] == "gp":
+        loss = loss + settings["penalty"] * _penalty(duel, real, fake.float(), labels)
+    _update(duel.critic_optimizer, loss)
+    if "clip" in settings["lipschitz"]:
+        clip_weights(duel.critic.parameters(), settings["clip"])
+    return loss.detach(), (on_real.mean() - on_fake.mean()).detach()
+
+
+def generator_step(duel: Duel, labels: Tensor) -> Tensor:
+    """One update of the generator for the classes `labels` [B]; returns its loss.
+
+    The critic is frozen meanwhile: its weight gradients would be computed only to be thrown away.
+    """
+    duel.critic.requires_grad_(False)
+    with duel.mixed_precision():
+        fake = duel.generator(duel.latents(len(labels)), labels)
+        seen = augment(fake.float(), duel.settings["augment"], duel.draws)
+        scores = duel.critic(seen, labels)
+    loss = LOSSES[duel.settings["loss"]].generator(scores.float())
+    _update(duel.generator_optimizer, loss)
+    duel.critic.requires_grad_(True)
+    return loss.detach()
+
+
+def _duel(generator: nn.Module, critic: nn.Module, settings: Settings, seed: int, device: str) -> Duel:
+    place = torch.device(device)
+    betas = (settings["beta1"], settings["beta2"])
+    return Duel(
+        generator.to(place, memory_format=torch.channels_last).train(),
+        critic.to(place, memory_format=torch.channels_last).train(),
+        settings,
+        torch.Generator(place).manual_seed(named_seed(seed, "duel")),
+        place,
+        uses_bf16(settings["precision"], device),
+        torch.optim.Adam(generator.parameters(), settings["lr"], betas, fused=True),
+        torch.optim.Adam(critic.parameters(), settings["critic_lr"], betas, fused=True),
+    )
+
+
+def _penalty(duel: Duel, real: Tensor, fake: Tensor, labels: Tensor) -> Tensor:
+    mix = torch.rand((len(real), 1, 1, 1), generator=duel.draws, device=duel.device)
+    with duel.mixed_precision():
+        return gradient_penalty(lambda points: duel.critic(points, labels).float(), real, fake, mix)
+
+
+def _update(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()

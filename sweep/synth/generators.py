@@ -1,0 +1,105 @@
+"""The table of generators: one row for each way to make synthetic images.
+
+A row says how to build its networks, how to train them, how to turn latents into images, and its settings: `quick`
+ones that suit a CPU and a few minutes, and what `length: full` changes to follow the publications.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sweep.core.errors import InputError, suggestion
+from sweep.synth.adversarial import train_adversarial
+from sweep.synth.feed import Feed
+from sweep.synth.networks import ConvCritic, ConvGenerator
+from sweep.synth.sampling import Generate
+from sweep.synth.settings import Settings
+from sweep.synth.watch import Watch
+
+Build = Callable[[Settings, int, int], nn.Module]  # settings, image_px, num_classes
+
+
+@dataclass(frozen=True)
+class GeneratorSpec:
+    """One row: `per_class` rows train one network for each class, the others share one among all classes."""
+
+    describe: str
+    per_class: bool
+    build: Build
+    train: Callable[..., nn.Module]
+    generate: Callable[..., Tensor]  # network, latents, labels, settings -> [N, 1, H, W] in [-1, 1]
+    defaults: Mapping[str, Any]
+    full: Mapping[str, Any] = field(default_factory=dict)
+
+    def generate_with(self, settings: Settings) -> Generate:
+        """`generate` with its settings filled in."""
+        return partial(self.generate, settings=settings)
+
+
+def known_generator(name: str) -> GeneratorSpec:
+    """The row called `name`; InputError with a suggestion when there is none."""
+    if name not in GENERATORS:
+        raise InputError("generator", f"unknown generator {name!r}", suggestion(name, GENERATORS))
+    return GENERATORS[name]
+
+
+def _sample_directly(network: nn.Module, latents: tuple[Tensor, ...], labels: Tensor, settings: Settings) -> Tensor:
+    return network(latents, labels)
+
+
+def _build_conv(settings: Settings, image_px: int, num_classes: int) -> nn.Module:
+    return ConvGenerator(image_px, width=settings["width"], latent=settings["latent"], num_classes=num_classes)
+
+
+def _build_noisy_conv(settings: Settings, image_px: int, num_classes: int) -> nn.Module:
+    return ConvGenerator(
+        image_px, width=settings["width"], latent=settings["latent"], num_classes=num_classes, noise=True
+    )
+
+
+def _train_conv(
+    generator: nn.Module, feed: Feed, settings: Settings, *, image_px: int, num_classes: int, seed: int, device: str, watch: Watch
+) -> nn.Module:
+    critic = ConvCritic(
+        image_px, width=settings["width"], num_classes=num_classes, spectral="sn" in settings["lipschitz"]
+    )
+    return train_adversarial(generator, critic, feed, settings, seed=seed, device=device, watch=watch)
+
+
+COMMON = {
+    "length": "quick", "steps": 600, "batch_size": 16, "width": 16, "latent": 128, "ema": 0.99, "flip": False,
+    "precision": "auto", "check_every": 0, "patience": 0, "feature_net": "texture",
+}  # fmt: skip
+GAME = {
+    **COMMON, "lr": 2e-4, "critic_lr": 2e-4, "beta1": 0.0, "beta2": 0.9, "critic_steps": 1, "loss": "hinge",
+    "lipschitz": "sn", "clip": 0.01, "penalty": 10.0, "augment": "brightness_contrast+translation+cutout",
+}  # fmt: skip
+FULL = {"steps": 20_000, "batch_size": 32, "width": 32, "ema": 0.999}
+
+GENERATORS: dict[str, GeneratorSpec] = {
+    "wgan": GeneratorSpec(
+        "convolutional Wasserstein GAN with a spectrally normalised critic, one for each class",
+        True, _build_conv, _train_conv, _sample_directly,
+        {**GAME, "steps": 200, "loss": "wasserstein", "critic_steps": 5, "augment": "", "ema": 0.0},
+        {**FULL, "ema": 0.999},
+    ),
+    "cgan": GeneratorSpec(
+        "one class-conditional projection GAN: hinge loss, differentiable augmentation, running average",
+        False, _build_noisy_conv, _train_conv, _sample_directly,
+        {**GAME, "steps": 300, "lr": 2e-4, "critic_lr": 4e-4},
+        {**FULL, "lr": 2e-4, "critic_lr": 2e-4},
+    ),
+}  # fmt: skip
+
+
+def build_network(name: str, settings: Settings, image_px: int, num_classes: int, seed: int) -> nn.Module:
+    """The untrained network of row `name`; equal seeds give equal weights and the global random state is left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return known_generator(name).build(settings, image_px, num_classes)
