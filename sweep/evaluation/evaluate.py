@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -12,19 +13,26 @@ from sweep.evaluation.domain_gap import domain_gap
 from sweep.evaluation.metrics import classification_metrics
 
 
+@contextmanager
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Eval mode inside the block, then every module's own mode again."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
 @torch.no_grad()
 def predict(model: nn.Module, images: np.ndarray, batch_size: int = 64, device: str | torch.device = "cpu") -> np.ndarray:
     """Logits float32 [N, K] of uint8 images [N, H, W], in eval mode; the model's own mode is restored.
 
     The number format is float32 unless the caller has opened an autocast.
     """
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
+    with eval_mode(model):
         parts = [_logits(model, images[start : start + batch_size], device) for start in range(0, len(images), batch_size)]
-    finally:
-        for module, training in modes.items():
-            module.training = training
     return np.concatenate(parts) if parts else np.zeros((0, 0), dtype=np.float32)
 
 

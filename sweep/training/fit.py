@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import nn
 
-from sweep.core.errors import Diverged, InputError
+from sweep.core.errors import InputError
 from sweep.core.seeds import named_seed
 from sweep.evaluation.evaluate import predict
 from sweep.training import parts, validation, workers
+from sweep.training.adversarial import step_class
 from sweep.training.checkpoint import Progress, Snapshot
+from sweep.training.dual_norms import DualNorms
 from sweep.training.ema import AveragedWeights, snapshot
+from sweep.training.loss_watch import LossWatch
 from sweep.training.objective import Objective, balanced_weights, build_objective
 from sweep.training.optimizer import build_optimizer, set_lr
 from sweep.training.procedures import Phase, phases
 from sweep.training.recipe import Recipe
-from sweep.training.step import Step, TextureLoss
+from sweep.training.step import TextureLoss
 
 Metrics = Mapping[str, float]
 _VAL_BATCH = 64
@@ -91,6 +96,7 @@ class _Run:
         self.inner.to(self.device)
         parts.to_channels_last(self.inner)
         self.objective = self._objective()
+        self.dual_norms = self._dual_norms()
         self.progress, resumed = Progress(), None
         if state is not None:
             resumed = Snapshot.from_bytes(state, self.recipe, self.seed)
@@ -108,45 +114,56 @@ class _Run:
     def _train(self, phase: Phase, resumed: Snapshot | None) -> None:
         self._enter(phase, resumed)
         done = self.progress
-        while done.phase_epoch < phase.epochs and not self._is_stale():
-            started = time.perf_counter()
-            metrics = self._epoch(phase)
-            metrics |= self._validation()
-            if self.reduce is not None:
-                metrics = self.reduce(metrics)
-            done.seconds += time.perf_counter() - started
-            self._note(metrics)
-        self.step.close()
+        try:
+            while done.phase_epoch < phase.epochs and not self._is_stale():
+                self._note(self._measured_epoch(phase))
+        finally:
+            self.step.close()
         self.inner.load_state_dict(done.best_weights)
         done.next_phase()
 
+    def _measured_epoch(self, phase: Phase) -> dict[str, float]:
+        started = time.perf_counter()
+        metrics = self._epoch(phase) | self._validation()
+        if self.reduce is not None:
+            metrics = self.reduce(metrics)
+        self.progress.seconds += time.perf_counter() - started
+        return metrics
+
     def _enter(self, phase: Phase, resumed: Snapshot | None) -> None:
         parts.train_only(self.inner, phase.parts)
-        self.optimizer = build_optimizer(self.inner, phase, self.recipe)
+        self.optimizer = build_optimizer(self.inner, phase, self.recipe, self.dual_norms)
         self.average = AveragedWeights(self.inner, self.recipe.ema) if self.recipe.ema else None
         if resumed is not None:
-            self.optimizer.load_state_dict(resumed.optimizer)
-            if self.average is not None:
-                self.average.load(resumed.extras["average"])
+            self._restore(resumed)
         forward = workers.wrapped_for(self.model, phase.parts)
         forward = torch.compile(forward) if self.recipe.compile else forward
-        self.step = Step(
-            forward, self.inner, self.optimizer, self.objective, self.recipe, self.device, self._texture_of(phase)
-        )
+        self.step = step_class(self.recipe)(
+            forward, self.inner, self.optimizer, self.objective, self.recipe, self.device,
+            self._texture_of(phase), self.dual_norms,
+        )  # fmt: skip
+
+    def _restore(self, resumed: Snapshot) -> None:
+        self.optimizer.load_state_dict(resumed.optimizer)
+        for name, part in (("average", self.average), ("dual_norms", self.dual_norms)):
+            if part is not None:
+                part.load(resumed.extras[name])
 
     def _epoch(self, phase: Phase) -> dict[str, float]:
         done = self.progress
-        losses = _Losses(done.steps, often=self.device.type == "cpu")
+        watch = LossWatch(done.steps, self.device)
+        steps = math.ceil(self.batches.steps_per_epoch / self.step.replays)
         with self._own_randomness() as generator:
-            parts.set_modes(self.inner, phase.parts, self.recipe.frozen_bn)
-            for number, (images, labels) in enumerate(self.batches(done.epoch)):
-                set_lr(self.optimizer, self.recipe, (done.phase_epoch + number / self.batches.steps_per_epoch) / phase.epochs)
-                losses.add(self.step(images, labels, generator))
+            parts.set_modes(self.inner, self.recipe.frozen_bn)
+            self.step.begin_epoch()
+            for number, (images, labels) in enumerate(islice(self.batches(done.epoch), steps)):
+                set_lr(self.optimizer, self.recipe, (done.phase_epoch + number / steps) / phase.epochs)
+                watch.add(self.step(images, labels, generator))
                 if self.average is not None:
                     self.average.update(self.inner)
                 done.images_seen += len(images)
-        done.steps += losses.count
-        return {"loss/train": losses.mean(), "lr": self._lr(), "phase": phase.number}
+        done.steps += len(watch.values)
+        return {"loss/train": watch.mean(), "lr": self._lr(), "phase": phase.number}
 
     def _validation(self) -> dict[str, float]:
         workers.share_buffers(self.model)
@@ -168,7 +185,8 @@ class _Run:
             self.on_epoch(dict(metrics))
 
     def _snapshot(self) -> Snapshot:
-        extras = {} if self.average is None else {"average": self.average.state()}
+        parts_with_state = {"average": self.average, "dual_norms": self.dual_norms}
+        extras = {name: part.state() for name, part in parts_with_state.items() if part is not None}
         return Snapshot(self.progress, snapshot(self.inner), self.optimizer.state_dict(), extras)
 
     def _is_stale(self) -> bool:
@@ -181,6 +199,13 @@ class _Run:
     def _texture_of(self, phase: Phase) -> TextureLoss | None:
         wanted = self.recipe.glcm_weight > 0 and "colorizer" in phase.parts and parts.has_learned_colorizer(self.inner)
         return self.texture_loss if wanted else None
+
+    def _dual_norms(self) -> DualNorms | None:
+        if not (self.recipe.dual_bn and self.recipe.train_eps):
+            return None
+        if self.model is not self.inner:
+            raise InputError("dual_bn", "runs on one worker only", "set resources.workers to 1 or dual_bn to false")
+        return DualNorms(self.inner)
 
     def _objective(self) -> Objective:
         weights = None
@@ -198,30 +223,3 @@ class _Run:
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(named_seed(self.seed, "dropout", *names))
             yield torch.Generator(self.device).manual_seed(named_seed(self.seed, "augment", *names))
-
-
-class _Losses:
-    """The losses of an epoch; looks for NaN at every step, or every 50th where a look would make the GPU wait."""
-
-    def __init__(self, first_step: int, *, often: bool) -> None:
-        self.first_step, self.every, self.values = first_step, 1 if often else 50, []
-        self.count = self._looked_at = 0
-
-    def add(self, loss: torch.Tensor) -> None:
-        self.values.append(loss)
-        self.count += 1
-        if self.count % self.every == 0:
-            self._look()
-
-    def mean(self) -> float:
-        """Mean loss of the epoch. Raises Diverged with the first step that was not finite."""
-        self._look()
-        return float(torch.stack(self.values).double().mean())
-
-    def _look(self) -> None:
-        fresh = torch.stack(self.values[self._looked_at :]) if self._looked_at < self.count else torch.zeros(1)
-        if not torch.isfinite(fresh).all():
-            values = fresh.tolist()
-            bad = next(index for index, value in enumerate(values) if not np.isfinite(value))
-            raise Diverged("train", self.first_step + self._looked_at + bad + 1, values[bad])
-        self._looked_at = self.count

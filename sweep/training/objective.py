@@ -47,6 +47,28 @@ class Objective:
         return torch.where(known, loss, 0.0).sum() / known.sum().clamp(min=1)
 
 
+@dataclass(frozen=True)
+class Target:
+    """What the logits of one batch should become; mixup asks for two labels per image in shares."""
+
+    objective: Objective
+    labels: torch.Tensor
+    partner: torch.Tensor | None = None
+    share: float = 1.0
+
+    def loss(self, logits: torch.Tensor) -> torch.Tensor:
+        """Scalar loss of logits [N, K]."""
+        own = self.objective(logits, self.labels)
+        if self.partner is None:
+            return own
+        return self.share * own + (1 - self.share) * self.objective(logits, self.partner)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several labels."""
+        return self.labels.ndim == 2
+
+
 def build_objective(recipe: Recipe, weights: torch.Tensor | None, device: torch.device) -> Objective:
     """The loss `recipe` asks for, with class weights [K] or none."""
     weights = None if weights is None else weights.to(device)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sweep.training.dual_norms import DualNorms
 from sweep.training.parts import named_parameters
 from sweep.training.procedures import Phase
 from sweep.training.recipe import Recipe
@@ -19,9 +20,12 @@ _CYCLE_START = 1 / 25  # of the peak
 _CYCLE_END = 1e-5  # of the peak
 
 
-def build_optimizer(model: nn.Module, phase: Phase, recipe: Recipe) -> torch.optim.Optimizer:
+def build_optimizer(model: nn.Module, phase: Phase, recipe: Recipe, dual_norms: DualNorms | None = None) -> torch.optim.Optimizer:
     """The optimiser of one phase; biases and one-dimensional scales are not decayed."""
-    return OPTIMIZERS[recipe.optimizer](_groups(model, phase, recipe.weight_decay))
+    groups = _groups(model, phase, recipe.weight_decay)
+    if dual_norms is not None:
+        groups += [_group(part, lr, 0.0, dual_norms.parameters([part])) for part, lr in phase.lr.items()]
+    return OPTIMIZERS[recipe.optimizer]([group for group in groups if group["params"]])
 
 
 def set_lr(optimizer: torch.optim.Optimizer, recipe: Recipe, progress: float) -> None:
@@ -35,10 +39,13 @@ def _groups(model: nn.Module, phase: Phase, weight_decay: float) -> list[dict[st
     groups = []
     for part, lr in phase.lr.items():
         weights = [weight for _, weight in named_parameters(model, [part])]
-        for decay, chosen in ((weight_decay, [w for w in weights if w.ndim > 1]), (0.0, [w for w in weights if w.ndim <= 1])):
-            if chosen:
-                groups.append({"params": chosen, "lr": lr, "peak_lr": lr, "weight_decay": decay, "part": part})
+        groups.append(_group(part, lr, weight_decay, [weight for weight in weights if weight.ndim > 1]))
+        groups.append(_group(part, lr, 0.0, [weight for weight in weights if weight.ndim <= 1]))
     return groups
+
+
+def _group(part: str, lr: float, weight_decay: float, weights: list[nn.Parameter]) -> dict[str, Any]:
+    return {"params": weights, "lr": lr, "peak_lr": lr, "weight_decay": weight_decay, "part": part}
 
 
 def _cosine(progress: float, warmup: float) -> float:

@@ -40,15 +40,24 @@ def train_only(model: nn.Module, parts: Iterable[str]) -> None:
         weight.requires_grad_(part_of(name) in chosen)
 
 
-def set_modes(model: nn.Module, trained: Iterable[str], frozen_bn: str) -> None:
-    """Training mode for the trained parts; frozen ones keep batch-norm statistics unless `frozen_bn` is "train"."""
+def set_modes(model: nn.Module, frozen_bn: str) -> None:
+    """Training mode, except that batch norms of frozen parts keep their statistics unless `frozen_bn` is "train"."""
     model.train()
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.train()  # a classifier may have its own idea of frozen norms
     if frozen_bn == "train":
         return
-    chosen = set(trained)
-    for name, child in unwrapped(model).named_children():
-        if part_of(name) not in chosen:
-            child.eval()
+    for _, child in unwrapped(model).named_children():
+        weights = list(child.parameters())
+        if weights and not any(weight.requires_grad for weight in weights):
+            _freeze_norms(child)
+
+
+def _freeze_norms(part: nn.Module) -> None:
+    for module in part.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
 
 
 def to_channels_last(model: nn.Module) -> None:

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from sweep.training.augment import AUGMENTATIONS, augment
-from sweep.training.objective import Objective
+from sweep.training.dual_norms import DualNorms
+from sweep.training.objective import Objective, Target
 from sweep.training.parts import unwrapped
 from sweep.training.precision import autocast
 from sweep.training.recipe import Recipe
@@ -32,6 +33,7 @@ class Step:
     recipe: Recipe
     device: torch.device
     texture_loss: TextureLoss | None = None
+    dual_norms: DualNorms | None = None
 
     def __post_init__(self) -> None:
         self.trained = [weight for group in self.optimizer.param_groups for weight in group["params"]]
@@ -41,19 +43,34 @@ class Step:
             # The colours are caught on their way to the backbone: a second pass would measure batch norm twice.
             self._hook = unwrapped(self.model).colorizer.register_forward_hook(self._catch)
 
+    def begin_epoch(self) -> None:
+        """Called before the first batch of an epoch."""
+
+    @property
+    def replays(self) -> int:
+        """Updates on each batch."""
+        return 1
+
     def __call__(self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Update the weights on uint8 images [N, H, W] and return the detached loss, still on the device."""
-        inputs = to_unit_range(images, self.device)
-        inputs = augment(inputs, self.augmentation, generator)
-        inputs, logit_loss = self._mixed(inputs, torch.as_tensor(labels).to(self.device, non_blocking=True), generator)
-        return self.update(inputs, logit_loss)
+        inputs = augment(to_unit_range(images, self.device), self.augmentation, generator)
+        target = Target(self.objective, torch.as_tensor(labels).to(self.device, non_blocking=True))
+        if self.recipe.mixup:
+            inputs, target = mix(inputs, target, self.recipe.mixup, generator)
+        return self.update(inputs, target, generator)
 
-    def update(self, inputs: torch.Tensor, logit_loss: LogitLoss) -> torch.Tensor:
+    def update(self, inputs: torch.Tensor, target: Target, generator: torch.Generator) -> torch.Tensor:
         """One gradient step on float images [N, 1, H, W]."""
+        return self.descend(lambda: self.loss(inputs, target.loss))
+
+    def descend(self, closure: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """Move the weights down the gradient of the loss that `closure` computes."""
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.loss(inputs, logit_loss)
+        loss = closure()
         loss.backward()
-        self.apply_gradients()
+        if self.recipe.grad_clip:
+            nn.utils.clip_grad_norm_(self.trained, self.recipe.grad_clip)
+        self.optimizer.step()
         return loss.detach()
 
     def loss(self, inputs: torch.Tensor, logit_loss: LogitLoss) -> torch.Tensor:
@@ -67,11 +84,10 @@ class Step:
         self._colorized = None
         return (1 - share) * loss + share * self.texture_loss(colorized.float(), inputs)
 
-    def apply_gradients(self) -> None:
-        """Clip the gradients and let the optimiser move the weights."""
-        if self.recipe.grad_clip:
-            nn.utils.clip_grad_norm_(self.trained, self.recipe.grad_clip)
-        self.optimizer.step()
+    @property
+    def attacked_model(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """What an attack of the training step looks at."""
+        return self.model if self.dual_norms is None else self.dual_norms
 
     def close(self) -> None:
         """Take the hook off the model again."""
@@ -81,15 +97,12 @@ class Step:
     def _catch(self, _module: nn.Module, _inputs: tuple, output: torch.Tensor) -> None:
         self._colorized = output
 
-    def _mixed(self, inputs: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, LogitLoss]:
-        if not self.recipe.mixup:
-            return inputs, lambda logits: self.objective(logits, labels)
-        share = _beta(self.recipe.mixup, generator)
-        partner = torch.randperm(len(inputs), generator=generator, device=self.device)
-        mixed = inputs.lerp(inputs[partner], 1 - share)
-        return mixed, lambda logits: (
-            share * self.objective(logits, labels) + (1 - share) * self.objective(logits, labels[partner])
-        )
+
+def mix(inputs: torch.Tensor, target: Target, alpha: float, generator: torch.Generator) -> tuple[torch.Tensor, Target]:
+    """Blend each image and its label with another of the batch (mixup, Zhang et al. 2018), in a share from Beta(alpha, alpha)."""
+    share = _beta(alpha, generator)
+    partner = torch.randperm(len(inputs), generator=generator, device=inputs.device)
+    return inputs.lerp(inputs[partner], 1 - share), Target(target.objective, target.labels, target.labels[partner], share)
 
 
 def to_unit_range(images: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -1,0 +1,66 @@
+"""Two ways to meet a target hospital without its labels and without training: baselines that a recipe has to beat.
+
+AdaBN (Li et al. 2017) measures batch norm anew on target images; histogram matching gives images the grey levels of the other
+domain.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+_LEVELS = 256
+
+
+@torch.no_grad()
+def adapt_batch_norm(model: nn.Module, images: np.ndarray, *, batch_size: int = 64, device: str | torch.device = "cpu") -> nn.Module:
+    """A copy of `model` in eval mode whose batch-norm statistics are those of uint8 `images` [N, H, W]; `model` is unchanged.
+
+    A model without batch norm comes back equal.
+    """
+    adapted = copy.deepcopy(model).eval()
+    norms = [module for module in adapted.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.train()
+        norm.momentum = None  # the plain mean over all batches
+    if norms:
+        # Batches of one size, so that the mean over batches is the mean over images.
+        for batch in np.array_split(images, math.ceil(len(images) / batch_size)):
+            adapted(torch.from_numpy(np.ascontiguousarray(batch)).to(device).unsqueeze(1).float().div_(255))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    return adapted.eval()
+
+
+def grey_histogram(images: np.ndarray, *, keep_black: bool = True) -> np.ndarray:
+    """Share of each grey level [256] over uint8 `images`; with `keep_black` level 0, letterbox and mask, counts as none."""
+    counts = np.bincount(np.asarray(images, dtype=np.uint8).ravel(), minlength=_LEVELS).astype(np.float64)
+    if keep_black:
+        counts[0] = 0
+    return counts / max(counts.sum(), 1.0)
+
+
+def match_histogram(images: np.ndarray, reference: np.ndarray, *, keep_black: bool = True) -> np.ndarray:
+    """uint8 `images` [N, H, W], each with its grey levels moved so that its histogram becomes `reference` [256]."""
+    matched = np.empty_like(images)
+    for index, image in enumerate(images):
+        matched[index] = _table(grey_histogram(image, keep_black=keep_black), reference, keep_black)[image]
+    return matched
+
+
+def _table(histogram: np.ndarray, reference: np.ndarray, keep_black: bool) -> np.ndarray:
+    """New level of each old level [256]: the one at the same quantile."""
+    present = np.flatnonzero(reference)
+    if len(present) == 0 or histogram.sum() == 0:
+        return np.arange(_LEVELS, dtype=np.uint8)
+    levels = np.interp(np.cumsum(histogram), np.cumsum(reference)[present], present)
+    table = np.rint(levels).astype(np.uint8)
+    if keep_black:
+        table[0] = 0
+    return table

@@ -1,0 +1,133 @@
+"""Adversarial training: the step attacks its own batch before it learns from it, on the one-channel image in [0, 1].
+
+pgd: Madry et al. 2018. fgsm: one step from a random start, Wong et al. 2020. free: Shafahi et al. 2019. trades: Zhang et al. 2019.
+Attacks are made in eval mode, so that they leave batch-norm statistics alone; only free, whose attack is a by-product of
+learning, cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as functional
+
+from sweep.evaluation.evaluate import eval_mode
+from sweep.training.objective import Target
+from sweep.training.precision import autocast
+from sweep.training.recipe import Recipe
+from sweep.training.step import Step
+
+_FGSM_STRIDE = 1.25  # of eps: Wong et al. found longer steps collapse and shorter ones are weak
+_PGD_STRIDE = 2.5  # of eps / steps: enough to cross the ball and come back
+_TRADES_NOISE = 1e-3  # the divergence has no gradient at the clean image itself
+
+Loss = Callable[[torch.Tensor], torch.Tensor]
+
+
+class AdversarialStep(Step):
+    """A training step that learns from attacked images; `recipe.train_attack` names its row in TRAIN_ATTACKS."""
+
+    def begin_epoch(self) -> None:
+        """Forget the perturbation that free training carries from batch to batch."""
+        self.carried: torch.Tensor | None = None
+
+    @property
+    def replays(self) -> int:
+        """Updates on each batch; an epoch takes as many batches fewer, so every attack gets the same number of updates."""
+        return self.recipe.train_attack_steps if self.recipe.train_attack == "free" else 1
+
+    def update(self, inputs: torch.Tensor, target: Target, generator: torch.Generator) -> torch.Tensor:
+        """Attack the batch, then take one gradient step (several in free training)."""
+        return TRAIN_ATTACKS[self.recipe.train_attack](self, inputs, target, generator)
+
+
+def perturb(images: torch.Tensor, loss: Loss, start: torch.Tensor, *, eps: float, stride: float, steps: int) -> torch.Tensor:
+    """Images [N, 1, H, W] after `steps` signed gradient steps that raise `loss`, within `eps` of the clean ones and in [0, 1]."""
+    attacked = _within(images, start, eps)
+    for _ in range(steps):
+        attacked.requires_grad_(True)
+        (slope,) = torch.autograd.grad(loss(attacked), attacked)
+        attacked = _within(images, attacked.detach() + stride * slope.sign(), eps)
+    return attacked
+
+
+def _within(images: torch.Tensor, attacked: torch.Tensor, eps: float) -> torch.Tensor:
+    return torch.clamp(torch.minimum(torch.maximum(attacked, images - eps), images + eps), 0.0, 1.0)
+
+
+def _noise(images: torch.Tensor, eps: float, generator: torch.Generator) -> torch.Tensor:
+    return (torch.rand(images.shape, generator=generator, device=images.device) * 2 - 1) * eps
+
+
+def _attack(step: Step, images: torch.Tensor, loss: Loss, start: torch.Tensor, stride: float, steps: int) -> torch.Tensor:
+    """Perturb against the model in eval mode; the model inside any wrapper is asked, since wrappers expect a weight update."""
+    recipe = step.recipe
+    with eval_mode(step.model):
+        return perturb(images, loss, start, eps=recipe.train_eps, stride=stride, steps=steps)
+
+
+def _logits(step: Step, images: torch.Tensor) -> torch.Tensor:
+    with autocast(step.device, step.recipe.precision):
+        return step.attacked_model(images).float()
+
+
+def _iterative(step: Step, images: torch.Tensor, target: Target, generator: torch.Generator, stride: float, steps: int) -> torch.Tensor:
+    start = images + _noise(images, step.recipe.train_eps, generator)
+    attacked = _attack(step, images, lambda x: target.loss(_logits(step, x)), start, stride, steps)
+    if step.dual_norms is None:
+        return step.descend(lambda: step.loss(attacked, target.loss))
+    return step.descend(lambda: 0.5 * (step.loss(images, target.loss) + target.loss(_logits(step, attacked))))
+
+
+def _pgd(step: Step, images: torch.Tensor, target: Target, generator: torch.Generator) -> torch.Tensor:
+    steps = step.recipe.train_attack_steps
+    return _iterative(step, images, target, generator, _PGD_STRIDE * step.recipe.train_eps / steps, steps)
+
+
+def _fgsm(step: Step, images: torch.Tensor, target: Target, generator: torch.Generator) -> torch.Tensor:
+    return _iterative(step, images, target, generator, _FGSM_STRIDE * step.recipe.train_eps, 1)
+
+
+def _trades(step: Step, images: torch.Tensor, target: Target, generator: torch.Generator) -> torch.Tensor:
+    recipe, steps = step.recipe, step.recipe.train_attack_steps
+    with torch.no_grad(), eval_mode(step.model):
+        clean = _logits(step, images)
+    start = images + _TRADES_NOISE * torch.randn(images.shape, generator=generator, device=images.device)
+    stride = _PGD_STRIDE * recipe.train_eps / steps
+    attacked = _attack(step, images, lambda x: divergence(_logits(step, x), clean, target.multi_label), start, stride, steps)
+
+    def loss(logits: torch.Tensor) -> torch.Tensor:
+        natural, moved = logits.float().chunk(2)
+        return target.loss(natural) + recipe.trades_beta * divergence(moved, natural, target.multi_label)
+
+    # One pass over both halves: a wrapper for several workers allows a single forward pass per update.
+    return step.descend(lambda: step.loss(torch.cat([images, attacked]), loss))
+
+
+def _free(step: AdversarialStep, images: torch.Tensor, target: Target, generator: torch.Generator) -> torch.Tensor:
+    eps, losses = step.recipe.train_eps, []
+    delta = step.carried if step.carried is not None and step.carried.shape == images.shape else torch.zeros_like(images)
+    for _ in range(step.replays):
+        attacked = _within(images, images + delta, eps).requires_grad_(True)
+        losses.append(step.descend(lambda attacked=attacked: step.loss(attacked, target.loss)))
+        delta = (delta + eps * attacked.grad.sign()).clamp_(-eps, eps)
+    step.carried = delta
+    return torch.stack(losses).mean()
+
+
+def divergence(logits: torch.Tensor, reference: torch.Tensor, multi_label: bool) -> torch.Tensor:
+    """Mean Kullback-Leibler divergence of the predictions from the reference ones; for several labels, summed over them."""
+    if not multi_label:
+        return functional.kl_div(logits.log_softmax(1), reference.log_softmax(1), reduction="batchmean", log_target=True)
+    both = lambda x: torch.stack((functional.logsigmoid(x), functional.logsigmoid(-x)))  # noqa: E731
+    return functional.kl_div(both(logits), both(reference), reduction="sum", log_target=True) / len(logits)
+
+
+# (step, clean images, target, generator) -> detached loss, after the weights have moved.
+TRAIN_ATTACKS: Mapping[str, Callable[..., torch.Tensor]] = {"pgd": _pgd, "fgsm": _fgsm, "free": _free, "trades": _trades}
+
+
+def step_class(recipe: Recipe) -> type[Step]:
+    """The kind of step `recipe` needs."""
+    return AdversarialStep if recipe.train_eps > 0 else Step

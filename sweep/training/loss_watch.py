@@ -1,0 +1,44 @@
+"""The losses of one epoch: their mean, and the first step at which one stopped being finite."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from sweep.core.errors import Diverged
+
+_GPU_STEPS_BETWEEN_LOOKS = 50  # a look makes the host wait for the GPU
+
+
+class LossWatch:
+    """Collects detached losses on their device; raises Diverged with the step, counted from 1 over the whole run."""
+
+    def __init__(self, steps_before: int, device: torch.device) -> None:
+        self.steps_before = steps_before
+        self.every = 1 if device.type == "cpu" else _GPU_STEPS_BETWEEN_LOOKS
+        self.values: list[torch.Tensor] = []
+        self._unseen: list[torch.Tensor] = []
+
+    def add(self, loss: torch.Tensor) -> None:
+        """Note the loss of the next step."""
+        self.values.append(loss)
+        self._unseen.append(loss)
+        if len(self._unseen) >= self.every:
+            self._look()
+
+    def mean(self) -> float:
+        """Mean loss of the epoch."""
+        self._look()
+        return float(torch.stack(self.values).double().mean())
+
+    def _look(self) -> None:
+        first = self.steps_before + len(self.values) - len(self._unseen) + 1
+        for step, value in enumerate(_floats(self._unseen), start=first):
+            if not math.isfinite(value):
+                raise Diverged("train", step, value)
+        self._unseen = []
+
+
+def _floats(losses: list[torch.Tensor]) -> list[float]:
+    return torch.stack(losses).tolist() if losses else []

@@ -1,0 +1,37 @@
+"""A colour module trained in one run starts another: its weights alone, as safetensors bytes."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from sweep.core.errors import InputError
+from sweep.training.parts import has_learned_colorizer, unwrapped
+
+
+def colorizer_bytes(model: nn.Module) -> bytes:
+    """The colorizer's weights and statistics. Raises InputError when the colorizer has nothing to learn."""
+    from safetensors.torch import save
+
+    if not has_learned_colorizer(model):
+        raise InputError("colorizer", "has no weights to hand on", "choose a learned colorizer for the run it comes from")
+    state = unwrapped(model).colorizer.state_dict()
+    return save({name: value.detach().cpu().contiguous() for name, value in state.items()})
+
+
+def load_colorizer(model: nn.Module, data: bytes, where: str = "colorizer_from") -> None:
+    """Give `model` the colorizer of `colorizer_bytes`. Raises InputError, naming `where`, when it is of another kind."""
+    from safetensors.torch import load
+
+    try:
+        state = load(data)
+    except Exception as cause:  # the reader's own error type is not public
+        raise InputError(where, "is no colorizer file", "give one written by this project") from cause
+    own = unwrapped(model).colorizer.state_dict()
+    wrong = sorted({*own} ^ {*state} | {name for name in {*own} & {*state} if own[name].shape != state[name].shape})
+    if wrong:
+        raise InputError(where, f"holds another colorizer (differs in {_some(wrong)})", "use the same colorizer in both runs")
+    unwrapped(model).colorizer.load_state_dict(state)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

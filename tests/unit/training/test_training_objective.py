@@ -1,0 +1,76 @@
+"""Losses against torch's own and against sums by hand."""
+
+import pytest
+import torch
+import torch.nn.functional as functional
+
+from sweep.training.objective import Objective, Target, balanced_weights
+from sweep.training.step import mix
+
+LOGITS = torch.randn(12, 3, generator=torch.Generator().manual_seed(0))
+LABELS = torch.arange(12) % 3
+
+
+def test_plain_is_cross_entropy():
+    assert Objective()(LOGITS, LABELS) == functional.cross_entropy(LOGITS, LABELS)
+
+
+def test_focal_without_focus_is_weighted_cross_entropy():
+    weights = torch.tensor([1.0, 2.0, 3.0])
+    plain = Objective(class_weights=weights)(LOGITS, LABELS)
+    focal = Objective(focal_gamma=1e-9, class_weights=weights)(LOGITS, LABELS)
+    assert focal.item() == pytest.approx(plain.item(), rel=1e-5)
+
+
+def test_focal_by_hand():
+    truth = LOGITS.softmax(1)[range(12), LABELS]
+    expected = (-(1 - truth) ** 2 * truth.log()).mean()
+    assert Objective(focal_gamma=2)(LOGITS, LABELS).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_unknown_labels_carry_no_gradient():
+    logits = LOGITS.clone().requires_grad_()
+    labels = (LOGITS > 0.3).float()
+    labels[0], labels[1, 2] = float("nan"), float("nan")
+    loss = Objective(label_smoothing=0.1)(logits, labels)
+    loss.backward()
+    assert torch.isfinite(loss) and logits.grad[0].abs().max() == 0 and logits.grad[1, 2] == 0
+    assert (logits.grad[2:] != 0).all()
+
+
+def test_multi_label_with_everything_known_is_binary_cross_entropy():
+    labels = (LOGITS > 0.3).float()
+    assert Objective()(LOGITS, labels).item() == pytest.approx(
+        functional.binary_cross_entropy_with_logits(LOGITS, labels).item(), rel=1e-6
+    )
+
+
+def test_a_batch_of_unknown_labels_has_zero_loss():
+    assert Objective()(LOGITS, torch.full((12, 3), float("nan"))) == 0
+
+
+def test_balanced_weights_give_classes_equal_totals():
+    labels = torch.tensor([0, 0, 0, 1])
+    weights = balanced_weights(labels, 2)
+    assert torch.allclose(weights * torch.bincount(labels), torch.tensor([2.0, 2.0]))
+    several = torch.tensor([[1.0, 0], [0, 0], [0, 1], [float("nan"), 1]])
+    assert torch.equal(balanced_weights(several, 2), torch.tensor([2.0, 1.0]))
+
+
+def test_mixup_blends_images_and_losses_alike():
+    images = torch.rand(4, 1, 2, 2, generator=torch.Generator().manual_seed(2))
+    target = Target(Objective(), torch.arange(4))
+    mixed, blended = mix(images, target, 0.4, torch.Generator().manual_seed(1))
+    share, partner = blended.share, blended.partner
+    assert 0 < share < 1 and sorted(partner.tolist()) == [0, 1, 2, 3]
+    assert torch.allclose(mixed, share * images + (1 - share) * images[partner])
+    logits = torch.randn(4, 4)
+    assert blended.loss(logits) == share * Objective()(logits, target.labels) + (1 - share) * Objective()(logits, partner)
+
+
+def test_mixup_shares_are_drawn_from_the_beta_distribution():
+    generator = torch.Generator().manual_seed(0)
+    target = Target(Objective(), torch.arange(2))
+    shares = torch.tensor([mix(torch.rand(2, 1, 1, 1), target, 0.5, generator)[1].share for _ in range(2000)])
+    assert shares.mean().item() == pytest.approx(0.5, abs=0.03)
+    assert shares.var().item() == pytest.approx(1 / 8, rel=0.1)  # 1 / (4 (2 alpha + 1))
