@@ -15,18 +15,20 @@ from contextlib import ExitStack
 import torch
 from torch import Tensor, nn
 
-from sweep.attacks import checks, criteria
-from sweep.attacks.draws import Draws
+from sweep.attacks import checks
+from sweep.attacks.chunk import Chunk
 from sweep.attacks.epsilon import parse_grid
+from sweep.attacks.fast import FastNetwork
 from sweep.attacks.network import Network, Passes, device_of, frozen
-from sweep.attacks.referee import ROUNDING, Memory, Referee
+from sweep.attacks.referee import ROUNDING
 from sweep.attacks.result import EpsilonSweep
+from sweep.attacks.schedule import narrow_down, try_every_epsilon
 from sweep.attacks.threat import Threat
 from sweep.attacks.threats import resolve_threats
 from sweep.core.errors import InputError, suggestion
 
 Model = nn.Module | Callable[[Tensor], Tensor]
-MODES = {"exact": Network}
+MODES = {"exact": try_every_epsilon, "fast": narrow_down}
 CHUNK_BATCHES = 2  # images whose answers are remembered together, in batches: bounds memory, still fills batches
 
 
@@ -52,93 +54,36 @@ def epsilon_sweep(
     checks.check_images(images)
     checks.check_labels(labels, len(images))
     device = device_of(model)
-    network = _network(model, mode)
-    chunk = batch_size * CHUNK_BATCHES
+    size = batch_size * CHUNK_BATCHES
+    positive = torch.tensor([epsilon for epsilon in grid if epsilon > 0], dtype=torch.float64)
     with ExitStack() as stack:
         stack.enter_context(frozen(model))
-        parts = [
-            _Chunk(network, images[start : start + chunk].to(device), labels[start : start + chunk].to(device), batch_size)
-            .attack(rows, grid, seed, start, worst_only)
-            for start in range(0, len(images), chunk)
-        ]
+        network = _network(model, mode, images[:1].to(device))
+        parts = []
+        for start in range(0, len(images), size):
+            here = slice(start, start + size)
+            chunk = Chunk(
+                network, images[here].to(device), labels[here].to(device), rows, positive, batch_size,
+                seed=seed, start=start, together=worst_only,
+            )  # fmt: skip
+            MODES[mode](chunk)
+            parts.append(chunk)
     return _joined(parts, rows, grid, labels, network.passes, worst_only)
 
 
-class _Chunk:
-    """Some images, what is remembered about them, and one referee per threat."""
-
-    def __init__(self, network: Network, images: Tensor, labels: Tensor, batch_size: int) -> None:
-        self.network, self.images, self.labels, self.batch_size = network, images, labels, batch_size
-        self.memory = Memory()
-        self.referees: dict[str, Referee] = {}
-        self.passes: dict[str, Passes] = {}
-
-    def attack(self, threats: dict[str, Threat], grid: tuple[float, ...], seed: int, start: int, worst_only: bool) -> _Chunk:
-        self.look_clean(any(threat.asks_clean_gradient for threat in threats.values()))
-        draws = {name: Draws(self.images, seed, threat.name, start) for name, threat in threats.items()}
-        for name, threat in threats.items():
-            self.referees[name] = Referee(self.network, self.images, self.labels, threat.norm, self.memory)
-            self.passes[name] = Passes()
-        for epsilon in (e for e in grid if e > 0):
-            for name in _order(threats, worst_only):
-                rows = self.standing(epsilon, self.referees.values() if worst_only else [self.referees[name]])
-                self.run(threats[name], name, rows, epsilon, draws[name])
-        return self
-
-    def look_clean(self, with_gradient: bool) -> None:
-        """The clean prediction; its gradient comes along where a threat starts from it, as it is the same forward pass."""
-        count = len(self.images)
-        everyone = torch.arange(count, device=self.images.device)
-        answers = []
-        for rows in everyone.split(self.batch_size):
-            if with_gradient:
-                answers.append(self.network.gradient(self.images[rows], self.labels[rows], _checked_cross_entropy))
-            else:
-                answers.append((self.network.forward(self.images[rows]),))
-                checks.check_logits(answers[-1][0], self.labels[rows])
-        answer = tuple(torch.cat(part) for part in zip(*answers, strict=True))
-        if with_gradient:
-            self.memory.store(count, everyone, self.images, answer)
-        self.logits = answer[0]
-        self.right = criteria.is_right(self.logits, self.labels)
-
-    def standing(self, epsilon: float, referees: Iterable[Referee]) -> Tensor:
-        """Rows predicted right when clean and not yet seen broken within `epsilon` by any of `referees`."""
-        stands = self.right.clone()
-        for referee in referees:
-            stands &= referee.nearest > epsilon + ROUNDING
-        return stands.nonzero().squeeze(1)
-
-    def run(self, threat: Threat, name: str, rows: Tensor, epsilon: float, draws: Draws) -> None:
-        before = self.network.passes.copy()
-        for batch in rows.split(self.batch_size):
-            if len(batch):
-                radius = self.images.new_full((len(batch),), epsilon)
-                threat.search(self.referees[name], batch, radius, threat, draws)
-        self.passes[name] += self.network.passes - before
-
-
-def _network(model: Model, mode: str) -> Network:
+def _network(model: Model, mode: str, sample: Tensor) -> Network:
     if mode not in MODES:
         raise InputError("mode", f"{mode!r} is unknown", suggestion(mode, MODES))
-    return MODES[mode](model)
-
-
-def _checked_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    checks.check_logits(logits, labels)
-    return criteria.cross_entropy(logits, labels)
-
-
-def _order(threats: dict[str, Threat], worst_only: bool) -> list[str]:
-    """Cheapest first where one break is enough; else many steps first, whose early points answer the one-step threats."""
-    return sorted(threats, key=lambda name: threats[name].steps * threats[name].restarts, reverse=not worst_only)
+    if mode == "fast" and isinstance(model, nn.Module):
+        return FastNetwork(model, sample)
+    return Network(model)
 
 
 def _joined(
-    parts: list[_Chunk], threats: dict[str, Threat], grid: tuple[float, ...], labels: Tensor, passes: Passes, worst_only: bool
+    parts: list[Chunk], threats: dict[str, Threat], grid: tuple[float, ...], labels: Tensor, passes: Passes, worst_only: bool
 ) -> EpsilonSweep:
     right = torch.cat([part.right for part in parts]).cpu()
-    nearest = {name: torch.cat([part.referees[name].nearest for part in parts]).cpu() for name in threats}
+    nearest = {name: torch.cat([part.nearest[name] for part in parts]).cpu() for name in threats}
     return EpsilonSweep(
         epsilons=grid,
         breaking_epsilon={name: _on_grid(distance, right, grid) for name, distance in nearest.items()},

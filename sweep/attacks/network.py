@@ -14,7 +14,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass
 class Passes:
-    """Work done, in samples: `forward` alone, `gradient` = forward and input gradient, `verdict` = fp32 re-check of a fast search."""
+    """Work done, in samples: `forward` alone, `gradient` = forward and input gradient, `verdict` = float32 re-check in fast mode."""
 
     forward: int = 0
     gradient: int = 0
@@ -43,20 +43,21 @@ class Network:
         with torch.no_grad():
             return self.model(images)
 
-    def verdict(self, images: Tensor) -> Tensor | None:
-        """Logits to judge by when those of `forward` and `gradient` are only a guess; None when they are exact."""
-        return None
-
     def gradient(self, images: Tensor, labels: Tensor, loss: Loss) -> tuple[Tensor, Tensor, Tensor]:
         """Logits [n, K], loss per image [n] and the gradient of its sum with respect to the images.
 
         The sum, not the mean: an image's gradient must not depend on who shares its batch.
         """
+        return self.clean(images, labels, loss)
+
+    def clean(self, images: Tensor, labels: Tensor, loss: Loss) -> tuple[Tensor, Tensor, Tensor]:
+        """As `gradient`, in float32 whatever the mode: the clean prediction must be the model's own."""
         self.passes.gradient += len(images)
-        return _gradient(self.model, images, labels, loss)
+        return gradient_of(self.model, images, labels, loss)
 
 
-def _gradient(model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, loss: Loss) -> tuple[Tensor, Tensor, Tensor]:
+def gradient_of(model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, loss: Loss) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits, loss per image and input gradient of the loss's sum; zero where the model cuts the graph."""
     with torch.enable_grad():
         images = images.detach().requires_grad_()
         logits = model(images)

@@ -113,12 +113,7 @@ class Referee:
             self.examples[rows[better]] = points[better]
 
     def _judge(self, rows: Tensor, points: Tensor, logits: Tensor) -> None:
-        broken = ~criteria.is_right(logits, self.labels[rows])
-        if broken.any():
-            final = self.network.verdict(points[broken])
-            if final is not None:
-                broken[broken.clone()] = ~criteria.is_right(final, self.labels[rows[broken]])
-        self.note(rows, points, broken)
+        self.note(rows, points, ~criteria.is_right(logits, self.labels[rows]))
 
     def _recall(self, rows: Tensor, points: Tensor, need: int, ask, remember: bool = False) -> tuple[Tensor, ...]:
         found = self.memory.find(rows, points)

@@ -1,0 +1,89 @@
+"""Which epsilon is tried on which image: every one that could break it, or only those around its border.
+
+`try_every_epsilon` (exact mode) tries each epsilon on all that stands, so its breaks include those of one call per epsilon.
+`narrow_down` (fast mode) trusts that balls are nested: an image that stands at 4/255 is tried at 2/255 only when another
+threat breaks it there.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sweep.attacks.chunk import Chunk
+from sweep.attacks.threat import Threat
+
+
+def try_every_epsilon(chunk: Chunk) -> None:
+    """Ascending; threats take turns at each epsilon, so that `together` profits from all of them at the next one."""
+    for index in range(len(chunk.epsilons)):
+        for name in _order(chunk):
+            rows = (chunk.broken_at(name) > index).nonzero().squeeze(1)
+            chunk.attempt(name, rows, torch.full_like(rows, index))
+
+
+def narrow_down(chunk: Chunk) -> None:
+    """Start each threat where the threats before it (or a linear look at the clean gradient) saw the border."""
+    guess = _linear_guess(chunk)
+    for name in _order(chunk):
+        threat = chunk.threats[name]
+        if _one_pass(threat):
+            _ascend(chunk, name, chunk.right)
+            continue
+        _narrow(chunk, name, guess if threat.uses_gradient else torch.full_like(guess, len(chunk.epsilons)))
+        if threat.uses_gradient:
+            guess = chunk.broken_at(name)
+    for name, threat in chunk.threats.items():
+        if threat.uses_gradient:
+            _ascend(chunk, name, chunk.broken_at(name) > chunk.broken_at_worst())
+
+
+def _narrow(chunk: Chunk, name: str, guess: Tensor) -> None:
+    stands_at = torch.full_like(guess, -1)
+    guess = guess.clone()
+    while True:
+        high = chunk.broken_at(name)
+        rows = (high - stands_at > 1).nonzero().squeeze(1)
+        if not len(rows):
+            return
+        index = torch.minimum(torch.maximum(guess[rows], stands_at[rows] + 1), high[rows] - 1)
+        chunk.attempt(name, rows, index)
+        stood = chunk.broken_at(name)[rows] > index
+        stands_at[rows[stood]] = index[stood]
+        guess[rows] = torch.where(stood, index + 1, index - 1)
+
+
+def _ascend(chunk: Chunk, name: str, chosen: Tensor) -> None:
+    """Epsilons not tried yet, from the smallest at which any threat breaks the image, until this one breaks it too."""
+    everything = _one_pass(chunk.threats[name])
+    for index in range(len(chunk.epsilons)):
+        worth = chosen & ~chunk.tried[name][:, index] & (chunk.broken_at(name) > index)
+        if not everything:
+            worth &= chunk.broken_at_worst() <= index
+        rows = worth.nonzero().squeeze(1)
+        chunk.attempt(name, rows, torch.full_like(rows, index))
+
+
+def _linear_guess(chunk: Chunk) -> Tensor:
+    """Index of the epsilon [N] at which a linear model of the clean loss would break; the middle where no gradient is known."""
+    middle = torch.full((len(chunk.images),), len(chunk.epsilons) // 2, device=chunk.images.device)
+    if chunk.clean_gradient is None or chunk.labels.ndim == 2:
+        return middle
+    logits = chunk.logits.double()
+    right = logits.gather(1, chunk.labels[:, None])
+    others = logits.scatter(1, chunk.labels[:, None], -torch.inf)
+    gap = right.squeeze(1) - others.amax(dim=1)
+    wrong_share = others.logsumexp(dim=1) - logits.logsumexp(dim=1)  # log of the factor between margin and loss gradient
+    slope = chunk.clean_gradient.double().abs().flatten(1).sum(dim=1) / wrong_share.exp().clamp(min=1e-300)
+    return torch.searchsorted(chunk.epsilons, gap / slope.clamp(min=1e-12))
+
+
+def _one_pass(threat: Threat) -> bool:
+    """One forward pass per epsilon: cheaper to try everywhere, and one large step need not imply a smaller one."""
+    return threat.uses_gradient and threat.steps * threat.restarts == 1
+
+
+def _order(chunk: Chunk) -> list[str]:
+    """Cheapest first where one break is enough; else many steps first, whose early points answer the one-step threats."""
+    work = {name: threat.steps * threat.restarts for name, threat in chunk.threats.items()}
+    return sorted(work, key=work.get, reverse=not chunk.together)
