@@ -1,6 +1,5 @@
 """Published data set layouts -> shards: `IMPORTERS` lists them, `import_dataset` runs one."""
 
-from sweep.importers.pipeline import import_dataset
-from sweep.importers.table import IMPORTERS
+from sweep.importers.table import IMPORTERS, import_dataset
 
 __all__ = ["IMPORTERS", "import_dataset"]

@@ -15,7 +15,9 @@ from sweep.core.errors import InputError, suggestion
 from sweep.core.seeds import rng
 from sweep.importers.phantom_anatomy import CLASSES, Patient, draw_patient, echogenicity
 from sweep.importers.phantom_scanner import SCANNERS, acquire
+from sweep.importers.pipeline import run_import
 from sweep.importers.raw import Importer, RawImage
+from sweep.shards.schema import Manifest
 
 _CHUNK = 32  # images simulated at once: large enough for the vector units, small enough for the cache
 
@@ -53,6 +55,14 @@ def _frames(views: list[tuple[Patient, int]], scanner: str, seed: int, px: int) 
             image_id=f"{name}-{view}", label=patient.label, pixels=pixels, patient=name,
             source_path=f"simulated/{name}-{view}",
         )  # fmt: skip
+
+
+def write(dst: Path | str, scanner: str = "a", patients: int = 160, seed: int = 0, image_px: int = 128) -> Manifest:
+    """Simulate a scanner's patients straight into the new shard folder `dst`."""
+    if scanner not in SCANNERS:
+        raise InputError("scanner", f"{scanner!r} is unknown", suggestion(scanner, SCANNERS))
+    options = {"patients": patients, "seed": seed, "image_px": image_px}
+    return run_import(f"phantom-{scanner}", importer(scanner), None, dst, **options)
 
 
 def importer(scanner: str) -> Importer:

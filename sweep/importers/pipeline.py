@@ -9,7 +9,6 @@ from typing import Any
 from sweep.core.errors import InputError, suggestion
 from sweep.importers.decode import Decoded, read_grey
 from sweep.importers.raw import Importer, RawImage
-from sweep.importers.table import IMPORTERS
 from sweep.shards.resize import shrink
 from sweep.shards.schema import Header, Manifest, ShardRow
 from sweep.shards.writer import write_dataset
@@ -17,22 +16,24 @@ from sweep.shards.writer import write_dataset
 _SMALLEST_SIDE = 8  # pixels; below that a file is a placeholder, not a scan
 
 
-def import_dataset(
+def run_import(
     name: str,
+    row: Importer,
     src: Path | str | None,
     dst: Path | str,
     *,
     domain: str | None = None,
     import_px: int = 256,
+    skip_bad: int = 0,
     on_image: Callable[[int], None] | None = None,
     **options: Any,
 ) -> Manifest:
-    """Read `src` by the layout `name` and write shards to the new folder `dst`.
+    """Read `src` by the layout `row` and write shards to the new folder `dst`.
 
-    `import_px` bounds the longer side in pixels; `on_image` is told the number of images done; `options` are
-    those of the importer's row. Raises InputError for any mistake in what was given, leaving nothing behind.
+    `import_px` bounds the longer side in pixels; up to `skip_bad` unreadable images are left out and listed in
+    the manifest's settings; `on_image` is told the number of images done; `options` are those of `row`. Raises
+    InputError for any mistake in what was given, leaving nothing behind.
     """
-    row = _row(name)
     chosen = _options(name, row, options)
     if import_px < _SMALLEST_SIDE:
         raise InputError("import_px", f"{import_px} pixels are too few", f"ask for {_SMALLEST_SIDE} or more")
@@ -40,16 +41,10 @@ def import_dataset(
     header = Header(
         name=name, domain=domain or row.domain or name, classes=row.classes, positive=row.positive,
         licence=row.licence, citation=row.citation, source=row.source, import_px=import_px,
-        settings={"importer": name, **chosen},
+        settings={"importer": name, **chosen, "skipped": []},
     )  # fmt: skip
-    rows = _rows(row.iterate(folder, chosen), import_px)
+    rows = _rows(row.iterate(folder, chosen), import_px, skip_bad, header.settings["skipped"])
     return write_dataset(Path(dst), header, _counted(rows, on_image))
-
-
-def _row(name: str) -> Importer:
-    if name not in IMPORTERS:
-        raise InputError("importer", f"{name!r} is unknown", suggestion(name, IMPORTERS))
-    return IMPORTERS[name]
 
 
 def _options(name: str, row: Importer, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,17 +65,26 @@ def _source(name: str, row: Importer, src: Path | str | None) -> Path:
     return Path(src)
 
 
-def _rows(images: Iterator[RawImage], import_px: int) -> Iterator[ShardRow]:
+def _rows(images: Iterator[RawImage], import_px: int, skip_bad: int, skipped: list[str]) -> Iterator[ShardRow]:
     for raw in images:
-        decoded = _decoded(raw)
-        height, width = decoded.grey.shape
-        if min(height, width) < _SMALLEST_SIDE:
-            raise InputError(raw.path or raw.image_id, f"{width} x {height} pixels hold no scan", "remove the file")
-        yield ShardRow(
-            image_id=raw.image_id, image=shrink(decoded.grey, import_px), label=raw.label, patient=raw.patient,
-            source_path=raw.source_path, original_height=height, original_width=width, colour=decoded.colour,
-            transparent=decoded.transparent,
-        )  # fmt: skip
+        try:
+            yield _shard_row(raw, import_px)
+        except InputError as bad:
+            if len(skipped) >= skip_bad:
+                raise
+            skipped.append(str(bad))
+
+
+def _shard_row(raw: RawImage, import_px: int) -> ShardRow:
+    decoded = _decoded(raw)
+    height, width = decoded.grey.shape
+    if min(height, width) < _SMALLEST_SIDE:
+        raise InputError(raw.path or raw.image_id, f"{width} x {height} pixels hold no scan", "remove the file")
+    return ShardRow(
+        image_id=raw.image_id, image=shrink(decoded.grey, import_px), label=raw.label, patient=raw.patient,
+        source_path=raw.source_path, original_height=height, original_width=width, colour=decoded.colour,
+        transparent=decoded.transparent,
+    )  # fmt: skip
 
 
 def _decoded(raw: RawImage) -> Decoded:

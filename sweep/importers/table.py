@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
-from sweep.importers import phantom
+from pathlib import Path
+from typing import Any
+
+from sweep.core.errors import InputError, suggestion
+from sweep.importers import brest, busi, folder, phantom
+from sweep.importers.pipeline import run_import
 from sweep.importers.raw import Importer
+from sweep.shards.schema import Manifest
 
 IMPORTERS: dict[str, Importer] = {
     "phantom-a": phantom.importer("a"),
     "phantom-b": phantom.importer("b"),
+    "busi": busi.ROW,
+    "brest": brest.ROW,
+    "folder": folder.ROW,
 }
+
+
+def import_dataset(name: str, src: Path | str | None, dst: Path | str, **settings: Any) -> Manifest:
+    """Read `src` by the layout `name` and write shards to the new folder `dst`.
+
+    `settings` are those of `pipeline.run_import` (domain, import_px, skip_bad, on_image) and the importer's own
+    options. Raises InputError for an unknown name or anything wrong in the source, leaving nothing behind.
+    """
+    if name not in IMPORTERS:
+        raise InputError("importer", f"{name!r} is unknown", suggestion(name, IMPORTERS))
+    return run_import(name, IMPORTERS[name], src, dst, **settings)

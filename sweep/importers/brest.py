@@ -1,0 +1,48 @@
+"""BrEaST: breast ultrasound from Poland, PNG in one folder and a spreadsheet with the classification.
+
+python -m sweep.importers brest BrEaST shards/brest
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sweep.core.errors import InputError
+from sweep.importers.files import choice, only, read_table
+from sweep.importers.raw import Importer, RawImage
+
+CLASSES = ("benign", "malignant", "normal")
+_EXPECTS = "the folder with the clinical spreadsheet (.xlsx) and the images (case001.png ...) below it"
+
+
+def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
+    spreadsheet = only(src, "*.xlsx", "the spreadsheet and the images")
+    table = read_table(spreadsheet, ["CaseID", "Image_filename", "Classification"])
+    # The spreadsheet says which files are images: masks (case001_tumor.png) are never listed in this column.
+    files = {path.name: path for path in sorted(src.rglob("*.png"))}
+    for row, case in table.iterrows():
+        where = f"{spreadsheet}, row {row}"
+        name = case["Image_filename"]
+        if name not in files:
+            raise InputError(f"{where}, column Image_filename", f"no image {name!r} below {src}", f"expects {_EXPECTS}")
+        label = choice(case["Classification"], CLASSES, f"{where}, column Classification")
+        path = files[name]
+        yield RawImage(
+            path.stem, label, path, patient=f"case {case['CaseID']}", source_path=path.relative_to(src).as_posix()
+        )
+
+
+ROW = Importer(
+    describe="breast ultrasound, Poland: 154 benign, 98 malignant, 4 normal",
+    expects=_EXPECTS,
+    licence="CC-BY-4.0",
+    citation="Pawlowska et al., Scientific Data 11:148, 2024",
+    source="https://doi.org/10.7937/9WKK-Q141",
+    iterate=_iterate,
+    domain="poland",
+    positive="malignant",
+    classes=CLASSES,
+    traps="transparent areas; a blue tint in some frames; four normal scans that some count as malignant",
+)

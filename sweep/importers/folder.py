@@ -1,0 +1,77 @@
+"""Any folder of class folders, with patients from a table or from the file names.
+
+python -m sweep.importers folder my_images shards/mine --patients patients.csv
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sweep.core.errors import InputError
+from sweep.importers.files import class_folders, images_below, read_table
+from sweep.importers.raw import Importer, RawImage
+
+_EXPECTS = "a folder with one subfolder of images per class"
+
+
+def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
+    table = _patients(Path(options["patients"])) if options["patients"] else None
+    pattern = _compiled(options["patient_regex"])
+    for folder in class_folders(src, _EXPECTS):
+        images = list(images_below(folder))
+        if not images:
+            raise InputError(folder, "the class folder holds no image", "fill it or remove it")
+        for path in images:
+            name = path.relative_to(src).as_posix()
+            patient = _from_table(table, name, options["patients"]) if table is not None else _matched(pattern, path)
+            yield RawImage(name, folder.name, path, patient=patient, source_path=name)
+
+
+def _patients(path: Path) -> dict[str, str]:
+    table = read_table(path, ["image", "patient"])
+    return dict(zip(table["image"], table["patient"], strict=True))
+
+
+def _from_table(table: dict[str, str], name: str, path: str) -> str:
+    if name not in table:
+        raise InputError(path, f"no row for image {name!r}", "list every image by its path below the source folder")
+    return table[name]
+
+
+def _compiled(pattern: str) -> re.Pattern[str] | None:
+    if not pattern:
+        return None
+    try:
+        compiled = re.compile(pattern)
+    except re.error as wrong:
+        raise InputError("patient_regex", f"{pattern!r} is no regular expression ({wrong})", "correct it") from None
+    if compiled.groups != 1:
+        raise InputError("patient_regex", f"{pattern!r} has {compiled.groups} groups", "put the patient's part in ()")
+    return compiled
+
+
+def _matched(pattern: re.Pattern[str] | None, path: Path) -> str:
+    if pattern is None:
+        return ""
+    match = pattern.search(path.name)
+    if match is None:
+        raise InputError(path, f"the name does not match {pattern.pattern!r}", "correct patient_regex")
+    return match[1]
+
+
+ROW = Importer(
+    describe="any images in class folders",
+    expects=_EXPECTS,
+    licence="unknown",
+    citation="",
+    source="",
+    iterate=_iterate,
+    domain="",
+    # patients: a table with columns image (path below the source) and patient; patient_regex: its one group is
+    # the patient's part of the file name.
+    options={"patients": "", "patient_regex": ""},
+    traps="masks are skipped by their names; without patients only near-duplicates are kept together",
+)
