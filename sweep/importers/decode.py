@@ -17,7 +17,7 @@ from sweep.core.errors import InputError
 
 MAX_PIXELS = 64_000_000  # an 8,000 x 8,000 scan; anything larger is a bomb or no scan
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
-_TINT = 16  # levels between the largest and smallest channel from which a pixel counts as tinted
+_TINT = 6  # levels between the largest and smallest channel from which a pixel counts as tinted (JPEG noise is below)
 _CURE = "restore the file from the archive, remove it, or pass --skip-bad N"
 
 

@@ -17,9 +17,10 @@ _POSITIVE_NAMES = ("malignant", "pneumonia", "abnormal", "positive", "disease")
 def guess_positive(labels: Iterable[str]) -> str:
     """The class that means illness by its name, else the last in alphabetical order of two, else ''."""
     found = sorted(set(labels))
+    by_lower = {name.lower(): name for name in found}
     for name in _POSITIVE_NAMES:
-        if name in found:
-            return name
+        if name in by_lower:
+            return by_lower[name]
     return found[-1] if len(found) == 2 else ""
 
 
