@@ -21,17 +21,12 @@ class Plan:
     trials: tuple[Trial, ...]
     left: tuple[Trial, ...]
     finished: frozenset[Record]
+    varied: tuple[str, ...]  # hyperparameters that differ between trials, in the order of the question
 
     @property
     def records(self) -> int:
         """How many records the whole question makes."""
         return sum(len(trial.seeds) for trial in self.trials)
-
-    @property
-    def varied(self) -> tuple[str, ...]:
-        """Hyperparameters that differ between trials."""
-        names = dict.fromkeys(name for trial in self.trials for name in trial.config)
-        return tuple(name for name in names if len({str(trial.config.get(name)) for trial in self.trials}) > 1)
 
 
 def make_plan(question: Question, data: Data, reading: Reading) -> Plan:
@@ -44,14 +39,15 @@ def make_plan(question: Question, data: Data, reading: Reading) -> Plan:
     finished = frozenset(reading.finished())
     settled = finished | {record for record, event in reading.failed().items() if event["kind"] == "DIVERGED"}
     left = [Trial(trial.config, trial.data_hash, seeds, trial.cell) for trial in trials.values() if (seeds := _missing(trial, settled))]
-    return Plan(tuple(trials.values()), tuple(_generators_first(left)), finished)
+    varied = [name for name in (*question.grid, *question.search) if len({str(trial.config.get(name)) for trial in trials.values()}) > 1]
+    return Plan(tuple(trials.values()), tuple(_real_only_first(left)), finished, tuple(varied))
 
 
 def _missing(trial: Trial, settled: frozenset[Record]) -> tuple[int, ...]:
     return tuple(seed for seed in trial.seeds if (trial.signature, seed) not in settled)
 
 
-def _generators_first(trials: Sequence[Trial]) -> list[Trial]:
+def _real_only_first(trials: Sequence[Trial]) -> list[Trial]:
     """Trials that need no generator first: they keep the workers busy while generators train."""
     return sorted(trials, key=lambda trial: trial.config["synthetic_per_real"] > 0)
 

@@ -9,7 +9,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import pandas as pd
 
 from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash
-from sweep.shards.audit import near_duplicate_groups
+from sweep.shards.groups import closed_groups
 from sweep.shards.image_set import ImageSet
 from sweep.shards.labels import apply_normals, classes_after, label_indices
 from sweep.shards.reader import read_images, read_manifest, read_metadata
@@ -35,6 +35,7 @@ FOLDS = ("train", "val", "test", TARGET)
 PHANTOMS = ("phantom-a", "phantom-b")
 _PHANTOM_VERSION = 1  # of the simulator: raise it when its images change
 _AUDIT_PX = 128
+_COLUMNS = ["image_id", "label", "group", "domain", "fold", "sha256"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Data:
     classes: tuple[str, ...]
     image_px: int
     fit: str
+    normals: str
     split: pd.DataFrame
 
     @cached_property
@@ -96,7 +98,7 @@ class Data:
         buffer = io.BytesIO()
         self.split.to_parquet(buffer, index=False)
         run.write(SPLIT_FILE, buffer.getvalue())
-        facts = {"source": self.source, "target": self.target, "classes": self.classes, "image_px": self.image_px, "fit": self.fit}
+        facts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "split"}
         run.write(CARD_FILE, json.dumps({**card, "data": facts}, indent=1).encode())
 
     @classmethod
@@ -113,10 +115,8 @@ def prepare(section: DataSection, run: Storage) -> Data:
     manifests = [read_manifest(folder) for folder in folders]
     classes = _common_classes(manifests, section)
     frames = [_frame(folder, manifest, section, classes) for folder, manifest in zip(folders, manifests, strict=True)]
-    split = _split(frames[0], folders[0], section)
-    columns = ["image_id", "label", "group", "domain", "fold", "sha256"]
-    whole = pd.concat([split[columns], frames[1].assign(fold=TARGET)[columns]], ignore_index=True)
-    data = Data(str(folders[0]), str(folders[1]), classes, section.image_px, section.fit, whole)
+    whole = pd.concat([_with_folds(frames[0], section), frames[1].assign(fold=TARGET)], ignore_index=True)[_COLUMNS]
+    data = Data(str(folders[0]), str(folders[1]), classes, section.image_px, section.fit, section.normals, whole)
     _refuse_empty(data, section)
     data.save(run, _card(data, manifests, frames))
     return data
@@ -157,21 +157,25 @@ def _common_classes(manifests: list[Manifest], section: DataSection) -> tuple[st
 
 
 def _frame(folder: Path, manifest: Manifest, section: DataSection, classes: tuple[str, ...]) -> pd.DataFrame:
+    """One domain's rows with class index, near-duplicates, and the groups that must stay together."""
+    from sweep.shards.audit import near_duplicate_groups
+
     frame = apply_normals(read_metadata(folder), section.normals)
-    groups = near_duplicate_groups(read_images(folder, _AUDIT_PX, list(frame["image_id"])))
-    labels = label_indices(frame["label"], classes, f"{folder}/manifest.json")
-    return frame.assign(near_duplicates=groups, name=frame["label"], label=labels, domain=manifest.domain)
-
-
-def _split(frame: pd.DataFrame, folder: Path, section: DataSection) -> pd.DataFrame:
-    split = make_split(
-        frame,
-        seed=section.split_seed,
-        train_images=section.train_images,
-        conflicts=section.conflicts,
-        near_duplicates=frame["near_duplicates"].to_numpy(),
+    copies = near_duplicate_groups(read_images(folder, _AUDIT_PX, list(frame["image_id"])))
+    groups = closed_groups(frame["patient"].to_numpy(str), frame["sha256"].to_numpy(str), copies)
+    return frame.assign(
+        near_duplicates=copies,
+        group=[f"{manifest.domain}:{number}" for number in groups],
+        name=frame["label"],
+        label=label_indices(frame["label"], classes, f"{folder}/{MANIFEST}"),
+        domain=manifest.domain,
     )
-    return split.frame.merge(frame[["image_id", "domain", "sha256"]], on="image_id", validate="one_to_one")
+
+
+def _with_folds(frame: pd.DataFrame, section: DataSection) -> pd.DataFrame:
+    copies = frame["near_duplicates"].to_numpy()
+    split = make_split(frame, seed=section.split_seed, train_images=section.train_images, conflicts=section.conflicts, near_duplicates=copies)
+    return frame.merge(split.frame[["image_id", "fold"]], on="image_id", validate="one_to_one")
 
 
 def _refuse_empty(data: Data, section: DataSection) -> None:

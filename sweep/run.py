@@ -50,11 +50,14 @@ def run_question(space: Path, overrides: dict[str, str], smoke: bool, plan_only:
 def _sweep(question: Question, run_storage: Storage, command: str, address: str | None) -> int:
     from sweep.plan import make_plan
     from sweep.prepare import prepare
+    from sweep.gallery import GALLERY_FILE, write_samples
     from sweep.records import Ledger, read_ledger
 
     begin = time.perf_counter()
     _console.print(f"{question.name}: preparing data")
     data = prepare(question.data, run_storage)
+    if not run_storage.exists(GALLERY_FILE):
+        write_samples(data, run_storage)
     reading = read_ledger(run_storage)
     for damage in reading.damages:
         _console.print(f"records/{damage.file}:{damage.line}: {damage.reason}; the event is ignored")
@@ -98,7 +101,7 @@ def _report(question: Question, run_storage: Storage, plan, begin: float, failed
         raise InputError(run_storage.url, "no record finished, so there is nothing to report", "read the failures above; the same command tries again")
     from analysis.report import write_report
 
-    path = write_report(run_storage.local or run_storage.url)
+    path = write_report(run_storage.local, run_storage.local / "report.html")
     _console.print(f"report: {path}", soft_wrap=True)
     return EXIT_COMPLETE if len(done) == len(records) else EXIT_FAILED_TRIALS
 

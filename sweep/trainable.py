@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from sweep import gallery
 from sweep.artifacts import ArtifactStore
 from sweep.attacks.epsilon import parse_epsilon
 from sweep.attacks.epsilon_sweep import epsilon_sweep
@@ -24,7 +25,6 @@ from sweep.core.seeds import named_seed, rng
 from sweep.evaluation.domain_gap import domain_gap
 from sweep.evaluation.evaluate import predict
 from sweep.evaluation.metrics import classification_metrics
-from sweep.losses.glcm import GLCMLoss
 from sweep.models.classifier import Classifier, build_classifier
 from sweep.prepare import Data
 from sweep.shards.batches import ResidentBatches
@@ -79,6 +79,7 @@ def run_seed(job: SeedRun) -> dict[str, Any]:
     logits = {split: predict(model, job.folds[fold].images, _PREDICT_BATCH, job.device) for split, fold in FOLD_OF_SPLIT.items()}
     metrics = _clean_metrics(job, logits)
     job.write_frame("predictions.parquet", _predictions(job, logits))
+    gallery.write(job.run, f"{job.folder}/{gallery.GALLERY_FILE}", _pictures(job, model))
     evaluated = time.perf_counter()
     if job.attacks.threats:
         metrics |= _attack(job, model)
@@ -105,7 +106,7 @@ def _train(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
     real = len(job.folds["train"])
     # every arm takes as many optimiser steps as the real images alone would give it (DESIGN 6.7)
     steps = max(1, real // recipe.batch_size)
-    batches = ResidentBatches(train, min(recipe.batch_size, real), seed=named_seed(job.seed, "batches"), steps_per_epoch=steps)
+    batches = ResidentBatches(train, min(recipe.batch_size, real), seed=named_seed(job.seed, "batches"), steps_per_epoch=steps, balanced=recipe.balanced_sampling)
     val = job.folds["val"]
     log = Logbook(job.run.local / "tensorboard" / job.trial.signature / f"seed-{job.seed}" if job.run.local else None)
 
@@ -157,7 +158,11 @@ def _mixed(job: SeedRun) -> ImageSet:
 
 
 def _texture_loss(config: Mapping[str, Any]) -> Callable | None:
-    return GLCMLoss() if config.get("glcm_weight") else None
+    if not config.get("glcm_weight"):
+        return None
+    from sweep.losses.glcm import GLCMLoss
+
+    return GLCMLoss()
 
 
 def _clean_metrics(job: SeedRun, logits: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -185,6 +190,23 @@ def attacked(fold: ImageSet, images: int | str) -> np.ndarray:
     if images == "all" or images >= len(fold):
         return np.arange(len(fold))
     return np.sort(rng(0, "attacked", fold.domain).permutation(len(fold))[: int(images)])
+
+
+def _pictures(job: SeedRun, model: Classifier) -> list[pd.DataFrame]:
+    """Pictures of the first seed only: one look at each configuration is enough."""
+    if job.seed != job.trial.seeds[0]:
+        return []
+    config, store, frames = job.trial.config, ArtifactStore(job.run), []
+    if config["colorizer"] != "none":
+        fold = job.folds["test"]
+        positions = gallery.chosen(fold, per_class=2)
+        frames.append(gallery.rows("colorized", fold, positions, gallery.colorized(model, fold, positions, job.device), "source", config["colorizer"]))
+    for label, stage in pool_stages(config, job.data).items():
+        pool = read_pool(store, stage, job.data.image_px)[: gallery.PER_CLASS]
+        names = [f"{config['generator']}-{label}-{index}" for index in range(len(pool))]
+        caption = f"{config['generator']}, {stage.needs[0].hash}"
+        frames.append(gallery.drawn("synthetic", names, job.data.classes[label], list(pool), caption))
+    return frames
 
 
 def _attack(job: SeedRun, model: Classifier) -> dict[str, float]:

@@ -44,9 +44,6 @@ class Launch:
 
 def run_trials(launch: Launch, data: Data, capacity: Capacity, ledger: Ledger, progress: Progress, wall_s: float | None) -> None:
     """Run every trial's missing seeds; returns when all are settled or the wall time is spent."""
-    from ray.data import DataContext
-
-    DataContext.get_current().enable_progress_bars = False
     run = Storage(launch.run_url)
     datasets = {name: _materialized(data, name) for name in ("source", "target")}
     broker = ArtifactBroker.remote(launch.run_url, launch.resources.cpus_per_worker, launch.resources.gpus_per_worker)
@@ -75,7 +72,7 @@ def _materialized(data: Data, domain: str) -> ray.data.Dataset:
     folds = [TARGET] if domain == "target" else [fold for fold in FOLDS if fold != TARGET]
     ids = [name for fold in folds for name in data.fold(fold)["image_id"]]
     folder = data.target if domain == "target" else data.source
-    return open_dataset(folder, data.image_px, ids, data.fit).materialize()
+    return open_dataset(folder, data.image_px, ids, data.fit, data.normals).materialize()
 
 
 def _drive_trial(config: Mapping[str, Any], *, launch: Launch, data: Data, datasets: Mapping[str, Any], broker: Any) -> None:
@@ -130,6 +127,10 @@ class RecordCallback(tune.Callback):
     stages: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     settled: set[Record] = field(default_factory=set)
     started: set[Record] = field(default_factory=set)
+
+    def __reduce__(self) -> tuple:
+        """Tune stores its callbacks with the experiment; nothing reads them back, for the ledger is the truth."""
+        return tune.Callback, ()
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any) -> None:
         """One report of a driver or of its workers."""

@@ -1,0 +1,51 @@
+"""`python -m sweep.run` as a user starts it: a process of its own, with a home of its own for Ray's token."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def command(*arguments: str) -> list[str]:
+    """The command line of a sweep."""
+    return [sys.executable, "-m", "sweep.run", *map(str, arguments)]
+
+
+def environment(home: Path) -> dict[str, str]:
+    """The test's own environment, with `home` as the home folder and no cluster to join."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS",)}
+    return {**kept, "HOME": str(home), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+
+
+def run(home: Path, *arguments: str, timeout_s: float) -> subprocess.CompletedProcess:
+    """Run a sweep to its end; a hang fails after `timeout_s`."""
+    return subprocess.run(
+        command(*arguments), cwd=home, env=environment(home), capture_output=True, text=True, timeout=timeout_s, check=False
+    )
+
+
+def start(home: Path, *arguments: str) -> subprocess.Popen:
+    """Start a sweep in a process group of its own, its output going to a file."""
+    log = open(home / "sweep.log", "a", encoding="utf-8")  # noqa: SIM115 - the process keeps it open
+    return subprocess.Popen(command(*arguments), cwd=home, env=environment(home), stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+
+
+def descendants(process: subprocess.Popen) -> list[psutil.Process]:
+    """Every process that came of it, Ray's daemons and workers included."""
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def end(processes: list[psutil.Process]) -> None:
+    """End exactly these processes."""
+    for one in processes:
+        try:
+            one.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(processes, timeout=20)
