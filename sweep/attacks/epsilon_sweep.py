@@ -9,7 +9,7 @@ with the first point that breaks it. Points that several threats ask for (the cl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 
 import torch
@@ -19,7 +19,7 @@ from sweep.attacks import checks
 from sweep.attacks.chunk import Chunk
 from sweep.attacks.epsilon import parse_grid
 from sweep.attacks.fast import FastNetwork
-from sweep.attacks.network import Network, Passes, device_of, frozen
+from sweep.attacks.network import Model, Network, Passes, device_of, frozen
 from sweep.attacks.referee import ROUNDING
 from sweep.attacks.result import EpsilonSweep
 from sweep.attacks.schedule import narrow_down, try_every_epsilon
@@ -27,7 +27,6 @@ from sweep.attacks.threat import Threat
 from sweep.attacks.threats import resolve_threats
 from sweep.core.errors import InputError, suggestion
 
-Model = nn.Module | Callable[[Tensor], Tensor]
 MODES = {"exact": try_every_epsilon, "fast": narrow_down}
 CHUNK_BATCHES = 2  # images whose answers are remembered together, in batches: bounds memory, still fills batches
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor, nn
 
+Model = nn.Module | Callable[[Tensor], Tensor]
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -33,7 +34,7 @@ class Passes:
 class Network:
     """Plain float32 passes through `model`; `passes` counts samples."""
 
-    def __init__(self, model: nn.Module | Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, model: Model) -> None:
         self.model = model
         self.passes = Passes()
 
@@ -70,7 +71,7 @@ def gradient_of(model: Callable[[Tensor], Tensor], images: Tensor, labels: Tenso
 
 
 @contextmanager
-def frozen(model: nn.Module | Callable[[Tensor], Tensor]) -> Iterator[None]:
+def frozen(model: Model) -> Iterator[None]:
     """Eval mode and no parameter gradients inside the block; every module's mode and every flag restored after it."""
     if not isinstance(model, nn.Module):
         yield
@@ -89,7 +90,7 @@ def frozen(model: nn.Module | Callable[[Tensor], Tensor]) -> Iterator[None]:
             parameter.requires_grad_(flag)
 
 
-def device_of(model: nn.Module | Callable[[Tensor], Tensor]) -> torch.device:
+def device_of(model: Model) -> torch.device:
     """Where the model's first parameter or buffer lives; the CPU when it has none."""
     if isinstance(model, nn.Module):
         for tensor in (*model.parameters(), *model.buffers()):

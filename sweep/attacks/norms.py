@@ -10,7 +10,7 @@ from torch import Tensor
 
 LINF, L2 = "linf", "l2"
 NORMS = (LINF, L2)
-_TINY = 1e-10  # keeps a zero gradient from dividing by zero
+_TINY = 1e-30  # keeps a zero gradient from dividing by zero, and is far below a saturated one
 
 
 def per_image(values: Tensor) -> Tensor:

@@ -1,0 +1,42 @@
+"""One attack at one epsilon, run to its end: the perturbed images themselves, for a gallery or a comparison."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sweep.attacks import checks
+from sweep.attacks.draws import Draws
+from sweep.attacks.epsilon import parse_epsilon
+from sweep.attacks.network import Model, Network, device_of, frozen
+from sweep.attacks.referee import Memory, Referee
+from sweep.attacks.threat import Threat
+from sweep.attacks.threats import resolve_threat
+
+
+def craft(
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    threat: str | Threat,
+    epsilon: str | float,
+    *,
+    seed: int = 0,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Perturbed `images` [N, C, H, W], one batch, nobody leaving early; epsilon 0 returns the images.
+
+    Random starts come from `generator` when given, else from `seed`.
+    """
+    checks.check_images(images)
+    checks.check_labels(labels, len(images))
+    row, radius = resolve_threat(threat), parse_epsilon(epsilon)
+    device = device_of(model)
+    images, labels = images.to(device), labels.to(device)
+    if radius == 0:
+        return images.clone()
+    with frozen(model):
+        referee = Referee(Network(model), images, labels, row.norm, Memory(), leave=False)
+        everyone = torch.arange(len(images), device=device)
+        draws = Draws(images, seed, row.name, 0, generator=generator)
+        return row.search(referee, everyone, images.new_full((len(images),), radius), row, draws)
