@@ -91,7 +91,7 @@ class Resources(Section):
     cpus_per_worker: float = Field(1, gt=0)
     gpus_per_worker: float = Field(0, ge=0)
     max_concurrent_trials: int | None = Field(None, ge=1)
-    loading: Literal["auto", "resident", "stream"] = "auto"
+    reuse_workers: bool = Field(True, description="worker groups serve one trial after another; false: a Train run for each trial")
     max_failures: int = Field(2, ge=0, description="times a trial's workers may die before the trial counts as failed")
 
 

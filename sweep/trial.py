@@ -48,10 +48,11 @@ class Attacks:
 
 @dataclass(frozen=True)
 class Work:
-    """What one worker group is asked to do: plain data, so that no process needs torch to carry it."""
+    """One job for a worker slot: plain data, so that no process needs torch to carry it."""
 
     trial: Trial
     attacks: Attacks
-    run_url: str
     threads: int = 1
     checkpoint_every_s: float = 15.0
+    slot: str | None = None  # the one slot that may take it; None: any
+    last: bool = False  # the slot goes home after it

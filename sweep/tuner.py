@@ -1,6 +1,7 @@
-"""trials -> Ray Tune -> Ray Train worker groups; every report becomes a line in the ledger.
+"""trials -> Ray Tune -> worker slots; every report becomes a line in the ledger.
 
-A Tune trial is a driver that waits: it holds 0.001 CPU and never a GPU. Its Train workers' own placement group carries the request.
+A Tune trial is a thin driver that waits: it holds 0.001 CPU and never a GPU. It has its artifacts made, puts its job on the board and
+hands the reports on, so that searchers and schedulers work as ever. The slots' own placement groups carry the real request.
 """
 
 from __future__ import annotations
@@ -12,23 +13,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray import train, tune
-from ray.tune.integration.ray_train import TuneReportCallback
+from ray import tune
 
+from sweep.board import DONE, JobBoard
 from sweep.broker import ArtifactBroker
 from sweep.prepare import FOLDS, TARGET, Data
 from sweep.progress import Progress
 from sweep.ray_session import Capacity
 from sweep.records import Ledger, Record
 from sweep.shards.stream import open_dataset
+from sweep.slots import SlotSetup, start_slots
 from sweep.space import Resources
 from sweep.stages import pool_stages
 from sweep.storage import Storage
 from sweep.trial import RESULT, Attacks, Trial, Work
-from sweep.workers import failure, train_worker
+from sweep.workers import failure
 
 _DRIVER_CPUS = 0.001  # 0 is refused; a driver only waits
-RAY_FOLDER = "ray"
+_GOODBYE_S = 20  # how long slots may take to end their Train runs
 
 
 @dataclass(frozen=True)
@@ -45,26 +47,34 @@ class Launch:
 def run_trials(launch: Launch, data: Data, capacity: Capacity, ledger: Ledger, progress: Progress, wall_s: float | None) -> None:
     """Run every trial's missing seeds; returns when all are settled or the wall time is spent."""
     run = Storage(launch.run_url)
-    datasets = {name: _materialized(data, name) for name in ("source", "target")}
+    board = JobBoard.remote(launch.resources.max_failures)
     broker = ArtifactBroker.remote(launch.run_url, launch.resources.cpus_per_worker, launch.resources.gpus_per_worker)
-    driver = tune.with_parameters(_drive_trial, launch=launch, data=data, datasets=datasets, broker=broker)
+    datasets = {name: _materialized(data, name) for name in ("source", "target")}
+    setup = SlotSetup(run.url, launch.resources, launch.attempt, datasets, board)
+    reuse = launch.resources.reuse_workers
+    slots = min(capacity.concurrent_trials, len(launch.trials))
+    serving = start_slots(setup, [f"slot-{number}" for number in range(slots)]) if reuse else []
     tuner = tune.Tuner(
-        tune.with_resources(driver, {"CPU": _DRIVER_CPUS}),
+        tune.with_resources(tune.with_parameters(TrialDriver, launch=launch, data=data, broker=broker, setup=setup), {"CPU": _DRIVER_CPUS}),
         param_space={"trial": tune.grid_search(list(range(len(launch.trials))))},
         tune_config=tune.TuneConfig(
-            max_concurrent_trials=capacity.concurrent_trials,
+            # one more than there are slots when workers are reused: a trial that waits for its generator leaves no slot idle
+            max_concurrent_trials=slots + 1 if reuse else slots,
+            reuse_actors=True,
             trial_name_creator=lambda trial: launch.trials[trial.config["trial"]].signature,
             trial_dirname_creator=lambda trial: launch.trials[trial.config["trial"]].signature,
             time_budget_s=wall_s,
         ),
         run_config=tune.RunConfig(
             name=f"tune-{launch.attempt:04d}",
-            storage_path=f"{run.url}/{RAY_FOLDER}",
+            storage_path=f"{run.url}/ray",
             callbacks=[RecordCallback(launch.trials, run, ledger, progress)],
             verbose=0,
         ),
     )
     tuner.fit()
+    ray.get(board.close.remote())
+    ray.wait(serving, num_returns=len(serving), timeout=_GOODBYE_S) if serving else None
 
 
 def _materialized(data: Data, domain: str) -> ray.data.Dataset:
@@ -75,45 +85,69 @@ def _materialized(data: Data, domain: str) -> ray.data.Dataset:
     return open_dataset(folder, data.image_px, ids, data.fit, data.normals).materialize()
 
 
-def _drive_trial(config: Mapping[str, Any], *, launch: Launch, data: Data, datasets: Mapping[str, Any], broker: Any) -> None:
-    """One Tune trial: have its artifacts, then run its worker group."""
-    from ray.train.torch import TorchTrainer
+class TrialDriver(tune.Trainable):
+    """One Tune trial after another: artifacts first, then the job, then its reports, one a step."""
 
-    trial = launch.trials[config["trial"]]
-    begin = time.perf_counter()
-    try:
-        obtained = ray.get([broker.ensure.remote(stage) for stage in pool_stages(trial.config, data).values()])
-    except Exception as error:
-        cause = getattr(error, "cause", None) or error
-        for seed in trial.seeds:
-            tune.report({"kind": "failed", "signature": trial.signature, "seed": seed, **failure(cause)})
-        return
-    stages = list({item.hash: item for items in obtained for item in items}.values())
-    tune.report({"kind": "stages", "stages": [vars(item) for item in stages], "waited_s": time.perf_counter() - begin})
-    resources = launch.resources
-    TorchTrainer(
-        train_worker,
-        train_loop_config={"work": Work(trial, launch.attacks, launch.run_url, threads=max(1, int(resources.cpus_per_worker)))},
-        scaling_config=train.ScalingConfig(
-            num_workers=resources.workers,
-            use_gpu=resources.gpus_per_worker > 0,
-            resources_per_worker=_per_worker(resources),
-        ),
-        run_config=train.RunConfig(
-            name=trial.signature,
-            storage_path=f"{launch.run_url}/{RAY_FOLDER}/train",
-            callbacks=[TuneReportCallback()],
-            failure_config=train.FailureConfig(max_failures=resources.max_failures),
-            checkpoint_config=train.CheckpointConfig(num_to_keep=1),
-        ),
-        datasets=dict(datasets),
-        dataset_config=train.DataConfig(datasets_to_split=[]),
-    ).fit()
+    def setup(self, config: dict[str, Any], launch: Launch, data: Data, broker: Any, setup: SlotSetup) -> None:
+        """Called once per process; `reset_config` gives it the next trial."""
+        self._launch, self._data, self._broker, self._slots = launch, data, broker, setup
+        self._begin(config)
 
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next trial; the last one's job is dropped if it still runs."""
+        self.cleanup()
+        self._begin(new_config)
+        return True
 
-def _per_worker(resources: Resources) -> dict[str, float]:
-    asked = {"CPU": resources.cpus_per_worker}
-    return asked | ({"GPU": resources.gpus_per_worker} if resources.gpus_per_worker else {})
+    def step(self) -> dict[str, Any]:
+        """The trial's next report."""
+        if self._stage == "artifacts":
+            self._stage = "job"
+            return self._make_artifacts()
+        if self._pending:
+            return self._pending.pop(0)
+        report = ray.get(self._slots.board.next_report.remote(self._trial.signature))
+        if report["kind"] != DONE:
+            return report
+        self._submitted = False
+        return {**report, "done": True}
+
+    def cleanup(self) -> None:
+        """Called when the trial is stopped."""
+        if self._submitted:
+            ray.get(self._slots.board.cancel.remote(self._trial.signature))
+            self._submitted = False
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing to keep: a seed's training state lies with the run."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing was kept."""
+
+    def _begin(self, config: Mapping[str, Any]) -> None:
+        self._trial = self._launch.trials[config["trial"]]
+        self._stage, self._pending, self._submitted = "artifacts", [], False
+
+    def _make_artifacts(self) -> dict[str, Any]:
+        begin = time.perf_counter()
+        try:
+            obtained = ray.get([self._broker.ensure.remote(stage) for stage in pool_stages(self._trial.config, self._data).values()])
+        except Exception as error:
+            reason = failure(getattr(error, "cause", None) or error)
+            self._pending = [{"kind": "failed", "seed": seed, **reason} for seed in self._trial.seeds] + [{"kind": DONE, "done": True}]
+            return {"kind": "stages", "stages": [], "waited_s": time.perf_counter() - begin}
+        self._submit()
+        stages = {item.hash: vars(item) for items in obtained for item in items}
+        return {"kind": "stages", "stages": list(stages.values()), "waited_s": time.perf_counter() - begin}
+
+    def _submit(self) -> None:
+        resources, reuse = self._launch.resources, self._launch.resources.reuse_workers
+        slot = None if reuse else f"only-{self._trial.signature}"
+        work = Work(self._trial, self._launch.attacks, threads=max(1, int(resources.cpus_per_worker)), slot=slot, last=not reuse)
+        ray.get(self._slots.board.submit.remote(work))
+        self._submitted = True
+        if not reuse:
+            start_slots(self._slots, [slot])
 
 
 @dataclass
@@ -144,6 +178,8 @@ class RecordCallback(tune.Callback):
             self.finish(ours, result["seed"])
         elif kind == "failed":
             self._fail(ours, result["seed"], result["failure"], result["reason"])
+        elif kind == DONE and "failure" in result:
+            self._fail_rest(ours, result["failure"], result["reason"])
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         """A driver returned: whatever its workers finished but could not report is in their folders."""
@@ -153,13 +189,9 @@ class RecordCallback(tune.Callback):
                 self.finish(ours, seed)
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        """A driver raised: its workers died more often than allowed, or could not start."""
+        """A driver raised: a fault of the machine or of ours."""
         self.on_trial_complete(iteration, trials, trial)
-        ours = self._ours(trial)
-        reason = _last_line(trial.error_file) or "the trial's workers ended without a word"
-        for seed in ours.seeds:
-            if (ours.signature, seed) not in self.settled:
-                self._fail(ours, seed, "FAILED", reason)
+        self._fail_rest(self._ours(trial), "FAILED", _last_line(trial.error_file) or "its driver ended without a word")
 
     def finish(self, trial: Trial, seed: int) -> None:
         """Take a finished seed's result into the ledger, once."""
@@ -170,6 +202,11 @@ class RecordCallback(tune.Callback):
         event = self.ledger.append({"event": "finish", **result, "stages": self.stages.get(trial.signature, [])})
         self.settled.add((trial.signature, seed))
         self.progress.on_finish(event)
+
+    def _fail_rest(self, trial: Trial, kind: str, reason: str) -> None:
+        for seed in trial.seeds:
+            if (trial.signature, seed) not in self.settled:
+                self._fail(trial, seed, kind, reason)
 
     def _ours(self, trial: Any) -> Trial:
         return self.trials[trial.config["trial"]]

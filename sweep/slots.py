@@ -1,0 +1,66 @@
+"""Worker slots: Ray Train runs that serve jobs from the board until it closes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from sweep.space import Resources
+
+TRAIN_FOLDER = "ray/train"
+_SLOT_CPUS = 0.001  # the task only waits for its Train run
+
+
+@dataclass(frozen=True)
+class SlotSetup:
+    """What every slot is started with."""
+
+    run_url: str
+    resources: Resources
+    attempt: int
+    datasets: Mapping[str, Any]
+    board: Any
+
+
+def start_slots(setup: SlotSetup, names: list[str]) -> list[ray.ObjectRef]:
+    """Start one Train run per name; each reference resolves when its slot has gone home."""
+    ray.get(setup.board.expect.remote(names))
+    return [_serve_slot.remote(setup, name) for name in names]
+
+
+@ray.remote(num_cpus=_SLOT_CPUS, max_retries=3)
+def _serve_slot(setup: SlotSetup, name: str) -> None:
+    """One slot, in a task of its own because `fit` wants a main thread."""
+    from ray import train
+    from ray.train.torch import TorchTrainer
+
+    from sweep.workers import train_worker
+
+    resources = setup.resources
+    trainer = TorchTrainer(
+        train_worker,
+        train_loop_config={"board": setup.board, "slot": name, "run_url": setup.run_url},
+        scaling_config=train.ScalingConfig(
+            num_workers=resources.workers, use_gpu=resources.gpus_per_worker > 0, resources_per_worker=_per_worker(resources)
+        ),
+        run_config=train.RunConfig(
+            name=f"{setup.attempt:04d}-{name}",
+            storage_path=f"{setup.run_url}/{TRAIN_FOLDER}",
+            # the board counts deaths per job, so that one poison trial cannot use up what the others may need
+            failure_config=train.FailureConfig(max_failures=-1),
+        ),
+        datasets=dict(setup.datasets),
+        dataset_config=train.DataConfig(datasets_to_split=[]),
+    )
+    try:
+        trainer.fit()
+    except Exception as error:
+        ray.get(setup.board.slot_broke.remote(name, str(error).strip().splitlines()[-1]))
+
+
+def _per_worker(resources: Resources) -> dict[str, float]:
+    asked = {"CPU": resources.cpus_per_worker}
+    return asked | ({"GPU": resources.gpus_per_worker} if resources.gpus_per_worker else {})
