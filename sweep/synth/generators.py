@@ -16,11 +16,13 @@ from torch import Tensor, nn
 
 from sweep.core.errors import InputError, suggestion
 from sweep.synth.adversarial import train_adversarial
+from sweep.synth.diffusion import denoise, train_diffusion
+from sweep.synth.fastgan import RedrawingCritic, SkipGenerator
 from sweep.synth.feed import Feed
 from sweep.synth.networks import ConvCritic, ConvGenerator
 from sweep.synth.sampling import Generate
 from sweep.synth.settings import Settings
-from sweep.synth.watch import Watch
+from sweep.synth.unet import DenoisingUNet
 
 Build = Callable[[Settings, int, int], nn.Module]  # settings, image_px, num_classes
 
@@ -53,47 +55,66 @@ def _sample_directly(network: nn.Module, latents: tuple[Tensor, ...], labels: Te
     return network(latents, labels)
 
 
-def _build_conv(settings: Settings, image_px: int, num_classes: int) -> nn.Module:
-    return ConvGenerator(image_px, width=settings["width"], latent=settings["latent"], num_classes=num_classes)
+def _build_conv(settings: Settings, image_px: int, num_classes: int, noise: bool = False) -> nn.Module:
+    width, latent = settings["width"], settings["latent"]
+    return ConvGenerator(image_px, width=width, latent=latent, num_classes=num_classes, noise=noise)
 
 
-def _build_noisy_conv(settings: Settings, image_px: int, num_classes: int) -> nn.Module:
-    return ConvGenerator(
-        image_px, width=settings["width"], latent=settings["latent"], num_classes=num_classes, noise=True
-    )
+def _build_skip(settings: Settings, image_px: int, num_classes: int) -> nn.Module:
+    return SkipGenerator(image_px, width=settings["width"], latent=settings["latent"], num_classes=num_classes)
 
 
-def _train_conv(
-    generator: nn.Module, feed: Feed, settings: Settings, *, image_px: int, num_classes: int, seed: int, device: str, watch: Watch
-) -> nn.Module:
-    critic = ConvCritic(
-        image_px, width=settings["width"], num_classes=num_classes, spectral="sn" in settings["lipschitz"]
-    )
-    return train_adversarial(generator, critic, feed, settings, seed=seed, device=device, watch=watch)
+def _build_unet(settings: Settings, image_px: int, num_classes: int) -> nn.Module:
+    return DenoisingUNet(image_px, width=settings["width"], num_classes=num_classes, dropout=settings["dropout"])
+
+
+def _train_conv(generator: nn.Module, feed: Feed, settings: Settings, **run: Any) -> nn.Module:
+    spectral = "sn" in settings["lipschitz"]
+    critic = ConvCritic(run.pop("image_px"), width=settings["width"], num_classes=run.pop("num_classes"), spectral=spectral)
+    return train_adversarial(generator, critic, feed, settings, **run)
+
+
+def _train_skip(generator: nn.Module, feed: Feed, settings: Settings, **run: Any) -> nn.Module:
+    critic = RedrawingCritic(
+        run.pop("image_px"), width=settings["width"], num_classes=run.pop("num_classes"),
+        spectral="sn" in settings["lipschitz"], weight=settings["reconstruction"],
+    )  # fmt: skip
+    return train_adversarial(generator, critic, feed, settings, **run)
 
 
 COMMON = {
-    "length": "quick", "steps": 600, "batch_size": 16, "width": 16, "latent": 128, "ema": 0.99, "flip": False,
-    "precision": "auto", "check_every": 0, "patience": 0, "feature_net": "texture",
+    "length": "quick", "steps": 300, "batch_size": 16, "width": 16, "ema": 0.99, "flip": False, "lr": 2e-4,
+    "precision": "auto", "check_every": 0, "patience": 0, "feature_net": "texture+layout",
 }  # fmt: skip
 GAME = {
-    **COMMON, "lr": 2e-4, "critic_lr": 2e-4, "beta1": 0.0, "beta2": 0.9, "critic_steps": 1, "loss": "hinge",
+    **COMMON, "latent": 128, "critic_lr": 4e-4, "beta1": 0.0, "beta2": 0.9, "critic_steps": 1, "loss": "hinge",
     "lipschitz": "sn", "clip": 0.01, "penalty": 10.0, "augment": "brightness_contrast+translation+cutout",
 }  # fmt: skip
+PAPER = {**GAME, "steps": 150, "critic_lr": 2e-4, "critic_steps": 5, "loss": "wasserstein", "augment": "", "ema": 0.0}
 FULL = {"steps": 20_000, "batch_size": 32, "width": 32, "ema": 0.999}
 
 GENERATORS: dict[str, GeneratorSpec] = {
     "wgan": GeneratorSpec(
         "convolutional Wasserstein GAN with a spectrally normalised critic, one for each class",
-        True, _build_conv, _train_conv, _sample_directly,
-        {**GAME, "steps": 200, "loss": "wasserstein", "critic_steps": 5, "augment": "", "ema": 0.0},
-        {**FULL, "ema": 0.999},
+        True, _build_conv, _train_conv, _sample_directly, PAPER, FULL,
+    ),
+    "wgan_diffaug": GeneratorSpec(
+        "the same networks with hinge loss, differentiable augmentation and a running average of the weights",
+        True, _build_conv, _train_conv, _sample_directly, GAME, FULL,
     ),
     "cgan": GeneratorSpec(
-        "one class-conditional projection GAN: hinge loss, differentiable augmentation, running average",
-        False, _build_noisy_conv, _train_conv, _sample_directly,
-        {**GAME, "steps": 300, "lr": 2e-4, "critic_lr": 4e-4},
-        {**FULL, "lr": 2e-4, "critic_lr": 2e-4},
+        "one class-conditional projection GAN with a noise input at every size, trained like wgan_diffaug",
+        False, partial(_build_conv, noise=True), _train_conv, _sample_directly, GAME, {**FULL, "critic_lr": 2e-4},
+    ),
+    "fastgan": GeneratorSpec(
+        "class-conditional skip-layer excitation and a critic that redraws the image: made for hundreds of images",
+        False, _build_skip, _train_skip, _sample_directly, {**GAME, "reconstruction": 1.0}, {**FULL, "critic_lr": 2e-4},
+    ),
+    "ddpm": GeneratorSpec(
+        "class-conditional diffusion with a small U-Net, cosine schedule and deterministic sampling",
+        False, _build_unet, train_diffusion, denoise,
+        {**COMMON, "steps": 800, "lr": 1e-3, "ema": 0.995, "dropout": 0.1, "denoising_steps": 25},
+        {"steps": 100_000, "batch_size": 32, "width": 64, "lr": 2e-4, "ema": 0.9995, "denoising_steps": 50},
     ),
 }  # fmt: skip
 

@@ -68,8 +68,12 @@ class ConvCritic(nn.Module):
         return images
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        deep = self.features(images).float()
-        with torch.autocast(deep.device.type, enabled=False):  # the scores' small differences would drown in bf16
+        return self.score_features(self.features(images), labels)
+
+    def score_features(self, deep: Tensor, labels: Tensor) -> Tensor:
+        """Scores [N] of 4x4 maps, in float32: their small differences would drown in bfloat16."""
+        with torch.autocast(deep.device.type, enabled=False):
+            deep = deep.float()
             scores = self.score(deep.flatten(1)).squeeze(1)
             if self.match is None:
                 return scores

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import nn
@@ -72,8 +73,9 @@ class TrainedGenerator:
             raise InputError("generator file", f"not a saved generator ({error})", "train it again") from error
         network = build_network(recipe["name"], recipe["settings"], recipe["image_px"], recipe["num_classes"], seed=0)
         network.load_state_dict(weights)
+        network.to(device, memory_format=torch.channels_last).eval()  # as in training: the last bits depend on it
         return cls(
-            recipe["name"], recipe["settings"], recipe["image_px"], recipe["num_classes"], network.to(device).eval(),
+            recipe["name"], recipe["settings"], recipe["image_px"], recipe["num_classes"], network,
             frozenset(recipe["seen"]), recipe["facts"],
         )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -12,13 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from sweep.core.errors import Diverged
+from sweep.synth.descriptors import feature_net
+from sweep.synth.quality import kid
 
 OnStep = Callable[[int, dict[str, Any]], None]
 Draw = Callable[[nn.Module, int, int], np.ndarray]  # network, label, count -> uint8 [count, px, px]
 
 LOG_EVERY_STEPS = 10
 CHECKED_IMAGES = 64  # samples of each class drawn at a check
+REFERENCE_IMAGES = 512  # training images of each class that a check compares with, at most
+FEWEST_FOR_KID = 8
 GRID_COLUMNS = 8
+JUDGED_FROM_STEP = 100
 LEAST_VARIATION = 0.05  # of the real images' variation; below it all samples look alike
 
 
@@ -37,15 +43,21 @@ class Collapsed(Exception):
 
 
 class Watch:
-    """Follows one training run: `losses` at every step, `check` at every step, `chosen` at the end."""
+    """Follows one training run: `losses` and `check` at every step, `chosen` at the end.
+
+    `real` holds the training images of each class; `draw` samples a network. With `patience`, a run stops after that many
+    checks without a lower KID and the best network so far is kept.
+    """
 
     def __init__(
         self, stage: str, real: Mapping[int, np.ndarray], draw: Draw, settings: Mapping[str, Any], on_step: OnStep | None
     ) -> None:
         self.stage, self.real, self.draw, self.settings = stage, real, draw, settings
         self.on_step = on_step or (lambda step, facts: None)
+        self.net = feature_net(settings["feature_net"])
         self.pending: list[dict[str, Tensor]] = []
-        self.last_facts: dict[str, Any] = {}
+        self.checks: list[dict[str, float]] = []
+        self.best: tuple[float, nn.Module] | None = None
         self.started = time.perf_counter()
 
     def losses(self, step: int, facts: dict[str, Tensor]) -> None:
@@ -61,32 +73,62 @@ class Watch:
             if not math.isfinite(value):
                 raise Diverged(self.stage, step, value)
         self.pending.clear()
-        self.on_step(step, {**means, "seconds": time.perf_counter() - self.started})
+        self.on_step(step, {**means, "seconds": self._seconds()})
 
     def check(self, step: int, network: nn.Module) -> bool:
         """Whether to stop here. Draws samples every `check_every` steps and at the last one.
 
-        Raises Collapsed when the samples of a class hardly vary; in the first half of the run that is not yet held
-        against it.
+        Raises Collapsed when the samples of a class hardly vary. The first half of a run is not held against it, nor a
+        run of a few steps: an untrained generator has no variation yet.
         """
         last, every = step == self.settings["steps"], self.settings["check_every"]
         if not last and not (every and step % every == 0):
             return False
         samples = {label: self.draw(network, label, CHECKED_IMAGES) for label in self.real}
-        lowest = min(relative_variation(samples[label], self.real[label]) for label in self.real)
-        self.last_facts = {"step": step, "variation": lowest}
-        if lowest < LEAST_VARIATION and 2 * step >= self.settings["steps"]:
-            raise Collapsed(self.stage, step, lowest)
-        self.on_step(step, {**self.last_facts, "grid": sample_grid(samples)})
-        return False
+        facts = {"variation": min(relative_variation(samples[label], self.real[label]) for label in self.real)}
+        if facts["variation"] < LEAST_VARIATION and step >= max(JUDGED_FROM_STEP, self.settings["steps"] / 2):
+            raise Collapsed(self.stage, step, facts["variation"])
+        if every:
+            facts |= self._distance(samples)
+        self.checks.append({"step": step, **facts})
+        self.on_step(step, {**facts, "seconds": self._seconds(), "grid": sample_grid(samples)})
+        return self._stalled(facts.get(self._kid), network)
 
     def chosen(self, network: nn.Module) -> nn.Module:
-        """The network to keep."""
-        return network
+        """The network to keep: the best by KID when a patience was set, else the last."""
+        return self.best[1] if self.best else network
 
     def summary(self) -> dict[str, Any]:
-        """What is kept with the generator: the step it stopped at, its variation, seconds of training."""
-        return {**self.last_facts, "seconds": round(time.perf_counter() - self.started, 3)}
+        """What is kept with the generator: every check's figures and the seconds of training."""
+        return {"checks": self.checks, "seconds": self._seconds()}
+
+    @property
+    def _kid(self) -> str:
+        return f"kid/{self.net.name}"
+
+    def _distance(self, samples: Mapping[int, np.ndarray]) -> dict[str, float]:
+        """KID of each class against its training images, averaged over the classes that have enough of them."""
+        estimates = [
+            kid(*self.net.embed(real[:REFERENCE_IMAGES], samples[label]))
+            for label, real in self.real.items()
+            if len(real) >= FEWEST_FOR_KID
+        ]
+        if not estimates:
+            return {}
+        value, low, high = np.mean([(part.value, part.low, part.high) for part in estimates], axis=0).tolist()
+        return {self._kid: value, f"kid_low/{self.net.name}": low, f"kid_high/{self.net.name}": high}
+
+    def _stalled(self, distance: float | None, network: nn.Module) -> bool:
+        patience = self.settings["patience"]
+        if not patience or distance is None:
+            return False
+        if self.best is None or distance < self.best[0]:
+            self.best = distance, copy.deepcopy(network)
+        values = [check[self._kid] for check in self.checks]
+        return len(values) - 1 - int(np.argmin(values)) >= patience
+
+    def _seconds(self) -> float:
+        return round(time.perf_counter() - self.started, 3)
 
 
 def relative_variation(samples: np.ndarray, real: np.ndarray) -> float:

@@ -1,0 +1,125 @@
+"""Are synthetic images copies of training images? Nearest neighbours, judged by how near real images are to each other.
+
+Images are compared as thumbnails without their mean and contrast, mirrored and shifted by up to a sixteenth of the
+side, so that a copy that was flipped, moved a little, brightened or blurred is still found. The distance is
+sqrt(2 - 2 r) for the largest correlation r: 0 to 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from sweep.core.errors import InputError
+
+THUMBNAIL_PX = 32
+REACH_PX = 2  # largest shift of a thumbnail in each direction
+COPY_SHARE = 0.5  # of the usual distance between unrelated real images; nearer counts as a copy
+
+
+@dataclass(frozen=True, eq=False)
+class CopyCheck:
+    """Distance of M synthetic images to their nearest real one, beside that of N real images to theirs.
+
+    `nearest` int64 [M] are positions in the real set; `threshold` is the distance below which an image counts as a copy.
+    """
+
+    distance: np.ndarray
+    nearest: np.ndarray
+    real_distance: np.ndarray
+    threshold: float
+
+    @property
+    def copies(self) -> np.ndarray:
+        """Which synthetic images copy a real one; bool [M]."""
+        return self.distance < self.threshold
+
+    @property
+    def rate(self) -> float:
+        """Share of synthetic images that are copies."""
+        return float(self.copies.mean()) if len(self.distance) else 0.0
+
+    @property
+    def real_rate(self) -> float:
+        """Share of real images that would count as a copy of another real one: the reference, near-duplicates included."""
+        return float((self.real_distance < self.threshold).mean())
+
+
+def copy_check(
+    synthetic: np.ndarray | Iterable[np.ndarray], real: np.ndarray, *, groups: np.ndarray | None = None
+) -> CopyCheck:
+    """Compare `synthetic` (uint8 [M, px, px], or blocks of such images) with the images its generator was trained on.
+
+    `groups` [N] names each real image's patient or near-duplicate group; the real reference then leaves the own group
+    out. The threshold is half the median real-real distance: the median, because data sets hold near-duplicates.
+    """
+    known = _thumbnails(real)
+    reference = _reference(known, groups)
+    blocks = [synthetic] if isinstance(synthetic, np.ndarray) else synthetic
+    results = [_nearest(_thumbnails(block), known) for block in blocks]
+    distance, nearest = (np.concatenate(column) for column in zip(*results))
+    return CopyCheck(distance, nearest, reference, COPY_SHARE * float(np.median(reference)))
+
+
+def leaked(synthetic: np.ndarray, train: np.ndarray, held_out: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
+    """Which synthetic images copy a held-out image and not a training one: a generator that saw the test fold; bool [M].
+
+    The threshold is that of the training fold. A held-out image that is itself a near-duplicate of a training image is
+    the split's mistake, not the generator's, and is not counted here.
+    """
+    of_train = copy_check(synthetic, train, groups=groups)
+    to_held_out, _ = _nearest(_thumbnails(synthetic), _thumbnails(held_out))
+    return (to_held_out < of_train.threshold) & (to_held_out < of_train.distance)
+
+
+def _reference(known: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    if len(known) < 3:
+        raise InputError("copy check", f"{len(known)} real images", "give at least three to know how near they usually are")
+    labels = np.arange(len(known)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    similarity = _similarity(known, known)
+    similarity[labels[:, None] == labels] = -1.0
+    return _distance(similarity.max(1))
+
+
+def _nearest(queries: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    similarity = _similarity(queries, known)
+    nearest = similarity.argmax(1)
+    return _distance(similarity[np.arange(len(queries)), nearest]), nearest
+
+
+def _similarity(queries: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Largest correlation over all shifts and the mirror image; float32 [M, N]."""
+    inner = slice(REACH_PX, THUMBNAIL_PX - REACH_PX)
+    middle = _unit_rows(queries[:, inner, inner])
+    best = np.full((len(queries), len(known)), -1.0, np.float32)
+    for window in _windows(known):
+        np.maximum(best, middle @ _unit_rows(window).T, out=best)
+    return best
+
+
+def _windows(known: np.ndarray) -> Iterator[np.ndarray]:
+    """Every shifted cut of the thumbnails and of their mirror images, as large as a query's middle."""
+    side = THUMBNAIL_PX - 2 * REACH_PX
+    for version in (known, known[:, :, ::-1]):
+        for top in range(2 * REACH_PX + 1):
+            for left in range(2 * REACH_PX + 1):
+                yield version[:, top : top + side, left : left + side]
+
+
+def _distance(correlation: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.maximum(2 - 2 * correlation, 0))
+
+
+def _thumbnails(images: np.ndarray) -> np.ndarray:
+    """Block means; float32 [N, 32, 32]."""
+    share = images.shape[1] // THUMBNAIL_PX
+    return images.reshape(len(images), THUMBNAIL_PX, share, THUMBNAIL_PX, share).mean((2, 4), dtype=np.float32)
+
+
+def _unit_rows(cuts: np.ndarray) -> np.ndarray:
+    """Each cut as a row without mean and of unit length."""
+    flat = cuts.reshape(len(cuts), -1)
+    flat = flat - flat.mean(1, keepdims=True)
+    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)

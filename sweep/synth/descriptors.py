@@ -1,0 +1,100 @@
+"""Images -> feature vectors, by a name that goes into every figure computed from them.
+
+`texture` and `layout` need no weights. A trained network joins by `network_features`. Figures of different feature nets
+are never comparable, which is why quality.py writes the name into theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from skimage.feature import graycomatrix, graycoprops, local_binary_pattern
+
+from sweep.core.errors import InputError, suggestion
+
+LEVELS = 16  # grey levels of the co-occurrence matrices
+DISTANCES_PX = (1, 3)
+ANGLES = (0, np.pi / 4, np.pi / 2, 3 * np.pi / 4)
+PROPERTIES = ("contrast", "dissimilarity", "homogeneity", "ASM", "correlation")
+LBP_RADII_PX = (1, 3)
+LBP_NEIGHBOURS = 8
+LAYOUT_SIDE = 8
+BATCH_IMAGES = 64
+
+
+@dataclass(frozen=True)
+class FeatureNet:
+    """`compute` maps uint8 [N, px, px] to float [N, D]; `standardise` asks for z-scores by the real images."""
+
+    name: str
+    compute: Callable[[np.ndarray], np.ndarray]
+    standardise: bool
+
+    def embed(self, real: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
+        """Features, float64 [N, D], of the real images and of every other set on the same scale."""
+        features = [self.compute(images).astype(np.float64) for images in (real, *others)]
+        if not self.standardise:
+            return features
+        mean, spread = features[0].mean(0), features[0].std(0)
+        return [(part - mean) / np.maximum(spread, 1e-6) for part in features]
+
+
+def texture(images: np.ndarray) -> np.ndarray:
+    """Five co-occurrence properties at two distances and four angles, and two local-binary-pattern histograms; D = 60."""
+    return np.stack([np.concatenate([_glcm_properties(image), *_pattern_histograms(image)]) for image in images])
+
+
+def layout(images: np.ndarray) -> np.ndarray:
+    """Mean and standard deviation of each cell of an 8x8 grid: where an image is bright and where it is busy; D = 128."""
+    side = images.shape[1] // LAYOUT_SIDE
+    cells = images.reshape(len(images), LAYOUT_SIDE, side, LAYOUT_SIDE, side).astype(np.float32)
+    return np.concatenate([cells.mean((2, 4)).reshape(len(images), -1), cells.std((2, 4)).reshape(len(images), -1)], 1)
+
+
+def network_features(name: str, network: Callable, *, device: str = "cpu") -> FeatureNet:
+    """A feature net from a torch module in eval mode that maps [N, 1, H, W] in [0, 1] to [N, D]."""
+    import torch
+
+    def compute(images: np.ndarray) -> np.ndarray:
+        blocks = [images[start : start + BATCH_IMAGES] for start in range(0, len(images), BATCH_IMAGES)]
+        with torch.inference_mode():
+            inputs = (torch.from_numpy(block).to(device).float().div(255).unsqueeze(1) for block in blocks)
+            return np.concatenate([network(batch).float().flatten(1).cpu().numpy() for batch in inputs])
+
+    return FeatureNet(name, compute, standardise=False)
+
+
+FEATURE_NETS = {
+    "texture": FeatureNet("texture", texture, standardise=True),
+    "layout": FeatureNet("layout", layout, standardise=True),
+    "texture+layout": FeatureNet(
+        "texture+layout", lambda images: np.concatenate([texture(images), layout(images)], 1), standardise=True
+    ),
+}
+
+
+def feature_net(name: str | FeatureNet) -> FeatureNet:
+    """The feature net called `name`, or the one given; InputError with a suggestion when there is none."""
+    if isinstance(name, FeatureNet):
+        return name
+    if name not in FEATURE_NETS:
+        raise InputError("feature_net", f"unknown feature net {name!r}", suggestion(name, FEATURE_NETS))
+    return FEATURE_NETS[name]
+
+
+def _glcm_properties(image: np.ndarray) -> np.ndarray:
+    matrix = graycomatrix(image // (256 // LEVELS), DISTANCES_PX, ANGLES, levels=LEVELS, symmetric=True, normed=True)
+    return np.concatenate([graycoprops(matrix, name).ravel() for name in PROPERTIES])
+
+
+def _pattern_histograms(image: np.ndarray) -> list[np.ndarray]:
+    codes = LBP_NEIGHBOURS + 2  # uniform patterns: 0 to 8 set bits, and everything else
+    return [
+        np.bincount(
+            local_binary_pattern(image, LBP_NEIGHBOURS, radius, "uniform").astype(np.intp).ravel(), minlength=codes
+        )
+        / image.size
+        for radius in LBP_RADII_PX
+    ]

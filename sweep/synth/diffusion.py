@@ -1,0 +1,79 @@
+"""Denoising diffusion: a cosine schedule in continuous time, velocity prediction, deterministic (DDIM) sampling.
+
+A noisy image is signal(t) * image + noise(t) * epsilon with t from 0 (clean) to 1 (noise). Sources: Nichol & Dhariwal
+2021 (cosine), Salimans & Ho 2022 (velocity), Song et al. 2021 (DDIM).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sweep.core.seeds import named_seed
+from sweep.synth.average import WeightAverage
+from sweep.synth.feed import Feed
+from sweep.synth.settings import Settings, uses_bf16
+from sweep.synth.watch import Watch
+
+LATEST = 0.995  # sampling starts a hair below 1, where signal(t) is exactly 0 and an image cannot be read off
+
+
+def schedule(times: Tensor) -> tuple[Tensor, Tensor]:
+    """(signal, noise) shares of times [N], each [N, 1, 1, 1]; their squares add up to one."""
+    angle = (times * math.pi / 2)[:, None, None, None]
+    return angle.cos(), angle.sin()
+
+
+def train_diffusion(
+    network: nn.Module, feed: Feed, settings: Settings, *, image_px: int, num_classes: int, seed: int, device: str, watch: Watch
+) -> nn.Module:
+    """`steps` updates of the denoiser, or fewer when `watch` says stop; returns the network to sample from."""
+    place = torch.device(device)
+    network = network.to(place, memory_format=torch.channels_last).train()
+    average = WeightAverage(network, settings["ema"])
+    optimizer = torch.optim.Adam(network.parameters(), settings["lr"], fused=True)
+    draws = torch.Generator(place).manual_seed(named_seed(seed, "diffusion"))
+    bf16 = uses_bf16(settings["precision"], device)
+    for step in range(1, settings["steps"] + 1):
+        with torch.autocast(place.type, dtype=torch.bfloat16, enabled=bf16):
+            loss = velocity_loss(network, *next(feed), draws)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        average.update()
+        watch.losses(step, {"loss/denoiser": loss.detach()})
+        if watch.check(step, average.network):
+            break
+    return watch.chosen(average.network)
+
+
+def velocity_loss(network: nn.Module, images: Tensor, labels: Tensor, draws: torch.Generator) -> Tensor:
+    """Mean squared error of the predicted velocity signal * epsilon - noise * image, at one random time for each image.
+
+    The times are spread evenly over [0, 1] within a batch, which makes the loss less noisy than independent ones.
+    """
+    n = len(images)
+    offset = torch.rand(1, generator=draws, device=images.device)
+    times = (torch.arange(n, device=images.device) / n + offset) % 1
+    epsilon = torch.randn(images.shape, generator=draws, device=images.device)
+    signal, noise = schedule(times)
+    predicted = network(signal * images + noise * epsilon, times, labels)
+    return F.mse_loss(predicted.float(), signal * epsilon - noise * images)
+
+
+def denoise(network: nn.Module, latents: tuple[Tensor, ...], labels: Tensor, settings: Settings) -> Tensor:
+    """Images [N, 1, px, px] in [-1, 1] from starting noise, in `denoising_steps` deterministic steps."""
+    current, count = latents[0], settings["denoising_steps"]
+    times = torch.linspace(LATEST, 0, count + 1, device=current.device)
+    for now, later in zip(times, times[1:]):
+        signal, noise = schedule(now.expand(len(current)))
+        with torch.autocast(current.device.type, dtype=torch.bfloat16, enabled=uses_bf16(settings["precision"], current.device.type)):
+            velocity = network(current, now.expand(len(current)), labels).float()
+        image = (signal * current - noise * velocity).clamp(-1, 1)
+        epsilon = (current - signal * image) / noise
+        signal, noise = schedule(later.expand(len(current)))
+        current = signal * image + noise * epsilon
+    return current
