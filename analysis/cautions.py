@@ -1,0 +1,128 @@
+"""What a reader must know before believing the numbers: each with its weight and how to look further."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from analysis import metric_names
+from analysis.figures.figure import counted, number
+from analysis.frames import Run
+from analysis.pareto import dominated_by_any
+from analysis.ranking import goodness, objectives
+
+FEW_SEEDS = 3
+RISE = 0.02  # accuracy that rises this much with epsilon is a sign of masked gradients
+NEAR_CONSTANT = 0.01
+
+
+@dataclass(frozen=True)
+class Caution:
+    """One warning: severity 'serious' or 'note', a headline, and the particulars."""
+
+    severity: str
+    headline: str
+    detail: str
+
+
+def cautions(run: Run) -> tuple[Caution, ...]:
+    """All warnings of a run, serious ones first."""
+    found = [caution for check in CHECKS for caution in check(run)]
+    return tuple(sorted(found, key=lambda caution: caution.severity != "serious"))
+
+
+def _damage(run: Run) -> list[Caution]:
+    if not run.damages:
+        return []
+    places = ", ".join(f"{damage.file} line {damage.line}" for damage in run.damages[:3])
+    return [Caution("serious", f"{counted(len(run.damages), 'damaged ledger line')} left out", f"{places}. A driver that was killed tears at most its last line.")]
+
+
+def _constant(run: Run) -> list[Caution]:
+    found = []
+    for split in ("source", "target"):
+        accuracy, constant = f"accuracy/{split}", f"constant_accuracy/{split}"
+        balanced = f"balanced_accuracy/{split}"
+        if {accuracy, constant, balanced} <= set(run.metrics):
+            flat = (run.records[balanced] - 0.5).abs() < NEAR_CONSTANT / 2
+            count = int(flat[flat].index.get_level_values("signature").nunique())
+            if count:
+                text = f"Their balanced accuracy is 0.5, so their accuracy near {number(float(run.records[constant].mean()))} says nothing."
+                found.append(Caution("serious", f"{counted(count, 'configuration')} predict one class only on the {metric_names.SPLITS[split]}", text))
+    return found
+
+
+def _masking(run: Run) -> list[Caution]:
+    if not len(run.alarms):
+        return []
+    counts = run.alarms["alarm"].value_counts()
+    detail = "; ".join(f"{text} ({counted(count, 'record')})" for text, count in counts.head(3).items())
+    on = run.alarms["signature"].nunique()
+    return [Caution("serious", f"The robustness of {counted(on, 'configuration')} is in doubt", f"{detail}. Read their robust accuracy as an upper bound.")]
+
+
+def _rising(run: Run) -> list[Caution]:
+    rising = set()
+    names = [(metric_names.parse(name), name) for name in run.metrics if name.startswith(metric_names.ROBUST)]
+    for threat in {parts.threat for parts, _ in names if parts.split == "target"}:
+        row = sorted((metric_names.epsilon(parts.eps), name) for parts, name in names if parts.threat == threat and parts.split == "target")
+        steps = run.means[[name for _, name in row]].diff(axis=1).max(axis=1)
+        rising |= set(steps.index[steps > RISE])
+    if not rising:
+        return []
+    return [Caution("serious", f"Accuracy rises with epsilon in {counted(len(rising), 'configuration')}", "A stronger attack cannot help a model; its gradient is masked or the attack has not converged.")]
+
+
+def _seeds(run: Run) -> list[Caution]:
+    per_config = run.records.groupby(level="signature").size()
+    few = int((per_config < FEW_SEEDS).sum())
+    if not few:
+        return []
+    return [Caution("note", f"{few} of {len(per_config)} configurations ran fewer than {FEW_SEEDS} seeds", "Their intervals say little about another training run.")]
+
+
+def _failed(run: Run) -> list[Caution]:
+    if not len(run.failures):
+        return []
+    kinds = ", ".join(f"{count} {kind.lower()}" for kind, count in run.failures["kind"].value_counts().items())
+    return [Caution("note", f"{counted(len(run.failures), 'record')} failed ({kinds})", str(run.failures["reason"].iloc[0]))]
+
+
+def _unfinished(run: Run) -> list[Caution]:
+    done = len(run.records) + len(run.failures)
+    if not run.planned_records or done >= run.planned_records:
+        return []
+    return [Caution("note", f"{len(run.records)} of {run.planned_records} records have finished", "The same command again runs the rest; the order may still change.")]
+
+
+def _leaks(run: Run) -> list[Caution]:
+    audit = run.data_card.get("audit", {})
+    found = [f"{key.replace('_', ' ')}: {value}" for key, value in audit.items() if _counts(value) and ("leak" in key or "conflict" in key)]
+    return [Caution("serious", "The audit of the data found leaks or conflicting labels", "; ".join(found))] if found else []
+
+
+def _counts(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+
+
+def _oracle(run: Run) -> list[Caution]:
+    if "auroc/source_val" not in run.means or "auroc/target" not in run.means or len(run.means) < 2:
+        return []
+    chosen, best = run.means["auroc/source_val"].idxmax(), run.means["auroc/target"].idxmax()
+    lost = float(run.means.loc[best, "auroc/target"] - run.means.loc[chosen, "auroc/target"])
+    if lost < 0.005:
+        return []
+    text = f"Choosing on the target itself (oracle) would read {number(float(run.means.loc[best, 'auroc/target']))}; part of that is luck of the draw, and no deployment can choose so."
+    return [Caution("note", f"Source validation forgoes {100 * lost:.1f} points of target AUROC", text)]
+
+
+def _front(run: Run) -> list[Caution]:
+    metrics = objectives(run)
+    if len(metrics) < 2 or len(run.means) < 3:
+        return []
+    share = float((~dominated_by_any(goodness(run, metrics))).mean())
+    if share < 0.5:
+        return []
+    return [Caution("note", f"{100 * share:.0f} % of the configurations are on the front", "With this many objectives the front hardly chooses; state a constraint or weights.")]
+
+
+CHECKS = (_damage, _leaks, _constant, _masking, _rising, _failed, _unfinished, _seeds, _oracle, _front)

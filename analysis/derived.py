@@ -1,0 +1,91 @@
+"""Numbers that follow from records: labels of configurations, and the domain gap against the real-only model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+RATIO = "synthetic_per_real"
+ONLY_WITH_SYNTHETIC = ("generator",)  # settings that mean nothing without synthetic images
+_SHORT = {RATIO: "synthetic", "glcm_weight": "glcm", "train_images": "real", "train_eps": "trained at"}
+
+
+def varying_settings(configs: pd.DataFrame) -> list[str]:
+    """Names of the settings that differ between configurations, in the order they were written."""
+    return [name for name in configs if configs[name].astype(str).nunique(dropna=False) > 1]
+
+
+def labels(configs: pd.DataFrame, studies: dict[str, dict]) -> pd.Series:
+    """Names for people: what all configurations share is left out, the grid cell comes first.
+
+    Equal cells are told apart by the start of their signature.
+    """
+    varying = varying_settings(configs)
+    asked = [name for name in varying if any(name in study for study in studies.values())] or varying
+    rows = configs[asked].to_dict("index")
+    texts = pd.Series({key: _label(row) for key, row in rows.items()}, dtype=object)
+    if not asked:
+        texts[:] = configs.get("backbone", pd.Series("recipe", index=configs.index)).astype(str)
+    twice = texts.duplicated(keep=False)
+    texts[twice] = texts[twice] + " · " + texts[twice].index.str[:6]
+    return texts
+
+
+def _label(row: dict) -> str:
+    return ", ".join(part for part in (setting_text(name, value) for name, value in row.items()) if part)
+
+
+def setting_text(name: str, value: object) -> str:
+    """One setting as words: 'resnet18', '+ deconv', '0.5x synthetic', 'lr 0.0001'; empty when absent."""
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return ""
+    if name == "backbone":
+        return str(value)
+    if name == "colorizer":
+        return "no colorizer" if value == "none" else str(value)
+    if name == RATIO:
+        return "real only" if float(value) == 0 else f"{number(value)}\N{MULTIPLICATION SIGN} synthetic"
+    return f"{_SHORT.get(name, name)} {number(value)}"
+
+
+def number(value: object) -> str:
+    """A setting's value without noise digits."""
+    return f"{value:.4g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
+
+
+def real_only_partner(configs: pd.DataFrame, studies: dict[str, dict], quality: pd.Series) -> dict[str, str]:
+    """signature -> signature of the real-only configuration in the same grid cell but for the ratio.
+
+    Where the cell was searched, the real-only configuration of the best `quality` (source validation) stands for it.
+    """
+    if RATIO not in configs:
+        return {}
+    cells = {key: _cell(studies.get(key, {}), configs.loc[key]) for key in configs.index}
+    best: dict[tuple, str] = {}
+    for key in configs.index[configs[RATIO].astype(float) == 0]:
+        held = best.get(cells[key])
+        if held is None or quality.get(key, -np.inf) > quality.get(held, -np.inf):
+            best[cells[key]] = key
+    return {key: best[cell] for key, cell in cells.items() if cell in best}
+
+
+def _cell(study: dict, config: pd.Series) -> tuple:
+    names: Iterable[str] = study or config.index
+    left_out = (RATIO, *ONLY_WITH_SYNTHETIC)
+    return tuple(sorted((name, str(config.get(name))) for name in names if name not in left_out))
+
+
+def gap_vs_real_only(records: pd.DataFrame, partner: dict[str, str]) -> pd.Series:
+    """Source test AUROC of the real-only model minus target AUROC of this one, per record (the papers' gap).
+
+    The partner's own seed is used where it ran, else its mean over seeds. NaN without a partner.
+    """
+    source, target = records["auroc/source"], records["auroc/target"]
+    means = source.groupby(level="signature").mean()
+    partners = records.index.get_level_values("signature").map(partner)
+    seeds = records.index.get_level_values("seed")
+    same_seed = source.reindex(pd.MultiIndex.from_arrays([partners, seeds])).to_numpy()
+    usual = means.reindex(partners).to_numpy()
+    return pd.Series(np.where(np.isnan(same_seed), usual, same_seed) - target.to_numpy(), index=records.index)

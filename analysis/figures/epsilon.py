@@ -1,0 +1,127 @@
+"""Accuracy over the attack's epsilon: every threat and the worst case of one configuration, and the worst case of several."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from analysis import metric_names
+from analysis.estimates import Estimates
+from analysis.figures import svg
+from analysis.figures.figure import DataTable, Figure, Legend, Panel, number, with_interval
+from analysis.intervals import Interval
+
+SPLIT = "target"
+MOST_LINES = 6
+PIXEL = 255  # epsilons are shown in grey levels of an 8-bit image
+
+
+@dataclass(frozen=True)
+class EpsilonCurve:
+    """Accuracy of one configuration under one threat; epsilon in [0, 1] pixel units, the first is 0 (clean)."""
+
+    name: str
+    signature: str
+    threat: str
+    eps: tuple[float, ...]
+    made: tuple[Interval, ...]
+
+
+@dataclass(frozen=True)
+class EpsilonFacts:
+    """Curves of one configuration per threat, worst-case curves of several, and the constant predictor's accuracy."""
+
+    label: str
+    by_threat: tuple[EpsilonCurve, ...]
+    worst: tuple[EpsilonCurve, ...]
+    constant: float | None
+
+
+def epsilon_facts(run, estimates: Estimates, signatures: list[str], labels: dict[str, str]) -> EpsilonFacts | None:
+    """Curves for the configurations given, best first; None when the sweep attacked nothing."""
+    grid = _grid(run)
+    if not grid or not signatures:
+        return None
+    first = signatures[0]
+    threats = sorted(grid, key=lambda threat: (threat == metric_names.WORST, threat))
+    by_threat = tuple(_curve(run, estimates, first, threat, threat, grid[threat]) for threat in threats)
+    shared = metric_names.WORST if metric_names.WORST in grid else threats[-1]
+    worst = tuple(_curve(run, estimates, key, labels[key], shared, grid[shared]) for key in signatures[:MOST_LINES])
+    constant = run.means.get(f"constant_accuracy/{SPLIT}")
+    return EpsilonFacts(labels[first], by_threat, worst, None if constant is None else float(constant.mean()))
+
+
+def _grid(run) -> dict[str, dict[float, str]]:
+    # threat -> epsilon -> recorded metric name.
+    grid: dict[str, dict[float, str]] = {}
+    for name in run.metrics:
+        parts = metric_names.parse(name)
+        if parts.family == metric_names.ROBUST and parts.split == SPLIT:
+            grid.setdefault(parts.threat, {})[metric_names.epsilon(parts.eps)] = name
+    return {threat: dict(sorted(row.items())) for threat, row in grid.items()}
+
+
+def _curve(run, estimates: Estimates, signature: str, name: str, threat: str, row: dict[float, str]) -> EpsilonCurve:
+    names = dict(row)
+    if f"accuracy/{SPLIT}" in run.metrics:
+        names = {0.0: f"accuracy/{SPLIT}", **names}
+    return EpsilonCurve(name, signature, threat, tuple(names), tuple(estimates.of(signature, metric) for metric in names.values()))
+
+
+def draw_epsilon_curves(facts: EpsilonFacts) -> Figure:
+    """Two panels on the same scales: threats of the recommended configuration, worst cases of the leading ones."""
+    left = _draw(facts, facts.by_threat, f"{facts.label}, by threat")
+    right = _draw(facts, facts.worst, "worst case over all threats, by configuration")
+    caption = ("Share of target images still classified right when every grey level may move by at most epsilon. The worst case counts an image as lost "
+               "when any threat breaks it. Bands are 95 % intervals over patients and seeds; the dashed line is the constant predictor on clean images.")
+    panels = (Panel(f"By threat: {facts.label}", left, _legend(facts.by_threat)), Panel("Worst case: leading configurations", right, _legend(facts.worst)))
+    return Figure("epsilon", "What survives an attack?", caption, panels, _table(facts), nav="Attacks")
+
+
+def _legend(curves: tuple[EpsilonCurve, ...]) -> tuple[Legend, ...]:
+    return tuple(Legend("worst case" if curve.name == metric_names.WORST else curve.name, _style(i, curve, curves)) for i, curve in enumerate(curves))
+
+
+def _style(index: int, curve: EpsilonCurve, among: tuple[EpsilonCurve, ...]) -> str:
+    by_threat = len({c.threat for c in among}) > 1
+    return "line worst" if by_threat and curve.threat == metric_names.WORST else f"line s{index % svg.SERIES}"
+
+
+def _draw(facts: EpsilonFacts, curves: tuple[EpsilonCurve, ...], label: str) -> Markup:
+    levels = sorted({eps * PIXEL for curve in curves for eps in curve.eps})
+    plot = svg.Plot.over((0, levels[-1] * 1.03), (0, 1), width=480, height=300)
+    parts = [plot.axes("epsilon in grey levels of 255", "accuracy on the target", x_ticks=_spaced(levels))]
+    if facts.constant is not None:
+        parts.append(svg.el("line", x1=plot.x.start, x2=plot.x.end, y1=plot.y(facts.constant), y2=plot.y(facts.constant), class_="control"))
+    for index, curve in enumerate(curves):
+        parts.append(_line(plot, curve, _style(index, curve, curves), index, banded=index in (0, len(curves) - 1)))
+    return svg.figure_svg(plot.width, plot.height, f"Accuracy over epsilon, {label}", parts)
+
+
+def _line(plot: svg.Plot, curve: EpsilonCurve, style: str, index: int, *, banded: bool) -> Markup:
+    xs, colour = [eps * PIXEL for eps in curve.eps], style.replace("line", "").strip()
+    line = plot.points(xs, [made.estimate for made in curve.made])
+    parts = [svg.el("path", d=svg.band(plot.points(xs, [m.low for m in curve.made]), plot.points(xs, [m.high for m in curve.made])), class_=f"band {colour}")] if banded else []
+    parts.append(svg.el("path", d=svg.path(line), class_=style))
+    for eps, made, (x, y) in zip(xs, curve.made, line, strict=True):
+        tip = f"{curve.name} at {eps:g}/255: {with_interval(made)}"
+        parts.append(svg.el("path", d=svg.marker(index, x, y, 3.6), class_=f"mark dot {colour}", tabindex="0", data_tip=tip, role="img", aria_label=tip))
+    return svg.group(parts)
+
+
+def _spaced(levels: list[float]) -> list[tuple[float, str]]:
+    # Labels closer than a twentieth of the axis would touch.
+    kept: list[float] = []
+    for level in levels:
+        if not kept or level - kept[-1] >= levels[-1] / 20:
+            kept.append(level)
+    return [(level, f"{level:g}") for level in kept]
+
+
+def _table(facts: EpsilonFacts) -> DataTable:
+    by_threat = [(facts.label, curve.threat, curve) for curve in facts.by_threat]
+    others = [(curve.name, curve.threat, curve) for curve in facts.worst[1:]]
+    rows = tuple((label, threat, f"{eps * PIXEL:g}/255", number(made.estimate), f"[{number(made.low)}, {number(made.high)}]")
+                 for label, threat, curve in (*by_threat, *others) for eps, made in zip(curve.eps, curve.made, strict=True))
+    return DataTable(("configuration", "threat", "epsilon", "accuracy", "95 % interval"), rows)

@@ -1,0 +1,94 @@
+"""What the page needs of every figure: drawings, words, and the same numbers as a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from markupsafe import Markup
+
+from analysis.figures import svg
+from analysis.intervals import Interval
+
+MINUS = "\N{MINUS SIGN}"
+
+
+@dataclass(frozen=True)
+class DataTable:
+    """The numbers of a figure; shown on demand and read by screen readers."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Legend:
+    """What a line or mark stands for; `style` names classes of the page's style, `shape` a marker instead of a line."""
+
+    text: str
+    style: str
+    shape: int | None = None
+
+    @property
+    def drawing(self) -> Markup:
+        """The sample beside the words, 22 by 12 px."""
+        if self.shape is not None:
+            return svg.el("path", d=svg.marker(self.shape, 11, 6), class_=self.style)
+        return svg.el("line", x1=1, x2=21, y1=6, y2=6, class_=self.style)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One drawing with its small heading, and a legend where it needs one of its own."""
+
+    title: str
+    svg: Markup
+    legend: tuple[Legend, ...] = ()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A titled figure of one or more panels."""
+
+    key: str
+    title: str
+    caption: str
+    panels: tuple[Panel, ...]
+    table: DataTable
+    legend: tuple[Legend, ...] = ()
+    wide: bool = False
+    nav: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+
+def counted(count: int, noun: str) -> str:
+    """'1 seed', '5 seeds'."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A share with a true minus sign; a dash where there is none."""
+    if value is None or value != value:
+        return "\N{EN DASH}"
+    return f"{value:.{digits}f}".replace("-", MINUS)
+
+
+def with_interval(made: Interval) -> str:
+    """'0.742 [0.689, 0.791]'."""
+    return f"{number(made.estimate)} [{number(made.low)}, {number(made.high)}]"
+
+
+def points(value: float) -> str:
+    """A difference in points with its sign: '+1.8', '-0.4'."""
+    return f"{100 * value:+.1f}".replace("-", MINUS)
+
+
+def difference_text(made: Interval) -> str:
+    """'+1.8 points [-0.6, +4.1]'."""
+    return f"{points(made.estimate)} points [{points(made.low)}, {points(made.high)}]"
+
+
+def p_text(p: float) -> str:
+    """'p = 0.03' or 'p < 0.001'."""
+    if p != p:
+        return "p unknown"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"

@@ -1,0 +1,192 @@
+"""run folder -> frames: one row per (signature, seed), images' outcomes read only when asked for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis import derived, metric_names
+from sweep.core.errors import InputError
+from sweep.records import Damage, Reading, read_ledger
+
+Event = dict[str, Any]
+KEY = ["signature", "seed"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One goal of the sweep: a recorded metric name and its direction."""
+
+    metric: str
+    goal: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder holds; frames are indexed by signature, or by (signature, seed)."""
+
+    folder: Path
+    name: str
+    objectives: tuple[Objective, ...]
+    records: pd.DataFrame          # index (signature, seed), one column a metric
+    configs: pd.DataFrame          # index signature, one column a setting; absent settings are NaN
+    studies: dict[str, dict]       # signature -> grid cell
+    finishes: list[Event] = field(repr=False)
+    epochs_seen: list[Event] = field(repr=False)
+    failures: pd.DataFrame         # signature, seed, kind, reason of records that never finished
+    damages: tuple[Damage, ...]    # ledger lines that could not be trusted
+    planned_records: int | None
+    data_card: dict
+    environment: dict
+    cache: dict = field(default_factory=dict, repr=False)
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of all recorded and derived metrics."""
+        return list(self.records.columns)
+
+    @property
+    def goals(self) -> dict[str, str]:
+        """Directions that the sweep itself states."""
+        return {objective.metric: objective.goal for objective in self.objectives}
+
+    @cached_property
+    def means(self) -> pd.DataFrame:
+        """Mean over seeds, one row a signature."""
+        return self.records.groupby(level="signature", sort=False).mean()
+
+    @cached_property
+    def epochs(self) -> pd.DataFrame:
+        """Columns signature, seed, epoch and one column a metric."""
+        rows = ({**_key(event), "epoch": event["epoch"], **event["metrics"]} for event in self.epochs_seen)
+        return pd.DataFrame(rows, columns=None if self.epochs_seen else [*KEY, "epoch"])
+
+    @cached_property
+    def seconds(self) -> pd.DataFrame:
+        """Seconds per part of the work, indexed by (signature, seed)."""
+        return _indexed([{**_key(event), **event.get("seconds", {})} for event in self.finishes])
+
+    @cached_property
+    def stages(self) -> pd.DataFrame:
+        """One row a stage of a record: signature, seed, stage, hash, reused, seconds."""
+        rows = [{**_key(event), **stage} for event in self.finishes for stage in event.get("stages", [])]
+        return pd.DataFrame(rows, columns=[*KEY, "stage", "hash", "reused", "seconds"])
+
+    @cached_property
+    def alarms(self) -> pd.DataFrame:
+        """One row an alarm: signature, seed, alarm."""
+        rows = [{**_key(event), "alarm": _alarm_text(alarm)} for event in self.finishes for alarm in event.get("alarms", [])]
+        return pd.DataFrame(rows, columns=[*KEY, "alarm"])
+
+    def predictions(self, signature: str) -> pd.DataFrame:
+        """Logits per image, split and seed of one configuration; empty when none were kept."""
+        return self._per_seed(signature, "predictions.parquet")
+
+    def attacks(self, signature: str) -> pd.DataFrame:
+        """Smallest epsilon that breaks each image, per threat, split and seed; empty when none were kept."""
+        return self._per_seed(signature, "attacks.parquet")
+
+    def gallery(self, signature: str | None = None) -> pd.DataFrame:
+        """Sample images of the run, or of one configuration; empty when none were kept."""
+        if signature is not None:
+            return self._per_seed(signature, "gallery.parquet")
+        path = self.folder / "gallery.parquet"
+        return pd.read_parquet(path) if path.is_file() else pd.DataFrame()
+
+    def _per_seed(self, signature: str, file: str) -> pd.DataFrame:
+        if (signature, file) not in self.cache:
+            paths = sorted((self.folder / "trials" / signature).glob(f"seed-*/{file}"))
+            finished = {f"seed-{seed}" for seed in self.records.loc[[signature]].index.get_level_values("seed")}
+            frames = [pd.read_parquet(path) for path in paths if path.parent.name in finished]
+            self.cache[signature, file] = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+        return self.cache[signature, file]
+
+
+def load_run(folder: str | Path) -> Run:
+    """Read a run folder's ledger and cards; InputError when it is no run folder or nothing has finished in it."""
+    folder = Path(folder)
+    if not (folder / "records").is_dir():
+        cure = "give the folder that `python -m sweep.run` printed, e.g. results/quickstart"
+        raise InputError(folder, "is no run folder: it has no records/", cure)
+    return _run(folder, read_ledger(folder))
+
+
+def _run(folder: Path, ledger: Reading) -> Run:
+    finishes = list(ledger.finished().values())
+    if not finishes:
+        raise InputError(folder, "no record has finished yet", "run the sweep's command again; it resumes where it stopped")
+    sweep = (ledger.of_kind("sweep") or [{}])[-1]
+    records = _indexed([{**_key(event), **event["metrics"]} for event in finishes])
+    configs = pd.DataFrame.from_dict({event["signature"]: event["config"] for event in finishes}, orient="index")
+    studies = {event["signature"]: event.get("study", {}) for event in finishes}
+    if {"auroc/source", "auroc/target"} <= set(records) and derived.RATIO in configs:
+        quality = records.get("auroc/source_val", records["auroc/source"]).groupby(level="signature").mean()
+        records["domain_gap_vs_real_only"] = derived.gap_vs_real_only(records, derived.real_only_partner(configs, studies, quality))
+    planned = sweep.get("trials", 0) * _seed_count(sweep.get("seeds", 1))
+    return Run(
+        folder=folder,
+        name=sweep.get("name", folder.name),
+        objectives=_objectives(sweep.get("objectives", []), list(records.columns)),
+        records=records,
+        configs=configs,
+        studies=studies,
+        finishes=finishes,
+        epochs_seen=ledger.of_kind("epoch"),
+        failures=_failures(list(ledger.failed().values())),
+        damages=tuple(ledger.damages),
+        planned_records=planned or None,
+        data_card=_json(folder / "data.json"),
+        environment=_json(folder / "environment.json"),
+    )
+
+
+def _failures(failed: list[Event]) -> pd.DataFrame:
+    rows = [{**_key(event), "kind": event.get("kind", "FAILED"), "reason": event.get("reason", "")} for event in failed]
+    return pd.DataFrame(rows, columns=[*KEY, "kind", "reason"])
+
+
+def _objectives(rows: list[dict], known: list[str]) -> tuple[Objective, ...]:
+    found = []
+    for row in rows:
+        threat, eps = row.get("threat"), row.get("eps")
+        spec = row["metric"] + (f"/{metric_names.DEFAULT_SPLIT}/{threat}@{eps}" if threat and "@" not in row["metric"] else "")
+        try:
+            metric = metric_names.resolve(spec, known)
+        except InputError:
+            continue  # an objective that no finished record carries yet cannot be ranked by
+        found.append(Objective(metric, row.get("goal", metric_names.goal(metric))))
+    return tuple(found)
+
+
+def _seed_count(seeds: Any) -> int:
+    if isinstance(seeds, dict):
+        return int(seeds.get("min", 1))
+    return len(seeds) if isinstance(seeds, list) else int(seeds)
+
+
+def _indexed(rows: list[dict]) -> pd.DataFrame:
+    return pd.DataFrame(rows).set_index(KEY)
+
+
+def _key(event: Event) -> dict:
+    return {"signature": event["signature"], "seed": event["seed"]}
+
+
+def _alarm_text(alarm: Any) -> str:
+    if isinstance(alarm, dict):
+        return str(alarm.get("message") or alarm.get("name") or alarm)
+    return str(alarm)
+
+
+def _json(path: Path) -> dict:
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as broken:
+        raise InputError(path, f"is not JSON ({broken})", "restore it or delete it; the report then goes without") from None

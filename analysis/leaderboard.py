@@ -1,0 +1,107 @@
+"""The ranking as the page shows it: numbers, intervals drawn on one scale, the constant predictor beside accuracies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from analysis import derived, metric_names
+from analysis.figures import svg
+from analysis.figures.figure import number
+from analysis.frames import Run
+from analysis.intervals import Interval
+from analysis.ranking import Ranked, Ranking
+
+DRAWN = "auroc/target"
+WIDTH, HEIGHT = 96, 20
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric's heading, its full name, and the constant predictor's level where one must be known."""
+
+    metric: str
+    title: str
+    split: str
+    full: str
+    constant: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number with its interval; `drawing` is None but in the column that is drawn."""
+
+    value: float
+    text: str
+    interval: str
+    drawing: Markup | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration of the leaderboard."""
+
+    rank: int
+    signature: str
+    label: str
+    settings: str
+    front: int
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Heading, columns and rows; `oracle` when the order looks at the target."""
+
+    describe: str
+    oracle: bool
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    ranked: int
+
+
+def leaderboard(run: Run, ranking: Ranking) -> Leaderboard:
+    """The page's table of a ranking."""
+    drawn = [row.numbers[DRAWN] for row in ranking.rows if DRAWN in row.numbers]
+    scale = svg.Scale(*svg.nice_range([v for made in drawn for v in (made.low, made.high)], floor=0, ceiling=1), 4, WIDTH - 4)
+    columns = tuple(_column(run, metric) for metric in ranking.metrics)
+    searched = [name for name in derived.varying_settings(run.configs) if not any(name in study for study in run.studies.values())]
+    rows = tuple(_row(row, ranking.metrics, searched, scale) for row in ranking.rows)
+    return Leaderboard(ranking.describe, ranking.oracle, columns, rows, ranking.ranked)
+
+
+def _column(run: Run, metric: str) -> Column:
+    parts = metric_names.parse(metric)
+    title = metric_names.TITLES.get(parts.family, parts.family)
+    if parts.threat:
+        title = f"{'Worst case' if parts.threat == metric_names.WORST else parts.threat} at {parts.eps}"
+    split = metric_names.SPLITS.get(parts.split, "source \N{MINUS SIGN} target" if "gap" in metric else "")
+    return Column(metric, title, split, metric_names.title(metric), _constant(run, parts))
+
+
+def _constant(run: Run, parts: metric_names.MetricName) -> str:
+    name = f"constant_accuracy/{parts.split}"
+    if parts.family in ("accuracy", metric_names.ROBUST) and name in run.means:
+        return number(float(run.means[name].mean()))
+    return "0.500" if parts.family in ("auroc", "balanced_accuracy") else ""
+
+
+def _row(row: Ranked, metrics: tuple[str, ...], searched: list[str], scale: svg.Scale) -> Row:
+    words = [derived.setting_text(name, row.config.get(name)) for name in searched]
+    cells = tuple(_cell(row.numbers[metric], metric == DRAWN, scale) for metric in metrics)
+    return Row(row.rank, row.signature, row.label, " · ".join(filter(None, words)), row.front, cells)
+
+
+def _cell(made: Interval, drawn: bool, scale: svg.Scale) -> Cell:
+    text = f"{number(made.low)} \N{EN DASH} {number(made.high)}"
+    return Cell(made.estimate, number(made.estimate), text, _drawing(made, scale) if drawn else None)
+
+
+def _drawing(made: Interval, scale: svg.Scale) -> Markup:
+    middle = HEIGHT / 2
+    low, high = scale(max(made.low, scale.low)), scale(min(made.high, scale.high))
+    parts = [svg.el("line", x1=scale.start, x2=scale.end, y1=middle, y2=middle, class_="grid"),
+             svg.el("line", x1=low, x2=high, y1=middle, y2=middle, class_="whisker s0"),
+             svg.el("circle", cx=scale(made.estimate), cy=middle, r=4.2, class_="dot s0")]
+    return svg.el("svg", *parts, viewBox=f"0 0 {WIDTH} {HEIGHT}", width=WIDTH, height=HEIGHT, class_="spark", aria_hidden="true")

@@ -1,0 +1,142 @@
+"""run -> everything the page says, as facts; no drawing is decided here and no number is computed in the template."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from analysis import metric_names, selection
+from analysis.cautions import Caution, cautions
+from analysis.derived import labels
+from analysis.estimates import Estimates
+from analysis.figures.compute import compute_rows, draw_compute
+from analysis.figures.epsilon import draw_epsilon_curves, epsilon_facts
+from analysis.figures.figure import Figure
+from analysis.figures.gallery import Gallery, galleries
+from analysis.figures.pareto import ParetoFacts, draw_pareto, pareto_facts
+from analysis.figures.ratio import draw_ratio_curves, ratio_curves
+from analysis.frames import Run
+from analysis.leaderboard import Leaderboard, leaderboard
+from analysis.ranking import Ranking, objectives, rank, shown_metrics
+from analysis.verdict import Verdict, verdict
+
+ROWS = 40  # configurations in the leaderboard
+
+
+@dataclass(frozen=True)
+class DataSide:
+    """One domain of the data card."""
+
+    role: str
+    name: str
+    facts: tuple[tuple[str, str], ...]
+    classes: tuple[str, ...]
+    counts: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """All facts of the report."""
+
+    name: str
+    subtitle: str
+    rule: str
+    verdict: Verdict
+    cautions: tuple[Caution, ...]
+    leaderboard: Leaderboard
+    figures: tuple[Figure, ...]
+    galleries: tuple[Gallery, ...]
+    data: tuple[DataSide, ...]
+    audit: tuple[tuple[str, str], ...]
+    environment: tuple[tuple[str, str], ...]
+    scatter: str
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the figures are made from."""
+
+    run: Run
+    estimates: Estimates
+    ranking: Ranking
+    labels: dict[str, str]
+    rule: str
+
+
+def build_page(run: Run, rule: str = selection.DEFAULT_RULE, *, draws: int = 2000) -> Page:
+    """Compute every fact of the report; deterministic for equal records."""
+    estimates = Estimates(run, draws=draws)
+    ranking = rank(run, rule, top=ROWS, estimates=estimates)
+    names = labels(run.configs, run.studies).to_dict()
+    context = Context(run, estimates, ranking, names, rule)
+    curves = ratio_curves(run, estimates, rule)
+    scatter = pareto_facts(run, estimates, objectives(run), shown_metrics(run), names)
+    figures = [draw_ratio_curves(curves)] if curves else []
+    figures += [figure for make in FIGURES if (figure := make(context)) is not None]
+    if scatter:
+        figures.insert(min(2, len(figures)), draw_pareto(scatter))
+    return Page(
+        name=run.name,
+        subtitle=_subtitle(run),
+        rule=rule,
+        verdict=verdict(run, ranking, estimates, curves),
+        cautions=cautions(run),
+        leaderboard=leaderboard(run, ranking),
+        figures=tuple(figures),
+        galleries=galleries(run, [row.signature for row in ranking.rows[:3]]),
+        data=tuple(_side(role, run.data_card[role]) for role in ("source", "target") if role in run.data_card),
+        audit=_flat(run.data_card.get("audit", {})),
+        environment=_flat(run.environment),
+        scatter=_scatter_json(scatter, run),
+    )
+
+
+def _epsilon(context: Context) -> Figure | None:
+    facts = epsilon_facts(context.run, context.estimates, [row.signature for row in context.ranking.rows], context.labels)
+    return draw_epsilon_curves(facts) if facts else None
+
+
+def _compute(context: Context) -> Figure | None:
+    rows = compute_rows(context.run)
+    return draw_compute(rows) if rows else None
+
+
+FIGURES: tuple[Callable[[Context], Figure | None], ...] = (_epsilon, _compute)
+
+
+def _subtitle(run: Run) -> str:
+    sides = [run.data_card.get(role, {}).get("name") for role in ("source", "target")]
+    seeds = run.records.groupby(level="signature").size()
+    count = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
+    noun = "seed" if count == "1" else "seeds"
+    way = f"{sides[0]} \N{RIGHTWARDS ARROW} {sides[1]} · " if all(sides) else ""
+    return f"{way}{len(seeds)} configurations · {count} {noun} each"
+
+
+def _side(role: str, card: dict) -> DataSide:
+    folds = card.get("counts", {})
+    nested = {fold: row for fold, row in folds.items() if isinstance(row, dict)}
+    classes = tuple(card.get("classes") or next((tuple(row) for row in nested.values()), ()))
+    counts = tuple((fold, tuple(str(row.get(c, 0)) for c in classes)) for fold, row in nested.items())
+    plain = tuple((f"images, {fold}", str(value)) for fold, value in folds.items() if not isinstance(value, dict))
+    shown = {key: value for key, value in card.items() if key not in ("name", "classes", "counts")}
+    return DataSide(role, str(card.get("name", role)), (*plain, *_flat(shown)), classes if counts else (), counts)
+
+
+def _flat(card: object, prefix: str = "") -> tuple[tuple[str, str], ...]:
+    if isinstance(card, dict):
+        return tuple(row for key, value in card.items() for row in _flat(value, f"{prefix} {key}".strip().replace("_", " ")))
+    if isinstance(card, list):
+        text = ", ".join(str(item) for item in card[:12]) + (f" and {len(card) - 12} more" if len(card) > 12 else "")
+        return ((prefix, text or "none"),)
+    return ((prefix, f"{card:.3f}" if isinstance(card, float) else str(card)),)
+
+
+def _scatter_json(facts: ParetoFacts | None, run: Run) -> str:
+    if facts is None:
+        return "null"
+    points = [{"s": p.signature, "l": p.label, "v": [round(v, 5) if v == v else None for v in p.values]} for p in facts.points]
+    metrics = [{"name": name, "title": metric_names.title(name)} for name in facts.metrics]
+    # '<' is escaped so that no value can close the script element around it.
+    return json.dumps({"metrics": metrics, "points": points}, separators=(",", ":")).replace("<", "\\u003c")

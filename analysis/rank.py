@@ -1,0 +1,116 @@
+"""records -> an order in the terminal.
+
+python -m analysis.rank results/ratio --by "auroc/target=2,domain_gap=1" --constraint "robust_accuracy@2/255 >= 0.4" --top 10
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from analysis import metric_names, selection
+from analysis.frames import load_run
+from analysis.intervals import Interval
+from analysis.ranking import Ranking, rank
+from sweep.core.errors import guarded
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the ranking; exit code 2 with a message when the input is wrong."""
+    options = _parser().parse_args(arguments)
+
+    def command() -> int:
+        ranking = rank(load_run(options.run), options.by, options.constraint, options.top)
+        sys.stdout.write(FORMATS[options.format](ranking))
+        return 0
+
+    return guarded(command)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m analysis.rank", description="Order the configurations of a sweep.")
+    parser.add_argument("run", help="run folder, e.g. results/quickstart")
+    parser.add_argument("--by", default=selection.DEFAULT_RULE,
+                        help=f"{', '.join(selection.RULES)}, pareto, a metric, weights 'auroc=2,domain_gap=1' or an order 'auroc > domain_gap'")
+    parser.add_argument("--constraint", action="append", default=[], help="e.g. 'robust_accuracy@2/255 >= 0.4'; may be given again")
+    parser.add_argument("--top", type=int, default=10, help="rows to show (10)")
+    parser.add_argument("--format", choices=FORMATS, default="table")
+    return parser
+
+
+def as_table(ranking: Ranking) -> str:
+    """For the terminal: one line a configuration, each number with its interval."""
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=sys.stdout.isatty(), width=None if sys.stdout.isatty() else 170)
+    table = Table(title=_heading(ranking), title_justify="left", caption=_footing(ranking), caption_justify="left")
+    table.add_column("#", justify="right")
+    table.add_column("configuration", overflow="fold")
+    table.add_column("front", justify="right")
+    for metric in ranking.metrics:
+        table.add_column(metric_names.title(metric), justify="right")
+    for row in ranking.rows:
+        table.add_row(str(row.rank), row.label, str(row.front), *(_cell(row.numbers[metric]) for metric in ranking.metrics))
+    console.print(table)
+    return stream.getvalue()
+
+
+def as_csv(ranking: Ranking) -> str:
+    """One line a configuration; estimate, low and high of each metric, and all settings."""
+    settings = list(dict.fromkeys(name for row in ranking.rows for name in row.config))
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    bounds = [f"{metric}{part}" for metric in ranking.metrics for part in ("", ":low", ":high")]
+    writer.writerow(["rank", "signature", "front", "score", *settings, *bounds])
+    for row in ranking.rows:
+        numbers = [value for metric in ranking.metrics for value in _bounds(row.numbers[metric])]
+        writer.writerow([row.rank, row.signature, row.front, row.score, *(row.config.get(name, "") for name in settings), *numbers])
+    return stream.getvalue()
+
+
+def as_json(ranking: Ranking) -> str:
+    """The ranking with what it is by, for programs."""
+    rows = [{"rank": row.rank, "signature": row.signature, "label": row.label, "front": row.front, "score": _finite(row.score), "config": row.config,
+             "metrics": {metric: _facts(made) for metric, made in row.numbers.items()}} for row in ranking.rows]
+    head = {"by": ranking.by, "describe": ranking.describe, "oracle": ranking.oracle, "ranked": ranking.ranked, "excluded": ranking.excluded}
+    return json.dumps({**head, "rows": rows}, indent=2, default=str) + "\n"
+
+
+FORMATS = {"table": as_table, "csv": as_csv, "json": as_json}
+
+
+def _heading(ranking: Ranking) -> str:
+    return f"Ranked by {ranking.describe}" + (" - oracle: this order looks at the target" if ranking.oracle else "")
+
+
+def _footing(ranking: Ranking) -> str:
+    base = next(iter(ranking.rows[0].numbers.values()), None) if ranking.rows else None
+    left_out = f"; {ranking.excluded} left out by the constraints" if ranking.excluded else ""
+    rests = f"; 95 % intervals over patients and {base.seeds} seeds" if base else ""
+    return f"{len(ranking.rows)} of {ranking.ranked} configurations{left_out}{rests}"
+
+
+def _cell(made: Interval) -> str:
+    return f"{made.estimate:.3f} [{made.low:.3f}, {made.high:.3f}]"
+
+
+def _bounds(made: Interval) -> list[str]:
+    return [f"{value:.6f}" for value in (made.estimate, made.low, made.high)]
+
+
+def _facts(made: Interval) -> dict:
+    return {"estimate": _finite(made.estimate), "low": _finite(made.low), "high": _finite(made.high), "images": made.images, "seeds": made.seeds}
+
+
+def _finite(value: float) -> float | None:
+    return value if value == value and abs(value) != float("inf") else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

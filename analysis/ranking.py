@@ -1,0 +1,162 @@
+"""Records -> an order of configurations: by one metric, a rule, a Pareto front, weights, or one objective before the next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis import metric_names, selection
+from analysis.constraints import parse_constraint, passing
+from analysis.derived import labels
+from analysis.estimates import Estimates
+from analysis.frames import Run
+from analysis.intervals import Interval
+from analysis.pareto import front_numbers
+from sweep.core.errors import InputError
+
+PARETO = "pareto"
+TOLERANCE = 0.01  # lexicographic: differences below one point are ties
+USUAL_OBJECTIVES = ("auroc/target", "domain_gap", "robust_accuracy@2/255")
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One configuration's place, the score that gave it, and the numbers shown with their intervals."""
+
+    rank: int
+    signature: str
+    label: str
+    front: int
+    score: float
+    config: dict
+    numbers: dict[str, Interval]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The order, what it is by, and whether that looks at the target."""
+
+    by: str
+    describe: str
+    oracle: bool
+    metrics: tuple[str, ...]
+    rows: tuple[Ranked, ...]
+    ranked: int
+    excluded: int
+
+
+def objectives(run: Run) -> tuple[str, ...]:
+    """The sweep's objectives, or the usual ones where it states none, as recorded names."""
+    if run.objectives:
+        return tuple(objective.metric for objective in run.objectives)
+    found = []
+    for spec in USUAL_OBJECTIVES:
+        try:
+            found.append(metric_names.resolve(spec, run.metrics))
+        except InputError:
+            continue
+    return tuple(found)
+
+
+def goodness(run: Run, metrics: Sequence[str]) -> np.ndarray:
+    """Mean metrics with the sign turned so that more is better [signatures, metrics]."""
+    signs = [metric_names.sign(metric, run.goals) for metric in metrics]
+    return run.means[list(metrics)].to_numpy() * signs
+
+
+def rank(run: Run, by: str = selection.DEFAULT_RULE, constraints: Sequence[str] = (), top: int | None = None, *,
+         estimates: Estimates | None = None) -> Ranking:
+    """Order the configurations that meet `constraints`; intervals are computed for the first `top`.
+
+    `by` is a rule (source_val, oracle_target, robust_val), a metric, 'pareto', weights ('auroc=2,domain_gap=1') or an order
+    of objectives ('auroc > domain_gap', ties within one point). InputError when it is none of these.
+    """
+    if top is not None and top < 1:
+        raise InputError("--top", f"{top} leaves nothing to show", "give 1 or more")
+    parsed = [parse_constraint(text, run) for text in constraints]
+    keep = passing(run, parsed)
+    score, describe, oracle = scores(run, by)
+    fronts = pd.Series(front_numbers(goodness(run, objectives(run))) if objectives(run) else 1, index=run.means.index)
+    if by == PARETO:
+        score = score - 2.0 * fronts  # any member of a front before any of the next
+    order = score[keep].sort_values(ascending=False, kind="stable", na_position="last").index
+    estimates, shown, names = estimates or Estimates(run), shown_metrics(run), labels(run.configs, run.studies)
+    rows = tuple(
+        Ranked(place, key, names[key], int(fronts[key]), float(score[key]), _config(run, key),
+               {metric: estimates.of(key, metric) for metric in shown})
+        for place, key in enumerate(order[:top], start=1))
+    return Ranking(by, describe, oracle, shown, rows, int(keep.sum()), int((~keep).sum()))
+
+
+def scores(run: Run, by: str) -> tuple[pd.Series, str, bool]:
+    """Score per signature (more is better), what it means, and whether it looks at the target."""
+    if by in selection.RULES:
+        rule = selection.RULES[by]
+        return rule.score(run.means), rule.describe, rule.oracle
+    if by == PARETO:
+        metrics = objectives(run)
+        return _weighted(run, dict.fromkeys(metrics, 1.0)), f"Pareto fronts of {', '.join(map(metric_names.title, metrics))}", _looks(metrics)
+    if "=" in by:
+        weights = _weights(run, by)
+        words = ", ".join(f"{value:g} x {metric_names.title(name)}" for name, value in weights.items())
+        return _weighted(run, weights), f"weighted: {words}", _looks(weights)
+    metrics = [_named(run, part) for part in by.split(">")]
+    words = " before ".join(metric_names.title(metric) for metric in metrics)
+    return _in_order(run, metrics), words, _looks(metrics)
+
+
+def shown_metrics(run: Run) -> tuple[str, ...]:
+    """The numbers a ranking shows: source validation, target, gap, robustness, then raw accuracy with its constant."""
+    wanted = ("auroc/source_val", "auroc/target", *objectives(run), "balanced_accuracy/target", "accuracy/target")
+    return tuple(dict.fromkeys(name for name in wanted if name in run.metrics))
+
+
+def _named(run: Run, spec: str) -> str:
+    try:
+        return metric_names.resolve(spec, run.metrics, where="--by")
+    except InputError as unknown:
+        cure = f"{unknown.cure}; or a rule: {', '.join(selection.RULES)}; or pareto"
+        raise InputError("--by", unknown.problem, cure) from unknown
+
+
+def _weights(run: Run, text: str) -> dict[str, float]:
+    weights: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, value = part.rpartition("=")
+        try:
+            weights[_named(run, name)] = float(value)
+        except ValueError:
+            raise InputError("--by", f"{part.strip()!r} has no number for a weight", "write auroc=2,domain_gap=1") from None
+    if min(weights.values()) < 0 or not sum(weights.values()):
+        raise InputError("--by", "weights must not be negative nor all zero", "the direction of each metric is known; give its importance")
+    return weights
+
+
+def _weighted(run: Run, weights: dict[str, float]) -> pd.Series:
+    # Each metric is spread over [0, 1] between the worst and the best configuration, so that units do not weigh.
+    values = goodness(run, list(weights))
+    low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+    spread = np.where(high > low, high - low, 1.0)
+    share = np.array(list(weights.values())) / sum(weights.values())
+    return pd.Series((values - low) / spread @ share, index=run.means.index)
+
+
+def _in_order(run: Run, metrics: Sequence[str]) -> pd.Series:
+    values = goodness(run, metrics)
+    steps = np.floor((np.nanmax(values, axis=0) - values[:, :-1 or None]) / TOLERANCE + 1e-9)
+    keys = [-values[:, -1], *steps[:, :-1].T[::-1]]  # the last objective decides exactly, those before it by steps
+    order = np.lexsort(keys)
+    place = np.empty(len(order))
+    place[order] = np.arange(len(order), 0, -1)
+    return pd.Series(np.where(np.isnan(values).any(axis=1), np.nan, place), index=run.means.index)
+
+
+def _looks(metrics: Sequence[str]) -> bool:
+    return any("target" in metric or metric.startswith("domain_gap") for metric in metrics)
+
+
+def _config(run: Run, signature: str) -> dict:
+    return run.configs.loc[signature].dropna().to_dict()

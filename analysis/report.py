@@ -1,0 +1,78 @@
+"""records -> one HTML file that opens offline and asks nobody for anything.
+
+python -m analysis.report results/ratio --out report.html
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from analysis import selection
+from analysis.frames import load_run
+from analysis.page import Page, build_page
+from sweep.core import atomic
+from sweep.core.errors import InputError, guarded
+
+DASHBOARD = Path(__file__).parent / "dashboard"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the report and print its path; exit code 2 with a message when the input is wrong."""
+    options = _parser().parse_args(arguments)
+
+    def command() -> int:
+        out = options.out or Path(options.run) / "report.html"
+        sys.stdout.write(f"{write_report(options.run, out, options.rule)}\n")
+        return 0
+
+    return guarded(command)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m analysis.report", description="Write a sweep's report as one HTML file.")
+    parser.add_argument("run", help="run folder, e.g. results/quickstart")
+    parser.add_argument("--out", type=Path, help="file to write (RUN/report.html)")
+    parser.add_argument("--rule", default=selection.DEFAULT_RULE, help=f"how configurations are chosen: {', '.join(selection.RULES)}")
+    return parser
+
+
+def write_report(run_folder: str | Path, out: str | Path, rule: str = selection.DEFAULT_RULE) -> Path:
+    """Render the report of a run folder to `out`; InputError when the folder holds no finished record."""
+    selection.rule_named(rule)
+    out = Path(out)
+    if out.is_dir():
+        raise InputError("--out", f"{out} is a folder", "give a file name such as report.html")
+    atomic.write_text(out, render(build_page(load_run(run_folder), rule)))
+    return out
+
+
+def render(page: Page, *, live: bool = False) -> str:
+    """The page as HTML; `live` lets it ask its own server whether there is something new."""
+    script = _asset("report.js") + (_asset("live.js") if live else "")
+    environment = Environment(loader=FileSystemLoader(DASHBOARD), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.get_template("report.html.j2")
+    return template.render(page=page, style=Markup(_asset("report.css")), script=Markup(script), policy=_policy(script, live), scatter=Markup(page.scatter))
+
+
+def _policy(script: str, live: bool) -> str:
+    # The browser itself refuses every request but the page's own; only this one script may run.
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    connect = "'self'" if live else "'none'"
+    return (f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; connect-src {connect}; "
+            "base-uri 'none'; form-action 'none'")
+
+
+def _asset(name: str) -> str:
+    return (DASHBOARD / name).read_text(encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""Which configuration a cell of the grid sends to the target, by a rule with a name.
+
+A number read on the target of a configuration chosen on the target is optimistic; its rule says so (*oracle*).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis import metric_names
+from analysis.frames import Run
+from sweep.core.errors import InputError, suggestion
+
+DEFAULT_RULE = "source_val"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Score of a configuration from its mean metrics (higher is chosen) and whether it looks at the target."""
+
+    describe: str
+    score: Callable[[pd.DataFrame], pd.Series]
+    oracle: bool = False
+
+
+def _source_val(means: pd.DataFrame) -> pd.Series:
+    return _column(means, "auroc/source_val")
+
+
+def _oracle_target(means: pd.DataFrame) -> pd.Series:
+    return _column(means, "auroc/target")
+
+
+def _robust_val(means: pd.DataFrame) -> pd.Series:
+    robust = [name for name in means if name.startswith(f"{metric_names.ROBUST}/source_val/{metric_names.WORST}@")]
+    if not robust:
+        cure = "attack the validation fold too, or choose source_val"
+        raise InputError("--rule robust_val", "no robust accuracy was recorded on source validation", cure)
+    return (_column(means, "auroc/source_val") + means[robust].mean(axis=1)) / 2
+
+
+RULES = {
+    "source_val": Rule("best mean AUROC on source validation", _source_val),
+    "oracle_target": Rule("best mean AUROC on the target itself (oracle)", _oracle_target, oracle=True),
+    "robust_val": Rule("best mean of AUROC and worst-case robust accuracy on source validation", _robust_val),
+}
+
+
+def rule_named(name: str) -> Rule:
+    """The rule of this name; InputError with a suggestion."""
+    if name not in RULES:
+        raise InputError("--rule", f"{name!r} is no selection rule", suggestion(name, RULES))
+    return RULES[name]
+
+
+def select(run: Run, rule: str = DEFAULT_RULE) -> pd.Series:
+    """Signature chosen in each grid cell, indexed by the cell as text; ties go to the first one written."""
+    score = rule_named(rule).score(run.means)
+    cells = pd.Series({key: cell_text(run.studies.get(key, {})) for key in score.index}).reindex(score.index)
+    score = score.fillna(float("-inf"))
+    return score.groupby(cells, sort=False).idxmax()
+
+
+def cell_text(study: dict) -> str:
+    """A grid cell as one line, e.g. 'backbone=resnet18 synthetic_per_real=0.5'."""
+    return " ".join(f"{name}={value}" for name, value in study.items()) or "all"
+
+
+def _column(means: pd.DataFrame, name: str) -> pd.Series:
+    if name not in means:
+        raise InputError("records", f"{name} was not recorded", f"choose by another rule than one that needs {name}")
+    return means[name]

@@ -1,0 +1,120 @@
+"""Intervals against hand calculation, scipy and the truth of simulations."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analysis.intervals import independent, interval, paired, patient_weights, resample, seed_noise
+from analysis.outcomes import MEASURES, Outcomes
+
+
+def simulate(draw, *, images=120, seeds=4, seed_sd=0.0, own_sd=0.6, skill=1.2, views=2, shared=None):
+    """Scores whose images, patients and seeds all vary; `shared` reuses another sample's labels and difficulties."""
+    label, difficulty = shared or (_labels(draw, images, views), _difficulty(draw, images, views))
+    skills = skill + draw.normal(0, seed_sd, size=(seeds, 1))
+    score = skills * (label - 0.5) + difficulty + draw.normal(0, own_sd, size=(seeds, images))
+    names = np.array([f"i{n:04d}" for n in range(images)])
+    groups = np.array([f"p{n // views:04d}" for n in range(images)])
+    return Outcomes(names, groups, label, tuple(range(seeds)), np.stack([-score, score], axis=-1), np.ones(score.shape, dtype=bool))
+
+
+def _labels(draw, images, views):
+    return np.repeat((np.arange(images // views) % 5 < 2).astype(int), views)
+
+
+def _difficulty(draw, images, views):
+    return np.repeat(draw.normal(0, 0.6, size=images // views), views) + draw.normal(0, 0.5, size=images)
+
+
+def test_patients_are_drawn_whole_and_classes_keep_their_size():
+    made = simulate(np.random.default_rng(0))
+    weights = patient_weights(made, 50, seed=1)
+    assert weights.shape == (50, 120) and (weights[:, ::2] == weights[:, 1::2]).all()
+    assert (weights[:, made.labels == 1].sum(axis=1) == (made.labels == 1).sum()).all()
+
+
+def test_the_same_images_give_the_same_draws():
+    one, two = (simulate(np.random.default_rng(n)) for n in (1, 2))
+    np.testing.assert_array_equal(patient_weights(one, 20, 0), patient_weights(two, 20, 0))
+    assert (patient_weights(one, 20, 0) != patient_weights(one, 20, 1)).any()
+
+
+def test_bca_agrees_with_scipy_where_scipy_can_do_it():
+    # One seed, one image a patient, a mean: then the design is scipy's plain bootstrap.
+    hits = (np.random.default_rng(3).random(150) < 0.9).astype(float)
+    made = Outcomes(np.array([str(n) for n in range(150)]), np.array([str(n) for n in range(150)]), np.zeros(150, dtype=int), (0,), hits[None], np.ones((1, 150), dtype=bool))
+    ours = interval(resample(made, MEASURES["accuracy"], draws=20_000))
+    theirs = stats.bootstrap((hits,), np.mean, n_resamples=20_000, method="BCa", rng=np.random.default_rng(0)).confidence_interval
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.008)
+
+
+def test_seed_noise_is_what_images_do_not_explain():
+    draw = np.random.default_rng(4)
+    none = [seed_noise(resample(simulate(draw, seeds=8, seed_sd=0.0), MEASURES["auroc"], draws=300)) for _ in range(20)]
+    much = [seed_noise(resample(simulate(draw, seeds=8, seed_sd=0.6), MEASURES["auroc"], draws=300)) for _ in range(20)]
+    assert np.mean(none) < 0.012 < 0.05 < np.mean(much)
+
+
+def test_more_seeds_and_more_images_narrow_the_interval():
+    draw = np.random.default_rng(5)
+    width = {(images, seeds): np.mean([interval(resample(simulate(draw, images=images, seeds=seeds, seed_sd=0.3), MEASURES["auroc"], draws=400)).half_width
+                                       for _ in range(8)]) for images, seeds in ((80, 3), (320, 3), (80, 12))}
+    assert width[320, 3] < width[80, 3] and width[80, 12] < width[80, 3]
+
+
+def test_pairing_removes_the_difficulty_that_both_share():
+    draw = np.random.default_rng(6)
+    shared = (_labels(draw, 120, 2), _difficulty(draw, 120, 2))
+    a, b = (resample(simulate(draw, shared=shared, own_sd=0.2), MEASURES["auroc"], draws=400) for _ in range(2))
+    assert interval(paired(a, b)).half_width < 0.5 * interval(a).half_width
+
+
+def test_difference_of_a_model_from_itself_is_zero():
+    a = resample(simulate(np.random.default_rng(7)), MEASURES["auroc"], draws=300)
+    made = interval(paired(a, a))
+    assert (made.estimate, made.low, made.high) == (0, 0, 0)
+
+
+def test_independent_samples_add_their_variances():
+    draw = np.random.default_rng(8)
+    a, b = (resample(simulate(draw, seeds=1), MEASURES["auroc"], draws=2000) for _ in range(2))
+    b = type(b)(b.seeds, b.point, b.draws[::-1], b.jackknife, b.images, b.groups)  # equal image names gave equal draws
+    both = independent(a, b)
+    assert both.mean.var() == pytest.approx(a.mean.var() + b.mean.var(), rel=0.15)
+    assert both.images == 240
+
+
+def test_one_seed_still_gives_an_interval_over_images():
+    made = interval(resample(simulate(np.random.default_rng(9), seeds=1), MEASURES["auroc"], draws=400))
+    assert made.low < made.estimate < made.high and made.seeds == 1
+
+
+def test_limits_cut_the_interval():
+    made = interval(resample(simulate(np.random.default_rng(10), skill=6), MEASURES["auroc"], draws=400), limits=(0, 1))
+    assert made.high <= 1
+
+
+COVERAGE = {  # name -> (settings, repetitions)
+    "images dominate": dict(seed_sd=0.0),
+    "seeds matter": dict(seed_sd=0.25),
+    "five views a patient": dict(seed_sd=0.15, views=5),
+}
+
+
+@pytest.mark.parametrize("name", COVERAGE)
+def test_intervals_cover_the_truth(name):
+    # 300 repetitions: the standard error of a coverage of 95 % is 1.3 points.
+    settings, draw = COVERAGE[name], np.random.default_rng(11)
+    truth = _truth(settings)
+    covered = []
+    for _ in range(300):
+        made = interval(resample(simulate(draw, images=150, seeds=5, **settings), MEASURES["auroc"], draws=500))
+        covered.append(made.low <= truth <= made.high)
+    assert 0.92 <= np.mean(covered) <= 0.98, np.mean(covered)
+
+
+def _truth(settings):
+    # Mean AUROC over seeds' skills: difficulty and own noise are normal, so each seed's AUROC is a normal probability.
+    skills = 1.2 + settings["seed_sd"] * stats.norm.ppf((np.arange(2001) + 0.5) / 2001)
+    spread = np.sqrt(0.6**2 + 0.5**2 + 0.6**2)
+    return float(stats.norm.cdf(skills / (np.sqrt(2) * spread)).mean())

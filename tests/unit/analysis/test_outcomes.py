@@ -1,0 +1,86 @@
+"""Weighted measures equal what they weigh: repeating an image is giving it weight."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from analysis import outcomes
+from analysis.outcomes import MEASURES, Outcomes, prediction_outcomes, robust_outcomes, weighted_auroc
+
+
+def sample(labels, scores, groups=None):
+    scores = np.atleast_2d(np.asarray(scores, dtype=float))
+    count = scores.shape[1]
+    images = np.array([f"i{n}" for n in range(count)])
+    return Outcomes(images, images if groups is None else np.asarray(groups, dtype=str), np.asarray(labels), tuple(range(len(scores))),
+                    np.stack([-scores, scores], axis=-1), np.ones(scores.shape, dtype=bool))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(-3, 3), st.integers(0, 3)), min_size=4, max_size=25))
+def test_area_under_roc_is_mann_whitney_with_repeats_and_ties(rows):
+    positive, scores, weights = (np.array(column) for column in zip(*rows, strict=True))
+    repeated, label = np.repeat(scores, weights), np.repeat(positive, weights)
+    if not (0 < label.sum() < len(label)):
+        return
+    statistic = stats.mannwhitneyu(repeated[label], repeated[~label]).statistic / (label.sum() * (~label).sum())
+    assert weighted_auroc(scores, positive, weights[None].astype(float))[0] == pytest.approx(statistic)
+
+
+def test_both_ways_to_the_area_agree(monkeypatch):
+    draw = np.random.default_rng(0)
+    scores, positive, weights = draw.integers(0, 9, 60), draw.random(60) < 0.4, draw.integers(0, 3, (7, 60)).astype(float)
+    by_pairs = weighted_auroc(scores, positive, weights)
+    monkeypatch.setattr(outcomes, "_PAIRS_AT_ONCE", 0)
+    np.testing.assert_allclose(weighted_auroc(scores, positive, weights), by_pairs, atol=1e-12)
+
+
+def test_area_without_one_class_is_nan():
+    assert np.isnan(weighted_auroc(np.array([1.0, 2.0]), np.array([True, False]), np.array([[1.0, 0.0]])))[0]
+
+
+def test_measures_by_hand():
+    four = sample([1, 1, 0, 0], [[2.0, -1.0, -2.0, 1.0]])
+    ones = np.ones((1, 4))
+    assert MEASURES["accuracy"](four, ones) == pytest.approx(0.5)
+    assert MEASURES["auroc"](four, ones) == pytest.approx(0.75)
+    assert MEASURES["balanced_accuracy"](four, np.array([[3.0, 1, 1, 1]])) == pytest.approx((0.75 + 0.5) / 2)
+
+
+def test_more_than_two_classes_use_one_against_rest():
+    logits = np.eye(3)[None] * 5
+    three = Outcomes(np.array(list("abc")), np.array(list("abc")), np.arange(3), (0,), logits, np.ones((1, 3), dtype=bool))
+    assert MEASURES["auroc"](three, np.ones((1, 3))) == pytest.approx(1.0)
+
+
+def test_an_image_that_a_seed_did_not_see_does_not_count_for_it():
+    frame = pd.DataFrame({"image_id": ["a", "b", "c", "a", "b"], "group": "", "split": "target", "label": [1, 0, 1, 1, 0], "seed": [0, 0, 0, 1, 1],
+                          "logits": [[0, 1], [1, 0], [1, 0], [0, 1], [1, 0]]})
+    made = prediction_outcomes(frame, "target")
+    np.testing.assert_allclose(MEASURES["accuracy"](made, np.ones((1, 3))), [[2 / 3, 1.0]])
+    assert made.groups.tolist() == ["a", "b", "c"], "an unknown patient is the image itself"
+
+
+def test_worst_case_takes_the_smallest_breaking_epsilon_per_image():
+    frame = pd.DataFrame({"image_id": ["a", "b", "a", "b"], "group": ["p", "q"] * 2, "split": "target", "label": 1, "seed": 0,
+                          "threat": ["fgsm", "fgsm", "pgd", "pgd"], "breaking_eps": [np.inf, 2 / 255, 4 / 255, np.inf]})
+    hits = {threat: robust_outcomes(frame, "target", 2 / 255, threat).values.tolist() for threat in ("fgsm", "pgd", "worst")}
+    assert hits == {"fgsm": [[1, 0]], "pgd": [[1, 1]], "worst": [[1, 0]]}
+    assert robust_outcomes(frame, "source", 2 / 255) is None
+
+
+@pytest.mark.parametrize("split", ["source_val", "source", "target"])
+def test_measures_equal_the_recorded_metrics(run, estimates, split):
+    key = run.means.index[0]
+    for family in ("auroc", "accuracy", "balanced_accuracy"):
+        point = estimates.resampled(key, f"{family}/{split}").point
+        np.testing.assert_allclose(point, run.records.loc[key, f"{family}/{split}"].to_numpy(), atol=1e-12)
+
+
+def test_robust_accuracy_equals_the_recorded_metric(run, estimates):
+    key = run.means.index[-1]
+    for name in ("robust_accuracy/target/worst@2/255", "robust_accuracy/source/fgsm@0.5/255"):
+        np.testing.assert_allclose(estimates.resampled(key, name).point, run.records.loc[key, name].to_numpy(), atol=1e-12)
