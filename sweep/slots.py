@@ -31,7 +31,8 @@ def start_slots(setup: SlotSetup, names: list[str]) -> list[ray.ObjectRef]:
     return [_serve_slot.remote(setup, name) for name in names]
 
 
-@ray.remote(num_cpus=_SLOT_CPUS, max_retries=3)
+# "DEFAULT" keeps it out of the placement group of the Tune trial that may have started it, which has no room
+@ray.remote(num_cpus=_SLOT_CPUS, max_retries=3, scheduling_strategy="DEFAULT")
 def _serve_slot(setup: SlotSetup, name: str) -> None:
     """One slot, in a task of its own because `fit` wants a main thread."""
     from ray import train
