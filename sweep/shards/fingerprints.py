@@ -1,0 +1,138 @@
+"""Small thumbnails -> pairs of images that may show the same thing, however they were turned.
+
+A thumbnail's lowest cosine coefficients, whitened by the data set's own mean and spread, are its fingerprint
+(pHash, Zauner 2010, keeps their signs only). Flips and quarter turns only change signs and order of the
+coefficients, so all eight are compared without touching a pixel. Whitening matters: all chest X-rays are alike
+before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# N images, P thumbnail side, K coefficients per direction.
+THUMB_PX = 64
+_K = 10
+_PRIOR_IMAGES = 50  # weight, in images, of the general spectrum against the data set's own
+_COLUMNS, _ROWS = 2048, 1024  # images compared at once: 8 MB of similarities
+ORIENTATIONS = 8
+LIKELY = 0.5  # cosine from which a pair is worth comparing pixel by pixel
+_NEAREST = 8  # such pairs kept per image: bounds the work on sets where all images are alike
+
+
+def orient(image: np.ndarray, orientation: int) -> np.ndarray:
+    """One of the eight flips and quarter turns of [..., P, P]; orientation 0 is the image itself."""
+    if orientation & 4:
+        image = np.swapaxes(image, -1, -2)
+    if orientation & 2:
+        image = image[..., ::-1, :]
+    if orientation & 1:
+        image = image[..., ::-1]
+    return image
+
+
+def describe_orientation(orientation: int) -> str:
+    """What was done to the copy, in words; '' for nothing."""
+    names = ("", "mirrored", "upside down", "turned 180", "transposed", "turned 90", "turned 270", "transverse")
+    return names[orientation]
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """Cosine coefficients float32 [N, K, K] and the mean and spread [K, K] they are whitened by."""
+
+    coefficients: np.ndarray
+    mean: np.ndarray
+    spread: np.ndarray
+
+    def vectors(self, images: slice | np.ndarray, orientation: int = 0) -> np.ndarray:
+        """Unit vectors float32 [n, K*K - 1] of some images in one orientation; flat images give zeros."""
+        whitened = (_oriented(self.coefficients[images], orientation) - self.mean) / self.spread
+        flat = whitened.reshape(len(whitened), -1)[:, 1:]  # without the mean brightness
+        norm = np.linalg.norm(flat, axis=1, keepdims=True)
+        return flat / np.maximum(norm, 1e-6)
+
+
+def fingerprints(thumbs_NPP: np.ndarray) -> Fingerprints:
+    """Fingerprints of uint8 thumbnails [N, P, P]."""
+    basis = _cosine_basis(thumbs_NPP.shape[1])
+    blocks = [basis @ block.astype(np.float32) @ basis.T for block in _blocks(thumbs_NPP, _COLUMNS)]
+    coefficients = np.concatenate(blocks)
+    coefficients[:, 0, 0] = 0
+    count = len(coefficients)
+    own = count / (count + _PRIOR_IMAGES)
+    mean = own * coefficients.mean(axis=0)
+    order = np.add.outer(np.arange(_K), np.arange(_K)) + 1.0
+    energy = (coefficients**2).mean() + 1e-3
+    prior = energy * order**-3.0 / (order**-3.0).mean()
+    variance = own * ((coefficients - mean) ** 2).mean(axis=0) + (1 - own) * prior
+    return Fingerprints(coefficients, mean, np.sqrt(variance + 1e-6).astype(np.float32))
+
+
+def likely_pairs(prints: Fingerprints) -> np.ndarray:
+    """int64 [M, 3]: image i < image j and the orientation of j in which they resemble each other most.
+
+    At most the eight nearest i per j; memory does not depend on the number of pairs compared.
+    """
+    count = len(prints.coefficients)
+    found = [np.empty((0, 3), dtype=np.int64)]
+    for start in range(0, count, _COLUMNS):
+        columns = slice(start, min(start + _COLUMNS, count))
+        turned = [prints.vectors(columns, orientation) for orientation in range(ORIENTATIONS)]
+        found.append(_nearest([
+            _above(prints, slice(row, min(row + _ROWS, columns.stop)), columns, turned)
+            for row in range(0, columns.stop, _ROWS)
+        ]))  # fmt: skip
+    return np.concatenate(found)
+
+
+def _above(prints: Fingerprints, rows: slice, columns: slice, turned: list[np.ndarray]) -> np.ndarray:
+    """[M, 4]: i, j, orientation, cosine of the pairs i < j of one block that are alike enough."""
+    upright = prints.vectors(rows)
+    best = upright @ turned[0].T
+    orientation = np.zeros(best.shape, dtype=np.int8)
+    for number in range(1, ORIENTATIONS):
+        cosine = upright @ turned[number].T
+        better = cosine > best
+        best[better] = cosine[better]
+        orientation[better] = number
+    i, j = np.nonzero(best > LIKELY)
+    cosine, orientation = best[i, j], orientation[i, j]
+    i, j = i + rows.start, j + columns.start
+    return np.stack([i, j, orientation, cosine], axis=1)[i < j]
+
+
+def _nearest(blocks: list[np.ndarray]) -> np.ndarray:
+    """int64 [M, 3]: the pairs of the nearest few i of each j."""
+    pairs = np.concatenate(blocks)
+    pairs = pairs[np.lexsort((-pairs[:, 3], pairs[:, 1]))]
+    _, first, sizes = np.unique(pairs[:, 1], return_index=True, return_counts=True)
+    rank = np.arange(len(pairs)) - np.repeat(first, sizes)
+    return pairs[rank < _NEAREST, :3].astype(np.int64)
+
+
+def _oriented(coefficients_NKK: np.ndarray, orientation: int) -> np.ndarray:
+    """The coefficients of the oriented image: a flip changes the sign of the odd ones."""
+    sign = np.where(np.arange(_K) % 2, -1, 1).astype(np.float32)
+    if orientation & 4:
+        coefficients_NKK = np.swapaxes(coefficients_NKK, 1, 2)
+    if orientation & 2:
+        coefficients_NKK = coefficients_NKK * sign[:, None]
+    if orientation & 1:
+        coefficients_NKK = coefficients_NKK * sign
+    return coefficients_NKK
+
+
+def _cosine_basis(px: int) -> np.ndarray:
+    """float32 [K, px]: the first orthonormal DCT-II vectors."""
+    angle = np.pi * np.outer(np.arange(_K), np.arange(px) + 0.5) / px
+    basis = np.cos(angle) * np.sqrt(2 / px)
+    basis[0] /= np.sqrt(2)
+    return basis.astype(np.float32)
+
+
+def _blocks(array: np.ndarray, size: int):
+    for start in range(0, len(array), size):
+        yield array[start : start + size]
