@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sweep.artifacts import Stage
 from sweep.prepare import Data
 from sweep.records import Reading, Record
-from sweep.space import Question
+from sweep.question import Question
 from sweep.stages import generator_stages
 from sweep.study import studies
 from sweep.trial import Attacks, Trial

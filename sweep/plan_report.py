@@ -9,7 +9,7 @@ from sweep.artifacts import ArtifactStore
 from sweep.plan import Plan, generators_of, make_plan
 from sweep.prepare import CARD_FILE, Data
 from sweep.records import read_ledger
-from sweep.space import Question
+from sweep.question import Question
 from sweep.storage import Storage
 from sweep.study import studies
 

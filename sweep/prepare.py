@@ -25,7 +25,7 @@ from sweep.shards.labels import apply_normals, classes_after, label_indices
 from sweep.shards.reader import read_images, read_manifest, read_metadata
 from sweep.shards.schema import MANIFEST, Manifest
 from sweep.shards.splits import make_split
-from sweep.space import Data as DataSection
+from sweep.question import Data as DataSection
 from sweep.storage import Storage
 
 SPLIT_FILE = "split.parquet"

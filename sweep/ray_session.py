@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sweep.core.errors import InputError
-from sweep.space import Resources
+from sweep.question import Resources
 
 _SWITCHES = {
     "RAY_TRAIN_V2_ENABLED": "1",

@@ -13,8 +13,8 @@ import typer
 from rich.console import Console
 
 from sweep.core.errors import EXIT_BAD_INPUT, EXIT_COMPLETE, EXIT_FAILED_TRIALS, EXIT_STOPPED, InputError, guarded
-from sweep.question_file import load_question
-from sweep.space import Question
+from sweep.space import load_question
+from sweep.question import Question
 from sweep.storage import Storage
 
 _console = Console(highlight=False)

@@ -19,7 +19,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from sweep.core.errors import InputError
-from sweep.space import Question
+from sweep.question import Question
 from sweep.storage import Storage
 
 SPACE_FILE = "space.yaml"

@@ -8,7 +8,7 @@ from typing import Any
 
 import ray
 
-from sweep.space import Resources
+from sweep.question import Resources
 
 TRAIN_FOLDER = "ray/train"
 _SLOT_CPUS = 0.001  # the task only waits for its Train run

@@ -1,181 +1,266 @@
-"""The question file's shape: every section, its keys, types and defaults.
+"""question file -> Question: read as YAML 1.2, checked whole, every mistake with its line and cure.
 
 python -m sweep.space search_spaces/ratio.yaml        # check only
 python -m sweep.space --schema > question.schema.json # for editors
+
+Plain YAML 1.1 reads `1:2` as 62 and `1e-4` as text; a ratio sweep would meet both.
 """
 
 from __future__ import annotations
 
+import copy
+import io
 import json
 import sys
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
-from sweep.core.errors import InputError, guarded
+from sweep.core.errors import InputError, InputErrors, guarded, suggestion
+from sweep.question import PLACES, Question, schema
 
-Scalar = bool | int | float | str | None
-PLACES = ("grid", "search", "fixed")  # where a hyperparameter may stand
+_SCALAR_TAGS = ("bool", "int", "float", "str")  # pydantic names the branch of a union it tried
+_MAX_PASSES = 50  # each pass leaves out at least one wrong key
+_STAND_INS = {"name": "stand-in", "data": {"source": "phantom-a", "target": "phantom-b"}, "source": "phantom-a", "target": "phantom-b", "metric": "auroc/target", "goal": "maximize"}
 
+def load_question(path: str | Path, overrides: Mapping[str, str] | None = None, smoke: bool = False) -> Question:
+    """Read and check a question file; `overrides` are the --set pairs, `smoke` applies the file's smoke section.
 
-class Section(BaseModel):
-    """A part of the file; keys that it does not know are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Data(Section):
-    """Which hospitals, at which size, split how."""
-
-    source: str = Field(description="phantom-a, phantom-b or a shard folder")
-    target: str = Field(description="phantom-a, phantom-b or a shard folder")
-    image_px: int = Field(128, ge=32, le=512, description="side in pixels that every network sees")
-    train_images: int | None = Field(None, ge=8, description="size of the training fold; all of it when left out")
-    normals: Literal["drop", "benign"] = Field("drop", description="normal scans, treated alike in both domains")
-    conflicts: Literal["drop", "train_only", "keep"] = Field("drop", description="near-duplicates with different labels")
-    fit: Literal["pad", "stretch"] = Field("pad", description="how an oblong image becomes square")
-    split_seed: int = Field(0, ge=0)
-    phantom_patients: int = Field(120, ge=12, le=20_000, description="patients per simulated hospital")
-
-
-class Objective(Section):
-    """One metric to push up or down."""
-
-    metric: str
-    goal: Literal["maximize", "minimize"]
-    threat: str | None = None
-    eps: str | float | None = None
-    split: Literal["source", "target"] = "target"
-
-    @property
-    def name(self) -> str:
-        """The metric's full name in the records."""
-        if self.metric != "robust_accuracy":
-            return self.metric
-        return f"robust_accuracy/{self.split}/{self.threat or 'worst'}@{self.eps}"
+    Raises InputErrors with all mistakes at once, each with its line.
+    """
+    path = Path(path)
+    tree = _parse(path)
+    lines = _line_numbers(tree)
+    plain = _plain(tree)
+    if smoke:
+        name = plain.get("name")
+        for key, value in _flat(plain.get("smoke") or {}).items():
+            _set(plain, key, value, f"{path}: smoke.{key}")
+        plain["name"] = f"{name}-smoke"
+    for key, text in (overrides or {}).items():
+        _set(plain, key, _plain(_yaml().load(text)) if text.strip() else None, f"--set {key}")
+    question, errors = _validate(plain, path, lines)
+    errors += _cross_checks(question, path, lines)
+    if errors:
+        raise InputErrors(path, sorted(errors, key=_line_of))
+    return question
 
 
-class Seeds(Section):
-    """How many seeds each configuration gets."""
-
-    min: int = Field(2, ge=1, le=1000)
-    max: int | None = Field(None, ge=1, le=1000)
-
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """The seeds themselves: 0, 1, ..."""
-        return tuple(range(self.min))
+def _line_of(error: InputError) -> int:
+    first = error.where.split(",")[0]
+    return int(first.removeprefix("line ")) if first.startswith("line ") else 0
 
 
-class Searcher(Section):
-    """How configurations are drawn inside a cell."""
-
-    algorithm: Literal["grid", "random"] = "grid"
-    trials: int = Field(1, ge=1, le=100_000)
-    seed: int = Field(0, ge=0)
+def _yaml() -> YAML:
+    yaml = YAML(typ="rt")
+    yaml.version = (1, 2)
+    return yaml
 
 
-class Threats(Section):
-    """Which attacks, at which budgets, on how many images."""
-
-    attacks: list[str] = Field(default_factory=list)
-    eps: list[str | float] = Field(default_factory=list)
-    images: int | Literal["all"] = "all"
-    splits: list[Literal["source", "target"]] = Field(default_factory=lambda: ["source", "target"])
-
-
-class Resources(Section):
-    """What one trial asks of the cluster."""
-
-    workers: Literal[1] = 1
-    cpus_per_worker: float = Field(1, gt=0)
-    gpus_per_worker: float = Field(0, ge=0)
-    max_concurrent_trials: int | None = Field(None, ge=1)
-    reuse_workers: bool = Field(True, description="worker groups serve one trial after another; false: a Train run for each trial")
-    max_failures: int = Field(2, ge=0, description="times a trial's workers may die before the trial counts as failed")
-
-
-class Budget(Section):
-    """When to stop launching."""
-
-    wall: str | None = Field(None, description="like 90s, 30m, 2h or 1d")
-
-    @property
-    def wall_s(self) -> float | None:
-        """Seconds, or None without a limit."""
-        return None if self.wall is None else float(self.wall[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[self.wall[-1]]
-
-    @model_validator(mode="after")
-    def _wall_is_a_duration(self) -> Budget:
-        if self.wall is not None and not (self.wall[-1:] in {"s", "m", "h", "d"} and self.wall[:-1].replace(".", "", 1).isdigit()):
-            raise ValueError(f"wall {self.wall!r} is not a duration; write it like 90s, 30m, 2h or 1d")
-        return self
+def _parse(path: Path) -> Any:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        near = sorted(str(other) for other in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+        raise InputError(path, "no such file", f"files there: {', '.join(near)}" if near else "give the path of a question file") from error
+    except (UnicodeDecodeError, OSError) as error:
+        raise InputError(path, f"cannot be read ({error})", "give a UTF-8 text file") from error
+    try:
+        tree = _yaml().load(io.StringIO(text))
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}" if mark else str(path)
+        problem = " ".join((getattr(error, "problem", None) or str(error)).split())
+        raise InputError(place, problem, "write each key once, with consistent indentation") from error
+    if not isinstance(tree, dict):
+        raise InputError(path, "holds no keys", "start it with name: and data:")
+    return tree
 
 
-class Distribution(Section):
-    """One searched hyperparameter."""
-
-    distribution: Literal["uniform", "log_uniform", "int_uniform", "q_uniform", "normal", "values"] = "values"
-    min: float | None = None
-    max: float | None = None
-    q: float | None = Field(None, gt=0)
-    mean: float | None = None
-    sd: float | None = Field(None, gt=0)
-    values: list[Scalar] | None = None
-    probabilities: list[float] | None = None
-    when: dict[str, Any] | None = None
-
-    @model_validator(mode="after")
-    def _has_what_it_needs(self) -> Distribution:
-        kind = self.distribution
-        needs = {"values": ("values",), "normal": ("mean", "sd"), "q_uniform": ("min", "max", "q")}.get(kind, ("min", "max"))
-        missing = [name for name in needs if getattr(self, name) is None]
-        if missing:
-            raise ValueError(f"{kind} needs {' and '.join(needs)}; add {', '.join(missing)}")
-        if "min" in needs and not self.min < self.max:
-            raise ValueError(f"min {self.min:g} is not below max {self.max:g}; swap them")
-        if kind == "log_uniform" and self.min <= 0:
-            raise ValueError(f"min {self.min:g} has no logarithm; give a min above 0")
-        if self.probabilities is not None and (len(self.probabilities) != len(self.values or []) or abs(sum(self.probabilities) - 1) > 1e-6):
-            raise ValueError("probabilities must be one per value and sum to 1; correct them")
-        return self
+def _plain(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    for kind in (bool, int, float, str):  # ruamel's scalars remember their notation; records want plain ones
+        if isinstance(node, kind):
+            return kind(node)
+    return node
 
 
-class Question(Section):
-    """The whole file."""
-
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="lower case letters, digits, - and _")]
-    data: Data
-    objectives: list[Objective] = Field(default_factory=lambda: [Objective(metric="auroc/target", goal="maximize")])
-    grid: dict[str, list[Scalar]] = Field(default_factory=dict, description="crossed: every cell is searched alone")
-    search: dict[str, Distribution] = Field(default_factory=dict, description="drawn inside every cell")
-    fixed: dict[str, Scalar] = Field(default_factory=dict, description="the same everywhere")
-    seeds: Seeds = Field(default_factory=Seeds)
-    searcher: Searcher = Field(default_factory=Searcher)
-    threats: Threats = Field(default_factory=Threats)
-    resources: Resources = Field(default_factory=Resources)
-    budget: Budget = Field(default_factory=Budget)
-    smoke: dict[str, Any] = Field(default_factory=dict, description="overrides for --smoke, keys like a.b")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_forms(cls, value: Any) -> Any:
-        if isinstance(value, dict) and isinstance(value.get("seeds"), int):
-            value = {**value, "seeds": {"min": value["seeds"]}}
-        return value
+def _line_numbers(node: Any, prefix: tuple = ()) -> dict[tuple, int]:
+    lines: dict[tuple, int] = {}
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in items:
+        place = (*prefix, key)
+        lines[place] = node.lc.data[key][0] + 1
+        lines |= _line_numbers(value, place)
+    return lines
 
 
-def schema() -> dict[str, Any]:
-    """JSON Schema of the question file, with the known hyperparameters under grid, search and fixed."""
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{'data': {'image_px': 64}} and {'data.image_px': 64} both become {'data.image_px': 64}."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict) and not (prefix + key).startswith("search."):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _set(tree: dict[str, Any], key: str, value: Any, where: str) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            raise InputError(where, f"{parent} is not a section", "name a key that lies in a section, like data.image_px")
+    tree[last] = value
+
+
+def _validate(plain: dict[str, Any], path: Path, lines: dict[tuple, int]) -> tuple[Question, list[InputError]]:
+    """The question, and the complaints of its schema; what is wrong is left out, so that the rest can be checked too."""
+    complaints: list[InputError] = []
+    sound = copy.deepcopy(plain)
+    for _ in range(_MAX_PASSES):
+        try:
+            return Question.model_validate(sound), _dedupe(complaints)
+        except ValidationError as error:
+            complaints += [_complaint(item, path, lines) for item in error.errors()]
+            for item in error.errors():
+                _leave_out(sound, item["loc"], missing=item["type"] == "missing")
+    raise InputErrors(path, _dedupe(complaints))
+
+
+def _leave_out(tree: Any, loc: tuple, missing: bool) -> None:
+    """Drop what a complaint points at, or put a stand-in where something required is missing or wrong."""
+    steps = [part for part in loc if part not in _SCALAR_TAGS]
+    for part in steps[:-1]:
+        inner = tree[part] if isinstance(tree, list) or part in tree else None
+        if not isinstance(inner, (dict, list)):
+            steps = steps[: steps.index(part) + 1]
+            break
+        tree = inner
+    last = steps[-1]
+    if last in _STAND_INS and (missing or tree.get(last) is not _STAND_INS[last]):
+        tree[last] = _STAND_INS[last]
+    elif isinstance(tree, list):
+        tree[last] = None if tree[last] is not None else {"metric": "auroc/target", "goal": "maximize"}
+    else:
+        tree.pop(last, None)
+
+
+def _complaint(item: Mapping[str, Any], path: Path, lines: dict[tuple, int]) -> InputError:
+    loc = tuple(part for part in item["loc"] if part not in _SCALAR_TAGS)
+    where = _where(path, loc, lines)
+    value, kind = item.get("input"), item["type"]
+    if kind == "extra_forbidden":
+        return InputError(where, "unknown key", suggestion(str(loc[-1]), _fields_at(loc[:-1])))
+    if kind == "missing":
+        return InputError(where, "is missing", "add it")
+    if kind == "value_error":
+        problem, _, cure = str(item["ctx"]["error"]).rpartition("; ")
+        return InputError(where, problem, cure)
+    if kind in ("model_type", "dict_type"):
+        return InputError(where, f"{value!r} is not a section", "write its keys under it, as in search_spaces/quickstart.yaml")
+    if kind == "string_pattern_mismatch":
+        return InputError(where, f"{value!r} does not fit", "start with a lower-case letter or digit; then those, - and _, at most 63 in all")
+    if kind == "literal_error":
+        return InputError(where, f"{value!r} is not offered", f"choose {item['ctx']['expected']}")
+    return InputError(where, f"{value!r} does not fit", item["msg"][0].lower() + item["msg"][1:])
+
+
+def _where(path: Path, loc: tuple, lines: dict[tuple, int]) -> str:
+    dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
+    known = next((lines[loc[:depth]] for depth in range(len(loc), 0, -1) if loc[:depth] in lines), None)
+    return f"line {known}, {dotted}" if known else dotted
+
+
+def _fields_at(loc: tuple) -> list[str]:
+    model: Any = Question
+    for part in loc:
+        if isinstance(part, int) or model is None:
+            continue
+        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
+        annotation = field.annotation if field else None
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        model = next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)), model if field is None else None)
+    return list(model.model_fields) if model is not None and hasattr(model, "model_fields") else []
+
+
+def _dedupe(errors: list[InputError]) -> list[InputError]:
+    return list({error.where: error for error in reversed(errors)}.values())[::-1]
+
+
+def _cross_checks(question: Question, path: Path, lines: dict[tuple, int]) -> list[InputError]:
+    """What a schema cannot say: known names, values in range, one place per name, threats that exist."""
     from sweep.hyperparameters import HYPERPARAMETERS
 
-    document = Question.model_json_schema()
+    errors: list[InputError] = []
+
+    def complain(loc: tuple, problem: str, cure: str) -> None:
+        errors.append(InputError(_where(path, loc, lines), problem, cure))
+
+    homes: dict[str, str] = {}
     for place in PLACES:
-        entry = document["properties"][place]
-        inner = entry.pop("additionalProperties", {})
-        entry["properties"] = {name: {"description": row.describe, **inner} for name, row in HYPERPARAMETERS.items()}
-        entry["additionalProperties"] = False
-    return document
+        for name in getattr(question, place):
+            if name not in HYPERPARAMETERS:
+                complain((place, name), "unknown name", suggestion(name, HYPERPARAMETERS))
+            elif name in homes:
+                complain((place, name), f"stands under {homes[name]} too", "keep it in one place")
+            homes.setdefault(name, place)
+    for loc, name, value in _values(question):
+        row = HYPERPARAMETERS.get(name)
+        complaint = row.complaint(value) if row else None
+        if complaint:
+            problem, _, cure = complaint.partition("; ")
+            complain(loc, problem, cure)
+    for name, values in question.grid.items():
+        if not values:
+            complain(("grid", name), "has no values", "list at least one, or move it to fixed")
+    for name, distribution in question.search.items():
+        for other in distribution.when or {}:
+            if other not in HYPERPARAMETERS:
+                complain(("search", name, "when", other), "unknown name", suggestion(other, HYPERPARAMETERS))
+    if question.search and question.searcher.algorithm == "grid":
+        complain(("search",), "nothing draws it under searcher.algorithm grid", "set searcher: {algorithm: random, trials: 20}")
+    errors += _threat_checks(question, path, lines)
+    return errors
+
+
+def _values(question: Question) -> list[tuple[tuple, str, Any]]:
+    rows = [(("fixed", name), name, value) for name, value in question.fixed.items()]
+    for name, values in question.grid.items():
+        rows += [(("grid", name, index), name, value) for index, value in enumerate(values)]
+    for name, distribution in question.search.items():
+        rows += [(("search", name, "values", index), name, value) for index, value in enumerate(distribution.values or [])]
+    return rows
+
+
+def _threat_checks(question: Question, path: Path, lines: dict[tuple, int]) -> list[InputError]:
+    from sweep.attacks.epsilon import parse_epsilon
+    from sweep.attacks.threats import resolve_threat
+
+    errors = []
+    for key, read in (("attacks", resolve_threat), ("eps", parse_epsilon)):
+        for index, value in enumerate(getattr(question.threats, key)):
+            try:
+                read(value)
+            except InputError as error:
+                errors.append(InputError(_where(path, ("threats", key, index), lines), error.problem, error.cure))
+    if bool(question.threats.attacks) != bool(question.threats.eps):
+        empty = "eps" if question.threats.attacks else "attacks"
+        errors.append(InputError(_where(path, ("threats",), lines), f"{empty} is empty", "give both attacks and eps, or neither"))
+    for index, objective in enumerate(question.objectives):
+        known = {str(eps) for eps in question.threats.eps}
+        if objective.metric == "robust_accuracy" and str(objective.eps) not in known:
+            place = _where(path, ("objectives", index), lines)
+            errors.append(InputError(place, f"eps {objective.eps} is not attacked", suggestion(str(objective.eps), known)))
+    return errors
 
 
 def _main(arguments: list[str]) -> int:
@@ -184,8 +269,6 @@ def _main(arguments: list[str]) -> int:
         return 0
     if not arguments:
         raise InputError("python -m sweep.space", "no file given", "give question files, or --schema")
-    from sweep.question_file import load_question
-
     for argument in arguments:
         question = load_question(argument)
         print(f"{argument}: {question.name}, no mistakes")

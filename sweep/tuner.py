@@ -23,7 +23,7 @@ from sweep.ray_session import Capacity
 from sweep.records import Ledger, Record
 from sweep.shards.stream import open_dataset
 from sweep.slots import SlotSetup, start_slots
-from sweep.space import Resources
+from sweep.question import Resources
 from sweep.stages import pool_stages
 from sweep.storage import Storage
 from sweep.trial import RESULT, Attacks, Trial, Work

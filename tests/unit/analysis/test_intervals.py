@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.intervals import independent, interval, paired, patient_weights, resample, seed_noise
+from analysis.intervals import independent, interval, noise_of, paired, patient_weights, resample
 from analysis.outcomes import MEASURES, Outcomes
 
 
@@ -50,8 +50,8 @@ def test_bca_agrees_with_scipy_where_scipy_can_do_it():
 
 def test_seed_noise_is_what_images_do_not_explain():
     draw = np.random.default_rng(4)
-    none = [seed_noise(resample(simulate(draw, seeds=8, seed_sd=0.0), MEASURES["auroc"], draws=300)) for _ in range(20)]
-    much = [seed_noise(resample(simulate(draw, seeds=8, seed_sd=0.6), MEASURES["auroc"], draws=300)) for _ in range(20)]
+    none = [noise_of(resample(simulate(draw, seeds=8, seed_sd=0.0), MEASURES["auroc"], draws=300)).own ** 0.5 for _ in range(20)]
+    much = [noise_of(resample(simulate(draw, seeds=8, seed_sd=0.6), MEASURES["auroc"], draws=300)).own ** 0.5 for _ in range(20)]
     assert np.mean(none) < 0.012 < 0.05 < np.mean(much)
 
 

@@ -1,0 +1,171 @@
+"""The question file's shape: every section, its keys, types and defaults; and its JSON Schema for editors."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+Scalar = bool | int | float | str | None
+PLACES = ("grid", "search", "fixed")  # where a hyperparameter may stand
+
+
+class Section(BaseModel):
+    """A part of the file; keys that it does not know are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(Section):
+    """Which hospitals, at which size, split how."""
+
+    source: str = Field(description="phantom-a, phantom-b or a shard folder")
+    target: str = Field(description="phantom-a, phantom-b or a shard folder")
+    image_px: int = Field(128, ge=32, le=512, description="side in pixels that every network sees")
+    train_images: int | None = Field(None, ge=8, description="size of the training fold; all of it when left out")
+    normals: Literal["drop", "benign"] = Field("drop", description="normal scans, treated alike in both domains")
+    conflicts: Literal["drop", "train_only", "keep"] = Field("drop", description="near-duplicates with different labels")
+    fit: Literal["pad", "stretch"] = Field("pad", description="how an oblong image becomes square")
+    split_seed: int = Field(0, ge=0)
+    phantom_patients: int = Field(120, ge=12, le=20_000, description="patients per simulated hospital")
+
+
+class Objective(Section):
+    """One metric to push up or down."""
+
+    metric: str
+    goal: Literal["maximize", "minimize"]
+    threat: str | None = None
+    eps: str | float | None = None
+    split: Literal["source", "target"] = "target"
+
+    @property
+    def name(self) -> str:
+        """The metric's full name in the records."""
+        if self.metric != "robust_accuracy":
+            return self.metric
+        return f"robust_accuracy/{self.split}/{self.threat or 'worst'}@{self.eps}"
+
+
+class Seeds(Section):
+    """How many seeds each configuration gets."""
+
+    min: int = Field(2, ge=1, le=1000)
+    max: int | None = Field(None, ge=1, le=1000)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The seeds themselves: 0, 1, ..."""
+        return tuple(range(self.min))
+
+
+class Searcher(Section):
+    """How configurations are drawn inside a cell."""
+
+    algorithm: Literal["grid", "random"] = "grid"
+    trials: int = Field(1, ge=1, le=100_000)
+    seed: int = Field(0, ge=0)
+
+
+class Threats(Section):
+    """Which attacks, at which budgets, on how many images."""
+
+    attacks: list[str] = Field(default_factory=list)
+    eps: list[str | float] = Field(default_factory=list)
+    images: int | Literal["all"] = "all"
+    splits: list[Literal["source", "target"]] = Field(default_factory=lambda: ["source", "target"])
+
+
+class Resources(Section):
+    """What one trial asks of the cluster."""
+
+    workers: Literal[1] = 1
+    cpus_per_worker: float = Field(1, gt=0)
+    gpus_per_worker: float = Field(0, ge=0)
+    max_concurrent_trials: int | None = Field(None, ge=1)
+    reuse_workers: bool = Field(True, description="worker groups serve one trial after another; false: a Train run for each trial")
+    max_failures: int = Field(2, ge=0, description="times a trial's workers may die before the trial counts as failed")
+
+
+class Budget(Section):
+    """When to stop launching."""
+
+    wall: str | None = Field(None, description="like 90s, 30m, 2h or 1d")
+
+    @property
+    def wall_s(self) -> float | None:
+        """Seconds, or None without a limit."""
+        return None if self.wall is None else float(self.wall[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[self.wall[-1]]
+
+    @model_validator(mode="after")
+    def _wall_is_a_duration(self) -> Budget:
+        if self.wall is not None and not (self.wall[-1:] in {"s", "m", "h", "d"} and self.wall[:-1].replace(".", "", 1).isdigit()):
+            raise ValueError(f"wall {self.wall!r} is not a duration; write it like 90s, 30m, 2h or 1d")
+        return self
+
+
+class Distribution(Section):
+    """One searched hyperparameter."""
+
+    distribution: Literal["uniform", "log_uniform", "int_uniform", "q_uniform", "normal", "values"] = "values"
+    min: float | None = None
+    max: float | None = None
+    q: float | None = Field(None, gt=0)
+    mean: float | None = None
+    sd: float | None = Field(None, gt=0)
+    values: list[Scalar] | None = None
+    probabilities: list[float] | None = None
+    when: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> Distribution:
+        kind = self.distribution
+        needs = {"values": ("values",), "normal": ("mean", "sd"), "q_uniform": ("min", "max", "q")}.get(kind, ("min", "max"))
+        missing = [name for name in needs if getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"{kind} needs {' and '.join(needs)}; add {', '.join(missing)}")
+        if "min" in needs and not self.min < self.max:
+            raise ValueError(f"min {self.min:g} is not below max {self.max:g}; swap them")
+        if kind == "log_uniform" and self.min <= 0:
+            raise ValueError(f"min {self.min:g} has no logarithm; give a min above 0")
+        if self.probabilities is not None and (len(self.probabilities) != len(self.values or []) or abs(sum(self.probabilities) - 1) > 1e-6):
+            raise ValueError("probabilities must be one per value and sum to 1; correct them")
+        return self
+
+
+class Question(Section):
+    """The whole file."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="lower case letters, digits, - and _")]
+    data: Data
+    objectives: list[Objective] = Field(default_factory=lambda: [Objective(metric="auroc/target", goal="maximize")])
+    grid: dict[str, list[Scalar]] = Field(default_factory=dict, description="crossed: every cell is searched alone")
+    search: dict[str, Distribution] = Field(default_factory=dict, description="drawn inside every cell")
+    fixed: dict[str, Scalar] = Field(default_factory=dict, description="the same everywhere")
+    seeds: Seeds = Field(default_factory=Seeds)
+    searcher: Searcher = Field(default_factory=Searcher)
+    threats: Threats = Field(default_factory=Threats)
+    resources: Resources = Field(default_factory=Resources)
+    budget: Budget = Field(default_factory=Budget)
+    smoke: dict[str, Any] = Field(default_factory=dict, description="overrides for --smoke, keys like a.b")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("seeds"), int):
+            value = {**value, "seeds": {"min": value["seeds"]}}
+        return value
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of the question file, with the known hyperparameters under grid, search and fixed."""
+    from sweep.hyperparameters import HYPERPARAMETERS
+
+    document = Question.model_json_schema()
+    for place in PLACES:
+        entry = document["properties"][place]
+        inner = entry.pop("additionalProperties", {})
+        entry["properties"] = {name: {"description": row.describe, **inner} for name, row in HYPERPARAMETERS.items()}
+        entry["additionalProperties"] = False
+    return document

@@ -1,0 +1,83 @@
+"""The job board without its processes: who gets which job, and what happens when a worker dies."""
+
+import asyncio
+
+import pytest
+
+from sweep.board import DONE, JobBoard
+from sweep.trial import Attacks, Trial, Work
+
+Board = JobBoard.__ray_metadata__.modified_class
+
+
+def work(name, slot=None):
+    return Work(Trial({"name": name}, "data", (0,)), Attacks(), slot=slot)
+
+
+def play(scenario):
+    return asyncio.run(asyncio.wait_for(scenario(), timeout=10))
+
+
+def test_jobs_are_served_in_order_and_reports_come_back():
+    async def scenario():
+        board, jobs = Board(2), [work("a"), work("b")]
+        for job in jobs:
+            await board.submit(job)
+        taken = [await board.take("s0"), await board.take("s1")]
+        signature = jobs[0].trial.signature
+        assert await board.report("s0", signature, {"kind": "epoch", "epoch": 1})
+        return taken == jobs, (await board.next_report(signature))["epoch"]
+
+    assert play(scenario) == (True, 1)
+
+
+def test_a_dead_worker_gets_its_job_again_until_it_died_too_often():
+    async def scenario():
+        board, job = Board(1), work("poison")
+        await board.submit(job)
+        assert await board.take("s0") == job
+        assert await board.take("s0") == job  # asked again without having reported: the process died
+        waiting = asyncio.ensure_future(board.take("s0"))
+        report = await board.next_report(job.trial.signature)
+        await board.close()
+        return report, await waiting
+
+    report, after = play(scenario)
+    assert report["kind"] == DONE and "died 2 times" in report["reason"] and after is None
+
+
+def test_cancelled_job_is_dropped_at_its_next_report():
+    async def scenario():
+        board, job = Board(2), work("a")
+        await board.submit(job)
+        await board.take("s0")
+        await board.cancel(job.trial.signature)
+        return await board.report("s0", job.trial.signature, {"kind": "epoch"})
+
+    assert play(scenario) is False
+
+
+def test_bound_job_waits_for_its_slot():
+    async def scenario():
+        board, job, free = Board(2), work("a", slot="only-a"), work("b")
+        await board.submit(job)
+        await board.submit(free)
+        return await board.take("s0") == free, await board.take("only-a") == job
+
+    assert play(scenario) == (True, True)
+
+
+@pytest.mark.parametrize("submitted_first", [True, False])
+def test_jobs_fail_with_a_reason_when_every_slot_broke(submitted_first):
+    async def scenario():
+        board, job = Board(2), work("a")
+        await board.expect(["s0", "s1"])
+        if submitted_first:
+            await board.submit(job)
+        for slot in ("s0", "s1"):
+            await board.slot_broke(slot, "no GPU")
+        if not submitted_first:
+            await board.submit(job)
+        return await board.next_report(job.trial.signature)
+
+    assert "no GPU" in play(scenario)["reason"]
