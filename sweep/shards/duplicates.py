@@ -66,9 +66,17 @@ def near_duplicate_groups(images: ImageSet | np.ndarray | Sequence[np.ndarray]) 
     return find_duplicates(images).groups
 
 
-def folder_duplicates(*folders: Path | str) -> Duplicates:
-    """Near-duplicates within and across shard folders; positions count through the folders in order."""
-    return duplicates_of(*read_thumbs(*folders))
+def folder_duplicates(folder: Path | str) -> Duplicates:
+    """Near-duplicates within a shard folder; positions are those of `reader.read_metadata`."""
+    return duplicates_of(*read_thumbs(folder))
+
+
+def crossing_pairs(folders: Sequence[Path | str]) -> list[Pair]:
+    """Pairs whose images lie in different shard folders; positions count through the folders in order."""
+    thumbs, hashes = read_thumbs(*folders)
+    owners = np.repeat(np.arange(len(folders)), [read_manifest(folder).images for folder in folders])
+    pairs = duplicates_of(thumbs, hashes, owners).pairs
+    return [pair for pair in pairs if owners[pair.i] != owners[pair.j]]
 
 
 def read_thumbs(*folders: Path | str) -> tuple[np.ndarray, np.ndarray]:
@@ -85,11 +93,19 @@ def read_thumbs(*folders: Path | str) -> tuple[np.ndarray, np.ndarray]:
     return thumbs, np.array(hashes)
 
 
-def duplicates_of(thumbs_NPP: np.ndarray, hashes_N: np.ndarray | None = None) -> Duplicates:
-    """Near-duplicates among thumbnails; images of equal `hashes_N` are duplicates whatever they look like."""
+def duplicates_of(
+    thumbs_NPP: np.ndarray, hashes_N: np.ndarray | None = None, owners_N: np.ndarray | None = None
+) -> Duplicates:
+    """Near-duplicates among thumbnails; images of equal `hashes_N` are duplicates whatever they look like.
+
+    With `owners_N`, pairs of one owner are not compared pixel by pixel.
+    """
     pairs = {} if hashes_N is None else {(p.i, p.j): p for p in _equal(hashes_N)}
     detail = _Detail(thumbs_NPP)
-    for i, j, orientation in likely_pairs(fingerprints(thumbs_NPP)):
+    likely = likely_pairs(fingerprints(thumbs_NPP))
+    if owners_N is not None:
+        likely = likely[owners_N[likely[:, 0]] != owners_N[likely[:, 1]]]
+    for i, j, orientation in likely:
         if (i, j) not in pairs:
             score = _correlation(detail.of(i), detail.of(j, orientation))
             if score >= SAME:

@@ -8,7 +8,13 @@ from PIL import Image
 
 from sweep.importers import phantom
 from sweep.importers.phantom import simulate
-from sweep.shards.duplicates import find_duplicates, folder_duplicates, near_duplicate_groups
+from sweep.shards.duplicates import (
+    crossing_pairs,
+    find_duplicates,
+    folder_duplicates,
+    near_duplicate_groups,
+    read_thumbs,
+)
 from sweep.shards.fingerprints import ORIENTATIONS, describe_orientation, fingerprints, likely_pairs, orient
 from sweep.shards.schema import Header, ShardRow
 from sweep.shards.writer import write_dataset
@@ -116,6 +122,7 @@ def test_identical_pixels_across_folders(tmp_path):
     flat = np.zeros((40, 40), np.uint8)
     rows = [ShardRow("copy", copied, "benign"), ShardRow("flat", flat, "benign"), ShardRow("flat 2", flat, "benign")]
     write_dataset(tmp_path / "b", Header(name="b", domain="b"), rows)
-    duplicates = folder_duplicates(tmp_path / "a", tmp_path / "b")
-    count = len(duplicates.groups)
-    assert {(pair.i, pair.j) for pair in duplicates.pairs} == {(0, count - 3), (count - 2, count - 1)}
+    pairs = crossing_pairs([tmp_path / "a", tmp_path / "b"])
+    assert [(pair.i, pair.j, pair.score) for pair in pairs] == [(0, len(read_thumbs(tmp_path / "a")[0]), 1.0)]
+    inside = folder_duplicates(tmp_path / "b")
+    assert [(pair.i, pair.j) for pair in inside.pairs] == [(1, 2)] and inside.groups.tolist() == [0, 1, 1]

@@ -30,7 +30,7 @@ def folds_of(key, fold):
     return pd.Series(fold[used]).groupby(key[used]).nunique()
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=1000, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 2**32 - 1), count=st.integers(1, 160), patients=st.integers(1, 80),
     classes=st.integers(1, 3), duplicates=st.integers(0, 40), conflicts=st.sampled_from(CONFLICTS),

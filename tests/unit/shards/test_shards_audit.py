@@ -1,0 +1,103 @@
+"""The audit names what is planted: copies, conflicts, shared patients, giveaways, baselines."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sweep.core.errors import InputError
+from sweep.importers import import_dataset, phantom
+from sweep.shards.__main__ import main
+from sweep.shards.audit import audit
+from sweep.shards.audit_html import render_html
+from sweep.shards.audit_text import render
+from sweep.shards.schema import Header, ShardRow
+from sweep.shards.tells import find_tells, folded_auroc
+from sweep.shards.writer import write_dataset
+from tests.fakes import brest, busi
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Shards of the fake BUSI and BrEaST."""
+    place = tmp_path_factory.mktemp("audit")
+    for name, fake in (("busi", busi), ("brest", brest)):
+        import_dataset(name, fake.write(place / "source" / name), place / name)
+    return [place / "busi", place / "brest"]
+
+
+def test_facts_of_each_set(folders):
+    facts = audit(folders).sets[0]
+    assert facts.classes == {"benign": 8, "malignant": 6, "normal": 6}
+    assert (facts.images, facts.pictures, facts.patients, facts.without_patient) == (20, 19, 0, 20)
+    assert (facts.constant_class, facts.constant_accuracy) == ("benign", 8 / 14)
+
+
+def test_the_image_in_two_classes_is_named(folders):
+    conflict, = audit(folders[:1]).conflicts
+    assert (conflict.first, conflict.second, conflict.how) == ("benign (8)", "malignant (6)", "identical")
+    text = render(audit(folders))
+    assert "benign (8) = malignant (6) (identical, 1.00, labels benign / malignant)" in text
+    assert "19 groups remain" in text and "always answering 'benign' is right for 57.1%" in text
+
+
+def test_copies_and_patients_between_sets(tmp_path):
+    phantom.write(tmp_path / "a", patients=5, image_px=64)
+    raws = list(phantom.simulate("a", 5, image_px=64))
+    row = ShardRow("stolen", np.fliplr(raws[1].pixels), raws[1].label, patient=raws[1].patient)
+    write_dataset(tmp_path / "b", Header(name="b", domain="b"), [row])
+    report = audit([tmp_path / "a", tmp_path / "b"])
+    stolen, = report.crossing
+    assert (stolen.first, stolen.second, stolen.how) == (raws[1].image_id, "stolen", "mirrored")
+    assert report.shared_patients == {"a, b": (raws[1].patient,)} and not report.conflicts
+    assert "patient ids in both a, b: 1" in render(report)
+
+
+def test_a_set_has_as_many_pictures_alone_as_in_company(folders):
+    assert audit(folders).sets[0] == audit(folders[:1]).sets[0]
+
+
+def test_giveaways_are_found_and_noise_is_not():
+    draw = np.random.default_rng(0)
+    label = np.repeat(["benign", "malignant"], 100)
+    columns = {"image width": np.where(label == "benign", 500, 700) + draw.normal(0, 50, 200),
+               "tint": draw.random(200)}  # fmt: skip
+    tell, = find_tells(columns, label, "class")
+    assert (tell.feature, tell.target) == ("image width", "class malignant") and tell.auroc > 0.95
+    assert find_tells(columns, np.repeat("benign", 200), "class") == []
+    assert folded_auroc(np.array([3, 2, 1, 0]), np.array([False, False, True, True])) == 1.0
+
+
+def test_page_is_offline_escaped_and_shows_the_pair(folders):
+    page = render_html(audit(folders))
+    assert page.count("<figure>") == 1 and "benign (8) (benign) / malignant (6) (malignant)" in page
+    assert not re.search(r"(src|href)=['\"](?!data:)", page)
+
+
+def test_command_writes_what_it_says(folders, tmp_path, capsys):
+    argv = ["audit", *map(str, folders), "--html", str(tmp_path / "a.html"), "--json", str(tmp_path / "a.json")]
+    assert main(argv) == 0
+    assert "label conflicts: 1 pairs" in capsys.readouterr().out
+    assert json.loads((tmp_path / "a.json").read_text())["copies"][0]["second"] == "malignant (6)"
+    assert (tmp_path / "a.html").read_text().startswith("<!doctype html>")
+
+
+def test_command_refuses_what_is_no_data_set(tmp_path, folders, capsys):
+    assert main(["audit", str(tmp_path)]) == 2 and "manifest.json" in capsys.readouterr().err
+    assert main(["verify", str(folders[0])]) == 0
+    with pytest.raises(InputError, match="twice"):
+        audit([folders[0], folders[0]])
+
+
+@pytest.mark.real
+@pytest.mark.skipif("RECIPE_DATA" not in os.environ, reason="needs the real images")
+def test_the_real_busi(tmp_path):
+    import_dataset("busi", Path(os.environ["RECIPE_DATA"]) / "BUSI", tmp_path / "busi")
+    report = audit([tmp_path / "busi"])
+    assert ("benign (433)", "malignant (145)", "identical") in {
+        (copy.first, copy.second, copy.how) for copy in report.conflicts
+    }
+    assert 590 <= report.sets[0].pictures <= 630
