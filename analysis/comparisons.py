@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from analysis.intervals import Interval, Resampled, interval, seed_noise
+from analysis.intervals import Interval, Resampled, interval, noise_of
 from sweep.core.seeds import rng
 
 FLIPS = 4000
@@ -21,7 +21,7 @@ def sign_flip_test(difference: Resampled, *, flips: int = FLIPS, seed: int = 0) 
     """Two-sided p-value of a paired difference being zero.
 
     Under the null either model could have given a patient's outcome, so the patients' jackknife pseudo-values change sign at will;
-    for a mean over patients this is the paired permutation test. The seeds' own effects enter as Student's t, as in the intervals.
+    for a mean over patients this is the paired permutation test. The spread between seeds enters as in the intervals.
     """
     observed = float(difference.point.mean())
     left_out = difference.jackknife.mean(axis=1)
@@ -29,9 +29,9 @@ def sign_flip_test(difference: Resampled, *, flips: int = FLIPS, seed: int = 0) 
     pseudo = blocks * observed - (blocks - 1) * left_out
     generator = rng(seed, "sign flips", blocks)
     null = generator.choice([-1.0, 1.0], size=(flips, blocks)) @ pseudo / blocks
-    noise, count = seed_noise(difference), len(difference.seeds)
-    if noise > 0:
-        null = null + generator.standard_t(count - 1, size=flips) * noise / np.sqrt(count)
+    noise = noise_of(difference)
+    if noise.seeds_matter:
+        null = null * noise.image_scale + generator.standard_t(noise.seeds - 1, size=flips) * noise.seed_scale
     return float((1 + (np.abs(null) >= abs(observed) - 1e-12).sum()) / (flips + 1))
 
 
@@ -104,28 +104,17 @@ class PowerNote:
 
 def power_note(difference: Resampled, *, effect: float = WORTH_SEEING, level: float = 1 - ALPHA) -> PowerNote:
     """Size of test set and number of seeds needed to see `effect`, from the noise of an observed paired difference."""
-    count = len(difference.seeds)
-    by_images = float(difference.mean.var())
-    shared = _shared_by_seeds(difference, by_images)
-    by_seeds = seed_noise(difference) ** 2
+    noise = noise_of(difference)
     needed = (effect / (stats.norm.ppf((1 + level) / 2) + stats.norm.ppf(POWER))) ** 2
-    now = by_images + by_seeds / count
-    per_seed = by_seeds + (by_images - shared) * count  # what shrinks with more seeds
+    fixed_seeds, fixed_images = noise.own / noise.seeds, noise.shared
+    per_image = (noise.shared + noise.by_images / noise.seeds) * difference.images
+    now = per_image / difference.images + fixed_seeds
     return PowerNote(
         effect,
         detectable=float(effect * np.sqrt(now / needed)),
-        images=_enough(by_images * difference.images, needed - by_seeds / count, _REACH * difference.images),
-        seeds=_enough(per_seed, needed - shared, _REACH * count),
+        images=_enough(per_image, needed - fixed_seeds, _REACH * difference.images),
+        seeds=_enough(noise.own + noise.by_images, needed - fixed_images, _REACH * noise.seeds),
     )
-
-
-def _shared_by_seeds(difference: Resampled, by_images: float) -> float:
-    # The part of the image noise common to all seeds; the rest averages out over seeds.
-    count = len(difference.seeds)
-    if count < 2:
-        return by_images
-    alone = float(difference.draws.var(axis=0).mean())
-    return max(0.0, (count * by_images - alone) / (count - 1))
 
 
 def _enough(variance: float, room: float, most: float) -> int | None:

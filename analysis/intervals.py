@@ -1,8 +1,8 @@
 """Per-image outcomes -> a number with its interval: patients and seeds are both sources of chance.
 
-The test images are shared by all seeds (crossed, not nested), so patients are resampled once for all seeds. A seed's own effect is
-what its score differs from the mean beyond image noise; it enters as Student's t on S - 1 degrees of freedom. Resampling a handful
-of seeds instead would understate it, and resampling both ways would count the seed-by-image noise three times.
+The test images are shared by all seeds (crossed, not nested), so patients are resampled once for all seeds. Where seeds differ by more
+than image noise explains, their spread enters as Student's t on S - 1 degrees of freedom: resampling a handful of seeds would
+understate it, and resampling both ways would count the seed-by-image noise three times.
 The interval is BCa (Efron 1987): bias-corrected, accelerated by the jackknife over patients.
 """
 
@@ -113,28 +113,60 @@ def independent(a: Resampled, b: Resampled) -> Resampled:
                      a.images + b.images, a.groups + b.groups)
 
 
-def seed_noise(sample: Resampled) -> float:
-    """Standard deviation of the seeds' own effects: what remains between seeds beyond image noise; 0 with one seed."""
-    count = len(sample.seeds)
+@dataclass(frozen=True)
+class Noise:
+    """Where the chance in a mean over seeds comes from, as variances: images alike for all seeds, each seed's draw of images, seeds."""
+
+    shared: float       # of the mean, common to all seeds
+    by_images: float    # of one seed's score, beyond the shared part
+    between: float      # observed between seeds: `by_images` and the seeds' own effects
+    seeds: int
+
+    @property
+    def own(self) -> float:
+        """Variance of the seeds' own effects; 0 where image noise explains the spread between seeds."""
+        return max(0.0, self.between - self.by_images)
+
+    @property
+    def seeds_matter(self) -> bool:
+        """Whether the spread between seeds is used as observed; half of what images explain is the line that keeps false positives below 6 %."""
+        return self.seeds > 1 and self.between > 0.5 * self.by_images and self.between > 0
+
+    @property
+    def image_scale(self) -> float:
+        """Factor on resampled deviations that takes out what the spread between seeds already holds."""
+        total = self.shared + self.by_images / self.seeds
+        return float(np.sqrt(self.shared / total)) if self.seeds_matter and total > 0 else 1.0
+
+    @property
+    def seed_scale(self) -> float:
+        """Standard error that multiplies Student's t on S - 1 degrees of freedom."""
+        return float(np.sqrt(self.between / self.seeds)) if self.seeds_matter else 0.0
+
+
+def noise_of(sample: Resampled) -> Noise:
+    """Variance components of a sample; with one seed everything counts as shared."""
+    count, total = len(sample.seeds), float(sample.mean.var())
     if count < 2:
-        return 0.0
-    between = sample.point.var(ddof=1)
+        return Noise(total, 0.0, 0.0, count)
     centred = sample.draws - sample.draws.mean(axis=1, keepdims=True)
-    by_images = (centred.var(axis=0)).sum() / (count - 1)
-    return float(np.sqrt(max(0.0, between - by_images)))
+    by_images = float(centred.var(axis=0).sum() / (count - 1))
+    return Noise(max(0.0, total - by_images / count), by_images, float(sample.point.var(ddof=1)), count)
 
 
 def interval(sample: Resampled, *, level: float = 0.95, limits: tuple[float, float] = (-np.inf, np.inf), seed: int = 0) -> Interval:
     """BCa interval of the mean over seeds, cut to `limits`; with one seed it covers image noise only."""
-    estimate, draws, image_share = float(sample.point.mean()), sample.mean, 1.0
-    count, noise = len(sample.seeds), seed_noise(sample)
-    if noise > 0:
-        steps = rng(seed, "seed effects", count).permutation(len(draws))
-        effect = stats.t.ppf((steps + 0.5) / len(draws), df=count - 1) * noise / np.sqrt(count)
-        image_share = draws.var() / (draws.var() + noise**2 / count)
+    estimate, noise, draws = float(sample.point.mean()), noise_of(sample), sample.mean
+    image_share = 1.0
+    if noise.seeds_matter:
+        centre = draws.mean()
+        draws = centre + (draws - centre) * noise.image_scale
+        steps = rng(seed, "seed effects", noise.seeds).permutation(len(draws))
+        effect = stats.t.ppf((steps + 0.5) / len(draws), df=noise.seeds - 1) * noise.seed_scale
+        image_share = draws.var() / (draws.var() + noise.seed_scale**2)
         draws = draws + effect
     low, high = np.clip(_bca(estimate, draws, sample.jackknife.mean(axis=1), image_share, level), *limits)
-    return Interval(estimate, float(low), float(high), level, sample.images, sample.groups, count)
+    return Interval(estimate, float(low), float(high), level, sample.images, sample.groups, noise.seeds)
 
 
 def _bca(estimate: float, draws: np.ndarray, left_out: np.ndarray, image_share: float, level: float) -> np.ndarray:

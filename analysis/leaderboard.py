@@ -65,26 +65,15 @@ def leaderboard(run: Run, ranking: Ranking) -> Leaderboard:
     """The page's table of a ranking."""
     drawn = [row.numbers[DRAWN] for row in ranking.rows if DRAWN in row.numbers]
     scale = svg.Scale(*svg.nice_range([v for made in drawn for v in (made.low, made.high)], floor=0, ceiling=1), 4, WIDTH - 4)
-    columns = tuple(_column(run, metric) for metric in ranking.metrics)
+    columns = tuple(_column(ranking, metric) for metric in ranking.metrics)
     searched = [name for name in derived.varying_settings(run.configs) if not any(name in study for study in run.studies.values())]
     rows = tuple(_row(row, ranking.metrics, searched, scale) for row in ranking.rows)
     return Leaderboard(ranking.describe, ranking.oracle, columns, rows, ranking.ranked)
 
 
-def _column(run: Run, metric: str) -> Column:
-    parts = metric_names.parse(metric)
-    title = metric_names.TITLES.get(parts.family, parts.family)
-    if parts.threat:
-        title = f"{'Worst case' if parts.threat == metric_names.WORST else parts.threat} at {parts.eps}"
-    split = metric_names.SPLITS.get(parts.split, "source \N{MINUS SIGN} target" if "gap" in metric else "")
-    return Column(metric, title, split, metric_names.title(metric), _constant(run, parts))
-
-
-def _constant(run: Run, parts: metric_names.MetricName) -> str:
-    name = f"constant_accuracy/{parts.split}"
-    if parts.family in ("accuracy", metric_names.ROBUST) and name in run.means:
-        return number(float(run.means[name].mean()))
-    return "0.500" if parts.family in ("auroc", "balanced_accuracy") else ""
+def _column(ranking: Ranking, metric: str) -> Column:
+    constant = number(ranking.constants[metric]) if metric in ranking.constants else ""
+    return Column(metric, *metric_names.heading(metric), metric_names.title(metric), constant)
 
 
 def _row(row: Ranked, metrics: tuple[str, ...], searched: list[str], scale: svg.Scale) -> Row:

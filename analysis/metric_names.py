@@ -85,6 +85,17 @@ def title(name: str) -> str:
     return f"{words} ({SPLITS.get(parts.split, parts.split)})" if parts.split else words
 
 
+def heading(name: str) -> tuple[str, str]:
+    """Two short lines for a column, e.g. ('Worst case at 2/255', 'target')."""
+    parts = parse(name)
+    words = TITLES.get(parts.family, parts.family.replace("_", " "))
+    if parts.threat:
+        words = f"{'Worst case' if parts.threat == WORST else parts.threat} at {parts.eps}"
+    if parts.family in ("domain_gap", "domain_gap/accuracy"):
+        return words, "source \N{MINUS SIGN} target"
+    return words, SPLITS.get(parts.split, parts.split or "")
+
+
 def resolve(spec: str, known: Iterable[str], *, where: str = "metric") -> str:
     """The recorded name that `spec` means; InputError with a suggestion when there is none.
 

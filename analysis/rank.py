@@ -48,17 +48,18 @@ def _parser() -> argparse.ArgumentParser:
 def as_table(ranking: Ranking) -> str:
     """For the terminal: one line a configuration, each number with its interval."""
     stream = io.StringIO()
-    console = Console(file=stream, force_terminal=sys.stdout.isatty(), width=None if sys.stdout.isatty() else 170)
+    terminal = sys.stdout.isatty()
+    console = Console(file=stream, force_terminal=terminal, width=None if terminal else 200)
     table = Table(title=_heading(ranking), title_justify="left", caption=_footing(ranking), caption_justify="left")
     table.add_column("#", justify="right")
-    table.add_column("configuration", overflow="fold")
+    table.add_column("configuration", overflow="fold", min_width=24)
     table.add_column("front", justify="right")
     for metric in ranking.metrics:
-        table.add_column(metric_names.title(metric), justify="right")
+        table.add_column(_column(ranking, metric), justify="right")
     for row in ranking.rows:
         table.add_row(str(row.rank), row.label, str(row.front), *(_cell(row.numbers[metric]) for metric in ranking.metrics))
     console.print(table)
-    return stream.getvalue()
+    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 
 
 def as_csv(ranking: Ranking) -> str:
@@ -78,11 +79,17 @@ def as_json(ranking: Ranking) -> str:
     """The ranking with what it is by, for programs."""
     rows = [{"rank": row.rank, "signature": row.signature, "label": row.label, "front": row.front, "score": _finite(row.score), "config": row.config,
              "metrics": {metric: _facts(made) for metric, made in row.numbers.items()}} for row in ranking.rows]
-    head = {"by": ranking.by, "describe": ranking.describe, "oracle": ranking.oracle, "ranked": ranking.ranked, "excluded": ranking.excluded}
+    head = {"by": ranking.by, "describe": ranking.describe, "oracle": ranking.oracle, "constants": ranking.constants, "ranked": ranking.ranked, "excluded": ranking.excluded}
     return json.dumps({**head, "rows": rows}, indent=2, default=str) + "\n"
 
 
 FORMATS = {"table": as_table, "csv": as_csv, "json": as_json}
+
+
+def _column(ranking: Ranking, metric: str) -> str:
+    constant = ranking.constants.get(metric)
+    words, split = metric_names.heading(metric)
+    return f"{words}\n{split}\n" + (f"constant {constant:.3f}" if constant is not None else "")
 
 
 def _heading(ranking: Ranking) -> str:
@@ -97,7 +104,7 @@ def _footing(ranking: Ranking) -> str:
 
 
 def _cell(made: Interval) -> str:
-    return f"{made.estimate:.3f} [{made.low:.3f}, {made.high:.3f}]"
+    return f"{made.estimate:.3f}\n[dim]{made.low:.3f}-{made.high:.3f}[/dim]"
 
 
 def _bounds(made: Interval) -> list[str]:

@@ -43,6 +43,7 @@ class Ranking:
     describe: str
     oracle: bool
     metrics: tuple[str, ...]
+    constants: dict[str, float]  # what a constant predictor scores, for the metrics where that misleads
     rows: tuple[Ranked, ...]
     ranked: int
     excluded: int
@@ -88,7 +89,7 @@ def rank(run: Run, by: str = selection.DEFAULT_RULE, constraints: Sequence[str] 
         Ranked(place, key, names[key], int(fronts[key]), float(score[key]), _config(run, key),
                {metric: estimates.of(key, metric) for metric in shown})
         for place, key in enumerate(order[:top], start=1))
-    return Ranking(by, describe, oracle, shown, rows, int(keep.sum()), int((~keep).sum()))
+    return Ranking(by, describe, oracle, shown, constants(run, shown), rows, int(keep.sum()), int((~keep).sum()))
 
 
 def scores(run: Run, by: str) -> tuple[pd.Series, str, bool]:
@@ -112,6 +113,19 @@ def shown_metrics(run: Run) -> tuple[str, ...]:
     """The numbers a ranking shows: source validation, target, gap, robustness, then raw accuracy with its constant."""
     wanted = ("auroc/source_val", "auroc/target", *objectives(run), "balanced_accuracy/target", "accuracy/target")
     return tuple(dict.fromkeys(name for name in wanted if name in run.metrics))
+
+
+def constants(run: Run, metrics: Sequence[str]) -> dict[str, float]:
+    """Scores of the predictor that always names the larger class (one half for AUROC and balanced accuracy)."""
+    found = {}
+    for metric in metrics:
+        parts = metric_names.parse(metric)
+        name = f"constant_accuracy/{parts.split}"
+        if parts.family in ("accuracy", metric_names.ROBUST) and name in run.means:
+            found[metric] = float(run.means[name].mean())
+        elif parts.family in ("auroc", "balanced_accuracy"):
+            found[metric] = 0.5
+    return found
 
 
 def _named(run: Run, spec: str) -> str:

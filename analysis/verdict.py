@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 from analysis import metric_names
 from analysis.comparisons import Compared, PowerNote, compare_family, equivalence_margin, power_note
-from analysis.derived import RATIO
 from analysis.estimates import Estimates
 from analysis.figures.figure import counted, difference_text, number, p_text, points, with_interval
 from analysis.figures.ratio import RatioCurve
 from analysis.frames import Run
 from analysis.intervals import Interval
-from analysis.ranking import Ranking, objectives
+from analysis.ranking import Ranking, constants, objectives
 
 METRIC = "auroc/target"
 
@@ -121,19 +120,7 @@ def _tiles(run: Run, signature: str, estimates: Estimates, metric: str) -> tuple
 
 def _tile(run: Run, signature: str, estimates: Estimates, name: str) -> Tile:
     made = estimates.of(signature, name)
-    return Tile(metric_names.title(name), number(made.estimate), f"{number(made.low)} to {number(made.high)}", constant_text(run, signature, name))
-
-
-def constant_text(run: Run, signature: str, name: str) -> str:
-    """What a predictor that always says the same would score, for the metrics where that misleads."""
-    parts = metric_names.parse(name)
-    constant = f"constant_accuracy/{parts.split}"
-    if parts.family in ("accuracy", metric_names.ROBUST) and constant in run.means:
-        return f"constant predictor {number(float(run.means.loc[signature, constant]))}"
-    return "constant predictor 0.500" if parts.family in ("auroc", "balanced_accuracy") else ""
-
-
-def asked_for_ratio(run: Run) -> bool:
-    """Whether the sweep varied the number of synthetic images."""
-    return RATIO in run.configs and run.configs[RATIO].nunique() > 1
+    constant = constants(run, [name]).get(name)
+    beside = "" if constant is None else f"constant predictor {number(constant)}"
+    return Tile(metric_names.title(name), number(made.estimate), f"{number(made.low)} to {number(made.high)}", beside)
 

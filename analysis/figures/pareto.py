@@ -10,7 +10,7 @@ from markupsafe import Markup
 from analysis import metric_names
 from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Legend, Panel, number
-from analysis.intervals import Resampled, seed_noise
+from analysis.intervals import Resampled, noise_of
 from analysis.pareto import dominated_by_any, front_probability
 from analysis.ranking import goodness
 from sweep.core.seeds import rng
@@ -99,10 +99,12 @@ def _probabilities(run, estimates, objectives: tuple[str, ...], candidates: list
 
 
 def _with_seed_noise(sample: Resampled, seed: int, key: str, metric: str) -> np.ndarray:
-    noise, count = seed_noise(sample), len(sample.seeds)
-    if noise == 0:
+    noise = noise_of(sample)
+    if not noise.seeds_matter:
         return sample.mean
-    return sample.mean + rng(seed, "front", key, metric).standard_t(count - 1, size=len(sample.draws)) * noise / np.sqrt(count)
+    centre = sample.mean.mean()
+    effect = rng(seed, "front", key, metric).standard_t(noise.seeds - 1, size=len(sample.draws)) * noise.seed_scale
+    return centre + (sample.mean - centre) * noise.image_scale + effect
 
 
 def draw_pareto(facts: ParetoFacts) -> Figure:

@@ -1,0 +1,144 @@
+"""Tests, corrections and power against scipy, against definitions, and against simulated nulls."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from analysis.comparisons import compare_family, equivalence_margin, holm, nadeau_bengio, power_note, sign_flip_test
+from analysis.intervals import interval, paired, resample
+from analysis.outcomes import MEASURES, Outcomes
+
+
+def hits(array):
+    array = np.atleast_2d(np.asarray(array, dtype=float))
+    names = np.array([f"i{n:04d}" for n in range(array.shape[1])])
+    return Outcomes(names, names, np.zeros(array.shape[1], dtype=int), tuple(range(len(array))), array, np.ones(array.shape, dtype=bool))
+
+
+def difference(a, b, draws=400):
+    return paired(*(resample(hits(one), MEASURES["accuracy"], draws=draws) for one in (a, b)))
+
+
+def two_models(draw, images=150, seeds=5, gain=0.0, seed_sd=0.04):
+    """Hits of two models that share image difficulty; `gain` is the true difference in accuracy."""
+    difficulty = draw.uniform(0.4, 1.0, size=images)
+    rates = [np.clip(difficulty + shift + draw.normal(0, seed_sd, size=(seeds, 1)), 0, 1) for shift in (gain, 0)]
+    return difference(*((draw.random((seeds, images)) < rate) for rate in rates))
+
+
+def test_sign_flips_are_the_paired_permutation_test_of_scipy():
+    draw = np.random.default_rng(0)
+    a, b = draw.random(60) < 0.85, draw.random(60) < 0.7
+    ours = sign_flip_test(difference(a, b), flips=20_000)
+    theirs = stats.permutation_test((a.astype(float), b.astype(float)), lambda x, y, axis: np.mean(x - y, axis=axis), permutation_type="samples",
+                                    vectorized=True, n_resamples=20_000, rng=np.random.default_rng(1)).pvalue
+    assert ours == pytest.approx(theirs, abs=0.01)
+
+
+def test_no_difference_at_all_has_p_one():
+    same = np.random.default_rng(1).random((3, 40)) < 0.8
+    assert sign_flip_test(difference(same, same)) == 1.0
+
+
+@pytest.mark.parametrize("seed_sd", [0.0, 0.04, 0.1])
+def test_false_positives_stay_below_six_percent(seed_sd):
+    # 500 repetitions: the standard error of a rate of 5 % is 1.0 point, so 8 % would be three of them.
+    draw = np.random.default_rng(2)
+    rate = np.mean([sign_flip_test(two_models(draw, seed_sd=seed_sd), flips=400) < 0.05 for _ in range(500)])
+    assert rate <= 0.07, rate
+
+
+def test_a_true_difference_is_found():
+    draw = np.random.default_rng(3)
+    assert np.mean([sign_flip_test(two_models(draw, gain=0.12, seed_sd=0.02), flips=400) < 0.05 for _ in range(60)]) > 0.8
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
+def test_holm_is_closed_testing_with_bonferroni(p_values):
+    # Holm's adjusted p is the largest Bonferroni p over all subsets of the family that hold the hypothesis.
+    def closed(i):
+        subsets = (s for size in range(1, len(p_values) + 1) for s in itertools.combinations(range(len(p_values)), size) if i in s)
+        return max(min(1, len(s) * min(p_values[j] for j in s)) for s in subsets)
+
+    np.testing.assert_allclose(holm(p_values), [closed(i) for i in range(len(p_values))], atol=1e-12)
+
+
+def test_holm_by_hand_and_with_a_missing_value():
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, np.nan]), [0.03, 0.06, 0.06, np.nan])
+
+
+def test_holm_agrees_with_statsmodels_where_it_is_installed():
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    p = np.random.default_rng(4).random(20) ** 3
+    np.testing.assert_allclose(holm(p), multitest.multipletests(p, method="holm")[1])
+
+
+def test_nadeau_bengio_without_test_images_is_the_t_test():
+    values = np.random.default_rng(5).normal(0.02, 0.03, size=8)
+    t, p = nadeau_bengio(values, 0, 100)
+    theirs = stats.ttest_1samp(values, 0)
+    assert (t, p) == pytest.approx((theirs.statistic, theirs.pvalue))
+
+
+def test_nadeau_bengio_by_hand():
+    # Mean 2, variance 1, k 3, test/train 1/2: t = 2 / sqrt(1/3 + 1/2).
+    t, p = nadeau_bengio([1, 2, 3], 50, 100)
+    assert t == pytest.approx(2 / np.sqrt(5 / 6)) and p == pytest.approx(2 * stats.t.sf(t, 2))
+    assert np.isnan(nadeau_bengio([1], 50, 100)[1])
+    assert nadeau_bengio([0, 0], 1, 1) == (0.0, 1.0) and nadeau_bengio([1, 1], 1, 1)[1] == 0.0
+
+
+def test_nadeau_bengio_holds_its_level_over_overlapping_splits():
+    # Two equal rules on resampled halves of the same 60 cases: the plain t-test is fooled by the overlap.
+    draw = np.random.default_rng(6)
+    plain, corrected = [], []
+    for _ in range(300):
+        cases = draw.normal(size=60)
+        splits = [np.mean(cases[draw.permutation(60)[:20]]) for _ in range(10)]
+        plain.append(stats.ttest_1samp(splits, 0).pvalue < 0.05)
+        corrected.append(nadeau_bengio(splits, 20, 40)[1] < 0.05)
+    assert np.mean(plain) > 0.2 and np.mean(corrected) <= 0.09
+
+
+def test_family_is_adjusted_together():
+    draw = np.random.default_rng(7)
+    pairs = [("a", str(n), two_models(draw, gain=gain)) for n, gain in enumerate((0.2, 0.0, 0.0))]
+    rows = compare_family(pairs)
+    assert rows[0].distinguishable and [row.b for row in rows] == ["0", "1", "2"]
+    np.testing.assert_allclose([row.p_adjusted for row in rows], holm([row.p for row in rows]))
+
+
+def test_equivalence_margin_holds_every_interval_and_grows_with_the_family():
+    draw = np.random.default_rng(8)
+    samples = [two_models(draw) for _ in range(4)]
+    alone, together = equivalence_margin(samples[:1]), equivalence_margin(samples)
+    ninety = interval(samples[0], level=0.90)
+    assert alone == pytest.approx(max(abs(ninety.low), abs(ninety.high)))
+    assert together >= max(abs(value) for sample in samples for value in (interval(sample, level=0.9).low, interval(sample, level=0.9).high))
+
+
+def test_true_differences_lie_within_the_margin():
+    draw = np.random.default_rng(9)
+    inside = [0.03 <= equivalence_margin([two_models(draw, gain=0.03)]) for _ in range(60)]
+    assert np.mean(inside) > 0.85
+
+
+def test_power_note_needs_fewer_images_for_a_larger_effect():
+    sample = two_models(np.random.default_rng(10), seed_sd=0.0)
+    small, large = power_note(sample, effect=0.02), power_note(sample, effect=0.05)
+    assert small.detectable == pytest.approx(large.detectable)
+    assert small.images is None or large.images < small.images
+    assert power_note(sample, effect=small.detectable * 1.01).images <= sample.images
+
+
+def test_power_note_keeps_its_promise():
+    # At the effect called detectable, the test finds it about four times in five.
+    draw = np.random.default_rng(11)
+    detectable = np.median([power_note(two_models(draw, seed_sd=0.0)).detectable for _ in range(10)])
+    found = np.mean([sign_flip_test(two_models(draw, gain=detectable, seed_sd=0.0), flips=400) < 0.05 for _ in range(80)])
+    assert 0.55 <= found <= 0.97, found

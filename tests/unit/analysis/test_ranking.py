@@ -1,0 +1,127 @@
+"""Orders by every kind of --by, constraints, and the command with its formats and its refusals."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from analysis.constraints import parse_constraint, passing
+from analysis.rank import FORMATS, main
+from analysis.ranking import rank, scores
+from sweep.core.errors import InputError
+
+
+def order(run, by, **options):
+    return [row.signature for row in rank(run, by, **options).rows]
+
+
+def test_a_metric_orders_by_its_direction(run, estimates):
+    by_auroc, by_gap = order(run, "auroc", estimates=estimates), order(run, "domain_gap", estimates=estimates)
+    assert by_auroc == run.means["auroc/target"].sort_values(ascending=False).index.tolist()
+    assert by_gap == run.means["domain_gap"].sort_values().index.tolist()
+
+
+def test_rules_order_and_tell_whether_they_are_oracles(run, estimates):
+    default = rank(run, top=3, estimates=estimates)
+    assert default.by == "source_val" and not default.oracle
+    assert default.rows[0].signature == run.means["auroc/source_val"].idxmax()
+    assert rank(run, "oracle_target", top=1, estimates=estimates).oracle
+    assert rank(run, "auroc > domain_gap", top=1, estimates=estimates).oracle
+
+
+def test_pareto_orders_front_by_front(run, estimates):
+    fronts = [row.front for row in rank(run, "pareto", estimates=estimates).rows]
+    assert fronts == sorted(fronts) and fronts[0] == 1
+
+
+def test_one_weight_alone_is_that_metric(run, estimates):
+    assert order(run, "auroc=3", estimates=estimates) == order(run, "auroc", estimates=estimates)
+
+
+def test_weights_are_spread_over_the_range_of_each_metric(run):
+    score, words, _ = scores(run, "auroc=2,domain_gap=1")
+    auroc, gap = run.means["auroc/target"], run.means["domain_gap"]
+    by_hand = (2 * (auroc - auroc.min()) / (auroc.max() - auroc.min()) + (gap.max() - gap) / (gap.max() - gap.min())) / 3
+    assert score.to_numpy() == pytest.approx(by_hand.to_numpy()) and "2 x AUROC" in words
+
+
+def test_lexicographic_lets_the_second_objective_decide_near_ties(run):
+    place = scores(run, "auroc > domain_gap")[0]
+    best = run.means["auroc/target"].max()
+    near = run.means[run.means["auroc/target"] > best - 0.01]
+    assert place.idxmax() == near["domain_gap"].idxmin()
+
+
+def test_constraints_leave_out_and_are_counted(run, estimates):
+    limit = float(run.means["robust_accuracy/target/worst@2/255"].median())
+    made = rank(run, constraints=[f"robust_accuracy@2/255 >= {limit}", "colorizer != none"], estimates=estimates)
+    assert 0 < made.ranked < 12 and made.excluded == 12 - made.ranked
+    assert all(row.config["colorizer"] != "none" and row.numbers["robust_accuracy/target/worst@2/255"].estimate >= limit for row in made.rows)
+
+
+@pytest.mark.parametrize(("text", "holds"), [
+    ("synthetic_per_real == 0", lambda run: run.configs["synthetic_per_real"] == 0),
+    ("backbone == 'resnet18'", lambda run: run.configs["backbone"] == "resnet18"),
+    ("domain_gap < 10%", lambda run: run.means["domain_gap"] < 0.1),
+    ("glcm_weight > 0", lambda run: run.configs["glcm_weight"] > 0),
+])
+def test_constraints_on_settings_and_metrics(run, text, holds):
+    assert passing(run, [parse_constraint(text, run)]).tolist() == holds(run).tolist()
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("auroc", "is no comparison"),
+    ("auroc >= high", "is not a number"),
+    ("backbon == resnet18", "did you mean backbone"),
+    ("backbone > resnet18", "orders words"),
+    ("robust_accuracy@9/255 > 0.2", "recorded on target"),
+])
+def test_constraints_that_are_wrong(run, text, words):
+    with pytest.raises(InputError, match=words):
+        parse_constraint(text, run)
+
+
+@pytest.mark.parametrize(("by", "words"), [("aurok", "or a rule"), ("auroc=x", "no number for a weight"), ("auroc=-1", "must not be negative"), ("auroc > nix", "'nix' is not")])
+def test_by_that_is_wrong(run, by, words):
+    with pytest.raises(InputError, match=words):
+        rank(run, by)
+
+
+def test_numbers_carry_intervals_and_what_they_rest_on(run, estimates):
+    made = rank(run, top=1, estimates=estimates).rows[0].numbers["auroc/target"]
+    assert made.low <= made.estimate <= made.high and (made.images, made.groups, made.seeds) == (40, 20, 3)
+
+
+class TestCommand:
+    def test_json(self, run_folder, capsys):
+        assert main([str(run_folder), "--top", "2", "--format", "json"]) == 0
+        made = json.loads(capsys.readouterr().out)
+        assert [row["rank"] for row in made["rows"]] == [1, 2] and made["ranked"] == 12
+        assert made["rows"][0]["metrics"]["auroc/target"]["low"] < made["rows"][0]["metrics"]["auroc/target"]["estimate"]
+
+    def test_csv(self, run_folder, capsys):
+        assert main([str(run_folder), "--top", "3", "--format", "csv"]) == 0
+        rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+        assert len(rows) == 3 and float(rows[0]["auroc/target:low"]) <= float(rows[0]["auroc/target"])
+        assert {"backbone", "signature", "front"} <= set(rows[0])
+
+    def test_table(self, run_folder, capsys):
+        assert main([str(run_folder), "--top", "2"]) == 0
+        out = capsys.readouterr().out
+        assert "2 of 12 configurations" in out and "constant 0.500" in out
+
+    def test_an_oracle_order_says_so(self, run_folder, capsys):
+        assert main([str(run_folder), "--by", "oracle_target", "--top", "1"]) == 0
+        assert "oracle" in capsys.readouterr().out
+
+    def test_nothing_passes(self, run_folder, capsys):
+        for form in FORMATS:
+            assert main([str(run_folder), "--constraint", "auroc > 1", "--format", form]) == 0
+        assert "0 of 0 configurations" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("extra", [["--by", "nix"], ["--constraint", "nix"], ["--top", "0"]])
+    def test_bad_input_is_exit_code_two_and_one_message(self, run_folder, capsys, extra):
+        assert main([str(run_folder), *extra]) == 2
+        said = capsys.readouterr()
+        assert said.out == "" and said.err.startswith("error: ") and "Traceback" not in said.err
