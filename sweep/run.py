@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from sweep.core.errors import EXIT_BAD_INPUT, EXIT_COMPLETE, EXIT_FAILED_TRIALS, EXIT_STOPPED, InputError, guarded
-from sweep.space import load_question
+from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS, EXIT_STOPPED, InputError, guarded
 from sweep.question import Question
+from sweep.space import load_question
 from sweep.storage import Storage
+
+if TYPE_CHECKING:
+    from sweep.plan import Plan
+    from sweep.prepare import Data
+    from sweep.records import Ledger
 
 _console = Console(highlight=False)
 
@@ -44,11 +49,12 @@ def run_question(space: Path, overrides: dict[str, str], smoke: bool, plan_only:
     from sweep.run_folder import opened
 
     with opened(run_storage, question):
-        return _sweep(question, run_storage, _command(space, overrides, smoke, storage), address)
+        return _sweep(question, run_storage, space, _command(space, overrides, smoke, storage), address)
 
 
-def _sweep(question: Question, run_storage: Storage, command: str, address: str | None) -> int:
+def _sweep(question: Question, run_storage: Storage, space: Path, command: str, address: str | None) -> int:
     from sweep.plan import make_plan
+    from sweep.preflight import check_models
     from sweep.prepare import prepare
     from sweep.gallery import GALLERY_FILE, write_samples
     from sweep.records import Ledger, read_ledger
@@ -62,17 +68,20 @@ def _sweep(question: Question, run_storage: Storage, command: str, address: str 
     for damage in reading.damages:
         _console.print(f"records/{damage.file}:{damage.line}: {damage.reason}; the event is ignored")
     plan = make_plan(question, data, reading)
+    for note in check_models(space, plan.left, data):
+        _console.print(note)
     ledger = Ledger(run_storage)
     ledger.append({"event": "sweep", "name": question.name, "objectives": _objectives(question), "trials": len(plan.trials), "seeds": question.seeds.min})
     try:
-        failed = _run_left(question, run_storage, plan, data, ledger, address) if plan.left else 0
+        if plan.left:
+            _run_left(question, run_storage, plan, data, ledger, address)
     except KeyboardInterrupt:
         _console.print(f"\nstopped; nothing finished is lost. Resume with:\n  {command}", highlight=False, soft_wrap=True)
         return EXIT_STOPPED
-    return _report(question, run_storage, plan, begin, failed)
+    return _report(run_storage, plan, begin)
 
 
-def _run_left(question: Question, run_storage: Storage, plan, data, ledger, address: str | None) -> int:
+def _run_left(question: Question, run_storage: Storage, plan: Plan, data: Data, ledger: Ledger, address: str | None) -> None:
     from sweep.plan import attacks_of
     from sweep.progress import Progress
     from sweep.ray_session import ray_session
@@ -86,10 +95,9 @@ def _run_left(question: Question, run_storage: Storage, plan, data, ledger, addr
         launch = Launch(plan.left, attacks_of(question), run_storage.url, question.resources, ledger.attempt)
         with progress:
             run_trials(launch, data, capacity, ledger, progress, question.budget.wall_s)
-    return len(progress.failed)
 
 
-def _report(question: Question, run_storage: Storage, plan, begin: float, failed: int) -> int:
+def _report(run_storage: Storage, plan: Plan, begin: float) -> int:
     from sweep.records import read_ledger
 
     reading = read_ledger(run_storage)

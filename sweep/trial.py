@@ -23,8 +23,9 @@ class Trial:
 
     @property
     def signature(self) -> str:
-        """Hash of the whole configuration and of the data; threats and seeds are not part of the identity."""
-        return content_hash({"config": self.config, "data": self.data_hash}, SIGNATURE_DIGITS)
+        """Hash of the whole configuration and of the data; threats, seeds and the place of a weights file are no part of it."""
+        identity = {name: value for name, value in self.config.items() if name != "weights" or not self.config.get("weights_sha256")}
+        return content_hash({"config": identity, "data": self.data_hash}, SIGNATURE_DIGITS)
 
     @property
     def folder(self) -> str:
