@@ -1,0 +1,30 @@
+"""Which of the ways to count is used: `native` (compiled, CPU), `scatter` (plain PyTorch), `dense` (matrix products)."""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+
+from torch import Tensor
+
+BACKENDS = ("auto", "native", "scatter", "dense")
+DENSE_LEVELS = 64  # largest matrix for which a GPU's matrix unit beats its atomics
+
+
+def choose(backend: str, images: Tensor, levels: int) -> str:
+    """`auto` resolved for these images; ValueError when the choice cannot work for them."""
+    if backend not in BACKENDS:
+        raise ValueError(f"unknown backend {backend!r}; one of {', '.join(BACKENDS)}")
+    if backend == "native" and not (images.device.type == "cpu" and native_works()):
+        raise ValueError("the native backend needs numba and images on the CPU; use scatter or auto")
+    if backend != "auto":
+        return backend
+    if images.device.type == "cpu":
+        return "native" if native_works() else "scatter"
+    return "dense" if levels <= DENSE_LEVELS else "scatter"
+
+
+@cache
+def native_works() -> bool:
+    """Whether numba is there; its import is left to the first use."""
+    return importlib.util.find_spec("numba") is not None

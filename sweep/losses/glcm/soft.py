@@ -1,0 +1,160 @@
+"""Differentiable co-occurrence counts: each pixel belongs to its two nearest levels by triangular bins one level wide.
+
+The usual soft histogram multiplies dense memberships: N*P*L^2 products. A triangular bin touches two levels, so a pair
+touches four cells whose weights are 1-f-g+fg, f-fg, g-fg and fg: four additions forward, one look-up backward.
+"""
+
+# N images, H rows, W columns, P pairs, L grey levels, K offsets; f and g: how far a pixel lies above its lower level.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from sweep.losses.glcm import backend as backends
+from sweep.losses.glcm.offsets import FOUR_ANGLES, Offset, pair_offsets, pair_slices
+
+
+def soft_glcm(
+    images: Tensor,
+    levels: int = 32,
+    distances: Sequence[float] = (1,),
+    angles: Sequence[float] = FOUR_ANGLES,
+    symmetric: bool = False,
+    normed: bool = False,
+    *,
+    backend: str = "auto",
+) -> Tensor:
+    """Soft counts of float images [N, H, W] in level units, 0 to levels-1: [N, L, L, D, A] of the images' type.
+
+    Equal to `glcm` when values lie on levels; there the gradient is that towards the upper level. Values outside the
+    range count as its ends and get no gradient. Half precision is computed in float32.
+    """
+    if not images.is_floating_point() or images.ndim != 3:
+        raise ValueError(f"images are {images.dtype} with {images.ndim} axes; give float [N, H, W] in level units")
+    if levels < 2:
+        raise ValueError(f"levels is {levels}; two bins are the least")
+    counts_NKLL = soft_counts(images, levels, pair_offsets(distances, angles), backend)
+    if symmetric:
+        counts_NKLL = counts_NKLL + counts_NKLL.transpose(-1, -2)
+    if normed:
+        counts_NKLL = counts_NKLL / counts_NKLL.sum((-1, -2), keepdim=True).clamp_min(1e-12)
+    return counts_NKLL.unflatten(1, (len(distances), len(angles))).permute(0, 3, 4, 1, 2)
+
+
+def soft_counts(images: Tensor, levels: int, offsets: Sequence[Offset], backend: str = "auto") -> Tensor:
+    """Soft counts [N, K, L, L] of float images [N, H, W] in level units; differentiable once."""
+    images = images if images.dtype in (torch.float32, torch.float64) else images.float()
+    way = backends.choose(backend, images, levels)
+    if way == "dense":
+        return _dense(images, levels, offsets)
+    # Compiled code must not meet NaN: its cell would lie outside the table.
+    if way == "native" and not finite(images):
+        way = "scatter"
+    return _SoftCounts.apply(images, levels, tuple(offsets), way)
+
+
+def finite(images: Tensor) -> bool:
+    """False when a value is NaN or infinite (or the sum overflows, which is as good a reason for caution)."""
+    return bool(torch.isfinite(images.detach().sum()))
+
+
+class _SoftCounts(torch.autograd.Function):
+    """Both directions by scatter and gather, in compiled code or in plain PyTorch."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, levels: int, offsets: tuple[Offset, ...], way: str) -> Tensor:
+        ctx.save_for_backward(images)
+        ctx.settings = levels, offsets, way
+        if way == "native":
+            from sweep.losses.glcm import native
+
+            return native.soft_counts(images, levels, offsets)
+        return _scatter(images, levels, offsets)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        (images,), (levels, offsets, way) = ctx.saved_tensors, ctx.settings
+        if way == "native":
+            from sweep.losses.glcm import native
+
+            return native.soft_gradient(images, levels, offsets, grad), None, None, None
+        return _gather(images, levels, offsets, grad), None, None, None
+
+
+def _split(images: Tensor, levels: int) -> tuple[Tensor, Tensor]:
+    """Lower level (int32) and how far the value lies above it: both [N, H, W]."""
+    value = images.clamp(0, levels - 1)
+    lower = value.to(torch.int32).clamp_(0, levels - 2)
+    return lower, value - lower
+
+
+def _cells(lower: Tensor, levels: int, offset: Offset) -> Tensor:
+    """Index of each pair's lattice cell in tables [N, L, L] laid end to end: int32 [N, h, w]."""
+    here, there = pair_slices(*lower.shape[1:], offset)
+    first_N = torch.arange(len(lower), dtype=torch.int32, device=lower.device) * levels**2
+    return lower[:, *here] * levels + lower[:, *there] + first_N[:, None, None]
+
+
+def _scatter(images: Tensor, levels: int, offsets: Sequence[Offset]) -> Tensor:
+    lower_NHW, above_NHW = _split(images, levels)
+    tables = []
+    for offset in offsets:
+        here, there = pair_slices(*images.shape[1:], offset)
+        cell = _cells(lower_NHW, levels, offset).flatten()
+        f, g = above_NHW[:, *here].flatten(), above_NHW[:, *there].flatten()
+        fg = f * g
+        corners = torch.cat([cell, cell + 1, cell + levels, cell + (levels + 1)])
+        weights = torch.cat([1 - f - g + fg, g - fg, f - fg, fg])
+        tables.append(_sum_by(corners, weights, len(images) * levels**2).view(-1, levels, levels))
+    return torch.stack(tables, dim=1)
+
+
+def _gather(images: Tensor, levels: int, offsets: Sequence[Offset], grad_NKLL: Tensor) -> Tensor:
+    lower_NHW, above_NHW = _split(images, levels)
+    out_NHW = torch.zeros_like(images)
+    with_f = functional.pad(grad_NKLL[:, :, 1:] - grad_NKLL[:, :, :-1], (0, 0, 0, 1))
+    with_g = functional.pad(grad_NKLL[..., 1:] - grad_NKLL[..., :-1], (0, 1))
+    with_fg = functional.pad(with_g[:, :, 1:] - with_g[:, :, :-1], (0, 0, 0, 1))
+    for k, offset in enumerate(offsets):
+        here, there = pair_slices(*images.shape[1:], offset)
+        cell = _cells(lower_NHW, levels, offset)
+        by_f, by_g, by_fg = (
+            table[:, k].flatten().index_select(0, cell.flatten()).view(cell.shape) for table in (with_f, with_g, with_fg)
+        )
+        out_NHW[:, *here] += by_f.addcmul_(above_NHW[:, *there], by_fg)
+        out_NHW[:, *there] += by_g.addcmul_(above_NHW[:, *here], by_fg)
+    return out_NHW.masked_fill_((images < 0) | (images > levels - 1), 0)
+
+
+def _sum_by(index: Tensor, weight: Tensor, size: int) -> Tensor:
+    if index.device.type == "cpu" and len(index):  # of no weights bincount would make whole numbers
+        return torch.bincount(index, weight, size)
+    # On a GPU bincount would wait for the largest index.
+    return weight.new_zeros(size).scatter_add_(0, index.long(), weight)
+
+
+def _dense(images: Tensor, levels: int, offsets: Sequence[Offset]) -> Tensor:
+    """Memberships as matrices and one product an offset: wasteful on a CPU, what a GPU's matrix unit likes."""
+    level_L = torch.arange(levels, dtype=images.dtype, device=images.device)
+    lower_NHW, _ = _split(images.detach(), levels)
+    # clamp would stop the gradient of values that lie exactly on an end.
+    inside_NHW = (images >= 0) & (images <= levels - 1)
+    value_NHW = torch.where(inside_NHW, images, images.detach().clamp(0, levels - 1))
+    offset_NHWL = value_NHW.unsqueeze(-1) - level_L
+    # Written with the cell's own two lines instead of 1-|x|, whose slope at a level would be zero.
+    rising, falling = level_L == (lower_NHW + 1).unsqueeze(-1), level_L == lower_NHW.unsqueeze(-1)
+    member_NHWL = (1 + offset_NHWL) * rising + (1 - offset_NHWL) * falling
+    tables = []
+    with torch.autocast(images.device.type, enabled=False):
+        for offset in offsets:
+            here, there = pair_slices(*images.shape[1:], offset)
+            first_NPL, second_NPL = (member_NHWL[:, *part].flatten(1, 2) for part in (here, there))
+            tables.append(first_NPL.transpose(1, 2) @ second_NPL)
+    return torch.stack(tables, dim=1)

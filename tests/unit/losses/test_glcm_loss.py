@@ -1,0 +1,173 @@
+"""The texture loss against its definition written out, and the properties that training relies on."""
+
+import numpy as np
+import pytest
+import torch
+from skimage.feature import graycomatrix, graycoprops
+
+from sweep.losses.glcm import GLCMLoss, glcm_properties, soft_glcm
+from sweep.losses.glcm.offsets import EIGHT_ANGLES
+
+FIVE = ("ASM", "contrast", "homogeneity", "correlation", "dissimilarity")
+WAYS = ("native", "scatter", "dense")
+
+
+def _pair(seed=0, images=2, px=50, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(seed)
+    grey = torch.nn.functional.avg_pool2d(torch.rand(images, 1, px + 2, px + 2, generator=generator, dtype=dtype), 3, 1)
+    colors = 3 * grey + 0.5 * torch.randn(images, 3, px, px, generator=generator, dtype=dtype) - 1
+    return colors, grey
+
+
+def _stretched(image, levels):
+    return (image - image.min()) / (image.max() - image.min()) * (levels - 1)
+
+
+def _definition(colors, grey, levels=32, window=20, normalised=True):
+    """All eight orientations, every window, one matrix after the other, in float64."""
+    scale = {"contrast": (levels - 1) ** -2, "dissimilarity": 1 / (levels - 1)} if normalised else {}
+    luma = torch.einsum("nchw,c->nhw", colors.double(), torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64))
+    worst = []
+    for image, reference in zip(luma, grey.double().squeeze(1)):
+        pair = torch.stack([_stretched(image, levels), _stretched(reference, levels)])
+        size = window or pair.shape[1]
+        sums = []
+        for y in range(0, pair.shape[1] - size + 1, size):
+            for x in range(0, pair.shape[2] - size + 1, size):
+                matrix = soft_glcm(pair[:, y : y + size, x : x + size], levels, [3], EIGHT_ANGLES, backend="dense")
+                found = glcm_properties(matrix, FIVE)
+                sums.append(sum((v[0] - v[1]).abs().sum() * scale.get(k, 1) for k, v in found.items()))
+        worst.append(max(sums))
+    return torch.stack(worst).mean()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "options", [{}, {"window": None}, {"normalised": False}, {"levels": 16}, {"window": 25, "levels": 64}]
+)
+def test_equals_its_definition_written_out(way, options):
+    colors, grey = _pair()
+    found = GLCMLoss(backend=way, **options)(colors, grey)
+    torch.testing.assert_close(found.double(), _definition(colors, grey, **options), rtol=2e-4, atol=1e-5)
+
+
+def test_opposite_directions_have_equal_features_so_four_orientations_are_enough():
+    image = np.random.default_rng(0).integers(0, 32, (20, 20)).astype(np.uint8)
+    matrix = graycomatrix(image, [3], EIGHT_ANGLES, 32)
+    for name in FIVE:
+        found = graycoprops(matrix, name)[0]
+        np.testing.assert_allclose(found[:4], found[4:], atol=1e-13, rtol=1e-13)
+    colors, grey = _pair()
+    eight, four = (GLCMLoss(orientations=n)(colors, grey) for n in (8, 4))
+    torch.testing.assert_close(eight, 2 * four)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_replication_costs_nothing_at_any_scale(way):
+    _, grey = _pair()
+    assert GLCMLoss(backend=way)(7 * grey.expand(-1, 3, -1, -1) - 2, grey) < 1e-3
+
+
+def test_backends_agree_in_value_and_gradient():
+    found, gradients = [], []
+    for way in WAYS:
+        colors, grey = _pair(dtype=torch.float64)
+        colors.requires_grad_()
+        loss = GLCMLoss(backend=way)(colors, grey)
+        loss.backward()
+        found.append(loss.detach())
+        gradients.append(colors.grad)
+    for other in (1, 2):
+        torch.testing.assert_close(found[0], found[other])
+        torch.testing.assert_close(gradients[0], gradients[other])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_gradient_is_the_slope_of_the_loss(way):
+    """Directional derivative by central differences; minimum and maximum are held by two pixels outside all windows."""
+    colors, grey = _pair(images=1, px=23, dtype=torch.float64)
+    colors[..., 22, 21], colors[..., 22, 22] = -9.0, 9.0
+    loss, colors = GLCMLoss(levels=8, backend=way), colors.requires_grad_()
+    loss(colors, grey).backward()
+    direction = torch.randn(colors.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    direction[..., 22, 21:] = 0
+    step = 1e-6
+    with torch.no_grad():
+        slope = (loss(colors + step * direction, grey) - loss(colors - step * direction, grey)) / (2 * step)
+    torch.testing.assert_close((colors.grad * direction).sum(), slope, rtol=1e-4, atol=1e-7)
+
+
+def test_only_the_worst_window_of_each_image_gets_a_gradient():
+    colors, grey = _pair(px=60)
+    colors.requires_grad_()
+    GLCMLoss()(colors, grey).backward()
+    touched = colors.grad.abs().sum(1).unfold(1, 20, 20).unfold(2, 20, 20).sum((-1, -2)).flatten(1) > 0
+    assert touched.sum(1).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("window", [20, None])
+def test_descent_brings_the_texture_back(window):
+    colors, grey = _pair(px=40)
+    loss = GLCMLoss(window=window)
+    colors.requires_grad_()
+    optimizer = torch.optim.Adam([colors], lr=0.02)
+    first = loss(colors, grey).item()
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss(colors, grey).backward()
+        optimizer.step()
+    assert loss(colors, grey).item() < 0.7 * first
+
+
+def test_a_kept_target_gives_the_same_loss():
+    colors, grey = _pair()
+    loss = GLCMLoss()
+    assert torch.equal(loss(colors, grey), loss(colors, grey, loss.target(grey)))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("value", [0.0, 0.7])
+def test_flat_images_give_a_finite_loss_and_gradient(way, value):
+    colors, grey = torch.full((2, 3, 40, 40), value).requires_grad_(), torch.full((2, 1, 40, 40), 0.3)
+    loss = GLCMLoss(backend=way)(colors, grey)
+    loss.backward()
+    assert loss.item() == 0 and colors.grad.isfinite().all()
+
+
+def test_a_half_black_image_gives_a_finite_gradient():
+    colors, grey = _pair(px=60)
+    colors[..., :40], grey[..., :40] = 0, 0
+    colors.requires_grad_()
+    GLCMLoss()(colors, grey).backward()
+    assert colors.grad.isfinite().all() and colors.grad.any()
+
+
+def test_not_a_number_is_not_hidden():
+    colors, grey = _pair()
+    colors[0, 0, 0, 0] = float("nan")
+    assert GLCMLoss()(colors, grey).isnan()
+
+
+def test_bfloat16_colors_under_autocast_are_compared_in_float32():
+    colors, grey = _pair()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = GLCMLoss()(colors.bfloat16(), grey)
+    torch.testing.assert_close(found, GLCMLoss()(colors.bfloat16().float(), grey))
+
+
+def test_mixing_weighs_by_alpha():
+    loss = GLCMLoss(alpha=0.9)
+    assert loss.mix(torch.tensor(2.0), torch.tensor(10.0)) == pytest.approx(2.8)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: GLCMLoss(orientations=6), "4 or 8"),
+        (lambda: GLCMLoss(window=3), "no pairs at distance 3"),
+        (lambda: GLCMLoss()(torch.rand(1, 3, 16, 16), torch.rand(1, 1, 16, 16)), "does not fit"),
+    ],
+)
+def test_misuse_is_a_value_error(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
