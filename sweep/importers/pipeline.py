@@ -82,8 +82,8 @@ def _shard_row(raw: RawImage, import_px: int) -> ShardRow:
         raise InputError(raw.path or raw.image_id, f"{width} x {height} pixels hold no scan", "remove the file")
     return ShardRow(
         image_id=raw.image_id, image=shrink(decoded.grey, import_px), label=raw.label, patient=raw.patient,
-        source_path=raw.source_path, original_height=height, original_width=width, colour=decoded.colour,
-        transparent=decoded.transparent,
+        domain=raw.domain, source_path=raw.source_path, original_height=height, original_width=width,
+        colour=decoded.colour, transparent=decoded.transparent,
     )  # fmt: skip
 
 

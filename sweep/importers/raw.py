@@ -19,6 +19,7 @@ class RawImage:
     path: Path | None = None
     pixels: np.ndarray | None = None
     patient: str = ""
+    domain: str = ""  # only where it differs from image to image, e.g. the scanner
     source_path: str = ""  # relative to the source folder
 
 

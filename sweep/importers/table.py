@@ -6,7 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from sweep.core.errors import InputError, suggestion
-from sweep.importers import brest, busi, folder, phantom
+from sweep.importers import (
+    brain4,
+    brest,
+    busbra,
+    busi,
+    chestxray14,
+    chexpert,
+    csv_table,
+    folder,
+    iqothnccd,
+    kermany,
+    medmnist,
+    phantom,
+)
 from sweep.importers.pipeline import run_import
 from sweep.importers.raw import Importer
 from sweep.shards.schema import Manifest
@@ -16,7 +29,15 @@ IMPORTERS: dict[str, Importer] = {
     "phantom-b": phantom.importer("b"),
     "busi": busi.ROW,
     "brest": brest.ROW,
+    "busbra": busbra.ROW,
+    "kermany": kermany.ROW,
+    "chestxray14": chestxray14.ROW,
+    "chexpert": chexpert.ROW,
+    "medmnist": medmnist.ROW,
+    "iqothnccd": iqothnccd.ROW,
+    "brain4": brain4.ROW,
     "folder": folder.ROW,
+    "csv": csv_table.ROW,
 }
 
 

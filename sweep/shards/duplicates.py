@@ -22,7 +22,10 @@ from sweep.shards.image_set import ImageSet
 from sweep.shards.reader import decode, part_paths, read_manifest
 from sweep.shards.resize import fit_square
 
-SAME = 0.75  # correlation from which two images count as one; different lesions and chests stay below 0.7
+SAME = 0.75  # correlation from which two images count as one, unless chance alone comes near it (chests do)
+_CHANCE_PAIRS = 150  # random pairs that measure what chance gives in this set
+_CHANCE_DEVIATIONS = 6.0  # above their median: 0.80 for chest X-rays, where 0.78 was the best of two million pairs
+_STRICTEST = 0.9
 _DETAIL_PX = 4.0  # structures wider than this many thumbnail pixels are left out: they are common to an anatomy
 _BRIGHTEST = 2.5  # standard deviations fine structure is clipped at: callipers and letters weigh no more than tissue
 _CROP_STEPS = (64, 62, 60, 58, 56)  # crop heights and widths tried, in thumbnail pixels
@@ -105,13 +108,26 @@ def duplicates_of(
     likely = likely_pairs(fingerprints(thumbs_NPP))
     if owners_N is not None:
         likely = likely[owners_N[likely[:, 0]] != owners_N[likely[:, 1]]]
+    threshold = _threshold(detail, len(thumbs_NPP))
     for i, j, orientation in likely:
         if (i, j) not in pairs:
-            score = _correlation(detail.of(i), detail.of(j, orientation))
-            if score >= SAME:
+            score = _correlation(detail.of(i), detail.of(j, orientation), threshold)
+            if score >= threshold:
                 pairs[i, j] = Pair(int(i), int(j), score, int(orientation))
     groups = components(len(thumbs_NPP), pairs)
     return Duplicates(tuple(pairs[key] for key in sorted(pairs)), groups)
+
+
+def _threshold(detail: _Detail, count: int) -> float:
+    """The correlation that counts as the same picture in this set of `count` images, in [0.75, 0.9]."""
+    if count < 10:
+        return SAME
+    draw = rng(0, "duplicates", "chance")
+    pairs = [draw.choice(count, 2, replace=False) for _ in range(_CHANCE_PAIRS)]
+    chance = np.array([_correlation(detail.of(i), detail.of(j), enough=1.0) for i, j in pairs])
+    middle = float(np.median(chance))
+    deviation = 1.4826 * float(np.median(np.abs(chance - middle)))  # of a normal distribution, blind to true copies
+    return float(np.clip(middle + _CHANCE_DEVIATIONS * deviation, SAME, _STRICTEST))
 
 
 def _equal(hashes: np.ndarray) -> list[Pair]:
@@ -156,13 +172,13 @@ def _unit(image: np.ndarray) -> np.ndarray:
     return image / max(float(np.linalg.norm(image)), 1e-6)
 
 
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """The best correlation of the one with a crop of the other, in [-1, 1]."""
+def _correlation(a: np.ndarray, b: np.ndarray, enough: float) -> float:
+    """The best correlation of the one with a crop of the other, in [-1, 1]; the search ends at `enough`."""
     aligned = float((a * b).sum())
-    if aligned >= SAME:
+    if aligned >= enough:
         return aligned
     forth = _best_crop(a, b)
-    return forth if forth >= SAME else max(forth, _best_crop(b, a))
+    return forth if forth >= enough else max(forth, _best_crop(b, a))
 
 
 def _best_crop(whole: np.ndarray, cropped: np.ndarray) -> float:

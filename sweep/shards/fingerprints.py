@@ -19,7 +19,7 @@ _PRIOR_IMAGES = 50  # weight, in images, of the general spectrum against the dat
 _COLUMNS, _ROWS = 2048, 1024  # images compared at once: 8 MB of similarities
 ORIENTATIONS = 8
 LIKELY = 0.5  # cosine from which a pair is worth comparing pixel by pixel
-_NEAREST = 8  # such pairs kept per image: bounds the work on sets where all images are alike
+_NEAREST = 4  # such pairs kept per image: bounds the work on sets where all images are alike
 
 
 def orient(image: np.ndarray, orientation: int) -> np.ndarray:
@@ -74,7 +74,7 @@ def fingerprints(thumbs_NPP: np.ndarray) -> Fingerprints:
 def likely_pairs(prints: Fingerprints) -> np.ndarray:
     """int64 [M, 3]: image i < image j and the orientation of j in which they resemble each other most.
 
-    At most the eight nearest i per j; memory does not depend on the number of pairs compared.
+    At most the four nearest i per j; memory does not depend on the number of pairs compared.
     """
     count = len(prints.coefficients)
     found = [np.empty((0, 3), dtype=np.int64)]

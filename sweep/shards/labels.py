@@ -25,8 +25,8 @@ def guess_positive(labels: Iterable[str]) -> str:
 
 
 def class_order(labels: Iterable[str], positive: str) -> tuple[str, ...]:
-    """Classes by name, the positive one moved to index 1 and `normal` last beside benign and malignant."""
-    names = sorted(set(labels) - {positive})
+    """Classes by name (numbers by value), the positive one at index 1, `normal` last beside benign and malignant."""
+    names = sorted(set(labels) - {positive}, key=lambda name: (int(name) if name.isdecimal() else -1, name))
     if _LESIONS & {*names, positive} and "normal" in names:
         names = [name for name in names if name != "normal"] + ["normal"]
     if positive in set(labels):

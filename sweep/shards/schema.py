@@ -46,14 +46,16 @@ METADATA_COLUMNS = tuple(name for name in SCHEMA.names if name != "image")
 class ShardRow:
     """One image on its way into a shard.
 
-    `image` is uint8 [H, W] grey at import size; `original_height`/`original_width` are pixels before the
-    import; `colour` is the share of tinted pixels before greying, in [0, 1].
+    `image` is uint8 [H, W] grey at import size; `domain` is set where it differs from the data set's own (a
+    scanner of several); `original_height`/`original_width` are pixels before the import; `colour` is the share
+    of tinted pixels before greying, in [0, 1].
     """
 
     image_id: str
     image: np.ndarray
     label: str
     patient: str = ""
+    domain: str = ""
     source_path: str = ""
     original_height: int = 0
     original_width: int = 0

@@ -99,7 +99,7 @@ class _PartWriter:
         return {
             "image_id": row.image_id, "image": pixels, "height": height, "width": width,
             "label": row.label, "patient": row.patient, "dataset": self._header.name,
-            "domain": self._header.domain, "licence": self._header.licence,
+            "domain": row.domain or self._header.domain, "licence": self._header.licence,
             "sha256": hashlib.sha256(pixels).hexdigest(), "source_path": row.source_path,
             "original_height": row.original_height or height, "original_width": row.original_width or width,
             "colour": row.colour, "transparent": row.transparent,

@@ -1,0 +1,51 @@
+"""BUS-BRA: breast ultrasound from Rio de Janeiro on four scanners, biopsy-proven, several images per patient.
+
+python -m sweep.importers busbra BUSBRA shards/busbra
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sweep.core.errors import InputError, suggestion
+from sweep.importers.files import choice, only, read_table
+from sweep.importers.raw import Importer, RawImage
+
+CLASSES = ("benign", "malignant")
+_EXPECTS = "the folder with Images/ (bus_0001-l.png ...) and bus_data.csv"
+
+
+def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
+    path = only(src, "bus_data.csv", "Images/ and bus_data.csv")
+    table = read_table(path, ["ID", "Case", "Pathology", "Device"])
+    device = options["device"]
+    if device and device not in set(table["Device"]):
+        raise InputError("device", f"no image of {device!r} in {path}", suggestion(device, set(table["Device"])))
+    for row, image in table.iterrows():
+        if device and image["Device"] != device:
+            continue
+        file = path.parent / "Images" / f"{image['ID']}.png"
+        if not file.is_file():
+            raise InputError(f"{path}, row {row}, column ID", f"no image {file}", f"expects {_EXPECTS}")
+        label = choice(image["Pathology"], CLASSES, f"{path}, row {row}, column Pathology")
+        yield RawImage(
+            image["ID"], label, file, patient=f"case {image['Case']}", domain=image["Device"],
+            source_path=file.relative_to(src).as_posix(),
+        )  # fmt: skip
+
+
+ROW = Importer(
+    describe="breast ultrasound, Brazil, four scanners: 1,875 images of 1,064 patients",
+    expects=_EXPECTS,
+    licence="CC-BY-4.0",
+    citation="Gomez-Flores et al., Medical Physics 51(4):3110-3123, 2024",
+    source="https://doi.org/10.5281/zenodo.8231412",
+    iterate=_iterate,
+    domain="brazil",
+    positive="malignant",
+    classes=CLASSES,
+    options={"device": ""},  # only the images of this scanner, by its name in the column Device
+    traps="masks in Masks/ are not read; both views of a lesion belong to one patient; the scanner is the domain",
+)

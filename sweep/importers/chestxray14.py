@@ -1,0 +1,90 @@
+"""ChestX-ray14: 112,120 frontal chest X-rays of the NIH, findings mined from reports, patients known.
+
+python -m sweep.importers chestxray14 CXR8 shards/nih --finding Effusion
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sweep.core.errors import InputError, suggestion
+from sweep.importers.files import read_table
+from sweep.importers.raw import Importer, RawImage
+
+FINDINGS = (
+    "Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Effusion", "Emphysema", "Fibrosis", "Hernia",
+    "Infiltration", "Mass", "Nodule", "Pleural_Thickening", "Pneumonia", "Pneumothorax",
+)  # fmt: skip
+_TABLE = "Data_Entry_2017.csv"
+_EXPECTS = f"the folder with {_TABLE}, images*/ and, for a split, train_val_list.txt and test_list.txt"
+_LISTS = {"all": "", "train_val": "train_val_list.txt", "test": "test_list.txt"}
+
+
+def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
+    finding = options["finding"]
+    if finding and finding not in FINDINGS:
+        raise InputError("finding", f"{finding!r} is unknown", suggestion(finding, FINDINGS))
+    path = _table(src)
+    table = read_table(path, ["Image Index", "Finding Labels", "Patient ID"])
+    table = _listed(table, src, options["split"])
+    files = {file.name: file for file in src.rglob("*.png")}
+    for row, image in table.iterrows():
+        name = image["Image Index"]
+        where = f"{path}, row {row}"
+        if name not in files:
+            raise InputError(f"{where}, column Image Index", f"no image {name!r} below {src}", f"expects {_EXPECTS}")
+        label = _label(image["Finding Labels"], finding, where)
+        yield RawImage(
+            Path(name).stem, label, files[name], patient=image["Patient ID"],
+            source_path=files[name].relative_to(src).as_posix(),
+        )  # fmt: skip
+
+
+def _table(src: Path) -> Path:
+    for name in (_TABLE, "Data_Entry_2017_v2020.csv"):
+        if (src / name).is_file():
+            return src / name
+    raise InputError(src / _TABLE, "there is no such file", f"expects {_EXPECTS}")
+
+
+def _listed(table: pd.DataFrame, src: Path, split: str) -> pd.DataFrame:
+    """The rows of an official patient list."""
+    if split not in _LISTS:
+        raise InputError("split", f"{split!r} is unknown", f"write one of {', '.join(_LISTS)}")
+    if split == "all":
+        return table
+    path = src / _LISTS[split]
+    if not path.is_file():
+        raise InputError(path, "there is no such file", "download the official lists, or use --split all")
+    listed = set(path.read_text(encoding="utf-8").split())
+    return table[table["Image Index"].isin(listed)]
+
+
+def _label(findings: str, wanted: str, where: str) -> str:
+    found = findings.split("|")
+    unknown = set(found) - {*FINDINGS, "No Finding"}
+    if unknown:
+        raise InputError(f"{where}, column Finding Labels", f"{sorted(unknown)[0]!r} is no finding",
+                         suggestion(sorted(unknown)[0], FINDINGS))
+    present = wanted in found if wanted else found != ["No Finding"]
+    return "abnormal" if present else "normal"
+
+
+ROW = Importer(
+    describe="adults' chest X-rays, NIH: 112,120 images, 14 findings",
+    expects=_EXPECTS,
+    licence="NIH-CC-no-restriction",
+    citation="Wang et al., CVPR 2017, pp. 3462-3471",
+    source="https://nihcc.app.box.com/v/ChestXray-NIHCC",
+    iterate=_iterate,
+    domain="nih",
+    positive="abnormal",
+    classes=("normal", "abnormal"),
+    # finding: one finding against the rest, or any finding against none; split: all, or an official list.
+    options={"finding": "", "split": "all"},
+    traps="some RGBA files; labels mined from text; up to 184 films of one patient, so split by patient",
+)

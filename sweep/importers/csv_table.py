@@ -1,0 +1,63 @@
+"""Any table with one row per image: path and label, optionally patient and domain.
+
+python -m sweep.importers csv images.csv shards/mine --path-column file --label-column diagnosis --patient-column id
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sweep.core.errors import InputError
+from sweep.importers.files import read_table
+from sweep.importers.raw import Importer, RawImage
+
+_EXPECTS = "a .csv or .xlsx table with a column of image paths and one of labels"
+_COLUMNS = ("path_column", "label_column", "patient_column", "domain_column")
+
+
+def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
+    if src.is_dir():
+        raise InputError(src, "a folder, not a table", f"expects {_EXPECTS}")
+    chosen = {name.removesuffix("_column"): options[name] for name in _COLUMNS if options[name]}
+    for needed in ("path", "label"):
+        if needed not in chosen:
+            raise InputError(f"{needed}_column", "is empty", f"name the column that holds the {needed}")
+    table = read_table(src, list(chosen.values()))
+    root = Path(options["root"]) if options["root"] else src.parent
+    for row, image in table.iterrows():
+        cells = {name: image[column] for name, column in chosen.items()}
+        for needed in ("path", "label"):
+            if not cells[needed]:
+                where = f"{src}, row {row}, column {chosen[needed]}"
+                raise InputError(where, "an empty cell", "fill it or remove the row")
+        yield _raw(root, cells, f"{src}, row {row}, column {chosen['path']}")
+
+
+def _raw(root: Path, cells: Mapping[str, str], where: str) -> RawImage:
+    listed = Path(cells["path"])
+    # Paths that leave the folder of images are refused: the identity of an image is its place below it.
+    if listed.is_absolute() or ".." in listed.parts:
+        raise InputError(where, f"{cells['path']!r} lies outside {root}", "give --root, and paths below it")
+    path = root / listed
+    if not path.is_file():
+        raise InputError(where, f"no image {path}", "correct the path, or give --root")
+    name = listed.as_posix()
+    return RawImage(
+        name, cells["label"], path, patient=cells.get("patient", ""), domain=cells.get("domain", ""), source_path=name
+    )
+
+
+ROW = Importer(
+    describe="any table of image paths and labels",
+    expects=_EXPECTS,
+    licence="unknown",
+    citation="",
+    source="",
+    iterate=_iterate,
+    domain="",
+    # root: the folder that paths are relative to; the table's own when empty.
+    options={"path_column": "path", "label_column": "label", "patient_column": "", "domain_column": "", "root": ""},
+    traps="without a patient column only near-duplicates are kept together",
+)

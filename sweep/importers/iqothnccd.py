@@ -1,0 +1,41 @@
+"""IQ-OTH/NCCD: lung CT slices from Baghdad in three case folders.
+
+python -m sweep.importers iqothnccd "The IQ-OTHNCCD lung cancer dataset" shards/iqothnccd
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sweep.importers.class_folders import images_by_folder
+from sweep.importers.raw import Importer, RawImage
+
+# "Bengin" is the archive's own spelling.
+FOLDERS = {
+    "benign": ("Bengin cases", "Benign cases"),
+    "malignant": ("Malignant cases",),
+    "normal": ("Normal cases",),
+}
+_INNER = "The IQ-OTHNCCD lung cancer dataset"
+_EXPECTS = "the folder with Bengin cases/, Malignant cases/ and Normal cases/"
+
+
+def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
+    root = src / _INNER if (src / _INNER).is_dir() else src
+    return images_by_folder(root, FOLDERS, _EXPECTS)
+
+
+ROW = Importer(
+    describe="lung CT slices, Iraq: 1,097 images of 110 cases",
+    expects=_EXPECTS,
+    licence="CC-BY-4.0",
+    citation="Alyasriy and AL-Huseiny, Mendeley Data, V4, 2023",
+    source="https://doi.org/10.17632/bhmdr45bh2.4",
+    iterate=_iterate,
+    domain="baghdad",
+    positive="malignant",
+    classes=tuple(FOLDERS),
+    traps="slices of one case are spread over files without a case number; read with normals: keep or benign",
+)

@@ -1,0 +1,161 @@
+"""What is particular to each layout: patients, scanners, official lists, uncertain labels, array shapes."""
+
+import numpy as np
+import pytest
+
+from sweep.core.errors import InputError
+from sweep.importers import import_dataset
+from sweep.shards.reader import read_images, read_manifest, read_metadata
+from sweep.shards.splits import make_split
+from tests.fakes import brain4, busbra, chestxray14, chexpert, csv_table, kermany, medmnist
+
+
+def imported(name, src, tmp_path, **options):
+    import_dataset(name, src, tmp_path / "out", **options)
+    return read_metadata(tmp_path / "out")
+
+
+def refused(name, src, tmp_path, **options):
+    with pytest.raises(InputError) as mistake:
+        import_dataset(name, src, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+    return str(mistake.value)
+
+
+@pytest.fixture
+def source(tmp_path):
+    return tmp_path / "source"
+
+
+def test_busbra_scanner_is_the_domain_and_can_be_chosen(source, tmp_path):
+    busbra.write(source)
+    whole = imported("busbra", source, tmp_path)
+    assert set(whole["domain"]) == set(busbra.DEVICES) and (whole.groupby("patient").size() == 2).all()
+    one = imported("busbra", source, tmp_path / "one", device="GE Logiq 5")
+    assert set(one["domain"]) == {"GE Logiq 5"} and len(one) == 8
+    assert "did you mean GE Logiq 5" in refused("busbra", source, tmp_path / "two", device="GE Logiq 6")
+
+
+def test_busbra_names_the_row_of_a_missing_image(source, tmp_path):
+    busbra.write(source)
+    (source / "Images" / "bus_0002-l.png").unlink()
+    assert "bus_data.csv, row 4, column ID" in refused("busbra", source, tmp_path)
+
+
+def test_kermany_person_is_one_group_over_the_published_folders(source, tmp_path):
+    frame = imported("kermany", kermany.write(source), tmp_path)
+    first = frame[frame["patient"] == "person1"]
+    assert sorted(path.split("/")[0] for path in first["source_path"]) == ["test", "train", "train"]
+    assert (frame["patient"] == "NORMAL2-IM-0173").sum() == 2
+    split = make_split(frame, seed=0).frame.set_index("image_id")["fold"]
+    assert split[first["image_id"]].nunique() == 1
+
+
+def test_kermany_published_folder(source, tmp_path):
+    frame = imported("kermany", kermany.write(source), tmp_path, split="test")
+    assert len(frame) == 4 and "unknown" in refused("kermany", source, tmp_path / "x", split="dev")
+
+
+def test_kermany_refuses_other_names(source, tmp_path):
+    kermany.write(source)
+    train = source / "chest_xray" / "train" / "NORMAL"
+    (train / "IM-0115-0001.jpeg").rename(train / "scan.jpeg")
+    assert "scan.jpeg" in refused("kermany", source, tmp_path)
+
+
+def test_chestxray14_findings_and_official_lists(source, tmp_path):
+    chestxray14.write(source)
+    whole = imported("chestxray14", source, tmp_path)
+    assert (whole["label"] == "abnormal").sum() == 6 and whole["transparent"].sum() == 1
+    effusion = imported("chestxray14", source, tmp_path / "e", finding="Effusion", split="train_val")
+    assert len(effusion) == 8 and (effusion["label"] == "abnormal").sum() == 2
+    assert "did you mean Effusion" in refused("chestxray14", source, tmp_path / "x", finding="Efusion")
+    (source / "test_list.txt").unlink()
+    assert "official lists" in refused("chestxray14", source, tmp_path / "y", split="test")
+
+
+@pytest.mark.parametrize(
+    ("finding", "uncertain", "images", "abnormal"),
+    [("Pleural Effusion", "ones", 7, 4), ("Pleural Effusion", "zeros", 7, 3), ("Pleural Effusion", "mix", 7, 3),
+     ("Pleural Effusion", "ignore", 6, 3), ("Edema", "mix", 7, 3), ("Edema", "zeros", 7, 2)],
+)  # fmt: skip
+def test_chexpert_uncertain_labels(source, tmp_path, finding, uncertain, images, abnormal):
+    frame = imported("chexpert", chexpert.write(source), tmp_path, finding=finding, uncertain=uncertain)
+    assert (len(frame), (frame["label"] == "abnormal").sum()) == (images, abnormal)
+    assert not frame["source_path"].str.contains("lateral").any()
+
+
+def test_chexpert_views_and_split(source, tmp_path):
+    frame = imported("chexpert", chexpert.write(source), tmp_path, views="all", split="valid")
+    assert len(frame) == 4 and frame["patient"].nunique() == 2
+    assert "maybe" in refused("chexpert", source, tmp_path / "x", uncertain="maybe")
+    assert "did you mean Edema" in refused("chexpert", source, tmp_path / "y", finding="Edma")
+
+
+def test_chexpert_refuses_an_unknown_state(source, tmp_path):
+    table = chexpert.write(source) / "train.csv"
+    table.write_text(table.read_text().replace("-1.0", "perhaps"))
+    message = refused("chexpert", source, tmp_path, finding="Edema")
+    assert "row 2, column Edema" in message and "'perhaps'" in message
+
+
+def test_medmnist_counts_malignant_as_positive(source, tmp_path):
+    imported("medmnist", medmnist.write(source), tmp_path)
+    labels = read_images(tmp_path / "out", 28).labels
+    published = np.concatenate([medmnist.arrays()[f"{split}_labels"].ravel() for split in medmnist.SIZES])
+    assert np.array_equal(labels, 1 - published)
+    assert read_manifest(tmp_path / "out").positive == "malignant"
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_medmnist_colour_and_many_findings(source, tmp_path, compressed):
+    source.mkdir()
+    save = np.savez_compressed if compressed else np.savez
+    arrays = medmnist.arrays(px=64, colour=True, findings=4)
+    save(source / "chestmnist_64.npz", **arrays)
+    path = source / "chestmnist_64.npz"
+    frame = imported("medmnist", path, tmp_path, finding=2, split="val")
+    assert frame["label"].eq("abnormal").tolist() == (arrays["val_labels"][:, 2] > 0).tolist()
+    assert frame["height"].tolist() == [64] * 3
+    assert "4 findings" in refused("medmnist", path, tmp_path / "x", finding=9)
+
+
+def test_medmnist_never_unpickles(source, tmp_path):
+    source.mkdir()
+    arrays = medmnist.arrays() | {"train_labels": np.array([{}] * 12, dtype=object)}
+    np.savez(source / "x.npz", **arrays)
+    assert "plain" in refused("medmnist", source / "x.npz", tmp_path)
+
+
+@pytest.mark.parametrize("wrong", ["absent", "float", "short"])
+def test_medmnist_refuses_other_arrays(source, tmp_path, wrong):
+    source.mkdir()
+    arrays = medmnist.arrays()
+    if wrong == "absent":
+        del arrays["val_images"]
+    elif wrong == "float":
+        arrays["test_images"] = arrays["test_images"].astype(np.float32)
+    else:
+        arrays["train_labels"] = arrays["train_labels"][:3]
+    np.savez(source / "x.npz", **arrays)
+    assert "x.npz" in refused("medmnist", source / "x.npz", tmp_path)
+
+
+def test_brain4_published_folder(source, tmp_path):
+    frame = imported("brain4", brain4.write(source), tmp_path, split="Testing")
+    assert len(frame) == 8 and read_images(tmp_path / "out", 16).classes[0] == "no tumor"
+
+
+def test_csv_domains_and_mistakes(source, tmp_path):
+    table = csv_table.write(source)
+    frame = imported("csv", table, tmp_path, **csv_table.OPTIONS)
+    assert frame["domain"].value_counts().to_dict() == {"north": 6, "south": 6}
+    assert "did you mean diagnosis" in refused("csv", table, tmp_path / "a", path_column="file",
+                                               label_column="diagnoses")  # fmt: skip
+    text = table.read_text()
+    for change, said in [(("x3.png,healthy", "x3.png,"), "row 5, column diagnosis"), (("scans/1/x3", "../x3"), "outside"),
+                         (("scans/1/x3", "scans/1/x99"), "row 5, column file")]:  # fmt: skip
+        table.write_text(text.replace(*change))
+        assert said in refused("csv", table, tmp_path / "b", **csv_table.OPTIONS)
+    table.write_bytes(text.replace("healthy", "gesünd").encode("latin-1"))
+    assert "UTF-8" in refused("csv", table, tmp_path / "c", **csv_table.OPTIONS)
