@@ -96,6 +96,12 @@ def heading(name: str) -> tuple[str, str]:
     return words, SPLITS.get(parts.split, parts.split or "")
 
 
+def short(name: str) -> str:
+    """One short line for an axis, e.g. 'Worst case at 2/255, target'."""
+    words, split = heading(name)
+    return f"{words}, {split}" if split in SPLITS.values() else words
+
+
 def resolve(spec: str, known: Iterable[str], *, where: str = "metric") -> str:
     """The recorded name that `spec` means; InputError with a suggestion when there is none.
 

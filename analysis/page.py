@@ -10,10 +10,15 @@ from analysis import metric_names, selection
 from analysis.cautions import Caution, cautions
 from analysis.derived import labels
 from analysis.estimates import Estimates
+from analysis.figures.calibration import calibration_facts, draw_calibration
 from analysis.figures.compute import compute_rows, draw_compute
 from analysis.figures.epsilon import draw_epsilon_curves, epsilon_facts
 from analysis.figures.figure import Figure
 from analysis.figures.gallery import Gallery, galleries
+from analysis.figures.glcm import draw_glcm, glcm_facts
+from analysis.figures.importance import draw_importances, importances
+from analysis.figures.learning import draw_learning_curves, learning_curves
+from analysis.figures.parallel import draw_parallel, parallel_facts
 from analysis.figures.pareto import ParetoFacts, draw_pareto, pareto_facts
 from analysis.figures.ratio import draw_ratio_curves, ratio_curves
 from analysis.frames import Run
@@ -61,7 +66,7 @@ class Context:
     estimates: Estimates
     ranking: Ranking
     labels: dict[str, str]
-    rule: str
+    scatter: ParetoFacts | None
 
 
 def build_page(run: Run, rule: str = selection.DEFAULT_RULE, *, draws: int = 2000) -> Page:
@@ -69,13 +74,11 @@ def build_page(run: Run, rule: str = selection.DEFAULT_RULE, *, draws: int = 200
     estimates = Estimates(run, draws=draws)
     ranking = rank(run, rule, top=ROWS, estimates=estimates)
     names = labels(run.configs, run.studies).to_dict()
-    context = Context(run, estimates, ranking, names, rule)
-    curves = ratio_curves(run, estimates, rule)
     scatter = pareto_facts(run, estimates, objectives(run), shown_metrics(run), names)
+    context = Context(run, estimates, ranking, names, scatter)
+    curves = ratio_curves(run, estimates, rule)
     figures = [draw_ratio_curves(curves)] if curves else []
     figures += [figure for make in FIGURES if (figure := make(context)) is not None]
-    if scatter:
-        figures.insert(min(2, len(figures)), draw_pareto(scatter))
     return Page(
         name=run.name,
         subtitle=_subtitle(run),
@@ -102,7 +105,40 @@ def _compute(context: Context) -> Figure | None:
     return draw_compute(rows) if rows else None
 
 
-FIGURES: tuple[Callable[[Context], Figure | None], ...] = (_epsilon, _compute)
+def _pareto(context: Context) -> Figure | None:
+    return draw_pareto(context.scatter) if context.scatter else None
+
+
+def _parallel(context: Context) -> Figure | None:
+    facts = parallel_facts(context.run, objectives(context.run) or context.ranking.metrics[:1], context.labels)
+    return draw_parallel(facts) if facts else None
+
+
+def _importance(context: Context) -> Figure | None:
+    found = {metric: importances(context.run, metric) for metric in objectives(context.run)[:3]}
+    found = {metric: rows for metric, rows in found.items() if rows}
+    return draw_importances(found) if found else None
+
+
+def _glcm(context: Context) -> Figure | None:
+    robust = [metric for metric in objectives(context.run) if metric.startswith(metric_names.ROBUST)][:1]
+    facts = glcm_facts(context.run, ("auroc/target", *robust))
+    return draw_glcm(facts) if facts else None
+
+
+def _learning(context: Context) -> Figure | None:
+    curves = learning_curves(context.run, [row.signature for row in context.ranking.rows], context.labels)
+    return draw_learning_curves(curves) if curves else None
+
+
+def _calibration(context: Context) -> Figure | None:
+    best = context.ranking.rows[0]
+    domains = calibration_facts(context.estimates, best.signature, tuple(context.run.data_card.get("target", {}).get("classes", ())))
+    return draw_calibration(best.label, domains) if domains else None
+
+
+FIGURES: tuple[Callable[[Context], Figure | None], ...] = (
+    _epsilon, _pareto, _parallel, _importance, _glcm, _calibration, _learning, _compute)
 
 
 def _subtitle(run: Run) -> str:

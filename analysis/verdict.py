@@ -72,7 +72,7 @@ def _ratio_answer(curves: tuple[RatioCurve, ...], estimates: Estimates) -> tuple
     if not seen:
         margin = equivalence_margin(samples)
         return (f"No ratio of synthetic images is distinguishable from real only in {counted(len(compared), 'comparison')}; "
-                f"every difference lies within \N{PLUS-MINUS SIGN}{100 * margin:.1f} points (equivalence at 5 %, all at once)."), power
+                f"every difference lies within \N{PLUS-MINUS SIGN}{100 * margin:.1f} points (equivalence tests at 5 %)."), power
     best = max(seen, key=lambda point: abs(point.against.interval.estimate))
     word = "help" if best.against.interval.estimate > 0 else "hurt"
     where = next(curve.cell for curve in curves if best in curve.points)

@@ -226,6 +226,54 @@
       event.preventDefault();
     });
   }
+
+  // Parallel axes: a range dragged on an axis keeps the lines through it; a click on the axis takes it away.
+  const lines = one("#parallel-plot");
+  if (lines) {
+    const threads = all(".thread", lines);
+    const heights = threads.map((thread) => thread.dataset.h.split(" ").map((part) => (part === "-" ? NaN : Number(part))));
+    const grips = all(".grip", lines);
+    const ranges = new Map();
+    const keep = () => {
+      chosen.clear();
+      if (ranges.size) {
+        threads.forEach((thread, index) => {
+          if ([...ranges].every(([axis, [low, high]]) => heights[index][axis] >= low && heights[index][axis] <= high)) chosen.add(thread.dataset.s);
+        });
+      }
+      refresh();
+    };
+    grips.forEach((grip, axis) => {
+      const shade = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+      shade.setAttribute("class", "range");
+      grip.after(shade);
+      const top = Number(grip.getAttribute("y")), tall = Number(grip.getAttribute("height"));
+      const height = (event) => {
+        const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(lines.getScreenCTM().inverse());
+        return Math.min(1, Math.max(0, 1 - (point.y - top) / tall));
+      };
+      let from = null;
+      const draw = (low, high) => {
+        const box = { x: Number(grip.getAttribute("x")) + 6, width: 12, y: top + (1 - high) * tall, height: (high - low) * tall };
+        for (const [name, value] of Object.entries(box)) shade.setAttribute(name, value);
+      };
+      grip.addEventListener("pointerdown", (event) => { from = height(event); grip.setPointerCapture(event.pointerId); });
+      grip.addEventListener("pointermove", (event) => { if (from !== null) draw(Math.min(from, height(event)), Math.max(from, height(event))); });
+      grip.addEventListener("pointerup", (event) => {
+        if (from === null) return;
+        const [low, high] = [Math.min(from, height(event)), Math.max(from, height(event))];
+        from = null;
+        if (high - low < 0.01) { ranges.delete(axis); draw(0, 0); } else { ranges.set(axis, [low, high]); draw(low, high); }
+        keep();
+      });
+    });
+    document.addEventListener("selection", () => {
+      if (!chosen.size && ranges.size) { ranges.clear(); all(".range", lines).forEach((shade) => shade.setAttribute("height", 0)); }
+      lines.classList.toggle("brushed", chosen.size > 0);
+      threads.forEach((thread) => thread.classList.toggle("chosen", chosen.has(thread.dataset.s)));
+    });
+  }
+
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     hideTip();

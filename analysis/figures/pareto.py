@@ -11,13 +11,14 @@ from analysis import metric_names
 from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Legend, Panel, number
 from analysis.intervals import Resampled, noise_of
-from analysis.pareto import dominated_by_any, front_probability
+from analysis.pareto import dominated_by_any, front_probability, hypervolume
 from analysis.ranking import goodness
 from sweep.core.seeds import rng
 
 MOST_POINTS = 1500
 CANDIDATES = 40   # configurations whose place on the front is bootstrapped
 DRAWS = 400
+MOST_DIMENSIONS = 4  # of the exact hypervolume
 MOST_BARS, MOST_LETTERS = 10, 46
 WIDTH, HEIGHT = 640, 420
 
@@ -45,6 +46,7 @@ class ParetoFacts:
     kinds: tuple[str, ...]
     points: tuple[ParetoPoint, ...]
     left_out: int
+    covered: float  # hypervolume of the front as a share of the box from the worst to the best value of each objective
 
 
 def pareto_facts(run, estimates, objectives: tuple[str, ...], axes: tuple[str, ...], labels: dict[str, str]) -> ParetoFacts | None:
@@ -64,7 +66,15 @@ def pareto_facts(run, estimates, objectives: tuple[str, ...], axes: tuple[str, .
                     tuple(float(v) for v in table[i]), bool(front[i]), chance.get(key))
         for i in order[:MOST_POINTS])
     goals = tuple("maximize" if metric_names.sign(metric, run.goals) > 0 else "minimize" for metric in metrics)
-    return ParetoFacts(metrics, goals, objectives, kind_name, kinds, points, int(known.sum()) - len(points))
+    return ParetoFacts(metrics, goals, objectives, kind_name, kinds, points, int(known.sum()) - len(points), _covered(values[known]))
+
+
+def _covered(values: np.ndarray) -> float:
+    low, spread = values.min(axis=0), np.ptp(values, axis=0)
+    moving = spread > 0
+    if not moving.any() or moving.sum() > MOST_DIMENSIONS:
+        return float("nan")
+    return hypervolume((values[:, moving] - low[moving]) / spread[moving], np.zeros(int(moving.sum())))
 
 
 def _nearest_first(values: np.ndarray, front: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -113,6 +123,8 @@ def draw_pareto(facts: ParetoFacts) -> Figure:
     caption = ("Each mark is one configuration (mean over seeds). Filled marks are on the front of "
                f"{_listed([metric_names.title(m) for m in facts.objectives])}: no other configuration is at least as good in all of them and better in one. "
                "Drag a rectangle to select, or focus a mark and press Enter; Escape clears.")
+    if facts.covered == facts.covered:
+        caption += f" The front covers {100 * facts.covered:.0f} % of the box between the worst and the best of each objective (hypervolume)."
     legend = tuple(Legend(text, f"dot s{i}", shape=i) for i, text in enumerate(facts.kinds))
     notes = (f"{facts.left_out} configurations far from the front are not drawn.",) if facts.left_out else ()
     return Figure("pareto", "What trades off against what?", caption, _panels(facts, x_index, y_index), _table(facts), legend, nav="Trade-off", notes=notes)

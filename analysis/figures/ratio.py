@@ -91,7 +91,7 @@ def draw_ratio_curves(curves: tuple[RatioCurve, ...], metric: str = METRIC) -> F
 def _draw(curve: RatioCurve, ratios: list[float], y: tuple[float, float], metric: str) -> Markup:
     air = (ratios[-1] - ratios[0]) * 0.05 or 0.5
     plot = svg.Plot.over((ratios[0] - air, ratios[-1] + air), y, height=220)
-    parts = [plot.axes("synthetic images per real image", metric_names.title(metric), x_ticks=[(r, svg.tick_text(r)) for r in ratios])]
+    parts = [plot.axes("synthetic images per real image", metric_names.short(metric), x_ticks=[(r, svg.tick_text(r)) for r in ratios])]
     if curve.control:
         edges = (plot.x.start, plot.x.end)
         parts.append(svg.el("path", d=svg.band([(x, plot.y(curve.control.low)) for x in edges], [(x, plot.y(curve.control.high)) for x in edges]), class_="control-band"))

@@ -2,18 +2,25 @@
 
 import xml.etree.ElementTree as ET
 
+import numpy as np
 import pytest
 
 from analysis.comparisons import Compared
 from analysis.derived import labels
 from analysis.figures import svg
+from analysis.figures.calibration import calibration_facts, domain_facts, draw_calibration
 from analysis.figures.compute import ComputeRow, compute_rows, draw_compute, duration
 from analysis.figures.epsilon import draw_epsilon_curves, epsilon_facts
 from analysis.figures.gallery import galleries
+from analysis.figures.glcm import draw_glcm, glcm_facts
+from analysis.figures.importance import draw_importances, explained, importances
+from analysis.figures.learning import draw_learning_curves, learning_curves
+from analysis.figures.parallel import draw_parallel, parallel_facts
 from analysis.figures.pareto import draw_pareto, pareto_facts
 from analysis.figures.ratio import RatioCurve, RatioPoint, draw_ratio_curves, ratio_curves
 from analysis.frames import load_run
 from analysis.intervals import Interval
+from analysis.outcomes import Outcomes
 from analysis.ranking import objectives, shown_metrics
 from tests.fakes.run_folder import FakeSweep, write_fake_run, write_ledger
 
@@ -132,12 +139,100 @@ class TestGallery:
 
 def test_every_drawing_is_whole_named_and_has_a_table(run, estimates):
     names = labels(run.configs, run.studies)
+    keys, wanted = list(run.means.index[:2]), objectives(run)
     figures = [draw_ratio_curves(ratio_curves(run, estimates, "source_val")), draw_compute(compute_rows(run)),
-               draw_epsilon_curves(epsilon_facts(run, estimates, list(run.means.index[:2]), names)),
-               draw_pareto(pareto_facts(run, estimates, objectives(run), shown_metrics(run), names))]
+               draw_epsilon_curves(epsilon_facts(run, estimates, keys, names)), draw_glcm(glcm_facts(run, wanted)),
+               draw_pareto(pareto_facts(run, estimates, wanted, shown_metrics(run), names)), draw_learning_curves(learning_curves(run, keys, names)),
+               draw_importances({metric: importances(run, metric) for metric in wanted}), draw_calibration("x", calibration_facts(estimates, keys[0], ("a", "b"))),
+               draw_parallel(parallel_facts(run, wanted, names))]
     for figure in figures:
         assert figure.title and figure.caption and figure.table.rows
         assert all(len(row) == len(figure.table.columns) for row in figure.table.rows)
         for panel in figure.panels:
             root = ET.fromstring(str(panel.svg))
             assert root.get("aria-label") and "nan" not in str(panel.svg)
+
+
+class TestImportance:
+    def test_a_setting_that_decides_everything_explains_everything(self):
+        groups = np.repeat([0, 1], 10)
+        assert explained(groups, groups.astype(float)) == 1.0
+
+    def test_a_setting_that_decides_nothing_explains_about_nothing(self):
+        draw = np.random.default_rng(0)
+        shares = [explained(np.tile(range(4), 10), draw.normal(size=40)) for _ in range(200)]
+        assert np.mean(shares) < 0.05
+
+    def test_it_is_one_minus_the_ratio_of_mean_squares(self):
+        groups, values = np.array([0, 0, 1, 1]), np.array([1.0, 3, 4, 6])
+        assert explained(groups, values) == pytest.approx(1 - (4 / 2) / (13 / 3))
+
+    def test_settings_of_the_fake_come_in_order_with_intervals(self, run):
+        rows = importances(run, "robust_accuracy/target/worst@2/255")
+        assert [row.share for row in rows] == sorted((row.share for row in rows), reverse=True)
+        assert {"colorizer", "backbone"} <= {row.setting for row in rows}
+        assert all(row.low <= row.high for row in rows)
+
+    def test_too_few_configurations_say_nothing(self, tmp_path):
+        folder = write_fake_run(tmp_path / "r", FakeSweep(backbones=("resnet18",), seeds=1, outcomes=False, gallery=False))
+        assert importances(load_run(folder), "auroc/target") == ()
+
+
+class TestCalibration:
+    def outcomes(self, logits, labels):
+        images = np.array([f"i{n}" for n in range(len(labels))])
+        return Outcomes(images, images, np.asarray(labels), (0,), np.asarray(logits, dtype=float)[None], np.ones((1, len(labels)), dtype=bool))
+
+    def test_confusion_by_hand(self):
+        facts = domain_facts(self.outcomes([[1, 0], [0, 1], [0, 1], [0, 1]], [0, 0, 1, 1]), "target", ("benign", "malignant"))
+        assert facts.confusion == ((1.0, 1.0), (0.0, 2.0)) and facts.classes == ("benign", "malignant")
+
+    def test_probabilities_that_are_true_have_no_calibration_error(self):
+        draw = np.random.default_rng(1)
+        chance = draw.uniform(0.02, 0.98, size=20_000)
+        logit = np.log(chance / (1 - chance))
+        labels = (draw.random(20_000) < chance).astype(int)
+        honest = domain_facts(self.outcomes(np.stack([0 * logit, logit], axis=1), labels), "target", ())
+        boastful = domain_facts(self.outcomes(np.stack([0 * logit, 4 * logit], axis=1), labels), "target", ())
+        assert honest.error < 0.015 < 0.1 < boastful.error
+        assert sum(honest.share) == pytest.approx(1)
+
+
+class TestLearning:
+    def test_mean_and_spread_over_seeds(self, run):
+        key = run.means.index[0]
+        curve = learning_curves(run, [key], {key: "x"})[0]
+        rows = run.epochs[run.epochs["signature"] == key]
+        assert curve.metric == "auroc/source_val" and curve.epochs == (0, 1, 2, 3)
+        assert curve.mean[-1] == pytest.approx(rows[rows["epoch"] == 3]["auroc/source_val"].mean())
+        assert all(low <= mean <= high for low, mean, high in zip(curve.low, curve.mean, curve.high, strict=True))
+
+
+class TestGlcm:
+    def test_weight_and_value_of_every_configuration_with_a_colorizer(self, run):
+        facts = glcm_facts(run, ("auroc/target", "not recorded"))
+        assert len(facts) == 1 and facts[0].kinds == ("deconv",) and len(facts[0].weight) == 6
+        assert facts[0].value == pytest.approx(run.means.loc[run.configs["glcm_weight"].notna(), "auroc/target"].to_numpy())
+
+    def test_none_where_it_does_not_vary(self, tmp_path):
+        folder = write_fake_run(tmp_path / "r", FakeSweep(colorizers=("none",), seeds=1, outcomes=False, gallery=False))
+        assert glcm_facts(load_run(folder), ("auroc/target",)) == ()
+
+
+class TestParallel:
+    def test_heights_lie_on_the_axes_and_absent_settings_are_none(self, run):
+        facts = parallel_facts(run, objectives(run), labels(run.configs, run.studies).to_dict())
+        heights = np.array(facts.heights, dtype=float)
+        assert np.nanmin(heights) == 0 and np.nanmax(heights) == 1 and len(facts.signatures) == 12
+        weight = [axis.name for axis in facts.axes].index("glcm_weight")
+        assert [row[weight] is None for row in facts.heights] == [bool(np.isnan(run.configs.loc[key, "glcm_weight"])) for key in facts.signatures]
+
+    def test_best_is_shaded_darkest(self, run):
+        facts = parallel_facts(run, ("auroc/target",), labels(run.configs, run.studies).to_dict())
+        assert facts.signatures[0] == run.means["auroc/target"].idxmax() and facts.shades[0] == 4 and facts.shades[-1] == 0
+
+    def test_learning_rates_are_on_a_logarithmic_axis(self, run):
+        facts = parallel_facts(run, ("auroc/target",), labels(run.configs, run.studies).to_dict())
+        texts = [text for _, text in next(axis for axis in facts.axes if axis.name == "lr").marks]
+        low, second = float(texts[0]), float(texts[1])
+        assert second / low == pytest.approx(float(texts[2]) / second, rel=0.2)

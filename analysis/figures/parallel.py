@@ -1,0 +1,117 @@
+"""Every configuration as a line through its settings and its results; ranges on the axes select."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from analysis import derived, metric_names
+from analysis.figures import svg
+from analysis.figures.figure import DataTable, Figure, Panel, number
+
+MOST_LINES = 400
+MOST_AXES = 9
+WIDTH, HEIGHT, TOP, BOTTOM = 1060, 330, 46, 28
+LETTER = 6.4  # px, width of a tick's letter
+STEPS = 5  # shades from the worst to the best configuration
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One vertical: a setting or a metric, with its labelled heights in [0, 1]."""
+
+    name: str
+    title: str
+    marks: tuple[tuple[float, str], ...]
+
+
+@dataclass(frozen=True)
+class ParallelFacts:
+    """Axes, and for each configuration its heights (None where the setting is absent) and its shade 0 (worst) to 4 (best)."""
+
+    axes: tuple[Axis, ...]
+    signatures: tuple[str, ...]
+    labels: tuple[str, ...]
+    heights: tuple[tuple[float | None, ...], ...]
+    shades: tuple[int, ...]
+    left_out: int
+
+
+def parallel_facts(run, metrics: tuple[str, ...], labels: dict[str, str]) -> ParallelFacts | None:
+    """Varying settings, then the metrics; the configurations best in the first metric. None with fewer than two of either."""
+    settings = derived.varying_settings(run.configs)[: MOST_AXES - len(metrics)]
+    if not settings or not metrics or len(run.means) < 2:
+        return None
+    best = run.means[metrics[0]] * metric_names.sign(metrics[0], run.goals)
+    keys = list(best.sort_values(ascending=False, na_position="last").index[:MOST_LINES])
+    columns = [_setting_axis(name, run.configs.loc[keys, name]) for name in settings] + [_metric_axis(name, run.means.loc[keys, name]) for name in metrics]
+    heights = tuple(zip(*(column for _, column in columns), strict=True))
+    place = best[keys].rank(pct=True).fillna(0).to_numpy()
+    shades = tuple(int(min(STEPS - 1, p * STEPS)) for p in place)
+    return ParallelFacts(tuple(axis for axis, _ in columns), tuple(keys), tuple(labels[key] for key in keys), heights, shades, len(best) - len(keys))
+
+
+def _setting_axis(name: str, column: pd.Series) -> tuple[Axis, list[float | None]]:
+    numbers = pd.to_numeric(column, errors="coerce")
+    if numbers.notna().eq(column.notna()).all() and numbers.nunique() > 1:
+        return _number_axis(name, name.replace("_", " "), numbers, logarithmic=bool((numbers.dropna() > 0).all() and numbers.max() > 20 * numbers.min()))
+    values = sorted(column.dropna().astype(str).unique())
+    step = 1 / max(1, len(values) - 1)
+    heights = {value: place * step if len(values) > 1 else 0.5 for place, value in enumerate(values)}
+    marks = tuple((height, value) for value, height in heights.items())
+    return Axis(name, name.replace("_", " "), marks), [heights.get(str(value)) if pd.notna(value) else None for value in column]
+
+
+def _metric_axis(name: str, column: pd.Series) -> tuple[Axis, list[float | None]]:
+    words, split = metric_names.heading(name)
+    return _number_axis(name, f"{words} {split}".strip() if "gap" not in name else words, column, logarithmic=False)
+
+
+def _number_axis(name: str, title: str, numbers: pd.Series, *, logarithmic: bool) -> tuple[Axis, list[float | None]]:
+    values = np.log10(numbers) if logarithmic else numbers
+    low, high = float(values.min()), float(values.max())
+    span = high - low or 1.0
+    levels = np.linspace(low, high, 4)
+    texts = [f"{10**level:.2g}" if logarithmic else f"{level:.3g}" for level in levels]
+    marks = tuple(((float(level) - low) / span, text) for level, text in zip(levels, texts, strict=True))
+    return Axis(name, title, marks), [None if pd.isna(value) else float((value - low) / span) for value in values]
+
+
+def draw_parallel(facts: ParallelFacts) -> Figure:
+    """Lines over axes, best drawn last; the page adds ranges on the axes."""
+    caption = "Each line is one configuration; the darkest fifth is best in the first result. Drag along an axis to keep what passes through; ranges on several axes add up."
+    rows = tuple((label, *("\N{EN DASH}" if h is None else number(h, 2) for h in heights)) for label, heights in zip(facts.labels[:40], facts.heights, strict=False))
+    table = DataTable(("configuration", *(f"{axis.title} (place on the axis)" for axis in facts.axes)), rows)
+    notes = (f"{facts.left_out} configurations further down are not drawn.",) if facts.left_out else ()
+    return Figure("parallel", "What do good configurations share?", caption, (Panel("", _draw(facts)),), table, wide=True, nav="Settings", notes=notes)
+
+
+def _draw(facts: ParallelFacts) -> Markup:
+    xs = np.linspace(60, WIDTH - 60, len(facts.axes))
+    y = svg.Scale(0, 1, HEIGHT - BOTTOM, TOP)
+    order = sorted(range(len(facts.labels)), key=lambda i: facts.shades[i])
+    lines = svg.group((_line(facts, i, xs, y) for i in order), class_="lines")
+    axes = [part for x, axis in zip(xs, facts.axes, strict=True) for part in _axis(axis, float(x), y)]
+    return svg.figure_svg(WIDTH, HEIGHT, "Configurations as lines through settings and results", [lines, *axes], id="parallel-plot", role="group")
+
+
+def _line(facts: ParallelFacts, i: int, xs: np.ndarray, y: svg.Scale) -> Markup:
+    # Where a setting is absent the line passes below the axis.
+    places = [(float(x), y(h) if h is not None else HEIGHT - 8.0) for x, h in zip(xs, facts.heights[i], strict=True)]
+    heights = " ".join("-" if h is None else f"{h:.3f}" for h in facts.heights[i])
+    return svg.el("path", d=svg.path(places), class_=f"thread shade-{facts.shades[i]}", data_s=facts.signatures[i], data_h=heights, data_tip=facts.labels[i])
+
+
+def _axis(axis: Axis, x: float, y: svg.Scale) -> list[Markup]:
+    words = axis.title.split()
+    half = (len(words) + 1) // 2 if len(axis.title) > 14 else len(words)
+    parts = [svg.el("text", " ".join(part), x=x, y=14 + 14 * line, text_anchor="middle", class_="label") for line, part in enumerate((words[:half], words[half:])) if part]
+    parts.append(svg.el("line", x1=x, x2=x, y1=y.start, y2=y.end, class_="axis"))
+    for height, text in axis.marks:
+        parts.append(svg.el("rect", x=x + 4, y=y(height) - 8, width=LETTER * len(text) + 4, height=16, rx=3, class_="plate"))
+        parts.append(svg.el("text", text, x=x + 6, y=y(height), dy="0.35em", class_="tick"))
+    parts.append(svg.el("rect", x=x - 12, y=y.end, width=24, height=y.start - y.end, class_="grip", data_name=axis.name))
+    return [svg.group(parts, class_="vertical")]
