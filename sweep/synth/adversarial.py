@@ -51,7 +51,7 @@ def train_adversarial(
 
     Raises Diverged when a loss is not finite and Collapsed when the samples do not vary (both from `watch`).
     """
-    duel = _duel(generator, critic, settings, seed, device)
+    duel = start_duel(generator, critic, settings, seed=seed, device=device)
     average = WeightAverage(generator, settings["ema"])
     for step in range(1, settings["steps"] + 1):
         for _ in range(settings["critic_steps"]):
@@ -102,7 +102,8 @@ def generator_step(duel: Duel, labels: Tensor) -> Tensor:
     return loss.detach()
 
 
-def _duel(generator: nn.Module, critic: nn.Module, settings: Settings, seed: int, device: str) -> Duel:
+def start_duel(generator: nn.Module, critic: nn.Module, settings: Settings, *, seed: int, device: str) -> Duel:
+    """Both networks on `device` in training mode, with fused optimisers and a random stream of their own."""
     place = torch.device(device)
     betas = (settings["beta1"], settings["beta2"])
     return Duel(

@@ -19,15 +19,16 @@ REDRAWN_PX = 32
 
 
 class GatedUp(nn.Module):
-    """Doubling, noise, batch norm, and one half of the channels gating the other."""
+    """Doubling, batch norm, and one half of the channels gating the other; noise before that where it is given."""
 
-    def __init__(self, channels_in: int, channels_out: int, depth: int) -> None:
+    def __init__(self, channels_in: int, channels_out: int, noise: bool) -> None:
         super().__init__()
-        self.up, self.noise = UpConv(channels_in, 2 * channels_out), Noise(2 * channels_out, depth)
-        self.norm = nn.BatchNorm2d(2 * channels_out)
+        self.up, self.norm = UpConv(channels_in, 2 * channels_out), nn.BatchNorm2d(2 * channels_out)
+        self.noise = Noise(2 * channels_out) if noise else None
 
     def forward(self, values: Tensor, noise: Tensor) -> Tensor:
-        return F.glu(self.norm(self.noise(self.up(values), noise)), dim=1)
+        values = self.up(values)
+        return F.glu(self.norm(values if self.noise is None else self.noise(values, noise)), dim=1)
 
 
 class Excitation(nn.Module):
@@ -55,7 +56,7 @@ class SkipGenerator(nn.Module):
         self.stem = nn.Linear(latent, 2 * widths[SMALLEST_MAP] * SMALLEST_MAP**2)
         self.stem_norm = nn.BatchNorm2d(2 * widths[SMALLEST_MAP])
         pairs = zip(self.sizes, self.sizes[1:])
-        self.ups = nn.ModuleList(GatedUp(widths[a], widths[b], depth) for depth, (a, b) in enumerate(pairs))
+        self.ups = nn.ModuleList(GatedUp(widths[a], widths[b], noise=b == image_px) for a, b in pairs)
         late = [size for size in self.sizes if size // SKIP_FACTOR in widths]
         self.excitations = nn.ModuleDict(
             {str(size): Excitation(widths[size // SKIP_FACTOR], widths[size]) for size in late}

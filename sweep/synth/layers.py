@@ -86,18 +86,15 @@ class SpectralNorm(nn.Module):
 
 
 class Noise(nn.Module):
-    """Adds filtered grey noise to every channel by a 3x3 kernel learnt for each: fine texture such as speckle.
+    """Adds filtered grey noise to every channel of a full-size map, by a 3x3 kernel learnt for each: speckle.
 
-    All layers draw on one full-size noise map, each at its own offset, so an image has one noise and not ten.
+    Only there: noise in the smaller maps moves whole structures, and then the generator forgets its latent.
     """
 
-    def __init__(self, channels: int, offset: int) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.filter = nn.Conv2d(1, channels, 3, padding=1, bias=False)
         nn.init.normal_(self.filter.weight, std=0.05)
-        self.offset = offset
 
     def forward(self, values: Tensor, noise: Tensor) -> Tensor:
-        stride = noise.shape[-1] // values.shape[-1]
-        start = self.offset % stride
-        return values + self.filter(noise[:, :, start::stride, start::stride])
+        return values + self.filter(noise)

@@ -18,7 +18,7 @@ SLOPE = 0.2  # of the critic's leaky ReLU
 class ConvGenerator(nn.Module):
     """Linear layer to a 4x4 map, then doubling + 3x3 convolution + batch norm + ReLU until the image size, then tanh.
 
-    With several classes a learnt vector of the class is added to the latent.
+    With several classes a learnt vector of the class is added to the latent. `noise` adds filtered noise to the last map.
     """
 
     def __init__(self, image_px: int, *, width: int, latent: int, num_classes: int = 1, noise: bool = False) -> None:
@@ -28,7 +28,7 @@ class ConvGenerator(nn.Module):
         widths = [channels_at(size, image_px, width) for size in (SMALLEST_MAP, *sizes_up(image_px))]
         self.stem = nn.Linear(latent, widths[0] * SMALLEST_MAP**2)
         self.ups = nn.ModuleList(UpConv(below, here) for below, here in zip(widths, widths[1:]))
-        self.noises = nn.ModuleList(Noise(here, depth) for depth, here in enumerate(widths[1:])) if noise else None
+        self.noise = Noise(width) if noise else None
         self.norms = nn.ModuleList(nn.BatchNorm2d(here) for here in widths)
         self.to_grey = nn.Conv2d(width, 1, 3, padding=1)
 
@@ -36,11 +36,11 @@ class ConvGenerator(nn.Module):
         code = latents[0] if self.class_vector is None else latents[0] + self.class_vector(labels)
         values = self.stem(code).view(len(code), -1, SMALLEST_MAP, SMALLEST_MAP)
         values = F.relu_(self.norms[0](values.contiguous(memory_format=torch.channels_last)))
-        for depth, up in enumerate(self.ups):
+        for up, norm in zip(self.ups, self.norms[1:]):
             values = up(values)
-            if self.noises is not None:
-                values = self.noises[depth](values, latents[1])
-            values = F.relu_(self.norms[depth + 1](values))
+            if self.noise is not None and up is self.ups[-1]:
+                values = self.noise(values, latents[1])
+            values = F.relu_(norm(values))
         return torch.tanh(self.to_grey(values))
 
 

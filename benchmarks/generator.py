@@ -1,0 +1,146 @@
+"""Training images/s of the convolutional WGAN at 128 px: this project's loop against the common public one.
+
+    OMP_NUM_THREADS=1 python benchmarks/generator.py [--px 128] [--width 16] [--rounds 5]
+
+Both sides train equal networks with equal updates: nearest doubling + 3x3 convolutions against 4x4 convolutions under
+spectral norm, Wasserstein loss, Adam, five critic steps for one generator step. The common loop is written here in the
+style of the public collections: image files through a DataLoader, float32, the generator's graph built in critic steps
+and thrown away, real and synthetic images judged one after the other. Rounds alternate; times are process CPU time on
+one thread, medians over rounds, so that a busy machine does not favour one side.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+from torch.utils.data import DataLoader, Dataset
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from sweep.synth.adversarial import Duel, critic_step, generator_step, start_duel  # noqa: E402
+from sweep.synth.feed import Feed  # noqa: E402
+from sweep.synth.layers import SMALLEST_MAP, channels_at, sizes_up  # noqa: E402
+from sweep.synth.networks import ConvCritic, ConvGenerator  # noqa: E402
+from sweep.synth.train import resolved_settings  # noqa: E402
+
+LATENT, CRITIC_STEPS, BATCH, LR, BETAS = 128, 5, 32, 2e-4, (0.0, 0.9)
+
+
+class Files(Dataset):
+    """PNG files, decoded when asked for, as float [1, px, px] in [-1, 1]."""
+
+    def __init__(self, folder: Path) -> None:
+        self.paths = sorted(folder.glob("*.png"))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Tensor:
+        pixels = np.array(Image.open(self.paths[index]).convert("L"))
+        return torch.from_numpy(pixels).float().div(127.5).sub(1).unsqueeze(0)
+
+
+def common_generator(px: int, width: int) -> nn.Module:
+    """The same function family as ConvGenerator, in stock layers."""
+    widths = [channels_at(size, px, width) for size in (SMALLEST_MAP, *sizes_up(px))]
+    layers: list[nn.Module] = [nn.Linear(LATENT, widths[0] * SMALLEST_MAP**2), nn.Unflatten(1, (widths[0], SMALLEST_MAP, SMALLEST_MAP))]
+    layers += [nn.BatchNorm2d(widths[0]), nn.ReLU()]
+    for below, here in zip(widths, widths[1:]):
+        layers += [nn.Upsample(scale_factor=2), nn.Conv2d(below, here, 3, padding=1, bias=False), nn.BatchNorm2d(here), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Conv2d(width, 1, 3, padding=1), nn.Tanh())
+
+
+def common_critic(px: int, width: int) -> nn.Module:
+    """The same layers as ConvCritic, normalised by PyTorch's own spectral norm."""
+    widths = [1, *(channels_at(size // 2, px, width) for size in sizes_up(px)[::-1])]
+    layers: list[nn.Module] = []
+    for below, here in zip(widths, widths[1:]):
+        layers += [spectral_norm(nn.Conv2d(below, here, 4, stride=2, padding=1)), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, nn.Flatten(), spectral_norm(nn.Linear(widths[-1] * SMALLEST_MAP**2, 1)))
+
+
+def common_loop(folder: Path, px: int, width: int) -> Iterator[None]:
+    """One generator update, with its critic updates, at each `next`."""
+    generator, critic = common_generator(px, width), common_critic(px, width)
+    generator_optimizer = torch.optim.Adam(generator.parameters(), LR, BETAS)
+    critic_optimizer = torch.optim.Adam(critic.parameters(), LR, BETAS)
+    loader = DataLoader(Files(folder), BATCH, shuffle=True, drop_last=True)
+    while True:
+        for index, real in enumerate(loader, start=1):
+            noise = torch.randn(len(real), LATENT)
+            critic_optimizer.zero_grad()
+            fake = generator(noise).detach()
+            loss = -critic(real).mean() + critic(fake).mean()
+            loss.backward()
+            critic_optimizer.step()
+            if index % CRITIC_STEPS == 0:
+                generator_optimizer.zero_grad()
+                (-critic(generator(noise)).mean()).backward()
+                generator_optimizer.step()
+                yield
+
+
+def own_loop(images: np.ndarray, px: int, width: int, precision: str) -> Iterator[None]:
+    """The same updates by the project's loop."""
+    settings = resolved_settings("wgan", {"width": width, "batch_size": BATCH, "latent": LATENT, "precision": precision})
+    duel: Duel = start_duel(
+        ConvGenerator(px, width=width, latent=LATENT), ConvCritic(px, width=width), settings, seed=0, device="cpu"
+    )
+    feed = Feed(torch.from_numpy(images), torch.zeros(len(images), dtype=torch.long), BATCH, torch.Generator(), flip=False)
+    while True:
+        for _ in range(CRITIC_STEPS):
+            real, labels = next(feed)
+            critic_step(duel, real, labels)
+        generator_step(duel, labels)
+        yield
+
+
+def median_seconds(loops: dict[str, Callable[[], Iterator[None]]], rounds: int) -> dict[str, float]:
+    """CPU seconds of one generator update with its critic updates, loops taking turns; the first turn is not counted."""
+    running = {name: start() for name, start in loops.items()}
+    spent: dict[str, list[float]] = {name: [] for name in loops}
+    for turn in range(rounds + 1):
+        for name, loop in running.items():
+            before = time.process_time()
+            next(loop)
+            if turn:
+                spent[name].append(time.process_time() - before)
+    return {name: statistics.median(values) for name, values in spent.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--px", type=int, default=128)
+    parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    images = np.random.default_rng(0).integers(0, 256, (192, options.px, options.px), dtype=np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        for index, image in enumerate(images):
+            Image.fromarray(image).save(Path(folder) / f"{index:04d}.png")
+        loops = {
+            "common": lambda: common_loop(Path(folder), options.px, options.width),
+            "own float32": lambda: own_loop(images, options.px, options.width, "fp32"),
+            "own": lambda: own_loop(images, options.px, options.width, "auto"),
+        }
+        seconds = median_seconds(loops, options.rounds)
+    rates = {name: round(CRITIC_STEPS * BATCH / value, 1) for name, value in seconds.items()}
+    ratios = {name: round(seconds["common"] / value, 2) for name, value in seconds.items()}
+    print(json.dumps({"px": options.px, "width": options.width, "batch": BATCH, "real images per CPU second": rates, "ratio": ratios}))
+
+
+if __name__ == "__main__":
+    main()
