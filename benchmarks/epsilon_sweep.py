@@ -27,7 +27,7 @@ from sweep.attacks.epsilon_sweep import epsilon_sweep
 PX = 128
 EPSILONS = tuple(level / 255 for level in (0.5, 1, 2, 4, 8))
 BASELINES = {"fgsm": torchattacks.FGSM, "bim": torchattacks.BIM, "pgd": torchattacks.PGD, "mifgsm": torchattacks.MIFGSM}
-FEATURE_VERSION = 1  # raised when the training below changes, so that stale cached weights are not used
+CACHE_VERSION = 2  # raised when the training below changes, so that stale cached weights are not used
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Fixture:
 
 
 FIXTURES = {
-    "fragile": Fixture(0.01, 0.06, 0.0, 60, 5.7, 10.0),
-    "ordinary": Fixture(0.03, 0.20, 0.0, 60, 2.3, 4.5),
-    "adversarial": Fixture(0.03, 0.20, 4 / 255, 90, 1.5, 3.0),
+    "fragile": Fixture(0.009, 0.018, 0.0, 300, 5.7, 10.0),
+    "ordinary": Fixture(0.02, 0.07, 0.0, 100, 2.3, 4.5),
+    "adversarial": Fixture(0.008, 0.06, 4 / 255, 90, 1.5, 3.0),
 }
 
 
@@ -80,7 +80,7 @@ def trained(name: str, fixture: Fixture) -> nn.Module:
     torch.manual_seed(0)
     model = resnet18(num_classes=2)
     model.conv1 = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
-    path = Path(tempfile.gettempdir()) / f"epsilon-sweep-{name}-{FEATURE_VERSION}.pt"
+    path = Path(tempfile.gettempdir()) / f"epsilon-sweep-{name}-{CACHE_VERSION}.pt"
     if path.exists():
         model.load_state_dict(torch.load(path, weights_only=True))
         return model.eval()

@@ -20,7 +20,7 @@ class Chunk:
 
     def __init__(
         self, network: Network, images: Tensor, labels: Tensor, threats: dict[str, Threat], epsilons: Tensor, batch_size: int,
-        *, seed: int, start: int, together: bool,
+        *, seed: int, start: int, together: bool, keep_examples: bool = False,
     ) -> None:  # fmt: skip
         self.network, self.images, self.labels, self.threats = network, images, labels, threats
         self.epsilons, self.batch_size, self.together = epsilons.to(images.device), batch_size, together
@@ -29,6 +29,10 @@ class Chunk:
         self.draws = {name: Draws(images, seed, row.name, start) for name, row in threats.items()}
         self.passes = {name: Passes() for name in threats}
         self.tried = {name: torch.zeros(len(images), len(epsilons), dtype=torch.bool, device=images.device) for name in threats}
+        self.refined: dict[str, Tensor] = {}
+        if keep_examples:
+            for referee in self.referees.values():
+                referee.keep_examples()
         self.clean_gradient: Tensor | None = None
         self._look_clean(memory)
 
@@ -50,12 +54,16 @@ class Chunk:
 
     def attempt(self, name: str, rows: Tensor, index: Tensor) -> None:
         """Let a threat attack `rows` [n], each at the epsilon of `index` [n], in full batches."""
-        before = self.network.passes.copy()
-        for part, at in zip(rows.split(self.batch_size), index.split(self.batch_size), strict=True):
-            if len(part):
-                radius = self.epsilons[at].to(self.images.dtype)
-                self.threats[name].search(self.referees[name], part, radius, self.threats[name], self.draws[name])
+        self.attempt_within(name, rows, self.epsilons[index])
         self.tried[name][rows, index] = True
+
+    def attempt_within(self, name: str, rows: Tensor, radius: Tensor) -> None:
+        """As `attempt`, with the epsilons themselves [n]."""
+        before, threat = self.network.passes.copy(), self.threats[name]
+        radius = radius.to(self.images.dtype)
+        for part, within in zip(rows.split(self.batch_size), radius.split(self.batch_size), strict=True):
+            if len(part):
+                threat.search(self.referees[name], part, within, threat, self.draws[name])
         self.passes[name] += self.network.passes - before
 
     def _index(self, nearest: Tensor) -> Tensor:
@@ -68,7 +76,7 @@ class Chunk:
         for rows in everyone.split(self.batch_size):
             images, labels = self.images[rows], self.labels[rows]
             if with_gradient:  # it comes along with the prediction: the same forward pass
-                answers.append(self.network.clean(images, labels, _checked_cross_entropy))
+                answers.append(self.network.exact_gradient(images, labels, _checked_cross_entropy))
             else:
                 answers.append((self.network.forward(images),))
                 checks.check_logits(answers[-1][0], labels)
@@ -78,6 +86,8 @@ class Chunk:
             self.clean_gradient = answer[2]
         self.logits = answer[0]
         self.right = criteria.is_right(self.logits, self.labels)
+        for referee in self.referees.values():
+            referee.classes = self.logits.shape[1]
 
 
 def _checked_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -22,7 +22,11 @@ class Draws:
 
     def generator(self, *names: str | int) -> torch.Generator:
         """A CPU generator of its own for a named purpose."""
-        return self._given or torch.Generator().manual_seed(named_seed(self._seed, *self._names, *names))
+        return self._given or torch.Generator().manual_seed(self.seed_of(*names))
+
+    def seed_of(self, *names: str | int) -> int:
+        """The seed behind `generator`, for code that brings its own."""
+        return named_seed(self._seed, *self._names, *names)
 
     def unit(self, norm: str, restart: int) -> Tensor:
         """One point of the unit ball per image of the chunk [N, C, H, W]; the last restart asked for is kept."""

@@ -9,7 +9,7 @@ with the first point that breaks it. Points that several threats ask for (the cl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 
 import torch
@@ -22,7 +22,7 @@ from sweep.attacks.fast import FastNetwork
 from sweep.attacks.network import Model, Network, Passes, device_of, frozen
 from sweep.attacks.referee import ROUNDING
 from sweep.attacks.result import EpsilonSweep
-from sweep.attacks.schedule import narrow_down, try_every_epsilon
+from sweep.attacks.schedule import bisect, narrow_down, try_every_epsilon
 from sweep.attacks.threat import Threat
 from sweep.attacks.threats import resolve_threats
 from sweep.core.errors import InputError, suggestion
@@ -42,12 +42,15 @@ def epsilon_sweep(
     batch_size: int = 64,
     mode: str = "exact",
     worst_only: bool = False,
+    refine: int = 0,
+    keep_examples: bool = False,
 ) -> EpsilonSweep:
     """Attack `images` [N, C, H, W] in [0, 1] with every threat at every epsilon; the model returns logits [N, K].
 
     `labels` are class numbers [N], or 0/1 [N, K] for multi-label, where an image stands while all its labels are right.
     Epsilons are in the norm of the threat (grey values 0..1 for Linf). `worst_only` attacks what every threat so far has
-    left standing, so only `worst_case` is defined afterwards. InputError for input that cannot be attacked meaningfully.
+    left standing, so only `worst_case` is defined afterwards. `refine` halves the gap below each breaking epsilon that many
+    times; `keep_examples` keeps the nearest breaking image of every threat. InputError for input that cannot be attacked meaningfully.
     """
     rows, grid = resolve_threats(threats), parse_grid(epsilons)
     checks.check_images(images)
@@ -63,9 +66,11 @@ def epsilon_sweep(
             here = slice(start, start + size)
             chunk = Chunk(
                 network, images[here].to(device), labels[here].to(device), rows, positive, batch_size,
-                seed=seed, start=start, together=worst_only,
+                seed=seed, start=start, together=worst_only, keep_examples=keep_examples,
             )  # fmt: skip
             MODES[mode](chunk)
+            if refine:
+                chunk.refined = {name: bisect(chunk, name, refine) for name in rows}
             parts.append(chunk)
     return _joined(parts, rows, grid, labels, network.passes, worst_only)
 
@@ -93,8 +98,16 @@ def _joined(
         passes=passes.copy(),
         passes_by_threat={name: sum((part.passes[name] for part in parts), Passes()) for name in threats},
         norms={name: threat.norm for name, threat in threats.items()},
+        kinds={name: threat.kind for name, threat in threats.items()},
         worst_only=worst_only,
+        refined=_gather(parts, lambda part: part.refined),
+        examples=_gather(parts, lambda part: {n: r.examples for n, r in part.referees.items() if r.examples is not None}),
     )
+
+
+def _gather(parts: list[Chunk], pick: Callable[[Chunk], dict[str, Tensor]]) -> dict[str, Tensor]:
+    picked = [pick(part) for part in parts]
+    return {name: torch.cat([item[name] for item in picked]).cpu() for name in picked[0]}
 
 
 def _on_grid(nearest: Tensor, right: Tensor, grid: tuple[float, ...]) -> Tensor:

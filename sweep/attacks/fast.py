@@ -15,7 +15,7 @@ from sweep.attacks.network import Loss, Network, gradient_of
 
 
 class FastNetwork(Network):
-    """A Network whose `gradient` searches in bfloat16; `forward` and `clean` are exact."""
+    """A Network whose `gradient` searches in bfloat16; `forward` and `exact_gradient` are the model's own."""
 
     def __init__(self, model: nn.Module, sample: Tensor) -> None:
         super().__init__(model)

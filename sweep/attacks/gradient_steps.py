@@ -66,18 +66,3 @@ def _unit_mean(gradient: Tensor) -> Tensor:
 
 def _worth_keeping(threat: Threat, step: int) -> bool:
     return not threat.random_start and step < _SHARED_STEPS
-
-
-def noise(referee: Referee, rows: Tensor, epsilon: Tensor, threat: Threat, draws: Draws) -> Tensor:
-    """The control: `restarts` random corners of the box (Linf) or points of the sphere (L2), no gradient."""
-    points = referee.images[rows]
-    for restart in range(threat.restarts):
-        left = referee.standing(rows, epsilon)
-        if not left.any():
-            break
-        here = rows[left]
-        clean = referee.images[here]
-        unit = norms.direction(threat.norm, draws.unit(threat.norm, restart)[here])
-        points = norms.project(threat.norm, clean, clean + norms.per_image(epsilon[left]) * unit, epsilon[left])
-        referee.forward(here, points)
-    return points

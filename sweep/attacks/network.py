@@ -49,10 +49,10 @@ class Network:
 
         The sum, not the mean: an image's gradient must not depend on who shares its batch.
         """
-        return self.clean(images, labels, loss)
+        return self.exact_gradient(images, labels, loss)
 
-    def clean(self, images: Tensor, labels: Tensor, loss: Loss) -> tuple[Tensor, Tensor, Tensor]:
-        """As `gradient`, in float32 whatever the mode: the clean prediction must be the model's own."""
+    def exact_gradient(self, images: Tensor, labels: Tensor, loss: Loss) -> tuple[Tensor, Tensor, Tensor]:
+        """As `gradient`, by the model itself whatever the mode: for the clean prediction, and for points on the border."""
         self.passes.gradient += len(images)
         return gradient_of(self.model, images, labels, loss)
 

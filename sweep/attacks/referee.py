@@ -68,6 +68,7 @@ class Referee:
     def __init__(self, network: Network, images: Tensor, labels: Tensor, norm: str, memory: Memory, leave: bool = True) -> None:
         self.network, self.images, self.labels, self.norm = network, images, labels, norm
         self.memory, self.leave = memory, leave
+        self.classes = 0  # number of logits, known after the first look at the model
         self.nearest = torch.full((len(images),), torch.inf, dtype=torch.float64, device=images.device)
         self.examples: Tensor | None = None
 
@@ -81,10 +82,17 @@ class Referee:
         self._judge(rows, points, logits)
         return logits
 
-    def gradient(self, rows: Tensor, points: Tensor, loss: Loss, remember: bool = False) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits [n, K], loss [n] and input gradient at `points`; `remember` keeps the answer for the other threats."""
+    def gradient(
+        self, rows: Tensor, points: Tensor, loss: Loss, *, remember: bool = False, exact: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits [n, K], loss [n] and input gradient at `points`.
+
+        `remember` keeps the answer for the other threats; `exact` asks in float32 in fast mode too.
+        """
         labels = self.labels[rows]
-        if loss is not criteria.cross_entropy:  # the memory holds answers to cross-entropy alone
+        if exact:
+            answer = self.network.exact_gradient(points, labels, loss)
+        elif loss is not criteria.cross_entropy:  # the memory holds answers to cross-entropy alone
             answer = self.network.gradient(points, labels, loss)
         else:
             answer = self._recall(

@@ -17,8 +17,11 @@ class EpsilonSweep:
     """Smallest epsilon that breaks each image, by threat.
 
     `breaking_epsilon[threat]` float64 [N]: inf where the image stands at the largest epsilon, 0 where it is wrong when
-    clean, else a member of `epsilons` (or the refined minimum in `refined`). `distance[threat]` float64 [N]: length of the
-    smallest perturbation seen to break it. `logits` [N, K]: the clean prediction.
+    clean, else a member of `epsilons`.
+    `kinds[threat]`: one_step, many_step, black_box or noise. `distance[threat]` float64 [N]: length of the
+    smallest perturbation seen to break it. `logits` [N, K]: the clean prediction. When asked for: `refined[threat]` [N], the
+    breaking epsilon between the members of the grid, and `examples[threat]` [N, C, H, W], the nearest image that breaks (NaN
+    where none does).
     """
 
     epsilons: tuple[float, ...]
@@ -30,6 +33,7 @@ class EpsilonSweep:
     passes: Passes
     passes_by_threat: dict[str, Passes]
     norms: dict[str, str]
+    kinds: dict[str, str]
     worst_only: bool = False
     refined: dict[str, Tensor] = field(default_factory=dict)
     examples: dict[str, Tensor] = field(default_factory=dict)
@@ -46,7 +50,7 @@ class EpsilonSweep:
 
     def robust_accuracy(self, threat: str, epsilon: str | float) -> float:
         """Share of all images (clean mistakes count as broken) that stand at `epsilon`; `worst` is every threat together."""
-        return (self._breaking(threat) > self._on_grid(epsilon)).double().mean().item()
+        return (self.breaking(threat) > self.on_grid(epsilon)).double().mean().item()
 
     def worst_case(self, epsilon: str | float) -> float:
         """Robust accuracy against all threats together: an image stands if no threat breaks it."""
@@ -56,7 +60,8 @@ class EpsilonSweep:
         """Smallest breaking epsilon over all threats [N]."""
         return torch.stack(list(self.breaking_epsilon.values())).amin(dim=0)
 
-    def _breaking(self, threat: str) -> Tensor:
+    def breaking(self, threat: str) -> Tensor:
+        """Breaking epsilon [N] of one threat, or of `worst`; InputError for a threat that was not run."""
         if threat == "worst":
             return self.worst_breaking_epsilon()
         if threat not in self.breaking_epsilon:
@@ -65,7 +70,8 @@ class EpsilonSweep:
             raise InputError("threat", f"{threat!r} attacked only what others left", "ask for worst_case, or sweep without worst_only")
         return self.breaking_epsilon[threat]
 
-    def _on_grid(self, epsilon: str | float) -> float:
+    def on_grid(self, epsilon: str | float) -> float:
+        """The member of the grid (or 0) that `epsilon` means; InputError for one that was not run."""
         value = parse_epsilon(epsilon)
         for known in (0.0, *self.epsilons):
             if abs(known - value) <= 1e-9:

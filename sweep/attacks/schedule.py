@@ -11,13 +11,17 @@ import torch
 from torch import Tensor
 
 from sweep.attacks.chunk import Chunk
+from sweep.attacks.referee import ROUNDING
 from sweep.attacks.threat import Threat
 
 
 def try_every_epsilon(chunk: Chunk) -> None:
     """Ascending; threats take turns at each epsilon, so that `together` profits from all of them at the next one."""
+    last = len(chunk.epsilons) - 1
     for index in range(len(chunk.epsilons)):
         for name in _order(chunk):
+            if chunk.threats[name].once and index < last:
+                continue
             rows = (chunk.broken_at(name) > index).nonzero().squeeze(1)
             chunk.attempt(name, rows, torch.full_like(rows, index))
 
@@ -30,11 +34,15 @@ def narrow_down(chunk: Chunk) -> None:
         if _one_pass(threat):
             _ascend(chunk, name, chunk.right)
             continue
+        if threat.once:
+            rows = chunk.right.nonzero().squeeze(1)
+            chunk.attempt(name, rows, torch.full_like(rows, len(chunk.epsilons) - 1))
+            continue
         _narrow(chunk, name, guess if threat.uses_gradient else torch.full_like(guess, len(chunk.epsilons)))
         if threat.uses_gradient:
             guess = chunk.broken_at(name)
     for name, threat in chunk.threats.items():
-        if threat.uses_gradient:
+        if threat.uses_gradient and not threat.once:
             _ascend(chunk, name, chunk.broken_at(name) > chunk.broken_at_worst())
 
 
@@ -87,3 +95,20 @@ def _order(chunk: Chunk) -> list[str]:
     """Cheapest first where one break is enough; else many steps first, whose early points answer the one-step threats."""
     work = {name: threat.steps * threat.restarts for name, threat in chunk.threats.items()}
     return sorted(work, key=work.get, reverse=not chunk.together)
+
+
+def bisect(chunk: Chunk, name: str, rounds: int) -> Tensor:
+    """Refined breaking epsilon float64 [N]: the gap below the one found, halved `rounds` times; inf and 0 stay.
+
+    Whatever the attack met on the way counts, so the result may lie below the last middle.
+    """
+    nearest = chunk.referees[name].nearest
+    grid = torch.cat([chunk.epsilons.new_zeros(1), chunk.epsilons])
+    low = grid[chunk.broken_at(name).clamp(max=len(grid) - 1)]
+    if not chunk.threats[name].once:  # a minimum-norm attack has refined already
+        rows = (chunk.right & torch.isfinite(nearest) & (chunk.broken_at(name) < len(chunk.epsilons))).nonzero().squeeze(1)
+        for _ in range(rounds):
+            middle = (low[rows] + nearest[rows].minimum(chunk.epsilons[-1])) / 2
+            chunk.attempt_within(name, rows, middle)
+            low[rows] = torch.where(nearest[rows] > middle + ROUNDING, middle, low[rows].minimum(nearest[rows]))
+    return torch.where(chunk.right, nearest, 0.0)

@@ -14,8 +14,8 @@ class Threat:
     """An attack and its settings; `search` proposes points to a Referee.
 
     Step size: `alpha` in grey values (1 = full range), or `alpha_per_eps` times the epsilon when `alpha` is None.
-    `steps` are gradient steps (queries for black boxes). `decay` is the momentum (None: none). `source` names the
-    surrogate model of a transfer attack. `options` go to a wrapped library attack.
+    `steps` are gradient steps (queries for black boxes). `decay` is the momentum (None: none). `once`: one run finds the
+    smallest perturbation, so only the largest epsilon is tried. `options` go to a wrapped library attack.
     """
 
     name: str
@@ -28,9 +28,21 @@ class Threat:
     alpha_per_eps: float = 1.0
     random_start: bool = False
     decay: float | None = None
-    uses_gradient: bool = True
-    source: str | None = None
+    family: str = "gradient"  # or "black_box", "noise"
+    once: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def uses_gradient(self) -> bool:
+        """Whether the attack sees the gradient of the model it attacks."""
+        return self.family == "gradient"
+
+    @property
+    def kind(self) -> str:
+        """one_step, many_step, black_box or noise: what the masking alarms compare."""
+        if not self.uses_gradient:
+            return self.family
+        return "one_step" if self.steps * self.restarts == 1 else "many_step"
 
     @property
     def asks_clean_gradient(self) -> bool:

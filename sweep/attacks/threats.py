@@ -11,8 +11,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from sweep.attacks.gradient_steps import gradient_steps, noise
+from sweep.attacks.apgd import apgd
+from sweep.attacks.gradient_steps import gradient_steps
+from sweep.attacks.library import parse_library_name
+from sweep.attacks.minimum_norm import minimum_norm
+from sweep.attacks.noise import noise
 from sweep.attacks.norms import L2
+from sweep.attacks.square import square
 from sweep.attacks.threat import Threat
 from sweep.core.errors import InputError, suggestion
 
@@ -27,9 +32,13 @@ THREATS: dict[str, Threat] = {
         Threat("pgd", gradient_steps, alpha=_ALPHA, random_start=True),
         Threat("mifgsm", gradient_steps, alpha=_ALPHA, decay=1.0),
         Threat("pgd_l2", gradient_steps, norm=L2, alpha=0.2, random_start=True),
-        Threat("noise", noise, restarts=10, uses_gradient=False),
+        Threat("apgd", apgd, random_start=True),
+        Threat("square", square, steps=5000, family="black_box"),
+        Threat("fmn", minimum_norm, steps=50, loss="margin", once=True),
+        Threat("noise", noise, family="noise"),
     )
 }
+_ELSEWHERE = {"fab": "torchattacks:FAB"}  # not in the table above, so that naming threats does not load the library
 _ITERATED = ("bim", "pgd", "mifgsm")
 _NAME = re.compile(r"(?P<base>[a-z]+?)(?P<steps>\d+)?(?:x(?P<restarts>\d+))?(?P<margin>_margin)?(?P<l2>_l2)?")
 
@@ -40,9 +49,13 @@ def resolve_threat(threat: str | Threat) -> Threat:
         return threat
     if threat in THREATS:
         return THREATS[threat]
+    if threat in _ELSEWHERE:
+        return replace(resolve_threat(_ELSEWHERE[threat]), name=threat)
+    if library := parse_library_name(threat):
+        return library
     parts = _NAME.fullmatch(threat)
     if parts is None or parts["base"] not in THREATS:
-        raise InputError("threats", f"{threat!r} is unknown", suggestion(threat, THREATS))
+        raise InputError("threats", f"{threat!r} is unknown", suggestion(threat, (*THREATS, *_ELSEWHERE)))
     row = replace(THREATS[parts["base"]], name=threat)
     if parts["steps"]:
         row = _with_steps(row, parts["base"], int(parts["steps"]))

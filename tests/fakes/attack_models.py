@@ -40,6 +40,7 @@ def trained_cnn(seed: int = 0, steps: int = 60, train_eps: float = 0.0) -> nn.Mo
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(batch.detach()), labels).backward()
         optimizer.step()
+    model.zero_grad()
     return model.eval()
 
 
@@ -53,3 +54,99 @@ class Counted(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         self.samples += len(images)
         return self.model(images)
+
+
+class _Quantised(torch.autograd.Function):
+    """Eight grey levels; the honest derivative of a staircase is zero."""
+
+    @staticmethod
+    def forward(ctx, images):
+        return (images * 8).round() / 8
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return torch.zeros_like(gradient)
+
+
+class _Misleading(torch.autograd.Function):
+    """The identity, with the derivative of its mirror image."""
+
+    @staticmethod
+    def forward(ctx, images):
+        return images.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return -gradient
+
+
+class Before(nn.Module):
+    """`model` after a change of its input."""
+
+    def __init__(self, model: nn.Module, change) -> None:
+        super().__init__()
+        self.model, self.change = model, change
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model(self.change(images))
+
+
+class After(nn.Module):
+    """`model` with a change of its logits."""
+
+    def __init__(self, model: nn.Module, change) -> None:
+        super().__init__()
+        self.model, self.change = model, change
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.change(self.model(images))
+
+
+class Colorized(nn.Module):
+    """colorizer -> backbone (grey from the mean of the colours) -> logits, as the platform's classifier."""
+
+    def __init__(self, colorizer: nn.Module, backbone: nn.Module) -> None:
+        super().__init__()
+        self.colorizer, self.backbone = colorizer, backbone
+
+    def colorize(self, images: Tensor) -> Tensor:
+        return self.colorizer(images)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.backbone(self.colorize(images).mean(dim=1, keepdim=True))
+
+
+class Lambda(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.function(images)
+
+
+def masking_models() -> dict[str, nn.Module]:
+    """Six ways to look robust without being so, each around the same trained network."""
+    model = trained_cnn()
+    return {
+        "staircase input": Before(model, _Quantised.apply),
+        "saturated logits": After(model, lambda logits: logits * 1e4),
+        "shattered input": Before(model, lambda x: x + 0.01 * torch.sin(4000 * x)),
+        "random input": Before(model, lambda x: x + 0.03 * torch.randn_like(x)),
+        "sharp softmax": After(model, lambda logits: (logits * 50).softmax(dim=1)),
+        "colorizer with a false gradient": Colorized(Lambda(lambda x: _Misleading.apply(x).repeat(1, 3, 1, 1)), model),
+    }
+
+
+def plain_models() -> dict[str, nn.Module]:
+    """Six networks with nothing to hide, weak and robust ones."""
+    return {
+        "cnn": trained_cnn(),
+        "cnn of another seed": trained_cnn(seed=1),
+        "longer trained": trained_cnn(seed=2, steps=200),
+        "adversarially trained": trained_cnn(seed=3, train_eps=4 / 255),
+        "hardly trained": trained_cnn(seed=4, steps=12),
+        "honest colorizer": Colorized(Lambda(lambda x: torch.cat([x, x * 0.9 + 0.1, x * 1.1], dim=1)), trained_cnn(seed=5)),
+    }

@@ -1,0 +1,66 @@
+"""What every threat promises, whatever its method: one test class over all names."""
+
+import pytest
+import torch
+
+from sweep.attacks.craft import craft
+from sweep.attacks.epsilon_sweep import epsilon_sweep
+from sweep.attacks.norms import distance
+from sweep.attacks.threats import THREATS, resolve_threat
+from tests.fakes.attack_models import Counted, lit_halves, trained_cnn
+
+NAMES = sorted(
+    {*THREATS, "fab", "pgd20", "bim20", "mifgsm20", "apgd20_margin", "square40", "pgd5_l2", "apgd20_l2", "fmn_l2", "noise_l2", "torchattacks:EOTPGD"}
+    - {"square"}  # its default 5000 queries are too many for a test; square40 is the same attack
+)
+RADIUS = {"linf": 4 / 255, "l2": 0.2}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return trained_cnn()
+
+
+@pytest.fixture(scope="module")
+def data():
+    return lit_halves(16, seed=11)
+
+
+@pytest.mark.parametrize("name", NAMES)
+class TestEveryThreat:
+    def test_stays_within_budget_and_range(self, model, data, name):
+        threat = resolve_threat(name)
+        radius = RADIUS[threat.norm]
+        points = craft(model, *data, name, radius)
+        assert points.shape == data[0].shape
+        assert (distance(threat.norm, points - data[0]) <= radius + 1e-5).all()
+        assert points.min() >= 0 and points.max() <= 1
+
+    def test_breaks_more_as_the_ball_grows(self, model, data, name):
+        radius = RADIUS[resolve_threat(name).norm]
+        result = epsilon_sweep(model, *data, [name], [radius / 8, radius, radius * 4])
+        accuracy = [result.clean_accuracy, *(result.robust_accuracy(name, e) for e in result.epsilons)]
+        assert accuracy == sorted(accuracy, reverse=True)
+        assert name.startswith("noise") or accuracy[-1] < accuracy[0]
+
+    def test_same_seed_same_result_and_nothing_left_behind(self, model, data, name):
+        radius = RADIUS[resolve_threat(name).norm]
+        torch.manual_seed(0)
+        expected = torch.rand(1)
+        torch.manual_seed(0)
+        first = epsilon_sweep(model, *data, [name], [radius])
+        assert torch.equal(torch.rand(1), expected)
+        again = epsilon_sweep(model, *data, [name], [radius])
+        assert torch.equal(first.distance[name], again.distance[name])
+        assert not model.training and all(p.requires_grad and p.grad is None for p in model.parameters())
+
+    def test_every_pass_is_counted(self, model, data, name):
+        counted = Counted(model)
+        passes = epsilon_sweep(counted, *data, [name], [RADIUS[resolve_threat(name).norm]]).passes
+        assert counted.samples == passes.forward + passes.gradient
+
+    @pytest.mark.parametrize("mode", ["exact", "fast"])
+    def test_clean_mistakes_stay_at_zero(self, model, data, name, mode):
+        images, labels = data
+        result = epsilon_sweep(model, images, 1 - labels, [name], [RADIUS[resolve_threat(name).norm]], mode=mode)
+        assert result.breaking_epsilon[name][~result.clean_right].eq(0).all()
