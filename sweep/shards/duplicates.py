@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 from scipy.ndimage import gaussian_filter1d
 
@@ -19,7 +20,7 @@ from sweep.core.seeds import rng
 from sweep.shards.fingerprints import THUMB_PX, fingerprints, likely_pairs, orient
 from sweep.shards.groups import components, renumbered
 from sweep.shards.image_set import ImageSet
-from sweep.shards.reader import decode, part_paths, read_manifest
+from sweep.shards.reader import decode, part_paths, read_manifest, read_metadata
 from sweep.shards.resize import fit_square
 
 SAME = 0.75  # correlation from which two images count as one, unless chance alone comes near it (chests do)
@@ -72,6 +73,15 @@ def near_duplicate_groups(images: ImageSet | np.ndarray | Sequence[np.ndarray]) 
 def folder_duplicates(folder: Path | str) -> Duplicates:
     """Near-duplicates within a shard folder; positions are those of `reader.read_metadata`."""
     return duplicates_of(*read_thumbs(folder))
+
+
+def folder_groups(folder: Path | str, image_ids: Sequence[str]) -> np.ndarray:
+    """int64 [N]: the near-duplicate group of each of `image_ids`, as `splits.make_split` takes it.
+
+    All images of the folder are compared, so the groups are those the audit reports.
+    """
+    numbers = pd.Series(folder_duplicates(folder).groups, index=read_metadata(folder)["image_id"])
+    return renumbered(numbers.loc[list(image_ids)].to_numpy())
 
 
 def crossing_pairs(folders: Sequence[Path | str]) -> list[Pair]:

@@ -82,7 +82,7 @@ def read_images(
     image_px: int,
     image_ids: Sequence[str] | None = None,
     fit: str = "pad",
-    normals: str = "drop",
+    normals: str = "keep",
 ) -> ImageSet:
     """Images decoded to `image_px`, in the order of `image_ids` (all, in shard order, when None).
 

@@ -30,7 +30,7 @@ def open_dataset(
     image_px: int,
     image_ids: Sequence[str] | None = None,
     fit: str = "pad",
-    normals: str = "drop",
+    normals: str = "keep",
 ) -> ray.data.Dataset:
     """Rows {image uint8 [px, px], label int64, image_id str, group str} of a shard folder, decoded lazily.
 

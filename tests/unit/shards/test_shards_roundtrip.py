@@ -43,7 +43,7 @@ def test_images_in_the_order_asked(folder):
     source = rows()
     images = reader.read_images(folder, 30, ["image 3", "image 0"])
     assert images.ids.tolist() == ["image 3", "image 0"] and images.groups.tolist() == ["p1", "p0"]
-    assert images.labels.tolist() == [0, 0] and images.classes == ("benign", "malignant")
+    assert images.labels.tolist() == [0, 0] and images.classes == ("benign", "malignant", "normal")
     assert np.array_equal(images.images[1, 5:25], source[0].image) and not images.images[1, :5].any()
 
 
@@ -132,6 +132,8 @@ def test_a_full_destination_is_refused(folder):
 def test_unknown_id_is_named(folder):
     with pytest.raises(InputError, match="nobody"):
         reader.read_images(folder, 16, ["nobody"])
+    with pytest.raises(InputError, match="image 2"):
+        reader.read_images(folder, 16, ["image 2"], normals="drop")
 
 
 def test_resize_keeps_shape_or_stretches():

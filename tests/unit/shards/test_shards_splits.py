@@ -30,24 +30,33 @@ def folds_of(key, fold):
     return pd.Series(fold[used]).groupby(key[used]).nunique()
 
 
-@settings(max_examples=1000, deadline=None, derandomize=True)
-@given(
-    seed=st.integers(0, 2**32 - 1), count=st.integers(1, 160), patients=st.integers(1, 80),
-    classes=st.integers(1, 3), duplicates=st.integers(0, 40), conflicts=st.sampled_from(CONFLICTS),
-)  # fmt: skip
-def test_folds_are_disjoint_and_reproducible(seed, count, patients, classes, duplicates, conflicts):
-    frame, copies = table(seed, count, patients, classes, duplicates)
-    split = make_split(frame, seed=seed, conflicts=conflicts, near_duplicates=copies)
-    fold = split.frame["fold"].to_numpy()
-    assert set(fold) <= {*FRACTIONS, "unused"} and split.frame["image_id"].tolist() == frame["image_id"].tolist()
-    known = frame["patient"].to_numpy() != ""
-    assert (folds_of(frame["patient"].to_numpy()[known], fold[known]) <= 1).all()
-    assert (folds_of(copies, fold) <= 1).all()
-    again = make_split(frame, seed=seed, conflicts=conflicts, near_duplicates=copies)
+def seen_in_one_fold(key, fold):
+    """No value of `key` (text; '' is nobody) occurs in two folds, `unused` left aside."""
+    places = {pair for pair in zip(key, fold, strict=True) if pair[0] != "" and pair[1] != "unused"}
+    return len(places) == len({value for value, _ in places})
+
+
+def test_a_thousand_random_data_sets_do_not_leak():
+    for seed in range(1000):
+        draw = np.random.default_rng(seed)
+        count, classes = int(draw.integers(1, 80)), int(draw.integers(1, 4))
+        frame, copies = table(seed, count, int(draw.integers(1, 60)), classes, duplicates=int(draw.integers(0, 20)))
+        split = make_split(frame, seed=seed, conflicts=CONFLICTS[seed % 3], near_duplicates=copies)
+        fold, patient = split.frame["fold"].to_numpy(), frame["patient"].to_numpy()
+        assert set(fold) <= {*FRACTIONS, "unused"}
+        assert seen_in_one_fold(patient, fold) and seen_in_one_fold(copies.astype(str), fold), seed
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 80), conflicts=st.sampled_from(CONFLICTS))
+def test_the_same_question_gets_the_same_split(seed, count, conflicts):
+    frame, copies = table(seed, count, 30, 2, duplicates=5)
+    split, again = (make_split(frame, seed=seed, conflicts=conflicts, near_duplicates=copies) for _ in range(2))
     assert split.frame.equals(again.frame) and split.sha256 == again.sha256
+    assert split.frame["image_id"].tolist() == frame["image_id"].tolist()
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(20, 300), classes=st.integers(1, 3))
 def test_labels_are_balanced_within_the_largest_group(seed, count, classes):
     frame, copies = table(seed, count, max(1, count // 3), classes)
