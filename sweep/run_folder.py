@@ -25,6 +25,7 @@ from sweep.storage import Storage
 SPACE_FILE = "space.yaml"
 ENVIRONMENT_FILE = "environment.json"
 _LOCK_FILE = "driver.lock"
+_PROBE_FILE = ".write-probe"
 # What may change between two runs of one folder: how it is computed, never what is asked.
 _FREE_TO_CHANGE = ("resources", "budget", "smoke")
 _PACKAGES = ("ray", "torch", "torchvision", "timm", "optuna", "torchattacks", "scikit-image", "numpy", "pandas", "pyarrow")
@@ -36,14 +37,23 @@ def opened(run: Storage, question: Question) -> Iterator[None]:
 
     Raises InputError when another driver holds it, when it cannot be written, or when it holds another question.
     """
+    _make_folder(run)
+    with _held(run):
+        _check_same_question(run, question)
+        run.write(SPACE_FILE, _yaml_text(question.model_dump(mode="json")).encode())
+        run.write(ENVIRONMENT_FILE, json.dumps(environment(), indent=1).encode())
+        yield
+
+
+def _make_folder(run: Storage) -> None:
+    """Make the run folder and write to it once, so that a sweep does not end with a result it cannot keep."""
     try:
-        with _held(run):
-            _check_same_question(run, question)
-            run.write(SPACE_FILE, _yaml_text(question.model_dump(mode="json")).encode())
-            run.write(ENVIRONMENT_FILE, json.dumps(environment(), indent=1).encode())
-            yield
-    except PermissionError as error:
-        raise InputError(f"--storage {run.url}", f"cannot be written ({error.strerror})", "give a folder you may write to") from error
+        if run.local is not None:
+            run.local.mkdir(parents=True, exist_ok=True)
+        run.write(_PROBE_FILE, b"")
+        run.delete(_PROBE_FILE)
+    except OSError as error:
+        raise InputError(f"--storage {run.url}", f"cannot be written ({error.strerror or error})", "give a folder you may write to") from error
 
 
 @contextmanager
@@ -51,7 +61,6 @@ def _held(run: Storage) -> Iterator[None]:
     if run.local is None:
         yield
         return
-    run.local.mkdir(parents=True, exist_ok=True)
     with open(run.local / _LOCK_FILE, "a+", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
