@@ -14,6 +14,8 @@ import numpy as np
 Scores = np.ndarray  # probabilities float64 [N, K]
 Labels = np.ndarray
 
+_CALIBRATION_BINS = 15
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -150,6 +152,21 @@ def _log_loss(scores: Scores, labels: Labels) -> float:
     )(scores, labels)
 
 
+def _calibration_error(scores: Scores, labels: Labels) -> float:
+    if labels.ndim == 1:
+        return _binned_gap(scores.max(1), scores.argmax(1) == labels)
+    return _mean_over_problems(_binned_gap)(scores, labels)
+
+
+def _binned_gap(confidence: np.ndarray, right: np.ndarray) -> float:
+    """Mean distance of confidence and frequency over equal bins of confidence, weighted by their images (Guo et al. 2017)."""
+    if not len(right):
+        return float("nan")
+    bins = np.minimum((confidence * _CALIBRATION_BINS).astype(int), _CALIBRATION_BINS - 1)
+    surplus = np.bincount(bins, weights=confidence - right, minlength=_CALIBRATION_BINS)
+    return float(np.abs(surplus).sum() / len(right))
+
+
 METRICS: Mapping[str, Metric] = {
     "auroc": Metric(_mean_over_problems(auroc), "maximize", "area under ROC; macro one-against-rest, or mean over labels"),
     "balanced_accuracy": Metric(_balanced_accuracy, "maximize", "mean recall over the classes present"),
@@ -159,4 +176,5 @@ METRICS: Mapping[str, Metric] = {
     "specificity": Metric(_recall_of(False), "maximize", "recall of the negative class at probability 0.5"),
     "average_precision": Metric(_mean_over_problems(average_precision), "maximize", "area under precision and recall"),
     "log_loss": Metric(_log_loss, "minimize", "mean negative log-probability of the truth, in nats"),
+    "calibration_error": Metric(_calibration_error, "minimize", "expected distance of confidence and accuracy, 15 bins"),
 }

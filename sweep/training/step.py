@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -111,7 +112,6 @@ def to_unit_range(images: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 def _beta(alpha: float, generator: torch.Generator) -> float:
-    """One draw of Beta(alpha, alpha) from `generator`, as a ratio of two gamma draws."""
+    """One draw of Beta(alpha, alpha), seeded from `generator`: torch draws gammas from its global stream only."""
     seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
-    draws = torch._standard_gamma(torch.full((2,), alpha), generator=torch.Generator().manual_seed(seed))
-    return float(draws[0] / draws.sum().clamp(min=1e-30))
+    return float(np.random.default_rng(seed).beta(alpha, alpha))

@@ -69,6 +69,13 @@ def test_a_single_class_leaves_auroc_undefined_but_not_accuracy():
     assert np.isnan(found["auroc"]) and found["accuracy"] == 1.0
 
 
+def test_calibration_error_by_hand():
+    # Confidence 0.9 twice, right once: off by 0.4; confidence 0.6 once, right: off by 0.4.
+    logits = np.log([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6]])
+    found = classification_metrics(logits, np.array([0, 1, 1]), 2)["calibration_error"]
+    assert found == pytest.approx((abs(1.8 - 1) + abs(0.6 - 1)) / 3)
+
+
 @pytest.mark.parametrize(
     ("logits", "labels", "says"),
     [

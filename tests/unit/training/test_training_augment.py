@@ -12,28 +12,6 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("name", AUGMENTATIONS)
-class TestEveryAugmentation:
-    def test_range_and_shape_stay(self, name):
-        images = torch.rand(6, 1, 20, 30)
-        changed = augment(images.clone(), AUGMENTATIONS[name], generator())
-        assert changed.shape == images.shape and changed.min() >= 0 and changed.max() <= 1
-
-    def test_same_seed_same_images(self, name):
-        images = torch.rand(4, 1, 16, 16)
-        first, second = (augment(images.clone(), AUGMENTATIONS[name], generator(3)) for _ in range(2))
-        assert torch.equal(first, second)
-
-    def test_top_stays_on_top(self, name):
-        images = torch.zeros(64, 1, 32, 32)
-        images[:, :, :8] = 1
-        changed = augment(images, AUGMENTATIONS[name], generator())
-        assert (changed[:, :, :16].sum((1, 2, 3)) > changed[:, :, 16:].sum((1, 2, 3))).all()
-
-    def test_black_stays_black(self, name):
-        assert augment(torch.zeros(8, 1, 16, 16), AUGMENTATIONS[name], generator()).max() == 0
-
-
 def test_none_changes_nothing():
     images = torch.rand(2, 1, 8, 8)
     assert augment(images, AUGMENTATIONS["none"], generator()) is images
