@@ -82,7 +82,7 @@ class Chunk:
                 checks.check_logits(answers[-1][0], labels)
         answer = tuple(torch.cat(part) for part in zip(*answers, strict=True))
         if with_gradient:
-            memory.store(len(self.images), everyone, self.images, answer)
+            memory.store(len(self.images), everyone, self.images, answer, exact=True)
             self.clean_gradient = answer[2]
         self.logits = answer[0]
         self.right = criteria.is_right(self.logits, self.labels)

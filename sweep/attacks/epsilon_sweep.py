@@ -48,9 +48,11 @@ def epsilon_sweep(
     """Attack `images` [N, C, H, W] in [0, 1] with every threat at every epsilon; the model returns logits [N, K].
 
     `labels` are class numbers [N], or 0/1 [N, K] for multi-label, where an image stands while all its labels are right.
-    Epsilons are in the norm of the threat (grey values 0..1 for Linf). `worst_only` attacks what every threat so far has
-    left standing, so only `worst_case` is defined afterwards. `refine` halves the gap below each breaking epsilon that many
-    times; `keep_examples` keeps the nearest breaking image of every threat. InputError for input that cannot be attacked meaningfully.
+    Epsilons are in the norm of the threat (grey values 0..1 for Linf). `mode` exact: float32, and every epsilon is tried
+    that one call per epsilon could break; fast: bfloat16 search with float32 verdicts, around each image's border only.
+    `worst_only` attacks what every threat so far has left standing, so only `worst_case` is defined afterwards. `refine`
+    halves the gap below each breaking epsilon that many times; `keep_examples` keeps the nearest breaking image of every
+    threat. InputError for input that cannot be attacked meaningfully.
     """
     rows, grid = resolve_threats(threats), parse_grid(epsilons)
     checks.check_images(images)
@@ -112,6 +114,6 @@ def _gather(parts: list[Chunk], pick: Callable[[Chunk], dict[str, Tensor]]) -> d
 
 def _on_grid(nearest: Tensor, right: Tensor, grid: tuple[float, ...]) -> Tensor:
     """The smallest epsilon of the grid whose ball holds the breaking point; 0 for clean mistakes, inf beyond the grid."""
-    steps = torch.tensor([*grid, torch.inf], dtype=torch.float64)
+    steps = torch.tensor([*(epsilon for epsilon in grid if epsilon > 0), torch.inf], dtype=torch.float64)
     found = steps[torch.searchsorted(steps, nearest - ROUNDING)]
     return torch.where(right, found, 0.0)

@@ -17,6 +17,8 @@ from sweep.attacks.network import Loss, Network, gradient_of
 class FastNetwork(Network):
     """A Network whose `gradient` searches in bfloat16; `forward` and `exact_gradient` are the model's own."""
 
+    exact = False
+
     def __init__(self, model: nn.Module, sample: Tensor) -> None:
         super().__init__(model)
         self._device = sample.device.type

@@ -32,7 +32,9 @@ class GalleryEntry:
     adversarial_probabilities: np.ndarray
 
 
-def gallery(model: Model, images: Tensor, labels: Tensor, threat: str | Threat, epsilon: str | float, *, seed: int = 0) -> list[GalleryEntry]:
+def gallery(
+    model: Model, images: Tensor, labels: Tensor, threat: str | Threat, epsilon: str | float, *, seed: int = 0
+) -> list[GalleryEntry]:
     """Attack grey `images` [N, 1, H, W] at one epsilon and return what a person would want to see of each."""
     attacked = craft(model, images, labels, threat, epsilon, seed=seed).cpu()
     with frozen(model), torch.no_grad():
@@ -44,10 +46,19 @@ def gallery(model: Model, images: Tensor, labels: Tensor, threat: str | Threat, 
         difference = (moved - clean)[0]
         scale = 0.5 / max(difference.abs().max().item(), 1e-8)
         views = (None, None) if colors[0] is None else _stretched(colors[0][i], colors[1][i])
-        entries.append(GalleryEntry(
-            label=int(labels[i]), image=_bytes(clean[0]), adversarial=_bytes(moved[0]), perturbation=_bytes(0.5 + scale * difference),
-            scale=scale, colorized=views[0], colorized_adversarial=views[1], probabilities=before[i], adversarial_probabilities=after[i],
-        ))  # fmt: skip
+        entries.append(
+            GalleryEntry(
+                label=int(labels[i]),
+                image=_bytes(clean[0]),
+                adversarial=_bytes(moved[0]),
+                perturbation=_bytes(0.5 + scale * difference),
+                scale=scale,
+                colorized=views[0],
+                colorized_adversarial=views[1],
+                probabilities=before[i],
+                adversarial_probabilities=after[i],
+            )
+        )
     return entries
 
 

@@ -35,7 +35,7 @@ def _one_run(referee: Referee, rows: Tensor, epsilon: Tensor, threat: Threat, dr
     points = _start(clean, rows, epsilon, threat, draws, restart)
     momentum = torch.zeros_like(points)
     for step in range(threat.steps):
-        _, _, gradient = referee.gradient(rows, points, loss, remember=_worth_keeping(threat, step))
+        _, _, gradient = referee.gradient(rows, points, loss, remember=_worth_keeping(threat, step, epsilon))
         left = referee.standing(rows, epsilon)
         if not left.all():
             rows, epsilon, clean, points = rows[left], epsilon[left], clean[left], points[left]
@@ -64,5 +64,8 @@ def _unit_mean(gradient: Tensor) -> Tensor:
     return torch.where(mean > 0, gradient / mean, gradient)
 
 
-def _worth_keeping(threat: Threat, step: int) -> bool:
-    return not threat.random_start and step < _SHARED_STEPS
+def _worth_keeping(threat: Threat, step: int, epsilon: Tensor) -> bool:
+    """The first step, which FGSM may share, and the second while no ball has cut it, so that the larger ones share it."""
+    if threat.random_start or threat.alpha is None or step > _SHARED_STEPS:
+        return False
+    return step <= 1 or bool((step * threat.alpha <= epsilon).all())

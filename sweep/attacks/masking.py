@@ -152,7 +152,8 @@ def _clean_alarms(model: Model, images: Tensor, labels: Tensor, batch_size: int)
     if (again - logits).abs().max() > 1e-3 * logits.abs().max().clamp(min=1e-6):
         found.append(Alarm("random predictions", "the same images got different logits twice"))
     if (logits >= 0).all() and torch.allclose(logits.sum(dim=1), torch.ones(len(logits), device=device), atol=1e-4):
-        found.append(Alarm("probabilities instead of logits", "outputs are positive and sum to one: the softmax saturates the loss"))
+        evidence = "outputs are positive and sum to one: the softmax saturates the loss"
+        found.append(Alarm("probabilities instead of logits", evidence))
     return found
 
 
@@ -166,7 +167,8 @@ def _bypass_alarm(
     more = int((_breaks(around, "many_step") & ~_breaks(through, "many_step")).sum())
     if not _many(more, through):
         return []
-    return [Alarm("colorizer hides the gradient", f"the backbone's gradient alone breaks {more} images that the whole model's does not")]
+    evidence = f"the backbone's gradient alone breaks {more} images that the whole model's does not"
+    return [Alarm("colorizer hides the gradient", evidence)]
 
 
 def _unique(alarms: list[Alarm]) -> list[Alarm]:

@@ -15,7 +15,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass
 class Passes:
-    """Work done, in samples: `forward` alone, `gradient` = forward and input gradient, `verdict` = float32 re-check in fast mode."""
+    """Work done, in samples: `forward` alone, `gradient` with its input gradient, `verdict` = re-check in fast mode."""
 
     forward: int = 0
     gradient: int = 0
@@ -32,7 +32,9 @@ class Passes:
 
 
 class Network:
-    """Plain float32 passes through `model`; `passes` counts samples."""
+    """Plain passes through `model`; `passes` counts samples, `exact` says whether `gradient` is the model's own."""
+
+    exact = True
 
     def __init__(self, model: Model) -> None:
         self.model = model

@@ -21,19 +21,23 @@ ROUNDING = 1e-6  # float32 noise of image + epsilon - image; 1/4000 of one grey 
 class Memory:
     """Answers to points that several attacks ask for: the clean image and the first steps away from it.
 
-    A stored answer is used only for a bit-equal point, so remembering changes no result.
+    A stored answer is used only for a bit-equal point, so remembering changes no result. Those of a fast search are coarse:
+    good enough for its next step, never for a verdict.
     """
 
     points: list[Tensor] = field(default_factory=list)
     answers: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)
     known: list[Tensor] = field(default_factory=list)
+    exact: list[bool] = field(default_factory=list)
 
-    def find(self, rows: Tensor, images: Tensor) -> list[tuple[int, Tensor]]:
+    def find(self, rows: Tensor, images: Tensor, exact_only: bool) -> list[tuple[int, Tensor]]:
         """(slot, positions in `images`) for every slot that knows some of them."""
         found, missing = [], torch.arange(len(rows), device=rows.device)
         for slot, points in enumerate(self.points):
             if not len(missing):
                 break
+            if exact_only and not self.exact[slot]:
+                continue
             here = rows[missing]
             hit = self.known[slot][here] & (points[here] == images[missing]).flatten(1).all(dim=1)
             if hit.any():
@@ -41,13 +45,14 @@ class Memory:
                 missing = missing[~hit]
         return found
 
-    def store(self, count: int, rows: Tensor, images: Tensor, answer: tuple[Tensor, Tensor, Tensor]) -> None:
+    def store(self, count: int, rows: Tensor, images: Tensor, answer: tuple[Tensor, Tensor, Tensor], exact: bool) -> None:
         """Keep the answers for `rows` of a chunk of `count` images in a slot of their own."""
         if not len(rows):
             return
         known = torch.zeros(count, dtype=torch.bool, device=rows.device)
         known[rows] = True
         self.known.append(known)
+        self.exact.append(exact)
         self.points.append(_spread(count, rows, images))
         self.answers.append(tuple(_spread(count, rows, part) for part in answer))
 
@@ -124,13 +129,13 @@ class Referee:
         self.note(rows, points, ~criteria.is_right(logits, self.labels[rows]))
 
     def _recall(self, rows: Tensor, points: Tensor, need: int, ask, remember: bool = False) -> tuple[Tensor, ...]:
-        found = self.memory.find(rows, points)
+        found = self.memory.find(rows, points, exact_only=need == 1)
         unknown = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
         for _, positions in found:
             unknown[positions] = False
         fresh = ask(unknown) if unknown.any() else None
         if fresh is not None and remember:
-            self.memory.store(len(self.images), rows[unknown], points[unknown], fresh)
+            self.memory.store(len(self.images), rows[unknown], points[unknown], fresh, self.network.exact)
         if not found:
             return fresh
         answer = []

@@ -28,6 +28,8 @@ def try_every_epsilon(chunk: Chunk) -> None:
 
 def narrow_down(chunk: Chunk) -> None:
     """Start each threat where the threats before it (or a linear look at the clean gradient) saw the border."""
+    if not len(chunk.epsilons):
+        return
     guess = _linear_guess(chunk)
     for name in _order(chunk):
         threat = chunk.threats[name]

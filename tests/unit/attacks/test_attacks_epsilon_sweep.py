@@ -55,6 +55,9 @@ def test_clean_mistakes_break_at_zero_and_are_never_attacked(model, data):
 
 def test_epsilon_zero_is_the_clean_result(model, data):
     images, labels = data
+    for mode in ("exact", "fast"):
+        only = epsilon_sweep(model, images, labels, ["pgd", "fmn"], [0], mode=mode)
+        assert only.robust_accuracy("fmn", 0) == only.clean_accuracy
     result = epsilon_sweep(model, images, labels, ["pgd"], [0, "8/255"])
     clean = (model(images).argmax(1) == labels).double().mean().item()
     assert result.robust_accuracy("pgd", 0) == result.worst_case(0) == result.clean_accuracy == clean
@@ -107,6 +110,17 @@ class TestPasses:
         passes = epsilon_sweep(counted, *data, ["fgsm", "bim", "pgd", "mifgsm", "noise"], GRID).passes
         assert counted.samples == passes.forward + passes.gradient
         assert passes.gradient < 40 * 5 * 31
+
+    def test_fast_mode_tries_the_border_only(self, model, data):
+        names = ["fgsm", "bim", "pgd", "mifgsm"]
+        exact, fast = (epsilon_sweep(model, *data, names, GRID, mode=mode) for mode in ("exact", "fast"))
+        assert fast.passes.gradient < 0.7 * exact.passes.gradient
+        assert all(fast.robust_accuracy(n, e) <= exact.robust_accuracy(n, e) for n in names for e in GRID)
+
+    def test_what_nobody_breaks_is_tried_at_the_largest_epsilon_alone(self):
+        images = lit_halves(10)[0]
+        result = epsilon_sweep(Constant(), images, torch.zeros(10, dtype=torch.long), ["pgd"], GRID, mode="fast")
+        assert result.passes_by_threat["pgd"].gradient <= 10 * 10 * 3  # the middle first: no gradient says where to look
 
     def test_worst_only_agrees_with_all_threats_and_costs_less(self, model, data):
         names = ["fgsm", "bim", "mifgsm"]
@@ -187,7 +201,10 @@ def test_single_logit_models_are_refused(data):
             epsilon_sweep(model, *data, ["pgd"], GRID)
 
 
-@pytest.mark.parametrize("threats, epsilons", [([], GRID), (["fgsm"], []), (["fgsm"], [-1]), (["fgsn"], GRID), (["fgsm"], ["a/b"]), (["pgd0"], GRID)])  # fmt: skip
+BAD = [([], GRID), (["fgsm"], []), (["fgsm"], [-1]), (["fgsn"], GRID), (["fgsm"], ["a/b"]), (["pgd0"], GRID)]
+
+
+@pytest.mark.parametrize("threats, epsilons", BAD)
 def test_bad_threats_and_epsilons_are_refused(model, data, threats, epsilons):
     with pytest.raises(InputError):
         epsilon_sweep(model, *data, threats, epsilons)
