@@ -29,11 +29,11 @@ from torch.utils.data import DataLoader, Dataset
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sweep.synth.adversarial import Duel, critic_step, generator_step, start_duel  # noqa: E402
-from sweep.synth.feed import Feed  # noqa: E402
-from sweep.synth.layers import SMALLEST_MAP, channels_at, sizes_up  # noqa: E402
-from sweep.synth.networks import ConvCritic, ConvGenerator  # noqa: E402
-from sweep.synth.train import resolved_settings  # noqa: E402
+from sweep.synth.adversarial import Duel, critic_step, generator_step, start_duel
+from sweep.synth.feed import Feed
+from sweep.synth.layers import SMALLEST_MAP, channels_at, sizes_up
+from sweep.synth.networks import ConvCritic, ConvGenerator
+from sweep.synth.train import resolved_settings
 
 LATENT, CRITIC_STEPS, BATCH, LR, BETAS = 128, 5, 32, 2e-4, (0.0, 0.9)
 
@@ -55,10 +55,18 @@ class Files(Dataset):
 def common_generator(px: int, width: int) -> nn.Module:
     """The same function family as ConvGenerator, in stock layers."""
     widths = [channels_at(size, px, width) for size in (SMALLEST_MAP, *sizes_up(px))]
-    layers: list[nn.Module] = [nn.Linear(LATENT, widths[0] * SMALLEST_MAP**2), nn.Unflatten(1, (widths[0], SMALLEST_MAP, SMALLEST_MAP))]
+    layers: list[nn.Module] = [
+        nn.Linear(LATENT, widths[0] * SMALLEST_MAP**2),
+        nn.Unflatten(1, (widths[0], SMALLEST_MAP, SMALLEST_MAP)),
+    ]
     layers += [nn.BatchNorm2d(widths[0]), nn.ReLU()]
     for below, here in zip(widths, widths[1:]):
-        layers += [nn.Upsample(scale_factor=2), nn.Conv2d(below, here, 3, padding=1, bias=False), nn.BatchNorm2d(here), nn.ReLU()]
+        layers += [
+            nn.Upsample(scale_factor=2),
+            nn.Conv2d(below, here, 3, padding=1, bias=False),
+            nn.BatchNorm2d(here),
+            nn.ReLU(),
+        ]
     return nn.Sequential(*layers, nn.Conv2d(width, 1, 3, padding=1), nn.Tanh())
 
 
@@ -94,11 +102,15 @@ def common_loop(folder: Path, px: int, width: int) -> Iterator[None]:
 
 def own_loop(images: np.ndarray, px: int, width: int, precision: str) -> Iterator[None]:
     """The same updates by the project's loop."""
-    settings = resolved_settings("wgan", {"width": width, "batch_size": BATCH, "latent": LATENT, "precision": precision})
+    settings = resolved_settings(
+        "wgan", {"width": width, "batch_size": BATCH, "latent": LATENT, "precision": precision}
+    )
     duel: Duel = start_duel(
         ConvGenerator(px, width=width, latent=LATENT), ConvCritic(px, width=width), settings, seed=0, device="cpu"
     )
-    feed = Feed(torch.from_numpy(images), torch.zeros(len(images), dtype=torch.long), BATCH, torch.Generator(), flip=False)
+    feed = Feed(
+        torch.from_numpy(images), torch.zeros(len(images), dtype=torch.long), BATCH, torch.Generator(), flip=False
+    )
     while True:
         for _ in range(CRITIC_STEPS):
             real, labels = next(feed)
@@ -108,7 +120,7 @@ def own_loop(images: np.ndarray, px: int, width: int, precision: str) -> Iterato
 
 
 def median_seconds(loops: dict[str, Callable[[], Iterator[None]]], rounds: int) -> dict[str, float]:
-    """CPU seconds of one generator update with its critic updates, loops taking turns; the first turn is not counted."""
+    """CPU seconds of one generator update with its critic updates, taking turns; the first turn is not counted."""
     running = {name: start() for name, start in loops.items()}
     spent: dict[str, list[float]] = {name: [] for name in loops}
     for turn in range(rounds + 1):
@@ -139,7 +151,17 @@ def main() -> None:
         seconds = median_seconds(loops, options.rounds)
     rates = {name: round(CRITIC_STEPS * BATCH / value, 1) for name, value in seconds.items()}
     ratios = {name: round(seconds["common"] / value, 2) for name, value in seconds.items()}
-    print(json.dumps({"px": options.px, "width": options.width, "batch": BATCH, "real images per CPU second": rates, "ratio": ratios}))
+    print(
+        json.dumps(
+            {
+                "px": options.px,
+                "width": options.width,
+                "batch": BATCH,
+                "real images per CPU second": rates,
+                "ratio": ratios,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

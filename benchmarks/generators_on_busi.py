@@ -24,21 +24,21 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sweep.shards.duplicates import near_duplicate_groups  # noqa: E402
-from sweep.shards.image_set import ImageSet  # noqa: E402
-from sweep.shards.reader import read_images, read_metadata  # noqa: E402
-from sweep.shards.labels import apply_normals  # noqa: E402
-from sweep.shards.splits import make_split  # noqa: E402
-from sweep.synth.copies import copy_check, leaked  # noqa: E402
-from sweep.synth.descriptors import FeatureNet, feature_net, network_features  # noqa: E402
-from sweep.synth.quality import kid, quality, ridge, train_on_synthetic_test_on_real  # noqa: E402
-from sweep.synth.train import GENERATORS, TrainedGenerator, train_generator  # noqa: E402
-from sweep.synth.watch import sample_grid  # noqa: E402
+from sweep.shards.duplicates import near_duplicate_groups
+from sweep.shards.image_set import ImageSet
+from sweep.shards.labels import apply_normals
+from sweep.shards.reader import read_images, read_metadata
+from sweep.shards.splits import make_split
+from sweep.synth.copies import copy_check, leaked
+from sweep.synth.descriptors import FeatureNet, feature_net, network_features
+from sweep.synth.quality import kid, quality, ridge, train_on_synthetic_test_on_real
+from sweep.synth.train import GENERATORS, TrainedGenerator, train_generator
+from sweep.synth.watch import sample_grid
 
-BUDGETS = {  # about five to eight CPU minutes each at 64 px
+BUDGETS = {  # four to seven CPU minutes each at 64 px
     "wgan": {"steps": 800},
     "ddpm": {"steps": 3000, "width": 24, "ema": 0.998},
-    "wgan_diffaug": {"steps": 2400, "ema": 0.998},
+    "wgan_diffaug": {"steps": 1600, "ema": 0.998},
     "cgan": {"steps": 4000, "ema": 0.998},
     "fastgan": {"steps": 2400, "ema": 0.998},
 }
@@ -48,7 +48,7 @@ CLASSES = (0, 1)  # benign and malignant; normal scans are left out
 
 
 class ImageNetFeatures(nn.Module):
-    """Grey images [N, 1, H, W] in [0, 1] -> 1280 pooled features of a mobilenetv2_100 with the weights of a local file."""
+    """Grey images [N, 1, H, W] in [0, 1] -> 1280 pooled features of a mobilenetv2_100 with local weights."""
 
     def __init__(self, weights: Path) -> None:
         super().__init__()
@@ -80,7 +80,9 @@ def train(name: str, real: ImageSet) -> tuple[dict[int, TrainedGenerator], float
     """Generators by class and the CPU seconds they took."""
     before = time.process_time()
     if GENERATORS[name].per_class:
-        made = {k: train_generator(name, real.images[real.labels == k], settings=BUDGETS[name], seed=SEED) for k in CLASSES}
+        made = {
+            k: train_generator(name, real.images[real.labels == k], settings=BUDGETS[name], seed=SEED) for k in CLASSES
+        }
     else:
         shared = train_generator(
             name, real.images, real.labels, num_classes=len(CLASSES), settings=BUDGETS[name], seed=SEED
@@ -108,7 +110,9 @@ def judge(pools: dict[int, np.ndarray], real: ImageSet, held_out: ImageSet, nets
 
 def real_reference(real: ImageSet, held_out: ImageSet, nets: list[FeatureNet]) -> dict[str, float]:
     """KID of held-out real images against the training fold: what a perfect generator would reach."""
-    pairs = [(net, real.images[real.labels == k], held_out.images[held_out.labels == k]) for net in nets for k in CLASSES]
+    pairs = [
+        (net, real.images[real.labels == k], held_out.images[held_out.labels == k]) for net in nets for k in CLASSES
+    ]
     values = [(f"kid/{net.name}", kid(*net.embed(a, b)).value) for net, a, b in pairs]
     return {name: float(np.mean([value for key, value in values if key == name])) for name, _ in values}
 
@@ -147,10 +151,16 @@ def main() -> None:
     nets = [feature_net("texture"), feature_net("layout")]
     if options.weights:
         nets.append(network_features("mobilenetv2-imagenet", ImageNetFeatures(options.weights)))
-    write(options.out / "real held-out.json", {"training": f"{len(held_out)} real images", **real_reference(real, held_out, nets)})
+    write(
+        options.out / "real held-out.json",
+        {"training": f"{len(held_out)} real images", **real_reference(real, held_out, nets)},
+    )
     for name in options.generators:
         made, seconds = train(name, real)
-        pools = {label: generator.sample(SAMPLES, seed=SEED, label=0 if generator.num_classes == 1 else label) for label, generator in made.items()}
+        pools = {
+            label: generator.sample(SAMPLES, seed=SEED, label=0 if generator.num_classes == 1 else label)
+            for label, generator in made.items()
+        }
         steps = "2 x " * GENERATORS[name].per_class + str(BUDGETS[name]["steps"])
         budget = {"training": f"{steps} steps, {seconds / 60:.1f} CPU min, {len(real)} images", "seconds": seconds}
         Image.fromarray(sample_grid(pools, columns=12, rows=2)).save(options.out / f"{name}.png", optimize=True)

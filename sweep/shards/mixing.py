@@ -67,7 +67,7 @@ def agreeing(logits: np.ndarray, label: int, confidence: float = 0.5) -> np.ndar
     """Positions in a pool that a model trained on real images also takes for class `label`; `relabel: pseudo`.
 
     `logits` is float [M, K] of that model on the pool; kept are images whose softmax probability of `label` is at least
-    `confidence` and the largest. Draw the pool larger and mix its agreeing images: counts and balance stay as they were.
+    `confidence` and the largest. Draw the pool larger and mix its agreeing images: counts and balance stay the same.
     """
     shifted = np.exp(logits - logits.max(1, keepdims=True))
     chance = shifted[:, label] / shifted.sum(1)

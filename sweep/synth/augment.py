@@ -34,7 +34,8 @@ def cutout(images: Tensor, generator: torch.Generator) -> Tensor:
     side = round(rows * CUTOUT_SHARE)
     corner = torch.randint(-side // 2, rows - side // 2 + 1, (2, n, 1), generator=generator, device=images.device)
     inside = [
-        (torch.arange(length, device=images.device) >= start) & (torch.arange(length, device=images.device) < start + side)
+        (torch.arange(length, device=images.device) >= start)
+        & (torch.arange(length, device=images.device) < start + side)
         for length, start in zip((rows, columns), corner)
     ]
     return images * ~(inside[0][:, :, None] & inside[1][:, None, :]).unsqueeze(1)

@@ -23,7 +23,7 @@ COPY_SHARE = 0.5  # of the usual distance between unrelated real images; nearer 
 class CopyCheck:
     """Distance of M synthetic images to their nearest real one, beside that of N real images to theirs.
 
-    `nearest` int64 [M] are positions in the real set; `threshold` is the distance below which an image counts as a copy.
+    `nearest` int64 [M] are positions in the real set; `threshold` is the distance below which it is a copy.
     """
 
     distance: np.ndarray
@@ -43,7 +43,7 @@ class CopyCheck:
 
     @property
     def real_rate(self) -> float:
-        """Share of real images that would count as a copy of another real one: the reference, near-duplicates included."""
+        """Share of real images that would count as copies of another: the reference, near-duplicates included."""
         return float((self.real_distance < self.threshold).mean())
 
 
@@ -63,8 +63,10 @@ def copy_check(
     return CopyCheck(distance, nearest, reference, COPY_SHARE * float(np.median(reference)))
 
 
-def leaked(synthetic: np.ndarray, train: np.ndarray, held_out: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
-    """Which synthetic images copy a held-out image and not a training one: a generator that saw the test fold; bool [M].
+def leaked(
+    synthetic: np.ndarray, train: np.ndarray, held_out: np.ndarray, groups: np.ndarray | None = None
+) -> np.ndarray:
+    """Which synthetic images copy a held-out image and no training one: the generator saw the test fold; bool [M].
 
     The threshold is that of the training fold. A held-out image that is itself a near-duplicate of a training image is
     the split's mistake, not the generator's, and is not counted here.
@@ -76,7 +78,9 @@ def leaked(synthetic: np.ndarray, train: np.ndarray, held_out: np.ndarray, group
 
 def _reference(known: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
     if len(known) < 3:
-        raise InputError("copy check", f"{len(known)} real images", "give at least three to know how near they usually are")
+        raise InputError(
+            "copy check", f"{len(known)} real images", "give at least three to know how near they usually are"
+        )
     labels = np.arange(len(known)) if groups is None else np.unique(groups, return_inverse=True)[1]
     similarity = _similarity(known, known)
     similarity[labels[:, None] == labels] = -1.0

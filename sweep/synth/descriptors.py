@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from skimage.feature import graycomatrix, graycoprops, local_binary_pattern
+from skimage.feature import local_binary_pattern
 
 from sweep.core.errors import InputError, suggestion
+from sweep.losses.glcm import glcm_features
 
 LEVELS = 16  # grey levels of the co-occurrence matrices
 DISTANCES_PX = (1, 3)
@@ -42,12 +43,18 @@ class FeatureNet:
 
 
 def texture(images: np.ndarray) -> np.ndarray:
-    """Five co-occurrence properties at two distances and four angles, and two local-binary-pattern histograms; D = 60."""
-    return np.stack([np.concatenate([_glcm_properties(image), *_pattern_histograms(image)]) for image in images])
+    """Five co-occurrence properties at two distances and four angles, two local-binary-pattern histograms; D = 60."""
+    import torch
+
+    found = glcm_features(
+        torch.from_numpy(images // (256 // LEVELS)), LEVELS, DISTANCES_PX, ANGLES, PROPERTIES, symmetric=True
+    )
+    patterns = np.stack([np.concatenate(_pattern_histograms(image)) for image in images])
+    return np.concatenate([*(found[name].flatten(1).numpy() for name in PROPERTIES), patterns], 1)
 
 
 def layout(images: np.ndarray) -> np.ndarray:
-    """Mean and standard deviation of each cell of an 8x8 grid: where an image is bright and where it is busy; D = 128."""
+    """Mean and standard deviation of each cell of an 8x8 grid: where an image is bright and where busy; D = 128."""
     side = images.shape[1] // LAYOUT_SIDE
     cells = images.reshape(len(images), LAYOUT_SIDE, side, LAYOUT_SIDE, side).astype(np.float32)
     return np.concatenate([cells.mean((2, 4)).reshape(len(images), -1), cells.std((2, 4)).reshape(len(images), -1)], 1)
@@ -82,11 +89,6 @@ def feature_net(name: str | FeatureNet) -> FeatureNet:
     if name not in FEATURE_NETS:
         raise InputError("feature_net", f"unknown feature net {name!r}", suggestion(name, FEATURE_NETS))
     return FEATURE_NETS[name]
-
-
-def _glcm_properties(image: np.ndarray) -> np.ndarray:
-    matrix = graycomatrix(image // (256 // LEVELS), DISTANCES_PX, ANGLES, levels=LEVELS, symmetric=True, normed=True)
-    return np.concatenate([graycoprops(matrix, name).ravel() for name in PROPERTIES])
 
 
 def _pattern_histograms(image: np.ndarray) -> list[np.ndarray]:

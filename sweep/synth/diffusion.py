@@ -28,7 +28,15 @@ def schedule(times: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def train_diffusion(
-    network: nn.Module, feed: Feed, settings: Settings, *, image_px: int, num_classes: int, seed: int, device: str, watch: Watch
+    network: nn.Module,
+    feed: Feed,
+    settings: Settings,
+    *,
+    image_px: int,
+    num_classes: int,
+    seed: int,
+    device: str,
+    watch: Watch,
 ) -> nn.Module:
     """`steps` updates of the denoiser, or fewer when `watch` says stop; returns the network to sample from."""
     place = torch.device(device)
@@ -70,7 +78,9 @@ def denoise(network: nn.Module, latents: tuple[Tensor, ...], labels: Tensor, set
     times = torch.linspace(LATEST, 0, count + 1, device=current.device)
     for now, later in zip(times, times[1:]):
         signal, noise = schedule(now.expand(len(current)))
-        with torch.autocast(current.device.type, dtype=torch.bfloat16, enabled=uses_bf16(settings["precision"], current.device.type)):
+        with torch.autocast(
+            current.device.type, dtype=torch.bfloat16, enabled=uses_bf16(settings["precision"], current.device.type)
+        ):
             velocity = network(current, now.expand(len(current)), labels).float()
         image = (signal * current - noise * velocity).clamp(-1, 1)
         epsilon = (current - signal * image) / noise

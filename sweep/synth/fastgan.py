@@ -1,7 +1,7 @@
 """The strong arm for small data: skip-layer excitation in the generator, a critic that must also redraw the image.
 
-After FastGAN (Liu et al. 2021), with spectral norm in the critic and, since our images are small, skips over a factor of
-8 instead of 16.
+After FastGAN (Liu et al. 2021), with spectral norm in the critic and, since our images are small, skips over a factor
+of 8 instead of 16.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class SkipGenerator(nn.Module):
 
 
 class RedrawingCritic(ConvCritic):
-    """A critic whose 8x8 map must suffice to redraw real images at 32 px: it then knows more of them than a shortcut."""
+    """A critic whose 8x8 map must suffice to redraw real images at 32 px: it knows more of them than a shortcut."""
 
     def __init__(self, image_px: int, *, width: int, num_classes: int, spectral: bool, weight: float) -> None:
         super().__init__(image_px, width=width, num_classes=num_classes, spectral=spectral)

@@ -70,7 +70,9 @@ def _build_unet(settings: Settings, image_px: int, num_classes: int) -> nn.Modul
 
 def _train_conv(generator: nn.Module, feed: Feed, settings: Settings, **run: Any) -> nn.Module:
     spectral = "sn" in settings["lipschitz"]
-    critic = ConvCritic(run.pop("image_px"), width=settings["width"], num_classes=run.pop("num_classes"), spectral=spectral)
+    critic = ConvCritic(
+        run.pop("image_px"), width=settings["width"], num_classes=run.pop("num_classes"), spectral=spectral
+    )
     return train_adversarial(generator, critic, feed, settings, **run)
 
 

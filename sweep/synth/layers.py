@@ -43,7 +43,7 @@ class UpConv(nn.Module):
 
 
 def _folding() -> Tensor:
-    """[9, 16] of zeros and ones: tap k of a 3x3 kernel adds to tap d - k + 2 of the 4x4 one, for both copies d = 0, 1."""
+    """[9, 16] of zeros and ones: tap k of a 3x3 kernel adds to tap d - k + 2 of the 4x4 one, for copies d = 0, 1."""
     line = torch.zeros(3, 4)
     for tap in range(3):
         line[tap, 2 - tap : 4 - tap] = 1

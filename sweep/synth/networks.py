@@ -18,7 +18,7 @@ SLOPE = 0.2  # of the critic's leaky ReLU
 class ConvGenerator(nn.Module):
     """Linear layer to a 4x4 map, then doubling + 3x3 convolution + batch norm + ReLU until the image size, then tanh.
 
-    With several classes a learnt vector of the class is added to the latent. `noise` adds filtered noise to the last map.
+    With several classes a learnt vector of the class is added to the latent. `noise` adds filtered noise at the end.
     """
 
     def __init__(self, image_px: int, *, width: int, latent: int, num_classes: int = 1, noise: bool = False) -> None:

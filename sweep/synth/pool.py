@@ -24,7 +24,9 @@ def pool_rows(
         for block in generator.stream(count, seed=seed, label=known):
             for image in block:
                 name = f"synthetic/{classes[label]}/{index:06d}"
-                yield ShardRow(image_id=name, image=image, label=classes[label], source_path=f"{generator.name}/{index:06d}")
+                yield ShardRow(
+                    image_id=name, image=image, label=classes[label], source_path=f"{generator.name}/{index:06d}"
+                )
                 index += 1
 
 

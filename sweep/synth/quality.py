@@ -62,7 +62,7 @@ def kid(real: np.ndarray, synthetic: np.ndarray, confidence: float = 0.95) -> Es
 def frechet(real: np.ndarray, synthetic: np.ndarray) -> float:
     """Frechet distance of two Gaussians fitted to the features (Heusel et al. 2017); biased upwards at small n.
 
-    The trace of the root of the covariance product is the nuclear norm of A B^T for centred feature matrices A, B, which
+    The trace of the root of the covariance product is the nuclear norm of A B^T for centred feature matrices A, B: it
     holds at any rank: n may be smaller than D.
     """
     gap = np.square(real.mean(0) - synthetic.mean(0)).sum()
@@ -72,7 +72,9 @@ def frechet(real: np.ndarray, synthetic: np.ndarray) -> float:
     return float(gap + np.square(a).sum() + np.square(b).sum() - 2 * cross)
 
 
-def precision_recall_coverage(real: np.ndarray, synthetic: np.ndarray, neighbours: int = NEIGHBOURS) -> dict[str, float]:
+def precision_recall_coverage(
+    real: np.ndarray, synthetic: np.ndarray, neighbours: int = NEIGHBOURS
+) -> dict[str, float]:
     """Shares in [0, 1]: synthetic images inside the real set, real ones inside the synthetic set, real ones met.
 
     Precision and recall after Kynkaanniemi et al. 2019; coverage, the share of real images with a synthetic one closer
@@ -90,7 +92,10 @@ def precision_recall_coverage(real: np.ndarray, synthetic: np.ndarray, neighbour
 
 
 def train_on_synthetic_test_on_real(
-    synthetic: tuple[np.ndarray, np.ndarray], real: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], fit: Fit
+    synthetic: tuple[np.ndarray, np.ndarray],
+    real: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    fit: Fit,
 ) -> dict[str, float]:
     """AUROC on real test images after training on synthetic ones, and on real ones for reference.
 

@@ -56,7 +56,9 @@ def resolve(where: str, defaults: Mapping[str, Any], changes: Mapping[str, Any])
 def check_images(images: Any, where: str) -> int:
     """The side in pixels of uint8 images [N, px, px]; InputError when a generator cannot be trained on them."""
     if images.ndim != 3 or images.shape[1] != images.shape[2] or str(images.dtype) != "uint8":
-        raise InputError(where, f"images are {images.dtype} {list(images.shape)}", "pass square grey uint8 images [N, px, px]")
+        raise InputError(
+            where, f"images are {images.dtype} {list(images.shape)}", "pass square grey uint8 images [N, px, px]"
+        )
     if images.shape[1] not in IMAGE_SIZES_PX:
         sizes = ", ".join(map(str, IMAGE_SIZES_PX))
         raise InputError(where, f"images of {images.shape[1]} px", f"set image_px to one of {sizes}")

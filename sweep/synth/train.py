@@ -73,7 +73,11 @@ def _checked_labels(
         raise InputError(where, "no labels", f"pass the class of each image, 0 to {num_classes - 1}")
     classes = np.zeros(count, np.int64) if labels is None or spec.per_class else np.asarray(labels, np.int64)
     if len(classes) != count or not np.isin(classes, range(num_classes)).all():
-        raise InputError(where, f"labels {sorted(set(classes.tolist()))} for {count} images", f"one label an image, 0 to {num_classes - 1}")
+        raise InputError(
+            where,
+            f"labels {sorted(set(classes.tolist()))} for {count} images",
+            f"one label an image, 0 to {num_classes - 1}",
+        )
     missing = sorted(set(range(num_classes)) - set(classes.tolist()))
     if missing:
         raise InputError(where, f"no image of class {missing[0]}", "give every class at least one image")
@@ -87,10 +91,18 @@ def _feed(images: np.ndarray, labels: np.ndarray, settings: Settings, seed: int,
 
 
 def _watch(
-    name: str, spec: GeneratorSpec, settings: Settings, images: np.ndarray, labels: np.ndarray, seed: int, on_step: OnStep | None
+    name: str,
+    spec: GeneratorSpec,
+    settings: Settings,
+    images: np.ndarray,
+    labels: np.ndarray,
+    seed: int,
+    on_step: OnStep | None,
 ) -> Watch:
     def draw(network: torch.nn.Module, label: int, count: int) -> np.ndarray:
-        blocks = stream_images(network, spec.generate_with(settings), count, seed=named_seed(seed, "watch"), label=label)
+        blocks = stream_images(
+            network, spec.generate_with(settings), count, seed=named_seed(seed, "watch"), label=label
+        )
         return np.concatenate(list(blocks))
 
     real = {label: images[labels == label] for label in sorted(set(labels.tolist()))}

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
@@ -47,7 +47,12 @@ class TrainedGenerator:
         """The same images as `sample`, in blocks of at most 32, so that no pool needs to fit in memory."""
         chosen = self._known_label(label)
         return stream_images(
-            self.network, known_generator(self.name).generate_with(self.settings), n, seed=seed, label=chosen, start=start
+            self.network,
+            known_generator(self.name).generate_with(self.settings),
+            n,
+            seed=seed,
+            label=chosen,
+            start=start,
         )
 
     def saw(self, images: np.ndarray) -> np.ndarray:

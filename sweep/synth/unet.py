@@ -32,15 +32,23 @@ class DenoisingUNet(nn.Module):
         self.stem = nn.Conv2d(self.patch**2, width, 3, padding=1)
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
         channels, skips = width, []
-        for level, wide in enumerate(widths):
+        for wide in widths:
             self.downs.append(Residual(channels, wide, code, dropout))
             skips.append(wide)
             channels = wide
-        self.middle = nn.ModuleList([Residual(channels, channels, code, dropout), Attention(channels), Residual(channels, channels, code, dropout)])
+        self.middle = nn.ModuleList(
+            [
+                Residual(channels, channels, code, dropout),
+                Attention(channels),
+                Residual(channels, channels, code, dropout),
+            ]
+        )
         for wide in reversed(skips):
             self.ups.append(Residual(channels + wide, wide, code, dropout))
             channels = wide
-        self.out = nn.Sequential(nn.GroupNorm(GROUPS, channels), nn.SiLU(), _zeroed(nn.Conv2d(channels, self.patch**2, 3, padding=1)))
+        self.out = nn.Sequential(
+            nn.GroupNorm(GROUPS, channels), nn.SiLU(), _zeroed(nn.Conv2d(channels, self.patch**2, 3, padding=1))
+        )
 
     def forward(self, noisy: Tensor, times: Tensor, labels: Tensor) -> Tensor:
         code = self.time(_waves(times)) + self.kind(labels)
@@ -62,7 +70,9 @@ class Residual(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int, code: int, dropout: float) -> None:
         super().__init__()
-        self.first = nn.Sequential(nn.GroupNorm(GROUPS, channels_in), nn.SiLU(), nn.Conv2d(channels_in, channels_out, 3, padding=1))
+        self.first = nn.Sequential(
+            nn.GroupNorm(GROUPS, channels_in), nn.SiLU(), nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        )
         self.shift = nn.Linear(code, channels_out)
         self.norm = nn.GroupNorm(GROUPS, channels_out)
         self.dropout = nn.Dropout(dropout)

@@ -45,12 +45,17 @@ class Collapsed(Exception):
 class Watch:
     """Follows one training run: `losses` and `check` at every step, `chosen` at the end.
 
-    `real` holds the training images of each class; `draw` samples a network. With `patience`, a run stops after that many
-    checks without a lower KID and the best network so far is kept.
+    `real` holds the training images of each class; `draw` samples a network. With `patience`, a run stops after that
+    many checks without a lower KID and the best network so far is kept.
     """
 
     def __init__(
-        self, stage: str, real: Mapping[int, np.ndarray], draw: Draw, settings: Mapping[str, Any], on_step: OnStep | None
+        self,
+        stage: str,
+        real: Mapping[int, np.ndarray],
+        draw: Draw,
+        settings: Mapping[str, Any],
+        on_step: OnStep | None,
     ) -> None:
         self.stage, self.real, self.draw, self.settings = stage, real, draw, settings
         self.on_step = on_step or (lambda step, facts: None)
@@ -132,7 +137,7 @@ class Watch:
 
 
 def relative_variation(samples: np.ndarray, real: np.ndarray) -> float:
-    """Standard deviation between samples over that between real images, both seen at 8x8 so that noise does not count."""
+    """Standard deviation between samples over that between real images, both at 8x8 so that noise does not count."""
     return float(_thumbnails(samples).std(0).mean() / max(_thumbnails(real).std(0).mean(), 1e-6))
 
 

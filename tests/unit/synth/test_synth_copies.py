@@ -1,4 +1,4 @@
-"""Copies are found however they were disguised, unrelated images are not called copies, and a planted leak is caught."""
+"""Copies are found however they were disguised, unrelated images are not called copies, a planted leak is caught."""
 
 from __future__ import annotations
 

@@ -113,4 +113,6 @@ def test_a_perfect_denoiser_returns_the_image() -> None:
         return signal * (noisy - signal * image) / noise - noise * image
 
     settings = {"denoising_steps": 20, "precision": "fp32"}
-    assert torch.allclose(denoise(knows_the_image, (torch.randn(1, 1, 4, 4),), torch.zeros(1), settings), image, atol=1e-3)
+    assert torch.allclose(
+        denoise(knows_the_image, (torch.randn(1, 1, 4, 4),), torch.zeros(1), settings), image, atol=1e-3
+    )

@@ -86,7 +86,8 @@ def test_everything_worth_seeing_is_reported() -> None:
     generator = run({"check_every": 2}, seen)
     checks = [facts for _, facts in seen if "grid" in facts]
     assert [step for step, facts in seen if "grid" in facts] == [2, 4]
-    assert checks[0]["grid"].shape == (32, 8 * 32) and checks[0]["grid"].dtype == np.uint8
+    assert checks[0]["grid"].shape == (32, 8 * 32)
+    assert checks[0]["grid"].dtype == np.uint8
     assert {"kid/layout", "kid_low/layout", "kid_high/layout", "variation", "seconds"} <= set(checks[0])
     losses = [facts for _, facts in seen if "loss/critic" in facts]
     assert {"loss/critic", "loss/generator", "critic_gap"} <= set(losses[-1])
@@ -101,7 +102,8 @@ def test_watching_does_not_change_the_result() -> None:
 def test_a_grid_holds_the_classes_from_top_to_bottom() -> None:
     grid = sample_grid({0: np.zeros((9, 4, 4), np.uint8), 1: np.ones((9, 4, 4), np.uint8)}, columns=3, rows=2)
     assert grid.shape == (16, 12)
-    assert grid[:8].max() == 0 and grid[8:].min() == 1
+    assert grid[:8].max() == 0
+    assert grid[8:].min() == 1
 
 
 @pytest.mark.parametrize("lipschitz", ["sn", "clip", "sn+clip", "gp", "none"])
