@@ -1,6 +1,10 @@
 """Two simulated breast-ultrasound scanners: the data set that needs no download.
 
 python -m sweep.importers phantom-a shards/phantom-a
+
+Difficulty, measured by `python -m benchmarks.phantom_difficulty` (small_cnn, 64 px, 160 patients, 25 epochs, three
+seeds): trained on a, AUROC 0.88 on its own test patients and 0.68 on b; trained on b, 0.88 and 0.68. Single seeds
+lie between 0.84 and 0.92 at home and between 0.35 and 0.85 abroad: the fall depends on what the network latched on.
 """
 
 from __future__ import annotations

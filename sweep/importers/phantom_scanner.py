@@ -42,9 +42,9 @@ SCANNERS = {
         noise_db=-40.0, marks="ticks",
     ),
     "b": Scanner(
-        carrier_px=6.0, axial_px=1.4, lateral_px=1.9, defocus=0.6, attenuation_db=20.0,
-        gain_db=(2, 6, 10, 13, 15), gain_jitter_db=2.0, dynamic_range_db=50.0, brightness=0.47, gamma=1.1,
-        noise_db=-32.0, marks="frame",
+        carrier_px=6.0, axial_px=1.6, lateral_px=2.2, defocus=0.7, attenuation_db=22.0,
+        gain_db=(2, 6, 9, 11, 12), gain_jitter_db=2.0, dynamic_range_db=46.0, brightness=0.43, gamma=1.2,
+        noise_db=-28.0, marks="frame",
     ),
 }  # fmt: skip
 
