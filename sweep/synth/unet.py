@@ -1,6 +1,6 @@
 """The denoising network of `ddpm`: a small class-conditional U-Net on images folded into patches.
 
-From 64 px on, 2x2 pixels become four channels (a quarter of the work); maps halve until 8 or 16 rows, where one
+From 64 px on, 2x2 pixels become four channels (a quarter of the work); maps halve down to 16 rows, where one
 self-attention sees the whole image.
 """
 
@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 ATTENTION_ROWS = 16
+PATCHED_FROM_PX = 64
 TIME_FEATURES = 64
 GROUPS = 4
 
@@ -23,7 +24,7 @@ class DenoisingUNet(nn.Module):
     def __init__(self, image_px: int, *, width: int, num_classes: int, dropout: float) -> None:
         super().__init__()
         self.latent_shapes = ((1, image_px, image_px),)
-        self.patch = 2 if image_px >= 2 * ATTENTION_ROWS * 2 else 1
+        self.patch = 2 if image_px >= PATCHED_FROM_PX else 1
         levels = (image_px // self.patch // ATTENTION_ROWS).bit_length()
         widths = [width * min(4, 1 << level) for level in range(levels)]
         code = 4 * width
@@ -47,7 +48,7 @@ class DenoisingUNet(nn.Module):
             self.ups.append(Residual(channels + wide, wide, code, dropout))
             channels = wide
         self.out = nn.Sequential(
-            nn.GroupNorm(GROUPS, channels), nn.SiLU(), _zeroed(nn.Conv2d(channels, self.patch**2, 3, padding=1))
+            _norm(channels), nn.SiLU(), _zeroed(nn.Conv2d(channels, self.patch**2, 3, padding=1))
         )
 
     def forward(self, noisy: Tensor, times: Tensor, labels: Tensor) -> Tensor:
@@ -71,10 +72,10 @@ class Residual(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, code: int, dropout: float) -> None:
         super().__init__()
         self.first = nn.Sequential(
-            nn.GroupNorm(GROUPS, channels_in), nn.SiLU(), nn.Conv2d(channels_in, channels_out, 3, padding=1)
+            _norm(channels_in), nn.SiLU(), nn.Conv2d(channels_in, channels_out, 3, padding=1)
         )
         self.shift = nn.Linear(code, channels_out)
-        self.norm = nn.GroupNorm(GROUPS, channels_out)
+        self.norm = _norm(channels_out)
         self.dropout = nn.Dropout(dropout)
         self.second = _zeroed(nn.Conv2d(channels_out, channels_out, 3, padding=1))
         self.straight = nn.Conv2d(channels_in, channels_out, 1) if channels_in != channels_out else nn.Identity()
@@ -90,7 +91,7 @@ class Attention(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(GROUPS, channels)
+        self.norm = _norm(channels)
         self.project, self.out = nn.Conv2d(channels, 3 * channels, 1), _zeroed(nn.Conv2d(channels, channels, 1))
 
     def forward(self, values: Tensor) -> Tensor:
@@ -109,6 +110,10 @@ def _waves(times: Tensor) -> Tensor:
 
 def _unfold(images: Tensor, patch: int) -> Tensor:
     return F.pixel_unshuffle(images, patch).contiguous(memory_format=torch.channels_last)
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(math.gcd(GROUPS, channels), channels)  # any width is allowed, not only multiples of four
 
 
 def _zeroed(layer: nn.Conv2d) -> nn.Conv2d:

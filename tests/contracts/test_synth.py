@@ -76,6 +76,10 @@ def test_every_size(name: str, px: int) -> None:
     assert next(big.stream(1, seed=0, label=0)).shape == (1, px, px)
 
 
+def test_a_width_need_not_be_round(name: str) -> None:
+    assert trained(name, settings=tiny(name, width=5, steps=1)).settings["width"] == 5
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
