@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from sweep.core.seeds import rng
 from sweep.hyperparameters import Scalar, complete
+from sweep.search.draw import draw, drawn, holds
+
+__all__ = ["Study", "draw", "holds", "studies"]
 
 Config = dict[str, Scalar]
 
@@ -31,50 +30,9 @@ def studies(grid: Mapping[str, list[Scalar]], search: Mapping[str, Any], fixed: 
     reshuffles nothing, and every cell is shown the same draws.
     """
     cells = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    return [Study(cell, tuple(_configs(search, {**fixed, **cell}, trials, seed))) for cell in cells]
+
+
+def _configs(search: Mapping[str, Any], known: Config, trials: int, seed: int) -> list[Config]:
     draws = trials if search else 1
-    return [Study(cell, tuple(complete(_drawn(search, {**fixed, **cell}, number, seed)) for number in range(draws))) for cell in cells]
-
-
-def _drawn(search: Mapping[str, Any], known: Config, number: int, seed: int) -> Config:
-    config = dict(known)
-    for name in _by_dependency(search):
-        if all(holds(rule, config.get(other)) for other, rule in (search[name].when or {}).items()):
-            config[name] = draw(search[name], rng(seed, "search", name, number))
-    return config
-
-
-def _by_dependency(search: Mapping[str, Any]) -> Iterator[str]:
-    """Names ordered so that a `when:` condition is decided before what hangs on it."""
-    waiting = list(search)
-    done: set[str] = set()
-    while waiting:
-        ready = [name for name in waiting if not (set(search[name].when or {}) & set(waiting)) - {name}]
-        for name in ready or waiting[:1]:
-            waiting.remove(name)
-            done.add(name)
-            yield name
-
-
-def holds(rule: Any, value: Scalar) -> bool:
-    """Whether a `when:` rule accepts a value: a scalar, a list of scalars, or {not: scalar or list}."""
-    if isinstance(rule, Mapping):
-        return not holds(rule["not"], value)
-    return value in rule if isinstance(rule, list) else value == rule
-
-
-def draw(distribution: Any, generator: np.random.Generator) -> Scalar:
-    """One value of a distribution of the question file."""
-    kind = distribution.distribution
-    if kind == "values":
-        return distribution.values[int(generator.choice(len(distribution.values), p=distribution.probabilities))]
-    if kind == "normal":
-        return float(generator.normal(distribution.mean, distribution.sd))
-    low, high = distribution.min, distribution.max
-    if kind == "int_uniform":
-        return int(generator.integers(low, high, endpoint=True))
-    if kind == "log_uniform":
-        return float(math.exp(generator.uniform(math.log(low), math.log(high))))
-    value = float(generator.uniform(low, high))
-    if kind == "q_uniform":
-        return float(min(high, low + round((value - low) / distribution.q) * distribution.q))
-    return value
+    return [complete({**known, **drawn(search, known, number, seed)}) for number in range(draws)]

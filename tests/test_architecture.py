@@ -20,6 +20,7 @@ ALLOWED = {
     "sweep.training": {"sweep.core", "sweep.evaluation"},
     "sweep.attacks": {"sweep.core"},
     "sweep.evaluation": {"sweep.core"},
+    "sweep.search": {"sweep.core"},
     "analysis": {"sweep.core", "sweep.records", "sweep.storage"},
 }
 OWNERS = {  # the only places that may import a library of a room

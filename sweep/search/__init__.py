@@ -1,0 +1,1 @@
+"""What to try next and what to stop: draws, searchers, fronts, halving, racing; no Ray and no training in here."""

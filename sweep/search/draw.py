@@ -1,0 +1,67 @@
+"""distributions + a seed -> hyperparameters; every draw has a name, so adding one reshuffles nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from sweep.core.seeds import rng
+
+Scalar = str | int | float | bool | None
+
+
+def drawn(search: Mapping[str, Any], known: Mapping[str, Scalar], number: int, seed: int = 0) -> dict[str, Scalar]:
+    """The searched hyperparameters of draw `number`, without those whose condition does not hold.
+
+    A value depends on (seed, name, number) alone. `known` holds what is fixed or belongs to the cell of the grid.
+    """
+    config: dict[str, Scalar] = dict(known)
+    values: dict[str, Scalar] = {}
+    for name in by_dependency(search):
+        if active(name, search, config):
+            config[name] = values[name] = draw(search[name], rng(seed, "search", name, number))
+    return values
+
+
+def active(name: str, search: Mapping[str, Any], config: Mapping[str, Scalar]) -> bool:
+    """Whether all `when:` rules of a name hold in `config`; a rule on a searched name that was not drawn does not hold."""
+    rules = search[name].when or {}
+    return all((other in config or other not in search) and holds(rule, config.get(other)) for other, rule in rules.items())
+
+
+def by_dependency(search: Mapping[str, Any]) -> Iterator[str]:
+    """Names ordered so that a `when:` condition is decided before what hangs on it."""
+    waiting = list(search)
+    while waiting:
+        ready = [name for name in waiting if not (set(search[name].when or {}) & set(waiting)) - {name}]
+        for name in ready or waiting[:1]:
+            waiting.remove(name)
+            yield name
+
+
+def holds(rule: Any, value: Scalar) -> bool:
+    """Whether a `when:` rule accepts a value: a scalar, a list of scalars, or {not: scalar or list}."""
+    if isinstance(rule, Mapping):
+        return not holds(rule["not"], value)
+    return value in rule if isinstance(rule, list) else value == rule
+
+
+def draw(distribution: Any, generator: np.random.Generator) -> Scalar:
+    """One value of a distribution of the question file."""
+    kind = distribution.distribution
+    if kind == "values":
+        return distribution.values[int(generator.choice(len(distribution.values), p=distribution.probabilities))]
+    if kind == "normal":
+        return float(generator.normal(distribution.mean, distribution.sd))
+    low, high = distribution.min, distribution.max
+    if kind == "int_uniform":
+        return int(generator.integers(low, high, endpoint=True))
+    if kind == "log_uniform":
+        return float(math.exp(generator.uniform(math.log(low), math.log(high))))
+    value = float(generator.uniform(low, high))
+    if kind == "q_uniform":
+        return float(min(high, low + round((value - low) / distribution.q) * distribution.q))
+    return value
