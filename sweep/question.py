@@ -45,7 +45,9 @@ class Objective(Section):
         """The metric's full name in the records."""
         if self.metric != "robust_accuracy":
             return self.metric
-        return f"robust_accuracy/{self.split}/{self.threat or 'worst'}@{self.eps}"
+        from sweep.attacks.epsilon import epsilon_name, parse_epsilon
+
+        return f"robust_accuracy/{self.split}/{self.threat or 'worst'}@{epsilon_name(parse_epsilon(self.eps))}"
 
 
 class Seeds(Section):

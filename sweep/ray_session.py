@@ -66,6 +66,7 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[Capacity]
     if address:
         ray.init(address=address, **quiet)
     else:
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # one process less per slot: nobody takes this machine away
         cores = os.cpu_count() or 1
         ray.init(address="local", num_cpus=max(8, 4 * cores), include_dashboard=False, **quiet)
     _silence()

@@ -56,7 +56,7 @@ def _sweep(question: Question, run_storage: Storage, space: Path, command: str, 
     from sweep.plan import make_plan
     from sweep.preflight import check_models
     from sweep.prepare import prepare
-    from sweep.gallery import GALLERY_FILE, write_samples
+    from sweep.pictures import GALLERY_FILE, write_samples
     from sweep.records import Ledger, read_ledger
 
     begin = time.perf_counter()

@@ -5,67 +5,37 @@ No Ray here: `sweep.workers` calls this inside Train workers, `sweep.replay` cal
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
-from sweep import gallery
+from sweep import pictures
 from sweep.artifacts import ArtifactStore
-from sweep.attacks.epsilon import parse_epsilon
+from sweep.attacks import outcomes
 from sweep.attacks.epsilon_sweep import epsilon_sweep
+from sweep.attacks.masking import alarms_of
 from sweep.core.seeds import named_seed, rng
 from sweep.evaluation.domain_gap import domain_gap
 from sweep.evaluation.evaluate import predict
 from sweep.evaluation.metrics import classification_metrics
 from sweep.models.classifier import Classifier, build_classifier
 from sweep.prepare import Data
+from sweep.seed_run import FOLD_OF_SPLIT, SeedRun, tensors
 from sweep.shards.batches import ResidentBatches
 from sweep.shards.image_set import ImageSet
 from sweep.shards.mixing import mix
 from sweep.stages import pool_stages, read_pool
-from sweep.storage import Storage
 from sweep.training.fit import fit
 from sweep.training.logbook import Logbook
 from sweep.training.recipe import Recipe
-from sweep.trial import RESULT, Attacks, Trial
+from sweep.trial import RESULT
 
-FOLD_OF_SPLIT = {"source_val": "val", "source": "test", "target": "target"}
 _PREDICT_BATCH = 128
-
-
-@dataclass
-class SeedRun:
-    """One seed of one trial: what it reads, where it writes, whom it tells."""
-
-    trial: Trial
-    seed: int
-    data: Data
-    folds: Mapping[str, ImageSet]
-    attacks: Attacks
-    run: Storage
-    device: str = "cpu"
-    on_epoch: Callable[[dict[str, Any]], None] | None = None
-    state: bytes | None = None
-    save_state: Callable[[bytes], None] | None = None
-
-    @property
-    def folder(self) -> str:
-        """Where this seed's files go."""
-        return self.trial.seed_folder(self.seed)
-
-    def write_frame(self, name: str, frame: pd.DataFrame) -> None:
-        """One Parquet file of this seed."""
-        buffer = io.BytesIO()
-        frame.to_parquet(buffer, index=False)
-        self.run.write(f"{self.folder}/{name}", buffer.getvalue())
 
 
 def run_seed(job: SeedRun) -> dict[str, Any]:
@@ -79,10 +49,13 @@ def run_seed(job: SeedRun) -> dict[str, Any]:
     logits = {split: predict(model, job.folds[fold].images, _PREDICT_BATCH, job.device) for split, fold in FOLD_OF_SPLIT.items()}
     metrics = _clean_metrics(job, logits)
     job.write_frame("predictions.parquet", _predictions(job, logits))
-    gallery.write(job.run, f"{job.folder}/{gallery.GALLERY_FILE}", _pictures(job, model))
     evaluated = time.perf_counter()
+    alarms: list[str] = []
     if job.attacks.threats:
-        metrics |= _attack(job, model)
+        robustness, alarms = _attack(job, model)
+        metrics |= robustness
+    if job.seed == 0:  # one look at each configuration is enough
+        pictures.write_trial(job, model)
     done = time.perf_counter()
     seconds = {"train": trained - begin, "evaluate": evaluated - trained, "attack": done - evaluated, "total": done - begin}
     result = {
@@ -91,6 +64,7 @@ def run_seed(job: SeedRun) -> dict[str, Any]:
         "config": dict(job.trial.config),
         "study": dict(job.trial.cell),
         "metrics": {name: _finite(value) for name, value in metrics.items()},
+        "alarms": alarms,
         "seconds": {name: round(value, 4) for name, value in seconds.items()},
         **facts,
     }
@@ -192,42 +166,22 @@ def attacked(fold: ImageSet, images: int | str) -> np.ndarray:
     return np.sort(rng(0, "attacked", fold.domain).permutation(len(fold))[: int(images)])
 
 
-def _pictures(job: SeedRun, model: Classifier) -> list[pd.DataFrame]:
-    """Pictures of the first seed only: one look at each configuration is enough."""
-    if job.seed != job.trial.seeds[0]:
-        return []
-    config, store, frames = job.trial.config, ArtifactStore(job.run), []
-    if config["colorizer"] != "none":
-        fold = job.folds["test"]
-        positions = gallery.chosen(fold, per_class=2)
-        frames.append(gallery.rows("colorized", fold, positions, gallery.colorized(model, fold, positions, job.device), "source", config["colorizer"]))
-    for label, stage in pool_stages(config, job.data).items():
-        pool = read_pool(store, stage, job.data.image_px)[: gallery.PER_CLASS]
-        names = [f"{config['generator']}-{label}-{index}" for index in range(len(pool))]
-        caption = f"{config['generator']}, {stage.needs[0].hash}"
-        frames.append(gallery.drawn("synthetic", names, job.data.classes[label], list(pool), caption))
-    return frames
-
-
-def _attack(job: SeedRun, model: Classifier) -> dict[str, float]:
+def _attack(job: SeedRun, model: Classifier) -> tuple[dict[str, float], list[str]]:
+    """Robustness on every attacked split: metrics, per-image outcomes on file, and the alarms that the outcomes raise."""
     metrics: dict[str, float] = {}
-    frames = []
-    epsilons = [parse_epsilon(text) for text in job.attacks.eps]
+    frames, alarms = [], []
     for split in job.attacks.splits:
         fold = job.folds[FOLD_OF_SPLIT[split]]
         chosen = attacked(fold, job.attacks.images)
-        images = torch.from_numpy(fold.images[chosen]).unsqueeze(1).float().div(255).to(job.device)
-        labels = torch.from_numpy(fold.labels[chosen]).to(job.device)
-        outcome = epsilon_sweep(model, images, labels, list(job.attacks.threats), epsilons, seed=named_seed(job.seed, "attack", split))
-        for text, epsilon in zip(job.attacks.eps, epsilons, strict=True):
-            for threat in job.attacks.threats:
-                metrics[f"robust_accuracy/{split}/{threat}@{text}"] = outcome.robust_accuracy(threat, epsilon)
-            metrics[f"robust_accuracy/{split}/worst@{text}"] = outcome.worst_case(epsilon)
-        for threat in job.attacks.threats:
-            breaking = np.asarray(outcome.breaking_epsilon[threat].cpu(), dtype=np.float64)
+        images, labels = tensors(fold, chosen, job.device)
+        outcome = epsilon_sweep(model, images, labels, list(job.attacks.threats), list(job.attacks.eps), seed=named_seed(job.seed, "attack", split))
+        metrics |= outcomes.metrics(outcome, split)
+        alarms += [f"{split}: {alarm}" for alarm in alarms_of(outcome)]
+        for threat in outcome.threats:
+            breaking = outcome.breaking_epsilon[threat].cpu().numpy()
             frames.append(_rows(job, split, chosen).assign(threat=threat, breaking_eps=breaking))
     job.write_frame("attacks.parquet", pd.concat(frames, ignore_index=True))
-    return metrics
+    return metrics, alarms
 
 
 def _finite(value: float) -> float | None:

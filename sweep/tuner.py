@@ -137,7 +137,8 @@ class TrialDriver(tune.Trainable):
             self._pending = [{"kind": "failed", "seed": seed, **reason} for seed in self._trial.seeds] + [{"kind": DONE, "done": True}]
             return {"kind": "stages", "stages": [], "waited_s": time.perf_counter() - begin}
         self._submit()
-        stages = {item.hash: vars(item) for items in obtained for item in items}
+        everything = sorted((item for items in obtained for item in items), key=lambda item: item.reused, reverse=True)
+        stages = {item.hash: vars(item) for item in everything}  # two pools ask for one generator: the one that made it counts
         return {"kind": "stages", "stages": list(stages.values()), "waited_s": time.perf_counter() - begin}
 
     def _submit(self) -> None:

@@ -63,7 +63,8 @@ def _folds(data: Data) -> dict[str, ImageSet]:
 
 def _serve(work: Work, run: Storage, data: Data, folds: Mapping[str, ImageSet], device: str, tell: Callable[[dict], None]) -> None:
     """Every seed of one trial that has no result yet. A seed that fails does not stop the next one."""
-    from sweep.trainable import SeedRun, run_seed
+    from sweep.seed_run import SeedRun
+    from sweep.trainable import run_seed
 
     for seed in work.trial.seeds:
         folder = work.trial.seed_folder(seed)

@@ -70,6 +70,16 @@ def test_generator_is_trained_once_for_all_trials(sweep):
     assert len(stages) == 2 and len(computed) == 1
 
 
+def test_galleries_show_what_went_in_and_what_came_out(sweep):
+    home, *_ = sweep
+    kinds = Counter()
+    for path in (home / "run").rglob("gallery.parquet"):
+        frame = pd.read_parquet(path)
+        assert all(picture.startswith(b"\x89PNG") for picture in frame["png"])
+        kinds.update(frame["kind"])
+    assert set(kinds) == {"source", "target", "colorized", "synthetic", "nearest_real", "adversarial", "perturbation"}
+
+
 def test_outcomes_are_kept_per_image(sweep):
     home, *_ = sweep
     folder = next((home / "run" / "trials").glob("*/seed-0"))

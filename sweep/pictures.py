@@ -1,0 +1,125 @@
+"""A few pictures of a run, as rows of PNGs: what was put in, what the colorizer and the generator drew, what an attack changed."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from sweep.artifacts import ArtifactStore
+from sweep.core.seeds import named_seed, rng
+from sweep.prepare import Data
+from sweep.seed_run import FOLD_OF_SPLIT, SeedRun, tensors
+from sweep.shards.image_set import ImageSet
+from sweep.stages import pool_stages, read_pool
+from sweep.storage import Storage
+
+if TYPE_CHECKING:
+    from sweep.models.classifier import Classifier
+
+GALLERY_FILE = "gallery.parquet"
+PER_CLASS = 3
+COLUMNS = ["kind", "image_id", "label", "split", "caption", "png"]
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """A uint8 [H, W] or [H, W, 3] array as PNG bytes."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def chosen(fold: ImageSet, per_class: int = PER_CLASS) -> np.ndarray:
+    """Positions of the same few images of each class in every trial."""
+    draw = rng(0, "gallery", fold.domain)
+    picks = [draw.permutation(np.flatnonzero(fold.labels == label))[:per_class] for label in range(len(fold.classes))]
+    return np.concatenate(picks)
+
+
+def rows(kind: str, fold: ImageSet, positions: np.ndarray, pictures: list[np.ndarray], split: str, caption: str) -> pd.DataFrame:
+    """Gallery rows of one kind for the images at `positions`."""
+    names = [fold.classes[label] for label in fold.labels[positions]]
+    columns = {"kind": kind, "image_id": fold.ids[positions], "label": names, "split": split, "caption": caption}
+    return pd.DataFrame({**columns, "png": [png(picture) for picture in pictures]})
+
+
+def write(run: Storage, name: str, frames: list[pd.DataFrame]) -> None:
+    """One gallery file from the frames of its kinds."""
+    frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=COLUMNS)
+    buffer = io.BytesIO()
+    frame[COLUMNS].to_parquet(buffer, index=False)
+    run.write(name, buffer.getvalue())
+
+
+def write_samples(data: Data, run: Storage) -> None:
+    """The run's own gallery: samples of both hospitals."""
+    frames = []
+    for kind, fold_name in (("source", "train"), ("target", "target")):
+        fold = data.read(fold_name)
+        positions = chosen(fold)
+        frames.append(rows(kind, fold, positions, list(fold.images[positions]), kind, fold.domain))
+    write(run, GALLERY_FILE, frames)
+
+
+def write_trial(job: SeedRun, model: Classifier) -> None:
+    """A trial's gallery: colorized views, synthetic images beside the nearest real one, attacked images."""
+    frames = [] if job.trial.config["colorizer"] == "none" else [_colorized(job, model)]
+    frames += _synthetic(job) if job.trial.config["synthetic_per_real"] else []
+    frames += _attacked(job, model) if job.attacks.threats else []
+    write(job.run, f"{job.folder}/{GALLERY_FILE}", frames)
+
+
+def _colorized(job: SeedRun, model: Classifier) -> pd.DataFrame:
+    """What the backbone is shown, each image stretched to its own range."""
+    import torch
+
+    fold = job.folds["test"]
+    positions = chosen(fold, per_class=2)
+    images = torch.from_numpy(fold.images[positions]).unsqueeze(1).float().div(255).to(job.device)
+    with torch.no_grad():
+        views = model.colorize(images).float().cpu()
+    low, high = views.amin((1, 2, 3), keepdim=True), views.amax((1, 2, 3), keepdim=True)
+    scaled = (views - low) / (high - low).clamp_min(1e-6)
+    pixels = scaled.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    return rows("colorized", fold, positions, list(pixels), "source", job.trial.config["colorizer"])
+
+
+def _synthetic(job: SeedRun) -> list[pd.DataFrame]:
+    """The first images of each pool, and for each the training image that it resembles most."""
+    from sweep.synth.copies import copy_check
+
+    config, store, fold = job.trial.config, ArtifactStore(job.run), job.folds["train"]
+    frames = []
+    for label, stage in pool_stages(config, job.data).items():
+        pool = read_pool(store, stage, job.data.image_px)[:PER_CLASS]
+        check = copy_check(pool, fold.images, groups=fold.groups)
+        names = [f"{config['generator']}/{fold.classes[label]}/{index}" for index in range(len(pool))]
+        captions = [f"{config['generator']}, distance {distance:.2f}, a copy below {check.threshold:.2f}" for distance in check.distance]
+        columns = {"image_id": names, "label": fold.classes[label], "split": "train", "caption": captions}
+        for kind, images in (("synthetic", pool), ("nearest_real", fold.images[check.nearest])):
+            frames.append(pd.DataFrame({"kind": kind, **columns, "png": [png(image) for image in images]}))
+    return frames
+
+
+def _attacked(job: SeedRun, model: Classifier) -> list[pd.DataFrame]:
+    """One image of each class of the first attacked split under the last threat, at the middle epsilon."""
+    from sweep.attacks.gallery import gallery
+
+    split, threat = job.attacks.splits[0], job.attacks.threats[-1]
+    eps = job.attacks.eps[len(job.attacks.eps) // 2]
+    fold = job.folds[FOLD_OF_SPLIT[split]]
+    positions = chosen(fold, per_class=1)
+    entries = gallery(model, *tensors(fold, positions, job.device), threat, eps, seed=named_seed(job.seed, "gallery"))
+    said = [f"{threat} at {eps}: {_said(one.probabilities, fold)} becomes {_said(one.adversarial_probabilities, fold)}" for one in entries]
+    frames = []
+    for kind, images in (("adversarial", [one.adversarial for one in entries]), ("perturbation", [one.perturbation for one in entries])):
+        frames.append(rows(kind, fold, positions, images, split, "").assign(caption=said))
+    return frames
+
+
+def _said(probabilities: np.ndarray, fold: ImageSet) -> str:
+    top = int(probabilities.argmax())
+    return f"{fold.classes[top]} {probabilities[top]:.0%}"

@@ -1,0 +1,52 @@
+"""One seed of one trial, as the rooms that work on it see it: what it reads, where it writes, whom it tells."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from sweep.prepare import Data
+from sweep.shards.image_set import ImageSet
+from sweep.storage import Storage
+from sweep.trial import Attacks, Trial
+
+FOLD_OF_SPLIT = {"source_val": "val", "source": "test", "target": "target"}
+
+
+@dataclass
+class SeedRun:
+    """One seed of one trial: what it reads, where it writes, whom it tells."""
+
+    trial: Trial
+    seed: int
+    data: Data
+    folds: Mapping[str, ImageSet]
+    attacks: Attacks
+    run: Storage
+    device: str = "cpu"
+    on_epoch: Callable[[dict[str, Any]], None] | None = None
+    state: bytes | None = None
+    save_state: Callable[[bytes], None] | None = None
+
+    @property
+    def folder(self) -> str:
+        """Where this seed's files go."""
+        return self.trial.seed_folder(self.seed)
+
+    def write_frame(self, name: str, frame: pd.DataFrame) -> None:
+        """One Parquet file of this seed."""
+        buffer = io.BytesIO()
+        frame.to_parquet(buffer, index=False)
+        self.run.write(f"{self.folder}/{name}", buffer.getvalue())
+
+
+def tensors(fold: ImageSet, chosen: np.ndarray, device: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images float [N, 1, H, W] in [0, 1] and labels int64 [N] of the images at `chosen`."""
+    images = torch.from_numpy(fold.images[chosen]).unsqueeze(1).float().div(255)
+    return images.to(device), torch.from_numpy(fold.labels[chosen]).to(device)
