@@ -2,41 +2,63 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 import numpy as np
 
 # N configurations, M objectives (all to be maximized), B bootstrap draws.
 
 
+class _Front:
+    """Rows that do not dominate one another, in an array that doubles when full."""
+
+    def __init__(self, width: int) -> None:
+        self._rows, self._count = np.empty((16, width)), 0
+
+    def dominates(self, row: np.ndarray) -> bool:
+        held = self._rows[: self._count]
+        at_least = (held >= row).all(axis=1)
+        return bool(at_least.any() and (held[at_least] > row).any())
+
+    def add(self, row: np.ndarray) -> None:
+        if self._count == len(self._rows):
+            self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
+        self._rows[self._count] = row
+        self._count += 1
+
+
+def _best_sums_first(points: np.ndarray) -> np.ndarray:
+    # Indices of the rows without NaN; whoever dominates a row has a larger sum and comes before it.
+    known = np.flatnonzero(~np.isnan(points).any(axis=1))
+    return known[np.argsort(-points[known].sum(axis=1), kind="stable")]
+
+
 def dominated_by_any(points: np.ndarray) -> np.ndarray:
     """True where another row of [N, M] is at least as good everywhere and better somewhere; NaN rows are dominated."""
     points = np.asarray(points, dtype=float)
-    absent = np.isnan(points).any(axis=1)
-    beaten = absent.copy()
-    alive = np.flatnonzero(~absent)
-    # Best sums first: dominators come early, so most rows fall to the first few comparisons.
-    order = alive[np.argsort(-points[alive].sum(axis=1), kind="stable")]
-    front: list[int] = []
-    for row in order:
-        held = points[front]
-        if len(front) and ((held >= points[row]).all(axis=1) & (held > points[row]).any(axis=1)).any():
-            beaten[row] = True
-        else:
-            front.append(row)
+    beaten, front = np.ones(len(points), dtype=bool), _Front(points.shape[1])
+    for row in _best_sums_first(points):
+        beaten[row] = front.dominates(points[row])
+        if not beaten[row]:
+            front.add(points[row])
     return beaten
 
 
 def front_numbers(points: np.ndarray) -> np.ndarray:
-    """1 for the front, 2 for the front of the rest, and so on [N]; rows with NaN come after the last front."""
+    """1 for the front, 2 for the front of the rest, and so on [N]; rows with NaN come after the last front.
+
+    Each row joins the first front that does not dominate it, found by bisection (Zhang et al. 2015).
+    """
     points = np.asarray(points, dtype=float)
+    fronts: list[_Front] = []
     numbers = np.zeros(len(points), dtype=int)
-    left = np.flatnonzero(~np.isnan(points).any(axis=1))
-    level = 0
-    while len(left):
-        level += 1
-        beaten = dominated_by_any(points[left])
-        numbers[left[~beaten]] = level
-        left = left[beaten]
-    numbers[numbers == 0] = level + 1
+    for row in _best_sums_first(points):
+        place = bisect_left(fronts, True, key=lambda front: not front.dominates(points[row]))
+        if place == len(fronts):
+            fronts.append(_Front(points.shape[1]))
+        fronts[place].add(points[row])
+        numbers[row] = place + 1
+    numbers[numbers == 0] = len(fronts) + 1
     return numbers
 
 

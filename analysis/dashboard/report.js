@@ -14,7 +14,7 @@
   const tip = one("#tip");
   const showTip = (mark) => {
     const box = mark.getBoundingClientRect();
-    tip.textContent = mark.dataset.tip;
+    tip.textContent = mark.dataset.tip || mark.getAttribute("aria-label");
     tip.hidden = false;
     const left = Math.min(Math.max(8, box.left + box.width / 2 - tip.offsetWidth / 2), innerWidth - tip.offsetWidth - 8);
     const above = box.top - tip.offsetHeight - 8;

@@ -93,5 +93,5 @@ def _draw_reliability(facts: DomainFacts) -> Markup:
              svg.el("path", d=svg.path(plot.points(facts.confidence, facts.right)), class_="line s0")]
     for confidence, right, share in zip(facts.confidence, facts.right, facts.share, strict=True):
         tip = f"given {number(confidence, 2)}, right {number(right, 2)} ({100 * share:.0f} % of predictions)"
-        parts.append(svg.el("circle", cx=plot.x(confidence), cy=plot.y(right), r=4, class_="dot mark s0", tabindex="0", role="img", data_tip=tip, aria_label=tip))
+        parts.append(svg.el("circle", cx=plot.x(confidence), cy=plot.y(right), r=4, class_="dot mark s0", tabindex="0", role="img", data_tip="", aria_label=tip))
     return svg.figure_svg(plot.width, plot.height, f"Reliability on {metric_names.SPLITS[facts.split]}", parts)

@@ -106,7 +106,7 @@ def _line(plot: svg.Plot, curve: EpsilonCurve, style: str, index: int, *, banded
     parts.append(svg.el("path", d=svg.path(line), class_=style))
     for eps, made, (x, y) in zip(xs, curve.made, line, strict=True):
         tip = f"{curve.name} at {eps:g}/255: {with_interval(made)}"
-        parts.append(svg.el("path", d=svg.marker(index, x, y, 3.6), class_=f"mark dot {colour}", tabindex="0", data_tip=tip, role="img", aria_label=tip))
+        parts.append(svg.el("path", d=svg.marker(index, x, y, 3.6), class_=f"mark dot {colour}", tabindex="0", data_tip="", role="img", aria_label=tip))
     return svg.group(parts)
 
 

@@ -67,5 +67,5 @@ def _draw(curves: list[LearningCurve], names: list[str]) -> Markup:
         tip = f"{curve.label}: {number(curve.mean[-1])} after epoch {xs[-1]}"
         parts.append(svg.el("path", d=svg.path(plot.points(xs, curve.mean)), class_=f"line {style}"))
         end = plot.points(xs[-1:], curve.mean[-1:])[0]
-        parts.append(svg.el("circle", cx=end[0], cy=end[1], r=3.6, class_=f"dot mark {style}", tabindex="0", role="img", data_tip=tip, aria_label=tip))
+        parts.append(svg.el("circle", cx=end[0], cy=end[1], r=3.6, class_=f"dot mark {style}", tabindex="0", role="img", data_tip="", aria_label=tip))
     return svg.figure_svg(plot.width, plot.height, f"{metric_names.title(metric)} over epochs", parts)

@@ -15,7 +15,7 @@ from analysis.pareto import dominated_by_any, front_probability, hypervolume
 from analysis.ranking import goodness
 from sweep.core.seeds import rng
 
-MOST_POINTS = 1500
+MOST_POINTS = 1000
 CANDIDATES = 40   # configurations whose place on the front is bootstrapped
 DRAWS = 400
 MOST_DIMENSIONS = 4  # of the exact hypervolume
@@ -180,7 +180,7 @@ def _mark(plot: svg.Plot, facts: ParetoFacts, point: ParetoPoint, index: int, x:
     tip = f"{point.label}: " + ", ".join(f"{metric_names.title(m)} {number(v)}" for m, v in zip(facts.metrics[:3], point.values, strict=False))
     tip += f"; on the front in {100 * point.probability:.0f} % of resamples" if point.probability is not None else ""
     return svg.el("path", d=svg.marker(point.kind, 0, 0, 4.4), transform=place, class_=style, data_i=index, tabindex="0" if index == 0 else "-1",
-                  role="button", aria_pressed="false", data_tip=tip, aria_label=tip)
+                  role="button", aria_pressed="false", data_tip="", aria_label=tip)
 
 
 def _staircase(facts: ParetoFacts, plot: svg.Plot, x: int, y: int) -> str:

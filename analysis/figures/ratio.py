@@ -109,7 +109,7 @@ def _mark(point: RatioPoint, x: float, y: float) -> Markup:
     tip = f"{number(point.ratio, 2)} per real: {with_interval(point.made)}"
     if point.against:
         tip += f"; against real only {difference_text(point.against.interval)}, {p_text(point.against.p_adjusted)} (Holm)"
-    return svg.group([*ring, svg.el("circle", cx=x, cy=y, r=4, class_="dot s0")], class_="mark", tabindex="0", data_tip=tip, role="img", aria_label=tip)
+    return svg.group([*ring, svg.el("circle", cx=x, cy=y, r=4, class_="dot s0")], class_="mark", tabindex="0", data_tip="", role="img", aria_label=tip)
 
 
 def _table(curves: tuple[RatioCurve, ...], metric: str) -> DataTable:

@@ -1,0 +1,147 @@
+"""Two trials of a run, or the chosen trials of two runs -> what differs in their settings and in their results.
+
+python -m analysis.compare results/ratio:a1b2c3 results/ratio:d4e5f6
+python -m analysis.compare results/ratio results/ratio-more-images
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from analysis import metric_names, selection
+from analysis.comparisons import Compared, compare_family
+from analysis.derived import number
+from analysis.estimates import Estimates
+from analysis.figures.figure import difference_text, p_text, with_interval
+from analysis.frames import Run, load_run
+from analysis.intervals import Interval, Resampled, paired
+from analysis.ranking import rank, shown_metrics
+from sweep.core.errors import InputError, guarded
+
+
+@dataclass(frozen=True)
+class Side:
+    """One configuration of one run, and how it came to be compared."""
+
+    run: Run
+    estimates: Estimates
+    signature: str
+    chosen_by: str
+
+
+@dataclass(frozen=True)
+class MetricDifference:
+    """A metric on both sides, and their paired difference (None where the images or seeds differ)."""
+
+    metric: str
+    a: Interval
+    b: Interval
+    difference: Compared | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Settings that differ (name, a, b) and metrics with their differences b minus a."""
+
+    a: str
+    b: str
+    settings: tuple[tuple[str, str, str], ...]
+    metrics: tuple[MetricDifference, ...]
+
+
+def find_side(address: str, rule: str = selection.DEFAULT_RULE) -> Side:
+    """RUN:SIGNATURE (its start is enough) or RUN, whose configuration is then chosen by `rule`."""
+    folder, colon, start = address.rpartition(":")
+    if not colon or "/" in start:
+        folder, start = address, ""
+    run = load_run(folder)
+    if not start:
+        best = rank(run, rule, top=1, estimates=Estimates(run, draws=200)).rows[0].signature
+        return Side(run, Estimates(run), best, rule)
+    found = [key for key in run.means.index if key.startswith(start)]
+    if len(found) != 1:
+        cure = f"one of {', '.join(found[:6])}" if found else f"signatures begin like {', '.join(key[:6] for key in run.means.index[:6])}"
+        raise InputError(address, f"{start!r} is the start of {len(found)} configurations", f"give {cure}")
+    return Side(run, Estimates(run), found[0], "named")
+
+
+def compare(a: Side, b: Side) -> Comparison:
+    """Settings and metrics of both; the p-values are adjusted over the metrics shown."""
+    shared = [metric for metric in shown_metrics(a.run) if metric in b.run.metrics]
+    samples = {metric: sample for metric in shared if (sample := _paired(a, b, metric)) is not None}
+    tested = dict(zip(samples, compare_family([("b", "a", sample) for sample in samples.values()]), strict=True))
+    metrics = tuple(MetricDifference(metric, a.estimates.of(a.signature, metric), b.estimates.of(b.signature, metric), tested.get(metric)) for metric in shared)
+    return Comparison(_name(a), _name(b), _settings(a.run.configs.loc[a.signature], b.run.configs.loc[b.signature]), metrics)
+
+
+def _paired(a: Side, b: Side, metric: str) -> Resampled | None:
+    first, second = a.estimates.resampled(a.signature, metric), b.estimates.resampled(b.signature, metric)
+    if first is None or second is None or not set(first.seeds) & set(second.seeds) or not _same_images(a, b, metric):
+        return None
+    return paired(second, first)
+
+
+def _same_images(a: Side, b: Side, metric: str) -> bool:
+    # Gaps rest on both test folds; the other metrics on their own split.
+    names = ("auroc/source", "auroc/target") if metric.startswith("domain_gap") else (metric,)
+    pairs = [(a.estimates.outcomes(a.signature, name), b.estimates.outcomes(b.signature, name)) for name in names]
+    return all(x is not None and y is not None and x.images.tolist() == y.images.tolist() for x, y in pairs)
+
+
+def _settings(a: pd.Series, b: pd.Series) -> tuple[tuple[str, str, str], ...]:
+    names = dict.fromkeys([*a.index, *b.index])
+    pairs = ((name, _value(a, name), _value(b, name)) for name in names)
+    return tuple((name, x, y) for name, x, y in pairs if x != y)
+
+
+def _value(config: pd.Series, name: str) -> str:
+    value = config.get(name)
+    return "-" if value is None or value != value else number(value)
+
+
+def _name(side: Side) -> str:
+    return f"{side.run.name}:{side.signature[:6]}" + ("" if side.chosen_by == "named" else f" (chosen by {side.chosen_by})")
+
+
+def as_text(made: Comparison) -> str:
+    """Two small tables for the terminal."""
+    stream = io.StringIO()
+    console = Console(file=stream, width=140, force_terminal=sys.stdout.isatty())
+    settings = Table("setting", "A", "B", title=f"A {made.a}\nB {made.b}", title_justify="left")
+    for row in made.settings:
+        settings.add_row(*row)
+    console.print(settings if made.settings else f"A {made.a}\nB {made.b}\nNo setting differs.")
+    metrics = Table("metric", "A", "B", "B minus A", "after Holm")
+    for row in made.metrics:
+        change = (difference_text(row.difference.interval), p_text(row.difference.p_adjusted)) if row.difference else ("other images or seeds", "-")
+        metrics.add_row(metric_names.title(row.metric), with_interval(row.a), with_interval(row.b), *change)
+    console.print(metrics)
+    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the comparison; exit code 2 with a message when the input is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m analysis.compare", description="What differs between two configurations.")
+    parser.add_argument("a", help="RUN or RUN:SIGNATURE")
+    parser.add_argument("b", help="RUN or RUN:SIGNATURE")
+    parser.add_argument("--rule", default=selection.DEFAULT_RULE, help="how a run's configuration is chosen where none is named")
+    options = parser.parse_args(arguments)
+
+    def command() -> int:
+        selection.rule_named(options.rule)
+        sys.stdout.write(as_text(compare(find_side(options.a, options.rule), find_side(options.b, options.rule))))
+        return 0
+
+    return guarded(command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

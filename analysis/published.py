@@ -1,0 +1,62 @@
+"""Numbers printed in the papers that this project re-examines, as they were printed; in per cent.
+
+"Ratio" and "gap" tables: breast ultrasound, Egypt (780 images) to Poland (256), accuracy; the row printed as 3:2 is 100 real to 75 fake.
+"Colorizer" table: deep colourization of chest X-rays (Morra et al., ICPR 2020 poster), mean AUROC over five labels.
+"Epsilon" table: domain assimilation (Chen & Luo, PAKDD 2024), chest CT, read off a chart; all values fall on k/160.
+"""
+
+from __future__ import annotations
+
+RATIO_COLUMNS = ("ResNet50", "ViT", "CNN-Transformer")
+RATIO = {  # synthetic images per real one -> accuracy on Poland, 100 real images
+    0.0: (65.0, 55.0, 63.6),
+    0.25: (66.0, 50.0, 65.0),
+    0.5: (63.0, 58.0, 65.0),
+    0.75: (64.0, 55.0, 65.4),
+    1.0: (66.0, 55.0, 65.0),
+}
+RATIO_CONSTANT = 60.16  # 154 of 256: the constant predictor on Poland as labelled there
+
+FULL = {  # all real images -> accuracy on Egypt, accuracy on Poland
+    "ResNet50": (80.26, 61.3),
+    "ViT": (74.3, 60.5),
+    "CNN-Transformer": (83.0, 63.5),
+}
+FULL_CONSTANT = (73.08, RATIO_CONSTANT)
+
+COLORIZER_COLUMNS = ("ResNet18", "DenseNet121")
+COLORIZER = {  # (colorizer, what is trained) -> mean AUROC x 100 and its spread, a backbone each
+    ("none", "last layer"): ((78.4, 0.5), (78.6, 0.2)),
+    ("deconv", "colorizer and last layer"): ((84.0, 0.3), (83.5, 0.3)),
+    ("pixelshuffle", "colorizer and last layer"): ((83.4, 0.4), (84.3, 0.8)),
+    ("unet", "colorizer and last layer"): ((83.9, 0.8), (83.9, 0.5)),
+    ("none", "everything"): ((89.6, 0.2), (89.8, 0.2)),
+    ("deconv", "everything"): ((88.9, 0.3), (89.2, 0.2)),
+    ("pixelshuffle", "everything"): ((88.9, 0.1), (89.6, 0.1)),
+    ("unet", "everything"): ((89.3, 0.3), (89.7, 0.3)),
+}
+TRAINED = {"head_only": "last layer", "deco": "colorizer and last layer", "joint": "everything", "two_step": "everything"}
+
+EPSILON = {  # (colorizer with texture loss?, threat) -> accuracy at 0, 1, 2, ... grey levels of 255
+    (False, "fgsm"): (97.5, 11.9, 18.8, 28.8),
+    (False, "bim"): (97.5, 29.4, 1.3, 0.0),
+    (False, "pgd"): (97.5, 6.3, 0.0, 0.0),
+    (False, "mifgsm"): (97.5, 0.0, 0.0, 0.0),
+    (True, "fgsm"): (95.6, 81.9, 56.9, 38.8, 26.9, 19.4, 16.9, 16.3, 14.4),
+    (True, "bim"): (95.6, 91.3, 73.8, 41.9, 16.9, 3.8, 1.3, 0.6, 0.0),
+    (True, "pgd"): (95.6, 82.5, 22.5, 0.6, 0.0, 0.0, 0.0, 0.0, 0.0),
+    (True, "mifgsm"): (95.6, 58.1, 7.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+    (True, "worst"): (95.6, 58.1, 7.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+}
+
+
+def backbone_column(name: str) -> str:
+    """The papers' name of a backbone, e.g. 'ViT' for vit_base_patch16_224; the name itself where they have none."""
+    if name.startswith("vit"):
+        return "ViT"
+    return {"resnet50": "ResNet50", "resnet18": "ResNet18", "densenet121": "DenseNet121", "cnn_transformer": "CNN-Transformer"}.get(name, name)
+
+
+def threat_family(name: str) -> str:
+    """The papers' attack behind a threat's name: 'pgd' for pgd20; the name itself otherwise."""
+    return name.rstrip("0123456789")
