@@ -87,7 +87,7 @@ class Chunk:
         self.logits = answer[0]
         self.right = criteria.is_right(self.logits, self.labels)
         for referee in self.referees.values():
-            referee.classes = self.logits.shape[1]
+            referee.saw_clean(self.logits)
 
 
 def _checked_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -37,9 +37,9 @@ def craft(
         return images.clone()
     with frozen(model):
         referee = Referee(Network(model), images, labels, row.norm, Memory(), leave=False)
-        logits = referee.network.forward(images[:1])
-        checks.check_logits(logits, labels[:1])
-        referee.classes = logits.shape[1]
+        logits = referee.network.forward(images)
+        checks.check_logits(logits, labels)
+        referee.saw_clean(logits)
         everyone = torch.arange(len(images), device=device)
         draws = Draws(images, seed, row.name, 0, generator=generator)
         return row.search(referee, everyone, images.new_full((len(images),), radius), row, draws)

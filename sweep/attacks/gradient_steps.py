@@ -15,27 +15,38 @@ from sweep.attacks.draws import Draws
 from sweep.attacks.referee import Referee
 from sweep.attacks.threat import Threat
 
+_CHANCES = 2  # further starts for near misses
 _SHARED_STEPS = 2  # later steps differ between threats and epsilons, so remembering them would only cost memory
 
 
 def gradient_steps(referee: Referee, rows: Tensor, epsilon: Tensor, threat: Threat, draws: Draws) -> Tensor:
-    """Attack the images `rows` within `epsilon` [n]; the last points [n, C, H, W] come back when nobody leaves early."""
+    """Attack the images `rows` within `epsilon` [n]; the last points [n, C, H, W] come back when nobody leaves early.
+
+    A near miss gets a second chance: other random starts, and in fast mode the float32 gradient. So neither an unlucky start
+    nor a coarse gradient leaves standing what one call per epsilon might break.
+    """
     points = referee.images[rows]
-    for restart in range(threat.restarts):
+    chances = _CHANCES if threat.random_start else int(not referee.network.exact)
+    for run in range(threat.restarts + chances * referee.leave):
+        second = run >= threat.restarts
         left = referee.standing(rows, epsilon)
-        if not left.any():
-            break
-        points = _one_run(referee, rows[left], epsilon[left], threat, draws, restart)
+        if second:
+            left &= referee.near_miss(rows)
+        if left.any():
+            points = _one_run(referee, rows[left], epsilon[left], threat, draws, run, exact=second)
     return points
 
 
-def _one_run(referee: Referee, rows: Tensor, epsilon: Tensor, threat: Threat, draws: Draws, restart: int) -> Tensor:
+def _one_run(
+    referee: Referee, rows: Tensor, epsilon: Tensor, threat: Threat, draws: Draws, run: int, exact: bool
+) -> Tensor:
     loss = LOSSES[threat.loss]
     clean = referee.images[rows]
-    points = _start(clean, rows, epsilon, threat, draws, restart)
+    points = _start(clean, rows, epsilon, threat, draws, run)
     momentum = torch.zeros_like(points)
     for step in range(threat.steps):
-        _, _, gradient = referee.gradient(rows, points, loss, remember=_worth_keeping(threat, step, epsilon))
+        keep = not exact and _worth_keeping(threat, step, epsilon)
+        _, _, gradient = referee.gradient(rows, points, loss, remember=keep, exact=exact)
         left = referee.standing(rows, epsilon)
         if not left.all():
             rows, epsilon, clean, points = rows[left], epsilon[left], clean[left], points[left]
@@ -51,10 +62,10 @@ def _one_run(referee: Referee, rows: Tensor, epsilon: Tensor, threat: Threat, dr
     return points
 
 
-def _start(clean: Tensor, rows: Tensor, epsilon: Tensor, threat: Threat, draws: Draws, restart: int) -> Tensor:
+def _start(clean: Tensor, rows: Tensor, epsilon: Tensor, threat: Threat, draws: Draws, run: int) -> Tensor:
     if not threat.random_start:
         return clean
-    noise = draws.unit(threat.norm, restart)[rows]
+    noise = draws.unit(threat.norm, run)[rows]
     return (clean + norms.per_image(epsilon) * noise).clamp(0, 1)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from sweep.attacks import criteria, norms
 from sweep.attacks.network import Loss, Network
 
+NEAR = 0.15  # a miss is near when at most this share of the clean margin is left
 ROUNDING = 1e-6  # float32 noise of image + epsilon - image; 1/4000 of one grey level
 
 
@@ -73,9 +74,20 @@ class Referee:
     def __init__(self, network: Network, images: Tensor, labels: Tensor, norm: str, memory: Memory, leave: bool = True) -> None:
         self.network, self.images, self.labels, self.norm = network, images, labels, norm
         self.memory, self.leave = memory, leave
-        self.classes = 0  # number of logits, known after the first look at the model
         self.nearest = torch.full((len(images),), torch.inf, dtype=torch.float64, device=images.device)
+        self.clean_margin = torch.full_like(self.nearest, -torch.inf)
+        self.margin = self.clean_margin.clone()  # at the last point asked for
+        self.classes = 0
         self.examples: Tensor | None = None
+
+    def saw_clean(self, logits: Tensor) -> None:
+        """Take note of the clean prediction [N, K]."""
+        self.classes = logits.shape[1]
+        self.clean_margin = criteria.margin(logits, self.labels).double()
+
+    def near_miss(self, rows: Tensor) -> Tensor:
+        """Mask [n]: the last point asked for had lost nearly all of the clean margin."""
+        return self.margin[rows] > NEAR * self.clean_margin[rows]
 
     def keep_examples(self) -> None:
         """Also keep, per image, the nearest point that broke it (NaN where none did)."""
@@ -126,6 +138,7 @@ class Referee:
             self.examples[rows[better]] = points[better]
 
     def _judge(self, rows: Tensor, points: Tensor, logits: Tensor) -> None:
+        self.margin[rows] = criteria.margin(logits, self.labels[rows]).double()
         self.note(rows, points, ~criteria.is_right(logits, self.labels[rows]))
 
     def _recall(self, rows: Tensor, points: Tensor, need: int, ask, remember: bool = False) -> tuple[Tensor, ...]:

@@ -51,6 +51,8 @@ def resolve_threat(threat: str | Threat) -> Threat:
         return THREATS[threat]
     if threat in _ELSEWHERE:
         return replace(resolve_threat(_ELSEWHERE[threat]), name=threat)
+    if threat == "transfer":
+        raise InputError("threats", "'transfer' needs another model", "build it with transfer_from(model), or leave it out")
     if library := parse_library_name(threat):
         return library
     parts = _NAME.fullmatch(threat)

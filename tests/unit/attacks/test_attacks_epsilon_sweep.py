@@ -117,6 +117,14 @@ class TestPasses:
         assert fast.passes.gradient < 0.7 * exact.passes.gradient
         assert all(fast.robust_accuracy(n, e) <= exact.robust_accuracy(n, e) for n in names for e in GRID)
 
+    def test_near_misses_get_other_starts_and_others_do_not(self):
+        """Two logits with a wall at the clean image: a margin left of 10 % is near, one of 50 % is not."""
+        images, labels = lit_halves(6)[0], torch.zeros(6, dtype=torch.long)
+        for left_over, runs in ((0.1, 3), (0.5, 1)):
+            model = Wall(images, left_over)
+            passes = epsilon_sweep(model, images, labels, ["pgd"], ["8/255"]).passes
+            assert passes.gradient == 6 * 10 * runs
+
     def test_what_nobody_breaks_is_tried_at_the_largest_epsilon_alone(self):
         images = lit_halves(10)[0]
         result = epsilon_sweep(Constant(), images, torch.zeros(10, dtype=torch.long), ["pgd"], GRID, mode="fast")
@@ -130,6 +138,19 @@ class TestPasses:
         assert worst.passes.gradient < every.passes.gradient
         with pytest.raises(InputError, match="worst_case"):
             worst.robust_accuracy("fgsm", "1/255")
+
+
+class Wall(nn.Module):
+    """Class 0 by one at the clean images and by `left_over` anywhere else."""
+
+    def __init__(self, images, left_over):
+        super().__init__()
+        self.images, self.left_over = images, left_over
+
+    def forward(self, images):
+        moved = (images != self.images[: len(images)]).flatten(1).any(dim=1).double()
+        margin = 1 - (1 - self.left_over) * moved + 0 * images.sum(dim=(1, 2, 3))
+        return torch.stack([margin, torch.zeros_like(margin)], dim=1)
 
 
 class Shift(nn.Module):
@@ -201,7 +222,7 @@ def test_single_logit_models_are_refused(data):
             epsilon_sweep(model, *data, ["pgd"], GRID)
 
 
-BAD = [([], GRID), (["fgsm"], []), (["fgsm"], [-1]), (["fgsn"], GRID), (["fgsm"], ["a/b"]), (["pgd0"], GRID)]
+BAD = [([], GRID), (["fgsm"], []), (["fgsm"], [-1]), (["fgsn"], GRID), (["fgsm"], ["a/b"]), (["pgd0"], GRID), (["transfer"], GRID)]
 
 
 @pytest.mark.parametrize("threats, epsilons", BAD)
