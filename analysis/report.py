@@ -57,9 +57,18 @@ def write_report(run_folder: str | Path, out: str | Path, rule: str = selection.
 def render(page: Page, *, live: bool = False) -> str:
     """The page as HTML; `live` lets it ask its own server whether there is something new."""
     script = _asset("report.js") + (_asset("live.js") if live else "")
+    return _fill("report.html.j2", script, live, page=page, scatter=Markup(page.scatter))
+
+
+def waiting(reason: str) -> str:
+    """The live page of a sweep of which nothing has finished."""
+    return _fill("waiting.html.j2", _asset("live.js"), live=True, reason=reason)
+
+
+def _fill(template: str, script: str, live: bool, **facts: object) -> str:
     environment = Environment(loader=FileSystemLoader(DASHBOARD), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.get_template("report.html.j2")
-    return template.render(page=page, style=Markup(_asset("report.css")), script=Markup(script), policy=_policy(script, live), scatter=Markup(page.scatter))
+    assets = {"style": Markup(_asset("report.css")), "script": Markup(script), "policy": _policy(script, live)}
+    return environment.get_template(template).render(**assets, **facts)
 
 
 def _policy(script: str, live: bool) -> str:

@@ -1,0 +1,84 @@
+"""The ranking of a running sweep in the terminal, refreshed as records finish.
+
+python -m analysis.watch results/ratio --top 10
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from analysis import metric_names, selection
+from analysis.estimates import Estimates
+from analysis.figures.compute import duration
+from analysis.frames import load_run
+from analysis.freshness import ledger_version
+from analysis.rank import as_table
+from analysis.ranking import rank
+from sweep.core.errors import EXIT_STOPPED, InputError, guarded
+
+CLEAR = "\x1b[2J\x1b[H"
+DRAWS = 300
+
+
+def snapshot(folder: Path, by: str, top: int) -> str:
+    """Progress line and ranking of the ledger's present state."""
+    run = load_run(folder)
+    planned = f" of {run.planned_records}" if run.planned_records else ""
+    failed = f", {len(run.failures)} failed" if len(run.failures) else ""
+    spent = duration(float(run.seconds["total"].sum())) if "total" in run.seconds else "unknown time"
+    best = ""
+    if "auroc/target" in run.means:
+        best = f"; best {metric_names.title('auroc/target')} so far {run.means['auroc/target'].max():.3f} (oracle)"
+    head = f"{run.name}: {len(run.records)}{planned} records finished{failed}, {spent} of work{best}\n"
+    return head + as_table(rank(run, by, top=top, estimates=Estimates(run, draws=DRAWS)))
+
+
+def watch(folder: Path, by: str, top: int, *, period_s: float, once: bool) -> Iterator[str]:
+    """Yields a snapshot whenever the ledger has changed; waits where nothing has finished yet. Ends after one if `once`."""
+    if not (folder / "records").is_dir():
+        load_run(folder)  # tells what is wrong with the folder
+    seen = ""
+    while True:
+        version = ledger_version(folder)
+        if version != seen:
+            seen = version
+            try:
+                yield snapshot(folder, by, top)
+            except InputError as nothing_yet:
+                if once or "no record has finished" not in nothing_yet.problem:
+                    raise
+                yield f"{folder}: {nothing_yet.problem}\n"
+        if once:
+            return
+        time.sleep(period_s)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Watch until interrupted (or once); exit code 2 with a message when the input is wrong, 130 when stopped by hand."""
+    parser = argparse.ArgumentParser(prog="python -m analysis.watch", description="Follow a sweep's ranking in the terminal.")
+    parser.add_argument("run", type=Path, help="run folder, e.g. results/quickstart")
+    parser.add_argument("--by", default=selection.DEFAULT_RULE, help="as in analysis.rank")
+    parser.add_argument("--top", type=int, default=8, help="rows to show (8)")
+    parser.add_argument("--period", type=float, default=2.0, help="seconds between looks (2)")
+    parser.add_argument("--once", action="store_true", help="print one snapshot and end")
+    options = parser.parse_args(arguments)
+
+    def command() -> int:
+        clear = CLEAR if sys.stdout.isatty() and not options.once else ""
+        try:
+            for text in watch(options.run, options.by, options.top, period_s=options.period, once=options.once):
+                sys.stdout.write(clear + text)
+                sys.stdout.flush()
+        except KeyboardInterrupt:
+            return EXIT_STOPPED
+        return 0
+
+    return guarded(command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
