@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 import ray
 
@@ -22,15 +23,15 @@ class Obtained:
     hash: str
     reused: bool
     seconds: float  # what the computation cost when it ran
+    facts: dict[str, Any]  # what was noted with it: a pool's quality, its copies
 
 
 @ray.remote
-def _compute(run_url: str, stage: Stage) -> float:
+def _compute(run_url: str, stage: Stage) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(1)
-    meta = ArtifactStore(Storage(run_url)).compute(stage, STAGES[stage.kind])
-    return meta["seconds"]
+    return ArtifactStore(Storage(run_url)).compute(stage, STAGES[stage.kind])
 
 
 @ray.remote(num_cpus=0.001)
@@ -49,13 +50,14 @@ class ArtifactBroker:
         mine = False
         if stage.hash not in self._running:
             found = self._store.meta(stage)
-            self._running[stage.hash] = asyncio.ensure_future(self._known(found["seconds"]) if found else self._launch(stage))
+            self._running[stage.hash] = asyncio.ensure_future(self._known(found) if found else self._launch(stage))
             mine = found is None
-        seconds = await asyncio.shield(self._running[stage.hash])
-        return [*obtained, Obtained(stage.kind, stage.hash, not mine, seconds)]
+        meta = await asyncio.shield(self._running[stage.hash])
+        facts = {name: value for name, value in meta.items() if name not in ("kind", "version", "inputs", "seconds")}
+        return [*obtained, Obtained(stage.kind, stage.hash, not mine, meta["seconds"], facts)]
 
-    async def _known(self, seconds: float) -> float:
-        return seconds
+    async def _known(self, meta: dict[str, Any]) -> dict[str, Any]:
+        return meta
 
-    async def _launch(self, stage: Stage) -> float:
+    async def _launch(self, stage: Stage) -> dict[str, Any]:
         return await _compute.options(max_retries=_RETRIES, **self._resources).remote(self._run_url, stage)

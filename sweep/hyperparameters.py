@@ -87,6 +87,10 @@ def _own_rows() -> dict[str, Hyperparameter]:
         "dropout": Hyperparameter("before the last layer", number, 0.0, between(0, 0.95)),
         "synthetic_per_real": Hyperparameter("synthetic images per real training image", number, 0.0, between(0, 20)),
         "mixing_policy": Hyperparameter("add synthetic images or replace real ones", text, "add", one_of(lambda: ("add", "replace"))),
+        "mixing_budget": Hyperparameter("as many optimiser steps as the real images give (steps), or as the mix gives (epochs)", text, "steps", one_of(lambda: ("steps", "epochs"))),
+        "drop_copies": Hyperparameter("leave out synthetic images that copy a training image", (bool,), False),
+        "colorizer_from": Hyperparameter("start the colorizer from another trial: RUN/SIGNATURE", text, None, optional=True),
+        "adapt": Hyperparameter("source-free help at the target: its batch-norm statistics, or its grey levels moved to the source's", text, "none", one_of(lambda: ("none", "batch_norm", "histogram"))),
         "generator": Hyperparameter("who makes the synthetic images", text, "cgan", one_of(_generators)),
         "generator_px": Hyperparameter("side of the generated images in pixels", whole, 64, between(32, 256)),
         "generator_length": Hyperparameter("quick settings, or full ones that follow the publications", text, "quick", one_of(lambda: ("quick", "full"))),
@@ -138,9 +142,9 @@ HYPERPARAMETERS: Mapping[str, Hyperparameter] = {**_recipe_rows(), **_own_rows()
 _ONLY_WITH: Mapping[str, Callable[[Mapping[str, Scalar]], bool]] = {
     **{
         name: lambda config: config["synthetic_per_real"] > 0
-        for name in ("generator", "generator_px", "generator_length", "generator_steps", "generator_width", "generator_seed", "mixing_policy")
+        for name in ("generator", "generator_px", "generator_length", "generator_steps", "generator_width", "generator_seed", "mixing_policy", "mixing_budget", "drop_copies")
     },
-    "glcm_weight": lambda config: config["colorizer"] != "none",
+    **{name: lambda config: config["colorizer"] != "none" for name in ("glcm_weight", "colorizer_from", "colorizer_lr_factor")},
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sweep.artifacts import Stage
-from sweep.preflight import with_weights_identity
+from sweep.preflight import with_file_identities
 from sweep.prepare import Data
 from sweep.records import Reading, Record
 from sweep.question import Question
@@ -35,7 +35,7 @@ def make_plan(question: Question, data: Data, reading: Reading) -> Plan:
     trials: dict[str, Trial] = {}
     for study in studies(question.grid, question.search, question.fixed, question.searcher.trials, question.searcher.seed):
         for config in study.configs:
-            trial = Trial(with_weights_identity(config), data.hash, question.seeds.numbers, study.cell)
+            trial = Trial(with_file_identities(config), data.hash, question.seeds.numbers, study.cell)
             trials.setdefault(trial.signature, trial)
     finished = frozenset(reading.finished())
     settled = finished | {record for record, event in reading.failed().items() if event["kind"] == "DIVERGED"}

@@ -2,46 +2,60 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
 from sweep.core.errors import InputError, InputErrors
+from sweep.core.hashing import file_sha256
 from sweep.prepare import Data
-from sweep.trial import Trial
+from sweep.trial import COLORIZER, Trial
+
+_NETWORK = ("backbone", "weights", "colorizer", "colorizer_from")
 
 
 def check_models(where: str | Path, trials: Iterable[Trial], data: Data) -> list[str]:
-    """Build each pair of backbone and weights; returns one note for each whose published weights left parts random.
+    """Build each kind of network; returns one note for each whose published weights left parts random.
 
     Raises InputErrors with every backbone that cannot take the run's images and every weights file that does not fit.
     """
     from sweep.trainable import build
 
-    pairs = {(trial.config["backbone"], trial.config["weights"]): trial.config for trial in trials}
+    kinds = {tuple(trial.config.get(name) for name in _NETWORK): trial.config for trial in trials}
     errors, notes = [], []
-    for (backbone, weights), config in pairs.items():
+    for (backbone, weights, *_), config in kinds.items():
         try:
-            report = build({**config, "colorizer": "none"}, data, seed=0).weights_report
+            report = build(config, data, seed=0).weights_report
         except InputError as error:
             errors.append(InputError(f"backbone {backbone}, {error.where}", error.problem, error.cure))
             continue
         if weights is not None:
-            notes.append(f"{backbone}: {report.loaded} tensors from {report.source}; random: {', '.join(report.left_random) or 'none'}")
+            notes.append(f"{backbone}: {report}")
     if errors:
         raise InputErrors(where, errors)
-    return notes
+    return list(dict.fromkeys(notes))
 
 
-def with_weights_identity(config: dict) -> dict:
-    """A local weights file is named by its absolute path and identified by its content."""
-    from sweep.core.hashing import file_sha256
+def with_file_identities(config: dict, seed: int = 0) -> dict:
+    """Files that a configuration names get absolute places, and beside them the hash of their content, which identifies them.
 
-    weights = config.get("weights")
-    if weights in (None, "imagenet"):
-        return config
-    path = Path(weights).absolute()
-    digest = None
-    with contextlib.suppress(OSError):  # a missing file is refused, with all other mistakes, when the model is built
-        digest = file_sha256(path)[:16]
-    return {**config, "weights": str(path), "weights_sha256": digest}
+    `colorizer_from` RUN/SIGNATURE becomes the folder of that trial's first seed.
+    """
+    files = {}
+    weights, colorizer = config.get("weights"), config.get("colorizer_from")
+    if weights not in (None, "imagenet"):
+        files["weights"] = (path := Path(weights).absolute(), path)
+    if colorizer is not None:
+        folder = Path(colorizer).absolute()
+        folder = folder.parent / "trials" / folder.name / f"seed-{seed}"
+        files["colorizer_from"] = (folder, folder / COLORIZER)
+    for name, (place, file) in files.items():
+        config = {**config, name: str(place), f"{name}_sha256": _hash(file)}
+    return config
+
+
+def _hash(path: Path) -> str:
+    """Content hash; a file that is not there is refused later, with all other mistakes, when the model is built."""
+    try:
+        return file_sha256(path)[:16]
+    except OSError:
+        return "absent"

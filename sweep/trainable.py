@@ -9,16 +9,19 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from safetensors.torch import save
 
 from sweep import pictures
 from sweep.artifacts import ArtifactStore
 from sweep.attacks import outcomes
 from sweep.attacks.epsilon_sweep import epsilon_sweep
 from sweep.attacks.masking import alarms_of
+from sweep.core.errors import InputError
 from sweep.core.seeds import named_seed, rng
 from sweep.evaluation.domain_gap import domain_gap
 from sweep.evaluation.evaluate import predict
@@ -28,12 +31,16 @@ from sweep.prepare import Data
 from sweep.seed_run import FOLD_OF_SPLIT, SeedRun, tensors
 from sweep.shards.batches import ResidentBatches
 from sweep.shards.image_set import ImageSet
-from sweep.shards.mixing import mix
+from sweep.shards.mixing import mix, steps_per_epoch
 from sweep.stages import pool_stages, read_pool
+from sweep.storage import Storage
+from sweep.training.adapt import adapt_batch_norm, grey_histogram, match_histogram
 from sweep.training.fit import fit
 from sweep.training.logbook import Logbook
+from sweep.training.parts import has_learned_colorizer
 from sweep.training.recipe import Recipe
-from sweep.trial import RESULT
+from sweep.training.transfer import colorizer_bytes, load_colorizer
+from sweep.trial import COLORIZER, MODEL, RESULT
 
 _PREDICT_BATCH = 128
 
@@ -45,14 +52,16 @@ def run_seed(job: SeedRun) -> dict[str, Any]:
     """
     begin = time.perf_counter()
     model, facts = _train(job)
+    _keep(job, model)
     trained = time.perf_counter()
-    logits = {split: predict(model, job.folds[fold].images, _PREDICT_BATCH, job.device) for split, fold in FOLD_OF_SPLIT.items()}
+    job.folds, models = _adapted(job, model)
+    logits = {split: predict(models[split], job.folds[fold].images, _PREDICT_BATCH, job.device) for split, fold in FOLD_OF_SPLIT.items()}
     metrics = _clean_metrics(job, logits)
     job.write_frame("predictions.parquet", _predictions(job, logits))
     evaluated = time.perf_counter()
     alarms: list[str] = []
     if job.attacks.threats:
-        robustness, alarms = _attack(job, model)
+        robustness, alarms = _attack(job, models)
         metrics |= robustness
     if job.seed == 0:  # one look at each configuration is enough
         pictures.write_trial(job, model)
@@ -78,8 +87,7 @@ def _train(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
     model = build(config, job.data, job.seed)
     train = _mixed(job)
     real = len(job.folds["train"])
-    # every arm takes as many optimiser steps as the real images alone would give it (DESIGN 6.7)
-    steps = max(1, real // recipe.batch_size)
+    steps = steps_per_epoch(real, len(train), recipe.batch_size, config.get("mixing_budget", "steps"))
     batches = ResidentBatches(train, min(recipe.batch_size, real), seed=named_seed(job.seed, "batches"), steps_per_epoch=steps, balanced=recipe.balanced_sampling)
     val = job.folds["val"]
     log = Logbook(job.run.local / "tensorboard" / job.trial.signature / f"seed-{job.seed}" if job.run.local else None)
@@ -109,8 +117,11 @@ def _train(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
 
 
 def build(config: Mapping[str, Any], data: Data, seed: int) -> Classifier:
-    """The untrained model of a configuration."""
-    return build_classifier(
+    """The untrained model of a configuration, its colour module from another trial where the configuration says so.
+
+    Raises InputError for a backbone, size or file that cannot be used.
+    """
+    model = build_classifier(
         backbone=config["backbone"],
         colorizer=config["colorizer"],
         num_classes=len(data.classes),
@@ -119,6 +130,14 @@ def build(config: Mapping[str, Any], data: Data, seed: int) -> Classifier:
         dropout=config["dropout"],
         seed=named_seed(seed, "weights"),
     )
+    if config.get("colorizer_from"):
+        where = f"colorizer_from: {config['colorizer_from']}"
+        try:
+            found = Storage(config["colorizer_from"]).read(COLORIZER)
+        except FileNotFoundError as error:
+            raise InputError(where, f"has no {COLORIZER}", "name RUN/SIGNATURE of a finished trial with a learned colorizer") from error
+        load_colorizer(model, found, where)
+    return model
 
 
 def _mixed(job: SeedRun) -> ImageSet:
@@ -129,6 +148,25 @@ def _mixed(job: SeedRun) -> ImageSet:
     pools = {label: read_pool(store, stage, job.data.image_px) for label, stage in pool_stages(config, job.data).items()}
     ratio, policy = config["synthetic_per_real"], config["mixing_policy"]
     return mix(train, pools, synthetic_per_real=ratio, policy=policy, seed=named_seed(job.seed, "mix"))
+
+
+def _keep(job: SeedRun, model: Classifier) -> None:
+    """The trained weights, and the colour module by itself, so that another run can start from it."""
+    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    job.run.write(f"{job.folder}/{MODEL}", save(state))
+    if has_learned_colorizer(model):
+        job.run.write(f"{job.folder}/{COLORIZER}", colorizer_bytes(model))
+
+
+def _adapted(job: SeedRun, model: Classifier) -> tuple[dict[str, ImageSet], dict[str, Classifier]]:
+    """Folds to predict and the model for each split: at the target with the source-free help the configuration asks for."""
+    models, folds, way = dict.fromkeys(FOLD_OF_SPLIT, model), dict(job.folds), job.trial.config["adapt"]
+    if way == "batch_norm":
+        models["target"] = adapt_batch_norm(model, folds["target"].images, device=job.device)
+    elif way == "histogram":
+        matched = match_histogram(folds["target"].images, grey_histogram(folds["train"].images))
+        folds["target"] = replace(folds["target"], images=matched)
+    return folds, models
 
 
 def _texture_loss(config: Mapping[str, Any]) -> Callable | None:
@@ -166,7 +204,7 @@ def attacked(fold: ImageSet, images: int | str) -> np.ndarray:
     return np.sort(rng(0, "attacked", fold.domain).permutation(len(fold))[: int(images)])
 
 
-def _attack(job: SeedRun, model: Classifier) -> tuple[dict[str, float], list[str]]:
+def _attack(job: SeedRun, models: Mapping[str, Classifier]) -> tuple[dict[str, float], list[str]]:
     """Robustness on every attacked split: metrics, per-image outcomes on file, and the alarms that the outcomes raise."""
     metrics: dict[str, float] = {}
     frames, alarms = [], []
@@ -174,7 +212,7 @@ def _attack(job: SeedRun, model: Classifier) -> tuple[dict[str, float], list[str
         fold = job.folds[FOLD_OF_SPLIT[split]]
         chosen = attacked(fold, job.attacks.images)
         images, labels = tensors(fold, chosen, job.device)
-        outcome = epsilon_sweep(model, images, labels, list(job.attacks.threats), list(job.attacks.eps), seed=named_seed(job.seed, "attack", split))
+        outcome = epsilon_sweep(models[split], images, labels, list(job.attacks.threats), list(job.attacks.eps), seed=named_seed(job.seed, "attack", split))
         metrics |= outcomes.metrics(outcome, split)
         alarms += [f"{split}: {alarm}" for alarm in alarms_of(outcome)]
         for threat in outcome.threats:

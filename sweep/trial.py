@@ -9,6 +9,8 @@ from typing import Any
 from sweep.core.hashing import content_hash
 
 SIGNATURE_DIGITS = 12
+MODEL = "model.safetensors"
+COLORIZER = "colorizer.safetensors"
 RESULT = "result.json"  # written last: a seed without it is not done
 
 
@@ -23,8 +25,8 @@ class Trial:
 
     @property
     def signature(self) -> str:
-        """Hash of the whole configuration and of the data; threats, seeds and the place of a weights file are no part of it."""
-        identity = {name: value for name, value in self.config.items() if name != "weights" or not self.config.get("weights_sha256")}
+        """Hash of the whole configuration and of the data; threats, seeds and the places of files are no part of it."""
+        identity = {name: value for name, value in self.config.items() if not self.config.get(f"{name}_sha256")}
         return content_hash({"config": identity, "data": self.data_hash}, SIGNATURE_DIGITS)
 
     @property
