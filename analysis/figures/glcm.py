@@ -14,6 +14,7 @@ from analysis.figures.figure import DataTable, Figure, Legend, Panel, number, p_
 
 WEIGHT = "glcm_weight"
 FEWEST = 5
+MOST_POINTS = 400  # drawn and tabled; the correlation is over all
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ def glcm_facts(run, metrics: tuple[str, ...]) -> tuple[GlcmFacts, ...]:
 def _facts(values, metric, weight, colorizer, kinds, names) -> GlcmFacts:
     known = values.dropna().index
     test = stats.spearmanr(weight[known], values[known])
+    known = known[:: max(1, -(-len(known) // MOST_POINTS))]  # evenly thinned
     kind = tuple(kinds.index(colorizer[key]) if colorizer[key] in kinds else 0 for key in known)
     return GlcmFacts(metric, kinds, tuple(float(v) for v in weight[known]), tuple(float(v) for v in values[known]), kind,
                      tuple(names[key] for key in known), float(np.nan_to_num(test.statistic)), float(test.pvalue))
