@@ -119,6 +119,18 @@ def own_loop(images: np.ndarray, px: int, width: int, precision: str) -> Iterato
         yield
 
 
+def check_equal_networks(px: int, width: int) -> None:
+    """Stop when the two sides would not train equally many parameters."""
+    pairs = (
+        (common_generator(px, width), ConvGenerator(px, width=width, latent=LATENT)),
+        (common_critic(px, width), ConvCritic(px, width=width)),
+    )
+    for pair in pairs:
+        counts = {sum(parameter.numel() for parameter in network.parameters()) for network in pair}
+        if len(counts) > 1:
+            raise SystemExit(f"error: networks of {counts} parameters are not the same networks")
+
+
 def median_seconds(loops: dict[str, Callable[[], Iterator[None]]], rounds: int) -> dict[str, float]:
     """CPU seconds of one generator update with its critic updates, taking turns; the first turn is not counted."""
     running = {name: start() for name, start in loops.items()}
@@ -139,6 +151,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    check_equal_networks(options.px, options.width)
     images = np.random.default_rng(0).integers(0, 256, (192, options.px, options.px), dtype=np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         for index, image in enumerate(images):

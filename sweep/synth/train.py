@@ -52,7 +52,8 @@ def train_generator(
     classes = _checked_labels(name, spec, labels, len(images), num_classes)
     network = build_network(name, chosen, image_px, num_classes, named_seed(seed, name, "weights"))
     watch = _watch(name, spec, chosen, images, classes, seed, on_step)
-    with torch.random.fork_rng(devices=[]):  # the critic is initialised inside
+    own = [device] if torch.device(device).type == "cuda" else []
+    with torch.random.fork_rng(devices=own):  # the critic is initialised inside, and dropout knows no other stream
         torch.manual_seed(named_seed(seed, name, "critic"))
         kept = spec.train(
             network, _feed(images, classes, chosen, seed, device), chosen,

@@ -17,6 +17,7 @@ from torch import nn
 from sweep.core.errors import InputError
 from sweep.synth.generators import build_network, known_generator
 from sweep.synth.sampling import stream_images
+from sweep.synth.settings import Settings, resolve
 
 FORMAT = 1
 _HEADER_BYTES = 8  # a safetensors file opens with the length of its JSON header, little endian
@@ -73,16 +74,14 @@ class TrainedGenerator:
         """The generator that `to_bytes` wrote; InputError when the bytes are something else."""
         try:
             recipe = json.loads(_header(data)["recipe"])
-            weights = load(data)
-        except (KeyError, ValueError, SafetensorError) as error:
+            name, settings = recipe["name"], _checked(recipe["name"], recipe["settings"])
+            network = build_network(name, settings, recipe["image_px"], recipe["num_classes"], seed=0)
+            network.load_state_dict(load(data))
+            seen, facts = frozenset(recipe["seen"]), recipe["facts"]
+        except (KeyError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
             raise InputError("generator file", f"not a saved generator ({error})", "train it again") from error
-        network = build_network(recipe["name"], recipe["settings"], recipe["image_px"], recipe["num_classes"], seed=0)
-        network.load_state_dict(weights)
         network.to(device, memory_format=torch.channels_last).eval()  # as in training: the last bits depend on it
-        return cls(
-            recipe["name"], recipe["settings"], recipe["image_px"], recipe["num_classes"], network,
-            frozenset(recipe["seen"]), recipe["facts"],
-        )  # fmt: skip
+        return cls(name, settings, recipe["image_px"], recipe["num_classes"], network, seen, facts)
 
     def _known_label(self, label: int | None) -> int:
         if label is None and self.num_classes == 1:
@@ -95,6 +94,11 @@ class TrainedGenerator:
 def fingerprints(images: np.ndarray) -> list[str]:
     """First 16 hex digits of the SHA-256 of each image's pixels."""
     return [hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()[:16] for image in images]
+
+
+def _checked(name: str, settings: Mapping[str, Any]) -> Settings:
+    """Settings out of a file, checked like a user's: a tampered width must not fill the memory."""
+    return resolve(f"generator.{name}", known_generator(name).defaults, settings)
 
 
 def _header(data: bytes) -> dict[str, str]:

@@ -47,9 +47,7 @@ class DenoisingUNet(nn.Module):
         for wide in reversed(skips):
             self.ups.append(Residual(channels + wide, wide, code, dropout))
             channels = wide
-        self.out = nn.Sequential(
-            _norm(channels), nn.SiLU(), _zeroed(nn.Conv2d(channels, self.patch**2, 3, padding=1))
-        )
+        self.out = nn.Sequential(_norm(channels), nn.SiLU(), _zeroed(nn.Conv2d(channels, self.patch**2, 3, padding=1)))
 
     def forward(self, noisy: Tensor, times: Tensor, labels: Tensor) -> Tensor:
         code = self.time(_waves(times)) + self.kind(labels)
@@ -71,9 +69,7 @@ class Residual(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int, code: int, dropout: float) -> None:
         super().__init__()
-        self.first = nn.Sequential(
-            _norm(channels_in), nn.SiLU(), nn.Conv2d(channels_in, channels_out, 3, padding=1)
-        )
+        self.first = nn.Sequential(_norm(channels_in), nn.SiLU(), nn.Conv2d(channels_in, channels_out, 3, padding=1))
         self.shift = nn.Linear(code, channels_out)
         self.norm = _norm(channels_out)
         self.dropout = nn.Dropout(dropout)

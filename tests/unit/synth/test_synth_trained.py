@@ -48,6 +48,21 @@ def test_foreign_bytes_are_refused(data: bytes) -> None:
         TrainedGenerator.from_bytes(data)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (b'\\"width\\": 4', b'\\"width\\": 5', "not a saved generator"),
+        (b'\\"width\\": 4', b'\\"width\\":-4', "from 4 to 256"),
+        (b'\\"name\\": \\"cgan\\"', b'\\"name\\": \\"cgam\\"', "did you mean"),
+    ],
+)
+def test_a_tampered_file_is_refused(generator: TrainedGenerator, old: bytes, new: bytes, words: str) -> None:
+    data = generator.to_bytes()
+    assert old in data
+    with pytest.raises(InputError, match=words):
+        TrainedGenerator.from_bytes(data.replace(old, new))
+
+
 def test_an_unknown_class_is_refused(generator: TrainedGenerator) -> None:
     for label in (None, 2, -1):
         with pytest.raises(InputError, match="name a class from 0 to 1"):
