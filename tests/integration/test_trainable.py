@@ -1,0 +1,91 @@
+"""One configuration and seed without Ray: the same job gives the same numbers, whatever ran before it."""
+
+import json
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load
+
+from sweep.hyperparameters import complete
+from sweep.preflight import check_models, with_file_identities
+from sweep.core.errors import InputError
+from sweep.prepare import FOLDS, prepare
+from sweep.question import Data
+from sweep.seed_run import SeedRun
+from sweep.storage import Storage
+from sweep.trainable import run_seed
+from sweep.trial import Attacks, Trial
+
+torch.set_num_threads(1)
+BASE = {"backbone": "small_cnn", "epochs": 2, "batch_size": 16, "lr": 0.002}
+ATTACKS = Attacks(("fgsm",), ("1/255", "8/255"), 8, ("target",))
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    run = Storage(tmp_path_factory.mktemp("run"))
+    data = prepare(Data(source="phantom-a", target="phantom-b", image_px=32, phantom_patients=40), run)
+    return run, data, {fold: data.read(fold) for fold in FOLDS}
+
+
+def job(prepared, seed=0, run=None, **config):
+    own, data, folds = prepared
+    trial = Trial(with_file_identities(complete({**BASE, **config})), data.hash, (seed,))
+    return SeedRun(trial, seed, data, folds, ATTACKS, run or own)
+
+
+def test_first_and_later_runs_of_a_job_are_bit_equal(prepared, tmp_path):
+    first = run_seed(job(prepared))
+    run_seed(job(prepared, seed=1, colorizer="matching"))
+    torch.manual_seed(123)
+    again = run_seed(job(prepared, run=Storage(tmp_path)))
+    assert first["metrics"] == again["metrics"]
+    folder = job(prepared).folder
+    kept = [load(storage.read(f"{folder}/model.safetensors")) for storage in (prepared[0], Storage(tmp_path))]
+    assert all(torch.equal(kept[0][name], kept[1][name]) for name in kept[0])
+
+
+def test_interrupted_seed_goes_on_exactly(prepared, tmp_path):
+    whole = run_seed(job(prepared, epochs=3))
+    states = []
+    stopped = job(prepared, run=Storage(tmp_path), epochs=3)
+    stopped.save_state = states.append
+    run_seed(stopped)
+    resumed = job(prepared, run=Storage(tmp_path / "again"), epochs=3)
+    resumed.state = states[0]
+    assert run_seed(resumed)["metrics"] == whole["metrics"]
+
+
+def test_colour_module_of_one_trial_starts_another(prepared, tmp_path):
+    run, data, _ = prepared
+    first = job(prepared, colorizer="matching")
+    run_seed(first)
+    taken = load(run.read(f"{first.folder}/colorizer.safetensors"))
+    second = job(prepared, colorizer="matching", colorizer_from=f"{run.local}/{first.trial.signature}", procedure="head_only", epochs=1)
+    assert second.trial.signature != job(prepared, colorizer="matching", procedure="head_only", epochs=1).trial.signature
+    run_seed(second)
+    kept = load(run.read(f"{second.folder}/colorizer.safetensors"))
+    assert all(torch.equal(taken[name], kept[name]) for name in taken)  # head_only leaves the module as it came
+    absent = job(prepared, colorizer="matching", colorizer_from=str(tmp_path / "no" / "trial"))
+    with pytest.raises(InputError, match="name RUN/SIGNATURE of a finished trial"):
+        check_models("question", [absent.trial], data)
+
+
+@pytest.mark.parametrize("way", ["batch_norm", "histogram"])
+def test_source_free_help_changes_the_target_alone(prepared, way):
+    plain, helped = run_seed(job(prepared))["metrics"], run_seed(job(prepared, adapt=way))["metrics"]
+    assert plain["auroc/source"] == helped["auroc/source"]
+    assert plain["log_loss/target"] != helped["log_loss/target"]
+
+
+def test_result_is_written_last_and_outcomes_are_whole(prepared):
+    run, data, _ = prepared
+    ours = job(prepared)
+    result = run_seed(ours)
+    assert json.loads(run.read(f"{ours.folder}/result.json"))["metrics"] == result["metrics"]
+    predictions = pd.read_parquet(run.local / ours.folder / "predictions.parquet")
+    assert len(predictions) == sum(len(data.fold(fold)) for fold in ("val", "test", "target"))
+    attacks = pd.read_parquet(run.local / ours.folder / "attacks.parquet")
+    by_hand = (attacks["breaking_eps"] > 1 / 255).mean()
+    assert result["metrics"]["robust_accuracy/target/fgsm@1/255"] == pytest.approx(by_hand)
