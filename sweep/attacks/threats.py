@@ -58,6 +58,7 @@ def resolve_threat(threat: str | Threat) -> Threat:
     parts = _NAME.fullmatch(threat)
     if parts is None or parts["base"] not in THREATS:
         raise InputError("threats", f"{threat!r} is unknown", suggestion(threat, (*THREATS, *_ELSEWHERE)))
+    _refuse_odd(threat, parts)
     row = replace(THREATS[parts["base"]], name=threat)
     if parts["steps"]:
         row = _with_steps(row, parts["base"], int(parts["steps"]))
@@ -80,6 +81,16 @@ def resolve_threats(threats: Iterable[str | Threat] | Mapping[str, str | Threat]
     if not rows:
         raise InputError("threats", "the list is empty", "name at least one, e.g. [fgsm, pgd20]")
     return rows
+
+
+def _refuse_odd(name: str, parts: re.Match[str]) -> None:
+    base = parts["base"]
+    if base == "square" and parts["l2"]:
+        raise InputError("threats", f"{name!r}: these squares are Linf", 'use library_threat("Square", norm="L2")')
+    if base == "fgsm" and parts["steps"]:
+        raise InputError("threats", f"{name!r}: FGSM is one step", f"write bim{parts['steps']}")
+    if base in _ITERATED and parts["l2"] and not parts["steps"]:
+        raise InputError("threats", f"{name!r} has no default settings", f"give the steps, e.g. {base}20_l2")
 
 
 def _with_steps(row: Threat, base: str, steps: int) -> Threat:

@@ -223,6 +223,7 @@ def test_single_logit_models_are_refused(data):
 
 
 BAD = [([], GRID), (["fgsm"], []), (["fgsm"], [-1]), (["fgsn"], GRID), (["fgsm"], ["a/b"]), (["pgd0"], GRID), (["transfer"], GRID)]
+BAD += [([name], GRID) for name in ("square40_l2", "fgsm20", "bim_l2", "pgd_margin_l2", "pgd20x0")]
 
 
 @pytest.mark.parametrize("threats, epsilons", BAD)
