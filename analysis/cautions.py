@@ -95,13 +95,20 @@ def _unfinished(run: Run) -> list[Caution]:
 
 
 def _leaks(run: Run) -> list[Caution]:
-    audit = run.data_card.get("audit", {})
-    found = [f"{key.replace('_', ' ')}: {value}" for key, value in audit.items() if _counts(value) and ("leak" in key or "conflict" in key)]
-    return [Caution("serious", "The audit of the data found leaks or conflicting labels", "; ".join(found))] if found else []
+    found = [(name, value) for name, value in _numbers(run.data_card.get("audit", {})) if value > 0]
+    leaks = [f"{name}: {value}" for name, value in found if "leak" in name or "both domains" in name]
+    conflicts = [f"{name}: {value}" for name, value in found if "conflict" in name]
+    made = [Caution("serious", "The audit found images on both sides of a split", "; ".join(leaks))] if leaks else []
+    if conflicts:
+        text = f"{'; '.join(conflicts)}. What became of them is the split's setting `conflicts`."
+        made.append(Caution("note", "Near copies with different labels are in the data", text))
+    return made
 
 
-def _counts(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+def _numbers(card: object, name: str = "") -> list[tuple[str, int]]:
+    if isinstance(card, dict):
+        return [pair for key, value in card.items() for pair in _numbers(value, f"{name} {key}".strip().replace("_", " "))]
+    return [(name, card)] if isinstance(card, int) and not isinstance(card, bool) else []
 
 
 def _oracle(run: Run) -> list[Caution]:

@@ -75,7 +75,9 @@ class Run:
     def stages(self) -> pd.DataFrame:
         """One row a stage of a record: signature, seed, stage, hash, reused, seconds."""
         rows = [{**_key(event), **stage} for event in self.finishes for stage in event.get("stages", [])]
-        return pd.DataFrame(rows, columns=[*KEY, "stage", "hash", "reused", "seconds"])
+        frame = pd.DataFrame(rows, columns=[*KEY, "stage", "hash", "reused", "seconds"])
+        # A trial prepares its stages once and every seed's record repeats them.
+        return frame.drop_duplicates(["signature", "stage", "hash", "reused", "seconds"])
 
     @cached_property
     def alarms(self) -> pd.DataFrame:
@@ -121,7 +123,7 @@ def _run(folder: Path, ledger: Reading) -> Run:
     if not finishes:
         raise InputError(folder, "no record has finished yet", "run the sweep's command again; it resumes where it stopped")
     sweep = (ledger.of_kind("sweep") or [{}])[-1]
-    records = _indexed([{**_key(event), **event["metrics"]} for event in finishes])
+    records = _indexed([{**_key(event), **event["metrics"]} for event in finishes]).astype(float)  # a metric that was not finite is null there
     configs = pd.DataFrame.from_dict({event["signature"]: event["config"] for event in finishes}, orient="index")
     studies = {event["signature"]: event.get("study", {}) for event in finishes}
     if {"auroc/source", "auroc/target"} <= set(records) and derived.RATIO in configs:

@@ -133,7 +133,7 @@ def _learning(context: Context) -> Figure | None:
 
 def _calibration(context: Context) -> Figure | None:
     best = context.ranking.rows[0]
-    domains = calibration_facts(context.estimates, best.signature, tuple(context.run.data_card.get("target", {}).get("classes", ())))
+    domains = calibration_facts(context.estimates, best.signature, class_names(context.run.data_card.get("target", {})))
     return draw_calibration(best.label, domains) if domains else None
 
 
@@ -151,13 +151,19 @@ def _subtitle(run: Run) -> str:
 
 
 def _side(role: str, card: dict) -> DataSide:
-    folds = card.get("counts", {})
+    folds = card.get("folds") or card.get("counts") or {}
     nested = {fold: row for fold, row in folds.items() if isinstance(row, dict)}
-    classes = tuple(card.get("classes") or next((tuple(row) for row in nested.values()), ()))
+    classes = class_names(card) or next((tuple(row) for row in nested.values()), ())
     counts = tuple((fold, tuple(str(row.get(c, 0)) for c in classes)) for fold, row in nested.items())
     plain = tuple((f"images, {fold}", str(value)) for fold, value in folds.items() if not isinstance(value, dict))
-    shown = {key: value for key, value in card.items() if key not in ("name", "classes", "counts")}
+    shown = {key: value for key, value in card.items() if key not in ("name", "classes", "counts", "folds")}
     return DataSide(role, str(card.get("name", role)), (*plain, *_flat(shown)), classes if counts else (), counts)
+
+
+def class_names(card: dict) -> tuple[str, ...]:
+    """Class names in the order of their index; a card may hold them as a list or with their counts."""
+    folds = next(iter((card.get("folds") or {}).values()), None)
+    return tuple(folds if isinstance(folds, dict) else card.get("classes", ()))
 
 
 def _flat(card: object, prefix: str = "") -> tuple[tuple[str, str], ...]:

@@ -54,7 +54,7 @@ def write_fake_run(folder: Path, sweep: FakeSweep = FakeSweep()) -> Path:
             events += _record(folder, sweep, config, study, seed)
     events += [_failure(number) for number in range(sweep.failed)]
     write_ledger(folder, events)
-    (folder / "data.json").write_text(json.dumps(_data_card(sweep)))
+    (folder / "data.json").write_text(json.dumps(_data_card()))
     (folder / "environment.json").write_text(json.dumps({"python": "3.11", "torch": "2.15", "git_commit": "0" * 40}))
     (folder / "space.yaml").write_text(f"name: {folder.name}\n")
     if sweep.gallery:
@@ -199,11 +199,13 @@ def _failure(number: int) -> dict:
             "reason": "train: loss is nan at step 12; lower the learning rate or clip gradients"}
 
 
-def _data_card(sweep: FakeSweep) -> dict:
+def _data_card() -> dict:
     counts = {"train": {"benign": 60, "malignant": 40}, "val": {"benign": 24, "malignant": 16}, "test": {"benign": 24, "malignant": 16}}
-    card = {"classes": ["benign", "malignant"], "counts": counts, "licence": "CC0-1.0", "citation": "Simulated phantoms, this project"}
-    return {"source": {"name": "phantom-a", "constant_accuracy": 0.6, **card}, "target": {"name": "phantom-b", "constant_accuracy": 0.6, **card},
-            "audit": {"near_duplicate_groups": 3, "label_conflicts": 0, "leaks_between_folds": 0}}
+    card = {"images": 180, "patients": 90, "classes": {"benign": 108, "malignant": 72}, "constant_accuracy": 0.6, "licence": "CC0-1.0",
+            "citation": "Simulated phantoms, this project"}
+    domains = {role: {"images_with_a_near_copy": 3, "groups_with_conflicting_labels": 0} for role in ("source", "target")}
+    return {"source": {"name": "phantom-a", **card, "folds": counts}, "target": {"name": "phantom-b", **card, "folds": {"target": card["classes"]}},
+            "audit": {**domains, "images_in_both_domains": 0}}
 
 
 def _run_gallery(sweep: FakeSweep) -> pd.DataFrame:

@@ -147,9 +147,11 @@ class TestCautions:
         assert "fewer than 3 seeds" in heads and "1 of 6 records have finished" in heads
 
     def test_leaks_of_the_audit(self, tmp_path):
-        (tmp_path / "data.json").write_text('{"audit": {"label_conflicts": 2, "near_duplicate_groups": 5, "leaks_between_folds": 0}}')
+        (tmp_path / "data.json").write_text('{"audit": {"source": {"groups_with_conflicting_labels": 2, "images_with_a_near_copy": 5}, "images_in_both_domains": 0}}')
         heads = self.heads(tmp_path, finish("a", **{"auroc/target": 0.5}))
-        assert "serious: The audit" in heads
+        assert "note: Near copies with different labels" in heads and "both sides" not in heads
+        (tmp_path / "data.json").write_text('{"audit": {"images_in_both_domains": 3}}')
+        assert "serious: The audit found images on both sides" in self.heads(tmp_path, finish("a", **{"auroc/target": 0.5}))
 
     def test_serious_first(self, run):
         severities = [caution.severity for caution in cautions(run)]

@@ -1,0 +1,140 @@
+"""Promises of the analysis room: what it imports, and what every rule, figure, table, command and format does."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from analysis import hparams, interchange, rank, report, selection, serve, tables, watch
+from analysis import compare as compare_command
+from analysis.cautions import CHECKS, Caution
+from analysis.estimates import Estimates
+from analysis.frames import load_run
+from analysis.outcomes import MEASURES
+from analysis.page import FIGURES, build_page
+from tests.fakes.run_folder import FakeSweep, write_fake_run
+
+ROOM = Path(__file__).parents[2] / "analysis"
+MODULES = sorted(".".join(path.relative_to(ROOM.parent).with_suffix("").parts) for path in ROOM.rglob("*.py") if path.name != "__init__.py")
+COMMANDS = {
+    "rank": (rank.main, []), "report": (report.main, []), "serve": (serve.main, []), "watch": (watch.main, ["--once"]), "tables": (tables.main, []),
+    "hparams": (hparams.main, []), "compare": (compare_command.main, ["nowhere"]),
+    "interchange": (interchange.main, ["--to", "csv", "--out", "never-written.csv"]),
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    sweep = FakeSweep(ratios=(0, 1), nuisance=2, seeds=2, images=24)
+    return load_run(write_fake_run(tmp_path_factory.mktemp("contract") / "run", sweep))
+
+
+@pytest.fixture(scope="module")
+def page(run):
+    return build_page(run, draws=200)
+
+
+@pytest.mark.parametrize("module", MODULES)
+class TestEveryModule:
+    def test_knows_the_engine_by_its_records_and_core_only(self, module):
+        path = ROOM.parent / Path(*module.split(".")).with_suffix(".py")
+        names = [node.module if isinstance(node, ast.ImportFrom) else alias.name
+                 for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, (ast.Import, ast.ImportFrom)) for alias in node.names]
+        engine = {name for name in names if name and name.split(".")[0] == "sweep"}
+        assert all(name == "sweep.records" or name.startswith("sweep.core") for name in engine), engine
+        assert not {"torch", "ray", "pyarrow"} & {name.split(".")[0] for name in names if name}
+
+    def test_opens_with_what_it_is(self, module):
+        assert importlib.import_module(module).__doc__
+
+
+def test_no_ring_of_imports():
+    graph = {}
+    for module in MODULES:
+        path = ROOM.parent / Path(*module.split(".")).with_suffix(".py")
+        nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom) and node.module]
+        found = {node.module for node in nodes} | {f"{node.module}.{alias.name}" for node in nodes for alias in node.names}
+        graph[module] = found & set(MODULES)
+    done: set[str] = set()
+    while ready := [module for module in graph if module not in done and graph[module] <= done]:
+        done |= set(ready)
+    assert set(graph) == done, f"ring among {sorted(set(graph) - done)}"
+
+
+def test_neither_torch_nor_ray_is_loaded():
+    code = f"import sys\nfor name in {MODULES!r}: __import__(name)\nassert not {{'torch', 'ray'}} & set(sys.modules), 'loaded'"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOM.parent, timeout=120, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+class TestEveryCommand:
+    def test_bad_input_is_one_message_and_exit_code_two(self, name, capsys, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        command, extra = COMMANDS[name]
+        assert command(["nowhere", *extra]) == 2
+        said = capsys.readouterr()
+        assert said.err.startswith("error: nowhere: ") and said.err.count("\n") == 1 and said.out == ""
+        assert list(tmp_path.iterdir()) == [], "nothing half-written"
+
+    def test_help_names_the_run(self, name, capsys):
+        with pytest.raises(SystemExit) as ended:
+            COMMANDS[name][0](["--help"])
+        assert ended.value.code == 0 and "RUN" in capsys.readouterr().out.upper()
+
+
+@pytest.mark.parametrize("rule", selection.RULES)
+class TestEveryRule:
+    def test_chooses_one_configuration_a_cell(self, rule, run):
+        chosen = selection.select(run, rule)
+        assert len(chosen) == 8 and chosen.is_unique and set(chosen) <= set(run.means.index)
+
+    def test_says_oracle_if_and_only_if_it_looks_at_the_target(self, rule, run):
+        made = selection.RULES[rule]
+        blind = run.means.drop(columns=[name for name in run.means if "target" in name or "gap" in name])
+        looks = False
+        try:
+            made.score(blind)
+        except Exception:
+            looks = True
+        assert made.oracle == looks == ("oracle" in made.describe)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_every_measure_equals_its_recorded_metric(name, run):
+    key = run.means.index[0]
+    point = Estimates(run, draws=200).resampled(key, f"{name}/target").point
+    assert point == pytest.approx(run.records.loc[key, f"{name}/target"].to_numpy())
+
+
+def test_every_figure_is_drawn_named_and_has_its_numbers(page):
+    assert len(page.figures) == len(FIGURES) + 1  # and the ratio curves
+    assert len({figure.key for figure in page.figures}) == len(page.figures)
+    for figure in page.figures:
+        assert figure.title.endswith("?") and figure.caption.endswith(".")
+        assert figure.table.rows and all(len(row) == len(figure.table.columns) for row in figure.table.rows)
+        for panel in figure.panels:
+            assert 'aria-label="' in panel.svg and "nan" not in panel.svg and "None" not in panel.svg
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_every_check_gives_cautions_that_a_person_can_act_on(check, run):
+    for caution in check(run):
+        assert isinstance(caution, Caution) and caution.severity in ("serious", "note") and caution.headline and caution.detail
+
+
+@pytest.mark.parametrize("form", tables.FORMATS)
+def test_every_table_in_every_format_shows_every_row(form, run):
+    made = tables.make_tables(run, draws=200)
+    assert {table.key for table in made} == set(tables.TABLES)
+    for table in made:
+        text = tables.FORMATS[form](table)
+        assert text.endswith("\n") and all(label.split(",")[0] in text.replace("\\_", "_") for label, _ in table.rows)
+
+
+@pytest.mark.parametrize("kind", interchange.WRITERS)
+def test_every_interchange_writes_one_file(kind, run, tmp_path):
+    interchange.WRITERS[kind](run, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
