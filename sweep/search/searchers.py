@@ -1,0 +1,211 @@
+"""what was tried -> what to try next: random, and Optuna's TPE, NSGA-II and Gaussian process, asked and told directly."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import optuna
+from optuna.distributions import CategoricalDistribution, IntDistribution
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
+from optuna.trial import TrialState, create_trial
+
+from sweep.core.errors import InputError, suggestion
+from sweep.core.seeds import named_seed
+from sweep.search.axes import Axis, make_axes
+from sweep.search.draw import Scalar, active, by_dependency, drawn, holds
+
+Config = dict[str, Scalar]
+Values = Sequence[float | None] | None  # one per objective; None when the trial failed
+POPULATION = 20  # of NSGA-II: a sweep has tens of trials, not thousands
+_SEED_LIMIT = 2**32  # NumPy's old generators, which Optuna uses, take no more
+
+
+class Searcher(Protocol):
+    """Proposes configurations and learns from their results; any number may be open at once."""
+
+    def ask(self) -> tuple[int, Config]:
+        """A token, counted up from `first`, and the hyperparameters in use."""
+
+    def tell(self, token: int, values: Values) -> None:
+        """The result of an asked configuration; anything but a finite number for every objective counts as failed."""
+
+    def warm_start(self, results: Sequence[tuple[Mapping[str, Scalar], Values]]) -> int:
+        """Learn from results of an earlier sweep; returns how many fit the space."""
+
+
+class RandomSearcher:
+    """Draw number n whatever happened before."""
+
+    def __init__(self, space: Space, goals: Sequence[str], seed: int, first: int) -> None:
+        self._space, self._seed, self._next = space, seed, first
+        self._open: set[int] = set()
+
+    def ask(self) -> tuple[int, Config]:
+        """The next draw."""
+        token, self._next = self._next, self._next + 1
+        self._open.add(token)
+        return token, drawn(self._space.search, self._space.known, token, self._seed)
+
+    def tell(self, token: int, values: Values) -> None:
+        """Nothing is learnt."""
+        self._open.remove(token)
+
+    def warm_start(self, results: Sequence[tuple[Mapping[str, Scalar], Values]]) -> int:
+        """Nothing is learnt."""
+        return 0
+
+
+class OptunaSearcher:
+    """An Optuna study in memory, asked and told.
+
+    Until `startup` results are in, it hands out the random searcher's draws of the same seed. Every later proposal depends on the
+    results told, in their order, and on (seed, number of the proposal): a searcher built anew after a crash goes on as before,
+    except NSGA-II, which puts all results of before into its first generation.
+    """
+
+    def __init__(self, space: Space, goals: Sequence[str], seed: int, first: int, sampler: Sampler) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._space, self._seed, self._next, self._sampler = space, seed, first, sampler
+        self._axes = make_axes(space.search)
+        self._study = optuna.create_study(directions=list(goals), sampler=sampler.build(0))
+        self._numbers: dict[int, int] = {}  # token -> Optuna's number of the trial
+        self._results = 0
+        self._fills_gaps = sampler.fills_gaps and any(row.when for row in space.search.values())
+
+    def ask(self) -> tuple[int, Config]:
+        """The next proposal."""
+        token, self._next = self._next, self._next + 1
+        if self._results < self._sampler.startup:
+            config = drawn(self._space.search, self._space.known, token, self._seed)
+            self._numbers[token] = self._add(config, TrialState.RUNNING)
+        else:
+            self._numbers[token], config = self._propose(token)
+        return token, config
+
+    def tell(self, token: int, values: Values) -> None:
+        """Close a trial: complete with finite values, failed otherwise."""
+        number, sound = self._numbers.pop(token), finite(values, len(self._study.directions))
+        if sound is None:
+            self._study.tell(number, state=TrialState.FAIL)
+        else:
+            self._study.tell(number, sound)
+            self._results += 1
+
+    def warm_start(self, results: Sequence[tuple[Mapping[str, Scalar], Values]]) -> int:
+        """Add finished trials whose values the space can express; failures teach nothing."""
+        taken = 0
+        for config, values in results:
+            sound = finite(values, len(self._study.directions))
+            if sound is not None and self._space.in_use(config) <= config.keys():
+                try:
+                    self._add({name: config[name] for name in self._space.in_use(config)}, TrialState.COMPLETE, sound)
+                except ValueError:  # a value that the space no longer holds
+                    continue
+                taken += 1
+        self._results += taken
+        return taken
+
+    def _propose(self, token: int) -> tuple[int, Config]:
+        self._study.sampler = self._sampler.build(named_seed(self._seed, "searcher", token) % _SEED_LIMIT)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # experimental samplers, and names drawn alone because a condition hides them at times
+            trial = self._study.ask()
+            if not self._fills_gaps:
+                return trial.number, self._space.define_by_run(lambda name: _suggest(trial, name, self._axes[name]))
+            values = {name: _suggest(trial, name, axis) for name, axis in self._axes.items()}
+        # The proposal was a probe: the trial that stays has a constant wherever a condition does not hold.
+        self._study.tell(trial.number, state=TrialState.FAIL)
+        config = self._space.define_by_run(values.__getitem__)
+        return self._add(config, TrialState.RUNNING), config
+
+    def _add(self, config: Config, state: TrialState, values: list[float] | None = None) -> int:
+        names = self._axes if self._fills_gaps else config
+        coordinates = {name: self._axes[name].encode(config[name]) if name in config else self._axes[name].middle for name in names}
+        spaces = {name: self._axes[name].coordinate for name in names}
+        self._study.add_trial(create_trial(state=state, params=coordinates, distributions=spaces, values=values, system_attrs=dict(self._sampler.marks)))
+        return len(self._study.get_trials(deepcopy=False)) - 1
+
+
+@dataclass(frozen=True)
+class Space:
+    """What is searched, and what the conditions may refer to beside it."""
+
+    search: Mapping[str, Any]
+    known: Mapping[str, Scalar]
+
+    def define_by_run(self, value_of: Callable[[str], Scalar]) -> Config:
+        """Ask for one value after another, parents first, and only for those whose conditions hold."""
+        config: Config = {}
+        for name in by_dependency(self.search):
+            if active(name, self.search, {**self.known, **config}):
+                config[name] = value_of(name)
+        return config
+
+    def in_use(self, config: Mapping[str, Scalar]) -> set[str]:
+        """The searched names whose conditions hold in `config`."""
+        return set(self.define_by_run(lambda name: config.get(name)))
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """How to make one of Optuna's samplers from a seed, and what it needs of its study."""
+
+    build: Callable[[int], BaseSampler]
+    startup: int
+    fills_gaps: bool = False  # it can only model hyperparameters that every trial has
+    marks: tuple[tuple[str, Any], ...] = ()
+
+
+def _suggest(trial: optuna.Trial, name: str, axis: Axis) -> Scalar:
+    space = axis.coordinate
+    if isinstance(space, CategoricalDistribution):
+        return axis.decode(trial.suggest_categorical(name, space.choices))
+    if isinstance(space, IntDistribution):
+        return axis.decode(trial.suggest_int(name, space.low, space.high))
+    return axis.decode(trial.suggest_float(name, space.low, space.high, log=space.log))
+
+
+def finite(values: Values, count: int) -> list[float] | None:
+    """The values as floats, or None unless all `count` of them are finite."""
+    if values is None or len(values) != count or any(value is None or not math.isfinite(value) for value in values):
+        return None
+    return [float(value) for value in values]
+
+
+def reachable(search: Mapping[str, Any], known: Mapping[str, Scalar]) -> dict[str, Any]:
+    """The searched names without those whose condition cannot hold beside `known`."""
+    left: dict[str, Any] = {}
+    for name in by_dependency(search):
+        rules = search[name].when or {}
+        if all(other in left or (other not in search and holds(rule, known.get(other))) for other, rule in rules.items()):
+            left[name] = search[name]
+    return left
+
+
+STARTUP = 10  # draws before a model says more than chance
+SEARCHERS: Mapping[str, Sampler | None] = {
+    "random": None,
+    "tpe": Sampler(lambda seed: TPESampler(seed=seed, n_startup_trials=0), STARTUP),
+    "nsga2": Sampler(lambda seed: NSGAIISampler(seed=seed, population_size=POPULATION), POPULATION, marks=(("NSGAIISampler:generation", 0),)),
+    "gp": Sampler(lambda seed: GPSampler(seed=seed, n_startup_trials=0), STARTUP, fills_gaps=True),
+}
+
+
+def build_searcher(
+    name: str, search: Mapping[str, Any], goals: Sequence[str], *, known: Mapping[str, Scalar] | None = None, seed: int = 0, first: int = 0
+) -> Searcher:
+    """A searcher of one study.
+
+    `search` maps names to distributions of the question file; `goals` is "maximize" or "minimize" per objective; `known` holds the
+    fixed and grid values that conditions may refer to; `first` is the number of the first draw, above 0 when a sweep resumes.
+    Raises InputError for an unknown name.
+    """
+    if name not in SEARCHERS:
+        raise InputError("searcher.algorithm", f"{name!r} is unknown", suggestion(name, SEARCHERS))
+    space = Space(reachable(search, known or {}), dict(known or {}))
+    sampler = SEARCHERS[name]
+    return RandomSearcher(space, goals, seed, first) if sampler is None else OptunaSearcher(space, goals, seed, first, sampler)
