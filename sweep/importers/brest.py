@@ -12,6 +12,7 @@ from typing import Any
 from sweep.core.errors import InputError
 from sweep.importers.files import choice, only, read_table
 from sweep.importers.raw import Importer, RawImage
+from sweep.importers.roi import check_roi, masks_beside
 
 CLASSES = ("benign", "malignant", "normal")
 _EXPECTS = "the folder with the clinical spreadsheet (.xlsx) and the images (case001.png ...) below it"
@@ -22,6 +23,7 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
     table = read_table(spreadsheet, ["CaseID", "Image_filename", "Classification"])
     # The spreadsheet says which files are images: masks (case001_tumor.png) are never listed in this column.
     files = {path.name: path for path in sorted(src.rglob("*.png"))}
+    roi = check_roi(options["roi"])
     for row, case in table.iterrows():
         where = f"{spreadsheet}, row {row}"
         name = case["Image_filename"]
@@ -29,9 +31,13 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
             raise InputError(f"{where}, column Image_filename", f"no image {name!r} below {src}", f"expects {_EXPECTS}")
         label = choice(case["Classification"], CLASSES, f"{where}, column Classification")
         path = files[name]
+        if roi != "none" and label == "normal":
+            continue  # no lesion to crop to
+        masks = () if roi == "none" else masks_beside(path, "{stem}_tumor*.png")
         yield RawImage(
-            path.stem, label, path, patient=f"case {case['CaseID']}", source_path=path.relative_to(src).as_posix()
-        )
+            path.stem, label, path, patient=f"case {case['CaseID']}", source_path=path.relative_to(src).as_posix(),
+            masks=masks, roi=roi,
+        )  # fmt: skip
 
 
 ROW = Importer(
@@ -44,5 +50,6 @@ ROW = Importer(
     domain="poland",
     positive="malignant",
     classes=CLASSES,
+    options={"roi": "none"},  # box: crop to the lesion; mask: the same, black outside of it
     traps="transparent areas; a blue tint in some frames; four normal scans that some count as malignant",
 )

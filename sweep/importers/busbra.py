@@ -12,6 +12,7 @@ from typing import Any
 from sweep.core.errors import InputError, suggestion
 from sweep.importers.files import choice, only, read_table
 from sweep.importers.raw import Importer, RawImage
+from sweep.importers.roi import check_roi
 
 CLASSES = ("benign", "malignant")
 _EXPECTS = "the folder with Images/ (bus_0001-l.png ...) and bus_data.csv"
@@ -20,7 +21,7 @@ _EXPECTS = "the folder with Images/ (bus_0001-l.png ...) and bus_data.csv"
 def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
     path = only(src, "bus_data.csv", "Images/ and bus_data.csv")
     table = read_table(path, ["ID", "Case", "Pathology", "Device"])
-    device = options["device"]
+    device, roi = options["device"], check_roi(options["roi"])
     if device and device not in set(table["Device"]):
         raise InputError("device", f"no image of {device!r} in {path}", suggestion(device, set(table["Device"])))
     for row, image in table.iterrows():
@@ -32,8 +33,12 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
         label = choice(image["Pathology"], CLASSES, f"{path}, row {row}, column Pathology")
         yield RawImage(
             image["ID"], label, file, patient=f"case {image['Case']}", domain=image["Device"],
-            source_path=file.relative_to(src).as_posix(),
+            source_path=file.relative_to(src).as_posix(), masks=_masks(path.parent, image["ID"], roi), roi=roi,
         )  # fmt: skip
+
+
+def _masks(root: Path, image_id: str, roi: str) -> tuple[Path, ...]:
+    return () if roi == "none" else (root / "Masks" / f"{image_id.replace('bus', 'mask', 1)}.png",)
 
 
 ROW = Importer(
@@ -46,6 +51,8 @@ ROW = Importer(
     domain="brazil",
     positive="malignant",
     classes=CLASSES,
-    options={"device": ""},  # only the images of this scanner, by its name in the column Device
+    # device: only the images of this scanner, by its name in the column Device; roi: box crops to the lesion, mask
+    # blackens what lies outside of it too.
+    options={"device": "", "roi": "none"},
     traps="masks in Masks/ are not read; both views of a lesion belong to one patient; the scanner is the domain",
 )

@@ -12,6 +12,7 @@ from typing import Any
 from sweep.core.errors import InputError
 from sweep.importers.files import images_below
 from sweep.importers.raw import Importer, RawImage
+from sweep.importers.roi import check_roi, masks_beside
 
 CLASSES = ("benign", "malignant", "normal")
 _EXPECTS = "the folder with benign/, malignant/ and normal/ (Dataset_BUSI_with_GT)"
@@ -23,12 +24,16 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
     for label in CLASSES:
         if not (src / label).is_dir():
             raise InputError(src / label, "there is no such folder", f"expects {_EXPECTS}")
-    for label in CLASSES:
+    roi = check_roi(options["roi"])
+    for label in CLASSES if roi == "none" else ("benign", "malignant"):  # a normal scan has no lesion to crop to
         images = list(images_below(src / label))
         if not images:
             raise InputError(src / label, "the folder holds no image", "restore it from the archive")
         for path in images:
-            yield RawImage(path.stem, label, path, source_path=path.relative_to(src).as_posix())
+            masks = () if roi == "none" else masks_beside(path, "{stem}_mask*.png")
+            yield RawImage(
+                path.stem, label, path, source_path=path.relative_to(src).as_posix(), masks=masks, roi=roi
+            )
 
 
 ROW = Importer(
@@ -41,5 +46,6 @@ ROW = Importer(
     domain="egypt",
     positive="malignant",
     classes=CLASSES,
+    options={"roi": "none"},  # box: crop to the lesion; mask: the same, black outside of it
     traps="no patient ids; masks beside images; benign (433) equals malignant (145); many near-duplicates",
 )

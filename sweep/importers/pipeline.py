@@ -9,6 +9,7 @@ from typing import Any
 from sweep.core.errors import InputError, suggestion
 from sweep.importers.decode import Decoded, read_grey
 from sweep.importers.raw import Importer, RawImage
+from sweep.importers.roi import crop_to_lesion
 from sweep.shards.resize import shrink
 from sweep.shards.schema import Header, Manifest, ShardRow
 from sweep.shards.writer import write_dataset
@@ -80,8 +81,10 @@ def _shard_row(raw: RawImage, import_px: int) -> ShardRow:
     height, width = decoded.grey.shape
     if min(height, width) < _SMALLEST_SIDE:
         raise InputError(raw.path or raw.image_id, f"{width} x {height} pixels hold no scan", "remove the file")
+    cropped = raw.roi != "none" and raw.path is not None
+    grey = crop_to_lesion(decoded.grey, raw.masks, raw.roi, raw.path) if cropped else decoded.grey
     return ShardRow(
-        image_id=raw.image_id, image=shrink(decoded.grey, import_px), label=raw.label, patient=raw.patient,
+        image_id=raw.image_id, image=shrink(grey, import_px), label=raw.label, patient=raw.patient,
         domain=raw.domain, source_path=raw.source_path, original_height=height, original_width=width,
         colour=decoded.colour, transparent=decoded.transparent,
     )  # fmt: skip

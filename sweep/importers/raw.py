@@ -21,6 +21,8 @@ class RawImage:
     patient: str = ""
     domain: str = ""  # only where it differs from image to image, e.g. the scanner
     source_path: str = ""  # relative to the source folder
+    masks: tuple[Path, ...] = ()  # of the lesion; only where a crop to it was asked for
+    roi: str = "none"
 
 
 @dataclass(frozen=True)

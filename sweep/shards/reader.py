@@ -20,6 +20,7 @@ from sweep.shards.schema import FORMAT, MANIFEST, METADATA_COLUMNS, Manifest
 
 _IMPORT_CURE = "import it again: python -m sweep.importers NAME SRC DST"
 _DECODE_COLUMNS = ["image_id", "image", "height", "width"]
+_BATCH = 256  # rows decoded at once, a row group as written
 
 
 def read_manifest(folder: Path | str) -> Manifest:
@@ -72,6 +73,22 @@ def decode(image: bytes, height: int, width: int, image_px: int, fit: str = "pad
     return fit_square(grey, image_px, fit)
 
 
+def decode_column(images: pa.BinaryArray, heights: pa.Array, widths: pa.Array, image_px: int, fit: str) -> np.ndarray:
+    """uint8 [N, image_px, image_px] from three columns of a shard; images of that size already are not copied."""
+    height, width = heights.to_numpy(), widths.to_numpy()
+    if len(images) and (height == image_px).all() and (width == image_px).all():
+        size = image_px * image_px
+        # The values of a binary array lie one after the other, from its first offset on.
+        offsets = np.int64 if pa.types.is_large_binary(images.type) else np.int32
+        start = int(np.frombuffer(images.buffers()[1], dtype=offsets)[images.offset])
+        pixels = np.frombuffer(images.buffers()[2], dtype=np.uint8, count=len(images) * size, offset=start)
+        return pixels.reshape(len(images), image_px, image_px)
+    decoded = np.zeros((len(images), image_px, image_px), dtype=np.uint8)
+    for index, image in enumerate(images):
+        decoded[index] = decode(image.as_buffer(), int(height[index]), int(width[index]), image_px, fit)
+    return decoded
+
+
 def groups_of(frame: pd.DataFrame) -> np.ndarray:
     """Patient where known, else the image itself: text [N]."""
     return frame["patient"].where(frame["patient"] != "", frame["image_id"]).to_numpy(dtype=str)
@@ -106,16 +123,16 @@ def read_images(
 
 
 def _decode_all(folder: Path | str, ids: np.ndarray, image_px: int, fit: str) -> np.ndarray:
-    position = {image_id: index for index, image_id in enumerate(ids)}
+    position = pd.Series(np.arange(len(ids)), index=ids)
     images = np.zeros((len(ids), image_px, image_px), dtype=np.uint8)
     for path in part_paths(folder):
         with pq.ParquetFile(path) as part:
-            for batch in part.iter_batches(batch_size=256, columns=_DECODE_COLUMNS):
-                columns = (batch.column(name) for name in _DECODE_COLUMNS)
-                for image_id, image, height, width in zip(*columns, strict=True):
-                    index = position.get(image_id.as_py())
-                    if index is not None:
-                        images[index] = decode(image.as_buffer(), height.as_py(), width.as_py(), image_px, fit)
+            for batch in part.iter_batches(batch_size=_BATCH, columns=_DECODE_COLUMNS):
+                place = position.reindex(batch.column("image_id").to_pandas()).to_numpy()
+                kept = batch.filter(pa.array(~np.isnan(place)))
+                if len(kept):
+                    columns = (kept.column(name) for name in _DECODE_COLUMNS[1:])
+                    images[place[~np.isnan(place)].astype(np.int64)] = decode_column(*columns, image_px, fit)
     return images
 
 

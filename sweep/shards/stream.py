@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from sweep.core.errors import InputError
 from sweep.shards.image_set import ImageSet
 from sweep.shards.labels import apply_normals, classes_after, label_indices
-from sweep.shards.reader import decode, groups_of, part_paths, read_manifest, read_metadata
+from sweep.shards.reader import decode_column, groups_of, part_paths, read_manifest, read_metadata
 
 if TYPE_CHECKING:
     import ray.data
@@ -55,8 +56,8 @@ def open_dataset(
         num_cpus=TASK_CPUS,
     )
     return rows.map_batches(
-        _Decoder.run, fn_args=(ray.put(wanted), image_px, fit), batch_size=_BATCH, num_cpus=TASK_CPUS,
-        zero_copy_batch=True,
+        _decode, fn_args=(ray.put(wanted), image_px, fit), batch_size=_BATCH, batch_format="pyarrow",
+        num_cpus=TASK_CPUS, zero_copy_batch=True,
     )  # fmt: skip
 
 
@@ -88,24 +89,23 @@ def collect(
     )
 
 
-class _Decoder:
-    """The step between reading and training, run inside Ray's tasks."""
+def _decode(table: pa.Table, wanted: Any, image_px: int, fit: str) -> dict[str, np.ndarray]:
+    """The step between reading and training, run inside Ray's tasks; `wanted` maps ids to (label, group)."""
+    import ray
 
-    @staticmethod
-    def run(batch: dict[str, np.ndarray], wanted: Any, image_px: int, fit: str) -> dict[str, np.ndarray]:
-        import ray
+    known = ray.get(wanted) if isinstance(wanted, ray.ObjectRef) else wanted
+    keep = np.array([image_id in known for image_id in table["image_id"].to_pylist()], dtype=bool)
+    table = table.filter(pa.array(keep)).combine_chunks()
+    ids = table["image_id"].to_pylist()
+    columns = (_whole(table[name]) for name in ("image", "height", "width"))
+    return {
+        "image": decode_column(*columns, image_px, fit),
+        "label": np.array([known[image_id][0] for image_id in ids], dtype=np.int64),
+        "image_id": np.array(ids, dtype=object),
+        "group": np.array([known[image_id][1] for image_id in ids], dtype=object),
+    }
 
-        table = ray.get(wanted) if isinstance(wanted, ray.ObjectRef) else wanted
-        keep = [index for index, image_id in enumerate(batch["image_id"]) if image_id in table]
-        images = np.zeros((len(keep), image_px, image_px), dtype=np.uint8)
-        for place, index in enumerate(keep):
-            images[place] = decode(
-                batch["image"][index], int(batch["height"][index]), int(batch["width"][index]), image_px, fit
-            )
-        ids = [str(batch["image_id"][index]) for index in keep]
-        return {
-            "image": images,
-            "label": np.array([table[image_id][0] for image_id in ids], dtype=np.int64),
-            "image_id": np.array(ids, dtype=object),
-            "group": np.array([table[image_id][1] for image_id in ids], dtype=object),
-        }
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """One array of a column that may have none."""
+    return column.chunk(0) if column.num_chunks else pa.array([], type=column.type)

@@ -6,7 +6,7 @@ import pytest
 from sweep.core.errors import InputError
 from sweep.importers import phantom
 from sweep.shards.reader import read_images, read_metadata
-from sweep.shards.stream import _Decoder, collect, open_dataset
+from sweep.shards.stream import _decode, collect, open_dataset
 
 
 @pytest.fixture(scope="module")
@@ -29,24 +29,23 @@ class Shuffled:
 
 
 def stored(folder):
-    """The columns as a reading task sees them."""
+    """The table as a reading task sees them."""
     import pyarrow.parquet as pq
 
-    table = pq.read_table(folder / "part-00000.parquet", columns=["image_id", "image", "height", "width"])
-    return {name: table[name].to_numpy() for name in table.column_names}
+    return pq.read_table(folder / "part-00000.parquet", columns=["image_id", "image", "height", "width"])
 
 
 def same(one, other):
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("images", "labels", "ids", "groups"))
 
 
-@pytest.mark.parametrize("fit", ["pad", "stretch"])
-def test_decoded_rows_equal_the_resident_ones(folder, fit):
+@pytest.mark.parametrize(("px", "fit"), [(48, "pad"), (48, "stretch"), (64, "pad")])
+def test_decoded_rows_equal_the_resident_ones(folder, px, fit):
     frame = read_metadata(folder)
     wanted = {row.image_id: (0, row.patient) for row in frame[::2].itertuples()}
-    rows = _Decoder.run(stored(folder), wanted, 48, fit)
+    rows = _decode(stored(folder), wanted, px, fit)
     collected = collect(Shuffled(rows), ("x",), "here", image_ids=list(wanted))
-    resident = read_images(folder, 48, list(wanted), fit)
+    resident = read_images(folder, px, list(wanted), fit)
     assert np.array_equal(collected.images, resident.images) and collected.ids.tolist() == list(wanted)
     assert collected.groups.tolist() == resident.groups.tolist()
     assert collect(Shuffled(rows), ("x",), "here").ids.tolist() == sorted(wanted)
@@ -54,7 +53,7 @@ def test_decoded_rows_equal_the_resident_ones(folder, fit):
 
 def test_a_worker_without_rows_is_told(folder):
     with pytest.raises(InputError, match="no rows"):
-        collect(Shuffled(_Decoder.run(stored(folder), {}, 16, "pad")), ("x",), "here")
+        collect(Shuffled(_decode(stored(folder), {}, 16, "pad")), ("x",), "here")
 
 
 @pytest.mark.e2e
@@ -62,8 +61,8 @@ def test_through_ray_data_on_two_cpus(folder):
     ray = pytest.importorskip("ray")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
-        resident = read_images(folder, 32, normals="drop")
-        streamed = collect(open_dataset(folder, 32, resident.ids, normals="drop"), resident.classes, "here", resident.ids)
+        resident = read_images(folder, 64, normals="drop")
+        streamed = collect(open_dataset(folder, 64, resident.ids, normals="drop"), resident.classes, "here", resident.ids)
         assert same(resident, streamed)
         with pytest.raises(InputError, match="nobody"):
             open_dataset(folder, 32, ["nobody"])

@@ -1,0 +1,58 @@
+"""Whole frame -> the lesion: cropped to its box, or with everything outside of its outline black."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sweep.core.errors import InputError
+from sweep.importers.decode import read_grey
+
+ROIS = ("none", "box", "mask")
+_MARGIN = 0.1  # of the box's longer side, kept around it: margins and shadows are part of the diagnosis
+
+
+def check_roi(roi: str) -> str:
+    """`roi` itself; InputError when it is none of none, box and mask."""
+    if roi not in ROIS:
+        raise InputError("roi", f"{roi!r} is unknown", f"write one of {', '.join(ROIS)}")
+    return roi
+
+
+def masks_beside(path: Path, pattern: str) -> tuple[Path, ...]:
+    """The mask files of an image: those in its folder whose names match `pattern` ({stem} stands for the image's)."""
+    return tuple(sorted(path.parent.glob(pattern.format(stem=_literal(path.stem)))))
+
+
+def crop_to_lesion(grey: np.ndarray, masks: Sequence[Path], roi: str, where: Path) -> np.ndarray:
+    """uint8 [h, w]: the box around the union of `masks` with a margin; with roi `mask`, black outside of them.
+
+    `where` is the image's path. Raises InputError when it has no mask, or when a mask is unreadable, of another
+    size than the image, or empty.
+    """
+    if not masks:
+        raise InputError(where, "no mask beside it", "restore the masks from the archive, or import with roi none")
+    inside = np.zeros(grey.shape, dtype=bool)
+    for path in masks:
+        mask = read_grey(path).grey
+        if mask.shape != grey.shape:
+            raise InputError(path, f"a mask of {mask.shape[1]} x {mask.shape[0]} pixels for an image of "
+                             f"{grey.shape[1]} x {grey.shape[0]}", "restore it from the archive")
+        inside |= mask > 127
+    if not inside.any():
+        raise InputError(masks[0], "the mask marks nothing", "restore it, or import with roi none")
+    rows, columns = (_span(inside.any(axis=axis)) for axis in (1, 0))
+    margin = round(_MARGIN * max(rows[1] - rows[0], columns[1] - columns[0]))
+    window = tuple(slice(max(0, first - margin), last + margin) for first, last in (rows, columns))
+    return np.where(inside, grey, 0)[window] if roi == "mask" else grey[window]
+
+
+def _span(marked: np.ndarray) -> tuple[int, int]:
+    found = np.flatnonzero(marked)
+    return int(found[0]), int(found[-1]) + 1
+
+
+def _literal(name: str) -> str:
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
