@@ -63,6 +63,10 @@ class JobBoard:
         self._held[slot] = work
         return work
 
+    async def held(self, slot: str) -> Work:
+        """The job that a slot has taken, for the workers beside the one that took it."""
+        return self._held[slot]
+
     async def report(self, slot: str, signature: str, report: Report) -> bool:
         """Hand one report to the trial; False tells the slot to drop the job."""
         if report["kind"] == DONE:

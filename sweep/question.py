@@ -82,7 +82,7 @@ class Threats(Section):
 class Resources(Section):
     """What one trial asks of the cluster."""
 
-    workers: Literal[1] = 1
+    workers: int = Field(1, ge=1, le=1024, description="workers that train one trial together, each batch shared among them")
     cpus_per_worker: float = Field(1, gt=0)
     gpus_per_worker: float = Field(0, ge=0)
     max_concurrent_trials: int | None = Field(None, ge=1)

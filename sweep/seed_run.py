@@ -33,6 +33,7 @@ class SeedRun:
     on_epoch: Callable[[dict[str, Any]], None] | None = None
     state: bytes | None = None
     save_state: Callable[[bytes], None] | None = None
+    leader: bool = True  # of several workers that train together one evaluates and writes
 
     @property
     def folder(self) -> str:

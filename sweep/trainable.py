@@ -40,6 +40,7 @@ from sweep.training.logbook import Logbook
 from sweep.training.parts import has_learned_colorizer
 from sweep.training.recipe import Recipe
 from sweep.training.transfer import colorizer_bytes, load_colorizer
+from sweep.training.workers import mean_over_workers, rank, shared_by_all, world_size
 from sweep.trial import COLORIZER, MODEL, RESULT
 
 _PREDICT_BATCH = 128
@@ -48,10 +49,14 @@ _PREDICT_BATCH = 128
 def run_seed(job: SeedRun) -> dict[str, Any]:
     """Train, evaluate and attack; returns the result, which is also written last into the seed's folder.
 
+    Several workers call this together; those that do not lead only train and return nothing.
+
     Raises Diverged when a loss is not finite.
     """
     begin = time.perf_counter()
     model, facts = _train(job)
+    if not job.leader:
+        return {}
     _keep(job, model)
     trained = time.perf_counter()
     job.folds, models = _adapted(job, model)
@@ -88,9 +93,9 @@ def _train(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
     train = _mixed(job)
     real = len(job.folds["train"])
     steps = steps_per_epoch(real, len(train), recipe.batch_size, config.get("mixing_budget", "steps"))
-    batches = ResidentBatches(train, min(recipe.batch_size, real), seed=named_seed(job.seed, "batches"), steps_per_epoch=steps, balanced=recipe.balanced_sampling)
+    batches = ResidentBatches(train, min(recipe.batch_size, real), seed=named_seed(job.seed, "batches"), steps_per_epoch=steps, balanced=recipe.balanced_sampling, share=(rank(), world_size()))
     val = job.folds["val"]
-    log = Logbook(job.run.local / "tensorboard" / job.trial.signature / f"seed-{job.seed}" if job.run.local else None)
+    log = Logbook(job.run.local / "tensorboard" / job.trial.signature / f"seed-{job.seed}" if job.run.local and job.leader else None)
 
     def report(metrics: dict[str, Any]) -> None:
         for name, value in metrics.items():
@@ -100,7 +105,7 @@ def _train(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
             job.on_epoch(metrics)
 
     outcome = fit(
-        model,
+        shared_by_all(model, job.device),
         batches,
         (val.images, val.labels),
         recipe,
@@ -110,6 +115,7 @@ def _train(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
         on_epoch=report,
         state=job.state,
         save_state=job.save_state,
+        reduce=mean_over_workers,
     )
     log.close()
     facts = {"best_epoch": outcome.best_epoch, "epochs_run": outcome.epochs_run, "train_images": {"real": real, "synthetic": int(train.synthetic.sum())}}

@@ -5,6 +5,7 @@ torch is imported inside the functions that run on workers: the processes that o
 
 from __future__ import annotations
 
+import contextlib
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 
 import ray
 import ray.train
+import ray.train.collective
 
 from sweep.board import DONE
 from sweep.core.errors import Diverged
@@ -20,6 +22,8 @@ from sweep.prepare import FOLDS, TARGET, Data
 from sweep.shards.image_set import ImageSet
 from sweep.storage import Storage
 from sweep.trial import RESULT, Work
+
+Tell = Callable[[dict[str, Any]], bool]  # hands a report to the board; False: drop the job
 
 _STATE = "state"  # an unfinished seed's training state; gone when the seed is done
 
@@ -33,23 +37,30 @@ def train_worker(config: Mapping[str, Any]) -> None:
     import torch
 
     board, slot, run = config["board"], config["slot"], Storage(config["run_url"])
+    leader = ray.train.get_context().get_world_rank() == 0
     data = Data.load(run)
     folds = _folds(data)
     device = str(ray.train.torch.get_device()) if torch.cuda.is_available() else "cpu"
-    while (work := ray.get(board.take.remote(slot))) is not None:
+    while (work := _next_job(board, slot, leader)) is not None:
         torch.set_num_threads(work.threads)
 
-        def tell(report: dict[str, Any], signature: str = work.trial.signature) -> None:
-            if not ray.get(board.report.remote(slot, signature, report)):
-                raise Cancelled
+        def tell(report: dict[str, Any], signature: str = work.trial.signature) -> bool:
+            return ray.get(board.report.remote(slot, signature, report)) if leader else True
 
-        try:
-            _serve(work, run, data, folds, device, tell)
-        except Cancelled:
-            pass
-        ray.get(board.report.remote(slot, work.trial.signature, {"kind": DONE}))
+        with contextlib.suppress(Cancelled):
+            _serve(work, run, data, folds, device, leader, tell)
+        tell({"kind": DONE})
         if work.last:
             return
+
+
+def _next_job(board: Any, slot: str, leader: bool) -> Work | None:
+    """The leader takes a job off the board; the workers beside it are told and look it up."""
+    work = ray.get(board.take.remote(slot)) if leader else None
+    if ray.train.get_context().get_world_size() == 1:
+        return work
+    there_is_one = ray.train.collective.broadcast_from_rank_zero(work is not None)
+    return work if leader or not there_is_one else ray.get(board.held.remote(slot))
 
 
 def _folds(data: Data) -> dict[str, ImageSet]:
@@ -61,29 +72,57 @@ def _folds(data: Data) -> dict[str, ImageSet]:
     return {fold: data.image_set(fold, images["target" if fold == TARGET else "source"]) for fold in FOLDS}
 
 
-def _serve(work: Work, run: Storage, data: Data, folds: Mapping[str, ImageSet], device: str, tell: Callable[[dict], None]) -> None:
+def _serve(work: Work, run: Storage, data: Data, folds: Mapping[str, ImageSet], device: str, leader: bool, tell: Tell) -> None:
     """Every seed of one trial that has no result yet. A seed that fails does not stop the next one."""
     from sweep.seed_run import SeedRun
-    from sweep.trainable import run_seed
 
+    alone = ray.train.get_context().get_world_size() == 1
     for seed in work.trial.seeds:
         folder = work.trial.seed_folder(seed)
-        if not run.exists(f"{folder}/{RESULT}"):
-            job = SeedRun(work.trial, seed, data, folds, work.attacks, run, device)
+        done = run.exists(f"{folder}/{RESULT}")
+        if not alone:  # all workers look before one of them goes on to write
+            ray.train.collective.barrier()
+        if not done:
+            job = SeedRun(work.trial, seed, data, folds, work.attacks, run, device, leader=leader)
             job.state = run.read(f"{folder}/{_STATE}") if run.exists(f"{folder}/{_STATE}") else None
-            job.save_state = _throttled(lambda state, folder=folder: run.write(f"{folder}/{_STATE}", state), work.checkpoint_every_s)
-            job.on_epoch = lambda metrics, seed=seed: tell({"kind": "epoch", "seed": seed, **metrics})
-            try:
-                run_seed(job)
-            except Cancelled:
-                raise
-            except Exception as error:
-                tell({"kind": "failed", "seed": seed, **failure(error)})
+            job.on_epoch = _epoch_reporter(seed, tell)
+            if leader:
+                job.save_state = _throttled(lambda state, folder=folder: run.write(f"{folder}/{_STATE}", state), work.checkpoint_every_s)
+            if not _settled(job, alone, tell):
                 continue
-            finally:
-                if run.exists(f"{folder}/{RESULT}") and run.exists(f"{folder}/{_STATE}"):
-                    run.delete(f"{folder}/{_STATE}")
         tell({"kind": "finish", "seed": seed})
+
+
+def _settled(job: Any, alone: bool, tell: Tell) -> bool:
+    """Run one seed; False when it failed, which has then been told.
+
+    Among several workers only a divergence is everybody's own; anything else must end all of them, so that none waits for the
+    one that failed: Train starts them anew and the board counts it.
+    """
+    from sweep.trainable import run_seed
+
+    try:
+        run_seed(job)
+    except Cancelled:
+        raise
+    except Exception as error:
+        if not alone and not isinstance(error, Diverged):
+            raise
+        tell({"kind": "failed", "seed": job.seed, **failure(error)})
+        return False
+    if job.leader and job.run.exists(f"{job.folder}/{_STATE}"):
+        job.run.delete(f"{job.folder}/{_STATE}")
+    return True
+
+
+def _epoch_reporter(seed: int, tell: Tell) -> Callable[[dict[str, Any]], None]:
+    from sweep.training.workers import agreed
+
+    def on_epoch(metrics: dict[str, Any]) -> None:
+        if not agreed(tell({"kind": "epoch", "seed": seed, **metrics})):
+            raise Cancelled
+
+    return on_epoch
 
 
 def _throttled(save: Callable[[bytes], None], every_s: float) -> Callable[[bytes], None]:

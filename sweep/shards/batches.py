@@ -21,7 +21,8 @@ class ResidentBatches:
     Every epoch has `steps_per_epoch` full batches (default: what one pass fills, at least one). Asked for more,
     it goes round again, reshuffled. With `balanced`, every class is drawn equally often, rare ones more than
     once. The order depends on (seed, epoch) and the number of images alone, so resuming at an epoch is exact.
-    `device` is where the uint8 images are kept.
+    `device` is where the uint8 images are kept. `share` (k, n) takes the k-th of n equal shares of every batch: n workers
+    together see what one would.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class ResidentBatches:
         steps_per_epoch: int | None = None,
         balanced: bool = False,
         device: str = "cpu",
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         import torch
 
@@ -43,6 +45,7 @@ class ResidentBatches:
         self.batch_size = batch_size
         self.steps_per_epoch = steps_per_epoch or max(1, len(image_set) // batch_size)
         self._seed = seed
+        self._share = share
         self._balanced = balanced
         self._classes = [np.flatnonzero(image_set.labels == label) for label in np.unique(image_set.labels)]
         self._images = torch.from_numpy(np.array(image_set.images)).to(device)
@@ -53,7 +56,9 @@ class ResidentBatches:
         import torch
 
         order = torch.from_numpy(self.order(epoch)).to(self._images.device)
-        for chosen in order.split(self.batch_size):
+        place, shares = self._share
+        for batch in order.split(self.batch_size):
+            chosen = batch[place::shares]
             yield self._images[chosen], self._labels[chosen]
 
     def order(self, epoch: int) -> np.ndarray:

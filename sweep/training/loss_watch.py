@@ -7,6 +7,7 @@ import math
 import torch
 
 from sweep.core.errors import Diverged
+from sweep.training import workers
 
 _GPU_STEPS_BETWEEN_LOOKS = 50  # a look makes the host wait for the GPU
 
@@ -41,4 +42,8 @@ class LossWatch:
 
 
 def _floats(losses: list[torch.Tensor]) -> list[float]:
-    return torch.stack(losses).tolist() if losses else []
+    """Over several workers the mean of each step, so that all of them stop at the same step and none waits for the others."""
+    if not losses:
+        return []
+    numbers = torch.stack(losses).tolist()
+    return list(workers.mean_over_workers({str(place): number for place, number in enumerate(numbers)}).values())

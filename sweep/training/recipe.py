@@ -14,7 +14,7 @@ class Recipe:
     """Settings of the training loop; every one is a plain scalar, so a configuration can name it."""
 
     epochs: int = 20  # passes over the training images, all steps of a procedure together
-    batch_size: int = 32  # images a step and worker
+    batch_size: int = 32  # images a step, over all workers
     lr: float = 1e-4  # peak learning rate of the backbone
     weight_decay: float = 1e-4  # decoupled for adamw; never on biases and norm scales
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"

@@ -13,7 +13,29 @@ from sweep.training.parts import PARTS, unwrapped
 
 def rank() -> int:
     """Number of this worker, 0 when it is alone."""
-    return distributed.get_rank() if distributed.is_available() and distributed.is_initialized() else 0
+    return distributed.get_rank() if _together() else 0
+
+
+def world_size() -> int:
+    """How many workers train this model."""
+    return distributed.get_world_size() if _together() else 1
+
+
+def _together() -> bool:
+    return distributed.is_available() and distributed.is_initialized()
+
+
+def shared_by_all(model: nn.Module, device: str) -> nn.Module:
+    """The module to train: wrapped for gradient averaging when there are several workers, itself when there is one."""
+    if world_size() == 1:
+        return model
+    model.to(device)
+    return DistributedDataParallel(model, device_ids=[torch.device(device)] if device.startswith("cuda") else None)
+
+
+def agreed(yes: bool) -> bool:
+    """Whether every worker says yes; all of them must ask, and all get the same answer."""
+    return mean_over_workers({"yes": float(yes)})["yes"] == 1.0 if world_size() > 1 else yes
 
 
 def wrapped_for(model: nn.Module, parts: Iterable[str]) -> nn.Module:
@@ -36,7 +58,7 @@ def share_buffers(model: nn.Module) -> None:
 
 def mean_over_workers(metrics: Mapping[str, float]) -> dict[str, float]:
     """Each metric averaged over all workers; the same dictionary when there is one."""
-    if not (distributed.is_available() and distributed.is_initialized()):
+    if world_size() == 1:
         return dict(metrics)
     device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
     values = torch.tensor(list(metrics.values()), dtype=torch.float64, device=device)
