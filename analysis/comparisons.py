@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from analysis.intervals import Interval, Resampled, interval, noise_of
 from sweep.core.seeds import rng
@@ -47,7 +47,7 @@ def nadeau_bengio(differences: Sequence[float], test_images: int, train_images: 
     if spread == 0:
         return (0.0, 1.0) if values.mean() == 0 else (float(np.copysign(np.inf, values.mean())), 0.0)
     t = float(values.mean() / spread)
-    return t, float(2 * stats.t.sf(abs(t), df=len(values) - 1))
+    return t, float(2 * special.stdtr(len(values) - 1, -abs(t)))
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
@@ -107,7 +107,7 @@ class PowerNote:
 def power_note(difference: Resampled, *, effect: float = WORTH_SEEING, level: float = 1 - ALPHA) -> PowerNote:
     """Size of test set and number of seeds needed to see `effect`, from the noise of an observed paired difference."""
     noise = noise_of(difference)
-    needed = (effect / (stats.norm.ppf((1 + level) / 2) + stats.norm.ppf(POWER))) ** 2
+    needed = (effect / (special.ndtri((1 + level) / 2) + special.ndtri(POWER))) ** 2
     fixed_seeds, fixed_images = noise.own / noise.seeds, noise.shared
     per_image = (noise.shared + noise.by_images / noise.seeds) * difference.images
     now = per_image / difference.images + fixed_seeds

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from analysis import metric_names
 from analysis.frames import Run
@@ -83,6 +83,6 @@ def seeds_only(values: np.ndarray, level: float, bounds: tuple[float, float]) ->
     mean, count = float(values.mean()) if len(values) else float("nan"), len(values)
     if count < 2:
         return Interval(mean, bounds[0], bounds[1], level, 0, 0, count)
-    half = stats.t.ppf((1 + level) / 2, df=count - 1) * values.std(ddof=1) / np.sqrt(count)
+    half = special.stdtrit(count - 1, (1 + level) / 2) * values.std(ddof=1) / np.sqrt(count)
     low, high = np.clip([mean - half, mean + half], *bounds)
     return Interval(mean, float(low), float(high), level, 0, 0, count)

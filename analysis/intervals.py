@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
+from scipy import special  # not scipy.stats, which takes half a second to import
 
 from analysis.outcomes import Measure, Outcomes
 from sweep.core.seeds import rng
@@ -162,7 +162,7 @@ def interval(sample: Resampled, *, level: float = 0.95, limits: tuple[float, flo
         centre = draws.mean()
         draws = centre + (draws - centre) * noise.image_scale
         steps = rng(seed, "seed effects", noise.seeds).permutation(len(draws))
-        effect = stats.t.ppf((steps + 0.5) / len(draws), df=noise.seeds - 1) * noise.seed_scale
+        effect = special.stdtrit(noise.seeds - 1, (steps + 0.5) / len(draws)) * noise.seed_scale
         image_share = draws.var() / (draws.var() + noise.seed_scale**2)
         draws = draws + effect
     low, high = np.clip(_bca(estimate, draws, sample.jackknife.mean(axis=1), image_share, level), *limits)
@@ -173,10 +173,10 @@ def _bca(estimate: float, draws: np.ndarray, left_out: np.ndarray, image_share: 
     if np.ptp(draws) == 0:
         return np.array([estimate, estimate])
     below = ((draws < estimate).mean() + (draws <= estimate).mean()) / 2
-    bias = stats.norm.ppf(np.clip(below, 1 / len(draws), 1 - 1 / len(draws)))
+    bias = special.ndtri(np.clip(below, 1 / len(draws), 1 - 1 / len(draws)))
     away = left_out.mean() - left_out
     spread = (away**2).sum() ** 1.5
     # The seeds' part is symmetric: only the image part of the variance is skewed.
     acceleration = (away**3).sum() / (6 * spread) * image_share**1.5 if spread > 0 else 0.0
-    edge = bias + stats.norm.ppf([(1 - level) / 2, (1 + level) / 2])
-    return np.quantile(draws, stats.norm.cdf(bias + edge / (1 - acceleration * edge)))
+    edge = bias + special.ndtri([(1 - level) / 2, (1 + level) / 2])
+    return np.quantile(draws, special.ndtr(bias + edge / (1 - acceleration * edge)))

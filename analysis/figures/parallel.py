@@ -82,7 +82,7 @@ def _number_axis(name: str, title: str, numbers: pd.Series, *, logarithmic: bool
 
 def draw_parallel(facts: ParallelFacts) -> Figure:
     """Lines over axes, best drawn last; the page adds ranges on the axes."""
-    caption = "Each line is one configuration; the darkest fifth is best in the first result. Drag along an axis to keep what passes through; ranges on several axes add up."
+    caption = "Each line is one configuration; the strongest fifth is best in the first result. Drag along an axis to keep what passes through; ranges on several axes add up."
     rows = tuple((label, *("\N{EN DASH}" if h is None else number(h, 2) for h in heights)) for label, heights in zip(facts.labels[:40], facts.heights, strict=False))
     table = DataTable(("configuration", *(f"{axis.title} (place on the axis)" for axis in facts.axes)), rows)
     notes = (f"{facts.left_out} configurations further down are not drawn.",) if facts.left_out else ()

@@ -14,6 +14,8 @@ SERIES = 8  # the page's style has colours s0 ... s7
 def el(tag: str, *children: str | Markup, **attributes: object) -> Markup:
     """One element; text and attribute values are escaped, `class_` is class and `_` is written as `-`."""
     parts = [f' {name.rstrip("_").replace("_", "-")}="{escape(_text(value))}"' for name, value in attributes.items() if value is not None]
+    if not children:
+        return Markup(f"<{tag}{''.join(parts)}/>")
     inside = "".join(escape(child) for child in children)
     return Markup(f"<{tag}{''.join(parts)}>{inside}</{tag}>")
 
@@ -87,7 +89,7 @@ class Plot:
     y: Scale
 
     @classmethod
-    def over(cls, x: tuple[float, float], y: tuple[float, float], *, width: float = 340, height: float = 240, left: float = 46,
+    def over(cls, x: tuple[float, float], y: tuple[float, float], *, width: float = 340, height: float = 240, left: float = 54,
              right: float = 14, top: float = 12, bottom: float = 40) -> Plot:
         """A drawing area whose scales fill it but for the margins."""
         return cls(width, height, Scale(*x, left, width - right), Scale(*y, height - bottom, top))
