@@ -13,20 +13,20 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 from scipy.ndimage import gaussian_filter1d
 
 from sweep.core.seeds import rng
 from sweep.shards.fingerprints import THUMB_PX, fingerprints, likely_pairs, orient
 from sweep.shards.groups import components, renumbered
 from sweep.shards.image_set import ImageSet
-from sweep.shards.reader import decode, part_paths, read_manifest, read_metadata
+from sweep.shards.reader import decode_column, read_batches, read_manifest, read_metadata
 from sweep.shards.resize import fit_square
 
 SAME = 0.75  # correlation from which two images count as one, unless chance alone comes near it (chests do)
 _CHANCE_PAIRS = 150  # random pairs that measure what chance gives in this set
 _CHANCE_DEVIATIONS = 6.0  # above their median: 0.80 for chest X-rays, where 0.78 was the best of two million pairs
 _STRICTEST = 0.9
+_COLUMNS = ("image", "height", "width", "sha256")
 _DETAIL_PX = 4.0  # structures wider than this many thumbnail pixels are left out: they are common to an anatomy
 _BRIGHTEST = 2.5  # standard deviations fine structure is clipped at: callipers and letters weigh no more than tissue
 _CROP_STEPS = (64, 62, 60, 58, 56)  # crop heights and widths tried, in thumbnail pixels
@@ -96,13 +96,11 @@ def read_thumbs(*folders: Path | str) -> tuple[np.ndarray, np.ndarray]:
     """Thumbnails uint8 [N, 64, 64] and pixel hashes [N] of all images of some shard folders, in shard order."""
     thumbs = np.empty((sum(read_manifest(folder).images for folder in folders), THUMB_PX, THUMB_PX), dtype=np.uint8)
     hashes: list[str] = []
-    for path in (path for folder in folders for path in part_paths(folder)):
-        with pq.ParquetFile(path) as part:
-            for batch in part.iter_batches(batch_size=256, columns=["image", "height", "width", "sha256"]):
-                for image, height, width, pixels in zip(*batch.columns, strict=True):
-                    size = height.as_py(), width.as_py()
-                    thumbs[len(hashes)] = decode(image.as_buffer(), *size, THUMB_PX, "stretch")
-                    hashes.append(pixels.as_py())
+    for batch in (batch for folder in folders for batch in read_batches(folder, _COLUMNS)):
+        images, heights, widths, pixels = (batch.column(name) for name in _COLUMNS)
+        place = slice(len(hashes), len(hashes) + len(batch))
+        thumbs[place] = decode_column(images, heights, widths, THUMB_PX, "stretch")
+        hashes += pixels.to_pylist()
     return thumbs, np.array(hashes)
 
 

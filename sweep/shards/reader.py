@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,7 @@ def read_manifest(folder: Path | str) -> Manifest:
         raise InputError(folder, f"no {MANIFEST}: not a data set, or an import that did not finish", _IMPORT_CURE)
     try:
         manifest = Manifest.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, KeyError, TypeError, AttributeError) as broken:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as broken:
         raise InputError(path, f"cannot be read as a manifest ({broken})", _IMPORT_CURE) from None
     if manifest.format != FORMAT:
         raise InputError(path, f"format {manifest.format}, this version reads {FORMAT}", _IMPORT_CURE)
@@ -63,8 +63,18 @@ def part_paths(folder: Path | str) -> list[str]:
 def read_metadata(folder: Path | str) -> pd.DataFrame:
     """One row per image, in shard order, with every column but the pixels."""
     columns = list(METADATA_COLUMNS)
-    tables = [pq.read_table(path, columns=columns, partitioning=None) for path in part_paths(folder)]
+    tables = [pa.Table.from_batches([batch]) for batch in read_batches(folder, columns)]
     return pa.concat_tables(tables).to_pandas()
+
+
+def read_batches(folder: Path | str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Some columns of all rows, 256 rows at a time; InputError names a part that is damaged."""
+    for path in part_paths(folder):
+        try:
+            with pq.ParquetFile(path) as part:
+                yield from part.iter_batches(batch_size=_BATCH, columns=list(columns))
+        except (pa.ArrowException, OSError) as broken:
+            raise InputError(path, f"damaged ({str(broken).splitlines()[0]})", _IMPORT_CURE) from None
 
 
 def decode(image: bytes, height: int, width: int, image_px: int, fit: str = "pad") -> np.ndarray:
@@ -125,14 +135,12 @@ def read_images(
 def _decode_all(folder: Path | str, ids: np.ndarray, image_px: int, fit: str) -> np.ndarray:
     position = pd.Series(np.arange(len(ids)), index=ids)
     images = np.zeros((len(ids), image_px, image_px), dtype=np.uint8)
-    for path in part_paths(folder):
-        with pq.ParquetFile(path) as part:
-            for batch in part.iter_batches(batch_size=_BATCH, columns=_DECODE_COLUMNS):
-                place = position.reindex(batch.column("image_id").to_pandas()).to_numpy()
-                kept = batch.filter(pa.array(~np.isnan(place)))
-                if len(kept):
-                    columns = (kept.column(name) for name in _DECODE_COLUMNS[1:])
-                    images[place[~np.isnan(place)].astype(np.int64)] = decode_column(*columns, image_px, fit)
+    for batch in read_batches(folder, _DECODE_COLUMNS):
+        place = position.reindex(batch.column("image_id").to_pandas()).to_numpy()
+        kept = batch.filter(pa.array(~np.isnan(place)))
+        if len(kept):
+            columns = (kept.column(name) for name in _DECODE_COLUMNS[1:])
+            images[place[~np.isnan(place)].astype(np.int64)] = decode_column(*columns, image_px, fit)
     return images
 
 

@@ -28,18 +28,22 @@ _DICTIONARY = ["label", "patient", "dataset", "domain", "licence"]
 def write_dataset(dst: Path, header: Header, rows: Iterable[ShardRow]) -> Manifest:
     """Write `rows` to the new folder `dst`, whole or not at all, in constant memory.
 
-    Raises InputError when `dst` already holds something, when there is no row, when an id comes twice, or when
-    a label is none of `header.classes`.
+    Raises InputError when `dst` already holds something, or cannot be written, when there is no row, when an id
+    comes twice, or when a label is none of `header.classes`.
     """
     dst = Path(dst)
     if dst.exists() and (not dst.is_dir() or any(dst.iterdir())):
         raise InputError(dst, "the destination is not empty", "choose a new folder or delete this one first")
-    with new_folder(dst) as draft:
-        parts = _PartWriter(draft, header)
-        for row in rows:
-            parts.add(row)
-        manifest = parts.close(dst)
-        write_text(draft / MANIFEST, json.dumps(manifest.to_json(), indent=2))
+    try:
+        with new_folder(dst) as draft:
+            parts = _PartWriter(draft, header)
+            for row in rows:
+                parts.add(row)
+            manifest = parts.close(dst)
+            write_text(draft / MANIFEST, json.dumps(manifest.to_json(), indent=2))
+    except OSError as broken:  # read-only, full, or a file where a folder should be
+        cure = "choose a folder that can be written, on a disk with room"
+        raise InputError(dst, f"cannot be written ({broken.strerror or broken})", cure) from None
     return manifest
 
 

@@ -105,6 +105,22 @@ def test_damaged_folder_is_refused(folder, damage):
     assert "sweep.importers" in refused.value.cure
 
 
+def test_damage_inside_a_part_of_the_right_size(folder):
+    part = folder / "part-00000.parquet"
+    data = bytearray(part.read_bytes())
+    data[-200:-20] = bytes(180)
+    part.write_bytes(data)
+    for read in (reader.read_metadata, lambda folder: reader.read_images(folder, 16)):
+        with pytest.raises(InputError, match="part-00000.parquet: damaged"):
+            read(folder)
+
+
+def test_a_destination_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        write_dataset(tmp_path / "file" / "set", Header(name="toy", domain="here"), rows())
+
+
 def test_changed_bytes_are_seen_by_verify(folder):
     part = folder / "part-00000.parquet"
     data = bytearray(part.read_bytes())
