@@ -22,6 +22,7 @@ ALLOWED = {
     "sweep.evaluation": {"sweep.core"},
     "sweep.search": {"sweep.core"},
     "analysis": {"sweep.core", "sweep.records", "sweep.storage"},
+    "cluster": {"sweep.core", "sweep.storage"},
 }
 OWNERS = {  # the only places that may import a library of a room
     "timm": {"sweep.models", "sweep.hyperparameters"},

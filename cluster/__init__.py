@@ -1,0 +1,1 @@
+"""Cluster files for every place a sweep can run, and the command that checks them offline."""

@@ -1,0 +1,206 @@
+"""What KubeRay's operator refuses only after the file is applied: the rules of its validation code, before.
+
+https://github.com/ray-project/kuberay/blob/master/ray-operator/controllers/ray/utils/validation.go
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from cluster.document import Document, Place
+from cluster.kuberay_fields import KINDS, crd_shape, object_shape
+from cluster.shapes import misfits
+from cluster.versions import Versions
+from sweep.core.errors import InputError
+
+_LONGEST_NAME = {"RayCluster": 53, "RayJob": 47}  # names of services are made from it, and those end at 63
+_DNS_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_FIRST_WITH_TOKEN = (2, 52)
+_SIZES = ("num-cpus", "num-gpus", "memory", "resources")
+
+
+def kind_of(document: Document) -> str:
+    """RayCluster or RayJob, empty for anything else."""
+    kind = document.tree.get("kind")
+    return kind if kind in KINDS else ""
+
+
+def cluster_place(document: Document) -> Place:
+    """Where the cluster is described."""
+    return ("spec", "rayClusterSpec") if kind_of(document) == "RayJob" else ("spec",)
+
+
+def groups(document: Document) -> list[Place]:
+    """Places of the head and every worker group, head first."""
+    cluster = cluster_place(document)
+    workers = document.items((*cluster, "workerGroupSpecs"))
+    return [(*cluster, "headGroupSpec"), *((*cluster, "workerGroupSpecs", index) for index in range(len(workers)))]
+
+
+def pod(document: Document, group: Place) -> dict[str, Any]:
+    """The pod of a group."""
+    return document.section((*group, "template", "spec"))
+
+
+def ray_container(document: Document, group: Place) -> dict[str, Any]:
+    """The first container of a group, which is the one that runs Ray."""
+    return document.section((*group, "template", "spec", "containers", 0))
+
+
+def autoscales(document: Document) -> bool:
+    """Whether the autoscaler is asked for."""
+    return document.at((*cluster_place(document), "enableInTreeAutoscaling")) is True
+
+
+def fields_are_known(document: Document, versions: Versions) -> Iterator[InputError]:
+    """No field that would be dropped, no value of another kind, nothing required left out."""
+    kind = kind_of(document)
+    if not kind:
+        yield document.complaint(("kind",), f"{document.tree.get('kind')!r} is not covered", "use RayCluster or RayJob")
+        return
+    for misfit in misfits(document.tree, object_shape(kind)):
+        yield document.complaint(misfit.place, misfit.problem, misfit.cure)
+    crd = crd_shape(kind)
+    for misfit in misfits(document.tree.get("spec", {}), crd, ("spec",)) if crd else ():
+        yield document.complaint(misfit.place, misfit.problem, misfit.cure)
+    cluster = cluster_place(document)
+    selected = kind == "RayJob" and bool(document.at(("spec", "clusterSelector")))
+    required = [("apiVersion",), ("metadata", "name"), ("spec",)]
+    if not selected:
+        required += [cluster, (*cluster, "headGroupSpec"), (*cluster, "workerGroupSpecs")]
+    required += [(*group, "groupName") for group in groups(document)[1:]]
+    for place in required:
+        if document.at(place) in (None, "", [], {}):
+            yield document.complaint(place, "is missing", "add it, as in the files of cluster/")
+
+
+def name_is_legal(document: Document, versions: Versions) -> Iterator[InputError]:
+    """DNS-1035, and short enough for what is made from it."""
+    name, most = document.at(("metadata", "name")), _LONGEST_NAME.get(kind_of(document), 63)
+    if isinstance(name, str) and name and not (_DNS_1035.fullmatch(name) and len(name) <= most):
+        yield document.complaint(("metadata", "name"), f"{name!r} is not a legal name", f"small letters, digits and -, a letter first, at most {most}")
+    seen: set[Any] = set()
+    for group in groups(document)[1:]:
+        group_name = document.at((*group, "groupName"))
+        if group_name in seen:
+            yield document.complaint((*group, "groupName"), f"{group_name!r} is used twice", "give every group a name of its own")
+        seen.add(group_name)
+
+
+def replicas_are_ordered(document: Document, versions: Versions) -> Iterator[InputError]:
+    """0 <= min <= replicas <= max."""
+    for group in groups(document)[1:]:
+        low, now, high = (document.at((*group, name)) for name in ("minReplicas", "replicas", "maxReplicas"))
+        numbers = [value for value in (low, now, high) if _whole(value)]
+        if numbers != sorted(numbers) or any(value < 0 for value in numbers):
+            yield document.complaint((*group, "minReplicas"), f"min {low}, replicas {now}, max {high} are out of order", "0 <= minReplicas <= replicas <= maxReplicas")
+        hosts = document.at((*group, "numOfHosts"))
+        if _whole(hosts) and hosts < 1:
+            yield document.complaint((*group, "numOfHosts"), f"{hosts} hosts", "leave it out, which means 1")
+
+
+def autoscaler_is_consistent(document: Document, versions: Versions) -> Iterator[InputError]:
+    """Version 2 replaces pods instead of restarting them, and is chosen in one place."""
+    cluster = cluster_place(document)
+    head_env = [item for item in ray_container(document, groups(document)[0]).get("env") or [] if isinstance(item, dict)]
+    if any(item.get("name") == "RAY_enable_autoscaler_v2" for item in head_env):
+        place = (*groups(document)[0], "template", "spec", "containers", 0, "env")
+        yield document.complaint(place, "RAY_enable_autoscaler_v2 is set beside autoscalerOptions.version", "keep autoscalerOptions.version alone")
+    for group in groups(document):
+        policy = pod(document, group).get("restartPolicy")
+        if autoscales(document) and policy not in (None, "", "Never"):
+            yield document.complaint((*group, "template", "spec", "restartPolicy"), f"{policy} does not go with autoscaler version 2", "write Never")
+        if autoscales(document) and document.at((*group, "suspend")) is True:
+            yield document.complaint((*group, "suspend"), "a group cannot be suspended under the autoscaler", "leave suspend out")
+    idle = document.at((*cluster, "autoscalerOptions", "idleTimeoutSeconds"))
+    if _whole(idle) and idle < 0:
+        yield document.complaint((*cluster, "autoscalerOptions", "idleTimeoutSeconds"), f"{idle} s", "give 0 or more")
+
+
+def groups_are_complete(document: Document, versions: Versions) -> Iterator[InputError]:
+    """Containers, sizes in one place, volumes that exist, names of variables once."""
+    for group in groups(document):
+        if document.at(group) is None:
+            continue
+        spec = pod(document, group)
+        if not spec.get("containers"):
+            yield document.complaint((*group, "template", "spec", "containers"), "holds no container", "add the one that runs Ray")
+        start = document.section((*group, "rayStartParams"))
+        if document.at((*group, "resources")) and any(start.get(name) for name in _SIZES):
+            yield document.complaint((*group, "resources"), "sizes stand in rayStartParams too", "keep them in one of the two")
+        if "labels" in start:
+            yield document.complaint((*group, "rayStartParams", "labels"), "is not read there", "use the group's labels")
+        yield from _container_mistakes(document, group, spec)
+
+
+def token_needs_a_version(document: Document, versions: Versions) -> Iterator[InputError]:
+    """Token authentication exists from Ray 2.52 on; the Kubernetes variant not for jobs."""
+    cluster = cluster_place(document)
+    auth = document.section((*cluster, "authOptions"))
+    version = str(document.at((*cluster, "rayVersion")) or "")
+    parts = re.match(r"(\d+)\.(\d+)", version)
+    if auth and (parts is None or (int(parts[1]), int(parts[2])) < _FIRST_WITH_TOKEN):
+        yield document.complaint((*cluster, "rayVersion"), f"{version or 'nothing'} has no token authentication", "write 2.52.0 or newer")
+    if auth.get("enableK8sTokenAuth") and kind_of(document) == "RayJob":
+        yield document.complaint((*cluster, "authOptions", "enableK8sTokenAuth"), "is not supported for a RayJob", "write mode: token alone")
+
+
+def job_is_consistent(document: Document, versions: Versions) -> Iterator[InputError]:
+    """Clean-up, retries, selectors and modes that exclude each other."""
+    if kind_of(document) != "RayJob":
+        return
+    spec = document.section(("spec",))
+    ttl, retries, mode = spec.get("ttlSecondsAfterFinished"), spec.get("backoffLimit"), spec.get("submissionMode")
+    if _whole(ttl) and (ttl < 0 or (ttl and not spec.get("shutdownAfterJobFinishes"))):
+        yield document.complaint(("spec", "ttlSecondsAfterFinished"), f"{ttl} has no effect", "set shutdownAfterJobFinishes: true and 0 or more seconds")
+    if _whole(retries) and retries < 0:
+        yield document.complaint(("spec", "backoffLimit"), f"{retries} retries", "give 0")
+    if _whole(retries) and retries > 0 and (mode == "InteractiveMode" or spec.get("clusterSelector")):
+        yield document.complaint(("spec", "backoffLimit"), "retries do not go with InteractiveMode or clusterSelector", "give 0")
+    for name in ("activeDeadlineSeconds", "preRunningDeadlineSeconds"):
+        if _whole(spec.get(name)) and spec[name] <= 0:
+            yield document.complaint(("spec", name), f"{spec[name]} s", "give a positive number of seconds")
+    if mode == "SidecarMode":
+        for name in ("submitterPodTemplate", "submitterConfig", "clusterSelector"):
+            if spec.get(name):
+                yield document.complaint(("spec", name), "does not go with SidecarMode", "write submissionMode: K8sJobMode")
+    strategy = spec.get("deletionStrategy")
+    if isinstance(strategy, dict) and strategy.get("deletionRules") and spec.get("shutdownAfterJobFinishes"):
+        yield document.complaint(("spec", "deletionStrategy"), "deletionRules exclude shutdownAfterJobFinishes", "keep shutdownAfterJobFinishes")
+    if spec.get("suspend") and (not spec.get("shutdownAfterJobFinishes") or spec.get("clusterSelector")):
+        yield document.complaint(("spec", "suspend"), "only a job that owns and deletes its cluster can wait", "set shutdownAfterJobFinishes: true")
+    yield from _runtime_environment(document)
+
+
+def _container_mistakes(document: Document, group: Place, spec: dict[str, Any]) -> Iterator[InputError]:
+    volumes = {volume.get("name") for volume in spec.get("volumes") or [] if isinstance(volume, dict)}
+    for index, container in enumerate(spec.get("containers") or []):
+        if not isinstance(container, dict):
+            continue
+        place = (*group, "template", "spec", "containers", index)
+        if not container.get("name"):
+            yield document.complaint((*place, "name"), "is missing", "name the container")
+        for number, mount in enumerate(container.get("volumeMounts") or []):
+            if isinstance(mount, dict) and mount.get("name") not in volumes:
+                yield document.complaint((*place, "volumeMounts", number), f"{mount.get('name')!r} is not a volume of the pod", "add it under volumes")
+        names = [item.get("name") for item in container.get("env") or [] if isinstance(item, dict)]
+        for name in sorted({str(name) for name in names if names.count(name) > 1}):
+            yield document.complaint((*place, "env"), f"{name} is set twice", "keep one of the two")
+
+
+def _runtime_environment(document: Document) -> Iterator[InputError]:
+    text = document.at(("spec", "runtimeEnvYAML"))
+    try:
+        value = yaml.safe_load(text) if isinstance(text, str) else {}
+    except yaml.YAMLError:
+        value = None
+    if not isinstance(value, dict):
+        yield document.complaint(("spec", "runtimeEnvYAML"), "is not YAML with keys", "correct it, or leave it out")
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

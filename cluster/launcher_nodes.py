@@ -1,0 +1,120 @@
+"""The machines of a launcher file, cloud by cloud: spot with an on-demand way out, GPUs where they are promised, deadlines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.document import Document, Place
+from cluster.launcher_rules import TYPES, provider_of, worker_types
+from cluster.versions import Versions
+from sweep.core.errors import InputError
+
+_LONGEST_LIFE_S = 7 * 86400
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Where a cloud's machine description says what the rules ask about."""
+
+    machine: Place  # within node_config
+    gpu_machines: re.Pattern[str]
+    spot: Place
+    spot_value: str
+
+
+CLOUDS = {
+    "aws": Cloud(("InstanceType",), re.compile(r"(g\d|p\d)\w*\..+"), ("InstanceMarketOptions", "MarketType"), "spot"),
+    "gcp": Cloud(("machineType",), re.compile(r"(a2|a3|a4|g2|g4)-.+"), ("scheduling", "provisioningModel"), "SPOT"),
+    "azure": Cloud(("azure_arm_parameters", "vmSize"), re.compile(r"Standard_N[CDGV].+"), ("azure_arm_parameters", "priority"), "Spot"),
+}
+
+
+def machines_have_what_they_promise(document: Document, versions: Versions) -> Iterator[InputError]:
+    """A type that offers GPUs is a GPU machine, and a GPU machine offers its GPUs: else it is paid for and never used."""
+    cloud = CLOUDS.get(provider_of(document))
+    for name, row in _types(document).items() if cloud else ():
+        place = (*TYPES, name, "node_config", *cloud.machine)
+        machine, gpus = document.at(place), _resources(row).get("GPU", 0)
+        if not isinstance(machine, str) or not machine:
+            yield document.complaint(place, "is missing", "name the kind of machine")
+        elif bool(gpus) != _has_gpu(document, name, cloud, machine):
+            problem = f"{machine} has no GPU but {gpus} are offered" if gpus else f"{machine} is a GPU machine whose GPUs are not offered"
+            yield document.complaint(place, problem, "make machine and resources agree")
+
+
+def spot_has_a_fallback(document: Document, versions: Versions) -> Iterator[InputError]:
+    """The head is never spot; workers are, with the same resources on demand at a lower priority."""
+    cloud = CLOUDS.get(provider_of(document))
+    if cloud is None or not worker_types(document):
+        return
+    head = str(document.tree.get("head_node_type"))
+    if _is_spot(document, head, cloud):
+        yield document.complaint((*TYPES, head, "node_config", *cloud.spot), "the head may be taken away, and the sweep with it", "keep the head on demand")
+    spot = {name: row for name, row in worker_types(document).items() if _is_spot(document, name, cloud)}
+    others = {name: row for name, row in worker_types(document).items() if name not in spot}
+    if not spot:
+        yield document.complaint(TYPES, "no worker type is spot", f"set {'.'.join(cloud.spot)}: {cloud.spot_value} in one")
+    for name, row in spot.items():
+        twins = [other for other in others.values() if _resources(other) == _resources(row)]
+        if not twins:
+            yield document.complaint((*TYPES, name), "nothing steps in when spot is sold out", "add an on-demand type with the same resources")
+        elif not all(_priority(row) > _priority(twin) for twin in twins):
+            yield document.complaint((*TYPES, name, "priority"), "spot is not preferred to on-demand", "give spot the higher priority")
+
+
+def nothing_outlives_its_deadline(document: Document, versions: Versions) -> Iterator[InputError]:
+    """A dead head cannot take its workers down: every machine ends by itself, and leaves no disk behind."""
+    rule = {"aws": _aws_end, "gcp": _gcp_end, "azure": _azure_end}.get(provider_of(document))
+    for name in _types(document) if rule else ():
+        yield from rule(document, (*TYPES, name, "node_config"))
+    if provider_of(document) == "aws" and not any("shutdown" in str(text) and "+" in str(text) for text in document.items(("initialization_commands",))):
+        yield document.complaint(("initialization_commands",), "machines have no deadline", "add: sudo shutdown -P +2880")
+
+
+def _aws_end(document: Document, place: Place) -> Iterator[InputError]:
+    if document.at((*place, "InstanceInitiatedShutdownBehavior")) != "terminate":
+        yield document.complaint((*place, "InstanceInitiatedShutdownBehavior"), "a machine that shuts down is kept and its disk paid for", "write terminate")
+    for index, disk in enumerate(document.items((*place, "BlockDeviceMappings"))):
+        if isinstance(disk, dict) and (disk.get("Ebs") or {}).get("DeleteOnTermination", True) is not True:
+            yield document.complaint((*place, "BlockDeviceMappings", index), "the disk stays when the machine goes", "write DeleteOnTermination: true")
+
+
+def _gcp_end(document: Document, place: Place) -> Iterator[InputError]:
+    scheduling = document.section((*place, "scheduling"))
+    limit = scheduling.get("maxRunDuration") if isinstance(scheduling.get("maxRunDuration"), dict) else {}
+    seconds = str(limit.get("seconds", ""))
+    if not seconds.isdigit() or not 0 < int(seconds) <= _LONGEST_LIFE_S:
+        yield document.complaint((*place, "scheduling", "maxRunDuration"), "the machine has no deadline within a week", "write maxRunDuration: {seconds: 172800}")
+    if scheduling.get("instanceTerminationAction") != "DELETE":
+        yield document.complaint((*place, "scheduling", "instanceTerminationAction"), "a machine that ends is kept and its disk paid for", "write DELETE")
+    for index, disk in enumerate(document.items((*place, "disks"))):
+        if isinstance(disk, dict) and disk.get("autoDelete") is not True:
+            yield document.complaint((*place, "disks", index), "the disk stays when the machine goes", "write autoDelete: true")
+
+
+def _azure_end(document: Document, place: Place) -> Iterator[InputError]:
+    if document.at((*place, "azure_arm_parameters", "evictionPolicy")) not in (None, "Delete"):
+        yield document.complaint((*place, "azure_arm_parameters", "evictionPolicy"), "an evicted machine is kept and its disk paid for", "leave it out, which means Delete")
+
+
+def _types(document: Document) -> dict[str, dict[str, Any]]:
+    return {name: row for name, row in document.section(TYPES).items() if isinstance(row, dict)}
+
+
+def _resources(row: dict[str, Any]) -> dict[str, Any]:
+    return row["resources"] if isinstance(row.get("resources"), dict) else {}
+
+
+def _priority(row: dict[str, Any]) -> float:
+    return row["priority"] if isinstance(row.get("priority"), int) else 0
+
+
+def _is_spot(document: Document, name: str, cloud: Cloud) -> bool:
+    return document.at((*TYPES, name, "node_config", *cloud.spot)) == cloud.spot_value
+
+
+def _has_gpu(document: Document, name: str, cloud: Cloud, machine: str) -> bool:
+    return bool(cloud.gpu_machines.fullmatch(machine) or document.at((*TYPES, name, "node_config", "guestAccelerators")))

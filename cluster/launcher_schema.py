@@ -1,0 +1,63 @@
+"""Ray's own opinion of a cluster launcher file: its schema, then what `ray up` does before it talks to a cloud."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from cluster.document import Document
+from cluster.versions import Versions
+from sweep.core.errors import InputError, suggestion
+
+
+def ray_schema(document: Document, versions: Versions) -> Iterator[InputError]:
+    """Every violation of Ray's schema; when there is none, the first thing that preparing the file stumbles over."""
+    import jsonschema
+    import ray.autoscaler
+
+    schema = json.loads((Path(ray.autoscaler.__file__).parent / "ray-schema.json").read_text())
+    errors = list(jsonschema.Draft7Validator(schema).iter_errors(document.tree))
+    for error in errors:
+        yield from _complaints(document, error)
+    if not errors:
+        yield from _preparation(document)
+
+
+def _complaints(document: Document, error) -> Iterator[InputError]:
+    place = tuple(error.absolute_path)
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        for name in sorted(set(error.instance) - set(known)):
+            yield document.complaint((*place, name), "unknown key", suggestion(name, known))
+    elif error.validator == "required":
+        missing = next(name for name in error.validator_value if name not in error.instance)
+        yield document.complaint((*place, missing), "is missing", "add it, as in the files of cluster/")
+    elif error.validator == "type":
+        wanted = " or ".join([error.validator_value] if isinstance(error.validator_value, str) else error.validator_value)
+        yield document.complaint(place, f"{error.instance!r} is not of type {wanted}", f"write it as {wanted}")
+    elif error.validator == "minimum":
+        yield document.complaint(place, f"{error.instance!r} is too small", f"give at least {error.validator_value}")
+    else:
+        yield document.complaint(place, error.message, "see the files of cluster/ for the form")
+
+
+def _preparation(document: Document) -> Iterator[InputError]:
+    """prepare_config before validate_config: alone the second raises on every file."""
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    said, log = io.StringIO(), logging.getLogger("ray.autoscaler")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            validate_config(prepare_config(copy.deepcopy(document.tree)))
+    except (Exception, SystemExit) as mistake:  # Ray aborts with whatever comes up: KeyError, AssertionError, ClickException
+        reason = " ".join(str(getattr(mistake, "message", "") or mistake or said.getvalue()).split())
+        yield document.complaint((), f"Ray refuses it ({type(mistake).__name__}: {reason})", "correct what it names")
+    finally:
+        log.setLevel(level)

@@ -1,0 +1,65 @@
+"""requirements.lock -> the Ray and Python versions that every image must carry; image names against them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweep.core.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+_LOCK, _PROJECT = "requirements.lock", "pyproject.toml"
+_MOVING_TAGS = ("latest", "nightly", "master", "main")
+
+
+@dataclass(frozen=True)
+class Versions:
+    """What the lock holds: ray like 2.60.0, python like 3.11."""
+
+    ray: str
+    python: str
+
+    @property
+    def python_tag(self) -> str:
+        """As image tags write it: py311."""
+        return "py" + self.python.replace(".", "")
+
+
+def locked_versions(root: Path = ROOT) -> Versions:
+    """Versions of the checkout at `root`; the lock is compiled for the oldest Python that pyproject.toml allows.
+
+    Raises InputError when either file is missing or does not say.
+    """
+    return Versions(
+        ray=_find(root / _LOCK, r"^ray==([\w.]+)", "a line ray==VERSION"),
+        python=_find(root / _PROJECT, r'^requires-python = ">=(\d+\.\d+)', 'requires-python = ">=3.x"'),
+    )
+
+
+def image_problem(image: object, versions: Versions) -> tuple[str, str] | None:
+    """What is wrong with an image name, and the cure; None when its tag carries both versions of the lock."""
+    cure = f"use a tag like {versions.ray}-{versions.python_tag}, the versions of {_LOCK}"
+    if not isinstance(image, str) or not image.strip():
+        return f"{image!r} is not an image name", cure
+    name, _, tag = image.rpartition(":")
+    if not name or "/" in tag:
+        return f"{image} has no tag, which means latest", cure
+    parts = tag.split("-")
+    if any(part in _MOVING_TAGS for part in parts):
+        return f"{image} changes without notice", cure
+    if versions.ray not in parts:
+        return f"{image} is not Ray {versions.ray}", cure
+    if versions.python_tag not in parts:
+        return f"{image} is not Python {versions.python}", cure
+    return None
+
+
+def _find(path: Path, pattern: str, wanted: str) -> str:
+    try:
+        found = re.search(pattern, path.read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:
+        found = None
+    if found is None:
+        raise InputError(path, f"does not hold {wanted}", "run the check from a complete checkout")
+    return found[1]
