@@ -66,4 +66,5 @@ def _create(name: str, pretrained: bool, **options: Any) -> nn.Module:
     try:
         return make()
     except (AssertionError, ValueError, RuntimeError) as mistake:
-        raise InputError(f"backbone {name}", f"cannot be built ({first_line(mistake)})", "change data.image_px") from None
+        problem = f"cannot be built ({first_line(mistake)})"
+        raise InputError(f"backbone {name}", problem, "change data.image_px") from None

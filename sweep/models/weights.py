@@ -48,9 +48,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as mistake:
-        raise InputError(
-            path, f"not a readable weights file ({first_line(mistake)})", "save the state dict alone, best as .safetensors"
-        ) from None
+        problem = f"not a readable weights file ({first_line(mistake)})"
+        raise InputError(path, problem, "save the state dict alone, best as .safetensors") from None
     return _tensors(path, state)
 
 
@@ -62,7 +61,7 @@ def load_weights(
     Only keys under `head_prefixes` (the published classifier) and `cut_prefixes` (layers this backbone leaves out) may
     stay unused. Raises InputError naming the file, the keys that are missing, unexpected or of another shape, the cure.
     """
-    state = _in_the_module_s_names(module, read_state(path))
+    state = _translated(module, read_state(path))
     skip = (*_dotted(head_prefixes), *_dotted(cut_prefixes))
     unused = tuple(key for key in state if key.startswith(skip)) if skip else ()
     state = {key: value for key, value in state.items() if key not in unused}
@@ -81,7 +80,7 @@ def _tensors(path: Path, state: object) -> dict[str, Tensor]:
     return {str(key).removeprefix("module."): value for key, value in state.items()}
 
 
-def _in_the_module_s_names(module: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+def _translated(module: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
     """timm's own translation for the module's family: old key names, position embeddings of another picture size."""
     translate: Callable | None = getattr(sys.modules[type(module).__module__], "checkpoint_filter_fn", None)
     if translate is None or not type(module).__module__.startswith("timm."):

@@ -1,4 +1,4 @@
-"""Which of the ways to count is used: `native` (compiled, CPU), `scatter` (plain PyTorch), `dense` (matrix products)."""
+"""Which way to count is used: `native` (compiled, CPU), `scatter` (plain PyTorch), `dense` (matrix products)."""
 
 from __future__ import annotations
 

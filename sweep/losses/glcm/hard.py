@@ -64,7 +64,8 @@ def glcm_features(
 
         found = from_sums(hard_sums(images, levels, offsets), names)
     else:
-        parts = [_features(images[p], levels, offsets, names, symmetric, way) for p in _chunks(images, levels, offsets)]
+        chunks = _chunks(images, levels, offsets, way)
+        parts = [_features(images[chunk], levels, offsets, names, symmetric, way) for chunk in chunks]
         found = {name: torch.cat([part[name] for part in parts]) for name in names}
     return {name: value.view(len(images), len(distances), len(angles)) for name, value in found.items()}
 
@@ -89,15 +90,16 @@ def _count(images: Tensor, levels: int, offsets: Sequence[Offset], way: str) -> 
     if way == "native":  # writes each count once: nothing to gain from small pieces
         return _count_native(images, levels, offsets)
     counts_NKLL = images.new_empty(len(images), len(offsets), levels, levels, dtype=torch.int32)
-    for part in _chunks(images, levels, offsets):
+    for part in _chunks(images, levels, offsets, way):
         counts_NKLL[part] = _COUNTERS[way](images[part], levels, offsets)
     return counts_NKLL
 
 
-def _chunks(images: Tensor, levels: int, offsets: Sequence[Offset]) -> Iterator[slice]:
-    # A GPU has no use for small pieces, only a memory to respect.
+def _chunks(images: Tensor, levels: int, offsets: Sequence[Offset], way: str) -> Iterator[slice]:
+    # A GPU has no use for small pieces, only a memory to respect; memberships of the dense way fill it first.
     cells = CHUNK_CELLS if images.device.type == "cpu" else CHUNK_CELLS << 6
-    step = max(1, cells // (len(offsets) * levels**2))
+    of_one = max(len(offsets) * levels**2, images[0].numel() * levels if way == "dense" and len(images) else 0)
+    step = max(1, cells // max(1, of_one))
     return (slice(start, start + step) for start in range(0, len(images) or 1, step))
 
 

@@ -1,7 +1,7 @@
 """Colour picture and grey image -> how much the picture's texture has changed in its worst area.
 
-The loss of Domain Assimilation (arXiv 2402.16005, slides 6 and 7): five properties at distance 3 in eight directions for
-each area of 20x20 pixels; the largest over areas of the summed absolute differences, averaged over the batch.
+The loss of Domain Assimilation (arXiv 2402.16005, slides 6 and 7): five properties at distance 3 in eight directions
+for each area of 20x20 pixels; the largest over areas of the summed absolute differences, averaged over the batch.
 """
 
 # N images, W windows of one image, M = N*W windows, K offsets (half the orientations), F features (5 for each offset).
@@ -20,15 +20,15 @@ from sweep.losses.glcm.soft import finite, soft_counts
 
 LUMA = (0.299, 0.587, 0.114)
 CHUNK_CELLS = 1 << 20  # float32 cells of the matrices held at once: 4 MiB
-FLAT = 1e-6  # squared levels: below this spread a window is flat and its correlation goes to one, as scikit-image has it
+FLAT = 1e-6  # squared levels: below this spread a window is flat and its correlation goes to one, as in scikit-image
 
 
 class GLCMLoss(nn.Module):
     """`loss(colorized [N, 3, H, W], grey [N, 1, H, W])` -> scalar; differentiable in `colorized`.
 
     Both are stretched to levels 0..levels-1 by their own minimum and maximum, so replication costs nothing and the
-    colorizer's unbounded scale does not matter. `window` None takes the whole image as one area. `orientations` is 8 or 4:
-    opposite directions give transposed matrices and equal features, so four are computed and 8 doubles their sum.
+    colorizer's unbounded scale does not matter. `window` None takes the whole image as one area. `orientations` is 8
+    or 4: opposite directions give transposed matrices and equal features, so four are computed and 8 doubles their sum.
     `normalised` divides contrast by (levels-1)^2 and dissimilarity by levels-1; without, contrast swamps the rest.
     `alpha` is the share of the classification loss in `mix`.
     """
@@ -45,9 +45,7 @@ class GLCMLoss(nn.Module):
         self.levels, self.window, self.alpha, self.backend = levels, window, alpha, backend
         self.times = orientations // 4
         self.offsets = pair_offsets((distance,), FOUR_ANGLES)
-        # Order of the features: ASM, contrast, dissimilarity, homogeneity, correlation.
-        scale = (1.0, (levels - 1) ** -2, (levels - 1) ** -1, 1.0, 1.0) if normalised else (1.0,) * 5
-        self.register_buffer("scale", torch.tensor(scale), persistent=False)
+        self.gap_unit = levels - 1 if normalised else 1
 
     def forward(self, colorized: Tensor, grey: Tensor, target: Tensor | None = None) -> Tensor:
         """The loss; `target` is `self.target(grey)` where the same images come again and it has been kept."""
@@ -97,7 +95,7 @@ class GLCMLoss(nn.Module):
     def _all_features(self, windows_NWhw: Tensor) -> Tensor:
         windows_Mhw = windows_NWhw.flatten(0, 1).contiguous()
         if backends.choose(self.backend, windows_Mhw, self.levels) == "native" and finite(windows_Mhw):
-            from sweep.losses.glcm.native import soft_statistics
+            from sweep.losses.glcm.native_soft import soft_statistics
 
             found_MKS = soft_statistics(windows_Mhw, self.levels, self.offsets).to(windows_Mhw.dtype)
             found_MF = self._from_moments(found_MKS)
@@ -118,8 +116,8 @@ class GLCMLoss(nn.Module):
         asm, contrast, dissimilarity, homogeneity, covariance, var_i, var_j = found_MKS.unbind(-1)
         # FLAT enters twice, so that a flat window gives exactly one and the root stays differentiable.
         correlation = (covariance + FLAT) / ((var_i * var_j + FLAT**2).sqrt() + FLAT)
-        features = torch.stack([asm, contrast, dissimilarity, homogeneity, correlation], -1) * self.scale
-        return features.flatten(1)
+        contrast, dissimilarity = contrast / self.gap_unit**2, dissimilarity / self.gap_unit
+        return torch.stack([asm, contrast, dissimilarity, homogeneity, correlation], -1).flatten(1)
 
 
 def _luma(colorized: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ def glcm_properties(matrix: Tensor, names: Sequence[str] = PROPERTIES) -> dict[s
 
 
 def moments(matrix_MLL: Tensor, total_M: Tensor) -> Tensor:
-    """Differentiable statistics [M, 7] in the order of MOMENTS, of matrices divided by their totals (constants here)."""
+    """Differentiable statistics [M, 7] in the order of MOMENTS, of matrices divided by their constant totals."""
     levels = matrix_MLL.shape[-1]
     flat_MC, total_M1 = matrix_MLL.flatten(1), total_M[:, None]
     asm_M = (torch.linalg.vector_norm(flat_MC, dim=1) / total_M).square()

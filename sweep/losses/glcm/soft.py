@@ -1,7 +1,7 @@
 """Differentiable co-occurrence counts: each pixel belongs to its two nearest levels by triangular bins one level wide.
 
 The usual soft histogram multiplies dense memberships: N*P*L^2 products. A triangular bin touches two levels, so a pair
-touches four cells whose weights are 1-f-g+fg, f-fg, g-fg and fg: four additions forward, one look-up backward.
+touches four cells; their weights are 1-f-g+fg, f-fg, g-fg and fg: four additions forward, one look-up backward.
 """
 
 # N images, H rows, W columns, P pairs, L grey levels, K offsets; f and g: how far a pixel lies above its lower level.
@@ -72,9 +72,9 @@ class _SoftCounts(torch.autograd.Function):
         ctx.save_for_backward(images)
         ctx.settings = levels, offsets, way
         if way == "native":
-            from sweep.losses.glcm import native
+            from sweep.losses.glcm import native_soft
 
-            return native.soft_counts(images, levels, offsets)
+            return native_soft.soft_counts(images, levels, offsets)
         return _scatter(images, levels, offsets)
 
     @staticmethod
@@ -82,9 +82,9 @@ class _SoftCounts(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         (images,), (levels, offsets, way) = ctx.saved_tensors, ctx.settings
         if way == "native":
-            from sweep.losses.glcm import native
+            from sweep.losses.glcm import native_soft
 
-            return native.soft_gradient(images, levels, offsets, grad), None, None, None
+            return native_soft.soft_gradient(images, levels, offsets, grad), None, None, None
         return _gather(images, levels, offsets, grad), None, None, None
 
 
@@ -125,9 +125,8 @@ def _gather(images: Tensor, levels: int, offsets: Sequence[Offset], grad_NKLL: T
     for k, offset in enumerate(offsets):
         here, there = pair_slices(*images.shape[1:], offset)
         cell = _cells(lower_NHW, levels, offset)
-        by_f, by_g, by_fg = (
-            table[:, k].flatten().index_select(0, cell.flatten()).view(cell.shape) for table in (with_f, with_g, with_fg)
-        )
+        tables = (table[:, k].flatten() for table in (with_f, with_g, with_fg))
+        by_f, by_g, by_fg = (table.index_select(0, cell.flatten()).view(cell.shape) for table in tables)
         out_NHW[:, *here] += by_f.addcmul_(above_NHW[:, *there], by_fg)
         out_NHW[:, *there] += by_g.addcmul_(above_NHW[:, *here], by_fg)
     return out_NHW.masked_fill_((images < 0) | (images > levels - 1), 0)

@@ -1,4 +1,4 @@
-"""ColorU: a three-level U-Net from grey to colour with skips by concatenation (Morra et al., ICPR); 192,659 parameters."""
+"""ColorU: a three-level U-Net from grey to colour skips by concatenation (Morra et al., ICPR); 192,659 parameters."""
 
 from __future__ import annotations
 
