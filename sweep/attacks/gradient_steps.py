@@ -22,8 +22,8 @@ _SHARED_STEPS = 2  # later steps differ between threats and epsilons, so remembe
 def gradient_steps(referee: Referee, rows: Tensor, epsilon: Tensor, threat: Threat, draws: Draws) -> Tensor:
     """Attack the images `rows` within `epsilon` [n]; the last points [n, C, H, W] come back when nobody leaves early.
 
-    A near miss gets a second chance: other random starts, and in fast mode the float32 gradient. So neither an unlucky start
-    nor a coarse gradient leaves standing what one call per epsilon might break.
+    A near miss gets a second chance: other random starts, or without a random start, in fast mode, the float32 gradient. So
+    neither an unlucky start nor a coarse gradient leaves standing what one call per epsilon might break.
     """
     points = referee.images[rows]
     chances = _CHANCES if threat.random_start else int(not referee.network.exact)
@@ -33,7 +33,7 @@ def gradient_steps(referee: Referee, rows: Tensor, epsilon: Tensor, threat: Thre
         if second:
             left &= referee.near_miss(rows)
         if left.any():
-            points = _one_run(referee, rows[left], epsilon[left], threat, draws, run, exact=second)
+            points = _one_run(referee, rows[left], epsilon[left], threat, draws, run, exact=second and not threat.random_start)
     return points
 
 
