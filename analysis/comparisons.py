@@ -31,7 +31,7 @@ def sign_flip_test(difference: Resampled, *, flips: int = FLIPS, seed: int = 0) 
     null = generator.choice([-1.0, 1.0], size=(flips, blocks)) @ pseudo / blocks
     noise = noise_of(difference)
     if noise.seeds_matter:
-        null = null * noise.image_scale + generator.standard_t(noise.seeds - 1, size=flips) * noise.seed_scale
+        null = null * noise.image_scale + generator.standard_t(noise.df, size=flips) * noise.seed_scale
     return float((1 + (np.abs(null) >= abs(observed) - 1e-12).sum()) / (flips + 1))
 
 

@@ -13,8 +13,8 @@ _SHORT = {RATIO: "synthetic", "glcm_weight": "glcm", "train_images": "real", "tr
 
 
 def varying_settings(configs: pd.DataFrame) -> list[str]:
-    """Names of the settings that differ between configurations, in the order they were written."""
-    return [name for name in configs if configs[name].astype(str).nunique(dropna=False) > 1]
+    """Names of the settings with more than one value, in the order they were written; being absent is not a value."""
+    return [name for name in configs if configs[name].dropna().astype(str).nunique() > 1]
 
 
 def labels(configs: pd.DataFrame, studies: dict[str, dict]) -> pd.Series:

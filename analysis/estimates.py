@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pandas as pd
 from scipy import special
 
 from analysis import metric_names
 from analysis.frames import Run
-from analysis.intervals import DRAWS, Interval, Resampled, independent, interval, paired, resample
+from analysis.intervals import DRAWS, Interval, Resampled, SeedPrior, independent, interval, paired, resample
 from analysis.outcomes import MEASURES, Outcomes, accuracy, prediction_outcomes, robust_outcomes
+
+PRIOR_DF = 4.0  # what the other configurations count for: two seeds then rest on five degrees of freedom, ten on thirteen
 
 
 @dataclass
@@ -26,8 +29,15 @@ class Estimates:
         """The metric under resampling; None when the images it needs were not kept."""
         key = signature, metric
         if key not in self._kept:
-            self._kept[key] = self._resample(signature, metric)
+            sample = self._resample(signature, metric)
+            self._kept[key] = None if sample is None else replace(sample, prior=self.prior(metric))
         return self._kept[key]
+
+    def prior(self, metric: str) -> SeedPrior | None:
+        """Mean variance between seeds over all configurations of the run; None where none ran two seeds or the metric was not recorded."""
+        if ("prior", metric) not in self._kept:
+            self._kept["prior", metric] = _pooled(self.run.records[metric]) if metric in self.run.records else None
+        return self._kept["prior", metric]
 
     def of(self, signature: str, metric: str, level: float = 0.95) -> Interval:
         """Interval over patients and seeds, or Student's over seeds where no images were kept (then `images` is 0)."""
@@ -68,6 +78,13 @@ class Estimates:
         if name.threat:
             return robust_outcomes(self.run.attacks(signature), name.split, metric_names.epsilon(name.eps), name.threat)
         return prediction_outcomes(self.run.predictions(signature), name.split) if name.split else None
+
+
+def _pooled(values: pd.Series) -> SeedPrior | None:
+    by_config = values.dropna().groupby(level="signature")
+    spread, counts = by_config.var(ddof=1), by_config.size() - 1
+    df = float(counts.sum())
+    return SeedPrior(float((spread.fillna(0) * counts).sum() / df), min(PRIOR_DF, df)) if df > 0 else None
 
 
 def limits(metric: str) -> tuple[float, float]:

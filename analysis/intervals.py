@@ -1,8 +1,8 @@
 """Per-image outcomes -> a number with its interval: patients and seeds are both sources of chance.
 
 The test images are shared by all seeds (crossed, not nested), so patients are resampled once for all seeds. Where seeds differ by more
-than image noise explains, their spread enters as Student's t on S - 1 degrees of freedom: resampling a handful of seeds would
-understate it, and resampling both ways would count the seed-by-image noise three times.
+than image noise explains, their spread enters as Student's t, moderated by the spread seen in the sweep's other configurations:
+resampling a handful of seeds would understate it, and resampling both ways would count the seed-by-image noise three times.
 The interval is BCa (Efron 1987): bias-corrected, accelerated by the jackknife over patients.
 """
 
@@ -41,6 +41,14 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class SeedPrior:
+    """Spread between seeds seen in the other configurations of a sweep: a variance, and the degrees of freedom it counts for."""
+
+    variance: float
+    df: float
+
+
+@dataclass(frozen=True)
 class Resampled:
     """A measure under resampling of patients: [S] as observed, [B, S] resampled, [G, S] with each block of patients left out."""
 
@@ -50,6 +58,7 @@ class Resampled:
     jackknife: np.ndarray
     images: int
     groups: int
+    prior: SeedPrior | None = None
 
     @property
     def mean(self) -> np.ndarray:
@@ -100,7 +109,8 @@ def paired(a: Resampled, b: Resampled) -> Resampled:
     """a minus b on the same images: draw by draw, and seed by seed over the seeds that both ran."""
     common = [seed for seed in a.seeds if seed in b.seeds]
     i, j = [a.seeds.index(s) for s in common], [b.seeds.index(s) for s in common]
-    return Resampled(tuple(common), a.point[i] - b.point[j], a.draws[:, i] - b.draws[:, j], a.jackknife[:, i] - b.jackknife[:, j], a.images, a.groups)
+    return Resampled(tuple(common), a.point[i] - b.point[j], a.draws[:, i] - b.draws[:, j], a.jackknife[:, i] - b.jackknife[:, j],
+                     a.images, a.groups, _added(a.prior, b.prior))
 
 
 def independent(a: Resampled, b: Resampled) -> Resampled:
@@ -110,7 +120,12 @@ def independent(a: Resampled, b: Resampled) -> Resampled:
     draws = min(len(a.draws), len(b.draws))
     left_out = np.concatenate([a.jackknife[:, i] - b.point[j], a.point[i] - b.jackknife[:, j]])
     return Resampled(tuple(common), a.point[i] - b.point[j], a.draws[:draws, i] - b.draws[:draws][:, j], left_out,
-                     a.images + b.images, a.groups + b.groups)
+                     a.images + b.images, a.groups + b.groups, _added(a.prior, b.prior))
+
+
+def _added(a: SeedPrior | None, b: SeedPrior | None) -> SeedPrior | None:
+    # Two recipes under one seed share little, so the variance of their difference is taken as the sum.
+    return SeedPrior(a.variance + b.variance, min(a.df, b.df)) if a and b else None
 
 
 @dataclass(frozen=True)
@@ -119,8 +134,9 @@ class Noise:
 
     shared: float       # of the mean, common to all seeds
     by_images: float    # of one seed's score, beyond the shared part
-    between: float      # observed between seeds: `by_images` and the seeds' own effects
+    between: float      # between seeds: `by_images` and the seeds' own effects
     seeds: int
+    df: float           # degrees of freedom behind `between`
 
     @property
     def own(self) -> float:
@@ -130,7 +146,7 @@ class Noise:
     @property
     def seeds_matter(self) -> bool:
         """Whether the spread between seeds is used as observed; half of what images explain is the line that keeps false positives below 6 %."""
-        return self.seeds > 1 and self.between > 0.5 * self.by_images and self.between > 0
+        return self.df > 0 and self.between > 0.5 * self.by_images and self.between > 0
 
     @property
     def image_scale(self) -> float:
@@ -140,29 +156,36 @@ class Noise:
 
     @property
     def seed_scale(self) -> float:
-        """Standard error that multiplies Student's t on S - 1 degrees of freedom."""
+        """Standard error that multiplies Student's t on `df` degrees of freedom."""
         return float(np.sqrt(self.between / self.seeds)) if self.seeds_matter else 0.0
 
 
 def noise_of(sample: Resampled) -> Noise:
-    """Variance components of a sample; with one seed everything counts as shared."""
+    """Variance components of a sample; with one seed all image noise counts as shared.
+
+    The spread between a few seeds is moderated by the prior, as if its degrees of freedom had been observed too (Smyth 2004).
+    """
     count, total = len(sample.seeds), float(sample.mean.var())
+    prior = sample.prior or SeedPrior(0.0, 0.0)
+    df = prior.df + count - 1
+    squares = float(((sample.point - sample.point.mean()) ** 2).sum())
+    between = (prior.df * prior.variance + squares) / df if df > 0 else 0.0
     if count < 2:
-        return Noise(total, 0.0, 0.0, count)
+        return Noise(total, 0.0, between, count, df)
     centred = sample.draws - sample.draws.mean(axis=1, keepdims=True)
     by_images = float(centred.var(axis=0).sum() / (count - 1))
-    return Noise(max(0.0, total - by_images / count), by_images, float(sample.point.var(ddof=1)), count)
+    return Noise(max(0.0, total - by_images / count), by_images, between, count, df)
 
 
 def interval(sample: Resampled, *, level: float = 0.95, limits: tuple[float, float] = (-np.inf, np.inf), seed: int = 0) -> Interval:
-    """BCa interval of the mean over seeds, cut to `limits`; with one seed it covers image noise only."""
+    """BCa interval of the mean over seeds, cut to `limits`; with one seed and no prior it covers image noise only."""
     estimate, noise, draws = float(sample.point.mean()), noise_of(sample), sample.mean
     image_share = 1.0
     if noise.seeds_matter:
         centre = draws.mean()
         draws = centre + (draws - centre) * noise.image_scale
         steps = rng(seed, "seed effects", noise.seeds).permutation(len(draws))
-        effect = special.stdtrit(noise.seeds - 1, (steps + 0.5) / len(draws)) * noise.seed_scale
+        effect = special.stdtrit(noise.df, (steps + 0.5) / len(draws)) * noise.seed_scale
         image_share = draws.var() / (draws.var() + noise.seed_scale**2)
         draws = draws + effect
     low, high = np.clip(_bca(estimate, draws, sample.jackknife.mean(axis=1), image_share, level), *limits)

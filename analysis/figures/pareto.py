@@ -113,7 +113,7 @@ def _with_seed_noise(sample: Resampled, seed: int, key: str, metric: str) -> np.
     if not noise.seeds_matter:
         return sample.mean
     centre = sample.mean.mean()
-    effect = rng(seed, "front", key, metric).standard_t(noise.seeds - 1, size=len(sample.draws)) * noise.seed_scale
+    effect = rng(seed, "front", key, metric).standard_t(noise.df, size=len(sample.draws)) * noise.seed_scale
     return centre + (sample.mean - centre) * noise.image_scale + effect
 
 

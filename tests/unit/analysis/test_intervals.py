@@ -1,10 +1,12 @@
 """Intervals against hand calculation, scipy and the truth of simulations."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.intervals import independent, interval, noise_of, paired, patient_weights, resample
+from analysis.intervals import Resampled, SeedPrior, independent, interval, noise_of, paired, patient_weights, resample
 from analysis.outcomes import MEASURES, Outcomes
 
 
@@ -118,3 +120,39 @@ def _truth(settings):
     skills = 1.2 + settings["seed_sd"] * stats.norm.ppf((np.arange(2001) + 0.5) / 2001)
     spread = np.sqrt(0.6**2 + 0.5**2 + 0.6**2)
     return float(stats.norm.cdf(skills / (np.sqrt(2) * spread)).mean())
+
+
+def sweep_of(draw, configurations, **settings):
+    """Samples of several recipes with the prior that a run would give them."""
+    made = [resample(simulate(draw, **settings), MEASURES["auroc"], draws=400) for _ in range(configurations)]
+    df = sum(len(sample.seeds) - 1 for sample in made)
+    prior = SeedPrior(float(np.mean([sample.point.var(ddof=1) for sample in made])), min(4.0, df))
+    return [dataclasses.replace(sample, prior=prior) for sample in made]
+
+
+def test_two_seeds_borrow_their_spread_from_the_rest_of_the_sweep():
+    samples = sweep_of(np.random.default_rng(12), 8, images=150, seeds=2, seed_sd=0.25)
+    alone = [interval(dataclasses.replace(sample, prior=None)).half_width for sample in samples]
+    together = [interval(sample).half_width for sample in samples]
+    assert np.std(together) < np.std(alone) and max(together) < max(alone)
+
+
+def test_borrowing_keeps_coverage_with_two_seeds():
+    draw, settings = np.random.default_rng(13), dict(seed_sd=0.25)
+    truth = _truth(settings)
+    made = [interval(sample) for _ in range(40) for sample in sweep_of(draw, 6, images=150, seeds=2, **settings)]
+    covered = np.mean([one.low <= truth <= one.high for one in made])
+    assert 0.92 <= covered <= 0.985, covered
+
+
+def test_one_seed_gets_the_spread_of_the_others():
+    sample = resample(simulate(np.random.default_rng(14), seeds=1), MEASURES["auroc"], draws=400)
+    assert interval(dataclasses.replace(sample, prior=SeedPrior(0.05**2, 4.0))).half_width > interval(sample).half_width
+
+
+def test_moderated_spread_by_hand():
+    point, prior = np.array([0.5, 0.7]), SeedPrior(0.03, 4.0)
+    sample = Resampled((0, 1), point, np.tile(point, (300, 1)), np.tile(point, (5, 1)), 10, 5, prior)
+    noise = noise_of(sample)
+    assert noise.df == 5 and noise.between == pytest.approx((4 * 0.03 + 0.02) / 5)
+    assert noise_of(paired(sample, sample)).between == pytest.approx(4 * 0.06 / 5)
