@@ -42,6 +42,10 @@ class Document:
         value = self.at(place)
         return value if isinstance(value, list) else []
 
+    def sections(self, place: Place) -> list[tuple[Place, dict[str, Any]]]:
+        """The mappings in the list at a place, each with its own place; the schema complains about anything else there."""
+        return [((*place, index), item) for index, item in enumerate(self.items(place)) if isinstance(item, dict)]
+
     def complaint(self, place: Place, problem: str, cure: str) -> InputError:
         """A mistake at a place, with the line of the nearest part of it that exists."""
         line = next((self.lines[place[:depth]] for depth in range(len(place), 0, -1) if place[:depth] in self.lines), 1)

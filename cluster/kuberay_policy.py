@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cluster.document import Document, Place
-from cluster.kuberay_rules import autoscales, cluster_place, groups, kind_of, pod, ray_container
+from cluster.kuberay_rules import autoscales, cluster_place, groups, kind_of, pod, ray_container, ray_place
 from cluster.launcher_rules import LONGEST_IDLE_MINUTES, MOST_WORKERS
 from cluster.versions import ROOT, Versions, image_problem
 from sweep.core.errors import InputError
@@ -56,7 +56,7 @@ def pods_have_their_size(document: Document, versions: Versions) -> Iterator[Inp
     for group in groups(document):
         if not ray_container(document, group):
             continue
-        limits, place = _limits(document, group), (*group, "template", "spec", "containers", 0, "resources")
+        limits, place = _limits(document, group), (*ray_place(group), "resources")
         requests = document.section((*place, "requests"))
         for name in ("cpu", "memory"):
             if name not in limits:
@@ -80,7 +80,7 @@ def images_match_the_lock(document: Document, versions: Versions) -> Iterator[In
     images = {}
     for group in groups(document):
         image = ray_container(document, group).get("image")
-        place = (*group, "template", "spec", "containers", 0, "image")
+        place = (*ray_place(group), "image")
         found = image_problem(image, versions) if ray_container(document, group) else None
         if found:
             yield document.complaint(place, *found)
@@ -92,11 +92,11 @@ def images_match_the_lock(document: Document, versions: Versions) -> Iterator[In
 def pods_leave_in_peace(document: Document, versions: Versions) -> Iterator[InputError]:
     """A stopped pod drains its node, so that trials save and move; it must not be killed before that is over."""
     for group in groups(document):
-        container = ray_container(document, group)
-        if not container:
+        if not ray_container(document, group):
             continue
-        env = {item.get("name"): item.get("value") for item in container.get("env") or [] if isinstance(item, dict)}
-        drain = _float(env.get("RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"), _DEFAULT_DRAIN_S)
+        env = document.sections((*ray_place(group), "env"))
+        given = next((item.get("value") for _, item in env if item.get("name") == "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"), None)
+        drain = _float(given, _DEFAULT_DRAIN_S)
         grace = pod(document, group).get("terminationGracePeriodSeconds", _DEFAULT_GRACE_S)
         if not isinstance(grace, int) or grace <= drain:
             place = (*group, "template", "spec", "terminationGracePeriodSeconds")
@@ -132,9 +132,8 @@ def doors_are_closed(document: Document, versions: Versions) -> Iterator[InputEr
         yield document.complaint((*head, "enableIngress"), "the dashboard, which runs code, is open to the outside", "leave it out and use kubectl port-forward")
     for group in groups(document):
         yield from _privileges(document, group)
-        for index, item in enumerate(ray_container(document, group).get("env") or []):
-            if isinstance(item, dict) and _SECRET_NAME.search(str(item.get("name"))) and item.get("value"):
-                place = (*group, "template", "spec", "containers", 0, "env", index)
+        for place, item in document.sections((*ray_place(group), "env")):
+            if _SECRET_NAME.search(str(item.get("name"))) and item.get("value"):
                 yield document.complaint(place, f"{item['name']} is written out", "use valueFrom.secretKeyRef")
 
 
@@ -160,7 +159,7 @@ def results_outlive_the_pods(document: Document, versions: Versions) -> Iterator
         path = storage.removeprefix("file://")
         for group in groups(document):
             if not any(path == mount or path.startswith(mount.rstrip("/") + "/") for mount in _shared_mounts(document, group)):
-                yield document.complaint((*group, "template", "spec", "containers", 0, "volumeMounts"), f"{storage} is local to the pod", "mount a persistentVolumeClaim there, in every group")
+                yield document.complaint((*ray_place(group), "volumeMounts"), f"{storage} is local to the pod", "mount a persistentVolumeClaim there, in every group")
 
 
 def _job_ends(document: Document) -> Iterator[InputError]:
@@ -189,16 +188,18 @@ def _privileges(document: Document, group: Place) -> Iterator[InputError]:
             yield document.complaint((*place, name), "the pod sees its whole machine", "leave it out")
     if document.at((*place, "containers", 0, "securityContext", "privileged")):
         yield document.complaint((*place, "containers", 0, "securityContext", "privileged"), "the pod rules its whole machine", "leave it out")
-    for index, volume in enumerate(spec.get("volumes") or []):
-        if isinstance(volume, dict) and "hostPath" in volume:
-            yield document.complaint((*place, "volumes", index), "hostPath is another folder on every machine", "use a persistentVolumeClaim")
+    for volume_place, volume in document.sections((*place, "volumes")):
+        if "persistentVolumeClaim" in volume and not document.at((*volume_place, "persistentVolumeClaim", "claimName")):
+            yield document.complaint((*volume_place, "persistentVolumeClaim", "claimName"), "is missing", "name the claim")
+        if "hostPath" in volume:
+            yield document.complaint(volume_place, "hostPath is another folder on every machine", "use a persistentVolumeClaim")
 
 
 def _shared_mounts(document: Document, group: Place) -> list[str]:
-    volumes = [volume for volume in pod(document, group).get("volumes") or [] if isinstance(volume, dict)]
-    shared = {volume.get("name") for volume in volumes if any(kind in volume for kind in _SHARED_VOLUMES)}
-    mounts = [mount for mount in ray_container(document, group).get("volumeMounts") or [] if isinstance(mount, dict)]
-    return [str(mount.get("mountPath")) for mount in mounts if mount.get("name") in shared and not mount.get("readOnly")]
+    volumes = document.sections((*group, "template", "spec", "volumes"))
+    shared = [volume.get("name") for _, volume in volumes if any(kind in volume for kind in _SHARED_VOLUMES)]
+    mounts = document.sections((*ray_place(group), "volumeMounts"))
+    return [str(mount.get("mountPath")) for _, mount in mounts if mount.get("name") in shared and not mount.get("readOnly")]
 
 
 def _is_spot(document: Document, group: Place) -> bool:
@@ -208,7 +209,7 @@ def _is_spot(document: Document, group: Place) -> bool:
 
 
 def _limits(document: Document, group: Place) -> dict[str, Any]:
-    return document.section((*group, "template", "spec", "containers", 0, "resources", "limits"))
+    return document.section((*ray_place(group), "resources", "limits"))
 
 
 def _priority(document: Document, group: Place) -> int:

@@ -46,9 +46,14 @@ def pod(document: Document, group: Place) -> dict[str, Any]:
     return document.section((*group, "template", "spec"))
 
 
+def ray_place(group: Place) -> Place:
+    """Where the container that runs Ray is described: the first of the group's."""
+    return (*group, "template", "spec", "containers", 0)
+
+
 def ray_container(document: Document, group: Place) -> dict[str, Any]:
-    """The first container of a group, which is the one that runs Ray."""
-    return document.section((*group, "template", "spec", "containers", 0))
+    """The container that runs Ray."""
+    return document.section(ray_place(group))
 
 
 def autoscales(document: Document) -> bool:
@@ -83,9 +88,9 @@ def name_is_legal(document: Document, versions: Versions) -> Iterator[InputError
     name, most = document.at(("metadata", "name")), _LONGEST_NAME.get(kind_of(document), 63)
     if isinstance(name, str) and name and not (_DNS_1035.fullmatch(name) and len(name) <= most):
         yield document.complaint(("metadata", "name"), f"{name!r} is not a legal name", f"small letters, digits and -, a letter first, at most {most}")
-    seen: set[Any] = set()
+    seen: set[str] = set()
     for group in groups(document)[1:]:
-        group_name = document.at((*group, "groupName"))
+        group_name = str(document.at((*group, "groupName")))
         if group_name in seen:
             yield document.complaint((*group, "groupName"), f"{group_name!r} is used twice", "give every group a name of its own")
         seen.add(group_name)
@@ -106,9 +111,9 @@ def replicas_are_ordered(document: Document, versions: Versions) -> Iterator[Inp
 def autoscaler_is_consistent(document: Document, versions: Versions) -> Iterator[InputError]:
     """Version 2 replaces pods instead of restarting them, and is chosen in one place."""
     cluster = cluster_place(document)
-    head_env = [item for item in ray_container(document, groups(document)[0]).get("env") or [] if isinstance(item, dict)]
-    if any(item.get("name") == "RAY_enable_autoscaler_v2" for item in head_env):
-        place = (*groups(document)[0], "template", "spec", "containers", 0, "env")
+    for place, item in document.sections((*ray_place(groups(document)[0]), "env")):
+        if item.get("name") != "RAY_enable_autoscaler_v2":
+            continue
         yield document.complaint(place, "RAY_enable_autoscaler_v2 is set beside autoscalerOptions.version", "keep autoscalerOptions.version alone")
     for group in groups(document):
         policy = pod(document, group).get("restartPolicy")
@@ -126,15 +131,14 @@ def groups_are_complete(document: Document, versions: Versions) -> Iterator[Inpu
     for group in groups(document):
         if document.at(group) is None:
             continue
-        spec = pod(document, group)
-        if not spec.get("containers"):
+        if not document.at((*group, "template", "spec", "containers")):
             yield document.complaint((*group, "template", "spec", "containers"), "holds no container", "add the one that runs Ray")
         start = document.section((*group, "rayStartParams"))
         if document.at((*group, "resources")) and any(start.get(name) for name in _SIZES):
             yield document.complaint((*group, "resources"), "sizes stand in rayStartParams too", "keep them in one of the two")
         if "labels" in start:
             yield document.complaint((*group, "rayStartParams", "labels"), "is not read there", "use the group's labels")
-        yield from _container_mistakes(document, group, spec)
+        yield from _container_mistakes(document, group)
 
 
 def token_needs_a_version(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -176,19 +180,17 @@ def job_is_consistent(document: Document, versions: Versions) -> Iterator[InputE
     yield from _runtime_environment(document)
 
 
-def _container_mistakes(document: Document, group: Place, spec: dict[str, Any]) -> Iterator[InputError]:
-    volumes = {volume.get("name") for volume in spec.get("volumes") or [] if isinstance(volume, dict)}
-    for index, container in enumerate(spec.get("containers") or []):
-        if not isinstance(container, dict):
-            continue
-        place = (*group, "template", "spec", "containers", index)
+def _container_mistakes(document: Document, group: Place) -> Iterator[InputError]:
+    pod_place = (*group, "template", "spec")
+    volumes = [volume.get("name") for _, volume in document.sections((*pod_place, "volumes"))]
+    for place, container in document.sections((*pod_place, "containers")):
         if not container.get("name"):
             yield document.complaint((*place, "name"), "is missing", "name the container")
-        for number, mount in enumerate(container.get("volumeMounts") or []):
-            if isinstance(mount, dict) and mount.get("name") not in volumes:
-                yield document.complaint((*place, "volumeMounts", number), f"{mount.get('name')!r} is not a volume of the pod", "add it under volumes")
-        names = [item.get("name") for item in container.get("env") or [] if isinstance(item, dict)]
-        for name in sorted({str(name) for name in names if names.count(name) > 1}):
+        for mount_place, mount in document.sections((*place, "volumeMounts")):
+            if mount.get("name") not in volumes:
+                yield document.complaint(mount_place, f"{mount.get('name')!r} is not a volume of the pod", "add it under volumes")
+        names = [str(item.get("name")) for _, item in document.sections((*place, "env"))]
+        for name in sorted({name for name in names if names.count(name) > 1}):
             yield document.complaint((*place, "env"), f"{name} is set twice", "keep one of the two")
 
 

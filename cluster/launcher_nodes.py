@@ -45,6 +45,13 @@ def machines_have_what_they_promise(document: Document, versions: Versions) -> I
             yield document.complaint(place, problem, "make machine and resources agree")
 
 
+def machines_can_start(document: Document, versions: Versions) -> Iterator[InputError]:
+    """What a cloud asks of a machine before it starts one: an image with a driver for its GPU, a boot disk, a way to be moved."""
+    rule = {"aws": _aws_start, "gcp": _gcp_start, "azure": _azure_start}.get(provider_of(document))
+    for name, row in _types(document).items() if rule else ():
+        yield from rule(document, (*TYPES, name, "node_config"), bool(_resources(row).get("GPU")))
+
+
 def spot_has_a_fallback(document: Document, versions: Versions) -> Iterator[InputError]:
     """The head is never spot; workers are, with the same resources on demand at a lower priority."""
     cloud = CLOUDS.get(provider_of(document))
@@ -74,12 +81,32 @@ def nothing_outlives_its_deadline(document: Document, versions: Versions) -> Ite
         yield document.complaint(("initialization_commands",), "machines have no deadline", "add: sudo shutdown -P +2880")
 
 
+def _aws_start(document: Document, place: Place, gpu: bool) -> Iterator[InputError]:
+    if gpu and not document.at((*place, "ImageId")):
+        yield document.complaint((*place, "ImageId"), "is missing, and the image Ray picks has a driver too old for the lock's PyTorch", "name an image, as in cluster/ray-cluster.aws.yaml")
+
+
+def _gcp_start(document: Document, place: Place, gpu: bool) -> Iterator[InputError]:
+    images = [document.section((*disk, "initializeParams")).get("sourceImage") for disk, row in document.sections((*place, "disks")) if row.get("boot") is True]
+    if not any(images):
+        yield document.complaint((*place, "disks"), "no boot disk names its image", "add boot: true and initializeParams: {sourceImage: ...}")
+    if gpu and document.at((*place, "scheduling", "onHostMaintenance")) != "TERMINATE":
+        yield document.complaint((*place, "scheduling", "onHostMaintenance"), "a machine with a GPU cannot be moved, so the cloud refuses it", "write TERMINATE")
+
+
+def _azure_start(document: Document, place: Place, gpu: bool) -> Iterator[InputError]:
+    given = document.section((*place, "azure_arm_parameters"))
+    for name in ("imagePublisher", "imageOffer", "imageSku", "imageVersion"):
+        if not given.get("imageId") and not given.get(name):
+            yield document.complaint((*place, "azure_arm_parameters", name), "is missing", "name publisher, offer, sku and version of the image, or its imageId")
+
+
 def _aws_end(document: Document, place: Place) -> Iterator[InputError]:
     if document.at((*place, "InstanceInitiatedShutdownBehavior")) != "terminate":
         yield document.complaint((*place, "InstanceInitiatedShutdownBehavior"), "a machine that shuts down is kept and its disk paid for", "write terminate")
-    for index, disk in enumerate(document.items((*place, "BlockDeviceMappings"))):
-        if isinstance(disk, dict) and (disk.get("Ebs") or {}).get("DeleteOnTermination", True) is not True:
-            yield document.complaint((*place, "BlockDeviceMappings", index), "the disk stays when the machine goes", "write DeleteOnTermination: true")
+    for disk, _ in document.sections((*place, "BlockDeviceMappings")):
+        if document.section((*disk, "Ebs")).get("DeleteOnTermination", True) is not True:
+            yield document.complaint(disk, "the disk stays when the machine goes", "write DeleteOnTermination: true")
 
 
 def _gcp_end(document: Document, place: Place) -> Iterator[InputError]:
@@ -90,9 +117,9 @@ def _gcp_end(document: Document, place: Place) -> Iterator[InputError]:
         yield document.complaint((*place, "scheduling", "maxRunDuration"), "the machine has no deadline within a week", "write maxRunDuration: {seconds: 172800}")
     if scheduling.get("instanceTerminationAction") != "DELETE":
         yield document.complaint((*place, "scheduling", "instanceTerminationAction"), "a machine that ends is kept and its disk paid for", "write DELETE")
-    for index, disk in enumerate(document.items((*place, "disks"))):
-        if isinstance(disk, dict) and disk.get("autoDelete") is not True:
-            yield document.complaint((*place, "disks", index), "the disk stays when the machine goes", "write autoDelete: true")
+    for disk_place, disk in document.sections((*place, "disks")):
+        if disk.get("autoDelete") is not True:
+            yield document.complaint(disk_place, "the disk stays when the machine goes", "write autoDelete: true")
 
 
 def _azure_end(document: Document, place: Place) -> Iterator[InputError]:

@@ -133,6 +133,16 @@ def images_match_the_lock(document: Document, versions: Versions) -> Iterator[In
     yield from _packages(document, versions, [str(document.at(place)) for place in places])
 
 
+def files_are_sent(document: Document, versions: Versions) -> Iterator[InputError]:
+    """A file that a command names in the container's home is one of file_mounts."""
+    sent = document.section(("file_mounts",))
+    for name in (*_COMMANDS, "head_start_ray_commands", "worker_start_ray_commands"):
+        for index, text in enumerate(document.items((name,))):
+            for path in re.findall(r"(?<![\w:])/home/ray/[\w./-]+", str(text)):
+                if path not in sent:
+                    yield document.complaint((name, index), f"{path} is not sent to the nodes", "add it to file_mounts")
+
+
 def _packages(document: Document, versions: Versions, images: list[str]) -> Iterator[InputError]:
     commands = [(name, index, str(text)) for name in _COMMANDS for index, text in enumerate(document.items((name,)))]
     if any(image.startswith("rayproject/") for image in images) and not any("-r" in text and "requirements.lock" in text for *_, text in commands):
