@@ -40,13 +40,12 @@
   const clear = one("#clear");
   const filter = one("#filter");
 
-  // The first dozen rows say most; filtering, selecting and printing see them all.
+  // The first dozen rows say most; filtering and selecting see them all.
   const FIRST = 12;
   const more = one("#more");
   let whole = rows.length <= FIRST;
   more.hidden = whole;
   more.addEventListener("click", () => { whole = true; more.hidden = true; refresh(); });
-  addEventListener("beforeprint", () => rows.forEach((row) => { row.hidden = false; }));
 
   const refresh = () => {
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -279,5 +278,4 @@
     hideTip();
     if (chosen.size) { chosen.clear(); refresh(); }
   });
-  addEventListener("beforeprint", () => all("details.numbers").forEach((part) => { part.open = false; }));
 })();
