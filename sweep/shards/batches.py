@@ -59,7 +59,7 @@ class ResidentBatches:
         place, shares = self._share
         for batch in order.split(self.batch_size):
             chosen = batch[place::shares]
-            yield self._images[chosen], self._labels[chosen]
+            yield self._images.index_select(0, chosen), self._labels.index_select(0, chosen)
 
     def order(self, epoch: int) -> np.ndarray:
         """int64 [steps_per_epoch * batch_size]: the positions visited in this epoch."""

@@ -35,8 +35,9 @@ def open_dataset(
 ) -> ray.data.Dataset:
     """Rows {image uint8 [px, px], label int64, image_id str, group str} of a shard folder, decoded lazily.
 
-    `image_ids` limits the rows (order is not kept: Ray Data is free to interleave parts); `normals` is the rule
-    of `labels.apply_normals`. Raises InputError when an id is unknown.
+    Select the columns image and label before `iter_torch_batches`: text makes no tensor. `image_ids` limits the
+    rows (order is not kept: Ray Data is free to interleave parts); `normals` is the rule of `labels.apply_normals`.
+    Raises InputError when an id is unknown.
     """
     import ray
 

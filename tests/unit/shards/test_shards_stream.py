@@ -36,7 +36,8 @@ def stored(folder):
 
 
 def same(one, other):
-    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("images", "labels", "ids", "groups"))
+    names = ("images", "labels", "ids", "groups")
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
 
 
 @pytest.mark.parametrize(("px", "fit"), [(48, "pad"), (48, "stretch"), (64, "pad")])
@@ -59,11 +60,11 @@ def test_a_worker_without_rows_is_told(folder):
 @pytest.mark.e2e
 def test_through_ray_data_on_two_cpus(folder):
     ray = pytest.importorskip("ray")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
         resident = read_images(folder, 64, normals="drop")
-        streamed = collect(open_dataset(folder, 64, resident.ids, normals="drop"), resident.classes, "here", resident.ids)
-        assert same(resident, streamed)
+        rows = open_dataset(folder, 64, resident.ids, normals="drop")
+        assert same(resident, collect(rows, resident.classes, "here", resident.ids))
         with pytest.raises(InputError, match="nobody"):
             open_dataset(folder, 32, ["nobody"])
     finally:
