@@ -8,17 +8,18 @@ from pathlib import Path
 from sweep.core.errors import InputError, InputErrors
 from sweep.core.hashing import file_sha256
 from sweep.prepare import Data
-from sweep.trial import COLORIZER, Trial
+from sweep.trial import COLORIZER, TRANSFER, Trial
 
 _NETWORK = ("backbone", "weights", "colorizer", "colorizer_from")
 
 
-def check_models(where: str | Path, trials: Iterable[Trial], data: Data) -> list[str]:
+def check_models(where: str | Path, trials: Iterable[Trial], data: Data, threats: Iterable[str] = ()) -> list[str]:
     """Build each kind of network; returns one note for each whose published weights left parts random.
 
-    Raises InputErrors with every backbone that cannot take the run's images and every weights file that does not fit.
+    Raises InputErrors with every backbone that cannot take the run's images, every file that does not fit, and every threat whose
+    model is missing.
     """
-    from sweep.trainable import build
+    from sweep.seed_run import build
 
     kinds = {tuple(trial.config.get(name) for name in _NETWORK): trial.config for trial in trials}
     errors, notes = [], []
@@ -30,12 +31,24 @@ def check_models(where: str | Path, trials: Iterable[Trial], data: Data) -> list
             continue
         if weights is not None:
             notes.append(f"{backbone}: {report}")
+    for name in threats:
+        try:
+            _check_threat(name, data)
+        except InputError as error:
+            errors.append(InputError(f"threats.attacks, {name}", error.problem, error.cure))
     if errors:
         raise InputErrors(where, errors)
     return list(dict.fromkeys(notes))
 
 
-def with_file_identities(config: dict, seed: int = 0) -> dict:
+def _check_threat(name: str, data: Data) -> None:
+    if name.startswith(TRANSFER):
+        from sweep.trained import load_trained
+
+        load_trained(name.removeprefix(TRANSFER), data)
+
+
+def with_file_identities(config: dict) -> dict:
     """Files that a configuration names get absolute places, and beside them the hash of their content, which identifies them.
 
     `colorizer_from` RUN/SIGNATURE becomes the folder of that trial's first seed.
@@ -45,8 +58,9 @@ def with_file_identities(config: dict, seed: int = 0) -> dict:
     if weights not in (None, "imagenet"):
         files["weights"] = (path := Path(weights).absolute(), path)
     if colorizer is not None:
-        folder = Path(colorizer).absolute()
-        folder = folder.parent / "trials" / folder.name / f"seed-{seed}"
+        from sweep.trained import trial_folder
+
+        folder = trial_folder(colorizer)
         files["colorizer_from"] = (folder, folder / COLORIZER)
     for name, (place, file) in files.items():
         config = {**config, name: str(place), f"{name}_sha256": _hash(file)}

@@ -33,8 +33,7 @@ CARD_FILE = "data.json"
 TARGET = "target"
 FOLDS = ("train", "val", "test", TARGET)
 PHANTOMS = ("phantom-a", "phantom-b")
-_PHANTOM_VERSION = 1  # of the simulator: raise it when its images change
-_AUDIT_PX = 128
+_PHANTOM_VERSION = 2  # of the simulator: raise it when its images change
 _COLUMNS = ["image_id", "label", "group", "domain", "fold", "sha256"]
 
 
@@ -158,10 +157,10 @@ def _common_classes(manifests: list[Manifest], section: DataSection) -> tuple[st
 
 def _frame(folder: Path, manifest: Manifest, section: DataSection, classes: tuple[str, ...]) -> pd.DataFrame:
     """One domain's rows with class index, near-duplicates, and the groups that must stay together."""
-    from sweep.shards.audit import near_duplicate_groups
+    from sweep.shards.duplicates import folder_groups
 
     frame = apply_normals(read_metadata(folder), section.normals)
-    copies = near_duplicate_groups(read_images(folder, _AUDIT_PX, list(frame["image_id"])))
+    copies = folder_groups(folder, frame["image_id"])
     groups = closed_groups(frame["patient"].to_numpy(str), frame["sha256"].to_numpy(str), copies)
     return frame.assign(
         near_duplicates=copies,

@@ -11,10 +11,14 @@ import numpy as np
 import pandas as pd
 import torch
 
+from sweep.core.errors import InputError
+from sweep.core.seeds import named_seed
+from sweep.models.classifier import Classifier, build_classifier
 from sweep.prepare import Data
 from sweep.shards.image_set import ImageSet
 from sweep.storage import Storage
-from sweep.trial import Attacks, Trial
+from sweep.training.transfer import load_colorizer
+from sweep.trial import COLORIZER, Attacks, Trial
 
 FOLD_OF_SPLIT = {"source_val": "val", "source": "test", "target": "target"}
 
@@ -51,3 +55,27 @@ def tensors(fold: ImageSet, chosen: np.ndarray, device: str) -> tuple[torch.Tens
     """Images float [N, 1, H, W] in [0, 1] and labels int64 [N] of the images at `chosen`."""
     images = torch.from_numpy(fold.images[chosen]).unsqueeze(1).float().div(255)
     return images.to(device), torch.from_numpy(fold.labels[chosen]).to(device)
+
+
+def build(config: Mapping[str, Any], data: Data, seed: int) -> Classifier:
+    """The untrained model of a configuration, its colour module from another trial where the configuration says so.
+
+    Raises InputError for a backbone, size or file that cannot be used.
+    """
+    model = build_classifier(
+        backbone=config["backbone"],
+        colorizer=config["colorizer"],
+        num_classes=len(data.classes),
+        image_px=data.image_px,
+        weights=config["weights"],
+        dropout=config["dropout"],
+        seed=named_seed(seed, "weights"),
+    )
+    if config.get("colorizer_from"):
+        where = f"colorizer_from: {config['colorizer_from']}"
+        try:
+            found = Storage(config["colorizer_from"]).read(COLORIZER)
+        except FileNotFoundError as error:
+            raise InputError(where, f"has no {COLORIZER}", "name RUN/SIGNATURE of a finished trial with a learned colorizer") from error
+        load_colorizer(model, found, where)
+    return model

@@ -22,6 +22,7 @@ from ruamel.yaml.error import YAMLError
 
 from sweep.core.errors import InputError, InputErrors, guarded, suggestion
 from sweep.question import PLACES, Question, schema
+from sweep.trial import TRANSFER
 
 _SCALAR_TAGS = ("bool", "int", "float", "str")  # pydantic names the branch of a union it tried
 _MAX_PASSES = 50  # each pass leaves out at least one wrong key
@@ -248,6 +249,8 @@ def _threat_checks(question: Question, path: Path, lines: dict[tuple, int]) -> l
     errors = []
     for key, read in (("attacks", resolve_threat), ("eps", parse_epsilon)):
         for index, value in enumerate(getattr(question.threats, key)):
+            if key == "attacks" and value.startswith(TRANSFER):  # looked up when the models are built
+                continue
             try:
                 read(value)
             except InputError as error:

@@ -21,27 +21,27 @@ from sweep.artifacts import ArtifactStore
 from sweep.attacks import outcomes
 from sweep.attacks.epsilon_sweep import epsilon_sweep
 from sweep.attacks.masking import alarms_of
-from sweep.core.errors import InputError
+from sweep.attacks.threat import Threat
+from sweep.attacks.transfer import transfer_from
 from sweep.core.seeds import named_seed, rng
 from sweep.evaluation.domain_gap import domain_gap
 from sweep.evaluation.evaluate import predict
 from sweep.evaluation.metrics import classification_metrics
-from sweep.models.classifier import Classifier, build_classifier
-from sweep.prepare import Data
-from sweep.seed_run import FOLD_OF_SPLIT, SeedRun, tensors
+from sweep.models.classifier import Classifier
+from sweep.seed_run import FOLD_OF_SPLIT, SeedRun, build, tensors
 from sweep.shards.batches import ResidentBatches
 from sweep.shards.image_set import ImageSet
 from sweep.shards.mixing import mix, steps_per_epoch
 from sweep.stages import pool_stages, read_pool
-from sweep.storage import Storage
 from sweep.training.adapt import adapt_batch_norm, grey_histogram, match_histogram
 from sweep.training.fit import fit
 from sweep.training.logbook import Logbook
 from sweep.training.parts import has_learned_colorizer
 from sweep.training.recipe import Recipe
-from sweep.training.transfer import colorizer_bytes, load_colorizer
+from sweep.training.transfer import colorizer_bytes
+from sweep.trained import load_trained
 from sweep.training.workers import mean_over_workers, rank, shared_by_all, world_size
-from sweep.trial import COLORIZER, MODEL, RESULT
+from sweep.trial import COLORIZER, MODEL, RESULT, TRANSFER
 
 _PREDICT_BATCH = 128
 
@@ -122,30 +122,6 @@ def _train(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
     return model, facts
 
 
-def build(config: Mapping[str, Any], data: Data, seed: int) -> Classifier:
-    """The untrained model of a configuration, its colour module from another trial where the configuration says so.
-
-    Raises InputError for a backbone, size or file that cannot be used.
-    """
-    model = build_classifier(
-        backbone=config["backbone"],
-        colorizer=config["colorizer"],
-        num_classes=len(data.classes),
-        image_px=data.image_px,
-        weights=config["weights"],
-        dropout=config["dropout"],
-        seed=named_seed(seed, "weights"),
-    )
-    if config.get("colorizer_from"):
-        where = f"colorizer_from: {config['colorizer_from']}"
-        try:
-            found = Storage(config["colorizer_from"]).read(COLORIZER)
-        except FileNotFoundError as error:
-            raise InputError(where, f"has no {COLORIZER}", "name RUN/SIGNATURE of a finished trial with a learned colorizer") from error
-        load_colorizer(model, found, where)
-    return model
-
-
 def _mixed(job: SeedRun) -> ImageSet:
     config, store = job.trial.config, ArtifactStore(job.run)
     train = job.folds["train"]
@@ -218,7 +194,7 @@ def _attack(job: SeedRun, models: Mapping[str, Classifier]) -> tuple[dict[str, f
         fold = job.folds[FOLD_OF_SPLIT[split]]
         chosen = attacked(fold, job.attacks.images)
         images, labels = tensors(fold, chosen, job.device)
-        outcome = epsilon_sweep(models[split], images, labels, list(job.attacks.threats), list(job.attacks.eps), seed=named_seed(job.seed, "attack", split))
+        outcome = epsilon_sweep(models[split], images, labels, _threats(job), list(job.attacks.eps), seed=named_seed(job.seed, "attack", split))
         metrics |= outcomes.metrics(outcome, split)
         alarms += [f"{split}: {alarm}" for alarm in alarms_of(outcome)]
         for threat in outcome.threats:
@@ -226,6 +202,16 @@ def _attack(job: SeedRun, models: Mapping[str, Classifier]) -> tuple[dict[str, f
             frames.append(_rows(job, split, chosen).assign(threat=threat, breaking_eps=breaking))
     job.write_frame("attacks.parquet", pd.concat(frames, ignore_index=True))
     return metrics, alarms
+
+
+def _threats(job: SeedRun) -> dict[str, str | Threat]:
+    """Threats by name; transfer:RUN/SIGNATURE attacks that trial's model and tries the result here."""
+    rows: dict[str, str | Threat] = {name: name for name in job.attacks.threats}
+    for name in rows:
+        if name.startswith(TRANSFER):
+            surrogate = load_trained(name.removeprefix(TRANSFER), job.data).to(job.device)
+            rows[name] = transfer_from(surrogate, name)
+    return rows
 
 
 def _finite(value: float) -> float | None:

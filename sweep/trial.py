@@ -11,6 +11,7 @@ from sweep.core.hashing import content_hash
 SIGNATURE_DIGITS = 12
 MODEL = "model.safetensors"
 COLORIZER = "colorizer.safetensors"
+TRANSFER = "transfer:"  # a threat from another trial's model: transfer:RUN/SIGNATURE
 RESULT = "result.json"  # written last: a seed without it is not done
 
 

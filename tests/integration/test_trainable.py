@@ -72,6 +72,20 @@ def test_colour_module_of_one_trial_starts_another(prepared, tmp_path):
         check_models("question", [absent.trial], data)
 
 
+def test_attack_from_another_trial_s_model(prepared):
+    run, data, _ = prepared
+    first = job(prepared, seed=0)
+    if not run.exists(f"{first.folder}/model.safetensors"):
+        run_seed(first)
+    name = f"transfer:{run.local}/{first.trial.signature}"
+    second = job(prepared, lr=0.004)
+    second.attacks = Attacks((name, "noise"), ("8/255", "32/255"), 8, ("target",))
+    metrics = run_seed(second)["metrics"]
+    assert metrics[f"robust_accuracy/target/{name}@32/255"] <= metrics["robust_accuracy/target/noise@32/255"]
+    with pytest.raises(InputError, match="no trained model"):
+        check_models("question", [], data, [f"transfer:{run.local}/nobody"])
+
+
 @pytest.mark.parametrize("way", ["batch_norm", "histogram"])
 def test_source_free_help_changes_the_target_alone(prepared, way):
     plain, helped = run_seed(job(prepared))["metrics"], run_seed(job(prepared, adapt=way))["metrics"]

@@ -1,0 +1,40 @@
+"""RUN/SIGNATURE -> the trained classifier that a finished trial kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors.torch import load
+
+from sweep.core.errors import InputError
+from sweep.models.classifier import Classifier
+from sweep.prepare import Data
+from sweep.seed_run import build
+from sweep.storage import Storage
+from sweep.trial import MODEL, RESULT
+
+
+def trial_folder(reference: str, seed: int = 0) -> Path:
+    """The folder of one seed of the trial that RUN/SIGNATURE names."""
+    path = Path(reference).absolute()
+    return path.parent / "trials" / path.name / f"seed-{seed}"
+
+
+def load_trained(reference: str, data: Data, seed: int = 0) -> Classifier:
+    """The trial's model with its trained weights, in eval mode.
+
+    `data` gives image size and classes, which must be those it was trained with. Raises InputError when the trial kept no model or
+    its model is for other images.
+    """
+    folder = Storage(trial_folder(reference, seed))
+    try:
+        config, state = json.loads(folder.read(RESULT))["config"], load(folder.read(MODEL))
+    except FileNotFoundError as error:
+        raise InputError(reference, f"no trained model in {folder.url}", "name RUN/SIGNATURE of a finished trial, as analysis.rank prints it") from error
+    model = build({**config, "weights": None, "colorizer_from": None}, data, seed)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(reference, "its model does not fit this run's images or classes", "use runs of equal image_px and classes") from error
+    return model.eval()
