@@ -1,5 +1,7 @@
 """Every file in cluster/ passes its own check, and every broken copy is refused with the reason."""
 
+import re
+
 import pytest
 
 from cluster.check import check_file
@@ -38,3 +40,12 @@ def test_every_broken_copy_is_refused_with_the_reason(mutation, tmp_path):
 def test_there_are_enough_broken_copies():
     assert len({mutation.what + mutation.file for mutation in LAUNCHER}) >= 40
     assert len({mutation.what + mutation.file for mutation in KUBERAY}) >= 30
+
+
+def test_readme_names_every_file_and_only_commands_that_exist():
+    text = (ROOT / "cluster" / "README.md").read_text()
+    assert not [path.name for path in FILES if f"`{path.name}`" not in text]
+    for module in sorted({word for word in re.findall(r"python -m ([\w.]+)", text)}):
+        assert (ROOT / module.replace(".", "/")).with_suffix(".py").is_file(), module
+    for path in sorted(set(re.findall(r"(?:cluster|search_spaces)/[\w.-]+\.(?:yaml|sbatch|py)", text))):
+        assert (ROOT / path).is_file(), path
