@@ -114,10 +114,15 @@ def _attacked(job: SeedRun, model: Classifier) -> list[pd.DataFrame]:
     positions = chosen(fold, per_class=1)
     entries = gallery(model, *tensors(fold, positions, job.device), threat, eps, seed=named_seed(job.seed, "gallery"))
     said = [f"{threat} at {eps}: {_said(one.probabilities, fold)} becomes {_said(one.adversarial_probabilities, fold)}" for one in entries]
-    frames = []
-    for kind, images in (("adversarial", [one.adversarial for one in entries]), ("perturbation", [one.perturbation for one in entries])):
-        frames.append(rows(kind, fold, positions, images, split, "").assign(caption=said))
-    return frames
+    views = {
+        "adversarial": [one.adversarial for one in entries],
+        "perturbation": [one.perturbation for one in entries],
+        "colorized_before": [one.colorized for one in entries],
+        "colorized_after": [one.colorized_adversarial for one in entries],
+    }
+    if job.trial.config["colorizer"] == "none":  # replication shows nothing that the grey image does not
+        views = {kind: views[kind] for kind in ("adversarial", "perturbation")}
+    return [rows(kind, fold, positions, images, split, "").assign(caption=said) for kind, images in views.items()]
 
 
 def _said(probabilities: np.ndarray, fold: ImageSet) -> str:

@@ -56,7 +56,7 @@ def _real_only_first(trials: Sequence[Trial]) -> list[Trial]:
 def attacks_of(question: Question) -> Attacks:
     """The question's threats as the workers take them."""
     threats = question.threats
-    return Attacks(tuple(threats.attacks), tuple(str(eps) for eps in threats.eps), threats.images, tuple(threats.splits))
+    return Attacks(tuple(threats.attacks), tuple(str(eps) for eps in threats.eps), threats.images, tuple(threats.splits), threats.masking_images)
 
 
 def generators_of(plan: Plan, data: Data) -> list[Stage]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from sweep.models.classifier import Classifier, build_classifier
 from sweep.prepare import Data
 from sweep.shards.image_set import ImageSet
 from sweep.storage import Storage
+from sweep.training.logbook import Logbook
 from sweep.training.transfer import load_colorizer
 from sweep.trial import COLORIZER, Attacks, Trial
 
@@ -37,6 +38,7 @@ class SeedRun:
     on_epoch: Callable[[dict[str, Any]], None] | None = None
     state: bytes | None = None
     save_state: Callable[[bytes], None] | None = None
+    logbook: Logbook = field(default_factory=lambda: Logbook(None))
     leader: bool = True  # of several workers that train together one evaluates and writes
 
     @property

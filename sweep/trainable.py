@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,13 @@ from sweep import pictures
 from sweep.artifacts import ArtifactStore
 from sweep.attacks import outcomes
 from sweep.attacks.epsilon_sweep import epsilon_sweep
-from sweep.attacks.masking import alarms_of
+from sweep.attacks.masking import alarms_of, check_masking
 from sweep.attacks.threat import Threat
 from sweep.attacks.transfer import transfer_from
 from sweep.core.seeds import named_seed, rng
 from sweep.evaluation.domain_gap import domain_gap
 from sweep.evaluation.evaluate import predict
-from sweep.evaluation.metrics import classification_metrics
+from sweep.evaluation.metrics import classification_metrics, probabilities
 from sweep.models.classifier import Classifier
 from sweep.seed_run import FOLD_OF_SPLIT, SeedRun, build, tensors
 from sweep.shards.batches import ResidentBatches
@@ -53,6 +54,18 @@ def run_seed(job: SeedRun) -> dict[str, Any]:
 
     Raises Diverged when a loss is not finite.
     """
+    with Logbook(_log_folder(job)) as job.logbook:
+        return _run(job)
+
+
+def _log_folder(job: SeedRun) -> Path | None:
+    """TensorBoard's files of this seed; none for a worker that does not lead, nor on storage that is no folder."""
+    if job.run.local is None or not job.leader:
+        return None
+    return job.run.local / "tensorboard" / job.trial.signature / f"seed-{job.seed}"
+
+
+def _run(job: SeedRun) -> dict[str, Any]:
     begin = time.perf_counter()
     model, facts = _train(job)
     if not job.leader:
@@ -63,6 +76,7 @@ def run_seed(job: SeedRun) -> dict[str, Any]:
     logits = {split: predict(models[split], job.folds[fold].images, _PREDICT_BATCH, job.device) for split, fold in FOLD_OF_SPLIT.items()}
     metrics = _clean_metrics(job, logits)
     job.write_frame("predictions.parquet", _predictions(job, logits))
+    _log_curves(job, logits, facts["epochs_run"])
     evaluated = time.perf_counter()
     alarms: list[str] = []
     if job.attacks.threats:
@@ -95,7 +109,7 @@ def _train(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
     steps = steps_per_epoch(real, len(train), recipe.batch_size, config.get("mixing_budget", "steps"))
     batches = ResidentBatches(train, min(recipe.batch_size, real), seed=named_seed(job.seed, "batches"), steps_per_epoch=steps, balanced=recipe.balanced_sampling, share=(rank(), world_size()))
     val = job.folds["val"]
-    log = Logbook(job.run.local / "tensorboard" / job.trial.signature / f"seed-{job.seed}" if job.run.local and job.leader else None)
+    log = job.logbook
 
     def report(metrics: dict[str, Any]) -> None:
         for name, value in metrics.items():
@@ -117,7 +131,6 @@ def _train(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
         save_state=job.save_state,
         reduce=mean_over_workers,
     )
-    log.close()
     facts = {"best_epoch": outcome.best_epoch, "epochs_run": outcome.epochs_run, "train_images": {"real": real, "synthetic": int(train.synthetic.sum())}}
     return model, facts
 
@@ -168,6 +181,15 @@ def _clean_metrics(job: SeedRun, logits: Mapping[str, np.ndarray]) -> dict[str, 
     return metrics | domain_gap(by_split["source"], by_split["target"])
 
 
+def _log_curves(job: SeedRun, logits: Mapping[str, np.ndarray], step: int) -> None:
+    """Precision-recall curves of the positive class, and one batch as the network is shown it."""
+    if len(job.data.classes) == 2:
+        for split, fold in FOLD_OF_SPLIT.items():
+            job.logbook.pr_curve(f"pr/{split}", job.folds[fold].labels == 1, probabilities(logits[split])[:, 1], step)
+    for name in ("train", "target"):
+        job.logbook.image(f"samples/{name}", np.concatenate(list(job.folds[name].images[:8]), axis=1), step)
+
+
 def _predictions(job: SeedRun, logits: Mapping[str, np.ndarray]) -> pd.DataFrame:
     frames = [_rows(job, split, np.arange(len(logits[split]))).assign(logits=list(logits[split])) for split in FOLD_OF_SPLIT]
     return pd.concat(frames, ignore_index=True)
@@ -196,7 +218,11 @@ def _attack(job: SeedRun, models: Mapping[str, Classifier]) -> tuple[dict[str, f
         images, labels = tensors(fold, chosen, job.device)
         outcome = epsilon_sweep(models[split], images, labels, _threats(job), list(job.attacks.eps), seed=named_seed(job.seed, "attack", split))
         metrics |= outcomes.metrics(outcome, split)
-        alarms += [f"{split}: {alarm}" for alarm in alarms_of(outcome)]
+        found = alarms_of(outcome)
+        if job.seed == 0 and job.attacks.masking_images:
+            few = slice(job.attacks.masking_images)
+            found += check_masking(models[split], images[few], labels[few], seed=named_seed(job.seed, "masking", split))
+        alarms += [f"{split}: {alarm}" for alarm in dict.fromkeys(found)]
         for threat in outcome.threats:
             breaking = outcome.breaking_epsilon[threat].cpu().numpy()
             frames.append(_rows(job, split, chosen).assign(threat=threat, breaking_eps=breaking))

@@ -48,6 +48,7 @@ class Attacks:
     eps: tuple[str, ...] = ()
     images: int | str = "all"
     splits: tuple[str, ...] = ("source", "target")
+    masking_images: int = 0
 
 
 @dataclass(frozen=True)

@@ -12,22 +12,21 @@ KINDS = {
     "target": ("Target hospital", "Where they must work."),
     "synthetic": ("Synthetic images", "Drawn from the generator; the nearest real training image stands beside each where it was kept."),
     "colorized": ("Colorized images", "What the backbone sees behind the colorizer."),
-    "adversarial": ("Adversarial images", "The attacked image, and the perturbation around mid grey, stretched."),
+    "adversarial": ("Adversarial images", "The attacked image; beside it the perturbation around mid grey, stretched, and what the colorizer makes of the image before and after."),
 }
-BESIDE = {"synthetic": "nearest_real", "adversarial": "perturbation"}
+BESIDE = {"synthetic": ("nearest_real",), "adversarial": ("perturbation", "colorized_before", "colorized_after")}
 BUDGET_BYTES = 900_000   # of PNG over the whole page; base64 adds a third
 MOST_PER_KIND = 8
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One image with its words, and perhaps the one that belongs beside it."""
+    """One image with its words, and those that belong beside it, each with its own."""
 
     uri: str
     label: str
     caption: str
-    beside: str | None = None
-    beside_caption: str = ""
+    beside: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Gallery:
 
 def galleries(run, signatures: list[str]) -> tuple[Gallery, ...]:
     """Images of the run and of the configurations given, kinds in a fixed order, classes taking turns."""
-    frames = [run.gallery(), *(run.gallery(key) for key in signatures)]
+    frames = [run.gallery().assign(origin=""), *(run.gallery(key).assign(origin=key) for key in signatures)]
     frames = [frame for frame in frames if len(frame)]
     if not frames:
         return ()
@@ -57,22 +56,25 @@ def _gallery(kind: str, rows: pd.DataFrame, budget: int) -> Gallery:
     title, caption = KINDS[kind]
     own = rows[rows["kind"] == kind].drop_duplicates("png")
     own = own.assign(turn=own.groupby("label").cumcount()).sort_values(["turn", "label"], kind="stable")
-    beside = rows[rows["kind"] == BESIDE.get(kind)].drop_duplicates("image_id").set_index("image_id")
+    partners = {kind: _by_image(rows[rows["kind"] == kind]) for kind in BESIDE.get(kind, ())}
     pictures, spent = [], 0
     for row in own.itertuples():
-        partner = beside.loc[row.image_id] if row.image_id in beside.index else None
-        spent += len(row.png) + (len(partner["png"]) if partner is not None else 0)
+        beside = [(name, found[row.origin, row.image_id]) for name, found in partners.items() if (row.origin, row.image_id) in found]
+        spent += len(row.png) + sum(len(png) for _, png in beside)
         if len(pictures) == MOST_PER_KIND or spent > budget:
             break
-        pictures.append(_picture(row, partner))
+        pictures.append(_picture(row, beside))
     return Gallery(kind, title, caption, tuple(pictures), len(own) - len(pictures))
 
 
-def _picture(row, partner) -> Picture:
-    words = row.caption or row.image_id
-    if partner is None:
-        return Picture(data_uri(row.png), row.label, words)
-    return Picture(data_uri(row.png), row.label, words, data_uri(partner["png"]), partner["caption"] or partner["kind"].replace("_", " "))
+def _by_image(rows: pd.DataFrame) -> dict[tuple[str, str], bytes]:
+    """PNG by (configuration, image): two configurations attack the same image in their own ways."""
+    return {(row.origin, row.image_id): row.png for row in rows.itertuples()}
+
+
+def _picture(row, beside: list[tuple[str, bytes]]) -> Picture:
+    others = tuple((data_uri(png), name.replace("_", " ")) for name, png in beside)
+    return Picture(data_uri(row.png), row.label, row.caption or row.image_id, others)
 
 
 def data_uri(png: bytes) -> str:

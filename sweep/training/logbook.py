@@ -38,6 +38,11 @@ class Logbook:
         if self._writer is not None:
             self._writer.add_image(name, image, step, dataformats="HW" if image.ndim == 2 else "HWC")
 
+    def pr_curve(self, name: str, positive: np.ndarray, score: np.ndarray, step: int) -> None:
+        """Precision over recall; `positive` bool [N], `score` [N] in [0, 1]."""
+        if self._writer is not None:
+            self._writer.add_pr_curve(name, positive, score, step)
+
     def hparams(self, config: Mapping[str, Scalar | None], metrics: Mapping[str, float]) -> None:
         """The configuration beside its final metrics, for the HParams page."""
         if self._writer is not None:

@@ -93,6 +93,19 @@ def test_source_free_help_changes_the_target_alone(prepared, way):
     assert plain["log_loss/target"] != helped["log_loss/target"]
 
 
+def test_tensorboard_reads_curves_images_and_precision_recall(prepared):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run, _, _ = prepared
+    ours = job(prepared, lr=0.001)
+    run_seed(ours)
+    events = EventAccumulator(str(run.local / "tensorboard" / ours.trial.signature / "seed-0"))
+    events.Reload()
+    tags = events.Tags()
+    assert len(events.Scalars("loss/train")) == 2
+    assert "samples/target" in tags["images"] and "pr/target" in tags["tensors"]
+
+
 def test_result_is_written_last_and_outcomes_are_whole(prepared):
     run, data, _ = prepared
     ours = job(prepared)
