@@ -74,7 +74,6 @@ class OptunaSearcher:
         self._study = optuna.create_study(directions=list(goals), sampler=sampler.build(0))
         self._numbers: dict[int, int] = {}  # token -> Optuna's number of the trial
         self._results = 0
-        self._fills_gaps = sampler.fills_gaps and any(row.when for row in space.search.values())
 
     def ask(self) -> tuple[int, Config]:
         """The next proposal."""
@@ -112,20 +111,13 @@ class OptunaSearcher:
     def _propose(self, token: int) -> tuple[int, Config]:
         self._study.sampler = self._sampler.build(named_seed(self._seed, "searcher", token) % _SEED_LIMIT)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # experimental samplers, and names drawn alone because a condition hides them at times
+            warnings.simplefilter("ignore")  # Optuna's experimental features, and names that a condition hides at times
             trial = self._study.ask()
-            if not self._fills_gaps:
-                return trial.number, self._space.define_by_run(lambda name: _suggest(trial, name, self._axes[name]))
-            values = {name: _suggest(trial, name, axis) for name, axis in self._axes.items()}
-        # The proposal was a probe: the trial that stays has a constant wherever a condition does not hold.
-        self._study.tell(trial.number, state=TrialState.FAIL)
-        config = self._space.define_by_run(values.__getitem__)
-        return self._add(config, TrialState.RUNNING), config
+            return trial.number, self._space.define_by_run(lambda name: _suggest(trial, name, self._axes[name]))
 
     def _add(self, config: Config, state: TrialState, values: list[float] | None = None) -> int:
-        names = self._axes if self._fills_gaps else config
-        coordinates = {name: self._axes[name].encode(config[name]) if name in config else self._axes[name].middle for name in names}
-        spaces = {name: self._axes[name].coordinate for name in names}
+        coordinates = {name: self._axes[name].encode(value) for name, value in config.items()}
+        spaces = {name: self._axes[name].coordinate for name in config}
         self._study.add_trial(create_trial(state=state, params=coordinates, distributions=spaces, values=values, system_attrs=dict(self._sampler.marks)))
         return len(self._study.get_trials(deepcopy=False)) - 1
 
@@ -156,7 +148,6 @@ class Sampler:
 
     build: Callable[[int], BaseSampler]
     startup: int
-    fills_gaps: bool = False  # it can only model hyperparameters that every trial has
     marks: tuple[tuple[str, Any], ...] = ()
 
 
@@ -186,12 +177,25 @@ def reachable(search: Mapping[str, Any], known: Mapping[str, Scalar]) -> dict[st
     return left
 
 
-STARTUP = 10  # draws before a model says more than chance
+def _tpe(seed: int) -> TPESampler:
+    return TPESampler(seed=seed, n_startup_trials=0)
+
+
+def _nsga2(seed: int) -> NSGAIISampler:
+    return NSGAIISampler(seed=seed, population_size=POPULATION)
+
+
+def _gp(seed: int) -> GPSampler:
+    # The process models what every trial has; hyperparameters that a condition hides at times are left to TPE.
+    return GPSampler(seed=seed, n_startup_trials=0, independent_sampler=_tpe(seed))
+
+
+_FIRST_GENERATION = ((f"{NSGAIISampler.__name__}:generation", 0),)  # Optuna's mark, without which a result is no parent
 SEARCHERS: Mapping[str, Sampler | None] = {
     "random": None,
-    "tpe": Sampler(lambda seed: TPESampler(seed=seed, n_startup_trials=0), STARTUP),
-    "nsga2": Sampler(lambda seed: NSGAIISampler(seed=seed, population_size=POPULATION), POPULATION, marks=(("NSGAIISampler:generation", 0),)),
-    "gp": Sampler(lambda seed: GPSampler(seed=seed, n_startup_trials=0), STARTUP, fills_gaps=True),
+    "tpe": Sampler(_tpe, startup=10),
+    "nsga2": Sampler(_nsga2, startup=POPULATION, marks=_FIRST_GENERATION),
+    "gp": Sampler(_gp, startup=6),
 }
 
 
