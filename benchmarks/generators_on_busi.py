@@ -152,7 +152,7 @@ def main() -> None:
     if options.weights:
         nets.append(network_features("mobilenetv2-imagenet", ImageNetFeatures(options.weights)))
     write(
-        options.out / "real held-out.json",
+        options.out / "real_held_out.json",
         {"training": f"{len(held_out)} real images", **real_reference(real, held_out, nets)},
     )
     for name in options.generators:
