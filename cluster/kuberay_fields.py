@@ -98,7 +98,7 @@ _JOB = {
     "submissionMode": ("K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode"),
     **dict.fromkeys(("entrypoint", "runtimeEnvYAML", "jobId", "entrypointResources"), "string"),
     **dict.fromkeys(("entrypointNumCpus", "entrypointNumGpus"), "number"),
-    **dict.fromkeys(("activeDeadlineSeconds", "preRunningDeadlineSeconds", "waitingTtlSeconds", "backoffLimit", "ttlSecondsAfterFinished"), "integer"),
+    **dict.fromkeys(("activeDeadlineSeconds", "preRunningDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"), "integer"),
     **dict.fromkeys(("shutdownAfterJobFinishes", "suspend"), "boolean"),
     **dict.fromkeys(("metadata", "clusterSelector"), Map("string")),
     "submitterPodTemplate": _TEMPLATE,
