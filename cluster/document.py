@@ -12,6 +12,7 @@ import yaml
 from sweep.core.errors import InputError
 
 Place = tuple[str | int, ...]
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the compiled one reads ten times faster, where it was built
 
 
 @dataclass(frozen=True)
@@ -66,16 +67,17 @@ def read_documents(path: Path) -> list[Document]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(path, f"cannot be read ({error})", "give the path of a UTF-8 text file") from None
     try:
-        nodes = [node for node in yaml.compose_all(text, Loader=yaml.SafeLoader) if node is not None]
+        nodes = [node for node in yaml.compose_all(text, Loader=_LOADER) if node is not None]
         _refuse_repeated_keys(path, nodes)
-        trees = [tree for tree in yaml.safe_load_all(text) if tree is not None]
+        lines = [dict(_lines(node, ())) for node in nodes]  # before the values are made, which resolves merge keys in place
+        trees = [yaml.constructor.SafeConstructor().construct_document(node) for node in nodes]
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else path
         raise InputError(where, getattr(error, "problem", None) or "not YAML", "correct the indentation and the brackets") from None
     if not trees or not all(isinstance(tree, dict) for tree in trees):
         raise InputError(path, "holds no keys", "start from one of the files in cluster/")
-    return [Document(path, tree, dict(_lines(node, ()))) for node, tree in zip(nodes, trees, strict=True)]
+    return [Document(path, tree, places) for tree, places in zip(trees, lines, strict=True)]
 
 
 def dotted(place: Place) -> str:
