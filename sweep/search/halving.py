@@ -18,8 +18,8 @@ class ParetoHalving:
     """Stops a trial at a rung unless it is among the best 1/eta of those that came there before it.
 
     Rungs lie at grace, grace * eta, grace * eta^2, ... epochs, below `epochs`, the length of a whole trial. A trial is judged at a rung
-    once, by its first report at or after it, and never at a rung that it passed over. Several objectives are ordered by front and
-    crowding distance; one objective is ordered by itself, and the rule is then ASHA's (Li et al. 2020).
+    once, by its first report at or after it, and never at a rung that it passed over. Several objectives are ordered by front, then
+    crowding distance, then sum; one objective is ordered by itself, and the rule is then ASHA's (Li et al. 2020).
     A value that is missing or not finite cannot be compared: such a trial is stopped at the first rung that a sound one has reached.
     Decisions follow from the reports and their order alone, so replaying them restores the state.
     """

@@ -47,14 +47,23 @@ def crowding_distance(points_NM: np.ndarray) -> np.ndarray:
 
 
 def preference(points_NM: np.ndarray) -> np.ndarray:
-    """How many points come strictly before each one [N], by front and, within a front, by crowding distance."""
+    """How many points come strictly before each one [N]: by front, then by crowding distance, then by the sum of the scaled objectives.
+
+    The last one orders the ends of a front, whose room is infinite: with three objectives they are a good part of a small set.
+    """
     points = np.asarray(points_NM, dtype=float)
     ranks = nondominated_rank(points)
     room = np.zeros(len(points))
     for rank in np.unique(ranks):
-        room[ranks == rank] = crowding_distance(np.nan_to_num(points[ranks == rank]))
-    earlier = (ranks < ranks[:, None]) | ((ranks == ranks[:, None]) & (room > room[:, None]))
-    return earlier.sum(axis=1)
+        room[ranks == rank] = crowding_distance(points[ranks == rank])
+    extent = np.ptp(points, axis=0)
+    total = ((points - points.min(axis=0)) / np.where(extent > 0, extent, 1.0)).sum(axis=1)
+    order = np.lexsort((-total, -room, ranks))
+    keys = np.stack([ranks, room, total], axis=1)[order]
+    first_of_equals = np.concatenate([[True], (keys[1:] != keys[:-1]).any(axis=1)])
+    before = np.empty(len(points), dtype=int)
+    before[order] = np.maximum.accumulate(np.where(first_of_equals, np.arange(len(points)), 0))
+    return before
 
 
 def hypervolume(points_NM: np.ndarray, reference_M: Sequence[float]) -> float:

@@ -117,16 +117,14 @@ def test_crowding_agrees_with_optuna():
 
 @settings(max_examples=60, deadline=None)
 @given(points)
-def test_preference_sorts_by_front_then_room(rows):
-    ranks = nondominated_rank(rows)
-    before = preference(rows)
-    for a, b in itertools.combinations(range(len(rows)), 2):
-        if ranks[a] < ranks[b]:
-            assert before[a] < before[b]
-        elif ranks[a] == ranks[b]:
-            room = crowding_distance(rows[ranks == ranks[a]])
-            place = np.cumsum(ranks == ranks[a]) - 1
-            assert np.sign(before[a] - before[b]) == np.sign(np.nan_to_num(room[place[b]], posinf=9e9) - np.nan_to_num(room[place[a]], posinf=9e9))
+def test_preference_sorts_by_front_then_room_then_sum(rows):
+    ranks, room = nondominated_rank(rows), np.zeros(len(rows))
+    for rank in set(ranks):
+        room[ranks == rank] = crowding_distance(rows[ranks == rank])
+    extent = rows.max(axis=0) - rows.min(axis=0)
+    total = ((rows - rows.min(axis=0)) / np.where(extent > 0, extent, 1)).sum(axis=1)
+    keys = [(rank, -own, -sum_) for rank, own, sum_ in zip(ranks, room, total, strict=True)]
+    assert preference(rows).tolist() == [sum(other < key for other in keys) for key in keys]
 
 
 def test_oriented_turns_what_is_to_be_small():

@@ -1,0 +1,128 @@
+"""scores of the same seeds and images -> by how much each configuration is ahead of each other one, and how sure that is."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+from scipy.optimize import brentq
+from scipy.special import digamma, polygamma
+
+# S common seeds, N images, M objectives (all to be maximized), P pairs.
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One configuration's results [M] by seed, and where known its per-image scores [N, M] by seed."""
+
+    seeds: Mapping[int, np.ndarray]
+    images: Mapping[int, np.ndarray] | None = None
+
+
+@dataclass(frozen=True)
+class Lead:
+    """By how much one configuration is ahead of another in one objective."""
+
+    estimate: float
+    seed_variance: float   # of the estimate, from the choice of seeds
+    image_variance: float  # of the estimate, from the choice of images; 0 where they are not given
+    freedom: float
+    seeds: int
+
+    @property
+    def error(self) -> float:
+        """Standard error."""
+        return float(np.sqrt(self.seed_variance + self.image_variance))
+
+    @property
+    def seeds_share(self) -> float:
+        """The part of the variance that more seeds would reduce; 0 for results without any spread."""
+        total = self.seed_variance + self.image_variance
+        return self.seed_variance / total if total > 0 else 0.0
+
+    @property
+    def p(self) -> float:
+        """One-sided p-value of not being ahead."""
+        if self.error == 0:
+            return 0.0 if self.estimate > 0 else 1.0
+        return float(stats.t.sf(self.estimate / self.error, self.freedom))
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Two-sided interval; its lower end is above 0 where `p` is below (1 - level) / 2."""
+        half = float(stats.t.ppf((1 + level) / 2, self.freedom)) * self.error if self.error else 0.0
+        return self.estimate - half, self.estimate + half
+
+
+def leads(scores: Mapping[str, Scores], *, least: int = 2) -> dict[tuple[str, str], list[Lead]]:
+    """(ahead, behind) -> one lead per objective, for every ordered pair with at least `least` common seeds."""
+    pairs = [(a, b) for a, b in itertools.combinations(scores, 2) if len(_common(scores[a], scores[b])) >= max(2, least)]
+    if not pairs:
+        return {}
+    differences = [np.array([scores[a].seeds[s] - scores[b].seeds[s] for s in _common(scores[a], scores[b])]) for a, b in pairs]
+    counts = np.array([len(rows) for rows in differences])
+    most = int((len({name for pair in pairs for name in pair}) - 1) * (counts.max() - 1))  # residual degrees of freedom of all pairs together
+    table: dict[tuple[str, str], list[Lead]] = {pair: [] for both in pairs for pair in (both, both[::-1])}
+    for objective in range(differences[0].shape[1]):
+        variances, freedom = moderated([rows[:, objective].var(ddof=1) for rows in differences], counts - 1, most)
+        for (a, b), rows, variance, degrees in zip(pairs, differences, variances, freedom, strict=True):
+            lead = _lead(rows[:, objective], variance, degrees, _image_means(scores[a], scores[b], objective))
+            table[a, b].append(lead)
+            table[b, a].append(Lead(-lead.estimate, lead.seed_variance, lead.image_variance, lead.freedom, lead.seeds))
+    return table
+
+
+def moderated(variances: Sequence[float], freedom: Sequence[int], most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Variances [P] drawn towards their common value, and their degrees of freedom (Smyth 2004, empirical Bayes), at most `most`.
+
+    A variance over three seeds is hardly known; those of the other pairs say what is usual. How far it is drawn follows from how alike the
+    variances are. A single pair keeps its own.
+    """
+    own, degrees = np.asarray(variances, dtype=float), np.asarray(freedom, dtype=float)
+    positive = own > 0
+    if positive.sum() < 2:
+        return own, degrees
+    logs = np.log(own[positive]) - digamma(degrees[positive] / 2) + np.log(degrees[positive] / 2)
+    excess = logs.var(ddof=1) - polygamma(1, degrees[positive] / 2).mean()
+    if excess <= 0:
+        return np.maximum(own, np.exp(logs.mean())), np.full(len(own), float(most))
+    prior_freedom = 2 * _trigamma_inverse(excess)
+    prior = np.exp(logs.mean() + digamma(prior_freedom / 2) - np.log(prior_freedom / 2))
+    drawn = (prior_freedom * prior + degrees * own) / (prior_freedom + degrees)
+    return np.maximum(own, drawn), np.minimum(prior_freedom + degrees, most)
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """P-values adjusted for the family (Holm 1979), in the order given."""
+    p = np.asarray(p_values, dtype=float)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
+    return adjusted
+
+
+def _lead(differences: np.ndarray, variance: float, freedom: float, image_means: np.ndarray | None) -> Lead:
+    by_seeds = variance / len(differences)
+    if image_means is None:
+        return Lead(float(differences.mean()), float(by_seeds), 0.0, float(freedom), len(differences))
+    by_images = image_means.var(ddof=1) / len(image_means)
+    total = by_seeds + by_images
+    # Welch and Satterthwaite: degrees of freedom of a sum of two estimated variances.
+    joint = total**2 / (by_seeds**2 / freedom + by_images**2 / (len(image_means) - 1)) if total > 0 else freedom
+    return Lead(float(differences.mean()), float(by_seeds), float(by_images), float(joint), len(differences))
+
+
+def _image_means(a: Scores, b: Scores, objective: int) -> np.ndarray | None:
+    if a.images is None or b.images is None:
+        return None
+    return np.mean([a.images[seed][:, objective] - b.images[seed][:, objective] for seed in _common(a, b)], axis=0)
+
+
+def _common(a: Scores, b: Scores) -> list[int]:
+    return sorted(a.seeds.keys() & b.seeds.keys())
+
+
+def _trigamma_inverse(value: float) -> float:
+    return float(brentq(lambda x: polygamma(1, x) - value, 1e-8, 1e8))
