@@ -99,9 +99,10 @@ class OptunaSearcher:
         taken = 0
         for config, values in results:
             sound = finite(values, len(self._study.directions))
-            if sound is not None and self._space.in_use(config) <= config.keys():
+            used = self._space.in_use(config)
+            if sound is not None and all(name in config for name in used):
                 try:
-                    self._add({name: config[name] for name in self._space.in_use(config)}, TrialState.COMPLETE, sound)
+                    self._add({name: config[name] for name in used}, TrialState.COMPLETE, sound)
                 except ValueError:  # a value that the space no longer holds
                     continue
                 taken += 1
@@ -137,9 +138,9 @@ class Space:
                 config[name] = value_of(name)
         return config
 
-    def in_use(self, config: Mapping[str, Scalar]) -> set[str]:
+    def in_use(self, config: Mapping[str, Scalar]) -> list[str]:
         """The searched names whose conditions hold in `config`."""
-        return set(self.define_by_run(lambda name: config.get(name)))
+        return list(self.define_by_run(config.get))
 
 
 @dataclass(frozen=True)
