@@ -69,7 +69,7 @@ def _sweep(question: Question, run_storage: Storage, space: Path, command: str, 
         _console.print(f"records/{damage.file}:{damage.line}: {damage.reason}; the event is ignored")
     plan = make_plan(question, data, reading)
     for note in check_models(space, plan.left, data, question.threats.attacks):
-        _console.print(note)
+        _console.print(note, soft_wrap=True)
     ledger = Ledger(run_storage)
     ledger.append({"event": "sweep", "name": question.name, "objectives": _objectives(question), "trials": len(plan.trials), "seeds": question.seeds.min})
     try:
