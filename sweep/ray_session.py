@@ -91,12 +91,14 @@ def _capacity(resources: Resources, local: bool) -> Capacity:
     cpus = float(os.cpu_count() or 1) if local else total.get("CPU", 0.0)
     gpus = total.get("GPU", 0.0)
     fitting = _fitting(resources, cpus, gpus, local)
+    if fitting < 1 and not local and resources.max_concurrent_trials:
+        return Capacity(cpus, gpus, resources.max_concurrent_trials)  # said by hand: an autoscaler will bring the nodes
     if fitting < 1:
         raise InputError(
             "resources",
             f"one trial asks for {_asked(resources)}; the cluster has {cpus:g} CPUs and {gpus:g} GPUs"
             + ("" if local else " (one CPU is kept for reading data)"),
-            "ask for less, or add nodes",
+            "ask for less, add nodes, or set resources.max_concurrent_trials where an autoscaler adds them",
         )
     return Capacity(cpus, gpus, min(fitting, resources.max_concurrent_trials or fitting))
 

@@ -85,6 +85,7 @@ def _run_left(question: Question, run_storage: Storage, plan: Plan, data: Data, 
     from sweep.plan import attacks_of
     from sweep.progress import Progress
     from sweep.ray_session import ray_session
+    from sweep.run_folder import note_overhead
 
     metrics = tuple(dict.fromkeys(objective.name for objective in question.objectives))
     progress = Progress(question.name, plan.records, plan.varied, metrics, question.objectives[0].goal == "maximize", _console)
@@ -92,9 +93,11 @@ def _run_left(question: Question, run_storage: Storage, plan: Plan, data: Data, 
     with ray_session(address, question.resources) as capacity:
         from sweep.tuner import Launch, run_trials
 
+        begin = time.perf_counter()
         launch = Launch(plan.left, attacks_of(question), run_storage.url, question.resources, ledger.attempt)
         with progress:
             run_trials(launch, data, capacity, ledger, progress, question.budget.wall_s)
+        note_overhead(run_storage, time.perf_counter() - begin, capacity.concurrent_trials, progress.finished)
 
 
 def _report(run_storage: Storage, plan: Plan, begin: float) -> int:

@@ -121,3 +121,22 @@ def _commit() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return found.stdout.strip() or None
+
+
+def note_overhead(run: Storage, wall_s: float, slots: int, finished: list) -> None:
+    """Add to the environment what the platform cost beside the work itself: start-up and waiting, per record.
+
+    A large share says that trials are too short to be worth a cluster.
+    """
+    if not finished:
+        return
+    busy = sum(event["seconds"]["total"] for event in finished)
+    facts = json.loads(run.read(ENVIRONMENT_FILE))
+    facts["overhead"] = {
+        "records": len(finished),
+        "slots": slots,
+        "wall_s": round(wall_s, 1),
+        "work_s": round(busy, 1),
+        "overhead_s_per_record": round(max(0.0, wall_s * slots - busy) / len(finished), 2),
+    }
+    run.write(ENVIRONMENT_FILE, json.dumps(facts, indent=1).encode())
