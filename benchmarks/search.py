@@ -81,11 +81,11 @@ def random_volume(repeat: int) -> float:
     return _volume([surrogate(searcher.ask()[1]) for _ in range(RANDOM_TRIALS)])
 
 
-def play(name: str, repeat: int, target: float, most: int, grace: int | None = None) -> Game:
-    """One trial after another until the hypervolume is reached; with `grace`, halving (eta 3) may stop a trial, which is told as it stood."""
+def play(name: str, repeat: int, target: float, most: int, eta: int | None = None) -> Game:
+    """One trial after another until the hypervolume is reached; with `eta`, halving from epoch 1 on may stop a trial, which is told as it stood."""
     begin = time.process_time()
     searcher = build_searcher(name, SPACE, GOALS, seed=repeat)
-    halving = ParetoHalving(GOALS, grace, 3, EPOCHS) if grace else None
+    halving = ParetoHalving(GOALS, 1, eta, EPOCHS) if eta else None
     points: list[list[float]] = []
     epochs = 0
     while len(points) < most:
@@ -117,12 +117,15 @@ class Row:
 
 ROWS = (
     Row("random", lambda repeat, target: play("random", repeat, target, 400)),
-    Row("nsga2", lambda repeat, target: play("nsga2", repeat, target, 400)),
+    Row("nsga2", lambda repeat, target: play("nsga2", repeat, target, 200)),
     Row("tpe", lambda repeat, target: play("tpe", repeat, target, 200)),
     Row("gp", lambda repeat, target: play("gp", repeat, target, 45)),
-    Row("random + halving", lambda repeat, target: play("random", repeat, target, 500, grace=1), "epochs"),
-    Row("tpe + halving", lambda repeat, target: play("tpe", repeat, target, 250, grace=1), "epochs"),
-    Row("gp + halving", lambda repeat, target: play("gp", repeat, target, 60, grace=1), "epochs"),
+    Row("random + eta 3", lambda repeat, target: play("random", repeat, target, 500, eta=3), "epochs"),
+    Row("random + eta 9", lambda repeat, target: play("random", repeat, target, 500, eta=9), "epochs"),
+    Row("tpe + eta 3", lambda repeat, target: play("tpe", repeat, target, 250, eta=3), "epochs"),
+    Row("tpe + eta 9", lambda repeat, target: play("tpe", repeat, target, 250, eta=9), "epochs"),
+    Row("gp + eta 3", lambda repeat, target: play("gp", repeat, target, 60, eta=3), "epochs"),
+    Row("gp + eta 9", lambda repeat, target: play("gp", repeat, target, 60, eta=9), "epochs"),
 )
 
 
