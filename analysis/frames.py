@@ -73,9 +73,9 @@ class Run:
 
     @cached_property
     def stages(self) -> pd.DataFrame:
-        """One row a stage of a record: signature, seed, stage, hash, reused, seconds."""
+        """One row a stage of a record: signature, seed, stage, hash, reused, seconds spent, saved_s."""
         rows = [{**_key(event), **stage} for event in self.finishes for stage in event.get("stages", [])]
-        frame = pd.DataFrame(rows, columns=[*KEY, "stage", "hash", "reused", "seconds"])
+        frame = pd.DataFrame(rows, columns=[*KEY, "stage", "hash", "reused", "seconds", "saved_s"])
         # A trial prepares its stages once and every seed's record repeats them.
         return frame.drop_duplicates(["signature", "stage", "hash", "reused", "seconds"])
 

@@ -22,7 +22,8 @@ class Obtained:
     stage: str
     hash: str
     reused: bool
-    seconds: float  # what the computation cost when it ran
+    seconds: float  # what it cost this asker: nothing when it was taken over
+    saved_s: float  # what it cost the one who made it, when it was taken over
     facts: dict[str, Any]  # what was noted with it: a pool's quality, its copies
 
 
@@ -54,7 +55,8 @@ class ArtifactBroker:
             mine = found is None
         meta = await asyncio.shield(self._running[stage.hash])
         facts = {name: value for name, value in meta.items() if name not in ("kind", "version", "inputs", "seconds")}
-        return [*obtained, Obtained(stage.kind, stage.hash, not mine, meta["seconds"], facts)]
+        spent, saved = (meta["seconds"], 0.0) if mine else (0.0, meta["seconds"])
+        return [*obtained, Obtained(stage.kind, stage.hash, not mine, spent, saved, facts)]
 
     async def _known(self, meta: dict[str, Any]) -> dict[str, Any]:
         return meta

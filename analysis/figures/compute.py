@@ -39,7 +39,8 @@ def _stage_row(name: str, rows: pd.DataFrame) -> ComputeRow:
     cost = rows[~reused].groupby("hash")["seconds"].max()
     again = rows[reused]
     price = pd.to_numeric(again["hash"].map(cost), errors="coerce").astype(float).fillna(cost.mean() if len(cost) else 0.0)
-    saved = float((price - again["seconds"]).clip(lower=0).sum())
+    known = again["saved_s"].where(again["saved_s"] > 0, price) if "saved_s" in again else price
+    saved = float((known.astype(float) - again["seconds"]).clip(lower=0).sum())
     return ComputeRow(str(name), float(rows["seconds"].sum()), int((~reused).sum()), int(reused.sum()), saved)
 
 

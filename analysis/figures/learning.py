@@ -47,7 +47,7 @@ def draw_learning_curves(curves: tuple[LearningCurve, ...]) -> Figure:
     metrics = list(dict.fromkeys(curve.metric for curve in curves))
     panels = tuple(Panel(metric_names.title(metric), _draw([c for c in curves if c.metric == metric], names)) for metric in metrics)
     caption = "Leading configurations over training: mean over seeds, shaded from the lowest to the highest seed for the first."
-    last = tuple((c.label, metric_names.title(c.metric), str(c.epochs[-1] + 1), number(c.mean[-1]), number(c.low[-1]), number(c.high[-1])) for c in curves)
+    last = tuple((c.label, metric_names.title(c.metric), str(c.epochs[-1]), number(c.mean[-1]), number(c.low[-1]), number(c.high[-1])) for c in curves)
     table = DataTable(("configuration", "metric", "epochs", "last, mean", "lowest seed", "highest seed"), last)
     legend = tuple(Legend(name, f"line s{index}") for index, name in enumerate(names))
     return Figure("learning", "How did training go?", caption, panels, table, legend)
@@ -55,13 +55,13 @@ def draw_learning_curves(curves: tuple[LearningCurve, ...]) -> Figure:
 
 def _draw(curves: list[LearningCurve], names: list[str]) -> Markup:
     metric = curves[0].metric
-    last = max(curve.epochs[-1] for curve in curves) + 1
+    last = max(curve.epochs[-1] for curve in curves)
     values = [value for curve in curves for value in (*curve.low, *curve.high)]
     plot = svg.Plot.over((1, max(last, 2)), svg.nice_range(values, floor=0), width=480, height=270)
     whole = [(value, svg.tick_text(value)) for value in svg.ticks(1, max(last, 2)) if float(value).is_integer()]
     parts = [plot.axes("epoch", metric_names.short(metric), x_ticks=whole)]
     for curve in curves:
-        xs, style = [epoch + 1 for epoch in curve.epochs], f"s{names.index(curve.label)}"
+        xs, style = list(curve.epochs), f"s{names.index(curve.label)}"
         if curve.label == names[0]:
             parts.append(svg.el("path", d=svg.band(plot.points(xs, curve.low), plot.points(xs, curve.high)), class_=f"band {style}"))
         tip = f"{curve.label}: {number(curve.mean[-1])} after epoch {xs[-1]}"

@@ -177,7 +177,7 @@ def _robust_metrics(attacks: pd.DataFrame) -> dict:
 
 def _epochs(sweep: FakeSweep, signature: str, seed: int, metrics: dict) -> list[dict]:
     wobble = rng(sweep.seed, "epochs", signature, seed).normal(0, 0.01, size=sweep.epochs)
-    return [{"event": "epoch", "signature": signature, "seed": seed, "epoch": epoch, "metrics": {
+    return [{"event": "epoch", "signature": signature, "seed": seed, "epoch": epoch + 1, "metrics": {
         "loss/train": float(0.7 * np.exp(-2 * (epoch + 1) / sweep.epochs) + 0.1 + wobble[epoch]),
         "auroc/source_val": float(0.5 + (metrics["auroc/source_val"] - 0.5) * (1 - np.exp(-4 * (epoch + 1) / sweep.epochs)) + wobble[epoch])}}
         for epoch in range(sweep.epochs)]

@@ -203,8 +203,8 @@ class TestLearning:
         key = run.means.index[0]
         curve = learning_curves(run, [key], {key: "x"})[0]
         rows = run.epochs[run.epochs["signature"] == key]
-        assert curve.metric == "auroc/source_val" and curve.epochs == (0, 1, 2, 3)
-        assert curve.mean[-1] == pytest.approx(rows[rows["epoch"] == 3]["auroc/source_val"].mean())
+        assert curve.metric == "auroc/source_val" and curve.epochs == (1, 2, 3, 4)
+        assert curve.mean[-1] == pytest.approx(rows[rows["epoch"] == 4]["auroc/source_val"].mean())
         assert all(low <= mean <= high for low, mean, high in zip(curve.low, curve.mean, curve.high, strict=True))
 
 

@@ -100,7 +100,7 @@ class TestTensorBoard:
     def test_scalars_by_epoch_images_and_curves(self, run, logdir):
         key = run.means.index[0]
         events = self.load(logdir / key)
-        assert [event.step for event in events.Scalars("by epoch/seed 0/loss/train")] == [0, 1, 2, 3]
+        assert [event.step for event in events.Scalars("by epoch/seed 0/loss/train")] == [1, 2, 3, 4]
         assert any(tag.startswith("adversarial/") for tag in events.Tags()["images"])
         curve = tensor_util.make_ndarray(events.Tensors("precision recall/target")[0].tensor_proto)
         assert curve.shape == (6, 101) and curve[5, 0] == 1.0
