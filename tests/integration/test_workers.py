@@ -34,9 +34,11 @@ def test_one_train_run_per_trial_gives_the_same_numbers(usual, tmp_path):
     }
 
 
-def test_two_workers_follow_the_loss_curve_of_one(usual, tmp_path):
-    together = losses(sweep(tmp_path / "together", "resources.workers=2"))
-    alone = losses(usual)
+def test_two_workers_follow_the_loss_curve_of_one(tmp_path):
+    """With a network whose loss is a mean over images: batch norm would see half a batch on each worker."""
+    settings = ("grid.colorizer=[none]", "fixed.backbone=test_vit", "fixed.precision=fp32")
+    together = losses(sweep(tmp_path / "together", "resources.workers=2", *settings))
+    alone = losses(sweep(tmp_path / "alone", *settings))
     assert together.keys() == alone.keys()
     for epoch, loss in alone.items():
-        assert together[epoch] == pytest.approx(loss, rel=0.1)
+        assert together[epoch] == pytest.approx(loss, rel=0.02)
