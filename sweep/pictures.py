@@ -49,9 +49,7 @@ def rows(kind: str, fold: ImageSet, positions: np.ndarray, pictures: list[np.nda
 def write(run: Storage, name: str, frames: list[pd.DataFrame]) -> None:
     """One gallery file from the frames of its kinds."""
     frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=COLUMNS)
-    buffer = io.BytesIO()
-    frame[COLUMNS].to_parquet(buffer, index=False)
-    run.write(name, buffer.getvalue())
+    run.write(name, frame[COLUMNS].to_parquet(index=False))
 
 
 def write_samples(data: Data, run: Storage) -> None:

@@ -94,9 +94,7 @@ class Data:
 
     def save(self, run: Storage, card: Mapping[str, Any]) -> None:
         """Write the split and the data card into the run folder."""
-        buffer = io.BytesIO()
-        self.split.to_parquet(buffer, index=False)
-        run.write(SPLIT_FILE, buffer.getvalue())
+        run.write(SPLIT_FILE, self.split.to_parquet(index=False))
         facts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "split"}
         run.write(CARD_FILE, json.dumps({**card, "data": facts}, indent=1).encode())
 

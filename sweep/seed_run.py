@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,9 +47,7 @@ class SeedRun:
 
     def write_frame(self, name: str, frame: pd.DataFrame) -> None:
         """One Parquet file of this seed."""
-        buffer = io.BytesIO()
-        frame.to_parquet(buffer, index=False)
-        self.run.write(f"{self.folder}/{name}", buffer.getvalue())
+        self.run.write(f"{self.folder}/{name}", frame.to_parquet(index=False))
 
 
 def tensors(fold: ImageSet, chosen: np.ndarray, device: str) -> tuple[torch.Tensor, torch.Tensor]:
