@@ -54,20 +54,38 @@ class Seeds(Section):
     """How many seeds each configuration gets."""
 
     min: int = Field(2, ge=1, le=1000)
-    max: int | None = Field(None, ge=1, le=1000)
+    max: int | None = Field(None, ge=1, le=1000, description="seeds of those that a race keeps; min when left out")
+    race: bool = Field(False, description="more seeds only for configurations that could still be the best")
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """The seeds themselves: 0, 1, ..."""
+        """The seeds that every configuration gets: 0, 1, ..."""
         return tuple(range(self.min))
+
+    @model_validator(mode="after")
+    def _race_has_room(self) -> Seeds:
+        if self.max is not None and self.max < self.min:
+            raise ValueError(f"max {self.max} is below min {self.min}; raise max")
+        if self.race and (self.min < 2 or self.max is None):
+            raise ValueError("a race compares seeds that two configurations share; give min of at least 2, and max")
+        return self
 
 
 class Searcher(Section):
     """How configurations are drawn inside a cell."""
 
-    algorithm: Literal["grid", "random"] = "grid"
-    trials: int = Field(1, ge=1, le=100_000)
+    algorithm: Literal["grid", "random", "tpe", "nsga2", "gp"] = "grid"
+    trials: int = Field(1, ge=1, le=100_000, description="configurations per cell of the grid")
     seed: int = Field(0, ge=0)
+    warm_start: list[str] = Field(default_factory=list, description="run folders of earlier sweeps to learn from")
+
+
+class Scheduler(Section):
+    """When a configuration is stopped early."""
+
+    type: Literal["none", "asha", "pareto_asha"] = Field("none", description="asha halves by the first objective, pareto_asha by all of them")
+    grace_epochs: int = Field(1, ge=1, description="epochs before anything is stopped")
+    eta: float = Field(3, gt=1, le=100, description="the best 1/eta go on at each rung")
 
 
 class Threats(Section):
@@ -80,6 +98,15 @@ class Threats(Section):
     splits: list[Literal["source", "target"]] = Field(default_factory=lambda: ["source", "target"])
 
 
+class NodeType(Section):
+    """One kind of machine that the cluster may add."""
+
+    cpus: float = Field(gt=0)
+    gpus: float = Field(0, ge=0)
+    max_nodes: int = Field(1, ge=1, le=10_000)
+    price_per_hour: float | None = Field(None, ge=0, description="in the currency that the plan should speak")
+
+
 class Resources(Section):
     """What one trial asks of the cluster."""
 
@@ -89,12 +116,14 @@ class Resources(Section):
     max_concurrent_trials: int | None = Field(None, ge=1)
     reuse_workers: bool = Field(True, description="worker groups serve one trial after another; false: a Train run for each trial")
     max_failures: int = Field(2, ge=0, description="times a trial's workers may die before the trial counts as failed")
+    node_types: dict[str, NodeType] = Field(default_factory=dict, description="machines that an autoscaler may add, for --plan and for what can be asked")
 
 
 class Budget(Section):
     """When to stop launching."""
 
     wall: str | None = Field(None, description="like 90s, 30m, 2h or 1d")
+    gpu_hours: float | None = Field(None, gt=0, description="no trial is launched that would lead beyond it")
 
     @property
     def wall_s(self) -> float | None:
@@ -148,6 +177,7 @@ class Question(Section):
     fixed: dict[str, Scalar] = Field(default_factory=dict, description="the same everywhere")
     seeds: Seeds = Field(default_factory=Seeds)
     searcher: Searcher = Field(default_factory=Searcher)
+    scheduler: Scheduler = Field(default_factory=Scheduler)
     threats: Threats = Field(default_factory=Threats)
     resources: Resources = Field(default_factory=Resources)
     budget: Budget = Field(default_factory=Budget)
