@@ -13,6 +13,7 @@ from typing import Any
 
 from sweep.core.errors import InputError, guarded, suggestion
 from sweep.importers.table import IMPORTERS, import_dataset
+from sweep.shards.findings import present_counts, stacked
 from sweep.shards.reader import read_metadata
 from sweep.shards.schema import Manifest
 
@@ -81,8 +82,9 @@ class _Counter:
 
 
 def _summary(dst: str, manifest: Manifest) -> str:
-    labels = read_metadata(dst)["label"].value_counts()
-    counts = ", ".join(f"{name} {labels.get(name, 0)}" for name in manifest.classes)
+    frame = read_metadata(dst)
+    found = present_counts(stacked(frame["labels"])) if manifest.multi_label else [frame["label"].eq(name).sum() for name in manifest.classes]
+    counts = ", ".join(f"{name} {count}" for name, count in zip(manifest.classes, found, strict=True))
     lines = [f"{dst}: {manifest.images} images ({counts}), domain {manifest.domain}, licence {manifest.licence}"]
     skipped = manifest.settings.get("skipped", [])
     if skipped:

@@ -1,6 +1,8 @@
 """ChestX-ray14: 112,120 frontal chest X-rays of the NIH, findings mined from reports, patients known.
 
-python -m sweep.importers chestxray14 CXR8 shards/nih --finding Effusion
+python -m sweep.importers chestxray14 CXR8 shards/nih                         # fourteen findings
+python -m sweep.importers chestxray14 CXR8 shards/nih --findings competition  # CheXpert's five, under its names
+python -m sweep.importers chestxray14 CXR8 shards/nih --finding Effusion      # two classes; or --finding any
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import pandas as pd
 from sweep.core.errors import InputError, suggestion
 from sweep.importers.files import read_table
 from sweep.importers.raw import Importer, RawImage
+from sweep.shards.findings import COMPETITION, summary
 
 FINDINGS = (
     "Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Effusion", "Emphysema", "Fibrosis", "Hernia",
@@ -21,13 +24,17 @@ FINDINGS = (
 )  # fmt: skip
 _TABLE = "Data_Entry_2017.csv"
 _EXPECTS = f"the folder with {_TABLE}, images*/ and, for a split, train_val_list.txt and test_list.txt"
+_ANY = "any"  # some finding against none
+_LABELS = {"all": {name: name for name in FINDINGS}, "competition": {name: name.removeprefix("Pleural ") for name in COMPETITION}}  # ours -> the table's
 _LISTS = {"all": "", "train_val": "train_val_list.txt", "test": "test_list.txt"}
 
 
 def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
-    finding = options["finding"]
-    if finding and finding not in FINDINGS:
-        raise InputError("finding", f"{finding!r} is unknown", suggestion(finding, FINDINGS))
+    finding, columns = options["finding"], _LABELS.get(options["findings"])
+    if finding and finding not in (*FINDINGS, _ANY):
+        raise InputError("finding", f"{finding!r} is unknown", suggestion(finding, (*FINDINGS, _ANY)))
+    if columns is None:
+        raise InputError("findings", f"{options['findings']!r} is unknown", f"write one of {', '.join(_LABELS)}")
     path = _table(src)
     table = read_table(path, ["Image Index", "Finding Labels", "Patient ID"])
     table = _listed(table, src, options["split"])
@@ -37,10 +44,11 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
         where = f"{path}, row {row}"
         if name not in files:
             raise InputError(f"{where}, column Image Index", f"no image {name!r} below {src}", f"expects {_EXPECTS}")
-        label = _label(image["Finding Labels"], finding, where)
+        found = _found(image["Finding Labels"], where)
+        labels = () if finding else tuple(float(column in found) for column in columns.values())
         yield RawImage(
-            Path(name).stem, label, files[name], patient=image["Patient ID"],
-            source_path=files[name].relative_to(src).as_posix(),
+            Path(name).stem, _class(found, finding) if finding else summary(labels, columns), files[name],
+            patient=image["Patient ID"], source_path=files[name].relative_to(src).as_posix(), labels=labels,
         )  # fmt: skip
 
 
@@ -64,14 +72,18 @@ def _listed(table: pd.DataFrame, src: Path, split: str) -> pd.DataFrame:
     return table[table["Image Index"].isin(listed)]
 
 
-def _label(findings: str, wanted: str, where: str) -> str:
-    found = findings.split("|")
-    unknown = set(found) - {*FINDINGS, "No Finding"}
+def _found(cell: str, where: str) -> set[str]:
+    """The findings of a cell like Effusion|Mass."""
+    found = set(cell.split("|"))
+    unknown = found - {*FINDINGS, "No Finding"}
     if unknown:
         raise InputError(f"{where}, column Finding Labels", f"{sorted(unknown)[0]!r} is no finding",
                          suggestion(sorted(unknown)[0], FINDINGS))
-    present = wanted in found if wanted else found != ["No Finding"]
-    return "abnormal" if present else "normal"
+    return found - {"No Finding"}
+
+
+def _class(found: set[str], wanted: str) -> str:
+    return "abnormal" if (found if wanted == _ANY else wanted in found) else "normal"
 
 
 ROW = Importer(
@@ -84,7 +96,9 @@ ROW = Importer(
     domain="nih",
     positive="abnormal",
     classes=("normal", "abnormal"),
-    # finding: one finding against the rest, or any finding against none; split: all, or an official list.
-    options={"finding": "", "split": "all"},
+    # finding: one against the rest, or any against none, makes two classes; without, each of `findings` is a label of its
+    # own: all, or those of CheXpert's competition; split: all, or an official list.
+    options={"finding": "", "findings": "all", "split": "all"},
+    findings=lambda options: () if options["finding"] else tuple(_LABELS.get(options["findings"], ())),
     traps="some RGBA files; labels mined from text; up to 184 films of one patient, so split by patient",
 )

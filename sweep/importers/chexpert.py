@@ -1,10 +1,12 @@
 """CheXpert: 224,316 chest X-rays from Stanford, findings with an uncertain state, the patient in the path.
 
-python -m sweep.importers chexpert CheXpert-v1.0-small shards/chexpert --finding "Pleural Effusion"
+python -m sweep.importers chexpert CheXpert-v1.0-small shards/chexpert                                # the five competition findings
+python -m sweep.importers chexpert CheXpert-v1.0-small shards/effusion --finding "Pleural Effusion"   # two classes
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,57 +15,60 @@ from typing import Any
 from sweep.core.errors import InputError, suggestion
 from sweep.importers.files import read_table
 from sweep.importers.raw import Importer, RawImage
+from sweep.shards.findings import COMPETITION, POLICIES, UNCERTAIN, resolve_uncertain, summary
 
 FINDINGS = (
     "Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema", "Consolidation",
     "Pneumonia", "Atelectasis", "Pneumothorax", "Pleural Effusion", "Pleural Other", "Fracture",
 )  # fmt: skip
-POLICIES = ("ones", "zeros", "mix", "ignore")
-_ONES_IN_MIX = frozenset({"Atelectasis", "Edema"})  # where counting the uncertain as present did best (Irvin et al.)
 _TABLES = {"all": ("train.csv", "valid.csv"), "train": ("train.csv",), "valid": ("valid.csv",)}
 _EXPECTS = "the folder with train.csv, valid.csv, train/ and valid/ (CheXpert-v1.0-small)"
 _PATIENT = re.compile(r"(patient\d+)/")
-_STATES = {"": 0, "0": 0, "0.0": 0, "1": 1, "1.0": 1, "-1": -1, "-1.0": -1}
+_STATES = {"0": 0.0, "0.0": 0.0, "1": 1.0, "1.0": 1.0, "-1": UNCERTAIN, "-1.0": UNCERTAIN}
+_BLANKS = {"absent": 0.0, "unknown": math.nan}
 
 
 def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
-    finding, policy = options["finding"], options["uncertain"]
-    if finding not in FINDINGS:
+    finding = options["finding"]
+    if finding and finding not in FINDINGS:
         raise InputError("finding", f"{finding!r} is unknown", suggestion(finding, FINDINGS))
-    for name, allowed in (("uncertain", POLICIES), ("split", _TABLES), ("views", ("frontal", "all"))):
+    for name, allowed in (("uncertain", POLICIES), ("split", _TABLES), ("views", ("frontal", "all")), ("blank", _BLANKS)):
         if options[name] not in allowed:
             raise InputError(name, f"{options[name]!r} is unknown", f"write one of {', '.join(allowed)}")
     for name in _TABLES[options["split"]]:
         path = src / name
-        table = read_table(path, ["Path", "Frontal/Lateral", finding])
+        columns = [finding] if finding else COMPETITION
+        table = read_table(path, ["Path", "Frontal/Lateral", *columns])
         for row, image in table.iterrows():
             if options["views"] == "frontal" and image["Frontal/Lateral"] != "Frontal":
                 continue
-            present = _present(image[finding], finding, policy, f"{path}, row {row}, column {finding}")
-            if present is not None:
-                yield _raw(src, image["Path"], present, f"{path}, row {row}, column Path")
+            states = {**_STATES, "": _BLANKS[options["blank"]]}
+            labels = tuple(_state(image[name], states, f"{path}, row {row}, column {name}") for name in columns)
+            label = _class(labels, finding, options["uncertain"]) if finding else summary(labels, COMPETITION)
+            if label is not None:
+                yield _raw(src, image["Path"], label, () if finding else labels, f"{path}, row {row}, column Path")
 
 
-def _present(state: str, finding: str, policy: str, where: str) -> bool | None:
-    """Whether the finding counts as present; None leaves the image out. A blank cell means not mentioned."""
-    if state not in _STATES:
-        raise InputError(where, f"{state!r} is no state", "write 1.0, 0.0, -1.0 or nothing")
-    if _STATES[state] >= 0:
-        return _STATES[state] == 1
-    if policy == "ignore":
-        return None
-    return policy == "ones" or (policy == "mix" and finding in _ONES_IN_MIX)
+def _state(cell: str, states: Mapping[str, float], where: str) -> float:
+    if cell not in states:
+        raise InputError(where, f"{cell!r} is no state", "write 1.0, 0.0, -1.0 or nothing")
+    return states[cell]
 
 
-def _raw(src: Path, listed: str, present: bool, where: str) -> RawImage:
+def _class(labels: tuple[float, ...], finding: str, policy: str) -> str | None:
+    """The class of an image in a set of two; None leaves the image out."""
+    present = float(resolve_uncertain([labels], policy, [finding])[0, 0])
+    return None if math.isnan(present) else ("normal", "abnormal")[int(present)]
+
+
+def _raw(src: Path, listed: str, label: str, labels: tuple[float, ...], where: str) -> RawImage:
     match = _PATIENT.search(listed)
     if match is None:
         raise InputError(where, f"no patient in {listed!r}", "restore the table from the archive")
     # The table's paths begin with the archive's own name, whatever the folder is called here.
     inside = listed.split("/", 1)[1] if listed.startswith("CheXpert") else listed
     return RawImage(
-        str(Path(inside).with_suffix("")), "abnormal" if present else "normal", src / inside, patient=match[1],
-        source_path=inside,
+        str(Path(inside).with_suffix("")), label, src / inside, patient=match[1], source_path=inside, labels=labels,
     )  # fmt: skip
 
 
@@ -77,7 +82,10 @@ ROW = Importer(
     domain="stanford",
     positive="abnormal",
     classes=("normal", "abnormal"),
-    # uncertain: what a label of -1 counts as; views: frontal or all; split: train, valid or all.
-    options={"finding": "Pleural Effusion", "uncertain": "mix", "views": "frontal", "split": "all"},
+    # finding: one makes two classes, none keeps the five of the competition; uncertain: what -1 counts as in two classes (of
+    # five it is kept, and the hyperparameter `uncertain` decides); blank: absent or unknown; views: frontal or all; split:
+    # train, valid or all.
+    options={"finding": "", "uncertain": "mix", "blank": "absent", "views": "frontal", "split": "all"},
+    findings=lambda options: () if options["finding"] else COMPETITION,
     traps="uncertain labels; lateral views; a blank is not a zero of the radiologist's; several studies per patient",
 )

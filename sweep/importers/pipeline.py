@@ -11,7 +11,7 @@ from sweep.importers.decode import Decoded, read_grey
 from sweep.importers.raw import Importer, RawImage
 from sweep.importers.roi import crop_to_lesion
 from sweep.shards.resize import shrink
-from sweep.shards.schema import Header, Manifest, ShardRow
+from sweep.shards.schema import MULTI_LABEL, SINGLE_LABEL, Header, Manifest, ShardRow
 from sweep.shards.writer import write_dataset
 
 _SMALLEST_SIDE = 8  # pixels; below that a file is a placeholder, not a scan
@@ -39,8 +39,10 @@ def run_import(
     if import_px < _SMALLEST_SIDE:
         raise InputError("import_px", f"{import_px} pixels are too few", f"ask for {_SMALLEST_SIDE} or more")
     folder = _source(name, row, src)
+    findings = row.findings(chosen)
     header = Header(
-        name=name, domain=domain or row.domain or name, classes=row.classes, positive=row.positive,
+        name=name, domain=domain or row.domain or name, classes=findings or row.classes, positive=row.positive,
+        task=MULTI_LABEL if findings else SINGLE_LABEL,
         licence=row.licence, citation=row.citation, source=row.source, import_px=import_px,
         settings={"importer": name, **chosen, "skipped": []},
     )  # fmt: skip
@@ -86,7 +88,7 @@ def _shard_row(raw: RawImage, import_px: int) -> ShardRow:
     return ShardRow(
         image_id=raw.image_id, image=shrink(grey, import_px), label=raw.label, patient=raw.patient,
         domain=raw.domain, source_path=raw.source_path, original_height=height, original_width=width,
-        colour=decoded.colour, transparent=decoded.transparent,
+        colour=decoded.colour, transparent=decoded.transparent, labels=raw.labels,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ class RawImage:
     patient: str = ""
     domain: str = ""  # only where it differs from image to image, e.g. the scanner
     source_path: str = ""  # relative to the source folder
+    labels: tuple[float, ...] = ()  # of several findings: 1, 0, -1 (uncertain) or NaN (not known); `label` sums them up
     masks: tuple[Path, ...] = ()  # of the lesion; only where a crop to it was asked for
     roi: str = "none"
 
@@ -30,7 +31,8 @@ class Importer:
     """One published layout.
 
     `iterate(src, options)` yields the images of `src` in a fixed order and raises InputError when the layout is
-    not the expected one; `options` are the importer's own, with their defaults.
+    not the expected one; `options` are the importer's own, with their defaults. `findings(options)` names the labels that
+    every image has under these options where it may have several, and is empty where it has one class.
     """
 
     describe: str
@@ -43,5 +45,6 @@ class Importer:
     positive: str = ""
     classes: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    findings: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda options: ()
     traps: str = ""
     needs_source: bool = True

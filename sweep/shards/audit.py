@@ -17,8 +17,10 @@ import pandas as pd
 from sweep.core.errors import InputError
 from sweep.shards.duplicates import Duplicates, Pair, crossing_pairs, folder_duplicates, near_duplicate_groups
 from sweep.shards.fingerprints import describe_orientation
+from sweep.shards.findings import COMMONER, constant_accuracy, present_counts, stacked
 from sweep.shards.labels import apply_normals
 from sweep.shards.reader import read_manifest, read_metadata
+from sweep.shards.schema import Manifest
 from sweep.shards.tells import Tell, features, find_tells
 
 __all__ = ["AuditReport", "Copy", "DataSetFacts", "audit", "near_duplicate_groups"]
@@ -136,8 +138,7 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 def _facts(name: str, folder: Path, frame: pd.DataFrame, pictures: int) -> DataSetFacts:
     manifest = read_manifest(folder)
-    counts = frame["label"].value_counts()
-    judged = apply_normals(frame, "drop")["label"].value_counts()
+    classes, constant_class, constant_accuracy = _balance(frame, manifest)
     patients = frame.loc[frame["patient"] != "", "patient"]
     return DataSetFacts(
         name=name,
@@ -145,15 +146,34 @@ def _facts(name: str, folder: Path, frame: pd.DataFrame, pictures: int) -> DataS
         domain=manifest.domain,
         images=len(frame),
         pictures=pictures,
-        classes={label: int(counts.get(label, 0)) for label in manifest.classes},
-        constant_class=str(judged.index[0]) if len(judged) else "",
-        constant_accuracy=float(judged.iloc[0] / judged.sum()) if len(judged) else 0.0,
+        classes=classes,
+        constant_class=constant_class,
+        constant_accuracy=constant_accuracy,
         patients=int(patients.nunique()),
         without_patient=len(frame) - len(patients),
         licence=manifest.licence,
         citation=manifest.citation,
-        tells=tuple(find_tells(features(frame), frame["label"].to_numpy(dtype=str), "class")),
+        tells=tuple(_class_tells(frame, manifest)),
     )
+
+
+def _balance(frame: pd.DataFrame, manifest: Manifest) -> tuple[dict[str, int], str, float]:
+    """Images of each class, the constant answer and its accuracy; of several findings an image the mean over findings."""
+    if manifest.multi_label:
+        labels = stacked(frame["labels"])
+        return dict(zip(manifest.classes, present_counts(labels).tolist(), strict=True)), COMMONER, constant_accuracy(labels)
+    counts = frame["label"].value_counts()
+    judged = apply_normals(frame, "drop")["label"].value_counts()
+    classes = {label: int(counts.get(label, 0)) for label in manifest.classes}
+    return classes, str(judged.index[0]) if len(judged) else "", float(judged.iloc[0] / judged.sum()) if len(judged) else 0.0
+
+
+def _class_tells(frame: pd.DataFrame, manifest: Manifest) -> list[Tell]:
+    if not manifest.multi_label:
+        return find_tells(features(frame), frame["label"].to_numpy(dtype=str), "class")
+    labels, columns = stacked(frame["labels"]), features(frame)
+    found = [find_tells(columns, np.where(labels[:, k] == 1, name, ""), "finding") for k, name in enumerate(manifest.classes)]
+    return sorted((tell for tells in found for tell in tells), key=lambda tell: -tell.auroc)
 
 
 def _copy(pair: Pair, frame: pd.DataFrame, owner: np.ndarray) -> Copy:

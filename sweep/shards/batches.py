@@ -20,7 +20,7 @@ class ResidentBatches:
 
     Every epoch has `steps_per_epoch` full batches (default: what one pass fills, at least one). Asked for more,
     it goes round again, reshuffled. With `balanced`, every class is drawn equally often, rare ones more than
-    once. The order depends on (seed, epoch) and the number of images alone, so resuming at an epoch is exact.
+    once (of several findings an image: those with each finding in turn, and those with none). The order depends on (seed, epoch) and the number of images alone, so resuming at an epoch is exact.
     `device` is where the uint8 images are kept. `share` (k, n) takes the k-th of n equal shares of every batch: n workers
     together see what one would.
     """
@@ -47,12 +47,12 @@ class ResidentBatches:
         self._seed = seed
         self._share = share
         self._balanced = balanced
-        self._classes = [np.flatnonzero(image_set.labels == label) for label in np.unique(image_set.labels)]
+        self._classes = _members(image_set.labels)
         self._images = torch.from_numpy(np.array(image_set.images)).to(device)
-        self._labels = torch.from_numpy(np.array(image_set.labels, dtype=np.int64)).to(device)
+        self._labels = torch.from_numpy(np.array(image_set.labels)).to(device)
 
     def __call__(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Pairs of images uint8 [B, H, W] and labels int64 [B]."""
+        """Pairs of images uint8 [B, H, W] and labels int64 [B], or float32 [B, K]."""
         import torch
 
         order = torch.from_numpy(self.order(epoch)).to(self._images.device)
@@ -71,6 +71,15 @@ class ResidentBatches:
         turns = np.stack([_rounds(draw, members, each) for members in self._classes], axis=1)
         # One of each class in turn, the turn's order shuffled: every batch is balanced to within one image.
         return draw.permuted(turns, axis=1).reshape(-1)[:wanted]
+
+
+def _members(labels: np.ndarray) -> list[np.ndarray]:
+    """Positions of each class's images, classes without any left out."""
+    if labels.ndim == 1:
+        return [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    present = labels == 1
+    members = [np.flatnonzero(column) for column in (*present.T, ~present.any(axis=1))]
+    return [positions for positions in members if len(positions)]
 
 
 def _rounds(draw: np.random.Generator, members: np.ndarray, wanted: int) -> np.ndarray:

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sweep.shards.findings import present_counts
+
 
 @dataclass(frozen=True)
 class ImageSet:
     """N grey images of one size.
 
     images uint8 [N, px, px]; labels int64 [N], indices into `classes` (index 1 is the positive class of a
-    two-class problem); ids and groups text [N] (images of one group must stay in one fold); synthetic bool [N].
+    two-class problem), or float32 [N, K] where an image may have several findings: 1, 0, -1 (uncertain) or NaN (not
+    known) for each of `classes`; ids and groups text [N] (images of one group must stay in one fold); synthetic bool [N].
     """
 
     images: np.ndarray
@@ -46,7 +49,12 @@ class ImageSet:
             synthetic=self.synthetic[indices],
         )
 
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several findings."""
+        return self.labels.ndim == 2
+
     def class_counts(self) -> dict[str, int]:
-        """Images per class name, zero included."""
-        counts = np.bincount(self.labels, minlength=len(self.classes))
+        """Images per class name, zero included; of several findings an image those that have it."""
+        counts = present_counts(self.labels) if self.multi_label else np.bincount(self.labels, minlength=len(self.classes))
         return {name: int(count) for name, count in zip(self.classes, counts, strict=True)}

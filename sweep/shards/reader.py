@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 
 from sweep.core.errors import InputError
 from sweep.core.hashing import file_sha256
+from sweep.shards.findings import stacked
 from sweep.shards.image_set import ImageSet
 from sweep.shards.labels import apply_normals, classes_after, label_indices
 from sweep.shards.resize import fit_square
-from sweep.shards.schema import FORMAT, MANIFEST, METADATA_COLUMNS, Manifest
+from sweep.shards.schema import FORMAT, MANIFEST, Manifest, metadata_columns
 
 _IMPORT_CURE = "import it again: python -m sweep.importers NAME SRC DST"
 _DECODE_COLUMNS = ["image_id", "image", "height", "width"]
@@ -62,7 +63,7 @@ def part_paths(folder: Path | str) -> list[str]:
 
 def read_metadata(folder: Path | str) -> pd.DataFrame:
     """One row per image, in shard order, with every column but the pixels."""
-    columns = list(METADATA_COLUMNS)
+    columns = metadata_columns(read_manifest(folder).task)
     tables = [pa.Table.from_batches([batch]) for batch in read_batches(folder, columns)]
     return pa.concat_tables(tables).to_pandas()
 
@@ -104,6 +105,13 @@ def groups_of(frame: pd.DataFrame) -> np.ndarray:
     return frame["patient"].where(frame["patient"] != "", frame["image_id"]).to_numpy(dtype=str)
 
 
+def labels_of(frame: pd.DataFrame, classes: Sequence[str], folder: Path | str) -> np.ndarray:
+    """Class numbers int64 [N], or float32 [N, K] of data with several findings an image; InputError names a strange label."""
+    if "labels" in frame:
+        return stacked(frame["labels"])
+    return label_indices(frame["label"].tolist(), classes, str(folder))
+
+
 def read_images(
     folder: Path | str,
     image_px: int,
@@ -123,7 +131,7 @@ def read_images(
     ids = frame["image_id"].to_numpy(dtype=str)
     return ImageSet(
         images=_decode_all(folder, ids, image_px, fit),
-        labels=label_indices(frame["label"].tolist(), classes, str(folder)),
+        labels=labels_of(frame, classes, folder),
         ids=ids,
         groups=groups_of(frame),
         classes=classes,

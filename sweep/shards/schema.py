@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from sweep.core.hashing import canonical_json
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+SINGLE_LABEL, MULTI_LABEL = "single-label", "multi-label"  # tasks: one class an image, or several findings
 
 SCHEMA = pa.schema(
     [
@@ -39,7 +41,18 @@ SCHEMA = pa.schema(
         ("transparent", pa.bool_()),
     ]
 )
-METADATA_COLUMNS = tuple(name for name in SCHEMA.names if name != "image")
+# Of data with several findings an image: one label a class, 1, 0, -1 (uncertain) or NaN (not known).
+_LABELS = pa.field("labels", pa.list_(pa.float32()))
+
+
+def schema_of(task: str) -> pa.Schema:
+    """The columns of a data set's parts."""
+    return SCHEMA.append(_LABELS) if task == MULTI_LABEL else SCHEMA
+
+
+def metadata_columns(task: str) -> tuple[str, ...]:
+    """Every column but the pixels."""
+    return tuple(name for name in schema_of(task).names if name != "image")
 
 
 @dataclass(frozen=True)
@@ -48,7 +61,8 @@ class ShardRow:
 
     `image` is uint8 [H, W] grey at import size; `domain` is set where it differs from the data set's own (a
     scanner of several); `original_height`/`original_width` are pixels before the import; `colour` is the share
-    of tinted pixels before greying, in [0, 1].
+    of tinted pixels before greying, in [0, 1]. `labels` holds one label a class where an image may have several findings;
+    `label` is then their summary.
     """
 
     image_id: str
@@ -61,11 +75,15 @@ class ShardRow:
     original_width: int = 0
     colour: float = 0.0
     transparent: bool = False
+    labels: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class Header:
-    """What is true of a whole data set; `classes` left empty means: those found, in `class_order`."""
+    """What is true of a whole data set; `classes` left empty means: those found, in `class_order`.
+
+    `task` is SINGLE_LABEL, or MULTI_LABEL, where `classes` are the findings that every image has a label of.
+    """
 
     name: str
     domain: str
@@ -76,6 +94,7 @@ class Header:
     source: str = ""
     import_px: int = 256
     settings: Mapping[str, Any] = field(default_factory=dict)
+    task: str = SINGLE_LABEL
 
 
 @dataclass(frozen=True)
@@ -105,6 +124,12 @@ class Manifest:
     settings: Mapping[str, Any]
     sha256: str
     format: int = FORMAT
+    task: str = SINGLE_LABEL
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several findings."""
+        return self.task == MULTI_LABEL
 
     def to_json(self) -> dict[str, Any]:
         """The content of manifest.json."""
@@ -127,6 +152,8 @@ class RowsDigest:
     def add(self, row: ShardRow, pixels_sha256: str) -> None:
         """Take in one row whose pixel bytes hash to `pixels_sha256`."""
         identity = [row.image_id, row.label, row.patient, *row.image.shape, pixels_sha256]
+        if row.labels:
+            identity.append([None if math.isnan(label) else float(label) for label in row.labels])
         self._digest.update(canonical_json(identity).encode() + b"\n")
 
     def hexdigest(self) -> str:

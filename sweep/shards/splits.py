@@ -12,6 +12,7 @@ import pandas as pd
 from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash
 from sweep.core.seeds import rng
+from sweep.shards.findings import contradictory, stacked
 from sweep.shards.groups import closed_groups, renumbered
 
 FRACTIONS = {"train": 0.6, "val": 0.2, "test": 0.2}
@@ -53,7 +54,7 @@ def make_split(
     conflicts: str = "drop",
     near_duplicates: np.ndarray | None = None,
 ) -> Split:
-    """Hold-out split, stratified by label, no group in two folds.
+    """Hold-out split, stratified by label (by each finding, where a column `labels` holds several), no group in two folds.
 
     Groups are the closure of patients, identical pixels (column sha256, where present) and `near_duplicates`
     ([N] group names or numbers, e.g. from audit.near_duplicate_groups). `conflicts` decides on near-duplicates
@@ -67,7 +68,8 @@ def make_split(
         duplicates.append(frame["sha256"].to_numpy(dtype=str))
     labels = frame["label"].to_numpy(dtype=str)
     groups = closed_groups(frame["patient"].to_numpy(dtype=str), *duplicates)
-    conflicting = _conflicting(labels, duplicates)
+    findings = stacked(frame["labels"]) if "labels" in frame else None
+    conflicting = _conflicting(labels if findings is None else findings, duplicates)
     fold = np.full(len(frame), UNUSED, dtype=object)
     free = np.ones(len(frame), dtype=bool)
     if conflicts == "drop":
@@ -75,7 +77,10 @@ def make_split(
     elif conflicts == "train_only":
         free = ~np.isin(groups, groups[conflicting])
         fold[~free] = "train"
-    fold[free] = _assign(labels[free], groups[free], fractions, rng(seed, "split"))
+    if findings is None:
+        fold[free] = _assign(_counts_per_group(labels[free], groups[free]), groups[free], fractions, rng(seed, "split"))
+    else:
+        fold[free] = _assign_findings(findings[free], groups[free], fractions, rng(seed, "split"))
     if train_images is not None:
         _keep_training(fold, labels, groups, train_images, rng(seed, "split", "train"))
     return Split(pd.DataFrame({"image_id": frame["image_id"].to_numpy(), "label": labels, "group": groups,
@@ -105,21 +110,25 @@ def _role(fold: str, test_fold: str) -> str:
 
 
 def _conflicting(labels: np.ndarray, duplicates: list[np.ndarray]) -> np.ndarray:
-    """bool [N]: the image has a near-duplicate (not merely the same patient) of another label."""
+    """bool [N]: the image has a near-duplicate (not merely the same patient) of another label, or of a contrary finding."""
     if not duplicates:
         return np.zeros(len(labels), dtype=bool)
     copies = closed_groups(*duplicates)
+    if labels.ndim == 2:
+        return contradictory(labels, copies)
     distinct = pd.Series(labels).groupby(copies).transform("nunique")
     return distinct.to_numpy() > 1
 
 
 def _assign(
-    labels: np.ndarray, groups: np.ndarray, fractions: Mapping[str, float], draw: np.random.Generator
+    counts: np.ndarray, groups: np.ndarray, fractions: Mapping[str, float], draw: np.random.Generator
 ) -> np.ndarray:
-    """Fold of every image: groups, largest first and shuffled within a size, go where their labels lack most."""
+    """Fold of every image: groups, largest first and shuffled within a size, go where their labels lack most.
+
+    `counts` [G, C]: images of each label in each group.
+    """
     names = list(fractions)
     share = np.array([fractions[name] for name in names])
-    counts = _counts_per_group(labels, groups)
     wanted = np.outer(share, counts.sum(axis=0))
     shuffled = draw.permutation(len(counts))
     order = shuffled[np.argsort(-counts.sum(axis=1)[shuffled], kind="stable")]
@@ -131,6 +140,35 @@ def _assign(
         chosen[group] = int(np.argmax(need))
         missing[chosen[group]] -= counts[group]
     return np.array(names, dtype=object)[chosen[renumbered(groups)]]
+
+
+def _assign_findings(
+    labels: np.ndarray, groups: np.ndarray, fractions: Mapping[str, float], draw: np.random.Generator
+) -> np.ndarray:
+    """Fold of every image with labels [N, K]: iterative stratification (Sechidis et al. 2011), a group at a time.
+
+    Groups with the finding that fewest unplaced images have come first: a common finding can still be evened out later.
+    """
+    names, share = list(fractions), np.array(list(fractions.values()))
+    group = renumbered(groups)
+    counts = np.zeros((group.max(initial=-1) + 1, labels.shape[1] + 1))
+    np.add.at(counts, group, np.column_stack([labels == 1, np.ones(len(labels))]))  # the last column: images
+    missing = np.outer(share, counts.sum(axis=0))
+    chosen = np.full(len(counts), -1)
+    order = draw.permutation(len(counts))
+    while len(order):
+        left = counts[order, :-1].sum(axis=0)
+        rare = int(np.argmin(np.where(left > 0, left, np.inf))) if left.any() else -1
+        having = counts[order, rare] > 0
+        members = order[having]
+        for member in members[np.argsort(-counts[members, rare], kind="stable")]:
+            # Where the rare finding lacks most, of equal folds where images lack most, each in units of the fold's share.
+            need = missing[:, rare] / share
+            tied = np.flatnonzero(need >= need.max() - 1e-9)
+            chosen[member] = tied[int(np.argmax(missing[tied, -1] / share[tied]))]
+            missing[chosen[member]] -= counts[member]
+        order = order[~having]
+    return np.array(names, dtype=object)[chosen[group]]
 
 
 def _counts_per_group(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from sweep.core.errors import InputError
 from sweep.shards.image_set import ImageSet
-from sweep.shards.labels import apply_normals, classes_after, label_indices
-from sweep.shards.reader import decode_column, groups_of, part_paths, read_manifest, read_metadata
+from sweep.shards.labels import apply_normals, classes_after
+from sweep.shards.reader import decode_column, groups_of, labels_of, part_paths, read_manifest, read_metadata
 
 if TYPE_CHECKING:
     import ray.data
@@ -33,7 +33,7 @@ def open_dataset(
     fit: str = "pad",
     normals: str = "keep",
 ) -> ray.data.Dataset:
-    """Rows {image uint8 [px, px], label int64, image_id str, group str} of a shard folder, decoded lazily.
+    """Rows {image uint8 [px, px], label int64 (or float32 [K]), image_id str, group str} of a shard folder, decoded lazily.
 
     Select the columns image and label before `iter_torch_batches`: text makes no tensor. `image_ids` limits the
     rows (order is not kept: Ray Data is free to interleave parts); `normals` is the rule of `labels.apply_normals`.
@@ -49,7 +49,7 @@ def open_dataset(
         if len(frame) != len(set(image_ids)):
             missing = sorted(set(image_ids) - set(frame["image_id"]))[0]
             raise InputError(folder, f"image {missing!r} is not in this data set", "use the ids of a split of it")
-    labels = label_indices(frame["label"].tolist(), classes, str(folder))
+    labels = labels_of(frame, classes, folder)
     wanted = dict(zip(frame["image_id"], zip(labels.tolist(), groups_of(frame).tolist(), strict=True), strict=True))
     rows = ray.data.read_parquet(
         part_paths(folder),
@@ -101,10 +101,17 @@ def _decode(table: pa.Table, wanted: Any, image_px: int, fit: str) -> dict[str, 
     columns = (_whole(table[name]) for name in ("image", "height", "width"))
     return {
         "image": decode_column(*columns, image_px, fit),
-        "label": np.array([known[image_id][0] for image_id in ids], dtype=np.int64),
+        "label": _label_array([known[image_id][0] for image_id in ids], next(iter(known.values()), (0,))[0]),
         "image_id": np.array(ids, dtype=object),
         "group": np.array([known[image_id][1] for image_id in ids], dtype=object),
     }
+
+
+def _label_array(labels: list, example: int | list[float]) -> np.ndarray:
+    """int64 [N] of class numbers, float32 [N, K] of lists of labels; `example` tells which, for no rows at all."""
+    if isinstance(example, list):
+        return np.array(labels, dtype=np.float32).reshape(-1, len(example))
+    return np.array(labels, dtype=np.int64)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

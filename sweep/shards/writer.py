@@ -15,13 +15,14 @@ import pyarrow.parquet as pq
 from sweep.core.atomic import new_folder, write_text
 from sweep.core.errors import InputError
 from sweep.core.hashing import file_sha256
+from sweep.shards.findings import checked
 from sweep.shards.labels import class_order, guess_positive
-from sweep.shards.schema import MANIFEST, SCHEMA, Header, Manifest, Part, RowsDigest, ShardRow
+from sweep.shards.schema import MANIFEST, MULTI_LABEL, SCHEMA, Header, Manifest, Part, RowsDigest, ShardRow, schema_of
 
 _GROUP_ROWS = 256  # rows held in memory at once: 16 MB at 256 px
 _PART_BYTES = 128 << 20  # pixels per part: large enough to read in one go, small enough to spread over workers
 # Pixels are left raw: decompression would cost more than the disk saves (70,000 images/s against 10,000).
-_COMPRESSION = {name: "NONE" if name == "image" else "ZSTD" for name in SCHEMA.names}
+_COMPRESSION = {name: "NONE" if name == "image" else "ZSTD" for name in (*SCHEMA.names, "labels.list.element")}
 _DICTIONARY = ["label", "patient", "dataset", "domain", "licence"]
 
 
@@ -29,7 +30,7 @@ def write_dataset(dst: Path, header: Header, rows: Iterable[ShardRow]) -> Manife
     """Write `rows` to the new folder `dst`, whole or not at all, in constant memory.
 
     Raises InputError when `dst` already holds something, or cannot be written, when there is no row, when an id
-    comes twice, or when a label is none of `header.classes`.
+    comes twice, when a label is none of `header.classes`, or when an image of a multi-label set lacks a label of one of them.
     """
     dst = Path(dst)
     if dst.exists() and (not dst.is_dir() or any(dst.iterdir())):
@@ -52,6 +53,7 @@ class _PartWriter:
 
     def __init__(self, folder: Path, header: Header) -> None:
         self._folder, self._header = folder, header
+        self._schema = schema_of(header.task)
         self._rows: list[dict] = []
         self._writer: pq.ParquetWriter | None = None
         self._part_rows = self._part_bytes = 0
@@ -76,7 +78,7 @@ class _PartWriter:
         if not self._ids:
             raise InputError(dst, "no image to write", "check that the source folder holds the expected layout")
         header = self._header
-        positive = header.positive or guess_positive(header.classes or self._labels)
+        positive = "" if self._multi_label else header.positive or guess_positive(header.classes or self._labels)
         fields = {f.name: getattr(header, f.name) for f in dataclasses.fields(header)}
         fields["classes"] = tuple(header.classes) or class_order(self._labels, positive)
         fields["positive"] = positive
@@ -85,11 +87,17 @@ class _PartWriter:
             **fields, images=len(self._ids), parts=tuple(self._parts), sha256=self._digest.hexdigest()
         )
 
+    @property
+    def _multi_label(self) -> bool:
+        return self._header.task == MULTI_LABEL
+
     def _check(self, row: ShardRow) -> None:
         if row.image_id in self._ids:
             raise InputError(row.source_path or row.image_id, f"the id {row.image_id!r} comes twice",
                              "rename one of the images")
-        if self._header.classes and row.label not in self._header.classes:
+        if self._multi_label:
+            checked(np.array([row.labels]), self._header.classes, row.source_path or row.image_id)
+        elif self._header.classes and row.label not in self._header.classes:
             raise InputError(row.source_path or row.image_id, f"label {row.label!r} is none of the classes",
                              f"use one of {', '.join(self._header.classes)}")
         if row.image.dtype != np.uint8 or row.image.ndim != 2 or 0 in row.image.shape:
@@ -106,7 +114,7 @@ class _PartWriter:
             "domain": row.domain or self._header.domain, "licence": self._header.licence,
             "sha256": hashlib.sha256(pixels).hexdigest(), "source_path": row.source_path,
             "original_height": row.original_height or height, "original_width": row.original_width or width,
-            "colour": row.colour, "transparent": row.transparent,
+            "colour": row.colour, "transparent": row.transparent, "labels": list(row.labels),
         }  # fmt: skip
 
     def _flush(self) -> None:
@@ -114,9 +122,9 @@ class _PartWriter:
             return
         if self._writer is None:
             self._writer = pq.ParquetWriter(
-                self._path(), SCHEMA, compression=_COMPRESSION, use_dictionary=_DICTIONARY, write_statistics=False
+                self._path(), self._schema, compression=_COMPRESSION, use_dictionary=_DICTIONARY, write_statistics=False
             )
-        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=SCHEMA))
+        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
         self._part_rows += len(self._rows)
         self._rows = []
 

@@ -12,6 +12,8 @@ import torch.nn.functional as functional
 
 from sweep.training.recipe import Recipe
 
+_MOST_WEIGHT = 20.0  # beyond it a handful of positive images would steer the training
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -76,9 +78,9 @@ def build_objective(recipe: Recipe, weights: torch.Tensor | None, device: torch.
 
 
 def balanced_weights(labels: torch.Tensor, num_classes: int) -> torch.Tensor:
-    """Weights [K] that give each class the same total weight; for multi-label, negatives per positive of each label."""
+    """Weights [K] that give each class the same total weight; for multi-label, negatives per positive of each label, 20 at most."""
     if labels.ndim == 2:
         positive = (labels == 1).sum(0).clamp(min=1)
-        return (labels == 0).sum(0).clamp(min=1) / positive
+        return ((labels == 0).sum(0).clamp(min=1) / positive).clamp(1 / _MOST_WEIGHT, _MOST_WEIGHT)
     counts = torch.bincount(labels, minlength=num_classes).clamp(min=1)
     return len(labels) / (num_classes * counts.float())

@@ -8,6 +8,7 @@ import pytest
 
 from sweep.core.errors import InputError
 from sweep.importers import IMPORTERS, import_dataset
+from sweep.shards.findings import summary
 from sweep.shards.reader import read_images, read_manifest, read_metadata, verify
 from sweep.shards.splits import make_split
 
@@ -41,7 +42,14 @@ class TestEveryImporter:
         frame, expected = read_metadata(imported.shards), imported.fake.EXPECTED
         assert len(frame) == expected.get("images", len(frame))
         assert read_manifest(imported.shards).classes == expected["classes"]
-        assert set(frame["label"]) == set(expected["classes"])
+        manifest = read_manifest(imported.shards)
+        if manifest.multi_label:
+            labels = read_images(imported.shards, 32).labels
+            assert labels.shape == (len(frame), len(manifest.classes)) and labels.dtype == np.float32
+            assert set(np.unique(labels[~np.isnan(labels)])) <= {-1, 0, 1} and (labels == 1).any()
+            assert [summary(row, manifest.classes) for row in labels] == list(frame["label"])
+        else:
+            assert set(frame["label"]) == set(expected["classes"])
         assert frame.loc[frame["patient"] != "", "patient"].nunique() == expected["patients"]
 
     def test_rows_are_whole(self, imported):

@@ -23,4 +23,9 @@ def write(folder):
     return folder
 
 
-EXPECTED = {"images": 12, "classes": ("normal", "abnormal"), "patients": 6}
+EXPECTED = {
+    "images": 12,
+    "classes": ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Effusion", "Emphysema", "Fibrosis", "Hernia",
+                "Infiltration", "Mass", "Nodule", "Pleural_Thickening", "Pneumonia", "Pneumothorax"),
+    "patients": 6,
+}  # fmt: skip

@@ -65,7 +65,7 @@ def test_kermany_refuses_other_names(source, tmp_path):
 
 def test_chestxray14_findings_and_official_lists(source, tmp_path):
     chestxray14.write(source)
-    whole = imported("chestxray14", source, tmp_path)
+    whole = imported("chestxray14", source, tmp_path, finding="any")
     assert (whole["label"] == "abnormal").sum() == 6 and whole["transparent"].sum() == 1
     effusion = imported("chestxray14", source, tmp_path / "e", finding="Effusion", split="train_val")
     assert len(effusion) == 8 and (effusion["label"] == "abnormal").sum() == 2
@@ -97,6 +97,24 @@ def test_chexpert_refuses_an_unknown_state(source, tmp_path):
     table.write_text(table.read_text().replace("-1.0", "perhaps"))
     message = refused("chexpert", source, tmp_path, finding="Edema")
     assert "row 2, column Edema" in message and "'perhaps'" in message
+
+
+def test_chexpert_keeps_every_state_of_five_findings(source, tmp_path):
+    imported("chexpert", chexpert.write(source), tmp_path)
+    manifest, labels = read_manifest(tmp_path / "out"), read_images(tmp_path / "out", 32).labels
+    assert manifest.multi_label and manifest.classes[3:] == ("Edema", "Pleural Effusion")
+    assert labels[:, 4].tolist() == [1, 0, -1, 0, 1, 1, 0] and labels[:, 3].tolist() == [-1, 0, 1, 0, 0, 0, 1]
+    imported("chexpert", source, tmp_path / "unknown", blank="unknown")
+    found = read_images(tmp_path / "unknown" / "out", 32).labels
+    assert np.isnan(found[1, 3]) and np.isnan(found[:, 0]).all() and found[0, 3] == -1
+
+
+def test_chestxray14_speaks_chexpert_s_names_on_request(source, tmp_path):
+    imported("chestxray14", chestxray14.write(source), tmp_path, findings="competition")
+    manifest, labels = read_manifest(tmp_path / "out"), read_images(tmp_path / "out", 32).labels
+    assert manifest.classes == chexpert.EXPECTED["classes"]
+    assert labels.sum(axis=0).tolist() == [0, 2, 0, 0, 4]
+    assert "competition" in refused("chestxray14", source, tmp_path / "x", findings="five")
 
 
 def test_medmnist_counts_malignant_as_positive(source, tmp_path):

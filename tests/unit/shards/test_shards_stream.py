@@ -52,6 +52,14 @@ def test_decoded_rows_equal_the_resident_ones(folder, px, fit):
     assert collect(Shuffled(rows), ("x",), "here").ids.tolist() == sorted(wanted)
 
 
+def test_several_findings_travel_with_the_rows(folder):
+    frame = read_metadata(folder)
+    wanted = {row.image_id: ([1.0, 0.0, float("nan")], row.patient) for row in frame.itertuples()}
+    labels = _decode(stored(folder), wanted, 16, "pad")["label"]
+    assert labels.shape == (len(frame), 3) and labels.dtype == np.float32 and (labels[:, 0] == 1).all() and np.isnan(labels[:, 2]).all()
+    assert _decode(stored(folder).slice(0, 0), wanted, 16, "pad")["label"].shape == (0, 3)
+
+
 def test_a_worker_without_rows_is_told(folder):
     with pytest.raises(InputError, match="no rows"):
         collect(Shuffled(_decode(stored(folder), {}, 16, "pad")), ("x",), "here")

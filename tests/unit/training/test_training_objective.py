@@ -55,6 +55,8 @@ def test_balanced_weights_give_classes_equal_totals():
     assert torch.allclose(weights * torch.bincount(labels), torch.tensor([2.0, 2.0]))
     several = torch.tensor([[1.0, 0], [0, 0], [0, 1], [float("nan"), 1]])
     assert torch.equal(balanced_weights(several, 2), torch.tensor([2.0, 1.0]))
+    rare = torch.cat([torch.ones(1, 1), torch.zeros(99, 1)])
+    assert balanced_weights(rare, 1).item() == 20
 
 
 def test_mixup_blends_images_and_losses_alike():
