@@ -1,44 +1,100 @@
-"""What --plan prints: what would be computed, what is already there; computes nothing."""
+"""What --plan prints: what would be computed, what is there already, how long and for how much; computes nothing."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Iterable
 
 from rich.console import Console
 from rich.table import Table
 
-from sweep.artifacts import ArtifactStore
-from sweep.plan import Plan, generators_of, make_plan
+from sweep.artifacts import ArtifactStore, Stage
+from sweep.plan import ADAPTIVE, Plan, generators_of, make_plan
 from sweep.prepare import CARD_FILE, Data
+from sweep.question import NodeType, Question, Resources
 from sweep.records import read_ledger
-from sweep.question import Question
+from sweep.stages import pool_stages
 from sweep.storage import Storage
 from sweep.study import studies
+from sweep.warm_start import earlier_results
+
+_HOUR = 3600.0
 
 
 def print_plan(question: Question, run: Storage, console: Console) -> None:
-    """Counts by stage. Without prepared data nothing can be there yet, so everything counts as new."""
+    """Stages with what is needed, there and to do; then time and money from what was measured so far.
+
+    Without prepared data nothing can be there yet, so everything counts as new.
+    """
     if not run.exists(CARD_FILE):
-        cells = studies(question.grid, question.search, question.fixed, question.searcher.trials, question.searcher.seed)
-        configs = {str(sorted(config.items(), key=str)) for study in cells for config in study.configs}
-        console.print(f"{question.name}: {len(cells)} cells, {len(configs)} configurations x {question.seeds.min} seeds = {len(configs) * question.seeds.min} records")
-        console.print(f"nothing is there yet in {run.url}; no data has been prepared")
+        _print_unprepared(question, run, console)
         return
     data, reading = Data.load(run), read_ledger(run)
-    plan = make_plan(question, data, reading)
+    plan = make_plan(question, data, reading, earlier_results(question.searcher.warm_start, [one.name for one in question.objectives]))
+    plan.campaign.has_work()  # earlier records answer what they can
     table = Table("stage", "needed", "there", "to do", box=None, pad_edge=False)
-    generators = _generators(plan, data, run)
-    table.add_row("generator", *map(str, generators))
-    done = len([record for trial in plan.trials for seed in trial.seeds if (record := (trial.signature, seed)) in plan.finished])
-    table.add_row("record", str(plan.records), str(done), str(plan.records - done))
+    store = ArtifactStore(run)
+    table.add_row("generator", *_row(generators_of(plan.foreseen, data), store))
+    table.add_row("pool", *_row(_pools(plan, data), store))
+    expected, done = plan.campaign.expected_records, plan.settled()
+    table.add_row("record", str(expected), str(done), str(expected - done))
     console.print(f"{question.name} in {run.url}")
     console.print(table)
+    for line in _outlook(question):
+        console.print(line, soft_wrap=True)
     seconds = [event["seconds"]["total"] for event in reading.finished().values()]
-    if seconds and plan.records > done:
+    if seconds and expected > done:
         mean = sum(seconds) / len(seconds)
-        console.print(f"about {mean * (plan.records - done):.0f} worker-seconds left, from {len(seconds)} finished records of {mean:.1f} s")
+        console.print(f"about {mean * (expected - done):.0f} worker-seconds left, from {len(seconds)} finished records of {mean:.1f} s")
+        for line in estimates(mean * (expected - done), question.resources):
+            console.print(line, soft_wrap=True)
 
 
-def _generators(plan: Plan, data: Data, run: Storage) -> tuple[int, int, int]:
-    store = ArtifactStore(run)
-    needed = generators_of(plan, data)
-    there = sum(store.meta(stage) is not None for stage in needed)
-    return len(needed), there, len(needed) - there
+def estimates(trial_seconds: float, resources: Resources) -> list[str]:
+    """Wall time and money of `trial_seconds` of trials on each node type at its largest number of nodes."""
+    lines = []
+    for name, node in resources.node_types.items():
+        places = places_on(node, resources) * node.max_nodes
+        if places:
+            hours = trial_seconds / places / _HOUR
+            price = "" if node.price_per_hour is None else f", price {hours * node.max_nodes * node.price_per_hour:.2f}"
+            lines.append(f"  on {node.max_nodes} x {name}: {places} trials at once, about {hours:.2f} h{price}")
+    return lines
+
+
+def places_on(node: NodeType, resources: Resources) -> int:
+    """Workers that fit on one node, over the workers of a trial, as far as whole trials go on one node."""
+    fitting = math.floor(node.cpus / resources.cpus_per_worker)
+    if resources.gpus_per_worker:
+        fitting = min(fitting, math.floor(node.gpus / resources.gpus_per_worker))
+    return fitting // resources.workers
+
+
+def _print_unprepared(question: Question, run: Storage, console: Console) -> None:
+    cells = studies(question.grid, question.search, question.fixed, question.searcher.trials, question.searcher.seed)
+    configs = {str(sorted(config.items(), key=str)) for study in cells for config in study.configs}
+    count = len(cells) * question.searcher.trials if question.searcher.algorithm in ADAPTIVE else len(configs)
+    console.print(f"{question.name}: {len(cells)} cells, {count} configurations x {question.seeds.min} seeds = {count * question.seeds.min} records")
+    for line in _outlook(question):
+        console.print(line, soft_wrap=True)
+    console.print(f"nothing is there yet in {run.url}; no data has been prepared")
+
+
+def _outlook(question: Question) -> list[str]:
+    """What makes the count of records a bound and no promise."""
+    lines = []
+    if question.scheduler.type != "none":
+        lines.append(f"at most: {question.scheduler.type} stops all but the best 1/{question.scheduler.eta:g} at each rung from epoch {question.scheduler.grace_epochs} on")
+    if question.seeds.race:
+        lines.append(f"and up to {question.seeds.max - question.seeds.min} more seeds for those that a race keeps")
+    return lines
+
+
+def _pools(plan: Plan, data: Data) -> list[Stage]:
+    return list({stage.hash: stage for trial in plan.foreseen for stage in pool_stages(trial.config, data).values()}.values())
+
+
+def _row(needed: Iterable[Stage], store: ArtifactStore) -> tuple[str, str, str]:
+    stages = list(needed)
+    there = sum(store.meta(stage) is not None for stage in stages)
+    return str(len(stages)), str(there), str(len(stages) - there)

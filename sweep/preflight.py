@@ -10,7 +10,7 @@ from sweep.core.hashing import file_sha256
 from sweep.prepare import Data
 from sweep.trial import COLORIZER, TRANSFER, Trial
 
-_NETWORK = ("backbone", "weights", "colorizer", "colorizer_from")
+NETWORK = ("backbone", "weights", "colorizer", "colorizer_from")
 
 
 def check_models(where: str | Path, trials: Iterable[Trial], data: Data, threats: Iterable[str] = ()) -> list[str]:
@@ -21,7 +21,7 @@ def check_models(where: str | Path, trials: Iterable[Trial], data: Data, threats
     """
     from sweep.seed_run import build
 
-    kinds = {tuple(trial.config.get(name) for name in _NETWORK): trial.config for trial in trials}
+    kinds = {tuple(trial.config.get(name) for name in NETWORK): trial.config for trial in trials}
     errors, notes = [], []
     for (backbone, weights, *_), config in kinds.items():
         try:

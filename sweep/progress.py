@@ -31,6 +31,7 @@ class Progress:
     def __post_init__(self) -> None:
         self.finished: list[Mapping[str, Any]] = []
         self.failed: list[Mapping[str, Any]] = []
+        self.stopped: list[Mapping[str, Any]] = []
         self.running: dict[tuple[str, int], tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
         self._begin = time.monotonic()
         self._live: Live | None = None
@@ -64,6 +65,13 @@ class Progress:
         self.failed.append(event)
         self._line(f"{event['kind']}: {self._label(event['config'])}  seed {event['seed']}: {event['reason']}")
 
+    def on_stopped(self, event: Mapping[str, Any]) -> None:
+        """One record given up early: no failure, but no result either."""
+        self.running.pop((event["signature"], event["seed"]), None)
+        self.stopped.append(event)
+        if self._live is None:
+            self._line(f"stopped: {self._label(event['config'])}  seed {event['seed']}: {event['reason']}")
+
     def note(self, text: str) -> None:
         """One line of its own above the table."""
         self._line(text, count=False)
@@ -71,11 +79,11 @@ class Progress:
     @property
     def done(self) -> int:
         """Records that are settled, those of an earlier attempt included."""
-        return self.reused + len(self.finished) + len(self.failed)
+        return self.reused + len(self.finished) + len(self.failed) + len(self.stopped)
 
     def seconds_left(self) -> float | None:
         """Time left if the rest goes as the finished records of this attempt went."""
-        settled = len(self.finished) + len(self.failed)
+        settled = self.done - self.reused
         elapsed = time.monotonic() - self._begin
         return elapsed / settled * (self.total - self.done) if settled else None
 
@@ -93,6 +101,7 @@ class Progress:
         parts = [f"{self.name}: {self.done}/{self.total} records", f"{_clock(time.monotonic() - self._begin)} elapsed"]
         parts += [f"about {_clock(left)} left"] if left is not None and self.done < self.total else []
         parts += [f"{self.reused} from before"] if self.reused else []
+        parts += [f"{len(self.stopped)} stopped early"] if self.stopped else []
         parts += [f"{len(self.failed)} failed"] if self.failed else []
         return Text("  ·  ".join(parts), style="bold")
 

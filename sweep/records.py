@@ -1,7 +1,7 @@
 """events -> ledger -> events: the append-only truth of a run, for resume and for analysis.
 
-One JSON event a line under `records/`, each with a checksum. Kinds: sweep, start, epoch, finish, failed. A configuration is named
-by its signature; (signature, seed) names a record. Every driver attempt writes files of its own, so nobody edits a written line.
+One JSON event a line under `records/`, each with a checksum. Kinds: sweep (what is asked), ask (a configuration was drawn), start, epoch,
+finish, failed, stopped (given up early), race (why a configuration gets no more seeds). A configuration is named by its signature; (signature, seed) names a record. Every driver attempt writes files of its own, so nobody edits a written line.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sweep.core.hashing import canonical_json
 from sweep.storage import Storage
 
 FOLDER = "records"
-KINDS = ("sweep", "start", "epoch", "finish", "failed")
+KINDS = ("sweep", "ask", "start", "epoch", "finish", "failed", "stopped", "race")
 _CRC_DIGITS = 8
 
 Event = dict[str, Any]
@@ -57,6 +57,11 @@ class Reading:
         done = self.finished()
         failures = {(event["signature"], event["seed"]): event for event in self.of_kind("failed")}
         return {record: event for record, event in failures.items() if record not in done}
+
+
+    def stopped(self) -> dict[Record, Event]:
+        """The event of every record that was given up early."""
+        return {(event["signature"], event["seed"]): event for event in self.of_kind("stopped")}
 
 
 class Ledger:

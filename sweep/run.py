@@ -20,7 +20,7 @@ from sweep.storage import Storage
 if TYPE_CHECKING:
     from sweep.plan import Plan
     from sweep.prepare import Data
-    from sweep.records import Ledger
+    from sweep.records import Ledger, Reading
 
 _console = Console(highlight=False)
 
@@ -53,11 +53,12 @@ def run_question(space: Path, overrides: dict[str, str], smoke: bool, plan_only:
 
 
 def _sweep(question: Question, run_storage: Storage, space: Path, command: str, address: str | None) -> int:
-    from sweep.plan import make_plan
+    from sweep.plan import make_plan, notes
     from sweep.preflight import check_models
     from sweep.prepare import prepare
     from sweep.pictures import GALLERY_FILE, write_samples
     from sweep.records import Ledger, read_ledger
+    from sweep.warm_start import earlier_results
 
     begin = time.perf_counter()
     _console.print(f"{question.name}: preparing data")
@@ -67,36 +68,49 @@ def _sweep(question: Question, run_storage: Storage, space: Path, command: str, 
     reading = read_ledger(run_storage)
     for damage in reading.damages:
         _console.print(f"records/{damage.file}:{damage.line}: {damage.reason}; the event is ignored")
-    plan = make_plan(question, data, reading)
-    for note in check_models(space, plan.left, data, question.threats.attacks):
+    objectives = [objective.name for objective in question.objectives]
+    warm = earlier_results(question.searcher.warm_start, objectives)
+    plan = make_plan(question, data, reading, warm)
+    for note in (*notes(question, plan, len(warm)), *check_models(space, plan.left, data, question.threats.attacks)):
         _console.print(note, soft_wrap=True)
     ledger = Ledger(run_storage)
-    ledger.append({"event": "sweep", "name": question.name, "objectives": _objectives(question), "trials": len(plan.trials), "seeds": question.seeds.min})
+    event = {"event": "sweep", "name": question.name, "objectives": _objectives(question), "trials": len(plan.foreseen), "seeds": question.seeds.min}
+    ledger.append({**event, "algorithm": question.searcher.algorithm, "scheduler": question.scheduler.type, "warm": plan.warm})
+    plan.campaign.log = ledger.append
     try:
-        if plan.left:
-            _run_left(question, run_storage, plan, data, ledger, address)
+        if plan.campaign.has_work():
+            _run_left(question, run_storage, plan, data, ledger, reading, address)
     except KeyboardInterrupt:
         _console.print(f"\nstopped; nothing finished is lost. Resume with:\n  {command}", highlight=False, soft_wrap=True)
         return EXIT_STOPPED
     return _report(run_storage, plan, begin)
 
 
-def _run_left(question: Question, run_storage: Storage, plan: Plan, data: Data, ledger: Ledger, address: str | None) -> None:
+def _run_left(question: Question, run_storage: Storage, plan: Plan, data: Data, ledger: Ledger, before: Reading, address: str | None) -> None:
     from sweep.plan import attacks_of
     from sweep.progress import Progress
     from sweep.ray_session import ray_session
     from sweep.run_folder import note_overhead
+    from sweep.spending import Spending
 
     metrics = tuple(dict.fromkeys(objective.name for objective in question.objectives))
-    progress = Progress(question.name, plan.records, plan.varied, metrics, question.objectives[0].goal == "maximize", _console)
-    progress.reused = len(plan.finished & {(trial.signature, seed) for trial in plan.trials for seed in trial.seeds})
+    progress = Progress(question.name, plan.campaign.expected_records, plan.varied, metrics, question.objectives[0].goal == "maximize", _console)
+    progress.reused = plan.settled()
     with ray_session(address, question.resources) as capacity:
-        from sweep.tuner import Launch, run_trials
+        from sweep.driver import Launch
+        from sweep.tuner import run_trials
 
         begin = time.perf_counter()
-        launch = Launch(plan.left, attacks_of(question), run_storage.url, question.resources, ledger.attempt)
+        rules = plan.campaign.rules
+        halving = rules.halving() if rules.halving else None
+        launch = Launch(attacks_of(question), run_storage.url, question.resources, ledger.attempt, halving, rules.halving_metrics)
+        resources, budget = question.resources, question.budget
+        before_s = sum(event["seconds"]["total"] for event in before.finished().values())
+        spending = Spending(budget.wall_s, budget.gpu_hours, resources.workers * resources.gpus_per_worker, before_s)
         with progress:
-            run_trials(launch, data, capacity, ledger, progress, question.budget.wall_s)
+            run_trials(launch, plan, data, capacity, ledger, progress, spending)
+        if spending.refused:
+            _console.print(f"no more trials were launched: {spending.refused}", soft_wrap=True)
         note_overhead(run_storage, time.perf_counter() - begin, capacity.concurrent_trials, progress.finished)
 
 
@@ -104,17 +118,18 @@ def _report(run_storage: Storage, plan: Plan, begin: float) -> int:
     from sweep.records import read_ledger
 
     reading = read_ledger(run_storage)
-    records = {(trial.signature, seed) for trial in plan.trials for seed in trial.seeds}
-    done = records & set(reading.finished())
-    lost = records & set(reading.failed())
-    _console.print(f"{len(done)} of {len(records)} records finished, {len(lost)} failed, in {time.perf_counter() - begin:.0f} s")
+    ours = plan.campaign.candidates
+    done, lost, stopped = ([record for record in records if record[0] in ours] for records in (reading.finished(), reading.failed(), reading.stopped()))
+    early = f", {len(stopped)} stopped early" if stopped else ""
+    whole = len(stopped) + len(done) == plan.campaign.expected_records
+    _console.print(f"{len(done)} of {plan.campaign.expected_records} records finished, {len(lost)} failed{early}, in {time.perf_counter() - begin:.0f} s")
     if not done:
         raise InputError(run_storage.url, "no record finished, so there is nothing to report", "read the failures above; the same command tries again")
     from analysis.report import write_report
 
     path = write_report(run_storage.local, run_storage.local / "report.html")
     _console.print(f"report: {path}", soft_wrap=True)
-    return EXIT_COMPLETE if len(done) == len(records) else EXIT_FAILED_TRIALS
+    return EXIT_COMPLETE if whole else EXIT_FAILED_TRIALS
 
 
 def _objectives(question: Question) -> list[dict]:

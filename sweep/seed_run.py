@@ -18,7 +18,7 @@ from sweep.shards.image_set import ImageSet
 from sweep.storage import Storage
 from sweep.training.logbook import Logbook
 from sweep.training.transfer import load_colorizer
-from sweep.trial import COLORIZER, Attacks, Trial
+from sweep.trial import COLORIZER, Attacks, Rungs, Trial
 
 FOLD_OF_SPLIT = {"source_val": "val", "source": "test", "target": "target"}
 
@@ -33,6 +33,7 @@ class SeedRun:
     folds: Mapping[str, ImageSet]
     attacks: Attacks
     run: Storage
+    rungs: Rungs = Rungs()
     device: str = "cpu"
     on_epoch: Callable[[dict[str, Any]], None] | None = None
     state: bytes | None = None

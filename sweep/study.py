@@ -10,7 +10,7 @@ from typing import Any
 from sweep.hyperparameters import Scalar, complete
 from sweep.search.draw import draw, drawn, holds
 
-__all__ = ["Study", "draw", "holds", "studies"]
+__all__ = ["Study", "cells", "draw", "epochs_of", "holds", "studies"]
 
 Config = dict[str, Scalar]
 
@@ -29,10 +29,22 @@ def studies(grid: Mapping[str, list[Scalar]], search: Mapping[str, Any], fixed: 
     A draw depends on (seed, name of the hyperparameter, number of the draw) alone: adding a hyperparameter or a cell
     reshuffles nothing, and every cell is shown the same draws.
     """
-    cells = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    return [Study(cell, tuple(_configs(search, {**fixed, **cell}, trials, seed))) for cell in cells]
+    return [Study(cell, tuple(_configs(search, {**fixed, **cell}, trials, seed))) for cell in cells(grid)]
+
+
+def cells(grid: Mapping[str, list[Scalar]]) -> list[Config]:
+    """Every combination of the grid's values, in order; one empty cell without a grid."""
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
 def _configs(search: Mapping[str, Any], known: Config, trials: int, seed: int) -> list[Config]:
     draws = trials if search else 1
     return [complete({**known, **drawn(search, known, number, seed)}) for number in range(draws)]
+
+
+def epochs_of(config: Mapping[str, Any]) -> int:
+    """Epochs of a whole training, all phases of its procedure together."""
+    from sweep.training.procedures import phases
+    from sweep.training.recipe import Recipe
+
+    return sum(phase.epochs for phase in phases(Recipe.from_config(config)))

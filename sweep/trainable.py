@@ -45,6 +45,7 @@ from sweep.training.workers import mean_over_workers, rank, shared_by_all, world
 from sweep.trial import COLORIZER, MODEL, RESULT, TRANSFER
 
 _PREDICT_BATCH = 128
+ROBUST = "robust_accuracy/"
 
 
 def run_seed(job: SeedRun) -> dict[str, Any]:
@@ -112,6 +113,8 @@ def _train(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
     log = job.logbook
 
     def report(metrics: dict[str, Any]) -> None:
+        if job.leader and metrics["epoch"] in job.rungs.epochs:
+            metrics = {**_at_rung(job, model), **metrics}
         for name, value in metrics.items():
             if name != "epoch" and isinstance(value, (int, float)):
                 log.scalar(name, value, metrics["epoch"])
@@ -179,6 +182,24 @@ def _clean_metrics(job: SeedRun, logits: Mapping[str, np.ndarray]) -> dict[str, 
     for split, values in by_split.items():
         metrics |= {f"{name}/{split}": value for name, value in values.items()}
     return metrics | domain_gap(by_split["source"], by_split["target"])
+
+
+def _at_rung(job: SeedRun, model: Classifier) -> dict[str, float]:
+    """The objectives of a model in training, for the rung that it stands on: as at the end, but attacked on few images."""
+    folds, models = _adapted(job, model)
+    clean = {name for name in job.rungs.metrics if not name.startswith(ROBUST)}
+    metrics: dict[str, float] = {}
+    if clean:
+        logits = {split: predict(models[split], folds[fold].images, _PREDICT_BATCH, job.device) for split, fold in FOLD_OF_SPLIT.items()}
+        metrics = _clean_metrics(replace(job, folds=folds), logits)
+    for name in set(job.rungs.metrics) - clean:
+        _, split, rest = name.split("/", 2)
+        threat, eps = rest.rsplit("@", 1)
+        fold = folds[FOLD_OF_SPLIT[split]]
+        images, labels = tensors(fold, attacked(fold, job.rungs.images), job.device)
+        threats = {key: row for key, row in _threats(job).items() if threat in (key, "worst")}
+        metrics |= outcomes.metrics(epsilon_sweep(models[split], images, labels, threats, [eps], seed=named_seed(job.seed, "rung")), split)
+    return {name: metrics[name] for name in job.rungs.metrics}
 
 
 def _log_curves(job: SeedRun, logits: Mapping[str, np.ndarray], step: int) -> None:

@@ -12,6 +12,7 @@ SIGNATURE_DIGITS = 12
 MODEL = "model.safetensors"
 COLORIZER = "colorizer.safetensors"
 TRANSFER = "transfer:"  # a threat from another trial's model: transfer:RUN/SIGNATURE
+STATE = "state"  # an unfinished seed's training state; gone when the seed is done
 RESULT = "result.json"  # written last: a seed without it is not done
 
 
@@ -52,11 +53,21 @@ class Attacks:
 
 
 @dataclass(frozen=True)
+class Rungs:
+    """After which epochs a trial is judged, and so what of its objectives is measured then; robust accuracy on at most `images` images."""
+
+    epochs: tuple[int, ...] = ()
+    metrics: tuple[str, ...] = ()
+    images: int = 64
+
+
+@dataclass(frozen=True)
 class Work:
     """One job for a worker slot: plain data, so that no process needs torch to carry it."""
 
     trial: Trial
     attacks: Attacks
+    rungs: Rungs = Rungs()  # of the trial's first seed
     threads: int = 1
     checkpoint_every_s: float = 15.0
     slot: str | None = None  # the one slot that may take it; None: any

@@ -21,11 +21,9 @@ from sweep.core.errors import Diverged
 from sweep.prepare import FOLDS, TARGET, Data
 from sweep.shards.image_set import ImageSet
 from sweep.storage import Storage
-from sweep.trial import RESULT, Work
+from sweep.trial import RESULT, STATE, Rungs, Work
 
 Tell = Callable[[dict[str, Any]], bool]  # hands a report to the board; False: drop the job
-
-_STATE = "state"  # an unfinished seed's training state; gone when the seed is done
 
 
 class Cancelled(Exception):
@@ -83,11 +81,12 @@ def _serve(work: Work, run: Storage, data: Data, folds: Mapping[str, ImageSet], 
         if not alone:  # all workers look before one of them goes on to write
             ray.train.collective.barrier()
         if not done:
-            job = SeedRun(work.trial, seed, data, folds, work.attacks, run, device, leader=leader)
-            job.state = run.read(f"{folder}/{_STATE}") if run.exists(f"{folder}/{_STATE}") else None
+            rungs = work.rungs if seed == 0 else Rungs()
+            job = SeedRun(work.trial, seed, data, folds, work.attacks, run, rungs, device, leader=leader)
+            job.state = run.read(f"{folder}/{STATE}") if run.exists(f"{folder}/{STATE}") else None
             job.on_epoch = _epoch_reporter(seed, tell)
             if leader:
-                job.save_state = _throttled(lambda state, folder=folder: run.write(f"{folder}/{_STATE}", state), work.checkpoint_every_s)
+                job.save_state = _throttled(lambda state, folder=folder: run.write(f"{folder}/{STATE}", state), work.checkpoint_every_s)
             if not _settled(job, alone, tell):
                 continue
         tell({"kind": "finish", "seed": seed})
@@ -110,8 +109,8 @@ def _settled(job: Any, alone: bool, tell: Tell) -> bool:
             raise
         tell({"kind": "failed", "seed": job.seed, **failure(error)})
         return False
-    if job.leader and job.run.exists(f"{job.folder}/{_STATE}"):
-        job.run.delete(f"{job.folder}/{_STATE}")
+    if job.leader and job.run.exists(f"{job.folder}/{STATE}"):
+        job.run.delete(f"{job.folder}/{STATE}")
     return True
 
 

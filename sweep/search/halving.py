@@ -56,6 +56,15 @@ class ParetoHalving:
             rung *= self.eta
         return rung
 
+    def rungs(self, epochs: int) -> tuple[int, ...]:
+        """The epochs after which a trial of `epochs` epochs is judged, and so needs its objectives measured."""
+        found = (self.rung_of(epoch) for epoch in range(1, epochs))
+        first: dict[float, int] = {}
+        for epoch, rung in enumerate(found, start=1):
+            if rung is not None:
+                first.setdefault(rung, epoch)
+        return tuple(first.values())
+
     def _point(self, values: Sequence[float | None]) -> tuple[float, ...] | None:
         numbers = np.array([np.nan if value is None else value for value in values], dtype=float)
         return tuple(oriented(numbers, self.goals)[0]) if np.isfinite(numbers).all() else None

@@ -33,6 +33,9 @@ class Searcher(Protocol):
     def tell(self, token: int, values: Values) -> None:
         """The result of an asked configuration; anything but a finite number for every objective counts as failed."""
 
+    def reopen(self, token: int, config: Config) -> None:
+        """Stand where `ask` had just returned this: how a resumed sweep takes up what it had asked for."""
+
     def warm_start(self, results: Sequence[tuple[Mapping[str, Scalar], Values]]) -> int:
         """Learn from results of an earlier sweep; returns how many fit the space."""
 
@@ -49,6 +52,11 @@ class RandomSearcher:
         token, self._next = self._next, self._next + 1
         self._open.add(token)
         return token, drawn(self._space.search, self._space.known, token, self._seed)
+
+    def reopen(self, token: int, config: Config) -> None:
+        """The draw was handed out before."""
+        self._open.add(token)
+        self._next = max(self._next, token + 1)
 
     def tell(self, token: int, values: Values) -> None:
         """Nothing is learnt."""
@@ -84,6 +92,11 @@ class OptunaSearcher:
         else:
             self._numbers[token], config = self._propose(token)
         return token, config
+
+    def reopen(self, token: int, config: Config) -> None:
+        """The proposal was handed out before."""
+        self._numbers[token] = self._add(config, TrialState.RUNNING)
+        self._next = max(self._next, token + 1)
 
     def tell(self, token: int, values: Values) -> None:
         """Close a trial: complete with finite values, failed otherwise."""

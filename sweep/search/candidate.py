@@ -1,0 +1,67 @@
+"""What a campaign deals with: its rules, one configuration with its results, and the job that runs some of its seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sweep.search.draw import Scalar
+from sweep.search.halving import ParetoHalving
+from sweep.search.racing import Race
+from sweep.search.searchers import finite
+
+Config = Mapping[str, Scalar]
+Values = Sequence[float | None] | None  # one per objective; None: failed
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is searched and how; the same in every study."""
+
+    search: Mapping[str, Any]  # distributions of the question file
+    goals: tuple[str, ...]
+    metrics: tuple[str, ...]  # names of the objectives in the records
+    algorithm: str = "random"
+    draws: int = 1
+    seed: int = 0
+    seeds: int = 2  # that every configuration gets
+    halving: Callable[[], ParetoHalving] | None = None
+    halving_metrics: tuple[str, ...] = ()
+    race: Race | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """Seeds of one configuration to run now, one after another."""
+
+    signature: str
+    config: Config
+    cell: Config
+    seeds: tuple[int, ...]
+
+
+@dataclass
+class Candidate:
+    """One configuration, however many draws led to it."""
+
+    signature: str
+    config: Config
+    study: int
+    outcomes: dict[int, Values] = field(default_factory=dict)  # by seed
+    pending: set[int] = field(default_factory=set)  # seeds to hand out
+    running: set[int] = field(default_factory=set)
+    tokens: list[tuple[int, int]] = field(default_factory=list)  # (study, draw) that wait for its result
+    ended: str | None = None  # why it gets no more seeds
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a seed is still to come."""
+        return bool(self.pending or self.running)
+
+    def result(self, objectives: int) -> list[float] | None:
+        """Mean of the sound seeds per objective; None without one."""
+        sound = [row for values in self.outcomes.values() if (row := finite(values, objectives))]
+        return np.mean(sound, axis=0).tolist() if sound else None
