@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +14,7 @@ import pandas as pd
 from analysis import derived, metric_names
 from sweep.core.errors import InputError
 from sweep.records import Damage, Reading, read_ledger
+from sweep.storage import Storage
 
 Event = dict[str, Any]
 KEY = ["signature", "seed"]
@@ -30,7 +32,7 @@ class Objective:
 class Run:
     """What a run folder holds; frames are indexed by signature, or by (signature, seed)."""
 
-    folder: Path
+    storage: Storage
     name: str
     objectives: tuple[Objective, ...]
     records: pd.DataFrame          # index (signature, seed), one column a metric
@@ -97,31 +99,33 @@ class Run:
         """Sample images of the run, or of one configuration; empty when none were kept."""
         if signature is not None:
             return self._per_seed(signature, "gallery.parquet")
-        path = self.folder / "gallery.parquet"
-        return pd.read_parquet(path) if path.is_file() else pd.DataFrame()
+        return self._frame("gallery.parquet") if self.storage.exists("gallery.parquet") else pd.DataFrame()
 
     def _per_seed(self, signature: str, file: str) -> pd.DataFrame:
         if (signature, file) not in self.cache:
-            paths = sorted((self.folder / "trials" / signature).glob(f"seed-*/{file}"))
-            finished = {f"seed-{seed}" for seed in self.records.loc[[signature]].index.get_level_values("seed")}
-            frames = [pd.read_parquet(path) for path in paths if path.parent.name in finished]
+            seeds = sorted(self.records.loc[[signature]].index.get_level_values("seed"), key=str)
+            names = [f"trials/{signature}/seed-{seed}/{file}" for seed in seeds]
+            frames = [self._frame(name) for name in names if self.storage.exists(name)]
             self.cache[signature, file] = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
         return self.cache[signature, file]
+
+    def _frame(self, name: str) -> pd.DataFrame:
+        return pd.read_parquet(io.BytesIO(self.storage.read(name)))
 
 
 def load_run(folder: str | Path) -> Run:
     """Read a run folder's ledger and cards; InputError when it is no run folder or nothing has finished in it."""
-    folder = Path(folder)
-    if not (folder / "records").is_dir():
-        cure = "give the folder that `python -m sweep.run` printed, e.g. results/quickstart"
+    storage = Storage(folder)
+    if not storage.exists("records"):
+        cure = "give the folder or URL that `python -m sweep.run` printed, e.g. results/quickstart"
         raise InputError(folder, "is no run folder: it has no records/", cure)
-    return _run(folder, read_ledger(folder))
+    return _run(storage, read_ledger(storage))
 
 
-def _run(folder: Path, ledger: Reading) -> Run:
+def _run(storage: Storage, ledger: Reading) -> Run:
     finishes = list(ledger.finished().values())
     if not finishes:
-        raise InputError(folder, "no record has finished yet", "run the sweep's command again; it resumes where it stopped")
+        raise InputError(storage.url, "no record has finished yet", "run the sweep's command again; it resumes where it stopped")
     sweep = (ledger.of_kind("sweep") or [{}])[-1]
     records = _indexed([{**_key(event), **event["metrics"]} for event in finishes]).astype(float)  # a metric that was not finite is null there
     configs = pd.DataFrame.from_dict({event["signature"]: event["config"] for event in finishes}, orient="index")
@@ -131,8 +135,8 @@ def _run(folder: Path, ledger: Reading) -> Run:
         records["domain_gap_vs_real_only"] = derived.gap_vs_real_only(records, derived.real_only_partner(configs, studies, quality))
     planned = sweep.get("trials", 0) * _seed_count(sweep.get("seeds", 1))
     return Run(
-        folder=folder,
-        name=sweep.get("name", folder.name),
+        storage=storage,
+        name=sweep.get("name", storage.url.rstrip("/").rpartition("/")[2]),
         objectives=_objectives(sweep.get("objectives", []), list(records.columns)),
         records=records,
         configs=configs,
@@ -142,8 +146,8 @@ def _run(folder: Path, ledger: Reading) -> Run:
         failures=_failures(list(ledger.failed().values())),
         damages=tuple(ledger.damages),
         planned_records=planned or None,
-        data_card=_json(folder / "data.json"),
-        environment=_json(folder / "environment.json"),
+        data_card=_json(storage, "data.json"),
+        environment=_json(storage, "environment.json"),
     )
 
 
@@ -185,10 +189,10 @@ def _alarm_text(alarm: Any) -> str:
     return str(alarm)
 
 
-def _json(path: Path) -> dict:
-    if not path.is_file():
+def _json(storage: Storage, name: str) -> dict:
+    if not storage.exists(name):
         return {}
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(storage.read(name))
     except ValueError as broken:
-        raise InputError(path, f"is not JSON ({broken})", "restore it or delete it; the report then goes without") from None
+        raise InputError(storage.address(name), f"is not JSON ({broken})", "restore it or delete it; the report then goes without") from None

@@ -29,6 +29,7 @@ from analysis.frames import Run, load_run
 from analysis.outcomes import Outcomes
 from analysis.ranking import shown_metrics
 from sweep.core.errors import InputError, guarded
+from sweep.storage import Storage
 
 ABSENT = "-"
 MARKER = ".written-by-analysis-hparams"
@@ -167,12 +168,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write the event files and print their folder; exit code 2 with a message when the input is wrong."""
     parser = argparse.ArgumentParser(prog="python -m analysis.hparams", description="Write TensorBoard files of a run.")
     parser.add_argument("run", help="run folder, e.g. results/quickstart")
-    parser.add_argument("--out", type=Path, help="folder to write (RUN/tensorboard/configurations); what it holds is replaced")
+    parser.add_argument("--out", help="folder to write (RUN/tensorboard/configurations); what it holds is replaced")
     options = parser.parse_args(arguments)
 
     def command() -> int:
-        out = options.out or Path(options.run) / "tensorboard" / "configurations"
-        count = write_tensorboard(load_run(options.run), out)
+        place, name = Storage.of_file(options.out) if options.out else (Storage(options.run), "tensorboard/configurations")
+        out = place.address(name)
+        with place.folder(name) as folder:
+            count = write_tensorboard(load_run(options.run), folder)
         sys.stdout.write(f"{out}: {count} configurations\n")
         return 0
 

@@ -48,7 +48,7 @@ def _to_optuna(run: Run, out: Path) -> None:
         raise InputError("--out", f"{out} exists", "give a new file; a study is not written over")
     goals = objectives(run)
     if not goals:
-        raise InputError(run.folder, "no objective was recorded", "export csv or parquet instead")
+        raise InputError(run.storage.url, "no objective was recorded", "export csv or parquet instead")
     draft = out.with_name(f".{out.name}.draft")
     draft.parent.mkdir(parents=True, exist_ok=True)
     draft.unlink(missing_ok=True)

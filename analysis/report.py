@@ -18,8 +18,8 @@ from markupsafe import Markup
 from analysis import selection
 from analysis.frames import load_run
 from analysis.page import Page, build_page
-from sweep.core import atomic
 from sweep.core.errors import InputError, guarded
+from sweep.storage import Storage
 
 DASHBOARD = Path(__file__).parent / "dashboard"
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
 
     def command() -> int:
-        out = options.out or Path(options.run) / "report.html"
+        out = options.out or Storage(options.run).address("report.html")
         sys.stdout.write(f"{write_report(options.run, out, options.rule)}\n")
         return 0
 
@@ -39,19 +39,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m analysis.report", description="Write a sweep's report as one HTML file.")
     parser.add_argument("run", help="run folder, e.g. results/quickstart")
-    parser.add_argument("--out", type=Path, help="file to write (RUN/report.html)")
+    parser.add_argument("--out", help="file to write (RUN/report.html)")
     parser.add_argument("--rule", default=selection.DEFAULT_RULE, help=f"how configurations are chosen: {', '.join(selection.RULES)}")
     return parser
 
 
-def write_report(run_folder: str | Path, out: str | Path, rule: str = selection.DEFAULT_RULE) -> Path:
-    """Render the report of a run folder to `out`; InputError when the folder holds no finished record."""
+def write_report(run_folder: str | Path, out: str | Path, rule: str = selection.DEFAULT_RULE) -> str:
+    """Render the report of a run folder to `out`, a path or a URL, which is returned; InputError when the folder holds no finished record."""
     selection.rule_named(rule)
-    out = Path(out)
-    if out.is_dir():
+    place, name = Storage.of_file(out)
+    if not name or place.child(name).is_folder:
         raise InputError("--out", f"{out} is a folder", "give a file name such as report.html")
-    atomic.write_text(out, render(build_page(load_run(run_folder), rule)))
-    return out
+    place.write(name, render(build_page(load_run(run_folder), rule)).encode())
+    return str(out)
 
 
 def render(page: Page, *, live: bool = False) -> str:

@@ -19,6 +19,7 @@ from analysis.freshness import ledger_version
 from analysis.page import build_page
 from analysis.report import render, waiting
 from sweep.core.errors import EXIT_STOPPED, InputError, guarded
+from sweep.storage import Storage
 
 HOST = "127.0.0.1"  # never another: the page shows images of patients to whoever can reach it
 DRAWS = 500         # a live page is soon replaced
@@ -53,8 +54,7 @@ class LiveReport:
 
 def make_server(folder: str | Path, port: int = 0, rule: str = selection.DEFAULT_RULE) -> ThreadingHTTPServer:
     """A server on 127.0.0.1 (port 0: any free one), not yet running; InputError when the folder or port is unusable."""
-    folder = Path(folder)
-    if not folder.is_dir():
+    if not Storage(folder).exists():
         raise InputError(folder, "is no folder", "give the run folder of a sweep, e.g. results/quickstart")
     selection.rule_named(rule)
     report = LiveReport(folder, rule)

@@ -18,8 +18,8 @@ from analysis.derived import RATIO
 from analysis.estimates import Estimates
 from analysis.frames import Run, load_run
 from analysis.intervals import Interval
-from sweep.core import atomic
 from sweep.core.errors import InputError, guarded
+from sweep.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -206,28 +206,29 @@ def _latex(text: str) -> str:
     return "".join(marks.get(letter, letter) for letter in text)
 
 
-def write_tables(run_folder: str | Path, out: str | Path, rule: str = selection.DEFAULT_RULE) -> list[Path]:
-    """Write every table in every format to `out`; returns the paths. InputError when no table fits the run."""
+def write_tables(run_folder: str | Path, out: str | Path, rule: str = selection.DEFAULT_RULE) -> list[str]:
+    """Write every table in every format to `out`; returns their addresses. InputError when no table fits the run."""
     selection.rule_named(rule)
     tables = make_tables(load_run(run_folder), rule)
     if not tables:
         raise InputError(run_folder, "holds none of the papers' comparisons", f"vary one of these in the grid: backbone with {RATIO}, colorizer; or attack")
-    paths = [(Path(out) / f"{table.key}.{ending}", form(table)) for table in tables for ending, form in FORMATS.items()]
-    for path, text in paths:
-        atomic.write_text(path, text)
-    return [path for path, _ in paths]
+    place = Storage(out)
+    files = {f"{table.key}.{ending}": form(table) for table in tables for ending, form in FORMATS.items()}
+    for name, text in files.items():
+        place.write(name, text.encode())
+    return [place.address(name) for name in files]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the tables and print their paths; exit code 2 with a message when the input is wrong."""
     parser = argparse.ArgumentParser(prog="python -m analysis.tables", description="Write the papers' tables from a run.")
     parser.add_argument("run", help="run folder, e.g. results/ratio")
-    parser.add_argument("--out", type=Path, help="folder to write to (RUN/tables)")
+    parser.add_argument("--out", help="folder or URL to write to (RUN/tables)")
     parser.add_argument("--rule", default=selection.DEFAULT_RULE, help=f"how configurations are chosen: {', '.join(selection.RULES)}")
     options = parser.parse_args(arguments)
 
     def command() -> int:
-        paths = write_tables(options.run, options.out or Path(options.run) / "tables", options.rule)
+        paths = write_tables(options.run, options.out or Storage(options.run).address("tables"), options.rule)
         sys.stdout.write("".join(f"{path}\n" for path in paths))
         return 0
 

@@ -19,12 +19,13 @@ from analysis.freshness import ledger_version
 from analysis.rank import as_table
 from analysis.ranking import rank
 from sweep.core.errors import EXIT_STOPPED, InputError, guarded
+from sweep.storage import Storage
 
 CLEAR = "\x1b[2J\x1b[H"
 DRAWS = 300
 
 
-def snapshot(folder: Path, by: str, top: int) -> str:
+def snapshot(folder: str | Path, by: str, top: int) -> str:
     """Progress line and ranking of the ledger's present state."""
     run = load_run(folder)
     planned = f" of {run.planned_records}" if run.planned_records else ""
@@ -37,9 +38,9 @@ def snapshot(folder: Path, by: str, top: int) -> str:
     return head + as_table(rank(run, by, top=top, estimates=Estimates(run, draws=DRAWS)))
 
 
-def watch(folder: Path, by: str, top: int, *, period_s: float, once: bool) -> Iterator[str]:
+def watch(folder: str | Path, by: str, top: int, *, period_s: float, once: bool) -> Iterator[str]:
     """Yields a snapshot whenever the ledger has changed; waits where nothing has finished yet. Ends after one if `once`."""
-    if not (folder / "records").is_dir():
+    if not Storage(folder).exists("records"):
         load_run(folder)  # tells what is wrong with the folder
     seen = ""
     while True:
@@ -60,7 +61,7 @@ def watch(folder: Path, by: str, top: int, *, period_s: float, once: bool) -> It
 def main(arguments: Sequence[str] | None = None) -> int:
     """Watch until interrupted (or once); exit code 2 with a message when the input is wrong, 130 when stopped by hand."""
     parser = argparse.ArgumentParser(prog="python -m analysis.watch", description="Follow a sweep's ranking in the terminal.")
-    parser.add_argument("run", type=Path, help="run folder, e.g. results/quickstart")
+    parser.add_argument("run", help="run folder, e.g. results/quickstart")
     parser.add_argument("--by", default=selection.DEFAULT_RULE, help="as in analysis.rank")
     parser.add_argument("--top", type=int, default=8, help="rows to show (8)")
     parser.add_argument("--period", type=float, default=2.0, help="seconds between looks (2)")

@@ -8,9 +8,7 @@ import re
 import shutil
 import sys
 import tempfile
-import threading
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,7 +21,6 @@ from sweep.storage import Storage
 ROOT = Path(__file__).parents[1]
 LOCK = "requirements.lock"
 _OLDEST_PYTHON = (3, 11)
-_STORAGE_WAIT_S = 20  # an object store that is not there is retried for minutes by its own client
 _LEAST_BYTES, _FEW_BYTES = 1e9, 10e9
 _FULL_SHARE = 0.95  # Ray stops spilling objects there (local_fs_capacity_threshold)
 _SHOWN = 4  # packages named; the rest are counted
@@ -70,21 +67,18 @@ def check_versions(subject: Subject, lock: Path = ROOT / LOCK) -> Iterator[Findi
         yield Finding("versions", "ok", f"Python {running}, Ray {found.get('ray')}; all {len(pins)} packages as in {LOCK}")
 
 
-def check_storage(subject: Subject, wait_s: float = _STORAGE_WAIT_S) -> Iterator[Finding]:
+def check_storage(subject: Subject, wait_s: float = 20) -> Iterator[Finding]:
     """A file is written, read back, listed and deleted, as the sweep will; nothing is left."""
     storage = Storage(subject.storage)
-    name, state = f"doctor-{uuid.uuid4().hex[:12]}", {"step": "write", "problem": "no answer"}
-    probe = threading.Thread(target=_probe, args=(storage, name, state), daemon=True)
     with _nothing_left(storage.local):
-        probe.start()
-        probe.join(wait_s)
-    if state["problem"]:
-        cure = "check the address, the rights and, for a bucket, the credentials of this machine and of every node"
-        yield Finding("storage", "FAIL", f"{storage.url}: cannot {state['step']} ({state['problem']})", cure)
-    else:
-        yield Finding("storage", "ok", f"{storage.url}: written, read, listed, deleted")
+        try:
+            storage.probe(wait_s)
+        except InputError as mistake:
+            yield Finding("storage", "FAIL", f"{storage.url}: {mistake.problem}", mistake.cure)
+        else:
+            yield Finding("storage", "ok", f"{storage.url}: written, read, listed, deleted")
     if subject.address and storage.local is not None:
-        yield Finding("storage", "warn", f"{storage.url} is a folder; other nodes may not have it", "give --storage with an s3:// or gs:// URL, or a folder that every node mounts")
+        yield Finding("storage", "warn", f"{storage.url} is a folder; other nodes may not have it", "give --storage with an s3:// or gs:// URL, or file:// with a folder that every node mounts")
 
 
 def check_disk(subject: Subject) -> Iterator[Finding]:
@@ -160,27 +154,6 @@ def _installed(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def _probe(storage: Storage, name: str, state: dict[str, str]) -> None:
-    steps: dict[str, Callable[[], object]] = {
-        "write": lambda: storage.write(name, b"probe"),
-        "read": lambda: storage.read(name) == b"probe" or _refuse("other bytes came back"),
-        "list": lambda: name in storage.names() or _refuse("the file is not listed"),
-        "delete": lambda: storage.delete(name),
-    }
-    for step, action in steps.items():
-        state["step"] = step
-        try:
-            action()
-        except Exception as mistake:  # whatever an object store's client raises is this check's finding
-            state["problem"] = " ".join(str(mistake).split())[:200]
-            return
-    state["problem"] = ""
-
-
-def _refuse(problem: str) -> None:
-    raise OSError(problem)
 
 
 @contextlib.contextmanager

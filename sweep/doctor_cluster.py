@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from sweep.address import LOCAL, refuse_dashboard, refuse_dead
+from sweep.core.errors import InputError
 from sweep.doctor_checks import Finding, Subject
 
-_CONNECT_S = 3
 _ASK_S = 60  # importing and joining Ray takes ten seconds on a busy machine
 _TOKEN_CURE = "ray get-auth-token --generate here, the same file on every node, and: export RAY_AUTH_MODE=token"
 
@@ -35,7 +34,7 @@ class Room:
 
 def check_ray(subject: Subject, environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
     """Address, token and room, in this order: what fails makes the next question pointless."""
-    if subject.address in (None, "", "local"):
+    if subject.address in LOCAL:
         yield Finding("ray", "ok", "no address: a Ray of this machine will be started")
         yield _local_room(subject)
         return
@@ -53,20 +52,14 @@ def check_ray(subject: Subject, environment: Mapping[str, str] = os.environ) -> 
 def _answers(address: str) -> Finding:
     if address == "auto":
         return Finding("ray", "ok", "address auto: the Ray that runs on this machine")
-    parts = urlsplit(address if "://" in address else f"ray-address://{address}")
     try:
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = None
-    if not host or not port:
-        return Finding("ray", "FAIL", f"{address!r} is not an address", "write it like 10.0.0.5:6379")
+        refuse_dead(address)
+    except InputError as mistake:
+        return Finding("ray", "FAIL", mistake.problem, mistake.cure)
     try:
-        socket.create_connection((host, port), timeout=_CONNECT_S).close()
-    except OSError as mistake:
-        cure = "start or tunnel to the cluster (ray dashboard FILE, kubectl port-forward), or unset RAY_ADDRESS"
-        return Finding("ray", "FAIL", f"{address} did not answer within {_CONNECT_S} s ({mistake})", cure)
-    if parts.scheme in ("http", "https"):
-        return Finding("ray", "warn", f"{address} answers, but is the dashboard's address", f"submit to it: ray job submit --address {address} -- python -m sweep.run SPACE")
+        refuse_dashboard(address)
+    except InputError as mistake:
+        return Finding("ray", "warn", mistake.problem, mistake.cure)
     return Finding("ray", "ok", f"{address} answers")
 
 

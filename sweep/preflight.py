@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from hashlib import sha256
 from pathlib import Path
 
 from sweep.core.errors import InputError, InputErrors
@@ -53,23 +54,21 @@ def with_file_identities(config: dict) -> dict:
 
     `colorizer_from` RUN/SIGNATURE becomes the folder of that trial's first seed.
     """
-    files = {}
     weights, colorizer = config.get("weights"), config.get("colorizer_from")
     if weights not in (None, "imagenet"):
-        files["weights"] = (path := Path(weights).absolute(), path)
+        path = Path(weights).absolute()
+        config = {**config, "weights": str(path), "weights_sha256": _hash(lambda: file_sha256(path))}
     if colorizer is not None:
         from sweep.trained import trial_folder
 
         folder = trial_folder(colorizer)
-        files["colorizer_from"] = (folder, folder / COLORIZER)
-    for name, (place, file) in files.items():
-        config = {**config, name: str(place), f"{name}_sha256": _hash(file)}
+        config = {**config, "colorizer_from": folder.url, "colorizer_from_sha256": _hash(lambda: sha256(folder.read(COLORIZER)).hexdigest())}
     return config
 
 
-def _hash(path: Path) -> str:
+def _hash(of_content: Callable[[], str]) -> str:
     """Content hash; a file that is not there is refused later, with all other mistakes, when the model is built."""
     try:
-        return file_sha256(path)[:16]
+        return of_content()[:16]
     except OSError:
         return "absent"

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -113,33 +112,32 @@ def prepare(section: DataSection, run: Storage) -> Data:
     classes = _common_classes(manifests, section)
     frames = [_frame(folder, manifest, section, classes) for folder, manifest in zip(folders, manifests, strict=True)]
     whole = pd.concat([_with_folds(frames[0], section), frames[1].assign(fold=TARGET)], ignore_index=True)[_COLUMNS]
-    data = Data(str(folders[0]), str(folders[1]), classes, section.image_px, section.fit, section.normals, whole)
+    data = Data(folders[0], folders[1], classes, section.image_px, section.fit, section.normals, whole)
     _refuse_empty(data, section)
     data.save(run, _card(data, manifests, frames))
     return data
 
 
-def _shard_folder(name: str, section: DataSection, run: Storage) -> Path:
+def _shard_folder(name: str, section: DataSection, run: Storage) -> str:
     if name in PHANTOMS:
         return _phantom_folder(name, section.phantom_patients, run)
-    if not Path(name).exists():
+    place = Storage(name)
+    if not place.exists():
         raise InputError(
             f"data: {name}",
             "no such shard folder",
             f"make it with: python -m sweep.importers NAME SRC {name}; or use {' or '.join(PHANTOMS)}",
         )
-    return Path(name).absolute()
+    return place.url
 
 
-def _phantom_folder(name: str, patients: int, run: Storage) -> Path:
+def _phantom_folder(name: str, patients: int, run: Storage) -> str:
     from sweep.importers import import_dataset
 
-    if run.local is None:
-        raise InputError(f"data: {name}", f"cannot be simulated into {run.url}", f"write it first: python -m sweep.importers {name} shards/{name}")
-    folder = run.local / "artifacts" / content_hash({"phantom": name, "patients": patients, "version": _PHANTOM_VERSION})
-    if not (folder / MANIFEST).exists():
-        import_dataset(name, None, folder, patients=patients)
-    return folder
+    folder = run.child(f"artifacts/{content_hash({'phantom': name, 'patients': patients, 'version': _PHANTOM_VERSION})}")
+    if not folder.exists(MANIFEST):
+        import_dataset(name, None, folder.url, patients=patients)
+    return folder.url
 
 
 def _common_classes(manifests: list[Manifest], section: DataSection) -> tuple[str, ...]:
@@ -153,7 +151,7 @@ def _common_classes(manifests: list[Manifest], section: DataSection) -> tuple[st
     return tuple(source)
 
 
-def _frame(folder: Path, manifest: Manifest, section: DataSection, classes: tuple[str, ...]) -> pd.DataFrame:
+def _frame(folder: str, manifest: Manifest, section: DataSection, classes: tuple[str, ...]) -> pd.DataFrame:
     """One domain's rows with class index, near-duplicates, and the groups that must stay together."""
     from sweep.shards.duplicates import folder_groups
 

@@ -55,13 +55,13 @@ class Capacity:
 def ray_session(address: str | None, resources: Resources) -> Iterator[Capacity]:
     """Start or join Ray, quietly; leaves no process behind when it started one.
 
-    Raises InputError when one trial can never fit.
+    `address` is one that answers (`address.usable`), or None for a Ray of this machine's own. Raises InputError when one trial
+    can never fit.
     """
     for name, value in _SWITCHES.items():
         os.environ.setdefault(name, value)
     import ray
 
-    address = address or os.environ.get("RAY_ADDRESS")
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     if address:
         ray.init(address=address, **quiet)

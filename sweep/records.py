@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +21,8 @@ from sweep.storage import Storage
 FOLDER = "records"
 KINDS = ("sweep", "ask", "start", "epoch", "finish", "failed", "stopped", "race")
 _CRC_DIGITS = 8
+_URGENT = ("sweep", "finish", "failed")  # what a driver killed now must not lose
+_HELD_S = 15  # how long other events may wait for a segment where nothing can be appended to
 
 Event = dict[str, Any]
 Record = tuple[str, int]  # signature, seed
@@ -72,6 +75,8 @@ class Ledger:
         attempts = [int(name[:4]) for name in run.names(FOLDER) if name[:4].isdigit()]
         self.attempt = max(attempts, default=0) + 1
         self._segment = 0
+        self._held: list[bytes] = []
+        self._held_since = time.monotonic()
 
     def append(self, event: Event) -> Event:
         """Stamp, sign and store one event; returns it as stored."""
@@ -79,9 +84,22 @@ class Ledger:
         event["crc"] = _checksum(event)
         line = (json.dumps(event, sort_keys=True, allow_nan=False) + "\n").encode()
         if not self._run.append(f"{FOLDER}/{self.attempt:04d}.jsonl", line):
-            self._segment += 1  # an object store has no append: one immutable object per event
-            self._run.write(f"{FOLDER}/{self.attempt:04d}-{self._segment:06d}.jsonl", line)
+            self._hold(line, event["event"] in _URGENT)
         return event
+
+    def flush(self) -> None:
+        """Write what waits as one immutable segment: an object store has no append."""
+        if self._held:
+            self._segment += 1
+            self._run.write(f"{FOLDER}/{self.attempt:04d}-{self._segment:06d}.jsonl", b"".join(self._held))
+            self._held.clear()
+
+    def _hold(self, line: bytes, urgent: bool) -> None:
+        if not self._held:
+            self._held_since = time.monotonic()
+        self._held.append(line)
+        if urgent or time.monotonic() - self._held_since > _HELD_S:
+            self.flush()
 
     @staticmethod
     def read(run: Storage | str | Path) -> list[Event]:

@@ -5,6 +5,7 @@ python -m sweep.run search_spaces/quickstart.yaml [--set K=V] [--smoke] [--plan]
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sweep.records import Ledger, Reading
 
 _console = Console(highlight=False)
+_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for the command of a submitted job
 
 
 def run(
@@ -40,16 +42,23 @@ def run(
 def run_question(space: Path, overrides: dict[str, str], smoke: bool, plan_only: bool, storage: str | None, address: str | None) -> int:
     """The command without its command line; returns the exit code."""
     question = load_question(space, overrides, smoke)
-    run_storage = Storage(storage or Path("results") / question.name)
+    run_storage = Storage(storage or _usual_place(question.name))
     if plan_only:
         from sweep.plan_report import print_plan
 
         print_plan(question, run_storage, _console)
         return EXIT_COMPLETE
+    from sweep.address import usable
     from sweep.run_folder import opened
 
+    address = usable(address)
     with opened(run_storage, question):
         return _sweep(question, run_storage, space, _command(space, overrides, smoke, storage), address)
+
+
+def _usual_place(name: str) -> Path:
+    """results/NAME here; under the home folder for a submitted job, whose own folder Ray deletes some time after it."""
+    return (Path.home() if _JOB in os.environ else Path()) / "results" / name
 
 
 def _sweep(question: Question, run_storage: Storage, space: Path, command: str, address: str | None) -> int:
@@ -98,8 +107,10 @@ def _run_left(question: Question, run_storage: Storage, plan: Plan, data: Data, 
     progress.reused = plan.settled()
     with ray_session(address, question.resources) as capacity:
         from sweep.driver import Launch
+        from sweep.nodes import check_places
         from sweep.tuner import run_trials
 
+        check_places((run_storage.url, data.source, data.target))
         begin = time.perf_counter()
         rules = plan.campaign.rules
         halving = rules.halving() if rules.halving else None
@@ -109,6 +120,7 @@ def _run_left(question: Question, run_storage: Storage, plan: Plan, data: Data, 
         spending = Spending(budget.wall_s, budget.gpu_hours, resources.workers * resources.gpus_per_worker, before_s)
         with progress:
             run_trials(launch, plan, data, capacity, ledger, progress, spending)
+        ledger.flush()
         if spending.refused:
             _console.print(f"no more trials were launched: {spending.refused}", soft_wrap=True)
         note_overhead(run_storage, time.perf_counter() - begin, capacity.concurrent_trials, progress.finished)
@@ -127,7 +139,7 @@ def _report(run_storage: Storage, plan: Plan, begin: float) -> int:
         raise InputError(run_storage.url, "no record finished, so there is nothing to report", "read the failures above; the same command tries again")
     from analysis.report import write_report
 
-    path = write_report(run_storage.local, run_storage.local / "report.html")
+    path = write_report(run_storage.url, run_storage.address("report.html"))
     _console.print(f"report: {path}", soft_wrap=True)
     return EXIT_COMPLETE if whole else EXIT_FAILED_TRIALS
 

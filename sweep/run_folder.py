@@ -25,7 +25,6 @@ from sweep.storage import Storage
 SPACE_FILE = "space.yaml"
 ENVIRONMENT_FILE = "environment.json"
 _LOCK_FILE = "driver.lock"
-_PROBE_FILE = ".write-probe"
 # What may change between two runs of one folder: how it is computed, never what is asked.
 _FREE_TO_CHANGE = ("resources", "budget", "smoke")
 _PACKAGES = ("ray", "torch", "torchvision", "timm", "optuna", "torchattacks", "scikit-image", "numpy", "pandas", "pyarrow")
@@ -46,14 +45,13 @@ def opened(run: Storage, question: Question) -> Iterator[None]:
 
 
 def _make_folder(run: Storage) -> None:
-    """Make the run folder and write to it once, so that a sweep does not end with a result it cannot keep."""
-    try:
-        if run.local is not None:
+    """Make the run folder and use it once, so that a sweep does not end with a result it cannot keep."""
+    if run.local is not None:
+        try:
             run.local.mkdir(parents=True, exist_ok=True)
-        run.write(_PROBE_FILE, b"")
-        run.delete(_PROBE_FILE)
-    except OSError as error:
-        raise InputError(f"--storage {run.url}", f"cannot be written ({error.strerror or error})", "give a folder you may write to") from error
+        except OSError as error:
+            raise InputError(f"--storage {run.url}", f"cannot be written ({error.strerror or error})", "give a folder you may write to") from error
+    run.probe()
 
 
 @contextmanager

@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,15 +54,10 @@ def run_seed(job: SeedRun) -> dict[str, Any]:
 
     Raises Diverged when a loss is not finite.
     """
-    with Logbook(_log_folder(job)) as job.logbook:
+    if not job.leader:
         return _run(job)
-
-
-def _log_folder(job: SeedRun) -> Path | None:
-    """TensorBoard's files of this seed; none for a worker that does not lead, nor on storage that is no folder."""
-    if job.run.local is None or not job.leader:
-        return None
-    return job.run.local / "tensorboard" / job.trial.signature / f"seed-{job.seed}"
+    with job.run.folder(f"tensorboard/{job.trial.signature}/seed-{job.seed}") as folder, Logbook(folder) as job.logbook:
+        return _run(job)
 
 
 def _run(job: SeedRun) -> dict[str, Any]:

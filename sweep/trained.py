@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from safetensors.torch import load
 
@@ -11,14 +10,15 @@ from sweep.core.errors import InputError
 from sweep.models.classifier import Classifier
 from sweep.prepare import Data
 from sweep.seed_run import build
+from sweep.shards.location import split_last
 from sweep.storage import Storage
 from sweep.trial import MODEL, RESULT
 
 
-def trial_folder(reference: str, seed: int = 0) -> Path:
-    """The folder of one seed of the trial that RUN/SIGNATURE names."""
-    path = Path(reference).absolute()
-    return path.parent / "trials" / path.name / f"seed-{seed}"
+def trial_folder(reference: str, seed: int = 0) -> Storage:
+    """The folder of one seed of the trial that RUN/SIGNATURE names; RUN is a path or a URL."""
+    run, signature = split_last(reference)
+    return Storage(run).child(f"trials/{signature}/seed-{seed}")
 
 
 def load_trained(reference: str, data: Data, seed: int = 0) -> Classifier:
@@ -27,7 +27,7 @@ def load_trained(reference: str, data: Data, seed: int = 0) -> Classifier:
     `data` gives image size and classes, which must be those it was trained with. Raises InputError when the trial kept no model or
     its model is for other images.
     """
-    folder = Storage(trial_folder(reference, seed))
+    folder = trial_folder(reference, seed)
     try:
         config, state = json.loads(folder.read(RESULT))["config"], load(folder.read(MODEL))
     except FileNotFoundError as error:

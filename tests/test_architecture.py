@@ -22,7 +22,7 @@ ALLOWED = {
     "sweep.evaluation": {"sweep.core"},
     "sweep.search": {"sweep.core"},
     "analysis": {"sweep.core", "sweep.records", "sweep.storage"},
-    "cluster": {"sweep.core", "sweep.storage"},
+    "cluster": {"sweep.core", "sweep.storage", "sweep.address"},
 }
 OWNERS = {  # the only places that may import a library of a room
     "timm": {"sweep.models", "sweep.hyperparameters"},

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 _BLOCK_BYTES = 1 << 20
 
@@ -24,10 +24,15 @@ def content_hash(value: Any, length: int = 16) -> str:
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, read in blocks."""
-    digest = hashlib.sha256()
     with open(path, "rb") as stream:
-        while block := stream.read(_BLOCK_BYTES):
-            digest.update(block)
+        return stream_sha256(stream)
+
+
+def stream_sha256(stream: BinaryIO) -> str:
+    """SHA-256 of what is left to read in a stream."""
+    digest = hashlib.sha256()
+    while block := stream.read(_BLOCK_BYTES):
+        digest.update(block)
     return digest.hexdigest()
 
 

@@ -47,7 +47,7 @@ def run_import(
         settings={"importer": name, **chosen, "skipped": []},
     )  # fmt: skip
     rows = _rows(row.iterate(folder, chosen), import_px, skip_bad, header.settings["skipped"])
-    return write_dataset(Path(dst), header, _counted(rows, on_image))
+    return write_dataset(dst, header, _counted(rows, on_image))
 
 
 def _options(name: str, row: Importer, given: Mapping[str, Any]) -> dict[str, Any]:

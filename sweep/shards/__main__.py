@@ -47,12 +47,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sweep.shards", description="Commands on shard folders.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     examine = commands.add_parser("audit", help="copies, leaks, label conflicts, balance, giveaways, licences")
-    examine.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
+    examine.add_argument("folders", nargs="+", metavar="FOLDER")
     examine.add_argument("--html", type=Path, metavar="FILE", help="also write one offline page with the pictures")
     examine.add_argument("--json", type=Path, metavar="FILE", help="also write every fact")
     examine.set_defaults(run=_audit)
     check = commands.add_parser("verify", help="hash every part and compare with the manifest")
-    check.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
+    check.add_argument("folders", nargs="+", metavar="FOLDER")
     check.set_defaults(run=_verify)
     return parser
 

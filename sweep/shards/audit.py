@@ -19,6 +19,7 @@ from sweep.shards.duplicates import Duplicates, Pair, crossing_pairs, folder_dup
 from sweep.shards.fingerprints import describe_orientation
 from sweep.shards.findings import COMMONER, constant_accuracy, present_counts, stacked
 from sweep.shards.labels import apply_normals
+from sweep.shards.location import absolute, split_last
 from sweep.shards.reader import read_manifest, read_metadata
 from sweep.shards.schema import Manifest
 from sweep.shards.tells import Tell, features, find_tells
@@ -98,8 +99,8 @@ def audit(folders: Sequence[Path | str]) -> AuditReport:
 
     Raises InputError when a folder is no data set or is given twice.
     """
-    folders = [Path(folder) for folder in folders]
-    if len({folder.resolve() for folder in folders}) < len(folders):
+    folders = [str(folder) for folder in folders]
+    if len({absolute(folder) for folder in folders}) < len(folders):
         raise InputError("audit", "a folder is given twice", "give each data set once")
     names = _names(folders)
     frames = [read_metadata(folder) for folder in folders]
@@ -118,7 +119,7 @@ def audit(folders: Sequence[Path | str]) -> AuditReport:
 
 
 def _all_pairs(
-    folders: Sequence[Path], frames: Sequence[pd.DataFrame], copies: Sequence[Duplicates]
+    folders: Sequence[str], frames: Sequence[pd.DataFrame], copies: Sequence[Duplicates]
 ) -> Iterator[Pair]:
     """Pairs within each folder, then between folders, all counted through the folders in order."""
     start = 0
@@ -130,19 +131,19 @@ def _all_pairs(
         yield from crossing_pairs(folders)
 
 
-def _names(folders: Sequence[Path]) -> list[str]:
+def _names(folders: Sequence[str]) -> list[str]:
     """Folder names, or whole paths where two folders are called the same."""
-    short = [folder.name for folder in folders]
-    return short if len(set(short)) == len(short) else [str(folder) for folder in folders]
+    short = [split_last(folder)[1] for folder in folders]
+    return short if len(set(short)) == len(short) else list(folders)
 
 
-def _facts(name: str, folder: Path, frame: pd.DataFrame, pictures: int) -> DataSetFacts:
+def _facts(name: str, folder: str, frame: pd.DataFrame, pictures: int) -> DataSetFacts:
     manifest = read_manifest(folder)
     classes, constant_class, constant_accuracy = _balance(frame, manifest)
     patients = frame.loc[frame["patient"] != "", "patient"]
     return DataSetFacts(
         name=name,
-        folder=str(folder),
+        folder=folder,
         domain=manifest.domain,
         images=len(frame),
         pictures=pictures,

@@ -6,7 +6,6 @@ import base64
 import html
 import io
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -57,7 +56,7 @@ def _pictures(folders: dict[str, str], copies: Sequence[Copy]) -> dict[tuple[str
     for name, folder in folders.items():
         ids = sorted(image for owner, image in wanted if owner == name)
         if ids:
-            images = read_images(Path(folder), _PX, ids, normals="keep")
+            images = read_images(folder, _PX, ids, normals="keep")
             found |= {(name, image_id): image for image_id, image in zip(ids, images.images, strict=True)}
     return found
 

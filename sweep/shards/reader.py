@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import fs
 
 from sweep.core.errors import InputError
-from sweep.core.hashing import file_sha256
+from sweep.core.hashing import stream_sha256
 from sweep.shards.findings import stacked
 from sweep.shards.image_set import ImageSet
 from sweep.shards.labels import apply_normals, classes_after, label_indices
+from sweep.shards.location import below, located
 from sweep.shards.resize import fit_square
 from sweep.shards.schema import FORMAT, MANIFEST, Manifest, metadata_columns
 
@@ -25,40 +27,43 @@ _BATCH = 256  # rows decoded at once, a row group as written
 
 
 def read_manifest(folder: Path | str) -> Manifest:
-    """The manifest of a shard folder, checked against the sizes of its parts.
+    """The manifest of a shard folder, here or at a URL, checked against the sizes of its parts.
 
     Raises InputError when the folder is missing or unfinished, or when a part is absent or of another size.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
+    files, root = located(folder)
+    if files.get_file_info(root).type != fs.FileType.Directory:
         raise InputError(folder, "there is no such folder", "check the path, or " + _IMPORT_CURE)
-    path = folder / MANIFEST
-    if not path.is_file():
+    if files.get_file_info(f"{root}/{MANIFEST}").type != fs.FileType.File:
         raise InputError(folder, f"no {MANIFEST}: not a data set, or an import that did not finish", _IMPORT_CURE)
+    path = below(folder, MANIFEST)
     try:
-        manifest = Manifest.from_json(json.loads(path.read_text(encoding="utf-8")))
+        with files.open_input_stream(f"{root}/{MANIFEST}") as stream:
+            manifest = Manifest.from_json(json.loads(stream.read().decode("utf-8")))
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as broken:
         raise InputError(path, f"cannot be read as a manifest ({broken})", _IMPORT_CURE) from None
     if manifest.format != FORMAT:
         raise InputError(path, f"format {manifest.format}, this version reads {FORMAT}", _IMPORT_CURE)
-    for part in manifest.parts:
-        _check_part(folder / part.file, part.bytes)
+    found = files.get_file_info([f"{root}/{part.file}" for part in manifest.parts])
+    for part, info in zip(manifest.parts, found, strict=True):
+        _check_part(below(folder, part.file), info, part.bytes)
     return manifest
 
 
 def verify(folder: Path | str) -> Manifest:
     """`read_manifest`, and every part's bytes hashed and compared; InputError names the part that differs."""
     manifest = read_manifest(folder)
+    files, root = located(folder)
     for part in manifest.parts:
-        path = Path(folder) / part.file
-        if file_sha256(path) != part.sha256:
-            raise InputError(path, "its bytes are not those the manifest was written for", _IMPORT_CURE)
+        with files.open_input_stream(f"{root}/{part.file}") as stream:
+            if stream_sha256(stream) != part.sha256:
+                raise InputError(below(folder, part.file), "its bytes are not those the manifest was written for", _IMPORT_CURE)
     return manifest
 
 
 def part_paths(folder: Path | str) -> list[str]:
-    """Paths of the Parquet parts, in order."""
-    return [str(Path(folder) / part.file) for part in read_manifest(folder).parts]
+    """Addresses of the Parquet parts, in order."""
+    return [below(folder, part.file) for part in read_manifest(folder).parts]
 
 
 def read_metadata(folder: Path | str) -> pd.DataFrame:
@@ -70,10 +75,12 @@ def read_metadata(folder: Path | str) -> pd.DataFrame:
 
 def read_batches(folder: Path | str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Some columns of all rows, 256 rows at a time; InputError names a part that is damaged."""
-    for path in part_paths(folder):
+    files, root = located(folder)
+    for part in read_manifest(folder).parts:
+        path = below(folder, part.file)
         try:
-            with pq.ParquetFile(path) as part:
-                yield from part.iter_batches(batch_size=_BATCH, columns=list(columns))
+            with files.open_input_file(f"{root}/{part.file}") as stream, pq.ParquetFile(stream) as opened:
+                yield from opened.iter_batches(batch_size=_BATCH, columns=list(columns))
         except (pa.ArrowException, OSError) as broken:
             raise InputError(path, f"damaged ({str(broken).splitlines()[0]})", _IMPORT_CURE) from None
 
@@ -162,8 +169,8 @@ def _select(frame: pd.DataFrame, image_ids: Sequence[str], folder: Path | str) -
     return frame.iloc[wanted.to_numpy(dtype=np.int64)].reset_index(drop=True)
 
 
-def _check_part(path: Path, size: int) -> None:
-    if not path.is_file():
+def _check_part(path: str, found: fs.FileInfo, size: int) -> None:
+    if found.type != fs.FileType.File:
         raise InputError(path, "listed in the manifest, but absent", _IMPORT_CURE)
-    if path.stat().st_size != size:
-        raise InputError(path, f"{path.stat().st_size} bytes where the manifest says {size}", _IMPORT_CURE)
+    if found.size != size:
+        raise InputError(path, f"{found.size} bytes where the manifest says {size}", _IMPORT_CURE)

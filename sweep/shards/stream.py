@@ -13,6 +13,7 @@ import pyarrow as pa
 from sweep.core.errors import InputError
 from sweep.shards.image_set import ImageSet
 from sweep.shards.labels import apply_normals, classes_after
+from sweep.shards.location import absolute
 from sweep.shards.reader import decode_column, groups_of, labels_of, part_paths, read_manifest, read_metadata
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def open_dataset(
     """
     import ray
 
-    folder = Path(folder).resolve()  # reading tasks run in other directories
+    folder = absolute(folder)  # reading tasks run in other directories
     classes = classes_after(read_manifest(folder).classes, normals)
     frame = apply_normals(read_metadata(folder), normals)
     if image_ids is not None:

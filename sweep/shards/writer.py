@@ -5,47 +5,74 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import fs
 
 from sweep.core.atomic import new_folder, write_text
 from sweep.core.errors import InputError
 from sweep.core.hashing import file_sha256
 from sweep.shards.findings import checked
 from sweep.shards.labels import class_order, guess_positive
+from sweep.shards.location import located
 from sweep.shards.schema import MANIFEST, MULTI_LABEL, SCHEMA, Header, Manifest, Part, RowsDigest, ShardRow, schema_of
 
 _GROUP_ROWS = 256  # rows held in memory at once: 16 MB at 256 px
+_COPY_BYTES = 8 << 20
 _PART_BYTES = 128 << 20  # pixels per part: large enough to read in one go, small enough to spread over workers
 # Pixels are left raw: decompression would cost more than the disk saves (70,000 images/s against 10,000).
 _COMPRESSION = {name: "NONE" if name == "image" else "ZSTD" for name in (*SCHEMA.names, "labels.list.element")}
 _DICTIONARY = ["label", "patient", "dataset", "domain", "licence"]
 
 
-def write_dataset(dst: Path, header: Header, rows: Iterable[ShardRow]) -> Manifest:
-    """Write `rows` to the new folder `dst`, whole or not at all, in constant memory.
+def write_dataset(dst: Path | str, header: Header, rows: Iterable[ShardRow]) -> Manifest:
+    """Write `rows` to the new folder `dst`, here or at a URL, whole or not at all, in constant memory.
 
     Raises InputError when `dst` already holds something, or cannot be written, when there is no row, when an id
     comes twice, when a label is none of `header.classes`, or when an image of a multi-label set lacks a label of one of them.
     """
-    dst = Path(dst)
-    if dst.exists() and (not dst.is_dir() or any(dst.iterdir())):
+    files, root = located(dst)
+    if not _is_free(files, root):
         raise InputError(dst, "the destination is not empty", "choose a new folder or delete this one first")
     try:
-        with new_folder(dst) as draft:
-            parts = _PartWriter(draft, header)
-            for row in rows:
-                parts.add(row)
-            manifest = parts.close(dst)
-            write_text(draft / MANIFEST, json.dumps(manifest.to_json(), indent=2))
+        if isinstance(files, fs.LocalFileSystem):
+            with new_folder(Path(root)) as draft:
+                return _write(draft, dst, header, rows)
+        with tempfile.TemporaryDirectory() as draft:
+            manifest = _write(Path(draft), dst, header, rows)
+            _send(Path(draft), manifest, files, root)
+            return manifest
     except OSError as broken:  # read-only, full, or a file where a folder should be
         cure = "choose a folder that can be written, on a disk with room"
         raise InputError(dst, f"cannot be written ({broken.strerror or broken})", cure) from None
+
+
+def _write(draft: Path, dst: Path | str, header: Header, rows: Iterable[ShardRow]) -> Manifest:
+    parts = _PartWriter(draft, header)
+    for row in rows:
+        parts.add(row)
+    manifest = parts.close(dst)
+    write_text(draft / MANIFEST, json.dumps(manifest.to_json(), indent=2))
     return manifest
+
+
+def _send(draft: Path, manifest: Manifest, files: fs.FileSystem, root: str) -> None:
+    """Parts first, the manifest last: a reader never sees half a data set."""
+    for name in (*(part.file for part in manifest.parts), MANIFEST):
+        with open(draft / name, "rb") as source, files.open_output_stream(f"{root}/{name}") as target:
+            shutil.copyfileobj(source, target, _COPY_BYTES)
+
+
+def _is_free(files: fs.FileSystem, root: str) -> bool:
+    """Whether nothing is there yet, or an empty folder."""
+    kind = files.get_file_info(root).type
+    return kind == fs.FileType.NotFound or (kind == fs.FileType.Directory and not files.get_file_info(fs.FileSelector(root)))
 
 
 class _PartWriter:
@@ -73,7 +100,7 @@ class _PartWriter:
         if self._part_bytes >= _PART_BYTES:
             self._close_part()
 
-    def close(self, dst: Path) -> Manifest:
+    def close(self, dst: Path | str) -> Manifest:
         self._close_part()
         if not self._ids:
             raise InputError(dst, "no image to write", "check that the source folder holds the expected layout")

@@ -23,10 +23,10 @@ def environment(home: Path) -> dict[str, str]:
     return {**kept, "HOME": str(home), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
 
 
-def run(home: Path, *arguments: str, timeout_s: float) -> subprocess.CompletedProcess:
-    """Run a sweep to its end; a hang fails after `timeout_s`."""
+def run(home: Path, *arguments: str, timeout_s: float, **variables: str) -> subprocess.CompletedProcess:
+    """Run a sweep to its end with these environment variables too; a hang fails after `timeout_s`."""
     return subprocess.run(
-        command(*arguments), cwd=home, env=environment(home), capture_output=True, text=True, timeout=timeout_s, check=False
+        command(*arguments), cwd=home, env=environment(home) | variables, capture_output=True, text=True, timeout=timeout_s, check=False
     )
 
 

@@ -184,4 +184,4 @@ class TestCommand:
     def test_default_place_is_the_run_folder(self, tmp_path):
         write_ledger(tmp_path, [finish("a", **{"auroc/target": 0.5, "auroc/source_val": 0.5})])
         assert main([str(tmp_path)]) == 0 and (tmp_path / "report.html").is_file()
-        assert write_report(tmp_path, tmp_path / "x.html").name == "x.html"
+        assert write_report(tmp_path, tmp_path / "x.html").endswith("x.html")

@@ -1,0 +1,110 @@
+"""This checkout's code and one command -> a job on a running cluster; its output comes here, and its exit code is this command's.
+
+python -m cluster.submit [--address http://127.0.0.1:8265] -- python -m sweep.run search_spaces/ratio.yaml --storage s3://bucket/ratio
+
+`ray job submit` does the same and ends with 0 or 1 only. The token comes from where Ray looks: RAY_AUTH_TOKEN,
+RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token, with RAY_AUTH_MODE=token.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shlex
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cluster.versions import ROOT
+from sweep.address import refuse_dead
+from sweep.core.errors import EXIT_STOPPED, InputError, guarded
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
+
+_USUAL = "http://127.0.0.1:8265"
+_MOST_BYTES = 50e6  # the code is under one megabyte: more means that data or results are on their way
+_FAILED = 1  # Ray could not run the command at all
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Submit and follow; exit code of the job's command, 2 with a message when it could not be submitted."""
+    parser = argparse.ArgumentParser(prog="python -m cluster.submit", description=__doc__.splitlines()[0])
+    parser.add_argument("--address", help=f"the cluster's dashboard  [default: $RAY_API_SERVER_ADDRESS, $RAY_ADDRESS, {_USUAL}]")
+    parser.add_argument("command", nargs="+", help="after --, as it would be typed here")
+    options = parser.parse_args(arguments)
+    address = options.address or os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS") or _USUAL
+    return guarded(lambda: submit(address, options.command))
+
+
+def submit(address: str, command: Sequence[str], checkout: Path = ROOT) -> int:
+    """Send the checkout, run `command` in it on the cluster, print what it prints; its exit code."""
+    if not address.startswith(("http://", "https://")):
+        raise InputError("--address", f"{address} is no dashboard's address", f"write it like {_USUAL}; ray dashboard FILE opens a tunnel there")
+    refuse_dead(address)
+    client = _client(address)
+    with tempfile.TemporaryDirectory() as folder:
+        package = pack(checkout, Path(folder) / "code.zip")
+        job = client.submit_job(entrypoint=shlex.join(command), runtime_env={"working_dir": str(package)})
+    _say(f"job {job}: {shlex.join(command)}")
+    try:
+        asyncio.run(_follow(client, job))
+    except KeyboardInterrupt:
+        _say(f"\nthe job goes on; follow it with: ray job logs --follow {job}\nend it with: ray job stop {job}")
+        return EXIT_STOPPED
+    return _exit_code(client, job)
+
+
+def pack(checkout: Path, package: Path) -> Path:
+    """The files that neither .gitignore nor .rayignore names, as one archive; says its size.
+
+    Raises InputError when they are far more than code.
+    """
+    from ray._private.ray_constants import get_runtime_env_default_excludes
+    from ray._private.runtime_env.packaging import create_package
+
+    create_package(str(checkout), package, include_gitignore=True, excludes=get_runtime_env_default_excludes())
+    size = package.stat().st_size
+    with zipfile.ZipFile(package) as archive:
+        _say(f"sending {len(archive.namelist())} files of {checkout}, {size / 1e6:.2f} MB")
+        if size > _MOST_BYTES:
+            largest = max(archive.infolist(), key=lambda item: item.file_size)
+            raise InputError(checkout, f"{size / 1e6:.0f} MB to send, the largest file is {largest.filename}", "name what is no code in .rayignore")
+    return package
+
+
+def _client(address: str) -> JobSubmissionClient:
+    from ray.job_submission import JobSubmissionClient
+
+    try:
+        return JobSubmissionClient(address)
+    except (RuntimeError, ConnectionError) as refused:
+        cure = "export RAY_AUTH_MODE=token with the cluster's token in ~/.ray/auth_token, and use the versions of requirements.lock"
+        raise InputError("--address", f"{address}: {str(refused).strip().splitlines()[0]}", cure) from None
+
+
+async def _follow(client: JobSubmissionClient, job: str) -> None:
+    async for lines in client.tail_job_logs(job):
+        sys.stdout.write(lines)
+        sys.stdout.flush()
+
+
+def _exit_code(client: JobSubmissionClient, job: str) -> int:
+    found = client.get_job_info(job)
+    if found.driver_exit_code is None:  # stopped by hand, or never started
+        _say(f"job {job} {found.status}: {found.message or 'no reason given'}")
+        return EXIT_STOPPED if str(found.status) == "STOPPED" else _FAILED
+    return found.driver_exit_code if found.driver_exit_code >= 0 else EXIT_STOPPED
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

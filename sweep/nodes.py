@@ -1,0 +1,57 @@
+"""What the nodes of a joined Ray share: where results and shards may lie once there is more than one, and who is the head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from sweep.core.errors import InputError
+from sweep.shards.location import is_url, located
+
+HEAD = {"node:__internal_head__": 0.0001}  # a resource that only the head has: what asks for it stays while workers come and go
+_LOOK_S = 60
+_CURE = "give an s3:// or gs:// URL, or file:///PATH for a folder that every node mounts there"
+
+
+def alive() -> list[dict[str, Any]]:
+    """The nodes that are there now."""
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def check_places(places: Iterable[str]) -> None:
+    """Refuse what some node cannot read.
+
+    With more than one node alive a plain path is refused: the others have another disk. A URL, file:// included, is looked up on
+    every node. Raises InputError.
+    """
+    nodes = alive()
+    if len(nodes) < 2:
+        return
+    for place in dict.fromkeys(places):
+        if not is_url(place):
+            raise InputError(place, f"is a folder of this machine, and {len(nodes)} nodes are alive", _CURE)
+        looks = {node["NodeManagerAddress"]: _look_from(node["NodeID"], place) for node in nodes}
+        blind = [address for address, look in looks.items() if not _seen(look)]
+        if blind:
+            raise InputError(place, f"cannot be read on {', '.join(blind)}", "mount it there, or give that node the rights to it")
+
+
+def _look_from(node: str, place: str) -> ray.ObjectRef:
+    return _look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(place)
+
+
+def _seen(look: ray.ObjectRef) -> bool:
+    try:
+        return ray.get(look, timeout=_LOOK_S)
+    except (ray.exceptions.RayError, TimeoutError):
+        return False
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def _look(place: str) -> bool:
+    """Whether this node finds something at `place`."""
+    files, root = located(place)
+    return files.get_file_info(root).type.name != "NotFound"

@@ -1,0 +1,101 @@
+"""A real Ray head on loopback, in a process group of its own, with a token: started and ended without touching any other Ray."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.integration.sweep_process import environment
+
+TOKEN = "loopback-only-0123456789abcdef0123456789abcdef"
+_START_S = 60
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where a head answers, and the environment that may speak to it."""
+
+    address: str
+    dashboard: str
+    variables: dict[str, str]
+
+
+@contextmanager
+def head_node(home: Path, *options: str, **variables: str) -> Iterator[Head]:
+    """`ray start --head --block` until the block ends; `options` are those of `ray start`."""
+    port, dashboard, client, agent, agent_grpc, metrics = _free_ports(6)
+    ours = {**environment(home), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "RAY_USAGE_STATS_ENABLED": "0", **variables}
+    ours["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{ours['PATH']}"
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as session:  # Ray's sockets need short paths
+        command = [
+            *(str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--node-ip-address", "127.0.0.1"),
+            *("--port", str(port), "--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard)),
+            *("--ray-client-server-port", str(client), "--dashboard-agent-listen-port", str(agent)),
+            *("--dashboard-agent-grpc-port", str(agent_grpc), "--metrics-export-port", str(metrics)),
+            *("--temp-dir", session, "--object-store-memory", "300000000", *options),
+        ]
+        with open(home / "head.log", "w", encoding="utf-8") as log:
+            process = subprocess.Popen(command, env=ours, stdout=log, stderr=subprocess.STDOUT, cwd=home, start_new_session=True)
+        try:
+            _wait_for(dashboard, process, home / "head.log")
+            yield Head(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}", ours)
+        finally:
+            _end_group(process)
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports outside the range that Ray gives to its workers (10002-19999)."""
+    sockets = []
+    while len(sockets) < count:
+        one = socket.create_server(("127.0.0.1", 0))
+        if not 10_000 <= one.getsockname()[1] < 20_000:
+            sockets.append(one)
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def _wait_for(port: int, process: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + _START_S
+    while True:
+        assert process.poll() is None, log.read_text()
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
+
+
+def _end_group(process: subprocess.Popen) -> None:
+    """Everything that came of it: its own process group, and the sessions that Ray's daemons open under it."""
+    import psutil
+
+    family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    os.killpg(process.pid, signal.SIGTERM) if process.poll() is None else None
+    _, alive = psutil.wait_procs(family, timeout=3)
+    for one in alive:
+        try:
+            one.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(alive, timeout=10)
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait(timeout=10)
+
+
+def without_token(variables: Mapping[str, str], home: Path) -> dict[str, str]:
+    """The same environment for somebody who was not given the token."""
+    return {name: value for name, value in variables.items() if name != "RAY_AUTH_TOKEN"} | {"HOME": str(home)}

@@ -1,0 +1,80 @@
+"""The sweep as a job on a running head with a token: code alone is sent, output comes back, and the exit code with it."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.question import TEXT
+from tests.integration.head_node import head_node, without_token
+from tests.integration.sweep_process import REPOSITORY
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+ONE = TEXT.replace("[none, pixelshuffle]", "[none]").replace("[0, 0.5]", "[0]").replace("seeds: 2", "seeds: 1")
+QUESTIONS = {"good": ONE, "bad": ONE.replace("seeds:", "seds:"), "partly": ONE.replace("grid:", "grid:\n  lr: [0.002, 1.0e+30]").replace(", lr: 0.002", "")}
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """The tracked files, and beside them what must stay at home."""
+    copy = tmp_path_factory.mktemp("clean") / "checkout"
+    code = [name for name in ("sweep", "analysis", "cluster", "pyproject.toml", "requirements.lock", ".gitignore", ".rayignore")]
+    copy.mkdir()
+    for name in code:
+        source = REPOSITORY / name
+        copied = shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__")) if source.is_dir() else shutil.copy(source, copy / name)
+        assert copied
+    for place in (".git/objects/pack", "results/old/trials", ".venv/lib", "shards/busi"):
+        (copy / place).mkdir(parents=True)
+        (copy / place / "big.bin").write_bytes(bytes(3_000_000))
+    (copy / "search_spaces").mkdir()
+    for name, text in QUESTIONS.items():
+        (copy / "search_spaces" / f"{name}.yaml").write_text(text.replace("name: tiny", f"name: {name}"))
+    return copy
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory):
+    with head_node(tmp_path_factory.mktemp("home"), "--num-cpus", "8") as running:
+        yield running
+
+
+def submit(head, checkout, tool, name, variables=None, timeout_s=200):
+    command = [*tool, "--", "python", "-m", "sweep.run", f"search_spaces/{name}.yaml"]
+    return subprocess.run(command, cwd=checkout, env=head.variables | {"PYTHONPATH": str(checkout)} if variables is None else variables, capture_output=True, text=True, timeout=timeout_s, check=False)
+
+
+def ours(head):
+    return [sys.executable, "-m", "cluster.submit", "--address", head.dashboard]
+
+
+def test_ray_s_own_command_runs_the_sweep(head, checkout):
+    ray = str(Path(sys.executable).with_name("ray"))
+    done = submit(head, checkout, [ray, "job", "submit", "--address", head.dashboard, "--working-dir", "."], "good")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+    assert "1 of 1 records finished, 0 failed" in done.stdout
+
+
+@pytest.mark.parametrize(("name", "code", "says"), [("partly", 3, "1 of 2 records finished, 1 failed"), ("bad", 2, "did you mean seeds?")])
+def test_exit_code_and_output_are_the_sweep_s(head, checkout, name, code, says):
+    done = submit(head, checkout, ours(head), name)
+    assert done.returncode == code, done.stdout[-3000:] + done.stderr[-2000:]
+    assert says in done.stdout
+    sent = next(line for line in done.stderr.splitlines() if line.startswith("sending"))
+    assert float(sent.split()[-2]) < 2, sent  # MB: neither .git nor results nor environments
+
+
+def test_without_the_token_nothing_runs(head, checkout, tmp_path):
+    stranger = without_token(head.variables, tmp_path) | {"PYTHONPATH": str(checkout)}
+    done = submit(head, checkout, ours(head), "good", stranger, timeout_s=60)
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and "Traceback" not in done.stderr, done.stderr
+
+
+def test_dashboard_address_is_no_place_to_join_and_a_dead_one_is_told_at_once(head, checkout):
+    command = [sys.executable, "-m", "sweep.run", "search_spaces/good.yaml"]
+    for address, says in ((head.dashboard, "is the dashboard's address"), ("127.0.0.1:1", "did not answer within 3 s")):
+        done = subprocess.run([*command, "--address", address], cwd=checkout, env=head.variables, capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 2 and says in done.stderr, done.stderr
+    assert not (checkout / "results" / "good").exists()
