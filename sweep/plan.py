@@ -122,7 +122,7 @@ def _real_only_first(question: Question) -> list[dict[str, Any]]:
 def attacks_of(question: Question) -> Attacks:
     """The question's threats as the workers take them."""
     threats = question.threats
-    return Attacks(tuple(threats.attacks), tuple(str(eps) for eps in threats.eps), threats.images, tuple(threats.splits), threats.masking_images)
+    return Attacks(tuple(threats.attacks), tuple(str(eps) for eps in threats.eps), threats.images, tuple(threats.splits), threats.masking_images, threats.mode)
 
 
 def generators_of(trials: Iterable[Trial], data: Data) -> list[Stage]:

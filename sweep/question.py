@@ -94,6 +94,7 @@ class Threats(Section):
     attacks: list[str] = Field(default_factory=list)
     eps: list[str | float] = Field(default_factory=list)
     images: int | Literal["all"] = "all"
+    mode: Literal["exact", "fast"] = Field("exact", description="exact: float32, every epsilon that one call per epsilon could break; fast: bfloat16 search, float32 verdicts")
     masking_images: int = Field(0, ge=0, description="images of each first seed's battery against masked gradients; 0: only the alarms that the attacks raise")
     splits: list[Literal["source", "target"]] = Field(default_factory=lambda: ["source", "target"])
 

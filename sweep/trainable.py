@@ -231,7 +231,8 @@ def _attack(job: SeedRun, models: Mapping[str, Classifier]) -> tuple[dict[str, f
         fold = job.folds[FOLD_OF_SPLIT[split]]
         chosen = attacked(fold, job.attacks.images)
         images, labels = tensors(fold, chosen, job.device)
-        outcome = epsilon_sweep(models[split], images, labels, _threats(job), list(job.attacks.eps), seed=named_seed(job.seed, "attack", split))
+        seed = named_seed(job.seed, "attack", split)
+        outcome = epsilon_sweep(models[split], images, labels, _threats(job), list(job.attacks.eps), seed=seed, mode=job.attacks.mode)
         metrics |= outcomes.metrics(outcome, split)
         found = alarms_of(outcome)
         if job.seed == 0 and job.attacks.masking_images:

@@ -50,6 +50,7 @@ class Attacks:
     images: int | str = "all"
     splits: tuple[str, ...] = ("source", "target")
     masking_images: int = 0
+    mode: str = "exact"  # or "fast": bfloat16 search, every claimed break verified in float32
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sweep.attacks import checks
 from sweep.attacks.chunk import Chunk
 from sweep.attacks.epsilon import parse_grid
-from sweep.attacks.fast import FastNetwork
+from sweep.attacks.fast import network_for
 from sweep.attacks.network import Model, Network, Passes, device_of, frozen
 from sweep.attacks.referee import ROUNDING
 from sweep.attacks.result import EpsilonSweep
@@ -28,6 +28,7 @@ from sweep.attacks.threats import resolve_threats
 from sweep.core.errors import InputError, suggestion
 
 MODES = {"exact": try_every_epsilon, "fast": narrow_down}
+SAMPLE = 4  # images on which a faster copy of the model is compared with it
 CHUNK_BATCHES = 2  # images whose answers are remembered together, in batches: bounds memory, still fills batches
 
 
@@ -49,7 +50,8 @@ def epsilon_sweep(
 
     `labels` are class numbers [N], or 0/1 [N, K] for multi-label, where an image stands while all its labels are right.
     Epsilons are in the norm of the threat (grey values 0..1 for Linf). `mode` exact: float32, and every epsilon is tried
-    that one call per epsilon could break; fast: bfloat16 search with float32 verdicts, around each image's border only.
+    that one call per epsilon could break; fast: bfloat16 search with float32 verdicts, around each image's border only. In both
+    the model itself has the last word on every break.
     `worst_only` attacks what every threat so far has left standing, so only `worst_case` is defined afterwards. `refine`
     halves the gap below each breaking epsilon that many times; `keep_examples` keeps the nearest breaking image of every
     threat. InputError for input that cannot be attacked meaningfully.
@@ -62,7 +64,7 @@ def epsilon_sweep(
     positive = torch.tensor([epsilon for epsilon in grid if epsilon > 0], dtype=torch.float64)
     with ExitStack() as stack:
         stack.enter_context(frozen(model))
-        network = _network(model, mode, images[:1].to(device))
+        network = _network(model, mode, images[:SAMPLE].to(device))
         parts = []
         for start in range(0, len(images), size):
             here = slice(start, start + size)
@@ -80,9 +82,7 @@ def epsilon_sweep(
 def _network(model: Model, mode: str, sample: Tensor) -> Network:
     if mode not in MODES:
         raise InputError("mode", f"{mode!r} is unknown", suggestion(mode, MODES))
-    if mode == "fast" and isinstance(model, nn.Module):
-        return FastNetwork(model, sample)
-    return Network(model)
+    return network_for(model, sample, fast=mode == "fast") if isinstance(model, nn.Module) else Network(model)
 
 
 def _joined(

@@ -13,15 +13,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-_CLOSE = 1e-3  # largest logit difference accepted, as a share of the largest logit
+from sweep.attacks.network import Passes
 
 
-def folded(model: nn.Module, sample: Tensor) -> nn.Module:
-    """A copy of `model` in eval mode with batch norms folded where possible; `sample` [n, C, H, W] is passed through it."""
+def folded(model: nn.Module, sample: Tensor, *, within: float = 1e-3, passes: Passes | None = None) -> nn.Module | None:
+    """A copy of `model` in eval mode with batch norms folded; None where there is nothing to fold.
+
+    `sample` [n, C, H, W] is passed through both, whose logits may differ by the share `within` of the largest one; else None.
+    That work is counted in `passes`.
+    """
+    if not any(_is_norm(module) for module in model.modules()):
+        return None
     plain = copy.deepcopy(model).eval()
+    passes = Passes() if passes is None else passes
+    passes.verdict += len(sample)
     pairs = _conv_norm_pairs(plain, sample)
     if not pairs:
-        return plain
+        return None
+    passes.verdict += 2 * len(sample)
     merged = copy.deepcopy(plain)
     for conv_name, norm_name in pairs:
         norm = merged.get_submodule(norm_name)
@@ -29,8 +38,11 @@ def folded(model: nn.Module, sample: Tensor) -> nn.Module:
         _replace(merged, norm_name, _rest_of(norm))
     with torch.no_grad():
         before, after = plain(sample), merged(sample)
-    same = (before - after).abs().max() <= _CLOSE * before.abs().max().clamp(min=1e-6)
-    return merged if same else plain
+    return merged if (before - after).abs().max() <= within * before.abs().max().clamp(min=1e-6) else None
+
+
+def _is_norm(module: nn.Module) -> bool:
+    return isinstance(module, nn.BatchNorm2d) and module.track_running_stats
 
 
 def _conv_norm_pairs(model: nn.Module, sample: Tensor) -> list[tuple[str, str]]:
@@ -63,7 +75,7 @@ def _conv_norm_pairs(model: nn.Module, sample: Tensor) -> list[tuple[str, str]]:
     for name, module in model.named_modules():
         if type(module) is nn.Conv2d:
             handles.append(module.register_forward_hook(convolution(name)))
-        elif isinstance(module, nn.BatchNorm2d) and module.track_running_stats:
+        elif _is_norm(module):
             handles.append(module.register_forward_pre_hook(norm(name)))
     try:
         with torch.no_grad():

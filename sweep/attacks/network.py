@@ -15,7 +15,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass
 class Passes:
-    """Work done, in samples: `forward` alone, `gradient` with its input gradient, `verdict` = re-check in fast mode."""
+    """Work done, in samples: `forward` alone, `gradient` with its input gradient, `verdict` = re-check where a copy searches."""
 
     forward: int = 0
     gradient: int = 0

@@ -56,7 +56,7 @@ class TestEveryThreat:
     def test_every_pass_is_counted(self, model, data, name):
         counted = Counted(model)
         passes = epsilon_sweep(counted, *data, [name], [RADIUS[resolve_threat(name).norm]]).passes
-        assert counted.samples == passes.forward + passes.gradient
+        assert counted.samples == passes.forward + passes.gradient + passes.verdict
 
     @pytest.mark.parametrize("mode", ["exact", "fast"])
     def test_clean_mistakes_stay_at_zero(self, model, data, name, mode):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -45,15 +47,22 @@ def trained_cnn(seed: int = 0, steps: int = 60, train_eps: float = 0.0) -> nn.Mo
 
 
 class Counted(nn.Module):
-    """A model that counts the samples it was shown, apart from anyone else's bookkeeping."""
+    """A model that counts the samples that it and its copies were shown, apart from anyone else's bookkeeping."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, seen: list[int] | None = None) -> None:
         super().__init__()
-        self.model, self.samples = model, 0
+        self.model, self.seen = model, [] if seen is None else seen
+
+    @property
+    def samples(self) -> int:
+        return sum(self.seen)
 
     def forward(self, images: Tensor) -> Tensor:
-        self.samples += len(images)
+        self.seen.append(len(images))
         return self.model(images)
+
+    def __deepcopy__(self, memo: dict) -> Counted:
+        return Counted(copy.deepcopy(self.model, memo), self.seen)
 
 
 class _Quantised(torch.autograd.Function):

@@ -116,3 +116,18 @@ def test_result_is_written_last_and_outcomes_are_whole(prepared):
     attacks = pd.read_parquet(run.local / ours.folder / "attacks.parquet")
     by_hand = (attacks["breaking_eps"] > 1 / 255).mean()
     assert result["metrics"]["robust_accuracy/target/fgsm@1/255"] == pytest.approx(by_hand)
+
+
+def test_the_question_chooses_the_engine_s_mode(prepared, monkeypatch):
+    from sweep import trainable
+    from sweep.plan import attacks_of
+    from sweep.question import Question
+
+    asked = {"name": "q", "data": {"source": "phantom-a", "target": "phantom-b"}, "threats": {"attacks": ["fgsm"], "eps": ["1/255"], "mode": "fast"}}
+    assert attacks_of(Question.model_validate(asked)).mode == "fast" and Attacks().mode == "exact"
+    modes, engine = [], trainable.epsilon_sweep
+    monkeypatch.setattr(trainable, "epsilon_sweep", lambda *args, mode, **options: modes.append(mode) or engine(*args, mode=mode, **options))
+    ours = job(prepared, epochs=1)
+    ours.attacks = Attacks(("fgsm",), ("1/255",), 4, ("target",), mode="fast")
+    run_seed(ours)
+    assert modes == ["fast"]

@@ -108,8 +108,18 @@ class TestPasses:
     def test_counts_are_what_the_model_saw(self, model, data):
         counted = Counted(model)
         passes = epsilon_sweep(counted, *data, ["fgsm", "bim", "pgd", "mifgsm", "noise"], GRID).passes
-        assert counted.samples == passes.forward + passes.gradient
+        assert counted.samples == passes.forward + passes.gradient + passes.verdict
         assert passes.gradient < 40 * 5 * 31
+
+    @pytest.mark.parametrize("train_eps", [0.0, 4 / 255])
+    def test_a_folded_copy_changes_no_result(self, data, train_eps):
+        """Asked through a function, which cannot be copied and folded, the same model gives the same breaks in as many steps."""
+        model, names = trained_cnn(train_eps=train_eps), ["fgsm", "bim", "pgd", "mifgsm", "apgd"]
+        copied, plain = (epsilon_sweep(asked, *data, names, GRID) for asked in (model, lambda images: model(images)))
+        assert all(torch.equal(copied.breaking_epsilon[name], plain.breaking_epsilon[name]) for name in names)
+        assert (copied.passes.gradient, copied.passes.forward) == (plain.passes.gradient, plain.passes.forward)
+        broken = sum(int((plain.breaking_epsilon[name] < torch.inf).sum()) for name in names)
+        assert plain.passes.verdict == 0 < copied.passes.verdict < 12 + 2 * broken + 40
 
     def test_fast_mode_tries_the_border_only(self, model, data):
         names = ["fgsm", "bim", "pgd", "mifgsm"]

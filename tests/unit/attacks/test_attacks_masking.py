@@ -55,3 +55,23 @@ def test_the_way_around_a_colorizer_predicts_the_same(data):
     model = PLAIN["honest colorizer"]
     assert torch.allclose(around_colorizer(model)(data[0]), model(data[0]), atol=1e-5)
     assert around_colorizer(trained_cnn()) is None
+
+
+def test_an_attack_that_was_only_too_short_is_no_alarm(data, monkeypatch):
+    """Images missed in the larger ball count when they stand under four times the steps too."""
+    from sweep.attacks import masking
+
+    def shortened(honest):
+        def sweep(model, images, labels, threats, epsilons, **options):
+            result = honest(model, images, labels, threats, epsilons, **options)
+            for name, breaking in result.breaking_epsilon.items():
+                if name == "pgd10x1" and epsilons == [32 / 255] or stubborn and name == "pgd40":
+                    breaking[:] = torch.inf
+            return result
+
+        return sweep
+
+    monkeypatch.setattr(masking, "epsilon_sweep", shortened(masking.epsilon_sweep))
+    for stubborn in (False, True):
+        names = {alarm.name for alarm in check_masking(trained_cnn(), *data, steps=10, queries=10)}
+        assert ("accuracy rises with epsilon" in names) == stubborn

@@ -8,6 +8,7 @@ from torch import nn
 
 from sweep.attacks.craft import craft
 from sweep.attacks.epsilon_sweep import epsilon_sweep
+from sweep.attacks.fast import has_bfloat16, network_for
 from sweep.attacks.fold import folded
 from sweep.attacks.library import library_threat
 from sweep.attacks.threat import Threat
@@ -99,7 +100,7 @@ def test_transfer_asks_the_target_once_per_image_and_epsilon(model, data):
     target = Counted(model)
     result = epsilon_sweep(target, *data, [transfer_from(trained_cnn(seed=9), "vanilla", steps=7)], ["8/255"])
     count = len(data[1])
-    assert target.samples == 2 * count  # clean, then once
+    assert target.samples == 2 * count + result.passes.verdict  # clean, then once
     assert (result.passes.forward, result.passes.gradient) == (3 * count, 7 * count)  # with the surrogate's work
     assert result.robust_accuracy("vanilla", "8/255") < 1
 
@@ -184,4 +185,25 @@ def test_a_convolution_used_twice_is_not_folded():
 
     model = Twice().eval()
     sample = torch.rand(2, 1, 12, 12)
-    torch.testing.assert_close(folded(model, sample)(sample), model(sample))
+    assert folded(model, sample) is None
+
+
+def test_what_is_not_the_same_function_is_not_taken():
+    """Noise of its own makes two looks differ, so no copy can be told to be faithful."""
+
+    class Noisy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = trained_cnn()
+
+        def forward(self, images):
+            return self.inner(images + 0.1 * torch.randn_like(images))
+
+    assert folded(Noisy().eval(), torch.rand(4, 1, 12, 12)) is None
+
+
+def test_bfloat16_is_left_alone_where_it_is_slower():
+    sample = torch.rand(2, 1, 12, 12)
+    depthwise = nn.Sequential(nn.Conv2d(1, 6, 3), nn.Conv2d(6, 6, 3, groups=6), nn.Flatten(), nn.Linear(384, 2)).eval()
+    assert not network_for(depthwise, sample, fast=True).bfloat16
+    assert network_for(small_cnn().eval(), sample, fast=True).bfloat16 == has_bfloat16(sample.device)
