@@ -70,6 +70,12 @@ def _generators() -> typing.Iterable[str]:
     return GENERATORS
 
 
+def _uncertain_policies() -> typing.Iterable[str]:
+    from sweep.shards.findings import POLICIES
+
+    return POLICIES
+
+
 def _backbone(value: str) -> str | None:
     import timm
 
@@ -89,6 +95,7 @@ def _own_rows() -> dict[str, Hyperparameter]:
         "mixing_policy": Hyperparameter("add synthetic images or replace real ones", text, "add", one_of(lambda: ("add", "replace"))),
         "mixing_budget": Hyperparameter("as many optimiser steps as the real images give (steps), or as the mix gives (epochs)", text, "steps", one_of(lambda: ("steps", "epochs"))),
         "drop_copies": Hyperparameter("leave out synthetic images that copy a training image", (bool,), False),
+        "uncertain": Hyperparameter("what an uncertain finding counts as in training, of data with several findings an image; mix when left out", text, None, one_of(_uncertain_policies), True),
         "colorizer_from": Hyperparameter("start the colorizer from another trial: RUN/SIGNATURE", text, None, optional=True),
         "adapt": Hyperparameter("source-free help at the target: its batch-norm statistics, or its grey levels moved to the source's", text, "none", one_of(lambda: ("none", "batch_norm", "histogram"))),
         "generator": Hyperparameter("who makes the synthetic images", text, "cgan", one_of(_generators)),
@@ -144,6 +151,7 @@ _ONLY_WITH: Mapping[str, Callable[[Mapping[str, Scalar]], bool]] = {
         name: lambda config: config["synthetic_per_real"] > 0
         for name in ("generator", "generator_px", "generator_length", "generator_steps", "generator_width", "generator_seed", "mixing_policy", "mixing_budget", "drop_copies")
     },
+    "uncertain": lambda config: config["uncertain"] is not None,
     **{name: lambda config: config["colorizer"] != "none" for name in ("glcm_weight", "colorizer_from", "colorizer_lr_factor")},
 }
 

@@ -13,6 +13,7 @@ from sweep.artifacts import ArtifactStore
 from sweep.core.seeds import named_seed, rng
 from sweep.prepare import Data
 from sweep.seed_run import FOLD_OF_SPLIT, SeedRun, tensors
+from sweep.shards.findings import summary
 from sweep.shards.image_set import ImageSet
 from sweep.stages import pool_stages, read_pool
 from sweep.storage import Storage
@@ -33,15 +34,21 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 def chosen(fold: ImageSet, per_class: int = PER_CLASS) -> np.ndarray:
-    """Positions of the same few images of each class in every trial."""
+    """Positions of the same few images of each class (or with each finding, and with none) in every trial."""
     draw = rng(0, "gallery", fold.domain)
-    picks = [draw.permutation(np.flatnonzero(fold.labels == label))[:per_class] for label in range(len(fold.classes))]
-    return np.concatenate(picks)
+    if fold.multi_label:
+        present = fold.labels == 1
+        members = [np.flatnonzero(has) for has in (*present.T, ~present.any(axis=1))]
+    else:
+        members = [np.flatnonzero(fold.labels == label) for label in range(len(fold.classes))]
+    picks = np.concatenate([draw.permutation(positions)[:per_class] for positions in members])
+    return picks[np.sort(np.unique(picks, return_index=True)[1])]  # each once
 
 
 def rows(kind: str, fold: ImageSet, positions: np.ndarray, pictures: list[np.ndarray], split: str, caption: str) -> pd.DataFrame:
     """Gallery rows of one kind for the images at `positions`."""
-    names = [fold.classes[label] for label in fold.labels[positions]]
+    labels = fold.labels[positions]
+    names = [summary(label, fold.classes) for label in labels] if fold.multi_label else [fold.classes[label] for label in labels]
     columns = {"kind": kind, "image_id": fold.ids[positions], "label": names, "split": split, "caption": caption}
     return pd.DataFrame({**columns, "png": [png(picture) for picture in pictures]})
 
@@ -124,5 +131,7 @@ def _attacked(job: SeedRun, model: Classifier) -> list[pd.DataFrame]:
 
 
 def _said(probabilities: np.ndarray, fold: ImageSet) -> str:
+    if fold.multi_label:
+        return summary(probabilities > 0.5, fold.classes)
     top = int(probabilities.argmax())
     return f"{fold.classes[top]} {probabilities[top]:.0%}"

@@ -22,6 +22,7 @@ def check_models(where: str | Path, trials: Iterable[Trial], data: Data, threats
     """
     from sweep.seed_run import build
 
+    trials, threats = list(trials), list(threats)
     kinds = {tuple(trial.config.get(name) for name in NETWORK): trial.config for trial in trials}
     errors, notes = [], []
     for (backbone, weights, *_), config in kinds.items():
@@ -32,6 +33,7 @@ def check_models(where: str | Path, trials: Iterable[Trial], data: Data, threats
             continue
         if weights is not None:
             notes.append(f"{backbone}: {report}")
+    errors += _misfits(trials, data, threats)
     for name in threats:
         try:
             _check_threat(name, data)
@@ -40,6 +42,26 @@ def check_models(where: str | Path, trials: Iterable[Trial], data: Data, threats
     if errors:
         raise InputErrors(where, errors)
     return list(dict.fromkeys(notes))
+
+
+def _misfits(trials: list[Trial], data: Data, threats: list[str]) -> list[InputError]:
+    """What cannot work, or would decide nothing, on data of this kind: several findings an image, or one class."""
+    from sweep.attacks.threats import resolve_threat
+
+    configs = [trial.config for trial in trials]
+    if not data.multi_label:
+        idle = any(config.get("uncertain") for config in configs)
+        cure = "remove it, or import several findings an image (chexpert, chestxray14 without --finding)"
+        return [InputError("uncertain", "decides nothing: every image has one class", cure)] if idle else []
+    errors = []
+    if any(config["synthetic_per_real"] for config in configs):
+        cure = "set it to 0, or import one finding as two classes: python -m sweep.importers chexpert SRC DST --finding NAME"
+        errors.append(InputError("synthetic_per_real", "synthetic images of data with several findings an image: generators draw one class each", cure))
+    for name in threats:
+        if not name.startswith(TRANSFER) and not resolve_threat(name).multi_label:
+            cure = "use fgsm, bim, pgd, mifgsm, apgd or square, or import one finding as two classes"
+            errors.append(InputError(f"threats.attacks, {name}", "torchattacks knows one class an image, these data have several findings", cure))
+    return errors
 
 
 def _check_threat(name: str, data: Data) -> None:

@@ -19,6 +19,7 @@ import pandas as pd
 from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash
 from sweep.shards.groups import closed_groups
+from sweep.shards.findings import constant_accuracy, contradictory, present_counts, stacked
 from sweep.shards.image_set import ImageSet
 from sweep.shards.labels import apply_normals, classes_after, label_indices
 from sweep.shards.reader import read_images, read_manifest, read_metadata
@@ -34,14 +35,15 @@ FOLDS = ("train", "val", "test", TARGET)
 PHANTOMS = ("phantom-a", "phantom-b")
 _PHANTOM_VERSION = 2  # of the simulator: raise it when its images change
 _COLUMNS = ["image_id", "label", "group", "domain", "fold", "sha256"]
+_LABELS = "labels"  # instead of `label` where an image may have several findings
 
 
 @dataclass(frozen=True)
 class Data:
     """The data of a run: two shard folders and one split.
 
-    `split` has a row per image: image_id, label (index into `classes`), group, domain and fold: train, val, test or
-    unused in the source domain, target in the other.
+    `split` has a row per image: image_id, label (index into `classes`; or, of several findings an image, labels: one of 1, 0,
+    -1 and NaN for each class), group, domain and fold: train, val, test or unused in the source domain, target in the other.
     """
 
     source: str
@@ -60,16 +62,28 @@ class Data:
 
     def fold_hash(self, fold: str) -> str:
         """Identity of one fold: pixels, labels and order."""
-        rows = self.fold(fold)
-        return content_hash([self.classes, rows["sha256"].tolist(), rows["label"].tolist()])
+        labels = self.labels(fold)
+        labels = np.where(np.isnan(labels), None, labels) if self.multi_label else labels
+        return content_hash([self.classes, self.fold(fold)["sha256"].tolist(), labels.tolist()])
 
     def fold(self, fold: str) -> pd.DataFrame:
         """The rows of one fold."""
         return self.split[self.split["fold"] == fold]
 
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several findings."""
+        return "labels" in self.split
+
+    def labels(self, fold: str) -> np.ndarray:
+        """Class numbers int64 [N] of one fold, or float32 [N, K] of several findings an image, uncertain ones undecided."""
+        rows = self.fold(fold)
+        return stacked(rows["labels"]).reshape(-1, len(self.classes)) if self.multi_label else rows["label"].to_numpy(np.int64)
+
     def class_counts(self, fold: str) -> list[int]:
-        """Images per class of one fold."""
-        return np.bincount(self.fold(fold)["label"], minlength=len(self.classes)).tolist()
+        """Images per class of one fold; of several findings an image those that have it."""
+        labels = self.labels(fold)
+        return (present_counts(labels) if self.multi_label else np.bincount(labels, minlength=len(self.classes))).tolist()
 
     def read(self, fold: str, image_px: int | None = None) -> ImageSet:
         """One fold decoded straight from its shards, at the run's size unless another is given."""
@@ -83,7 +97,7 @@ class Data:
         rows = self.fold(fold)
         return ImageSet(
             images=np.stack([images[name] for name in rows["image_id"]]),
-            labels=rows["label"].to_numpy(np.int64),
+            labels=self.labels(fold),
             ids=rows["image_id"].to_numpy(object),
             groups=rows["group"].to_numpy(object),
             classes=self.classes,
@@ -111,7 +125,8 @@ def prepare(section: DataSection, run: Storage) -> Data:
     manifests = [read_manifest(folder) for folder in folders]
     classes = _common_classes(manifests, section)
     frames = [_frame(folder, manifest, section, classes) for folder, manifest in zip(folders, manifests, strict=True)]
-    whole = pd.concat([_with_folds(frames[0], section), frames[1].assign(fold=TARGET)], ignore_index=True)[_COLUMNS]
+    columns = [_LABELS if manifests[0].multi_label and name == "label" else name for name in _COLUMNS]
+    whole = pd.concat([_with_folds(frames[0], section), frames[1].assign(fold=TARGET)], ignore_index=True)[columns]
     data = Data(folders[0], folders[1], classes, section.image_px, section.fit, section.normals, whole)
     _refuse_empty(data, section)
     data.save(run, _card(data, manifests, frames))
@@ -141,6 +156,12 @@ def _phantom_folder(name: str, patients: int, run: Storage) -> str:
 
 
 def _common_classes(manifests: list[Manifest], section: DataSection) -> tuple[str, ...]:
+    if manifests[0].task != manifests[1].task:
+        cure = "import both as two classes (--finding NAME), or both with several findings an image"
+        raise InputError("data", f"source is {manifests[0].task} and target {manifests[1].task}", cure)
+    if manifests[0].multi_label and manifests[0].classes != manifests[1].classes:  # columns stand in this order
+        cure = "import both with the same findings; chestxray14 --findings competition has CheXpert's"
+        raise InputError("data", f"source has findings {', '.join(manifests[0].classes)} and target {', '.join(manifests[1].classes)}", cure)
     source, target = (classes_after(manifest.classes, section.normals) for manifest in manifests)
     if set(source) != set(target):
         raise InputError(
@@ -162,7 +183,7 @@ def _frame(folder: str, manifest: Manifest, section: DataSection, classes: tuple
         near_duplicates=copies,
         group=[f"{manifest.domain}:{number}" for number in groups],
         name=frame["label"],
-        label=label_indices(frame["label"], classes, f"{folder}/{MANIFEST}"),
+        label=frame["label"] if manifest.multi_label else label_indices(frame["label"], classes, f"{folder}/{MANIFEST}"),
         domain=manifest.domain,
     )
 
@@ -175,11 +196,20 @@ def _with_folds(frame: pd.DataFrame, section: DataSection) -> pd.DataFrame:
 
 def _refuse_empty(data: Data, section: DataSection) -> None:
     for fold in FOLDS:
+        place = f"data: {section.target if fold == TARGET else section.source}"
+        if data.multi_label:
+            _refuse_undefined(data.labels(fold), fold, place)
+            continue
         counts = data.class_counts(fold)
         empty = [name for name, count in zip(data.classes, counts, strict=True) if not count]
         if empty:
-            place = f"data: {section.target if fold == TARGET else section.source}"
             raise InputError(place, f"the {fold} fold has no {empty[0]} image", "give more images or patients, or raise train_images")
+
+
+def _refuse_undefined(labels: np.ndarray, fold: str, place: str) -> None:
+    """A finding that a fold lacks, or that all its images have, is left out of its mean; one finding must remain."""
+    if not ((labels == 1).any(axis=0) & (labels == 0).any(axis=0)).any():
+        raise InputError(place, f"the {fold} fold has no finding that is both present and absent", "give more images or patients, or raise train_images")
 
 
 def _card(data: Data, manifests: list[Manifest], frames: list[pd.DataFrame]) -> dict[str, Any]:
@@ -190,19 +220,28 @@ def _card(data: Data, manifests: list[Manifest], frames: list[pd.DataFrame]) -> 
 
 
 def _domain_card(manifest: Manifest, frame: pd.DataFrame) -> dict[str, Any]:
-    counts = Counter(frame["name"])
     return {
         "name": manifest.name,
         "domain": manifest.domain,
         "images": len(frame),
         "patients": int(frame["patient"].replace("", np.nan).nunique()),
         "groups": int(pd.Series(frame["near_duplicates"]).nunique()),
-        "classes": dict(counts),
-        "constant_accuracy": max(counts.values()) / len(frame),
+        **_balance(manifest, frame),
         "licence": manifest.licence,
         "citation": manifest.citation,
         "sha256": manifest.sha256,
     }
+
+
+def _balance(manifest: Manifest, frame: pd.DataFrame) -> dict[str, Any]:
+    """Images per class and the accuracy of the constant predictor; of several findings also what is not certain."""
+    if not manifest.multi_label:
+        counts = Counter(frame["name"])
+        return {"classes": dict(counts), "constant_accuracy": max(counts.values()) / len(frame)}
+    labels = stacked(frame["labels"])
+    columns = {"classes": present_counts(labels), "uncertain": (labels == -1).sum(axis=0), "not_known": np.isnan(labels).sum(axis=0)}
+    named = {key: dict(zip(manifest.classes, counts.tolist(), strict=True)) for key, counts in columns.items()}
+    return {"task": manifest.task, **named, "constant_accuracy": constant_accuracy(labels)}
 
 
 def _audit_card(frames: list[pd.DataFrame]) -> dict[str, Any]:
@@ -210,7 +249,11 @@ def _audit_card(frames: list[pd.DataFrame]) -> dict[str, Any]:
     facts = {}
     for domain, frame in zip(("source", "target"), frames, strict=True):
         sizes = frame.groupby("near_duplicates")["image_id"].transform("size")
-        labels = frame.groupby("near_duplicates")["label"].nunique()
-        facts[domain] = {"images_with_a_near_copy": int((sizes > 1).sum()), "groups_with_conflicting_labels": int((labels > 1).sum())}
+        copies = frame["near_duplicates"]
+        if "labels" in frame:
+            conflicts = copies[contradictory(stacked(frame["labels"]), copies.to_numpy())].nunique()
+        else:
+            conflicts = (frame.groupby("near_duplicates")["label"].nunique() > 1).sum()
+        facts[domain] = {"images_with_a_near_copy": int((sizes > 1).sum()), "groups_with_conflicting_labels": int(conflicts)}
     shared = set(frames[0]["sha256"]) & set(frames[1]["sha256"])
     return {**facts, "images_in_both_domains": len(shared)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from sweep.core.errors import InputError
 from sweep.core.seeds import named_seed
 from sweep.models.classifier import Classifier, build_classifier
 from sweep.prepare import Data
+from sweep.shards.findings import resolve_uncertain
 from sweep.shards.image_set import ImageSet
 from sweep.storage import Storage
 from sweep.training.logbook import Logbook
@@ -51,8 +52,20 @@ class SeedRun:
         self.run.write(f"{self.folder}/{name}", frame.to_parquet(index=False))
 
 
+def decided(folds: Mapping[str, ImageSet], policy: str | None) -> dict[str, ImageSet]:
+    """Folds without uncertain labels: in training one counts as `policy` says (mix when None), elsewhere it is not counted.
+
+    So every configuration is judged on the same labels, whatever it was trained on.
+    """
+
+    def labels(name: str, fold: ImageSet) -> np.ndarray:
+        return resolve_uncertain(fold.labels, (policy or "mix") if name == "train" else "ignore", fold.classes)
+
+    return {name: replace(fold, labels=labels(name, fold)) if fold.multi_label else fold for name, fold in folds.items()}
+
+
 def tensors(fold: ImageSet, chosen: np.ndarray, device: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images float [N, 1, H, W] in [0, 1] and labels int64 [N] of the images at `chosen`."""
+    """Images float [N, 1, H, W] in [0, 1] and labels (int64 [N], or float32 [N, K]) of the images at `chosen`."""
     images = torch.from_numpy(fold.images[chosen]).unsqueeze(1).float().div(255)
     return images.to(device), torch.from_numpy(fold.labels[chosen]).to(device)
 

@@ -26,9 +26,9 @@ from sweep.attacks.transfer import transfer_from
 from sweep.core.seeds import named_seed, rng
 from sweep.evaluation.domain_gap import domain_gap
 from sweep.evaluation.evaluate import predict
-from sweep.evaluation.metrics import classification_metrics, probabilities
+from sweep.evaluation.metrics import auroc_by_finding, classification_metrics, probabilities
 from sweep.models.classifier import Classifier
-from sweep.seed_run import FOLD_OF_SPLIT, SeedRun, build, tensors
+from sweep.seed_run import FOLD_OF_SPLIT, SeedRun, build, decided, tensors
 from sweep.shards.batches import ResidentBatches
 from sweep.shards.image_set import ImageSet
 from sweep.shards.mixing import mix, steps_per_epoch
@@ -62,6 +62,7 @@ def run_seed(job: SeedRun) -> dict[str, Any]:
 
 def _run(job: SeedRun) -> dict[str, Any]:
     begin = time.perf_counter()
+    job.folds = decided(job.folds, job.trial.config.get("uncertain"))
     model, facts = _train(job)
     if not job.leader:
         return {}
@@ -175,6 +176,9 @@ def _clean_metrics(job: SeedRun, logits: Mapping[str, np.ndarray]) -> dict[str, 
     by_split = {split: classification_metrics(logits[split], job.folds[fold].labels, classes) for split, fold in FOLD_OF_SPLIT.items()}
     for split, values in by_split.items():
         metrics |= {f"{name}/{split}": value for name, value in values.items()}
+        if job.data.multi_label:
+            fold = job.folds[FOLD_OF_SPLIT[split]]
+            metrics |= {f"auroc/{split}/{name}": value for name, value in auroc_by_finding(logits[split], fold.labels, fold.classes).items()}
     return metrics | domain_gap(by_split["source"], by_split["target"])
 
 
@@ -197,10 +201,15 @@ def _at_rung(job: SeedRun, model: Classifier) -> dict[str, float]:
 
 
 def _log_curves(job: SeedRun, logits: Mapping[str, np.ndarray], step: int) -> None:
-    """Precision-recall curves of the positive class, and one batch as the network is shown it."""
-    if len(job.data.classes) == 2:
-        for split, fold in FOLD_OF_SPLIT.items():
-            job.logbook.pr_curve(f"pr/{split}", job.folds[fold].labels == 1, probabilities(logits[split])[:, 1], step)
+    """Precision-recall curves of the positive class or of each finding, and one batch as the network is shown it."""
+    for split, fold in FOLD_OF_SPLIT.items():
+        labels, scores = job.folds[fold].labels, probabilities(logits[split], multi_label=job.data.multi_label)
+        if job.data.multi_label:
+            for k, name in enumerate(job.data.classes):
+                known = ~np.isnan(labels[:, k])
+                job.logbook.pr_curve(f"pr/{split}/{name}", labels[known, k] == 1, scores[known, k], step)
+        elif len(job.data.classes) == 2:
+            job.logbook.pr_curve(f"pr/{split}", labels == 1, scores[:, 1], step)
     for name in ("train", "target"):
         job.logbook.image(f"samples/{name}", np.concatenate(list(job.folds[name].images[:8]), axis=1), step)
 
@@ -212,15 +221,17 @@ def _predictions(job: SeedRun, logits: Mapping[str, np.ndarray]) -> pd.DataFrame
 
 def _rows(job: SeedRun, split: str, chosen: np.ndarray) -> pd.DataFrame:
     fold = job.folds[FOLD_OF_SPLIT[split]].subset(chosen)
-    columns = {"image_id": fold.ids, "group": fold.groups, "domain": fold.domain, "split": split, "label": fold.labels, "seed": job.seed}
+    labels = {"labels": list(fold.labels)} if fold.multi_label else {"label": fold.labels}
+    columns = {"image_id": fold.ids, "group": fold.groups, "domain": fold.domain, "split": split, **labels, "seed": job.seed}
     return pd.DataFrame(columns)
 
 
 def attacked(fold: ImageSet, images: int | str) -> np.ndarray:
     """Which images of a fold are attacked: all, or the same random ones in every trial and seed."""
-    if images == "all" or images >= len(fold):
-        return np.arange(len(fold))
-    return np.sort(rng(0, "attacked", fold.domain).permutation(len(fold))[: int(images)])
+    order = rng(0, "attacked", fold.domain).permutation(len(fold))
+    if fold.multi_label:  # an image of which nothing is known can neither stand nor fall
+        order = order[~np.isnan(fold.labels[order]).all(axis=1)]
+    return np.sort(order if images == "all" else order[: int(images)])
 
 
 def _attack(job: SeedRun, models: Mapping[str, Classifier]) -> tuple[dict[str, float], list[str]]:

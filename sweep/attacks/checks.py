@@ -23,15 +23,17 @@ def check_images(images: Tensor) -> None:
 
 
 def check_labels(labels: Tensor, count: int) -> None:
-    """Class numbers int [N] or hard multi-label 0/1 [N, K]; InputError otherwise."""
+    """Class numbers int [N] or hard multi-label 0/1 [N, K], NaN where not known; InputError otherwise."""
     if not isinstance(labels, Tensor) or labels.ndim not in (1, 2) or len(labels) != count:
         shape = tuple(getattr(labels, "shape", ()))
         raise InputError("labels", f"shape {shape} for {count} images", "give class numbers [N] or 0/1 labels [N, K]")
     if labels.ndim == 1 and labels.is_floating_point():
         raise InputError("labels", f"type {labels.dtype}", "give class numbers as integers")
-    if labels.ndim == 2 and not ((labels == 0) | (labels == 1)).all():
+    if labels.ndim == 2 and not ((labels == 0) | (labels == 1) | labels.isnan()).all():
         cure = "robust accuracy is defined for hard labels only: round or drop uncertain ones"
         raise InputError("labels", "soft labels (values other than 0 and 1)", cure)
+    if labels.ndim == 2 and labels.isnan().all(dim=1).any():
+        raise InputError("labels", "an image without any known label", "leave it out: nothing can be right or wrong about it")
 
 
 def check_logits(logits: Tensor, labels: Tensor) -> None:

@@ -1,6 +1,6 @@
 """What counts as right, and the losses that attacks climb: one class of K, or K labels that must all be right.
 
-N images, K logits. Labels are int64 [N] (classes) or 0/1 [N, K] (multi-label).
+N images, K logits. Labels are int64 [N] (classes) or 0/1 [N, K] (multi-label), where NaN is not known and never counts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ def is_right(logits: Tensor, labels: Tensor) -> Tensor:
     if labels.ndim == 1:
         right = logits.argmax(dim=1) == labels
     else:
-        right = ((logits > 0) == (labels > 0)).all(dim=1)
+        right = (((logits > 0) == (labels > 0)) | labels.isnan()).all(dim=1)
     return right & torch.isfinite(logits).all(dim=1)
 
 
@@ -23,7 +23,10 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Softmax cross-entropy per image [n]; for multi-label the sum of the binary ones."""
     if labels.ndim == 1:
         return F.cross_entropy(logits, labels, reduction="none")
-    return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="none").sum(dim=1)
+    unknown = labels.isnan()
+    # Replaced before the loss, not after: NaN times zero would still poison the gradient.
+    loss = F.binary_cross_entropy_with_logits(logits, labels.masked_fill(unknown, 0).to(logits.dtype), reduction="none")
+    return loss.masked_fill(unknown, 0).sum(dim=1)
 
 
 def margin(logits: Tensor, labels: Tensor) -> Tensor:
@@ -35,7 +38,9 @@ def margin(logits: Tensor, labels: Tensor) -> Tensor:
     if labels.ndim == 1:
         right = logits.gather(1, labels[:, None]).squeeze(1)
         return logits.scatter(1, labels[:, None], -torch.inf).amax(dim=1) - right
-    return (-(2 * labels.to(logits.dtype) - 1) * logits).amax(dim=1)
+    unknown = labels.isnan()
+    signed = (2 * labels.masked_fill(unknown, 0).to(logits.dtype) - 1) * logits
+    return (-signed).masked_fill(unknown, -torch.inf).amax(dim=1)
 
 
 LOSSES = {"ce": cross_entropy, "margin": margin}

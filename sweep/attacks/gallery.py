@@ -21,7 +21,7 @@ class GalleryEntry:
     range. Colorized views are None without a colorizer; both share one stretch, so that they can be compared.
     """
 
-    label: int
+    label: int | list[float]
     image: np.ndarray
     adversarial: np.ndarray
     perturbation: np.ndarray
@@ -39,7 +39,8 @@ def gallery(
     attacked = craft(model, images, labels, threat, epsilon, seed=seed).cpu()
     with frozen(model), torch.no_grad():
         device = device_of(model)
-        before, after = (model(batch.to(device)).softmax(dim=1).cpu().numpy() for batch in (images, attacked))
+        logits = [model(batch.to(device)) for batch in (images, attacked)]
+        before, after = ((one.sigmoid() if labels.ndim == 2 else one.softmax(dim=1)).cpu().numpy() for one in logits)
         colors = [_colorized(model, batch.to(device)) for batch in (images, attacked)]
     entries = []
     for i, (clean, moved) in enumerate(zip(images.cpu(), attacked, strict=True)):
@@ -48,7 +49,7 @@ def gallery(
         views = (None, None) if colors[0] is None else _stretched(colors[0][i], colors[1][i])
         entries.append(
             GalleryEntry(
-                label=int(labels[i]),
+                label=labels[i].tolist(),
                 image=_bytes(clean[0]),
                 adversarial=_bytes(moved[0]),
                 perturbation=_bytes(0.5 + scale * difference),

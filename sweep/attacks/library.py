@@ -47,7 +47,7 @@ def library_threat(class_name: str, *, name: str | None = None, measured_in: str
     return Threat(
         name or PREFIX + class_name, partial(_search, kind), norm=measured_in or default, options=options,
         steps=1 if class_name in _ONE_STEP else 10, family="black_box" if class_name in _BLIND else "gradient",
-        once="eps" not in accepted or class_name == "FAB",
+        once="eps" not in accepted or class_name == "FAB", multi_label=False,
     )  # fmt: skip
 
 

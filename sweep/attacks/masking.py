@@ -18,6 +18,7 @@ from sweep.attacks import checks, criteria
 from sweep.attacks.bypass import around_colorizer
 from sweep.attacks.epsilon_sweep import epsilon_sweep
 from sweep.attacks.network import Model, device_of, frozen, gradient_of
+from sweep.attacks.outcomes import constant_accuracy
 from sweep.attacks.result import EpsilonSweep
 from sweep.attacks.threat import Threat
 from sweep.attacks.transfer import transfer_from
@@ -138,8 +139,7 @@ def _rising_alarm(by_epsilon: dict[float, EpsilonSweep], steps: int, run: Callab
 
 
 def _large_alarm(results: list[EpsilonSweep], white: list[str]) -> list[Alarm]:
-    labels = results[0].labels
-    constant = labels.bincount().max().item() / len(labels) if labels.ndim == 1 else 0.0
+    constant = constant_accuracy(results[0].labels)
     # balls are nested: what a smaller one breaks, this one does
     stands = torch.stack([torch.isinf(one.breaking(name)) for one in results for name in white]).all(dim=0)
     left = stands.double().mean().item()

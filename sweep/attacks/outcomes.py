@@ -82,8 +82,13 @@ def _outcome(result: EpsilonSweep, threat: str) -> ThreatOutcome:
 
 
 def constant_accuracy(labels: Tensor) -> float:
-    """Accuracy of always predicting the most frequent class (for multi-label: the most frequent combination)."""
-    return labels.unique(dim=0, return_counts=True)[1].max().item() / len(labels)
+    """Accuracy of always predicting the most frequent class (for multi-label: the best combination of known labels)."""
+    if labels.ndim == 1:
+        return labels.unique(return_counts=True)[1].max().item() / len(labels)
+    unknown = labels.isnan()
+    commoner = (labels.nanmean(dim=0) > 0.5).to(labels.dtype) if labels.is_floating_point() else labels[0]
+    combinations = torch.where(unknown, commoner, labels).unique(dim=0)
+    return max(((labels == answer) | unknown).all(dim=1).double().mean().item() for answer in combinations)
 
 
 def _median(values: Tensor) -> float:

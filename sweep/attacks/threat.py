@@ -15,7 +15,8 @@ class Threat:
 
     Step size: `alpha` in grey values (1 = full range), or `alpha_per_eps` times the epsilon when `alpha` is None.
     `steps` are gradient steps (queries for black boxes). `decay` is the momentum (None: none). `once`: one run finds the
-    smallest perturbation, so only the largest epsilon is tried. `options` go to a wrapped library attack.
+    smallest perturbation, so only the largest epsilon is tried. `multi_label`: whether it can attack several findings at once.
+    `options` go to a wrapped library attack.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Threat:
     decay: float | None = None
     family: str = "gradient"  # or "black_box", "noise"
     once: bool = False
+    multi_label: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -6,7 +6,7 @@ class 1 is the positive one. A metric that the labels leave undefined is NaN.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,12 @@ def classification_metrics(logits: np.ndarray, labels: np.ndarray, num_classes: 
     _check(logits, labels, num_classes)
     scores = probabilities(logits, multi_label=labels.ndim == 2)
     return {name: metric(scores, labels) for name, metric in METRICS.items()}
+
+
+def auroc_by_finding(logits: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+    """AUROC of each label [N, K] by its name, over the images where it is known; NaN unless both kinds are."""
+    known = ~np.isnan(labels)
+    return {name: auroc(np.asarray(logits)[known[:, k], k], labels[known[:, k], k] == 1) for k, name in enumerate(names)}
 
 
 def probabilities(logits: np.ndarray, *, multi_label: bool = False) -> np.ndarray:

@@ -7,6 +7,7 @@ from sweep.attacks.craft import craft
 from sweep.attacks.epsilon_sweep import epsilon_sweep
 from sweep.attacks.norms import distance
 from sweep.attacks.threats import THREATS, resolve_threat
+from sweep.core.errors import InputError
 from tests.fakes.attack_models import Counted, lit_halves, trained_cnn
 
 SOUND = {"fab", "pgd20", "mifgsm20", "apgd20_margin", "pgd5_l2", "apgd20_l2", "fmn_l2", "noise_l2", "torchattacks:EOTPGD"}
@@ -57,6 +58,24 @@ class TestEveryThreat:
         counted = Counted(model)
         passes = epsilon_sweep(counted, *data, [name], [RADIUS[resolve_threat(name).norm]]).passes
         assert counted.samples == passes.forward + passes.gradient + passes.verdict
+
+    @pytest.mark.parametrize("mode", ["exact", "fast"])
+    def test_several_findings_of_which_some_are_unknown(self, model, data, name, mode):
+        images, labels = data
+        findings = torch.nn.functional.one_hot(labels, 2).float()
+        findings[::3, 0] = torch.nan
+        threat, radius = resolve_threat(name), RADIUS[resolve_threat(name).norm]
+        if not threat.multi_label:
+            with pytest.raises(InputError, match="single labels only"):
+                epsilon_sweep(model, images, findings, [name], [radius], mode=mode)
+            return
+        result = epsilon_sweep(model, images, findings, [name], [radius, radius * 4], mode=mode)
+        with torch.no_grad():
+            wrong = ((model(images) > 0) != (findings > 0)) & ~findings.isnan()
+        assert torch.equal(result.clean_right, ~wrong.any(dim=1))
+        accuracy = [result.clean_accuracy, *(result.robust_accuracy(name, e) for e in result.epsilons)]
+        assert accuracy == sorted(accuracy, reverse=True) and accuracy[0] > 0
+        assert name.startswith("noise") or accuracy[-1] < accuracy[0]
 
     @pytest.mark.parametrize("mode", ["exact", "fast"])
     def test_clean_mistakes_stay_at_zero(self, model, data, name, mode):
