@@ -70,6 +70,10 @@ class Estimates:
         measure = accuracy if name.threat else MEASURES.get(name.family)
         if outcomes is None or measure is None:
             return None
+        if name.finding:
+            if name.finding not in self.run.findings:
+                return None
+            outcomes, _ = outcomes.finding(self.run.findings.index(name.finding))
         return resample(outcomes, measure, draws=self.draws, seed=self.seed)
 
     def outcomes(self, signature: str, metric: str) -> Outcomes | None:

@@ -57,6 +57,12 @@ class Run:
         """Directions that the sweep itself states."""
         return {objective.metric: objective.goal for objective in self.objectives}
 
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What an image may show at once, in the order of the logits; empty where it has one class."""
+        card = self.data_card.get("target", {})
+        return tuple(card.get("classes", ())) if card.get("task") == "multi-label" else ()
+
     @cached_property
     def means(self) -> pd.DataFrame:
         """Mean over seeds, one row a signature."""

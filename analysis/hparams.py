@@ -135,7 +135,7 @@ def _pictures(rows: pd.DataFrame) -> Iterator[Event]:
 def _curves(estimates: Estimates, key: str) -> Iterator[Event]:
     for split in ("source", "target"):
         outcomes = estimates.outcomes(key, f"auroc/{split}")
-        if outcomes is not None and outcomes.values.shape[2] == 2:
+        if outcomes is not None and outcomes.values.shape[2] == 2 and not outcomes.multi_label:
             tensor = tensor_util.make_tensor_proto(precision_recall(outcomes))
             value = Summary.Value(tag=f"precision recall/{split}", tensor=tensor, metadata=pr_metadata.create_summary_metadata(f"Precision and recall, {split}", "All seeds pooled", THRESHOLDS))
             yield Event(summary=Summary(value=[value]))

@@ -78,12 +78,25 @@ def resample(outcomes: Outcomes, measure: Measure, *, draws: int = DRAWS, seed: 
 
 
 def patient_weights(outcomes: Outcomes, draws: int, seed: int) -> np.ndarray:
-    """How often each image is drawn [B, N], read-only: patients with replacement, within the class of their worst image."""
+    """How often each image is drawn [B, N], read-only: patients with replacement, within the class of their worst image.
+
+    Of several findings an image, the class is the rarest finding that a patient has.
+    """
     names, group = np.unique(outcomes.groups, return_inverse=True)
     stratum = np.zeros(len(names), dtype=int)
-    np.maximum.at(stratum, group, outcomes.labels)
+    np.maximum.at(stratum, group, _strata(outcomes.labels))
     content = "\n".join(outcomes.images.tolist())  # the same images give the same draws, so that results pair up
     return _patient_weights(content, group.tobytes(), stratum.tobytes(), draws, seed)
+
+
+def _strata(labels: np.ndarray) -> np.ndarray:
+    """int [N]: the class, or of findings [N, K] the place of the rarest present one among all by frequency; 0 for none."""
+    if labels.ndim == 1:
+        return labels
+    present = labels == 1
+    place = np.empty(labels.shape[1], dtype=int)
+    place[np.argsort(-present.sum(axis=0), kind="stable")] = np.arange(1, labels.shape[1] + 1)
+    return (present * place).max(axis=1)
 
 
 @lru_cache(maxsize=4)

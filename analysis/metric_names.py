@@ -1,6 +1,6 @@
 """Metric names and what they say: family, split, threat, epsilon, direction, the words a person reads.
 
-A recorded name is `family/split` or `robust_accuracy/split/threat@eps`; a person may leave parts out
+A recorded name is `family/split`, `family/split/finding` or `robust_accuracy/split/threat@eps`; a person may leave parts out
 (`robust_accuracy@2/255`, `auroc`), and the target split and the worst case over threats are meant.
 """
 
@@ -38,10 +38,11 @@ class MetricName:
     split: str | None = None
     threat: str | None = None
     eps: str | None = None
+    finding: str | None = None
 
     def __str__(self) -> str:
-        robust = f"/{self.threat}@{self.eps}" if self.threat else ""
-        return self.family + (f"/{self.split}" if self.split else "") + robust
+        rest = f"/{self.threat}@{self.eps}" if self.threat else f"/{self.finding}" if self.finding else ""
+        return self.family + (f"/{self.split}" if self.split else "") + rest
 
 
 def parse(name: str) -> MetricName:
@@ -53,6 +54,8 @@ def parse(name: str) -> MetricName:
         return MetricName(ROBUST, split, threat, eps)
     if len(parts) == 2 and parts[1] in (*SPLITS, "train"):
         return MetricName(parts[0], parts[1])
+    if len(parts) == 3 and parts[0] == "auroc" and parts[1] in SPLITS:
+        return MetricName(parts[0], parts[1], finding=parts[2])
     return MetricName(name)
 
 
@@ -82,6 +85,8 @@ def title(name: str) -> str:
     if parts.threat:
         threat = "worst case" if parts.threat == WORST else parts.threat
         words = f"{words}, {threat} at {parts.eps}"
+    if parts.finding:
+        words = f"{words}, {parts.finding}"
     return f"{words} ({SPLITS.get(parts.split, parts.split)})" if parts.split else words
 
 
@@ -91,6 +96,8 @@ def heading(name: str) -> tuple[str, str]:
     words = TITLES.get(parts.family, parts.family.replace("_", " "))
     if parts.threat:
         words = f"{'Worst case' if parts.threat == WORST else parts.threat} at {parts.eps}"
+    if parts.finding:
+        words = f"{words}, {parts.finding}"
     if parts.family in ("domain_gap", "domain_gap/accuracy"):
         return words, "source \N{MINUS SIGN} target"
     return words, SPLITS.get(parts.split, parts.split or "")

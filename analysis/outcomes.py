@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import wraps
 
 import numpy as np
 import pandas as pd
@@ -18,11 +19,12 @@ class Outcomes:
     """Outcomes of S seeds on N images.
 
     `values` is float [S, N, K] logits or [S, N] hits (0 or 1); where a seed did not see an image, `seen` [S, N] is False.
+    Of several findings an image, every logit answers one of them.
     """
 
     images: np.ndarray   # str [N]
     groups: np.ndarray   # str [N], the patient, or the image itself where unknown
-    labels: np.ndarray   # int [N]
+    labels: np.ndarray   # int [N]; of several findings an image float [N, K] of 1, 0 and NaN (not known)
     seeds: tuple[int, ...]
     values: np.ndarray
     seen: np.ndarray     # bool [S, N]
@@ -31,6 +33,20 @@ class Outcomes:
         """The outcomes of some seeds on some images (indices into both)."""
         return replace(self, images=self.images[images], groups=self.groups[images], labels=self.labels[images],
                        seeds=tuple(self.seeds[i] for i in seeds), values=self.values[seeds][:, images], seen=self.seen[seeds][:, images])
+
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether these are logits of several findings an image."""
+        return self.labels.ndim == 2 and self.values.ndim == 3
+
+    def finding(self, number: int) -> tuple[Outcomes, np.ndarray]:
+        """One finding as a question of two classes, on the images where it is known; and those images' positions."""
+        known = np.flatnonzero(~np.isnan(self.labels[:, number]))
+        part = self.take(list(range(len(self.seeds))), known)
+        logits = part.values[:, :, number]
+        values = np.stack([np.zeros_like(logits), logits], axis=2)
+        return replace(part, labels=part.labels[:, number].astype(int), values=values), known
 
 
 def prediction_outcomes(predictions: pd.DataFrame, split: str) -> Outcomes | None:
@@ -48,7 +64,7 @@ def robust_outcomes(attacks: pd.DataFrame, split: str, eps: float, threat: str =
         rows = rows[rows["threat"] == threat]
     if not len(rows):
         return None
-    rows = rows.groupby(["seed", "image_id"], as_index=False, sort=False).agg({"group": "first", "label": "first", "breaking_eps": "min"})
+    rows = rows.groupby(["seed", "image_id"], as_index=False, sort=False).agg({"group": "first", _truth(rows): "first", "breaking_eps": "min"})
     return _arrange(rows, (rows["breaking_eps"].to_numpy() > eps + 1e-9).astype(np.float64))
 
 
@@ -61,15 +77,41 @@ def _arrange(rows: pd.DataFrame, values: np.ndarray) -> Outcomes:
     seen[line, column] = True
     groups = rows["group"].fillna("").to_numpy(str)[first]
     groups = np.where(groups == "", images, groups)
-    return Outcomes(images, groups, rows["label"].to_numpy(int)[first], tuple(int(s) for s in seeds), grid, seen)
+    truth = rows[_truth(rows)].iloc[first]
+    labels = truth.to_numpy(int) if truth.name == "label" else np.stack(truth.to_numpy()).astype(float)
+    return Outcomes(images, groups, labels, tuple(int(s) for s in seeds), grid, seen)
 
 
+def _truth(rows: pd.DataFrame) -> str:
+    return "labels" if "labels" in rows else "label"
+
+
+def _over_findings(measure: Measure) -> Measure:
+    """The measure itself, or its mean over the findings of which both kinds are known."""
+
+    @wraps(measure)
+    def mean(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
+        if not outcomes.multi_label:
+            return measure(outcomes, weights)
+        parts = [outcomes.finding(number) for number in range(outcomes.labels.shape[1])]
+        values = [measure(part, weights[:, known]) for part, known in parts if len(np.unique(part.labels)) == 2]
+        if not values:
+            return np.full((len(weights), len(outcomes.seeds)), np.nan)
+        defined = ~np.isnan(values)  # a draw may lack one kind of a rare finding
+        with np.errstate(invalid="ignore"):
+            return np.where(defined, values, 0.0).sum(axis=0) / defined.sum(axis=0)
+
+    return mean
+
+
+@_over_findings
 def accuracy(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
     """Weighted share of right answers (hits where `values` are hits) [B, S]; `weights` is float [B, N]."""
     hits = _hits(outcomes)
     return (weights @ (hits * outcomes.seen).T) / (weights @ outcomes.seen.T)
 
 
+@_over_findings
 def balanced_accuracy(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
     """Mean over classes of the weighted recall [B, S]."""
     hits = _hits(outcomes)
@@ -80,6 +122,7 @@ def balanced_accuracy(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
     return np.mean(recalls, axis=0)
 
 
+@_over_findings
 def auroc(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
     """Weighted area under the ROC curve [B, S]; with K > 2 classes the mean over one-against-rest areas."""
     return np.stack([_auroc_of_seed(outcomes, weights, seed) for seed in range(len(outcomes.seeds))], axis=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from markupsafe import Markup
@@ -29,7 +29,12 @@ class DomainFacts:
 
 
 def domain_facts(outcomes: Outcomes, split: str, classes: tuple[str, ...]) -> DomainFacts:
-    """Confusion and calibration from logits; bins hold equally many predictions."""
+    """Confusion and calibration from logits; bins hold equally many predictions.
+
+    Several findings an image are pooled: every known answer counts as one, absent or present.
+    """
+    if outcomes.multi_label:
+        return domain_facts(_pooled(outcomes), split, ("absent", "present"))
     logits = outcomes.values[outcomes.seen]
     labels = np.broadcast_to(outcomes.labels, outcomes.seen.shape)[outcomes.seen]
     chances = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -46,6 +51,12 @@ def domain_facts(outcomes: Outcomes, split: str, classes: tuple[str, ...]) -> Do
         (sure[part].mean() for part in bins), (hit[part].mean() for part in bins), (len(part) / len(order) for part in bins)))
     error = float(sum(s * abs(c - r) for s, c, r in zip(share, confidence, right, strict=True)))
     return DomainFacts(split, names, tuple(tuple(float(v) for v in row) for row in confusion), confidence, right, share, error)
+
+
+def _pooled(outcomes: Outcomes) -> Outcomes:
+    parts = [outcomes.finding(number)[0] for number in range(outcomes.labels.shape[1])]
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ("images", "groups", "labels")}
+    return replace(outcomes, **columns, values=np.concatenate([part.values for part in parts], axis=1), seen=np.concatenate([part.seen for part in parts], axis=1))
 
 
 def calibration_facts(estimates, signature: str, classes: tuple[str, ...]) -> tuple[DomainFacts, ...]:

@@ -5,6 +5,11 @@ import pandas as pd
 import pytest
 import torch
 
+from analysis.estimates import Estimates
+from analysis.frames import load_run
+from analysis.hparams import write_tensorboard
+from analysis.rank import main as rank_main
+from analysis.report import write_report
 from sweep.core.errors import InputError, InputErrors
 from sweep.hyperparameters import complete
 from sweep.importers import import_dataset
@@ -16,6 +21,7 @@ from sweep.storage import Storage
 from sweep.trainable import run_seed
 from sweep.trial import Attacks, Trial
 from tests.fakes import findings
+from tests.fakes.run_folder import write_ledger
 
 torch.set_num_threads(1)
 BASE = {"backbone": "small_cnn", "epochs": 6, "batch_size": 16, "lr": 0.01, "augment": "none"}
@@ -125,3 +131,31 @@ def test_two_data_sets_must_have_the_same_findings(tmp_path):
     for other, words in (("fourteen", "--findings competition"), ("two", "--finding NAME")):
         with pytest.raises(InputError, match=words):
             prepare(Section(source=str(tmp_path / "five"), target=str(tmp_path / other), image_px=32), Storage(tmp_path / "run"))
+
+
+@pytest.fixture(scope="module")
+def analysed(prepared, result):
+    """The run folder as analysis reads it: two configurations, and the ledger that the engine would have written."""
+    run, _, _ = prepared
+    other = run_seed(job(prepared, ATTACKS, uncertain="zeros", epochs=1))
+    head = {"event": "sweep", "name": "chexpert", "objectives": [{"metric": "auroc/target", "goal": "maximize"}], "trials": 2, "seeds": 1}
+    write_ledger(run.local, [head, *({"event": "finish", **one} for one in (result, other))])
+    return load_run(run.local)
+
+
+def test_analysis_resamples_the_same_numbers(prepared, analysed, result):
+    estimates = Estimates(analysed, draws=300)
+    assert analysed.findings == prepared[1].classes
+    for metric in ("auroc/target", "accuracy/target", "balanced_accuracy/source", "auroc/target/Edema", "robust_accuracy/target/worst@1/255", "domain_gap"):
+        made = estimates.of(result["signature"], metric)
+        assert made.estimate == pytest.approx(result["metrics"][metric], abs=1e-6), metric
+        assert made.images and made.low <= made.estimate <= made.high
+
+
+def test_report_tables_and_tensorboard_read_it(prepared, analysed, tmp_path):
+    folder = prepared[0].local
+    write_report(folder, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "Pleural Effusion" in page and "absent" in page
+    assert rank_main([str(folder), "--by", "auroc/target/Edema"]) == 0
+    assert write_tensorboard(analysed, tmp_path / "tensorboard") == 2

@@ -84,3 +84,39 @@ def test_robust_accuracy_equals_the_recorded_metric(run, estimates):
     key = run.means.index[-1]
     for name in ("robust_accuracy/target/worst@2/255", "robust_accuracy/source/fgsm@0.5/255"):
         np.testing.assert_allclose(estimates.resampled(key, name).point, run.records.loc[key, name].to_numpy(), atol=1e-12)
+
+
+def findings_of(labels, logits):
+    images = np.array([f"i{n}" for n in range(len(labels))])
+    return Outcomes(images, images, np.asarray(labels, float), tuple(range(len(logits))), np.asarray(logits, float), np.ones((len(logits), len(labels)), bool))
+
+
+@pytest.mark.parametrize("name", sorted(MEASURES))
+def test_several_findings_are_averaged_over_those_with_both_kinds(name):
+    draw = np.random.default_rng(3)
+    labels = (draw.random((50, 4)) < 0.4).astype(float)
+    labels[draw.random((50, 4)) < 0.2] = np.nan
+    labels[:, 3] = 0  # never present: no mean holds it
+    several = findings_of(labels, draw.normal(size=(2, 50, 4)))
+    weights = draw.integers(0, 3, (5, 50)).astype(float)
+    each = []
+    for k in range(3):
+        known = ~np.isnan(labels[:, k])
+        alone = sample(labels[known, k].astype(int), several.values[:, known, k] / 2)
+        each.append(MEASURES[name](alone, weights[:, known]))
+    np.testing.assert_allclose(MEASURES[name](several, weights), np.mean(each, axis=0))
+
+
+def test_findings_come_back_from_files():
+    rows = pd.DataFrame({"image_id": ["b", "a"], "group": ["", "p"], "labels": [[1, np.nan], [0, 1]], "seed": 0, "split": "target",
+                         "logits": [[1.0, 2.0], [3.0, 4.0]], "threat": "fgsm", "breaking_eps": [0.1, np.inf]})
+    made, robust = prediction_outcomes(rows, "target"), robust_outcomes(rows, "target", 0.2)
+    for one in (made, robust):
+        np.testing.assert_array_equal(one.labels, [[0, 1], [1, np.nan]])
+    assert made.multi_label and not robust.multi_label and robust.values.tolist() == [[1, 0]]
+
+
+def test_patients_are_drawn_within_their_rarest_finding():
+    from analysis.intervals import _strata
+
+    assert _strata(np.array([[1, 1], [1, 0], [0, 0], [1, np.nan]])).tolist() == [2, 1, 0, 1]
