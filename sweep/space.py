@@ -21,12 +21,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from sweep.core.errors import InputError, InputErrors, guarded, suggestion
-from sweep.question import PLACES, Question, schema
-from sweep.trial import TRANSFER
+from sweep.question import Question, schema
+from sweep.question_checks import complaints
 
 _SCALAR_TAGS = ("bool", "int", "float", "str")  # pydantic names the branch of a union it tried
 _MAX_PASSES = 50  # each pass leaves out at least one wrong key
 _STAND_INS = {"name": "stand-in", "data": {"source": "phantom-a", "target": "phantom-b"}, "source": "phantom-a", "target": "phantom-b", "metric": "auroc/target", "goal": "maximize"}
+
 
 def load_question(path: str | Path, overrides: Mapping[str, str] | None = None, smoke: bool = False) -> Question:
     """Read and check a question file; `overrides` are the --set pairs, `smoke` applies the file's smoke section.
@@ -45,7 +46,7 @@ def load_question(path: str | Path, overrides: Mapping[str, str] | None = None, 
     for key, text in (overrides or {}).items():
         _set(plain, key, _plain(_yaml().load(text)) if text.strip() else None, f"--set {key}")
     question, errors = _validate(plain, path, lines)
-    errors += _cross_checks(question, path, lines)
+    errors += [InputError(_where(path, loc, lines), problem, cure) for loc, problem, cure in complaints(question)]
     if errors:
         raise InputErrors(path, sorted(errors, key=_line_of))
     return question
@@ -195,75 +196,6 @@ def _fields_at(loc: tuple) -> list[str]:
 
 def _dedupe(errors: list[InputError]) -> list[InputError]:
     return list({error.where: error for error in reversed(errors)}.values())[::-1]
-
-
-def _cross_checks(question: Question, path: Path, lines: dict[tuple, int]) -> list[InputError]:
-    """What a schema cannot say: known names, values in range, one place per name, threats that exist."""
-    from sweep.hyperparameters import HYPERPARAMETERS
-
-    errors: list[InputError] = []
-
-    def complain(loc: tuple, problem: str, cure: str) -> None:
-        errors.append(InputError(_where(path, loc, lines), problem, cure))
-
-    homes: dict[str, str] = {}
-    for place in PLACES:
-        for name in getattr(question, place):
-            if name not in HYPERPARAMETERS:
-                complain((place, name), "unknown name", suggestion(name, HYPERPARAMETERS))
-            elif name in homes:
-                complain((place, name), f"stands under {homes[name]} too", "keep it in one place")
-            homes.setdefault(name, place)
-    for loc, name, value in _values(question):
-        row = HYPERPARAMETERS.get(name)
-        complaint = row.complaint(value) if row else None
-        if complaint:
-            problem, _, cure = complaint.partition("; ")
-            complain(loc, problem, cure)
-    for name, values in question.grid.items():
-        if not values:
-            complain(("grid", name), "has no values", "list at least one, or move it to fixed")
-    for name, distribution in question.search.items():
-        for other in distribution.when or {}:
-            if other not in HYPERPARAMETERS:
-                complain(("search", name, "when", other), "unknown name", suggestion(other, HYPERPARAMETERS))
-    if question.search and question.searcher.algorithm == "grid":
-        complain(("search",), "nothing draws it under searcher.algorithm grid", "set searcher: {algorithm: random, trials: 20}")
-    errors += _threat_checks(question, path, lines)
-    return errors
-
-
-def _values(question: Question) -> list[tuple[tuple, str, Any]]:
-    rows = [(("fixed", name), name, value) for name, value in question.fixed.items()]
-    for name, values in question.grid.items():
-        rows += [(("grid", name, index), name, value) for index, value in enumerate(values)]
-    for name, distribution in question.search.items():
-        rows += [(("search", name, "values", index), name, value) for index, value in enumerate(distribution.values or [])]
-    return rows
-
-
-def _threat_checks(question: Question, path: Path, lines: dict[tuple, int]) -> list[InputError]:
-    from sweep.attacks.epsilon import parse_epsilon
-    from sweep.attacks.threats import resolve_threat
-
-    errors = []
-    for key, read in (("attacks", resolve_threat), ("eps", parse_epsilon)):
-        for index, value in enumerate(getattr(question.threats, key)):
-            if key == "attacks" and value.startswith(TRANSFER):  # looked up when the models are built
-                continue
-            try:
-                read(value)
-            except InputError as error:
-                errors.append(InputError(_where(path, ("threats", key, index), lines), error.problem, error.cure))
-    if bool(question.threats.attacks) != bool(question.threats.eps):
-        empty = "eps" if question.threats.attacks else "attacks"
-        errors.append(InputError(_where(path, ("threats",), lines), f"{empty} is empty", "give both attacks and eps, or neither"))
-    for index, objective in enumerate(question.objectives):
-        known = {str(eps) for eps in question.threats.eps}
-        if objective.metric == "robust_accuracy" and str(objective.eps) not in known:
-            place = _where(path, ("objectives", index), lines)
-            errors.append(InputError(place, f"eps {objective.eps} is not attacked", suggestion(str(objective.eps), known)))
-    return errors
 
 
 def _main(arguments: list[str]) -> int:

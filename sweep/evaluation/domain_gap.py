@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-_GAPS = {"domain_gap": "auroc", "domain_gap/accuracy": "accuracy", "domain_gap/balanced_accuracy": "balanced_accuracy"}
+GAPS = {"domain_gap": "auroc", "domain_gap/accuracy": "accuracy", "domain_gap/balanced_accuracy": "balanced_accuracy"}
 
 
 def domain_gap(source: Mapping[str, float], target: Mapping[str, float]) -> dict[str, float]:
     """Source test minus target test of the same model, in AUROC ("domain_gap") and in both accuracies."""
-    return {name: source[metric] - target[metric] for name, metric in _GAPS.items()}
+    return {name: source[metric] - target[metric] for name, metric in GAPS.items()}
 
 
 def domain_gap_vs_real_only(real_only_source: Mapping[str, float], target: Mapping[str, float]) -> dict[str, float]:
     """Source test of the model trained on real images alone, minus target test of this model: the papers' tables."""
-    return {name.replace("domain_gap", "domain_gap_vs_real_only"): real_only_source[m] - target[m] for name, m in _GAPS.items()}
+    return {name.replace("domain_gap", "domain_gap_vs_real_only"): real_only_source[m] - target[m] for name, m in GAPS.items()}

@@ -14,6 +14,20 @@ from tests.integration import sweep_process
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
 SHORT = TEXT.replace("colorizer: [none, pixelshuffle]", "colorizer: [none]").replace("epochs: 2", "epochs: 3")
 RECORDS = 4
+SEARCH = """\
+name: searched
+data: {source: phantom-a, target: phantom-b, image_px: 32, phantom_patients: 40}
+grid: {colorizer: [none, matching]}
+search: {lr: {distribution: log_uniform, min: 1e-4, max: 1e-1}}
+fixed: {backbone: small_cnn, epochs: 4, batch_size: 16}
+objectives:
+  - {metric: auroc/target, goal: maximize}
+  - {metric: robust_accuracy, goal: maximize, threat: fgsm, eps: 1/255}
+searcher: {algorithm: tpe, trials: 4}
+scheduler: {type: pareto_asha, grace_epochs: 1, eta: 3}
+seeds: {min: 2, max: 3, race: true}
+threats: {attacks: [fgsm], eps: [1/255], images: 8}
+"""
 
 
 def wait_for(condition, process, timeout_s):
@@ -43,10 +57,11 @@ def test_ctrl_c_leaves_no_process_and_says_how_to_resume(tmp_path):
     assert "Resume with:" in output and "python -m sweep.run" in output and "Traceback" not in output
 
 
-def test_killed_driver_loses_and_repeats_nothing(tmp_path):
-    question = write_question(tmp_path, SHORT)
+def killed_and_resumed(tmp_path, text, finished):
+    """The ledger's finished records at the kill, and its reading after the same command ran to its end."""
+    question = write_question(tmp_path, text)
     process = sweep_process.start(tmp_path, question, "--storage", tmp_path / "run")
-    wait_for(lambda: finishes(tmp_path) >= 1, process, 150)
+    wait_for(lambda: finishes(tmp_path) >= finished, process, 150)
     family = sweep_process.descendants(process)
     process.kill()
     process.wait(timeout=10)
@@ -56,5 +71,24 @@ def test_killed_driver_loses_and_repeats_nothing(tmp_path):
     assert again.returncode == 0, again.stdout + again.stderr
     reading = read_ledger(tmp_path / "run")
     counts = Counter((event["signature"], event["seed"]) for event in reading.of_kind("finish"))
-    assert len(counts) == RECORDS and set(counts.values()) == {1}
+    assert set(counts.values()) == {1}
     assert all(reading.finished()[record] == event for record, event in before.items())
+    return reading
+
+
+def test_killed_driver_loses_and_repeats_nothing(tmp_path):
+    assert len(killed_and_resumed(tmp_path, SHORT, 1).finished()) == RECORDS
+
+
+def test_killed_search_goes_on_where_it_stood(tmp_path):
+    reading = killed_and_resumed(tmp_path, SEARCH, 2)
+    asks = Counter((str(event["study"]), event["draw"]) for event in reading.of_kind("ask"))
+    assert len(asks) == 8 and set(asks.values()) == {1}, "every draw of both cells, none asked for twice"
+    stopped = {signature for signature, _ in reading.stopped()}
+    seeds = Counter(signature for signature, _ in reading.finished())
+    for signature in {event["signature"] for event in reading.of_kind("ask")} - stopped:
+        assert seeds[signature] in (2, 3)
+    verdicts = {event["signature"] for event in reading.of_kind("race")}
+    assert verdicts == set(seeds) - stopped
+    judged = [event for event in reading.of_kind("epoch") if event["epoch"] == 1 and event["seed"] == 0]
+    assert all("robust_accuracy/target/fgsm@1/255" in event["metrics"] for event in judged)

@@ -69,6 +69,13 @@ def test_all_mistakes_in_one_message_with_their_lines(tmp_path):
         (("smoke:", "threats: {attacks: [fgsm], eps: [one]}\nsmoke:"), "line 6, threats.eps[0]: 'one' is not a number"),
         (("smoke:", "search: {dropout: {distribution: uniform, min: 0, max: 0.5}}\nsmoke:"), "line 6, search: nothing draws it"),
         (("smoke:", "search: {dropout: {distribution: uniform, min: 1, max: 0.5}}\nsmoke:"), "min 1 is not below max 0.5; swap them"),
+        (("smoke:", "searcher: {algorithm: random, trials: 3}\nsearch: {dropout: {distribution: uniform, min: 0, max: 1.5}}\nsmoke:"), "line 7, search.dropout.max: 1.5 is out of range"),
+        (("smoke:", "searcher: {algorithm: tpe, trials: 3}\nsmoke:"), "line 6, searcher.algorithm: tpe has nothing to draw"),
+        (("smoke:", "scheduler: {type: asha}\nsmoke:"), "line 6, scheduler.type: asha compares configurations inside a cell and each cell has one"),
+        (("smoke:", "seeds: {min: 1, max: 3, race: true}\nsmoke:"), "a race compares seeds that two configurations share; give min of at least 2, and max"),
+        (("smoke:", "seeds: {min: 3, max: 2}\nsmoke:"), "max 2 is below min 3; raise max"),
+        (("smoke:", "objectives: [{metric: auroc/taget, goal: maximize}]\nsmoke:"), "line 6, objectives[0]: metric auroc/taget is not measured; did you mean auroc/target?"),
+        (("smoke:", "objectives: [{metric: robust_accuracy, goal: maximize, threat: pgd, eps: 1/255}]\nthreats: {attacks: [fgsm], eps: [1/255]}\nsmoke:"), "threat pgd is not among the attacks"),
     ],
 )
 def test_one_mistake_one_cure(tmp_path, change, expected):
