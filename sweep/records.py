@@ -21,7 +21,7 @@ from sweep.storage import Storage
 FOLDER = "records"
 KINDS = ("sweep", "ask", "start", "epoch", "finish", "failed", "stopped", "race")
 _CRC_DIGITS = 8
-_URGENT = ("sweep", "finish", "failed")  # what a driver killed now must not lose
+_URGENT = ("sweep", "finish", "failed", "stopped", "race")  # what a driver killed now must not lose
 _HELD_S = 15  # how long other events may wait for a segment where nothing can be appended to
 
 Event = dict[str, Any]

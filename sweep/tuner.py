@@ -6,6 +6,7 @@ A Tune trial is a thin driver that waits: it holds 0.001 CPU and never a GPU. Th
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import ray
 from ray import tune
@@ -29,8 +30,17 @@ _DRIVER_CPUS = 0.001  # 0 is refused; a driver only waits
 _GOODBYE_S = 20  # how long slots may take to end their Train runs
 
 
-def run_trials(launch: Launch, plan: Plan, data: Data, capacity: Capacity, ledger: Ledger, progress: Progress, spending: Spending) -> None:
-    """Run what the plan's campaign deals out; returns when it is finished or the budget is spent."""
+def run_trials(
+    launch: Launch,
+    plan: Plan,
+    data: Data,
+    capacity: Capacity,
+    ledger: Ledger,
+    progress: Progress,
+    spending: Spending,
+    serve: Callable[[SlotSetup, list[str]], list[ray.ObjectRef]] = start_slots,
+) -> None:
+    """Run what the plan's campaign deals out; returns when it is finished or the budget is spent. `serve` starts what takes the jobs."""
     run = Storage(launch.run_url)
     board = JobBoard.remote(launch.resources.max_failures)
     broker = ArtifactBroker.remote(launch.run_url, launch.resources.cpus_per_worker, launch.resources.gpus_per_worker)
@@ -38,7 +48,7 @@ def run_trials(launch: Launch, plan: Plan, data: Data, capacity: Capacity, ledge
     setup = SlotSetup(run.url, launch.resources, launch.attempt, datasets, board)
     reuse = launch.resources.reuse_workers
     slots = max(1, min(capacity.concurrent_trials, plan.campaign.expected_records))
-    serving = start_slots(setup, [f"slot-{number}" for number in range(slots)]) if reuse else []
+    serving = serve(setup, [f"slot-{number}" for number in range(slots)]) if reuse else []
     # one more than there are slots when workers are reused: a trial that waits for its generator leaves no slot idle
     limit = slots + 1 if reuse else slots
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(limit))  # with a searcher Tune would start one trial after another

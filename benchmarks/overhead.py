@@ -1,0 +1,194 @@
+"""What the platform costs beside the training: seconds per trial, scheduling of many trials, and the driver's memory.
+
+python -m benchmarks.overhead trial                      # one slot; against the same jobs run bare in one process
+python -m benchmarks.overhead scheduling --trials 10000  # jobs that train nothing, to the ledger and back
+python -m benchmarks.overhead campaign --trials 10000    # the search logic alone
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from sweep.prepare import FOLDS, Data, prepare
+from sweep.question import Question
+from sweep.records import Ledger, read_ledger
+from sweep.storage import Storage
+
+QUESTION = """\
+name: overhead
+data: {{source: phantom-a, target: phantom-b, image_px: 32, phantom_patients: 40}}
+search: {{lr: {{distribution: log_uniform, min: 1e-4, max: 1e-2}}}}
+fixed: {{backbone: small_cnn, epochs: 3, batch_size: 16}}
+searcher: {{algorithm: random, trials: {trials}}}
+seeds: 1
+resources: {{max_concurrent_trials: {slots}, reuse_workers: {reuse}}}
+"""
+
+
+def question(trials: int, slots: int = 1, reuse: bool = True) -> Question:
+    """The question of `trials` tiny configurations."""
+    from sweep.space import load_question
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "overhead.yaml"
+        path.write_text(QUESTION.format(trials=trials, slots=slots, reuse=str(reuse).lower()))
+        return load_question(path)
+
+
+def sweep_seconds(trials: int, reuse: bool) -> float:
+    """Wall seconds of a sweep's Ray part: first job taken to last result written, start-up included."""
+    from sweep.run import run_question
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "overhead.yaml"
+        path.write_text(QUESTION.format(trials=trials, slots=1, reuse=str(reuse).lower()))
+        run_question(path, {}, False, False, f"{folder}/run", None)
+        return json.loads((Path(folder) / "run" / "environment.json").read_text())["overhead"]["wall_s"]
+
+
+def bare_seconds(trials: int) -> float:
+    """Median seconds of the same jobs without Ray, one after another in this process."""
+    import torch
+
+    from sweep.hyperparameters import complete
+    from sweep.seed_run import SeedRun
+    from sweep.study import studies
+    from sweep.trainable import run_seed
+    from sweep.trial import Attacks, Trial
+
+    torch.set_num_threads(1)
+    asked = question(trials)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Storage(folder)
+        data = prepare(asked.data, run)
+        folds = {fold: data.read(fold) for fold in FOLDS}
+        lengths = []
+        for config in studies({}, asked.search, asked.fixed, trials)[0].configs:
+            begin = time.perf_counter()
+            run_seed(SeedRun(Trial(complete(config), data.hash, (0,)), 0, data, folds, Attacks(), run))
+            lengths.append(time.perf_counter() - begin)
+    return statistics.median(lengths)
+
+
+def trial_cost(few: int, many: int) -> None:
+    """Seconds that one more trial costs, by slots and by a Train run of its own, against the job itself."""
+    bare = bare_seconds(many)
+    rows = [("worker slots", True, few, many), ("a Train run for each trial", False, 1, 3)]
+    sys.stdout.write(f"the job itself, bare: {bare:.2f} s\n")
+    for label, reuse, first, last in rows:
+        walls = [sweep_seconds(count, reuse) for count in (first, last)]
+        each = (walls[1] - walls[0]) / (last - first)
+        sys.stdout.write(f"{label}: {each:.2f} s per further trial, of which {each - bare:.2f} s are the platform's; the first {first} took {walls[0]:.1f} s with start-up\n")
+
+
+@ray.remote(num_cpus=0.001)
+def serve_nothing(board: Any, slot: str, run_url: str) -> None:
+    """A slot that trains nothing: every job gets one epoch and one made-up result a seed."""
+    from sweep.board import DONE
+    from sweep.trial import RESULT
+
+    run = Storage(run_url)
+    while (work := ray.get(board.take.remote(slot))) is not None:
+        trial = work.trial
+        for seed in trial.seeds:
+            metrics = {"auroc/target": trial.config["lr"] * 50 + 0.01 * seed, "auroc/source_val": 0.5}
+            ray.get(board.report.remote(slot, trial.signature, {"kind": "epoch", "seed": seed, "epoch": 1, **metrics}))
+            result = {"signature": trial.signature, "seed": seed, "config": dict(trial.config), "study": {}, "metrics": metrics, "alarms": [], "seconds": {"total": 0.0}}
+            run.write(f"{trial.seed_folder(seed)}/{RESULT}", json.dumps(result).encode())
+            ray.get(board.report.remote(slot, trial.signature, {"kind": "finish", "seed": seed}))
+        ray.get(board.report.remote(slot, trial.signature, {"kind": DONE}))
+
+
+def scheduling(trials: int, slots: int) -> None:
+    """Trials a second through searcher, Tune, board and ledger, in tenths of the sweep, and what the driver's memory grew by."""
+    from sweep.driver import Launch
+    from sweep.plan import attacks_of, make_plan
+    from sweep.progress import Progress
+    from sweep.ray_session import Capacity, ray_session
+    from sweep.spending import Spending
+    from sweep.tuner import run_trials
+
+    asked = question(trials, slots)
+    marks: list[tuple[float, float]] = []
+
+    class Watched(Progress):
+        def on_finish(self, event: Any) -> None:
+            self.finished.append(event)
+            if len(self.finished) % max(1, trials // 10) == 0:
+                marks.append((time.perf_counter(), _memory_mb()))
+
+    def serve(setup: Any, names: list[str]) -> list[ray.ObjectRef]:
+        return [serve_nothing.remote(setup.board, name, setup.run_url) for name in names]
+
+    with tempfile.TemporaryDirectory() as folder:
+        run = Storage(folder)
+        data: Data = prepare(asked.data, run)
+        plan, ledger = make_plan(asked, data, read_ledger(run)), Ledger(run)
+        plan.campaign.log = ledger.append
+        with ray_session(None, asked.resources):
+            begin = time.perf_counter()
+            launch = Launch(attacks_of(asked), run.url, asked.resources, ledger.attempt)
+            run_trials(launch, plan, data, Capacity(slots, 0, slots), ledger, Watched("overhead", trials, (), ()), Spending(), serve)
+        wall = time.perf_counter() - begin
+        finished = len(read_ledger(run).finished())
+    paces = [round((trials // 10) / (after[0] - before[0]), 1) for before, after in zip(marks, marks[1:], strict=False)]
+    grown = (marks[-1][1] - marks[0][1]) / (trials * 0.9)
+    sys.stdout.write(f"{finished} of {trials} trials in {wall:.0f} s: {1000 * wall / trials:.1f} ms each; trials a second by tenth {paces}; the driver grew by {grown:.3f} MB per trial\n")
+
+
+def campaign(trials: int) -> None:
+    """The search logic alone: asks and results of `trials` configurations in 20 cells, then the replay of their ledger."""
+    from sweep.search.campaign import Campaign
+    from sweep.search.candidate import Rules
+
+    rules = Rules(question(1).search, ("maximize",), ("score",), draws=trials // 20, seeds=1)
+
+    def fresh() -> Campaign:
+        return Campaign([{"cell": number} for number in range(20)], {}, rules, lambda config: (f"{config['cell']}-{config['lr']}", dict(config)))
+
+    events: list[dict[str, Any]] = []
+    one, begin = fresh(), time.perf_counter()
+    one.log = events.append
+    while (job := one.next_job()) is not None:
+        one.settle(job.signature, 0, [job.config["lr"]])
+        events.append({"event": "finish", "signature": job.signature, "seed": 0, "metrics": {"score": job.config["lr"]}})
+    played = time.perf_counter()
+    fresh().replay(events)
+    sys.stdout.write(f"{trials} configurations: {1e6 * (played - begin) / trials:.0f} us each asked and told; replayed in {time.perf_counter() - played:.2f} s\n")
+
+
+def _memory_mb() -> float:
+    """Resident memory of this process now; its peak where /proc is not there."""
+    status = Path("/proc/self/statm")
+    if status.exists():
+        return int(status.read_text().split()[1]) * resource.getpagesize() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def main() -> None:
+    """Run what is named."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("trial", "scheduling", "campaign"))
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--slots", type=int, default=4)
+    options = parser.parse_args()
+    if options.what == "trial":
+        trial_cost(4, 24)
+    elif options.what == "scheduling":
+        scheduling(options.trials, options.slots)
+    else:
+        campaign(options.trials)
+
+
+if __name__ == "__main__":
+    main()
