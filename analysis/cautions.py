@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from analysis import metric_names
 from analysis.figures.figure import counted, number
 from analysis.frames import Run
-from analysis.pareto import dominated_by_any
 from analysis.ranking import goodness, objectives
+from sweep.core.pareto import dominated_by_any
 
 FEW_SEEDS = 3
 RISE = 0.02  # accuracy that rises this much with epsilon is a sign of masked gradients

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import special
 
 from analysis.intervals import Interval, Resampled, interval, noise_of
+from sweep.core.holm import holm
 from sweep.core.seeds import rng
 
 FLIPS = 4000
@@ -48,15 +49,6 @@ def nadeau_bengio(differences: Sequence[float], test_images: int, train_images: 
         return (0.0, 1.0) if values.mean() == 0 else (float(np.copysign(np.inf, values.mean())), 0.0)
     t = float(values.mean() / spread)
     return t, float(2 * special.stdtr(len(values) - 1, -abs(t)))
-
-
-def holm(p_values: Sequence[float]) -> np.ndarray:
-    """P-values adjusted for the family (Holm 1979), in the order given; NaN stays NaN and does not count."""
-    p = np.asarray(p_values, dtype=float)
-    out, known = np.full(len(p), np.nan), np.flatnonzero(~np.isnan(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    out[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)))
-    return out
 
 
 @dataclass(frozen=True)

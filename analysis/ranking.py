@@ -14,8 +14,8 @@ from analysis.derived import labels
 from analysis.estimates import Estimates
 from analysis.frames import Run
 from analysis.intervals import Interval
-from analysis.pareto import front_numbers
 from sweep.core.errors import InputError
+from sweep.core.pareto import nondominated_rank
 
 PARETO = "pareto"
 TOLERANCE = 0.01  # lexicographic: differences below one point are ties
@@ -80,7 +80,7 @@ def rank(run: Run, by: str = selection.DEFAULT_RULE, constraints: Sequence[str] 
     parsed = [parse_constraint(text, run) for text in constraints]
     keep = passing(run, parsed)
     score, describe, oracle = scores(run, by)
-    fronts = pd.Series(front_numbers(goodness(run, objectives(run))) if objectives(run) else 1, index=run.means.index)
+    fronts = pd.Series(nondominated_rank(goodness(run, objectives(run))) if objectives(run) else 1, index=run.means.index)
     if by == PARETO:
         score = score - 2.0 * fronts  # any member of a front before any of the next
     order = score[keep].sort_values(ascending=False, kind="stable", na_position="last").index

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sweep.core.pareto import hypervolume
 from sweep.core.seeds import rng
 from sweep.question import Distribution
 from sweep.search.draw import drawn
 from sweep.search.halving import ParetoHalving
-from sweep.search.pareto import hypervolume, oriented
+from sweep.search.pareto import oriented
 from sweep.search.searchers import build_searcher
 
 RANDOM_TRIALS = 100

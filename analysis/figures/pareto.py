@@ -11,8 +11,8 @@ from analysis import metric_names
 from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Legend, Panel, number
 from analysis.intervals import Resampled, noise_of
-from analysis.pareto import dominated_by_any, front_probability, hypervolume
 from analysis.ranking import goodness
+from sweep.core.pareto import dominated_by_any, hypervolume
 from sweep.core.seeds import rng
 
 MOST_POINTS = 1000
@@ -106,6 +106,11 @@ def _probabilities(run, estimates, objectives: tuple[str, ...], candidates: list
     if len(kept) < 2:
         return {}
     return dict(zip(kept, front_probability(np.stack(draws, axis=1)).tolist(), strict=True))
+
+
+def front_probability(draws: np.ndarray) -> np.ndarray:
+    """Share of the bootstrap draws [B, N, M] in which each configuration is on the front [N]."""
+    return np.mean([~dominated_by_any(points) for points in draws], axis=0)
 
 
 def _with_seed_noise(sample: Resampled, seed: int, key: str, metric: str) -> np.ndarray:

@@ -94,15 +94,6 @@ def moderated(variances: Sequence[float], freedom: Sequence[int], most: int) -> 
     return np.maximum(own, drawn), np.minimum(prior_freedom + degrees, most)
 
 
-def holm(p_values: Sequence[float]) -> np.ndarray:
-    """P-values adjusted for the family (Holm 1979), in the order given."""
-    p = np.asarray(p_values, dtype=float)
-    order = np.argsort(p, kind="stable")
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
-    return adjusted
-
-
 def _lead(differences: np.ndarray, variance: float, freedom: float, image_means: np.ndarray | None) -> Lead:
     by_seeds = variance / len(differences)
     if image_means is None:

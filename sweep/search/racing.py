@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from sweep.search.leads import Lead, Scores, holm, leads
+from sweep.core.holm import holm
+from sweep.search.leads import Lead, Scores, leads
 from sweep.search.pareto import oriented
 
 State = Literal["race", "dropped", "done"]

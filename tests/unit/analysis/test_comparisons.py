@@ -1,16 +1,13 @@
 """Tests, corrections and power against scipy, against definitions, and against simulated nulls."""
 
-import itertools
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import stats
 
-from analysis.comparisons import compare_family, equivalence_margin, holm, nadeau_bengio, power_note, sign_flip_test
+from analysis.comparisons import compare_family, equivalence_margin, nadeau_bengio, power_note, sign_flip_test
 from analysis.intervals import interval, paired, resample
 from analysis.outcomes import MEASURES, Outcomes
+from sweep.core.holm import holm
 
 
 def hits(array):
@@ -55,27 +52,6 @@ def test_false_positives_stay_below_six_percent(seed_sd):
 def test_a_true_difference_is_found():
     draw = np.random.default_rng(3)
     assert np.mean([sign_flip_test(two_models(draw, gain=0.12, seed_sd=0.02), flips=400) < 0.05 for _ in range(60)]) > 0.8
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
-def test_holm_is_closed_testing_with_bonferroni(p_values):
-    # Holm's adjusted p is the largest Bonferroni p over all subsets of the family that hold the hypothesis.
-    def closed(i):
-        subsets = (s for size in range(1, len(p_values) + 1) for s in itertools.combinations(range(len(p_values)), size) if i in s)
-        return max(min(1, len(s) * min(p_values[j] for j in s)) for s in subsets)
-
-    np.testing.assert_allclose(holm(p_values), [closed(i) for i in range(len(p_values))], atol=1e-12)
-
-
-def test_holm_by_hand_and_with_a_missing_value():
-    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, np.nan]), [0.03, 0.06, 0.06, np.nan])
-
-
-def test_holm_agrees_with_statsmodels_where_it_is_installed():
-    multitest = pytest.importorskip("statsmodels.stats.multitest")
-    p = np.random.default_rng(4).random(20) ** 3
-    np.testing.assert_allclose(holm(p), multitest.multipletests(p, method="holm")[1])
 
 
 def test_nadeau_bengio_without_test_images_is_the_t_test():

@@ -17,7 +17,7 @@ from tensorboard.util import tensor_util
 from analysis import hparams, interchange
 from analysis.hparams import column_values, precision_recall, write_tensorboard
 from analysis.outcomes import Outcomes
-from analysis.pareto import dominated_by_any
+from sweep.core.pareto import dominated_by_any
 from analysis.ranking import goodness, objectives
 from sweep.core.errors import InputError
 

@@ -5,8 +5,8 @@ import random
 import numpy as np
 import pytest
 
+from sweep.core.pareto import nondominated_rank
 from sweep.search.halving import ParetoHalving
-from sweep.search.pareto import nondominated_rank
 
 
 def reports(seed, trials, epochs, *, skips):

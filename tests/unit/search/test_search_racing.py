@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sweep.search.leads import Scores, holm, leads, moderated
+from sweep.search.leads import Scores, leads, moderated
 from sweep.search.racing import Race
 
 CLEAR = {"good": 0.9, "fair": 0.8, "poor": 0.6}
@@ -142,11 +142,6 @@ def test_variances_are_drawn_together_when_alike_and_left_apart_when_not():
     own = np.exp(draw.normal(0, 6, size=30))
     apart, degrees = moderated(own, np.full(30, 40), most=10_000)
     assert (apart >= own).all() and apart == pytest.approx(own, rel=0.5, abs=0.5) and degrees.max() < 45
-
-
-def test_holm_by_hand():
-    assert holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([]).tolist() == []
 
 
 @pytest.mark.parametrize(("least", "most"), [(1, 5), (4, 3)])

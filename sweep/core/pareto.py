@@ -1,12 +1,13 @@
-"""Fronts: who is beaten by nobody, how sure that is, and how much room the front covers."""
+"""points -> who is beaten by nobody, in which front everybody stands, and how much room a front covers; more is better throughout."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 
 import numpy as np
 
-# N configurations, M objectives (all to be maximized), B bootstrap draws.
+# N points, M objectives (all to be maximized).
 
 
 class _Front:
@@ -44,7 +45,7 @@ def dominated_by_any(points: np.ndarray) -> np.ndarray:
     return beaten
 
 
-def front_numbers(points: np.ndarray) -> np.ndarray:
+def nondominated_rank(points: np.ndarray) -> np.ndarray:
     """1 for the front, 2 for the front of the rest, and so on [N]; rows with NaN come after the last front.
 
     Each row joins the first front that does not dominate it, found by bisection (Zhang et al. 2015).
@@ -62,31 +63,32 @@ def front_numbers(points: np.ndarray) -> np.ndarray:
     return numbers
 
 
-def front_probability(draws: np.ndarray) -> np.ndarray:
-    """Share of the bootstrap draws [B, N, M] in which each configuration is on the front [N]."""
-    return np.mean([~dominated_by_any(points) for points in draws], axis=0)
+def hypervolume(points: np.ndarray, reference: Sequence[float] | np.ndarray) -> float:
+    """Volume that [N, M] rows cover above `reference` [M], exactly: by sweeping in two objectives, by slices from three on.
 
-
-def hypervolume(points: np.ndarray, reference: np.ndarray) -> float:
-    """Volume dominated by [N, M] rows above `reference` [M]; exact, by slicing along the last objective."""
-    points = np.asarray(points, dtype=float)
-    points = points[(points > reference).all(axis=1)]
-    if not len(points):
-        return 0.0
-    points = points[~dominated_by_any(points)]
-    return _volume(points - reference)
+    A row that does not exceed the reference in every objective covers nothing; neither does one with NaN.
+    """
+    reference = np.asarray(reference, dtype=float)
+    points = np.asarray(points, dtype=float).reshape(-1, len(reference))
+    points = np.unique(points[(points > reference).all(axis=1)] - reference, axis=0)
+    return _volume(points[~dominated_by_any(points)]) if len(points) else 0.0
 
 
 def _volume(points: np.ndarray) -> float:
     if points.shape[1] == 1:
         return float(points.max())
-    order = np.argsort(-points[:, -1], kind="stable")
-    points = points[order]
-    edges = np.append(points[:, -1], 0.0)
+    if points.shape[1] == 2:
+        return _area(points)
+    points = points[np.argsort(-points[:, -1], kind="stable")]
     total = 0.0
-    for count in range(1, len(points) + 1):
-        depth = edges[count - 1] - edges[count]
+    for count, depth in enumerate(points[:, -1] - np.append(points[1:, -1], 0.0), start=1):
         if depth > 0:
             above = np.unique(points[:count, :-1], axis=0)
             total += depth * _volume(above[~dominated_by_any(above)])
-    return total
+    return float(total)
+
+
+def _area(points: np.ndarray) -> float:
+    wide_first = points[np.argsort(-points[:, 0], kind="stable")]
+    height = np.maximum.accumulate(wide_first[:, 1])
+    return float((wide_first[:, 0] * np.diff(height, prepend=0.0)).sum())
