@@ -87,8 +87,23 @@ def _failed(run: Run) -> list[Caution]:
     return [Caution("note", f"{counted(len(run.failures), 'record')} failed ({kinds})", str(run.failures["reason"].iloc[0]))]
 
 
+def _stopped(run: Run) -> list[Caution]:
+    if not len(run.stopped):
+        return []
+    ways = ", ".join(f"{count} by {by}" for by, count in run.stopped["by"].value_counts().items())
+    text = f"After {run.stopped['epoch'].median():.0f} epochs in the median; they are not ranked. The first: {run.stopped['reason'].iloc[0]}."
+    return [Caution("note", f"{counted(len(run.stopped), 'record')} stopped early ({ways})", text)]
+
+
+def _uneven(run: Run) -> list[Caution]:
+    if not run.marks:
+        return []
+    text = "They are marked in the leaderboard; their intervals are as wide as their few seeds make them."
+    return [Caution("note", f"{counted(len(run.marks), 'ranked configuration')} rest on fewer seeds than the others", text)]
+
+
 def _unfinished(run: Run) -> list[Caution]:
-    done = len(run.records) + len(run.failures)
+    done = len(run.records) + len(run.failures) + len(run.stopped)
     if not run.planned_records or done >= run.planned_records:
         return []
     return [Caution("note", f"{len(run.records)} of {run.planned_records} records have finished", "The same command again runs the rest; the order may still change.")]
@@ -132,4 +147,4 @@ def _front(run: Run) -> list[Caution]:
     return [Caution("note", f"{100 * share:.0f} % of the configurations are on the front", "With this many objectives the front hardly chooses; state a constraint or weights.")]
 
 
-CHECKS = (_damage, _leaks, _constant, _masking, _rising, _failed, _unfinished, _seeds, _oracle, _front)
+CHECKS = (_damage, _leaks, _constant, _masking, _rising, _failed, _stopped, _uneven, _unfinished, _seeds, _oracle, _front)

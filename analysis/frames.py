@@ -41,6 +41,8 @@ class Run:
     finishes: list[Event] = field(repr=False)
     epochs_seen: list[Event] = field(repr=False)
     failures: pd.DataFrame         # signature, seed, kind, reason of records that never finished
+    stops: list[Event] = field(repr=False)  # records given up early: neither finished nor failed
+    verdicts: list[Event] = field(repr=False)  # why the race gives a configuration no more seeds
     damages: tuple[Damage, ...]    # ledger lines that could not be trusted
     planned_records: int | None
     data_card: dict
@@ -88,6 +90,20 @@ class Run:
         return frame.drop_duplicates(["signature", "stage", "hash", "reused", "seconds"])
 
     @cached_property
+    def stopped(self) -> pd.DataFrame:
+        """One row a record that was given up early: signature, seed, epoch, by (halving, race, budget), reason."""
+        rows = [{**_key(event), **{name: event.get(name) for name in ("epoch", "by", "reason")}} for event in self.stops]
+        return pd.DataFrame(rows, columns=[*KEY, "epoch", "by", "reason"])
+
+    @cached_property
+    def marks(self) -> dict[str, str]:
+        """What sets a ranked configuration apart from those that ran to the end: signature -> words."""
+        marks = {event["signature"]: f"dropped from the race, seeds {event['seeds']}: {event['reason']}" for event in self.verdicts if event["state"] == "dropped"}
+        for row in self.stopped.itertuples():
+            marks[row.signature] = f"seed {row.seed} stopped after epoch {row.epoch} by {row.by}: {row.reason}"
+        return {key: words for key, words in marks.items() if key in self.means.index}
+
+    @cached_property
     def alarms(self) -> pd.DataFrame:
         """One row an alarm: signature, seed, alarm."""
         rows = [{**_key(event), "alarm": _alarm_text(alarm)} for event in self.finishes for alarm in event.get("alarms", [])]
@@ -129,7 +145,8 @@ def load_run(folder: str | Path) -> Run:
 
 
 def _run(storage: Storage, ledger: Reading) -> Run:
-    finishes = list(ledger.finished().values())
+    finished, stopped = ledger.finished(), ledger.stopped()
+    finishes = list(finished.values())
     if not finishes:
         raise InputError(storage.url, "no record has finished yet", "run the sweep's command again; it resumes where it stopped")
     sweep = (ledger.of_kind("sweep") or [{}])[-1]
@@ -149,7 +166,9 @@ def _run(storage: Storage, ledger: Reading) -> Run:
         studies=studies,
         finishes=finishes,
         epochs_seen=ledger.of_kind("epoch"),
-        failures=_failures(list(ledger.failed().values())),
+        failures=_failures([event for record, event in ledger.failed().items() if record not in stopped]),
+        stops=[event for record, event in stopped.items() if record not in finished],
+        verdicts=ledger.of_kind("race"),
         damages=tuple(ledger.damages),
         planned_records=planned or None,
         data_card=_json(storage, "data.json"),
@@ -166,7 +185,7 @@ def _objectives(rows: list[dict], known: list[str]) -> tuple[Objective, ...]:
     found = []
     for row in rows:
         threat, eps = row.get("threat"), row.get("eps")
-        spec = row["metric"] + (f"/{metric_names.DEFAULT_SPLIT}/{threat}@{eps}" if threat and "@" not in row["metric"] else "")
+        spec = row["metric"] + (f"/{row.get('split', metric_names.DEFAULT_SPLIT)}/{threat}@{eps}" if threat and "@" not in row["metric"] else "")
         try:
             metric = metric_names.resolve(spec, known)
         except InputError:

@@ -1,6 +1,7 @@
-"""records -> what other tools read: csv and parquet frames, or an Optuna study that optuna-dashboard shows.
+"""records -> what other tools read: csv and parquet frames, an Optuna study that optuna-dashboard shows, or MLflow runs.
 
 python -m analysis.interchange results/ratio --to optuna --out ratio.db && optuna-dashboard sqlite:///ratio.db
+python -m analysis.interchange results/ratio --to mlflow --out mlflow.db && mlflow ui --backend-store-uri sqlite:///mlflow.db
 """
 
 from __future__ import annotations
@@ -18,18 +19,28 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from analysis import metric_names
 from analysis.frames import Run, load_run
-from analysis.ranking import objectives
+from analysis.ranking import objectives, unranked
 from sweep.core import atomic
 from sweep.core.errors import InputError, guarded
 
-COMPLETE, FAILED = TrialState.COMPLETE, TrialState.FAIL
+COMPLETE, FAILED, PRUNED = TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED
 
 
 def records_frame(run: Run) -> pd.DataFrame:
-    """One row a record: signature, seed, settings as `config/...`, metrics under their own names, seconds as `seconds/...`."""
-    configs = run.configs.add_prefix("config/")
-    frame = run.records.reset_index().merge(configs, left_on="signature", right_index=True)
+    """One row a record: signature, seed, state, settings as `config/...`, metrics under their own names, seconds as `seconds/...`.
+
+    `state` is finished or stopped; a stopped record has the metrics of the epoch it was stopped at.
+    """
+    configs = pd.concat([run.configs, stopped_configs(run)]).add_prefix("config/")
+    rows = [{"signature": event["signature"], "seed": event["seed"], **event.get("metrics", {})} for event in run.stops]
+    frames = [run.records.reset_index().assign(state="finished"), *([pd.DataFrame(rows).assign(state="stopped")] if rows else [])]
+    frame = pd.concat(frames, ignore_index=True).merge(configs, left_on="signature", right_index=True, how="left")
     return frame.merge(run.seconds.add_prefix("seconds/").reset_index(), on=["signature", "seed"], how="left")
+
+
+def stopped_configs(run: Run) -> pd.DataFrame:
+    """Settings of the configurations that were given up before any seed finished, indexed by signature."""
+    return pd.DataFrame.from_dict({event["signature"]: event["config"] for event in unranked(run)}, orient="index")
 
 
 def _to_csv(run: Run, out: Path) -> None:
@@ -71,18 +82,28 @@ def _to_optuna(run: Run, out: Path) -> None:
 
 
 def _trials(run: Run, goals: Sequence[str]) -> list[FrozenTrial]:
-    distributions = {name: _distribution(run.configs[name].dropna()) for name in run.configs}
+    given_up = stopped_configs(run)
+    configs = pd.concat([run.configs, given_up])
+    distributions = {name: _distribution(configs[name].dropna()) for name in configs}
     trials = []
     for key, means in run.means.iterrows():
         config = run.configs.loc[key].dropna()
-        params = {name: _plain(value, distributions[name]) for name, value in config.items()}
+        params = _params(config, distributions)
         values = [float(means[metric]) for metric in goals]
         whole = all(value == value for value in values)
         trials.append(create_trial(
             state=COMPLETE if whole else FAILED, values=values if whole else None, params=params,
             distributions={name: distributions[name] for name in params},
             user_attrs={"signature": key, "seeds": int(len(run.records.loc[[key]])), **{m: float(v) for m, v in means.items() if v == v}}))
+    for event in unranked(run):
+        params = _params(given_up.loc[event["signature"]].dropna(), distributions)
+        attrs = {"signature": event["signature"], "stopped by": event["by"], "why": event["reason"], "epoch": event["epoch"], **event.get("metrics", {})}
+        trials.append(create_trial(state=PRUNED, params=params, distributions={name: distributions[name] for name in params}, user_attrs=attrs))
     return trials
+
+
+def _params(config: pd.Series, distributions: dict[str, BaseDistribution]) -> dict[str, object]:
+    return {name: _plain(value, distributions[name]) for name, value in config.items()}
 
 
 def _distribution(values: pd.Series) -> BaseDistribution:
@@ -102,7 +123,13 @@ def _plain(value: object, distribution: BaseDistribution) -> object:
     return int(value) if isinstance(distribution, IntDistribution) else float(value)
 
 
-WRITERS: dict[str, Callable[[Run, Path], None]] = {"csv": _to_csv, "parquet": _to_parquet, "optuna": _to_optuna}
+def _to_mlflow(run: Run, out: Path) -> None:
+    from analysis.mlflow_runs import write_mlflow  # an extra: only this row needs it
+
+    write_mlflow(run, out)
+
+
+WRITERS: dict[str, Callable[[Run, Path], None]] = {"csv": _to_csv, "parquet": _to_parquet, "optuna": _to_optuna, "mlflow": _to_mlflow}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -48,6 +48,7 @@ class Row:
     settings: str
     front: int
     cells: tuple[Cell, ...]
+    mark: str
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def _column(ranking: Ranking, metric: str) -> Column:
 def _row(row: Ranked, metrics: tuple[str, ...], searched: list[str], scale: svg.Scale) -> Row:
     words = [derived.setting_text(name, row.config.get(name)) for name in searched]
     cells = tuple(_cell(row.numbers[metric], metric == DRAWN, scale) for metric in metrics)
-    return Row(row.rank, row.signature, row.label, " · ".join(filter(None, words)), row.front, cells)
+    return Row(row.rank, row.signature, row.label, " · ".join(filter(None, words)), row.front, cells, row.mark)
 
 
 def _cell(made: Interval, drawn: bool, scale: svg.Scale) -> Cell:

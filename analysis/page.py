@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import pandas as pd
+
 from analysis import metric_names, selection
 from analysis.cautions import Caution, cautions
 from analysis.derived import labels
@@ -13,7 +15,7 @@ from analysis.estimates import Estimates
 from analysis.figures.calibration import calibration_facts, draw_calibration
 from analysis.figures.compute import compute_rows, draw_compute
 from analysis.figures.epsilon import draw_epsilon_curves, epsilon_facts
-from analysis.figures.figure import Figure
+from analysis.figures.figure import DataTable, Figure, number
 from analysis.figures.gallery import Gallery, galleries
 from analysis.figures.glcm import draw_glcm, glcm_facts
 from analysis.figures.importance import draw_importances, importances
@@ -23,10 +25,11 @@ from analysis.figures.pareto import ParetoFacts, draw_pareto, pareto_facts
 from analysis.figures.ratio import draw_ratio_curves, ratio_curves
 from analysis.frames import Run
 from analysis.leaderboard import Leaderboard, leaderboard
-from analysis.ranking import Ranking, objectives, rank, shown_metrics
+from analysis.ranking import Ranking, objectives, rank, shown_metrics, unranked
 from analysis.verdict import Verdict, verdict
 
 ROWS = 40  # configurations in the leaderboard
+STOPS = 200  # configurations listed as stopped early
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Page:
     audit: tuple[tuple[str, str], ...]
     environment: tuple[tuple[str, str], ...]
     scatter: str
+    stopped: DataTable
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,17 @@ def build_page(run: Run, rule: str = selection.DEFAULT_RULE, *, draws: int = 200
         audit=_flat(run.data_card.get("audit", {})),
         environment=_flat(run.environment),
         scatter=_scatter_json(scatter, run),
+        stopped=_stopped(run),
     )
+
+
+def _stopped(run: Run) -> DataTable:
+    events = unranked(run)
+    configs = pd.concat([run.configs, pd.DataFrame.from_dict({event["signature"]: event["config"] for event in events}, orient="index")])
+    names = labels(configs, {**run.studies, **{event["signature"]: event.get("study", {}) for event in events}}) if events else {}
+    quality = "auroc/source_val"
+    rows = tuple((names[event["signature"]], str(event["epoch"]), number(event.get("metrics", {}).get(quality)), event["by"], event["reason"]) for event in events[:STOPS])
+    return DataTable(("configuration", "epoch", f"{metric_names.title(quality)} then", "by", "why"), rows)
 
 
 def _epsilon(context: Context) -> Figure | None:

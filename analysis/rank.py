@@ -57,8 +57,11 @@ def as_table(ranking: Ranking) -> str:
     for metric in ranking.metrics:
         table.add_column(_column(ranking, metric), justify="right")
     for row in ranking.rows:
-        table.add_row(str(row.rank), row.label, str(row.front), *(_cell(row.numbers[metric]) for metric in ranking.metrics))
+        table.add_row(str(row.rank), row.label + (f" {MARK}" if row.mark else ""), str(row.front), *(_cell(row.numbers[metric]) for metric in ranking.metrics))
     console.print(table)
+    for row in ranking.rows:
+        if row.mark:
+            console.print(f"{MARK} {row.label}: {row.mark}", highlight=False, soft_wrap=True)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 
 
@@ -68,21 +71,22 @@ def as_csv(ranking: Ranking) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     bounds = [f"{metric}{part}" for metric in ranking.metrics for part in ("", ":low", ":high")]
-    writer.writerow(["rank", "signature", "front", "score", *settings, *bounds])
+    writer.writerow(["rank", "signature", "front", "score", *settings, *bounds, "mark"])
     for row in ranking.rows:
         numbers = [value for metric in ranking.metrics for value in _bounds(row.numbers[metric])]
-        writer.writerow([row.rank, row.signature, row.front, row.score, *(row.config.get(name, "") for name in settings), *numbers])
+        writer.writerow([row.rank, row.signature, row.front, row.score, *(row.config.get(name, "") for name in settings), *numbers, row.mark])
     return stream.getvalue()
 
 
 def as_json(ranking: Ranking) -> str:
     """The ranking with what it is by, for programs."""
-    rows = [{"rank": row.rank, "signature": row.signature, "label": row.label, "front": row.front, "score": _finite(row.score), "config": row.config,
+    rows = [{"rank": row.rank, "signature": row.signature, "label": row.label, "front": row.front, "score": _finite(row.score), "config": row.config, "mark": row.mark,
              "metrics": {metric: _facts(made) for metric, made in row.numbers.items()}} for row in ranking.rows]
-    head = {"by": ranking.by, "describe": ranking.describe, "oracle": ranking.oracle, "constants": ranking.constants, "ranked": ranking.ranked, "excluded": ranking.excluded}
+    head = {"by": ranking.by, "describe": ranking.describe, "oracle": ranking.oracle, "constants": ranking.constants, "ranked": ranking.ranked, "excluded": ranking.excluded, "stopped": ranking.stopped}
     return json.dumps({**head, "rows": rows}, indent=2, default=str) + "\n"
 
 
+MARK = "\N{DAGGER}"  # a configuration that rests on less than the others
 FORMATS = {"table": as_table, "csv": as_csv, "json": as_json}
 
 
@@ -99,6 +103,7 @@ def _heading(ranking: Ranking) -> str:
 def _footing(ranking: Ranking) -> str:
     base = next(iter(ranking.rows[0].numbers.values()), None) if ranking.rows else None
     left_out = f"; {ranking.excluded} left out by the constraints" if ranking.excluded else ""
+    left_out += f"; {ranking.stopped} stopped early, not ranked" if ranking.stopped else ""
     rests = f"; 95 % intervals over patients and {base.seeds} seeds" if base else ""
     return f"{len(ranking.rows)} of {ranking.ranked} configurations{left_out}{rests}"
 

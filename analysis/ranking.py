@@ -33,6 +33,7 @@ class Ranked:
     score: float
     config: dict
     numbers: dict[str, Interval]
+    mark: str = ""  # why it rests on less than the others, where it does
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Ranking:
     rows: tuple[Ranked, ...]
     ranked: int
     excluded: int
+    stopped: int = 0  # configurations given up before any seed finished: not ranked
 
 
 def objectives(run: Run) -> tuple[str, ...]:
@@ -87,9 +89,14 @@ def rank(run: Run, by: str = selection.DEFAULT_RULE, constraints: Sequence[str] 
     estimates, shown, names = estimates or Estimates(run), shown_metrics(run), labels(run.configs, run.studies)
     rows = tuple(
         Ranked(place, key, names[key], int(fronts[key]), float(score[key]), _config(run, key),
-               {metric: estimates.of(key, metric) for metric in shown})
+               {metric: estimates.of(key, metric) for metric in shown}, run.marks.get(key, ""))
         for place, key in enumerate(order[:top], start=1))
-    return Ranking(by, describe, oracle, shown, constants(run, shown), rows, int(keep.sum()), int((~keep).sum()))
+    return Ranking(by, describe, oracle, shown, constants(run, shown), rows, int(keep.sum()), int((~keep).sum()), len(unranked(run)))
+
+
+def unranked(run: Run) -> list[dict]:
+    """The last stop event of every configuration that was given up before any seed finished."""
+    return list({event["signature"]: event for event in run.stops if event["signature"] not in run.means.index}.values())
 
 
 def scores(run: Run, by: str) -> tuple[pd.Series, str, bool]:

@@ -30,6 +30,7 @@ def snapshot(folder: str | Path, by: str, top: int) -> str:
     run = load_run(folder)
     planned = f" of {run.planned_records}" if run.planned_records else ""
     failed = f", {len(run.failures)} failed" if len(run.failures) else ""
+    failed += f", {len(run.stopped)} stopped early" if len(run.stopped) else ""
     spent = duration(float(run.seconds["total"].sum())) if "total" in run.seconds else "unknown time"
     best = ""
     if "auroc/target" in run.means:

@@ -40,6 +40,7 @@ class FakeSweep:
     gallery: bool = True
     outcomes: bool = True     # predictions and attacks per image
     failed: int = 1
+    stopped: int = 0          # configurations that halving gave up
     seed: int = 0
 
 
@@ -48,11 +49,12 @@ def write_fake_run(folder: Path, sweep: FakeSweep = FakeSweep()) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     configs = list(_configs(sweep))
     events = [{"event": "sweep", "time": "2026-01-01T09:00:00Z", "name": folder.name, "objectives": _objectives(),
-               "trials": len(configs) + sweep.failed, "seeds": sweep.seeds}]
+               "trials": len(configs) + sweep.failed + sweep.stopped, "seeds": sweep.seeds}]
     for config, study in configs:
         for seed in range(sweep.seeds):
             events += _record(folder, sweep, config, study, seed)
     events += [_failure(number) for number in range(sweep.failed)]
+    events += [event for number in range(sweep.stopped) for event in _stop(sweep, number)]
     write_ledger(folder, events)
     (folder / "data.json").write_text(json.dumps(_data_card()))
     (folder / "environment.json").write_text(json.dumps({"python": "3.11", "torch": "2.15", "git_commit": "0" * 40}))
@@ -197,6 +199,15 @@ def _failure(number: int) -> dict:
     config = {"backbone": "resnet18", "colorizer": "none", "synthetic_per_real": 0, "lr": 0.5 + number}
     return {"event": "failed", "signature": signature_of(config), "seed": 0, "config": config, "kind": "DIVERGED",
             "reason": "train: loss is nan at step 12; lower the learning rate or clip gradients"}
+
+
+def _stop(sweep: FakeSweep, number: int) -> list[dict]:
+    study = {"backbone": sweep.backbones[0], "colorizer": sweep.colorizers[0], "synthetic_per_real": sweep.ratios[0]}
+    config = {**study, "lr": 0.01 + number, "epochs": sweep.epochs}
+    head = {"signature": signature_of(config), "seed": 0, "config": config, "study": study}
+    start = {"event": "start", "time": "2026-01-01T09:00:01Z", **head}
+    return [start, {"event": "stopped", **head, "epoch": 1, "by": "halving", "metrics": {"auroc/source_val": 0.52},
+                    "reason": "3rd of 3 at epoch 1; the upper third goes on"}]
 
 
 def _data_card() -> dict:

@@ -5,7 +5,10 @@ import json
 import pandas as pd
 import pytest
 
+from analysis.cautions import cautions
 from analysis.frames import load_run
+from analysis.rank import FORMATS, as_table
+from analysis.ranking import rank
 from sweep.core.errors import InputError
 from tests.fakes.run_folder import FakeSweep, write_fake_run, write_ledger
 
@@ -118,3 +121,40 @@ def test_fake_is_the_same_twice(tmp_path):
     for file in files:
         pd.testing.assert_frame_equal(pd.read_parquet(one / file), pd.read_parquet(two / file))
     assert json.loads((one / "data.json").read_text())["source"]["name"] == "phantom-a"
+
+
+def stop(signature, seed, epoch=3):
+    return {"event": "stopped", "signature": signature, "seed": seed, "config": {"lr": 0.5}, "study": {}, "epoch": epoch, "by": "halving",
+            "reason": "7th of 9 at epoch 3", "metrics": {"auroc/source_val": 0.6}}
+
+
+class TestStoppedEarly:
+    def test_it_is_neither_failed_nor_ranked(self, write):
+        failed = {"event": "failed", "signature": "b", "seed": 0, "config": {}, "kind": "FAILED", "reason": "killed"}
+        run = load_run(write(finish("a", 0, **{"auroc/source_val": 0.9}), failed, stop("b", 0)))
+        assert len(run.failures) == 0 and list(run.means.index) == ["a"]
+        assert run.stopped.to_dict("records") == [{"signature": "b", "seed": 0, "epoch": 3, "by": "halving", "reason": "7th of 9 at epoch 3"}]
+        ranking = rank(run)
+        assert [row.signature for row in ranking.rows] == ["a"] and ranking.stopped == 1 and ranking.rows[0].mark == ""
+        assert "1 stopped early, not ranked" in as_table(ranking)
+
+    def test_what_finished_after_all_is_no_stop(self, write):
+        assert len(load_run(write(stop("a", 0), finish("a", 0, auroc=1.0))).stopped) == 0
+
+    def test_a_configuration_that_rests_on_less_is_marked_everywhere(self, write):
+        race = {"event": "race", "signature": "c", "state": "dropped", "seeds": 2, "reason": "behind a in every objective"}
+        done = {**race, "signature": "a", "state": "done"}
+        metrics = {"auroc/source_val": 0.9}
+        run = load_run(write(finish("a", 0, **metrics), finish("b", 0, **metrics), finish("c", 0, **metrics), stop("b", 1, epoch=2), race, done))
+        marks = {row.signature: row.mark for row in rank(run).rows}
+        assert marks == {"a": "", "b": "seed 1 stopped after epoch 2 by halving: 7th of 9 at epoch 3",
+                         "c": "dropped from the race, seeds 2: behind a in every objective"}
+        for form in FORMATS.values():
+            assert all(words in form(rank(run)) for words in marks.values())
+        assert any("2 ranked configurations rest on fewer seeds" in caution.headline for caution in cautions(run))
+
+
+def test_an_objective_on_the_source_stays_there(write):
+    asked = {"event": "sweep", "name": "q", "objectives": [{"metric": "robust_accuracy", "goal": "maximize", "threat": "worst", "eps": "1/255", "split": "source"}]}
+    numbers = {f"robust_accuracy/{split}/worst@1/255": 0.5 for split in ("source", "target")}
+    assert load_run(write(asked, finish("a", 0, **numbers))).goals == {"robust_accuracy/source/worst@1/255": "maximize"}

@@ -15,11 +15,13 @@ from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_g
 from tensorboard.util import tensor_util
 
 from analysis import hparams, interchange
+from analysis.frames import load_run
 from analysis.hparams import column_values, precision_recall, write_tensorboard
 from analysis.outcomes import Outcomes
-from sweep.core.pareto import dominated_by_any
 from analysis.ranking import goodness, objectives
 from sweep.core.errors import InputError
+from sweep.core.pareto import dominated_by_any
+from tests.fakes.run_folder import FakeSweep, write_fake_run
 
 
 @pytest.fixture(scope="module")
@@ -145,3 +147,51 @@ class TestTensorBoard:
         assert hparams.main([str(run_folder), "--out", str(tmp_path / "tb")]) == 0
         assert "12 configurations" in capsys.readouterr().out
         assert hparams.main(["nowhere"]) == 2
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    mlflow = pytest.importorskip("mlflow")
+    folder = tmp_path_factory.mktemp("mlflow")
+    small = FakeSweep(backbones=("resnet18",), ratios=(0,), seeds=2, images=12, gallery=False, stopped=1)
+    run = load_run(write_fake_run(folder / "small", small))
+    assert interchange.main([str(folder / "small"), "--to", "mlflow", "--out", str(folder / "m.db")]) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["m.db", "small"]
+    return mlflow.MlflowClient(tracking_uri=f"sqlite:///{folder / 'm.db'}"), run
+
+
+class TestMlflow:
+    def test_records_come_back_below_their_configuration(self, stored):
+        client, run = stored
+        (experiment,) = [one for one in client.search_experiments() if one.name == "small"]
+        found = {(one.data.tags["signature"], one.data.tags.get("seed")): one for one in client.search_runs([experiment.experiment_id])}
+        assert len(found) == 2 + 4 + 1
+        for key, seed in run.records.index:
+            record, above = found[key, str(seed)], found[key, None]
+            assert record.data.tags["mlflow.parentRunId"] == above.info.run_id
+            assert record.data.params["backbone"] == "resnet18" and record.info.status == "FINISHED"
+            assert record.data.metrics["robust_accuracy/target/worst at 2/255"] == pytest.approx(run.records.loc[(key, seed), "robust_accuracy/target/worst@2/255"])
+            assert above.data.metrics["auroc/target"] == pytest.approx(run.means.loc[key, "auroc/target"])
+            assert [point.step for point in client.get_metric_history(record.info.run_id, "epoch/loss/train")] == [1, 2, 3, 4]
+        assert ("glcm_weight" in above.data.params) == ("glcm_weight" in run.configs.loc[key].dropna())
+
+    def test_what_was_stopped_is_not_finished(self, stored):
+        client, run = stored
+        (stopped,) = client.search_runs([one.experiment_id for one in client.search_experiments() if one.name == "small"], "attributes.status = 'KILLED'")
+        assert stopped.data.tags["stopped by"] == "halving" and stopped.data.tags["signature"] == run.stops[0]["signature"]
+
+    def test_a_store_is_not_written_over(self, stored, tmp_path):
+        (tmp_path / "m.db").write_text("mine")
+        with pytest.raises(InputError, match="exists"):
+            interchange.WRITERS["mlflow"](stored[1], tmp_path / "m.db")
+        assert (tmp_path / "m.db").read_text() == "mine"
+
+
+def test_stopped_records_say_so_in_every_exchange(tmp_path):
+    run = load_run(write_fake_run(tmp_path / "r", FakeSweep(backbones=("resnet18",), ratios=(0,), seeds=2, images=12, gallery=False, stopped=1)))
+    frame = interchange.records_frame(run)
+    assert frame["state"].tolist() == ["finished"] * 4 + ["stopped"]
+    assert frame.iloc[-1]["auroc/source_val"] == 0.52 and frame.iloc[-1]["config/lr"] == 0.01
+    interchange.WRITERS["optuna"](run, tmp_path / "s.db")
+    states = [trial.state.name for trial in optuna.load_study(study_name=run.name, storage=f"sqlite:///{tmp_path / 's.db'}").trials]
+    assert states == ["COMPLETE", "COMPLETE", "PRUNED"]

@@ -185,3 +185,12 @@ class TestCommand:
         write_ledger(tmp_path, [finish("a", **{"auroc/target": 0.5, "auroc/source_val": 0.5})])
         assert main([str(tmp_path)]) == 0 and (tmp_path / "report.html").is_file()
         assert write_report(tmp_path, tmp_path / "x.html").endswith("x.html")
+
+
+def test_what_was_stopped_early_stands_apart(tmp_path):
+    sweep = FakeSweep(backbones=("resnet18",), ratios=(0,), seeds=2, images=24, stopped=2)
+    page = build_page(load_run(write_fake_run(tmp_path / "r", sweep)), draws=200)
+    assert len(page.leaderboard.rows) == 2 and [row[1:4] for row in page.stopped.rows] == [("1", "0.520", "halving")] * 2
+    html = render(page)
+    assert "Stopped early, not ranked" in html and "3rd of 3 at epoch 1" in html
+    assert any("2 records stopped early (2 by halving)" in caution.headline for caution in page.cautions)
