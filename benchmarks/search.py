@@ -6,6 +6,7 @@ python -m benchmarks.search --repeats 12
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import math
 import sys
 import time
@@ -103,6 +104,33 @@ def play(name: str, repeat: int, target: float, most: int, eta: int | None = Non
     return Game(most, epochs, False, time.process_time() - begin)
 
 
+def play_moasha(repeat: int, target: float, most: int) -> Game:
+    """The same random draws under syne-tune's MOASHA (Schmucker et al. 2021), where that package is installed."""
+    from datetime import datetime
+    from importlib import import_module
+
+    scheduler = import_module("syne_tune.optimizer.schedulers.multiobjective.moasha").MOASHA(
+        {}, metrics=["0", "1", "2"], time_attr="epoch", max_t=EPOCHS, grace_period=1, reduction_factor=3, random_seed=repeat
+    )
+    make_trial = import_module("syne_tune.backend.trial_status").Trial
+    searcher = build_searcher("random", SPACE, GOALS, seed=repeat)
+    begin, epochs, points = time.process_time(), 0, []
+    while len(points) < most:
+        token, config = searcher.ask()
+        trial = make_trial(trial_id=token, config=config, creation_time=datetime(2000, 1, 1))
+        scheduler.on_trial_add(trial)
+        for epoch in range(1, EPOCHS + 1):
+            values = surrogate(config, epoch)
+            epochs += 1
+            costs = -oriented(np.array([values]), GOALS)[0]
+            if scheduler.on_trial_result(trial, {"epoch": epoch, **{str(number): cost for number, cost in enumerate(costs)}}) == "STOP":
+                break
+        points.append(values)
+        if _volume(points) >= target:
+            return Game(len(points), epochs, True, time.process_time() - begin)
+    return Game(most, epochs, False, time.process_time() - begin)
+
+
 def _volume(points: Sequence[Sequence[float]]) -> float:
     return hypervolume(oriented(np.array(points), GOALS), REFERENCE)
 
@@ -114,6 +142,7 @@ class Row:
     label: str
     games: Callable[[int, float], Game]
     unit: str = "trials"
+    needs: str | None = None  # a package that the project does not depend on
 
 
 ROWS = (
@@ -123,6 +152,7 @@ ROWS = (
     Row("gp", lambda repeat, target: play("gp", repeat, target, 45)),
     Row("random + eta 3", lambda repeat, target: play("random", repeat, target, 500, eta=3), "epochs"),
     Row("random + eta 9", lambda repeat, target: play("random", repeat, target, 500, eta=9), "epochs"),
+    Row("random + MOASHA", lambda repeat, target: play_moasha(repeat, target, 500), "epochs", needs="syne_tune"),
     Row("tpe + eta 3", lambda repeat, target: play("tpe", repeat, target, 250, eta=3), "epochs"),
     Row("tpe + eta 9", lambda repeat, target: play("tpe", repeat, target, 250, eta=9), "epochs"),
     Row("gp + eta 3", lambda repeat, target: play("gp", repeat, target, 60, eta=3), "epochs"),
@@ -211,6 +241,9 @@ def main() -> None:
     sys.stdout.write(f"| {'searcher':18} | unit   | median | speed-up [95 %]      | reached | CPU s per trial |\n|---|---|---|---|---|---|\n")
     for row in ROWS:
         if options.only is None or row.label in options.only:
+            if row.needs and not importlib.util.find_spec(row.needs):
+                sys.stdout.write(f"| {row.label:18} | not played: {row.needs} is not installed |\n")
+                continue
             games = [row.games(repeat, target) for repeat in range(options.repeats)]
             ratio, low, high = speed_up(games, row.unit)
             median = np.median([getattr(game, row.unit) for game in games])
