@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from sweep.artifacts import ArtifactStore
 from sweep.core.seeds import named_seed, rng
 from sweep.prepare import Data
 from sweep.seed_run import FOLD_OF_SPLIT, SeedRun, tensors
@@ -96,7 +95,7 @@ def _synthetic(job: SeedRun) -> list[pd.DataFrame]:
     """The first images of each pool, and for each the training image that it resembles most."""
     from sweep.synth.copies import copy_check
 
-    config, store, fold = job.trial.config, ArtifactStore(job.run), job.folds["train"]
+    config, store, fold = job.trial.config, job.store, job.folds["train"]
     frames = []
     for label, stage in pool_stages(config, job.data).items():
         pool = read_pool(store, stage, job.data.image_px)[:PER_CLASS]

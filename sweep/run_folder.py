@@ -82,6 +82,15 @@ def _check_same_question(run: Storage, question: Question) -> None:
         raise InputError(f"{run.url}/{SPACE_FILE}", f"the folder holds another question: {listing}", "rename the question, or give another --storage")
 
 
+def read_question(run: Storage) -> Question:
+    """The question that a run folder holds. Raises InputError when it holds none."""
+    try:
+        text = run.read(SPACE_FILE).decode()
+    except FileNotFoundError as error:
+        raise InputError(run.url, f"has no {SPACE_FILE}", "name the folder of a sweep that ran") from error
+    return Question.model_validate(YAML(typ="safe").load(text))
+
+
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(tree, dict):
         return {prefix.rstrip("."): tree}

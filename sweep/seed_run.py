@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from sweep.artifacts import ArtifactStore
 from sweep.core.errors import InputError
 from sweep.core.seeds import named_seed
 from sweep.models.classifier import Classifier, build_classifier
@@ -41,11 +42,17 @@ class SeedRun:
     save_state: Callable[[bytes], None] | None = None
     logbook: Logbook = field(default_factory=lambda: Logbook(None))
     leader: bool = True  # of several workers that train together one evaluates and writes
+    artifacts: Storage | None = None  # the run whose artifacts are used, when it is not the one written to
 
     @property
     def folder(self) -> str:
         """Where this seed's files go."""
         return self.trial.seed_folder(self.seed)
+
+    @property
+    def store(self) -> ArtifactStore:
+        """What trials share."""
+        return ArtifactStore(self.artifacts or self.run)
 
     def write_frame(self, name: str, frame: pd.DataFrame) -> None:
         """One Parquet file of this seed."""

@@ -17,7 +17,6 @@ import pandas as pd
 from safetensors.torch import save
 
 from sweep import pictures
-from sweep.artifacts import ArtifactStore
 from sweep.attacks import outcomes
 from sweep.attacks.epsilon_sweep import epsilon_sweep
 from sweep.attacks.masking import alarms_of, check_masking
@@ -134,7 +133,7 @@ def _train(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
 
 
 def _mixed(job: SeedRun) -> ImageSet:
-    config, store = job.trial.config, ArtifactStore(job.run)
+    config, store = job.trial.config, job.store
     train = job.folds["train"]
     if not config["synthetic_per_real"]:
         return train

@@ -1,12 +1,16 @@
 """The whole pipeline on two CPUs: two trials at once with Ray Data in the path, then the same command again."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from sweep.records import read_ledger
+from sweep.storage import Storage
 from tests.fakes.question import write_question
 from tests.integration import sweep_process
 
@@ -119,3 +123,36 @@ def test_plan_of_a_finished_run_has_nothing_to_do(sweep):
     assert plan.returncode == 0
     rows = {line.split()[0]: line.split()[1:] for line in plan.stdout.splitlines() if line.startswith(("generator", "record"))}
     assert rows == {"generator": ["1", "1", "0"], "record": ["8", "8", "0"]}
+
+
+def test_a_record_replayed_without_ray_gives_the_same_numbers(sweep):
+    home, *_ = sweep
+    mixed = next(event for event in read_ledger(home / "run").of_kind("finish") if event["config"]["synthetic_per_real"] and event["seed"] == 1)
+    command = [sys.executable, "-m", "sweep.replay", str(home / "run"), mixed["signature"], "--seed", "1"]
+    done = subprocess.run(command, cwd=home, env=sweep_process.environment(home), capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(mixed['metrics'])} of {len(mixed['metrics'])} metrics are the same" in done.stdout
+
+
+def test_an_exported_model_predicts_what_was_recorded(sweep):
+    import torch
+
+    from sweep.evaluation.evaluate import predict
+    from sweep.export import load_exported
+    from sweep.prepare import Data
+
+    home, *_ = sweep
+    event = read_ledger(home / "run").of_kind("finish")[0]
+    command = [sys.executable, "-m", "sweep.export", str(home / "run"), event["signature"], str(home / "out"), "--seed", str(event["seed"])]
+    for code in (0, 2):  # a second export into the same folder is refused
+        done = subprocess.run(command, cwd=home, env=sweep_process.environment(home), capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+    assert "holds a model already" in done.stderr and "Traceback" not in done.stderr
+    torch.set_num_threads(1)
+    fold = Data.load(Storage(home / "run")).read("test")
+    logits = predict(load_exported(home / "out"), fold.images, 128)
+    kept = pd.read_parquet(home / "run" / "trials" / event["signature"] / f"seed-{event['seed']}" / "predictions.parquet")
+    recorded = np.stack(kept[kept["split"] == "source"]["logits"])
+    assert np.allclose(logits, recorded, atol=1e-5)
+    card = (home / "out" / "MODEL_CARD.md").read_text()
+    assert "Not for clinical use" in card and "| auroc/target |" in card

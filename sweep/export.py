@@ -1,0 +1,114 @@
+"""A trained model to take away: weights, what is needed to build it, and a card that says what it is worth.
+
+python -m sweep.export results/quickstart 3f2a91c04b7e OUT [--seed 0]
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from sweep.core.errors import EXIT_COMPLETE, InputError, guarded
+from sweep.prepare import CARD_FILE
+from sweep.records import Event, read_ledger
+from sweep.replay import data_of, finished_record
+from sweep.storage import Storage
+from sweep.trial import MODEL
+
+if TYPE_CHECKING:
+    from sweep.models.classifier import Classifier
+
+CONFIG = "config.json"
+MODEL_CARD = "MODEL_CARD.md"
+_console = Console(highlight=False)
+_NETWORK = ("backbone", "colorizer", "dropout")
+
+
+def export(
+    run: Annotated[str, typer.Argument(help="run folder or URL", show_default=False)],
+    trial: Annotated[str, typer.Argument(help="signature, as analysis.rank prints it", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="a new folder", show_default=False)],
+    seed: Annotated[int, typer.Option(help="which of its seeds")] = 0,
+) -> None:
+    """Write model.safetensors, config.json and MODEL_CARD.md of one trained model."""
+    raise typer.Exit(guarded(lambda: _export(Storage(run), trial, Storage(out), seed)))
+
+
+def _export(run: Storage, signature: str, out: Storage, seed: int) -> int:
+    record = finished_record(run, signature, seed)
+    if out.exists(MODEL):
+        raise InputError(out.url, "holds a model already", "give a new folder")
+    data = data_of(run, record["config"])
+    facts = {
+        "network": {name: record["config"][name] for name in _NETWORK},
+        "classes": list(data.classes),
+        "image_px": data.image_px,
+        "fit": data.fit,
+        "input": "float [N, 1, H, W], grey in [0, 1]; normalisation and colorizer are inside",
+        "output": "logits [N, classes]",
+        "config": record["config"],
+        "trial": signature,
+        "seed": seed,
+    }
+    seeds = [event for (name, _), event in read_ledger(run).finished().items() if name == signature]
+    out.write(MODEL_CARD, _card(record, seeds, json.loads(run.read(CARD_FILE))).encode())
+    out.write(CONFIG, json.dumps(facts, indent=1).encode())
+    out.write(MODEL, run.read(f"trials/{signature}/seed-{seed}/{MODEL}"))
+    load_exported(out.url)
+    _console.print(f"{out.url}: {MODEL}, {CONFIG}, {MODEL_CARD}", soft_wrap=True)
+    return EXIT_COMPLETE
+
+
+def load_exported(folder: str | Path) -> Classifier:
+    """The model of an exported folder, with its weights, in eval mode. Raises InputError when a file is absent or does not fit."""
+    from safetensors.torch import load
+
+    from sweep.models.classifier import build_classifier
+
+    place = Storage(folder)
+    try:
+        facts, state = json.loads(place.read(CONFIG)), load(place.read(MODEL))
+    except FileNotFoundError as error:
+        raise InputError(place.url, f"{CONFIG} or {MODEL} is absent", "write the folder with: python -m sweep.export RUN TRIAL OUT") from error
+    network = {**facts["network"], "num_classes": len(facts["classes"]), "image_px": facts["image_px"]}
+    model = build_classifier(**network, weights=None, seed=0)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(place.url, f"{MODEL} does not fit {CONFIG}", "export the trial again") from error
+    return model.eval()
+
+
+def _card(record: Event, seeds: list[Event], data: Mapping[str, Any]) -> str:
+    lines = [f"# {record['config']['backbone']}, colorizer {record['config']['colorizer']}", "", f"Trial {record['signature']}, seed {record['seed']}. Not for clinical use.", ""]
+    lines += ["## Trained and tested on", ""]
+    for role in ("source", "target"):
+        card = data[role]
+        lines.append(f"- {role}: {card['name']}, {card['images']} images, licence {card['licence']}; always naming the commonest class is right in {card['constant_accuracy']:.3f}")
+    lines += ["", "## What it is worth", "", f"| metric | this seed | mean of {len(seeds)} seeds |", "|---|---|---|"]
+    for name, value in sorted(record["metrics"].items()):
+        mean = _mean([event["metrics"].get(name) for event in seeds])
+        lines.append(f"| {name} | {_figure(value)} | {_figure(mean)} |")
+    lines += ["", "Intervals: `python -m analysis.rank RUN`. A number on the target says how this model did at one other hospital, not at a third.", ""]
+    lines += ["## Settings", "", "```json", json.dumps(record["config"], indent=1, sort_keys=True), "```", ""]
+    return "\n".join(lines)
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    return fmean(known) if known else None
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+if __name__ == "__main__":
+    typer.run(export)

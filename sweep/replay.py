@@ -1,0 +1,100 @@
+"""A finished record again, without Ray, and whether the same numbers come out.
+
+python -m sweep.replay results/quickstart 3f2a91c04b7e [--seed 1] [--keep OUT]
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS, InputError, guarded, suggestion
+from sweep.records import Event, read_ledger
+from sweep.storage import Storage
+
+_console = Console(highlight=False)
+_TOLERANCE = 1e-6  # another processor or thread count rounds sums in another order
+
+
+def replay(
+    run: Annotated[str, typer.Argument(help="run folder or URL", show_default=False)],
+    trial: Annotated[str, typer.Argument(help="signature, as analysis.rank prints it", show_default=False)],
+    seed: Annotated[int, typer.Option(help="which of its seeds")] = 0,
+    keep: Annotated[Path | None, typer.Option(help="keep what the replay writes there")] = None,
+) -> None:
+    """Train, evaluate and attack one record again and compare every metric with the ledger."""
+    raise typer.Exit(guarded(lambda: _replay(run, trial, seed, keep)))
+
+
+def _replay(run: str, signature: str, seed: int, keep: Path | None) -> int:
+    recorded = finished_record(Storage(run), signature, seed)
+    with tempfile.TemporaryDirectory() as folder:
+        metrics = run_again(Storage(run), recorded, Storage(keep or folder))
+    different = differences(recorded["metrics"], metrics)
+    for name, (before, now) in different.items():
+        _console.print(f"{name}: was {before} and is {now}", soft_wrap=True)
+    same = len(recorded["metrics"]) - len(different)
+    _console.print(f"{same} of {len(recorded['metrics'])} metrics are the same")
+    return EXIT_FAILED_TRIALS if different else EXIT_COMPLETE
+
+
+def finished_record(run: Storage, signature: str, seed: int) -> Event:
+    """The finish event of a record. Raises InputError when there is none, naming what there is."""
+    finished = read_ledger(run).finished()
+    if not finished:
+        raise InputError(run.url, "holds no finished record", "name the folder of a sweep that ran")
+    if (signature, seed) in finished:
+        return finished[signature, seed]
+    seeds = [other for name, other in finished if name == signature]
+    if seeds:
+        raise InputError(f"{run.url}, {signature}", f"seed {seed} has not finished", f"seeds that have: {', '.join(map(str, sorted(seeds)))}")
+    raise InputError(f"{run.url}, {signature}", "no such finished trial", suggestion(signature, {name for name, _ in finished}))
+
+
+def run_again(run: Storage, recorded: Event, out: Storage) -> Mapping[str, float | None]:
+    """The record's metrics computed anew in this process; artifacts are read from `run`, everything is written to `out`."""
+    import torch
+
+    from sweep.plan import attacks_of
+    from sweep.prepare import FOLDS
+    from sweep.run_folder import read_question
+    from sweep.seed_run import SeedRun
+    from sweep.trainable import run_seed
+    from sweep.trial import Trial
+
+    question = read_question(run)
+    torch.set_num_threads(max(1, int(question.resources.cpus_per_worker)))
+    data = data_of(run, recorded["config"])
+    trial = Trial(recorded["config"], data.hash, (recorded["seed"],), recorded["study"])
+    device = "cuda" if torch.cuda.is_available() and question.resources.gpus_per_worker else "cpu"
+    folds = {fold: data.read(fold) for fold in FOLDS}
+    job = SeedRun(trial, recorded["seed"], data, folds, attacks_of(question), out, device=device, artifacts=run)
+    return run_seed(job)["metrics"]
+
+
+def data_of(run: Storage, config: Mapping[str, Any]) -> Any:
+    """The data as a trial of this configuration saw them."""
+    from sweep.prepare import Data
+
+    return Data.load(run)
+
+
+def differences(before: Mapping[str, float | None], now: Mapping[str, float | None]) -> dict[str, tuple[float | None, float | None]]:
+    """Metrics that are not the same within rounding: (recorded, now)."""
+    return {name: (value, now.get(name)) for name, value in before.items() if not _equal(value, now.get(name))}
+
+
+def _equal(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return math.isclose(one, other, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
+
+
+if __name__ == "__main__":
+    typer.run(replay)
