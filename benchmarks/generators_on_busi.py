@@ -5,7 +5,8 @@
 
 Each generator sees the training fold alone (near-duplicates closed, normal scans left out). One JSON and one grid of
 synthetic images are written for each generator as soon as it is done; a table of all JSON files is printed at the end.
-`--weights FILE` adds the distance on ImageNet features (timm's mobilenetv2_100).
+`--weights FILE` adds the distance on ImageNet features (timm's mobilenetv2_100); `--steps` replaces the budget below.
+Sizes other than 64 px go into files of their own: their figures are not comparable.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ BUDGETS = {  # four to seven CPU minutes each at 64 px
     "cgan": {"steps": 4000, "ema": 0.998},
     "fastgan": {"steps": 2400, "ema": 0.998},
 }
+USUAL_PX = 64
 SEED = 0
 SAMPLES = 256  # of each class
 CLASSES = (0, 1)  # benign and malignant; normal scans are left out
@@ -76,12 +78,12 @@ def folds(folder: Path, px: int) -> tuple[ImageSet, ImageSet]:
     return read_images(folder, px, split.ids("train")), read_images(folder, px, held_out)
 
 
-def train(name: str, real: ImageSet) -> tuple[dict[int, TrainedGenerator], float]:
+def train(name: str, real: ImageSet, settings: dict[str, Any]) -> tuple[dict[int, TrainedGenerator], float]:
     """Generators by class and the CPU seconds they took."""
     before = time.process_time()
     if GENERATORS[name].per_class:
         made = {
-            k: train_generator(name, real.images[real.labels == k], settings=BUDGETS[name], seed=SEED) for k in CLASSES
+            k: train_generator(name, real.images[real.labels == k], settings=settings, seed=SEED) for k in CLASSES
         }
     else:
         shared = train_generator(
@@ -140,9 +142,10 @@ def _share(facts: dict[str, Any], name: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("shards", type=Path)
-    parser.add_argument("--px", type=int, default=64)
+    parser.add_argument("--px", type=int, default=USUAL_PX)
     parser.add_argument("--generators", nargs="+", choices=list(BUDGETS), default=list(BUDGETS))
     parser.add_argument("--weights", type=Path)
+    parser.add_argument("--steps", type=int, help="generator steps instead of the usual budget")
     parser.add_argument("--out", type=Path, default=Path("docs/generators_on_busi"))
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -151,20 +154,22 @@ def main() -> None:
     nets = [feature_net("texture"), feature_net("layout")]
     if options.weights:
         nets.append(network_features("mobilenetv2-imagenet", ImageNetFeatures(options.weights)))
+    size = "" if options.px == USUAL_PX else f"_{options.px}px"
     write(
-        options.out / "real_held_out.json",
+        options.out / f"real_held_out{size}.json",
         {"training": f"{len(held_out)} real images", **real_reference(real, held_out, nets)},
     )
     for name in options.generators:
-        made, seconds = train(name, real)
+        settings = BUDGETS[name] | ({"steps": options.steps} if options.steps else {})
+        made, seconds = train(name, real, settings)
         pools = {
             label: generator.sample(SAMPLES, seed=SEED, label=0 if generator.num_classes == 1 else label)
             for label, generator in made.items()
         }
-        steps = "2 x " * GENERATORS[name].per_class + str(BUDGETS[name]["steps"])
+        steps = "2 x " * GENERATORS[name].per_class + str(settings["steps"])
         budget = {"training": f"{steps} steps, {seconds / 60:.1f} CPU min, {len(real)} images", "seconds": seconds}
-        Image.fromarray(sample_grid(pools, columns=12, rows=2)).save(options.out / f"{name}.png", optimize=True)
-        write(options.out / f"{name}.json", {**budget, **judge(pools, real, held_out, nets)})
+        Image.fromarray(sample_grid(pools, columns=12, rows=2)).save(options.out / f"{name}{size}.png", optimize=True)
+        write(options.out / f"{name}{size}.json", {**budget, **judge(pools, real, held_out, nets)})
     print(table(options.out))
 
 
