@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 
-from sweep.artifacts import ArtifactStore, Stage
-from sweep.stages import STAGES
+from sweep.artifact_store import ArtifactStore, Compute, Stage
 from sweep.storage import Storage
 
 _RETRIES = 3  # a computation whose worker or node is killed begins again this often
@@ -28,21 +28,33 @@ class Obtained:
 
 
 @ray.remote
-def _compute(run_url: str, stage: Stage) -> dict[str, Any]:
+def _compute(run_url: str, stage: Stage, function: Compute | None, device: str, threads: int) -> dict[str, Any]:
     import torch
 
-    torch.set_num_threads(1)
-    return ArtifactStore(Storage(run_url)).compute(stage, STAGES[stage.kind])
+    torch.set_num_threads(threads)
+    return ArtifactStore(Storage(run_url), device).compute(stage, function or _work_of(stage.kind))
 
 
-@ray.remote(num_cpus=0.001)
+def _work_of(kind: str) -> Compute:
+    from sweep.stage_work import STAGES  # here, so that the broker itself does without torch
+
+    return STAGES[kind]
+
+
+# A broker that is lost with its node begins anew: what is done lies in the run folder, what was under way is asked for again.
+@ray.remote(num_cpus=0.001, max_restarts=-1, max_task_retries=-1)
 class ArtifactBroker:
-    """Answers when the artifact is there; the first asker sets it off, the others wait for the same computation."""
+    """Answers when the artifact is there; the first asker sets it off, the others wait for the same computation.
 
-    def __init__(self, run_url: str, cpus: float, gpus: float) -> None:
+    `work` computes kinds of stages in another way than `sweep.stage_work`.
+    """
+
+    def __init__(self, run_url: str, cpus: float, gpus: float, work: Mapping[str, Compute] | None = None) -> None:
         self._run_url = run_url
         self._store = ArtifactStore(Storage(run_url))
         self._resources = {"num_cpus": cpus, "num_gpus": gpus}
+        self._how = ("cuda" if gpus else "cpu", max(1, int(cpus)))
+        self._work = dict(work or {})
         self._running: dict[str, asyncio.Future] = {}
 
     async def ensure(self, stage: Stage) -> list[Obtained]:
@@ -62,4 +74,5 @@ class ArtifactBroker:
         return meta
 
     async def _launch(self, stage: Stage) -> dict[str, Any]:
-        return await _compute.options(max_retries=_RETRIES, **self._resources).remote(self._run_url, stage)
+        task = _compute.options(max_retries=_RETRIES, **self._resources)
+        return await task.remote(self._run_url, stage, self._work.get(stage.kind), *self._how)

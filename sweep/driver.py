@@ -15,7 +15,7 @@ from sweep.prepare import Data
 from sweep.question import Resources
 from sweep.search.halving import ParetoHalving
 from sweep.slots import SlotSetup, start_slots
-from sweep.stages import pool_stages
+from sweep.stages import own_models, stages_of
 from sweep.study import epochs_of
 from sweep.trial import Attacks, Rungs, Trial, Work
 from sweep.workers import failure
@@ -31,6 +31,7 @@ class Launch:
     attempt: int
     halving: ParetoHalving | None = None  # whose rungs the workers measure at
     halving_metrics: tuple[str, ...] = ()
+    handed_on: frozenset[str] = frozenset()  # models that trials take from other trials, by the hash of their stage
 
     def rungs(self, trial: Trial) -> Rungs:
         """Where a trial is judged; nowhere without halving."""
@@ -85,15 +86,16 @@ class TrialDriver(tune.Trainable):
     def _make_artifacts(self) -> dict[str, Any]:
         begin = time.perf_counter()
         try:
-            obtained = ray.get([self._broker.ensure.remote(stage) for stage in pool_stages(self._trial.config, self._data).values()])
+            stages = stages_of(self._trial, self._data) + own_models(self._trial, self._data, self._launch.handed_on)
+            obtained = ray.get([self._broker.ensure.remote(stage) for stage in stages])
         except Exception as error:
             reason = failure(getattr(error, "cause", None) or error)
             self._pending = [{"kind": "failed", "seed": seed, **reason} for seed in self._trial.seeds] + [{"kind": DONE, "done": True}]
             return {"kind": "stages", "stages": [], "waited_s": time.perf_counter() - begin}
         self._submit()
         everything = sorted((item for items in obtained for item in items), key=lambda item: item.reused, reverse=True)
-        stages = {item.hash: vars(item) for item in everything}  # two pools ask for one generator: the one that made it counts
-        return {"kind": "stages", "stages": list(stages.values()), "waited_s": time.perf_counter() - begin}
+        noted = {item.hash: vars(item) for item in everything}  # two pools ask for one generator: the one that made it counts
+        return {"kind": "stages", "stages": list(noted.values()), "waited_s": time.perf_counter() - begin}
 
     def _submit(self) -> None:
         resources, reuse = self._launch.resources, self._launch.resources.reuse_workers

@@ -96,6 +96,8 @@ def _own_rows() -> dict[str, Hyperparameter]:
         "mixing_budget": Hyperparameter("as many optimiser steps as the real images give (steps), or as the mix gives (epochs)", text, "steps", one_of(lambda: ("steps", "epochs"))),
         "drop_copies": Hyperparameter("leave out synthetic images that copy a training image", (bool,), False),
         "uncertain": Hyperparameter("what an uncertain finding counts as in training, of data with several findings an image; mix when left out", text, None, one_of(_uncertain_policies), True),
+        "relabel": Hyperparameter("keep synthetic images as they come (none), or those that the real-only model of the same configuration and seed takes for their class (pseudo)", text, "none", one_of(lambda: ("none", "pseudo"))),
+        "relabel_confidence": Hyperparameter("least probability of its class that a kept image has for the real-only model", number, 0.5, between(0, 0.999)),
         "colorizer_from": Hyperparameter("start the colorizer from another trial: RUN/SIGNATURE", text, None, optional=True),
         "adapt": Hyperparameter("source-free help at the target: its batch-norm statistics, or its grey levels moved to the source's", text, "none", one_of(lambda: ("none", "batch_norm", "histogram"))),
         "generator": Hyperparameter("who makes the synthetic images", text, "cgan", one_of(_generators)),
@@ -103,6 +105,8 @@ def _own_rows() -> dict[str, Hyperparameter]:
         "generator_length": Hyperparameter("quick settings, or full ones that follow the publications", text, "quick", one_of(lambda: ("quick", "full"))),
         "generator_steps": Hyperparameter("generator updates; the generator's own default when left out", whole, None, between(1, 10_000_000), True),
         "generator_width": Hyperparameter("channels of the last stage; the generator's own default when left out", whole, None, between(4, 256), True),
+        "generator_patience": Hyperparameter("checks without a lower KID after which a generator stops training and its best state is kept; 0: never", whole, 0, between(0, 10_000)),
+        "generator_check_every": Hyperparameter("generator updates between two checks; an eighth of the training when left out", whole, None, between(1, 10_000_000), True),
         "generator_seed": Hyperparameter("seed of the generator, apart from the classifier's", whole, 0, between(0, 2**31)),
     }
 
@@ -149,9 +153,13 @@ HYPERPARAMETERS: Mapping[str, Hyperparameter] = {**_recipe_rows(), **_own_rows()
 _ONLY_WITH: Mapping[str, Callable[[Mapping[str, Scalar]], bool]] = {
     **{
         name: lambda config: config["synthetic_per_real"] > 0
-        for name in ("generator", "generator_px", "generator_length", "generator_steps", "generator_width", "generator_seed", "mixing_policy", "mixing_budget", "drop_copies")
+        for name in (
+            "generator", "generator_px", "generator_length", "generator_steps", "generator_width", "generator_patience", "generator_check_every",
+            "generator_seed", "mixing_policy", "mixing_budget", "drop_copies", "relabel",
+        )
     },
     "uncertain": lambda config: config["uncertain"] is not None,
+    "relabel_confidence": lambda config: config["synthetic_per_real"] > 0 and config["relabel"] == "pseudo",
     **{name: lambda config: config["colorizer"] != "none" for name in ("glcm_weight", "colorizer_from", "colorizer_lr_factor")},
 }
 

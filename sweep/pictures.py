@@ -97,8 +97,8 @@ def _synthetic(job: SeedRun) -> list[pd.DataFrame]:
 
     config, store, fold = job.trial.config, job.store, job.folds["train"]
     frames = []
-    for label, stage in pool_stages(config, job.data).items():
-        pool = read_pool(store, stage, job.data.image_px)[:PER_CLASS]
+    for label, stage in pool_stages(config, job.data, job.seed).items():
+        pool = read_pool(store, stage, job.data.image_px, PER_CLASS)
         check = copy_check(pool, fold.images, groups=fold.groups)
         names = [f"{config['generator']}/{fold.classes[label]}/{index}" for index in range(len(pool))]
         captions = [f"{config['generator']}, distance {distance:.2f}, a copy below {check.threshold:.2f}" for distance in check.distance]

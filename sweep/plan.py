@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.artifacts import Stage
+from sweep.artifact_store import Stage
 from sweep.hyperparameters import HYPERPARAMETERS, complete
 from sweep.preflight import NETWORK, with_file_identities
 from sweep.prepare import Data
@@ -17,7 +17,7 @@ from sweep.search.campaign import Campaign
 from sweep.search.candidate import Config, Job, Rules, Values
 from sweep.search.halving import ParetoHalving
 from sweep.search.racing import Race
-from sweep.stages import generator_stages
+from sweep.stages import needed_stages
 from sweep.study import cells, epochs_of, studies
 from sweep.trial import Attacks, Trial
 
@@ -125,7 +125,9 @@ def attacks_of(question: Question) -> Attacks:
     return Attacks(tuple(threats.attacks), tuple(str(eps) for eps in threats.eps), threats.images, tuple(threats.splits), threats.masking_images, threats.mode)
 
 
-def generators_of(trials: Iterable[Trial], data: Data) -> list[Stage]:
-    """The generators that trials need, each once however many share it."""
-    stages = [stage for trial in trials for stage in generator_stages(trial.config, data).values()]
-    return list({stage.hash: stage for stage in stages}.values())
+def shared_stages(plan: Plan, data: Data) -> dict[str, list[Stage]]:
+    """What the foreseen trials share, by kind, each once however many need it."""
+    stages: dict[str, list[Stage]] = {}
+    for stage in needed_stages(plan.foreseen, data):
+        stages.setdefault(stage.kind, []).append(stage)
+    return stages

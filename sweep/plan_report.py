@@ -8,12 +8,11 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.table import Table
 
-from sweep.artifacts import ArtifactStore, Stage
-from sweep.plan import ADAPTIVE, Plan, generators_of, make_plan
+from sweep.artifact_store import ArtifactStore, Stage
+from sweep.plan import ADAPTIVE, make_plan, shared_stages
 from sweep.prepare import CARD_FILE, Data
 from sweep.question import NodeType, Question, Resources
 from sweep.records import read_ledger
-from sweep.stages import pool_stages
 from sweep.storage import Storage
 from sweep.study import studies
 from sweep.warm_start import earlier_results
@@ -34,8 +33,8 @@ def print_plan(question: Question, run: Storage, console: Console) -> None:
     plan.campaign.has_work()  # earlier records answer what they can
     table = Table("stage", "needed", "there", "to do", box=None, pad_edge=False)
     store = ArtifactStore(run)
-    table.add_row("generator", *_row(generators_of(plan.foreseen, data), store))
-    table.add_row("pool", *_row(_pools(plan, data), store))
+    for kind, stages in {"generator": [], "pool": [], **shared_stages(plan, data)}.items():
+        table.add_row(kind.replace("_", " "), *_row(stages, store))
     expected, done = plan.campaign.expected_records, plan.settled()
     table.add_row("record", str(expected), str(done), str(expected - done))
     console.print(f"{question.name} in {run.url}")
@@ -88,10 +87,6 @@ def _outlook(question: Question) -> list[str]:
     if question.seeds.race:
         lines.append(f"and up to {question.seeds.max - question.seeds.min} more seeds for those that a race keeps")
     return lines
-
-
-def _pools(plan: Plan, data: Data) -> list[Stage]:
-    return list({stage.hash: stage for trial in plan.foreseen for stage in pool_stages(trial.config, data).values()}.values())
 
 
 def _row(needed: Iterable[Stage], store: ArtifactStore) -> tuple[str, str, str]:

@@ -62,9 +62,15 @@ class Data:
 
     def fold_hash(self, fold: str) -> str:
         """Identity of one fold: pixels, labels and order."""
-        labels = self.labels(fold)
-        labels = np.where(np.isnan(labels), None, labels) if self.multi_label else labels
-        return content_hash([self.classes, self.fold(fold)["sha256"].tolist(), labels.tolist()])
+        if fold not in self._fold_hashes:
+            labels = self.labels(fold)
+            labels = np.where(np.isnan(labels), None, labels) if self.multi_label else labels
+            self._fold_hashes[fold] = content_hash([self.classes, self.fold(fold)["sha256"].tolist(), labels.tolist()])
+        return self._fold_hashes[fold]
+
+    @cached_property
+    def _fold_hashes(self) -> dict[str, str]:
+        return {}
 
     def fold(self, fold: str) -> pd.DataFrame:
         """The rows of one fold."""

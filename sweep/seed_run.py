@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sweep.artifacts import ArtifactStore
+from sweep.artifact_store import ArtifactStore
 from sweep.core.errors import InputError
 from sweep.core.seeds import named_seed
 from sweep.models.classifier import Classifier, build_classifier

@@ -1,25 +1,57 @@
-"""The stages that trials share: generators and the pools of images sampled from them."""
+"""configuration -> the stages that it shares with other trials: generators, pools of their images, models handed on."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from sweep.artifacts import ArtifactStore, Stage
+from sweep.artifact_store import ArtifactStore, Stage, with_needs
+from sweep.hyperparameters import complete
 from sweep.prepare import Data
-from sweep.shards.image_set import ImageSet
 from sweep.shards.mixing import synthetic_counts
+from sweep.trial import MODEL, Trial
 
-if TYPE_CHECKING:
-    from sweep.synth.trained import TrainedGenerator
-
+GENERATOR, POOL, SHARED_MODEL = "generator", "pool", "shared_model"
 GENERATOR_FILE = "generator.safetensors"
 POOL_FILE = "images.npy"
-_MOST_DRAWS = 8  # times the images wanted, when copies are dropped
+EPOCHS_FILE = "epochs.json"  # of a shared model: what it told after each epoch
 _POOL_UNIT = 64  # pools come in powers of two times this, so that near ratios share one
+_CANDIDATES = 2  # images that a model looks at for each one that it shall keep, before more are drawn
+_LOOKS = 8  # at a generator while it trains, where the question does not say how often
+_LOOKING_ON = ("check_every", "feature_net")  # settings that change nothing in a generator that does not stop on them
+
+
+def stages_of(trial: Trial, data: Data) -> list[Stage]:
+    """Everything that must be there before a trial's own work begins, each once, without what it needs in turn."""
+    stages = [stage for seed in trial.seeds for stage in _stages_of_seed(trial.config, data, seed)]
+    return list({stage.hash: stage for stage in stages}.values())
+
+
+def needed_stages(trials: Iterable[Trial], data: Data) -> list[Stage]:
+    """Every stage of several trials with all that it needs, each once, needs first."""
+    stages = (stage for trial in trials for stage in with_needs(stages_of(trial, data)))
+    return list({stage.hash: stage for stage in stages}.values())
+
+
+def handed_on(trials: Iterable[Trial], data: Data) -> frozenset[str]:
+    """Hashes of the models that some of the trials take from others.
+
+    A trial whose own model is among them has it made as a stage too, so that whoever comes first makes it for both.
+    """
+    takers = [trial for trial in trials if _takes_a_model(trial.config)]
+    return frozenset(stage.hash for stage in needed_stages(takers, data) if stage.kind == SHARED_MODEL)
+
+
+def own_models(trial: Trial, data: Data, wanted: frozenset[str]) -> list[Stage]:
+    """The trial's own models, as far as others want them."""
+    if not wanted:
+        return []
+    return [stage for seed in trial.seeds if (stage := model_stage(trial.config, data, seed)).hash in wanted]
 
 
 def generator_stages(config: Mapping[str, Any], data: Data) -> dict[int | None, Stage]:
@@ -32,35 +64,65 @@ def generator_stages(config: Mapping[str, Any], data: Data) -> dict[int | None, 
     return {label: _generator_stage(config, data, label) for label in classes}
 
 
+def pool_stages(config: Mapping[str, Any], data: Data, seed: int) -> dict[int, Stage]:
+    """One pool of synthetic images per class, big enough for the configuration's ratio.
+
+    With `relabel: pseudo` a pool holds the images that the real-only model of this seed takes for its class.
+    """
+    generators = generator_stages(config, data)
+    if not generators:
+        return {}
+    counts = synthetic_counts(data.fold("train")["label"].to_numpy(), config["synthetic_per_real"], config["mixing_policy"])
+    judge = labeller_stage(config, data, seed) if _takes_a_model(config) else None
+    return {label: _pool_for(config, data, label, count, generators.get(label, generators.get(None)), judge) for label, count in counts.items()}
+
+
+def labeller_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage:
+    """The model of the same configuration and seed that was trained on real images only."""
+    return model_stage(complete({**config, "synthetic_per_real": 0}), data, seed)
+
+
+def model_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage:
+    """The model that a configuration trains with one seed, for others to use."""
+    trial = Trial(config, data.hash, (seed,))
+    inputs = {"trial": trial.signature, "seed": seed}
+    return Stage(SHARED_MODEL, 1, inputs, tuple(_stages_of_seed(config, data, seed)), {"config": dict(config)})
+
+
+def _stages_of_seed(config: Mapping[str, Any], data: Data, seed: int) -> list[Stage]:
+    return list(pool_stages(config, data, seed).values())
+
+
+def _takes_a_model(config: Mapping[str, Any]) -> bool:
+    return config.get("relabel") == "pseudo"
+
+
 def _generator_stage(config: Mapping[str, Any], data: Data, label: int | None) -> Stage:
     from sweep.synth.train import resolved_settings
 
-    wishes = {name: config[f"generator_{name}"] for name in ("length", "steps", "width")}
+    wishes = {name: config[f"generator_{name}"] for name in ("length", "steps", "width", "patience", "check_every")}
     settings = resolved_settings(config["generator"], {name: wish for name, wish in wishes.items() if wish is not None})
+    looks = {"check_every": wishes["check_every"] if wishes["check_every"] is not None else max(1, settings["steps"] // _LOOKS)}
+    settings |= looks
     inputs = {
         "generator": config["generator"],
-        "settings": settings,
+        "settings": settings if settings["patience"] else {name: value for name, value in settings.items() if name not in _LOOKING_ON},
         "image_px": config["generator_px"],
         "seed": config["generator_seed"],
         "label": label,
         "fold": data.fold_hash("train"),
         "fit": data.fit,
     }
-    return Stage("generator", 1, inputs)
+    return Stage(GENERATOR, 1, inputs, aside={name: settings[name] for name in _LOOKING_ON})
 
 
-def pool_stages(config: Mapping[str, Any], data: Data) -> dict[int, Stage]:
-    """One pool of synthetic images per class, big enough for the configuration's ratio."""
-    generators = generator_stages(config, data)
-    if not generators:
-        return {}
-    counts = synthetic_counts(data.fold("train")["label"].to_numpy(), config["synthetic_per_real"], config["mixing_policy"])
-    return {label: _pool_stage(config, data, label, count, generators.get(label, generators.get(None))) for label, count in counts.items()}
-
-
-def _pool_stage(config: Mapping[str, Any], data: Data, label: int, count: int, generator: Stage) -> Stage:
-    inputs = {"label": label, "images": _round_up(count), "drop_copies": config["drop_copies"], "class": data.classes[label]}
-    return Stage("pool", 1, inputs, needs=(generator,))
+def _pool_for(config: Mapping[str, Any], data: Data, label: int, count: int, generator: Stage, judge: Stage | None) -> Stage:
+    size = _round_up(count)
+    inputs = {"label": label, "images": size, "drop_copies": config["drop_copies"], "class": data.classes[label]}
+    if judge is None:
+        return Stage(POOL, 2, inputs, (generator,))
+    candidates = Stage(POOL, 2, {**inputs, "images": _CANDIDATES * size}, (generator,))
+    return Stage(POOL, 2, {**inputs, "relabel": "pseudo", "confidence": config["relabel_confidence"]}, (generator, candidates, judge))
 
 
 def _round_up(images: int) -> int:
@@ -70,77 +132,33 @@ def _round_up(images: int) -> int:
     return size
 
 
-def train_generator_stage(stage: Stage, store: ArtifactStore) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Train one generator on the training fold alone."""
-    from sweep.synth.train import train_generator
-
-    inputs, data = stage.inputs, Data.load(store.run)
-    fold = data.read("train", inputs["image_px"])
-    label = inputs["label"]
-    if label is not None:
-        fold = fold.subset(np.flatnonzero(fold.labels == label))
-    generator = train_generator(
-        inputs["generator"],
-        fold.images,
-        None if label is not None else fold.labels,
-        num_classes=1 if label is not None else len(data.classes),
-        settings=dict(inputs["settings"]),
-        seed=inputs["seed"],
-    )
-    return {GENERATOR_FILE: generator.to_bytes()}, {"trained_on": len(fold.images)}
+def read_model(store: ArtifactStore, stage: Stage) -> bytes:
+    """A shared model's weights, as safetensors."""
+    return store.read(stage, MODEL)
 
 
-def sample_pool_stage(stage: Stage, store: ArtifactStore) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Sample one class's pool from its generator and judge it; image i is the same in every pool of that generator.
-
-    Raises Collapsed when copies are to be dropped and hardly anything else comes.
-    """
-    from sweep.synth.copies import copy_check
-    from sweep.synth.quality import quality
-    from sweep.synth.trained import TrainedGenerator
-
-    (needed,) = stage.needs
-    generator = TrainedGenerator.from_bytes(store.read(needed, GENERATOR_FILE))
-    fold = Data.load(store.run).read("train", generator.image_px)
-    own = fold.subset(np.flatnonzero(fold.labels == stage.inputs["label"]))
-    images, copies, drawn = _pool(stage, generator, needed, fold)
-    buffer = io.BytesIO()
-    np.save(buffer, images, allow_pickle=False)
-    figures = {name: round(float(value), 5) for name, value in quality(own.images, images, "texture").items()}
-    reference = copy_check(images[:1], fold.images, groups=fold.groups).real_rate
-    facts = {"images": len(images), "class": stage.inputs["class"], "copy_rate": copies / drawn, "real_copy_rate": reference, "quality": figures}
-    return {POOL_FILE: buffer.getvalue()}, facts
+def read_pool(store: ArtifactStore, stage: Stage, image_px: int, count: int | None = None) -> np.ndarray:
+    """A pool's first `count` images, or all, as uint8 [M, image_px, image_px]."""
+    return resized(np.array(_pixels(store, stage)[:count]), image_px)
 
 
-def _pool(stage: Stage, generator: TrainedGenerator, trained: Stage, fold: ImageSet) -> tuple[np.ndarray, int, int]:
-    """The pool's images, how many of those drawn are copies of training images, and how many were drawn."""
-    from sweep.synth.copies import copy_check
-    from sweep.synth.watch import Collapsed
-
-    label = None if trained.inputs["label"] is not None else stage.inputs["label"]
-    wanted, drop = stage.inputs["images"], stage.inputs["drop_copies"]
-    kept, copies, drawn = [], 0, 0
-    while sum(map(len, kept)) < wanted:
-        if drawn >= _MOST_DRAWS * wanted:
-            raise Collapsed(f"{copies} of {drawn} images of class {stage.inputs['class']} copy a training image")
-        block = generator.sample(wanted, seed=trained.inputs["seed"], label=label, start=drawn)
-        copied = copy_check(block, fold.images, groups=fold.groups).copies
-        copies, drawn = copies + int(copied.sum()), drawn + len(block)
-        kept.append(block[~copied] if drop else block)
-    return np.concatenate(kept)[:wanted], copies, drawn
+def pool_blocks(store: ArtifactStore, stage: Stage, block: int = 32) -> Iterator[np.ndarray]:
+    """All of a pool's images as they were drawn; on a local disk one block is in memory at a time."""
+    images = _pixels(store, stage)
+    for start in range(0, len(images), block):
+        yield np.array(images[start : start + block])
 
 
-STAGES: dict[str, Callable[[Stage, ArtifactStore], tuple[dict[str, bytes], dict[str, Any]]]] = {
-    "generator": train_generator_stage,
-    "pool": sample_pool_stage,
-}
+def _pixels(store: ArtifactStore, stage: Stage) -> np.ndarray:
+    name = f"{store.folder(stage)}/{POOL_FILE}"
+    if store.run.local is not None:
+        return np.load(Path(store.run.local / name), mmap_mode="r", allow_pickle=False)
+    return np.load(io.BytesIO(store.run.read(name)), allow_pickle=False)
 
 
-def read_pool(store: ArtifactStore, stage: Stage, image_px: int) -> np.ndarray:
-    """A pool's images as uint8 [M, image_px, image_px]."""
-    from PIL import Image
-
-    images = np.load(io.BytesIO(store.read(stage, POOL_FILE)), allow_pickle=False)
+def resized(images: np.ndarray, image_px: int) -> np.ndarray:
+    """Square uint8 images at another size; the same ones when they have it."""
     if images.shape[-1] == image_px:
         return images
-    return np.stack([np.asarray(Image.fromarray(image).resize((image_px, image_px), Image.Resampling.BILINEAR)) for image in images])
+    larger = [np.asarray(Image.fromarray(image).resize((image_px, image_px), Image.Resampling.BILINEAR)) for image in images]
+    return np.stack(larger) if larger else np.empty((0, image_px, image_px), np.uint8)

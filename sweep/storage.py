@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -73,6 +74,17 @@ class Storage:
             return
         with self._fs.open_output_stream(self._at(name)) as stream:  # object stores publish on close
             stream.write(data)
+
+    def write_blocks(self, name: str, blocks: Iterable[bytes]) -> None:
+        """Write a whole file from blocks, one of which is in memory at a time; when making one raises, the file stays as it was."""
+        if self.local is not None:
+            atomic.write_blocks(self.local / name, blocks)
+            return
+        with tempfile.TemporaryFile() as draft:  # closing an output stream would publish half a file
+            draft.writelines(blocks)
+            draft.seek(0)
+            with self._fs.open_output_stream(self._at(name)) as stream:
+                shutil.copyfileobj(draft, stream)
 
     def append(self, name: str, data: bytes) -> bool:
         """Append to a local file and flush it to disk; False where the storage cannot append."""

@@ -10,13 +10,15 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors.torch import save
+from safetensors.torch import load, save
 
 from sweep import pictures
+from sweep.artifact_store import ArtifactStore
 from sweep.attacks import outcomes
 from sweep.attacks.epsilon_sweep import epsilon_sweep
 from sweep.attacks.masking import alarms_of, check_masking
@@ -30,8 +32,8 @@ from sweep.models.classifier import Classifier
 from sweep.seed_run import FOLD_OF_SPLIT, SeedRun, build, decided, tensors
 from sweep.shards.batches import ResidentBatches
 from sweep.shards.image_set import ImageSet
-from sweep.shards.mixing import mix, steps_per_epoch
-from sweep.stages import pool_stages, read_pool
+from sweep.shards.mixing import mix, steps_per_epoch, synthetic_counts
+from sweep.stages import EPOCHS_FILE, model_stage, pool_stages, read_model, read_pool
 from sweep.training.adapt import adapt_batch_norm, grey_histogram, match_histogram
 from sweep.training.fit import fit
 from sweep.training.logbook import Logbook
@@ -39,7 +41,7 @@ from sweep.training.parts import has_learned_colorizer
 from sweep.training.recipe import Recipe
 from sweep.training.transfer import colorizer_bytes
 from sweep.trained import load_trained
-from sweep.training.workers import mean_over_workers, rank, shared_by_all, world_size
+from sweep.training.workers import agreed, mean_over_workers, rank, shared_by_all, world_size
 from sweep.trial import COLORIZER, MODEL, RESULT, TRANSFER
 
 _PREDICT_BATCH = 128
@@ -62,7 +64,7 @@ def run_seed(job: SeedRun) -> dict[str, Any]:
 def _run(job: SeedRun) -> dict[str, Any]:
     begin = time.perf_counter()
     job.folds = decided(job.folds, job.trial.config.get("uncertain"))
-    model, facts = _train(job)
+    model, facts = _trained(job)
     if not job.leader:
         return {}
     _keep(job, model)
@@ -95,6 +97,36 @@ def _run(job: SeedRun) -> dict[str, Any]:
     return result
 
 
+def trained_anew(job: SeedRun) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Train and no more: the files that a finished seed keeps of its model, and the facts of its training."""
+    job.folds = decided(job.folds, job.trial.config.get("uncertain"))
+    model, facts = _train(job)
+    return _files(model), facts
+
+
+def _trained(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
+    """The job's model: taken over where another trial of the run had it made, else trained here, as in every replay."""
+    store, stage = ArtifactStore(job.run), model_stage(job.trial.config, job.data, job.seed)
+    if not agreed(store.meta(stage) is not None):
+        return _train(job)
+    model = build({**job.trial.config, "weights": None, "colorizer_from": None}, job.data, job.seed)
+    model.load_state_dict(load(read_model(store, stage)))
+    for metrics in json.loads(store.read(stage, EPOCHS_FILE)):
+        _report(job, metrics)
+    return model.to(job.device), {name: store.meta(stage)[name] for name in ("best_epoch", "epochs_run", "train_images")}
+
+
+def _report(job: SeedRun, metrics: dict[str, Any], model: Classifier | None = None) -> None:
+    """One epoch, to TensorBoard and to whoever listens; of a `model` in training the objectives too where its epoch is a rung."""
+    if model is not None and job.leader and metrics["epoch"] in job.rungs.epochs:
+        metrics = {**_at_rung(job, model), **metrics}
+    for name, value in metrics.items():
+        if name != "epoch" and isinstance(value, (int, float)):
+            job.logbook.scalar(name, value, metrics["epoch"])
+    if job.on_epoch:
+        job.on_epoch(metrics)
+
+
 def _train(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
     config = job.trial.config
     recipe = Recipe.from_config(config)
@@ -104,17 +136,6 @@ def _train(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
     steps = steps_per_epoch(real, len(train), recipe.batch_size, config.get("mixing_budget", "steps"))
     batches = ResidentBatches(train, min(recipe.batch_size, real), seed=named_seed(job.seed, "batches"), steps_per_epoch=steps, balanced=recipe.balanced_sampling, share=(rank(), world_size()))
     val = job.folds["val"]
-    log = job.logbook
-
-    def report(metrics: dict[str, Any]) -> None:
-        if job.leader and metrics["epoch"] in job.rungs.epochs:
-            metrics = {**_at_rung(job, model), **metrics}
-        for name, value in metrics.items():
-            if name != "epoch" and isinstance(value, (int, float)):
-                log.scalar(name, value, metrics["epoch"])
-        if job.on_epoch:
-            job.on_epoch(metrics)
-
     outcome = fit(
         shared_by_all(model, job.device),
         batches,
@@ -123,7 +144,7 @@ def _train(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
         seed=named_seed(job.seed, "fit"),
         device=job.device,
         texture_loss=_texture_loss(config),
-        on_epoch=report,
+        on_epoch=partial(_report, job, model=model),
         state=job.state,
         save_state=job.save_state,
         reduce=mean_over_workers,
@@ -137,17 +158,22 @@ def _mixed(job: SeedRun) -> ImageSet:
     train = job.folds["train"]
     if not config["synthetic_per_real"]:
         return train
-    pools = {label: read_pool(store, stage, job.data.image_px) for label, stage in pool_stages(config, job.data).items()}
     ratio, policy = config["synthetic_per_real"], config["mixing_policy"]
+    counts = synthetic_counts(train.labels, ratio, policy)
+    stages = pool_stages(config, job.data, job.seed)
+    pools = {label: read_pool(store, stage, job.data.image_px, counts[label]) for label, stage in stages.items()}
     return mix(train, pools, synthetic_per_real=ratio, policy=policy, seed=named_seed(job.seed, "mix"))
 
 
 def _keep(job: SeedRun, model: Classifier) -> None:
+    for name, content in _files(model).items():
+        job.run.write(f"{job.folder}/{name}", content)
+
+
+def _files(model: Classifier) -> dict[str, bytes]:
     """The trained weights, and the colour module by itself, so that another run can start from it."""
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    job.run.write(f"{job.folder}/{MODEL}", save(state))
-    if has_learned_colorizer(model):
-        job.run.write(f"{job.folder}/{COLORIZER}", colorizer_bytes(model))
+    return {MODEL: save(state)} | ({COLORIZER: colorizer_bytes(model)} if has_learned_colorizer(model) else {})
 
 
 def _adapted(job: SeedRun, model: Classifier) -> tuple[dict[str, ImageSet], dict[str, Classifier]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import ray
 from ray import tune
@@ -23,6 +24,7 @@ from sweep.records import Ledger
 from sweep.shards.stream import open_dataset
 from sweep.slots import SlotSetup, start_slots
 from sweep.spending import Spending
+from sweep.stages import handed_on
 from sweep.steering import CampaignScheduler, CampaignSearcher
 from sweep.storage import Storage
 
@@ -52,6 +54,7 @@ def run_trials(
     # one more than there are slots when workers are reused: a trial that waits for its generator leaves no slot idle
     limit = slots + 1 if reuse else slots
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(limit))  # with a searcher Tune would start one trial after another
+    launch = replace(launch, handed_on=handed_on(plan.foreseen, data))
     recorder = RecordCallback(run, ledger, progress, plan.campaign, spending)
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(TrialDriver, launch=launch, data=data, broker=broker, setup=setup), {"CPU": _DRIVER_CPUS}),

@@ -5,19 +5,24 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` beside `path`, flush it to disk and rename it into place."""
+    write_blocks(path, [data])
+
+
+def write_blocks(path: Path, blocks: Iterable[bytes]) -> None:
+    """The same for a file that is made block by block; when making one raises, nothing is left."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
+            stream.writelines(blocks)
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(name, 0o644)  # mkstemp makes 0600, which other users of a shared disk could not read

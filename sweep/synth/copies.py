@@ -16,12 +16,13 @@ from sweep.core.errors import InputError
 
 THUMBNAIL_PX = 32
 REACH_PX = 2  # largest shift of a thumbnail in each direction
+REFERENCE_IMAGES = 2000  # of a large data set, to know how near real images usually are
 COPY_SHARE = 0.5  # of the usual distance between unrelated real images; nearer counts as a copy
 
 
 @dataclass(frozen=True, eq=False)
 class CopyCheck:
-    """Distance of M synthetic images to their nearest real one, beside that of N real images to theirs.
+    """Distance of M synthetic images to their nearest real one, beside that of real images to theirs.
 
     `nearest` int64 [M] are positions in the real set; `threshold` is the distance below which it is a copy.
     """
@@ -47,43 +48,59 @@ class CopyCheck:
         return float((self.real_distance < self.threshold).mean())
 
 
+class Originals:
+    """The real images that synthetic ones are compared with, prepared once for any number of blocks.
+
+    `groups` [N] names each image's patient or near-duplicate group; the real reference then leaves the own group out. The
+    threshold is half the median real-real distance: the median, because data sets hold near-duplicates.
+    """
+
+    def __init__(self, real: np.ndarray, groups: np.ndarray | None = None) -> None:
+        self._known = _thumbnails(real)
+        self.real_distance = _reference(self._known, groups)
+        self.threshold = COPY_SHARE * float(np.median(self.real_distance))
+
+    def check(self, block: np.ndarray) -> CopyCheck:
+        """Compare a block of synthetic images uint8 [M, px, px] with all of them."""
+        return CopyCheck(*_nearest(_thumbnails(block), self._known), self.real_distance, self.threshold)
+
+
 def copy_check(
     synthetic: np.ndarray | Iterable[np.ndarray], real: np.ndarray, *, groups: np.ndarray | None = None
 ) -> CopyCheck:
     """Compare `synthetic` (uint8 [M, px, px], or blocks of such images) with the images its generator was trained on.
 
-    `groups` [N] names each real image's patient or near-duplicate group; the real reference then leaves the own group
-    out. The threshold is half the median real-real distance: the median, because data sets hold near-duplicates.
+    `groups` is that of Originals.
     """
-    known = _thumbnails(real)
-    reference = _reference(known, groups)
-    blocks = [synthetic] if isinstance(synthetic, np.ndarray) else synthetic
-    results = [_nearest(_thumbnails(block), known) for block in blocks]
-    distance, nearest = (np.concatenate(column) for column in zip(*results))
-    return CopyCheck(distance, nearest, reference, COPY_SHARE * float(np.median(reference)))
+    originals = Originals(real, groups)
+    checks = [originals.check(block) for block in ([synthetic] if isinstance(synthetic, np.ndarray) else synthetic)]
+    columns = (np.concatenate([getattr(check, name) for check in checks]) for name in ("distance", "nearest"))
+    return CopyCheck(*columns, originals.real_distance, originals.threshold)
 
 
 def leaked(
-    synthetic: np.ndarray, train: np.ndarray, held_out: np.ndarray, groups: np.ndarray | None = None
+    synthetic: np.ndarray, train: np.ndarray | Originals, held_out: np.ndarray, groups: np.ndarray | None = None
 ) -> np.ndarray:
     """Which synthetic images copy a held-out image and no training one: the generator saw the test fold; bool [M].
 
     The threshold is that of the training fold. A held-out image that is itself a near-duplicate of a training image is
     the split's mistake, not the generator's, and is not counted here.
     """
-    of_train = copy_check(synthetic, train, groups=groups)
+    of_train = (train if isinstance(train, Originals) else Originals(train, groups)).check(synthetic)
     to_held_out, _ = _nearest(_thumbnails(synthetic), _thumbnails(held_out))
     return (to_held_out < of_train.threshold) & (to_held_out < of_train.distance)
 
 
 def _reference(known: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    """Distance of real images to their nearest one of another group; of at most 2,000 spread over a larger set."""
     if len(known) < 3:
         raise InputError(
             "copy check", f"{len(known)} real images", "give at least three to know how near they usually are"
         )
     labels = np.arange(len(known)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    similarity = _similarity(known, known)
-    similarity[labels[:, None] == labels] = -1.0
+    asked = np.arange(0, len(known), -(-len(known) // REFERENCE_IMAGES))
+    similarity = _similarity(known[asked], known)
+    similarity[labels[asked, None] == labels] = -1.0
     return _distance(similarity.max(1))
 
 

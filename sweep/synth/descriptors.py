@@ -35,7 +35,11 @@ class FeatureNet:
 
     def embed(self, real: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
         """Features, float64 [N, D], of the real images and of every other set on the same scale."""
-        features = [self.compute(images).astype(np.float64) for images in (real, *others)]
+        return self.on_one_scale(*(self.compute(images) for images in (real, *others)))
+
+    def on_one_scale(self, real: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
+        """Computed features as float64, standardised by the real images where the net asks for it."""
+        features = [part.astype(np.float64) for part in (real, *others)]
         if not self.standardise:
             return features
         mean, spread = features[0].mean(0), features[0].std(0)

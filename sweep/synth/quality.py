@@ -30,11 +30,15 @@ class Estimate:
 def quality(real: np.ndarray, synthetic: np.ndarray, net: str | FeatureNet) -> dict[str, float]:
     """All figures of uint8 images [n, px, px] and [m, px, px], named <figure>/<feature net>."""
     chosen = feature_net(net)
-    features = chosen.embed(real, synthetic)
-    distance = kid(*features)
-    figures = {"kid": distance.value, "kid_low": distance.low, "kid_high": distance.high, "frechet": frechet(*features)}
-    figures |= precision_recall_coverage(*features)
-    return {f"{name}/{chosen.name}": value for name, value in figures.items()}
+    return quality_of_features(*chosen.embed(real, synthetic), chosen.name)
+
+
+def quality_of_features(real: np.ndarray, synthetic: np.ndarray, net: str) -> dict[str, float]:
+    """The same of features [n, D] and [m, D] that the feature net called `net` has put on one scale."""
+    distance = kid(real, synthetic)
+    figures = {"kid": distance.value, "kid_low": distance.low, "kid_high": distance.high, "frechet": frechet(real, synthetic)}
+    figures |= precision_recall_coverage(real, synthetic)
+    return {f"{name}/{net}": value for name, value in figures.items()}
 
 
 def kid(real: np.ndarray, synthetic: np.ndarray, confidence: float = 0.95) -> Estimate:

@@ -29,17 +29,17 @@ LEAST_VARIATION = 0.05  # of the real images' variation; below it all samples lo
 
 
 class Collapsed(Exception):
-    """A generator gives nearly the same image every time: trials that need it stop here, with the reason."""
+    """What a generator gives is of no use: nearly the same image every time, hardly anything but copies.
 
-    def __init__(self, stage: str, step: int, variation: float) -> None:
-        self.stage, self.step, self.variation = stage, step, variation
-        super().__init__(
-            f"{stage}: at step {step} the samples vary {variation:.1%} as much as the real images; "
-            "lower the learning rates, choose another generator or give it more images"
-        )
+    Trials that need it stop here, with the reason.
+    """
+
+    def __init__(self, stage: str, problem: str, cure: str) -> None:
+        self.stage, self.problem, self.cure = stage, problem, cure
+        super().__init__(f"{stage}: {problem}; {cure}")
 
     def __reduce__(self):
-        return type(self), (self.stage, self.step, self.variation)
+        return type(self), (self.stage, self.problem, self.cure)
 
 
 class Watch:
@@ -60,6 +60,7 @@ class Watch:
         self.stage, self.real, self.draw, self.settings = stage, real, draw, settings
         self.on_step = on_step or (lambda step, facts: None)
         self.net = feature_net(settings["feature_net"])
+        self.reference: dict[int, np.ndarray] = {}  # features of the real images, computed at the first check
         self.pending: list[dict[str, Tensor]] = []
         self.checks: list[dict[str, float]] = []
         self.best: tuple[float, nn.Module] | None = None
@@ -92,7 +93,11 @@ class Watch:
         samples = {label: self.draw(network, label, CHECKED_IMAGES) for label in self.real}
         facts = {"variation": min(relative_variation(samples[label], self.real[label]) for label in self.real)}
         if facts["variation"] < LEAST_VARIATION and step >= max(JUDGED_FROM_STEP, self.settings["steps"] / 2):
-            raise Collapsed(self.stage, step, facts["variation"])
+            raise Collapsed(
+                self.stage,
+                f"at step {step} the samples vary {facts['variation']:.1%} as much as the real images",
+                "lower the learning rates, choose another generator or give it more images",
+            )
         if every:
             facts |= self._distance(samples)
         self.checks.append({"step": step, **facts})
@@ -113,10 +118,12 @@ class Watch:
 
     def _distance(self, samples: Mapping[int, np.ndarray]) -> dict[str, float]:
         """KID of each class against its training images, averaged over the classes that have enough of them."""
+        for label, real in self.real.items():
+            if len(real) >= FEWEST_FOR_KID and label not in self.reference:
+                self.reference[label] = self.net.compute(real[:REFERENCE_IMAGES])
         estimates = [
-            kid(*self.net.embed(real[:REFERENCE_IMAGES], samples[label]))
-            for label, real in self.real.items()
-            if len(real) >= FEWEST_FOR_KID
+            kid(*self.net.on_one_scale(reference, self.net.compute(samples[label])))
+            for label, reference in self.reference.items()
         ]
         if not estimates:
             return {}

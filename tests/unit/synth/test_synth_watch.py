@@ -60,8 +60,8 @@ def test_the_first_half_and_very_short_runs_are_not_judged() -> None:
 
 
 def test_reasons_cross_process_borders() -> None:
-    again = pickle.loads(pickle.dumps(Collapsed("generator", 7, 0.01)))
-    assert (again.stage, again.step, str(again)) == ("generator", 7, str(Collapsed("generator", 7, 0.01)))
+    again = pickle.loads(pickle.dumps(Collapsed("generator", "no variation", "train longer")))
+    assert (again.stage, str(again)) == ("generator", "generator: no variation; train longer")
 
 
 def test_stops_when_kid_no_longer_falls_and_keeps_the_best_network() -> None:

@@ -1,0 +1,81 @@
+"""stage -> artifact: how each kind of stage is computed. Nothing here asks for Ray; the broker decides where it runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from sweep.artifact_store import ArtifactStore, Compute, Stage
+from sweep.pool_work import sample_pool
+from sweep.prepare import FOLDS, Data
+from sweep.stages import EPOCHS_FILE, GENERATOR, GENERATOR_FILE, POOL, SHARED_MODEL
+from sweep.training.logbook import Logbook
+from sweep.trial import COLORIZER, MODEL, RESULT, Attacks, Trial
+
+
+def train_generator_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
+    """Train one generator on the training fold alone; its losses, KID and sample grids go to TensorBoard."""
+    from sweep.synth.train import train_generator
+
+    inputs, data = stage.inputs, Data.load(store.run)
+    fold = data.read("train", inputs["image_px"])
+    label = inputs["label"]
+    if label is not None:
+        fold = fold.subset(np.flatnonzero(fold.labels == label))
+    with _watched(stage, store) as on_step:
+        generator = train_generator(
+            inputs["generator"],
+            fold.images,
+            None if label is not None else fold.labels,
+            num_classes=1 if label is not None else len(data.classes),
+            settings={**inputs["settings"], **stage.aside},
+            seed=inputs["seed"],
+            device=store.device,
+            on_step=on_step,
+        )
+    store.write(stage, GENERATOR_FILE, generator.to_bytes())
+    last = generator.facts["checks"][-1]
+    return {"generator": inputs["generator"], "class": "all" if label is None else data.classes[label], "trained_on": len(fold.images), "last_check": last}
+
+
+@contextmanager
+def _watched(stage: Stage, store: ArtifactStore) -> Iterator[Callable[[int, dict[str, Any]], None]]:
+    """What a generator reports at a step, written beside the trials' own curves."""
+    with store.run.folder(f"tensorboard/{stage.inputs['generator']}-{stage.hash}") as folder, Logbook(folder) as book:
+
+        def on_step(step: int, facts: dict[str, Any]) -> None:
+            book.scalars({name: value for name, value in facts.items() if name != "grid"}, step)
+            if "grid" in facts:
+                book.image("samples", facts["grid"], step)
+
+        yield on_step
+
+
+def train_model_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
+    """The model of one configuration and seed: that of a trial which has finished here, or trained now."""
+    from sweep.seed_run import SeedRun
+    from sweep.trainable import trained_anew
+
+    data, seed = Data.load(store.run), stage.inputs["seed"]
+    trial = Trial(stage.aside["config"], data.hash, (seed,))
+    folder = trial.seed_folder(seed)
+    if store.run.exists(f"{folder}/{RESULT}"):
+        result = json.loads(store.run.read(f"{folder}/{RESULT}"))
+        files = {name: store.run.read(f"{folder}/{name}") for name in (MODEL, COLORIZER) if store.run.exists(f"{folder}/{name}")}
+        epochs, facts = [], {name: result[name] for name in ("best_epoch", "epochs_run", "train_images")}
+    else:
+        job = SeedRun(trial, seed, data, {fold: data.read(fold) for fold in FOLDS}, Attacks(), store.run, store.device)
+        epochs = []
+        job.on_epoch = epochs.append
+        files, facts = trained_anew(job)
+    for name, content in files.items():
+        store.write(stage, name, content)
+    store.write(stage, EPOCHS_FILE, json.dumps(epochs).encode())
+    return facts
+
+
+STAGES: dict[str, Compute] = {GENERATOR: train_generator_stage, POOL: sample_pool, SHARED_MODEL: train_model_stage}
