@@ -1,0 +1,109 @@
+"""Many askers on two nodes and one artifact: computed once, again exactly once when its process is killed, and a failure told to all."""
+
+import os
+import signal
+import time
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from sweep.artifact_store import ArtifactStore, Stage
+from sweep.broker import ArtifactBroker
+from sweep.core.errors import Diverged
+from sweep.storage import Storage
+from sweep.workers import failure
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+ASKERS = 6  # processes, on each of two nodes
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Two nodes on this machine, and no environment of its own left behind."""
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 4, "resources": {"first": 100}, "include_dashboard": False})
+    nodes.add_node(num_cpus=4, resources={"second": 100})
+    ray.init(address=nodes.address, log_to_driver=False)
+    yield nodes
+    ray.shutdown()
+    nodes.shutdown()
+
+
+def note(store, word):
+    """One line in a file that all processes append to."""
+    with open(store.run.local / "calls", "a", encoding="utf-8") as calls:
+        calls.write(f"{word} {os.getpid()}\n")
+
+
+def slow(stage, store):
+    note(store, stage.kind)
+    time.sleep(1)
+    store.write(stage, "data", b"made")
+    return {"made_by": os.getpid()}
+
+
+def killed_the_first_time(stage, store):
+    note(store, stage.kind)
+    if len((store.run.local / "calls").read_text().splitlines()) == 1:
+        store.write(stage, "data", b"half")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return slow(stage, store)
+
+
+def diverging(stage, store):
+    note(store, stage.kind)
+    raise Diverged("generator wgan", 7, float("nan"))
+
+
+WORK = {"generator": slow, "pool": slow, "killed": killed_the_first_time, "diverging": diverging}
+
+
+@ray.remote(num_cpus=0.01, max_retries=0)
+def ask(broker, stage):
+    """One asker in a process of its own: what it obtained, or the reason that it did not."""
+    try:
+        return [vars(item) for item in ray.get(broker.ensure.remote(stage))], ray.get_runtime_context().get_node_id()
+    except Exception as error:
+        return failure(getattr(error, "cause", None) or error), ray.get_runtime_context().get_node_id()
+
+
+def everybody(run, stage):
+    """The answers to twelve askers on both nodes, asking at once."""
+    broker = ArtifactBroker.remote(run.url, 1, 0, WORK)
+    asked = [ask.options(resources={node: 1}).remote(broker, stage) for node in ("first", "second") for _ in range(ASKERS)]
+    answers = ray.get(asked, timeout=120)
+    assert len({node for _, node in answers}) == 2
+    return [answer for answer, _ in answers]
+
+
+def calls(run):
+    return [line.split()[0] for line in (run.local / "calls").read_text().splitlines()]
+
+
+def test_computed_once_for_all_who_ask_at_once(cluster, tmp_path):
+    run, generator = Storage(tmp_path), Stage("generator", 1, {"seed": 0})
+    pool = Stage("pool", 1, {"images": 64}, (generator,))
+    answers = everybody(run, pool)
+    assert sorted(calls(run)) == ["generator", "pool"]
+    for kind in (0, 1):
+        made = [answer[kind] for answer in answers]
+        assert sum(not item["reused"] for item in made) == 1
+        assert len({item["facts"]["made_by"] for item in made}) == 1
+        assert all(item["saved_s"] >= 1 for item in made if item["reused"])
+
+
+def test_killed_computation_is_made_again_once_and_all_get_it(cluster, tmp_path):
+    run, stage = Storage(tmp_path), Stage("killed", 1, {})
+    answers = everybody(run, stage)
+    assert len(calls(run)) == 3  # the one that was killed, and the one that notes its beginning and its work
+    assert len({answer[0]["facts"]["made_by"] for answer in answers}) == 1
+    assert sum(not answer[0]["reused"] for answer in answers) == 1
+    assert ArtifactStore(run).read(stage, "data") == b"made"
+
+
+def test_failure_is_computed_once_and_told_to_all_with_its_reason(cluster, tmp_path):
+    run = Storage(tmp_path)
+    answers = everybody(run, Stage("pool", 1, {}, (Stage("diverging", 1, {}),)))
+    assert calls(run) == ["diverging"]
+    reason = "generator wgan: loss is nan at step 7; lower the learning rate or clip gradients"
+    assert answers == [{"failure": "DIVERGED", "reason": reason}] * (2 * ASKERS)
