@@ -105,6 +105,8 @@ def _own_rows() -> dict[str, Hyperparameter]:
         "generator_length": Hyperparameter("quick settings, or full ones that follow the publications", text, "quick", one_of(lambda: ("quick", "full"))),
         "generator_steps": Hyperparameter("generator updates; the generator's own default when left out", whole, None, between(1, 10_000_000), True),
         "generator_width": Hyperparameter("channels of the last stage; the generator's own default when left out", whole, None, between(4, 256), True),
+        "generator_lr": Hyperparameter("learning rate of the generator, its critic's in proportion; the generator's own default when left out", number, None, between(1e-7, 1.0), True),
+        "generator_lipschitz": Hyperparameter("how a critic is kept Lipschitz: spectral norm, clipping, both, a gradient penalty or not at all; the generator's own default when left out", text, None, one_of(lambda: ("sn", "clip", "sn+clip", "gp", "none")), True),
         "generator_patience": Hyperparameter("checks without a lower KID after which a generator stops training and its best state is kept; 0: never", whole, 0, between(0, 10_000)),
         "generator_check_every": Hyperparameter("generator updates between two checks; an eighth of the training when left out", whole, None, between(1, 10_000_000), True),
         "generator_seed": Hyperparameter("seed of the generator, apart from the classifier's", whole, 0, between(0, 2**31)),
@@ -154,11 +156,13 @@ _ONLY_WITH: Mapping[str, Callable[[Mapping[str, Scalar]], bool]] = {
     **{
         name: lambda config: config["synthetic_per_real"] > 0
         for name in (
-            "generator", "generator_px", "generator_length", "generator_steps", "generator_width", "generator_patience", "generator_check_every",
+            "generator", "generator_px", "generator_length", "generator_steps", "generator_width", "generator_lr", "generator_patience", "generator_check_every",
             "generator_seed", "mixing_policy", "mixing_budget", "drop_copies", "relabel",
         )
     },
     "uncertain": lambda config: config["uncertain"] is not None,
+    "generator_lipschitz": lambda config: config["synthetic_per_real"] > 0 and config["generator"] != "ddpm",  # which has no critic
+    "relabel_confidence": lambda config: config["synthetic_per_real"] > 0 and config["relabel"] == "pseudo",
     "relabel_confidence": lambda config: config["synthetic_per_real"] > 0 and config["relabel"] == "pseudo",
     **{name: lambda config: config["colorizer"] != "none" for name in ("glcm_weight", "colorizer_from", "colorizer_lr_factor")},
 }

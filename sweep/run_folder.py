@@ -37,7 +37,7 @@ def opened(run: Storage, question: Question) -> Iterator[None]:
     Raises InputError when another driver holds it, when it cannot be written, or when it holds another question.
     """
     _make_folder(run)
-    with _held(run):
+    with held(run):
         _check_same_question(run, question)
         run.write(SPACE_FILE, _yaml_text(question.model_dump(mode="json")).encode())
         run.write(ENVIRONMENT_FILE, json.dumps(environment(), indent=1).encode())
@@ -55,7 +55,8 @@ def _make_folder(run: Storage) -> None:
 
 
 @contextmanager
-def _held(run: Storage) -> Iterator[None]:
+def held(run: Storage) -> Iterator[None]:
+    """Hold the run folder alone; InputError names who holds it when another does."""
     if run.local is None:
         yield
         return

@@ -100,10 +100,8 @@ def _takes_a_model(config: Mapping[str, Any]) -> bool:
 def _generator_stage(config: Mapping[str, Any], data: Data, label: int | None) -> Stage:
     from sweep.synth.train import resolved_settings
 
-    wishes = {name: config[f"generator_{name}"] for name in ("length", "steps", "width", "patience", "check_every")}
-    settings = resolved_settings(config["generator"], {name: wish for name, wish in wishes.items() if wish is not None})
-    looks = {"check_every": wishes["check_every"] if wishes["check_every"] is not None else max(1, settings["steps"] // _LOOKS)}
-    settings |= looks
+    settings = resolved_settings(config["generator"], _wishes(config))
+    settings["check_every"] = config["generator_check_every"] or max(1, settings["steps"] // _LOOKS)
     inputs = {
         "generator": config["generator"],
         "settings": settings if settings["patience"] else {name: value for name, value in settings.items() if name not in _LOOKING_ON},
@@ -114,6 +112,18 @@ def _generator_stage(config: Mapping[str, Any], data: Data, label: int | None) -
         "fit": data.fit,
     }
     return Stage(GENERATOR, 1, inputs, aside={name: settings[name] for name in _LOOKING_ON})
+
+
+def _wishes(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The generator's settings that the configuration names."""
+    from sweep.synth.generators import GENERATORS
+
+    names = ("length", "steps", "width", "lr", "lipschitz", "patience")
+    wishes = {name: wish for name in names if (wish := config.get(f"generator_{name}")) is not None}
+    own = GENERATORS[config["generator"]].defaults
+    if "lr" in wishes and "critic_lr" in own:
+        wishes["critic_lr"] = min(1.0, wishes["lr"] * own["critic_lr"] / own["lr"])
+    return wishes
 
 
 def _pool_for(config: Mapping[str, Any], data: Data, label: int, count: int, generator: Stage, judge: Stage | None) -> Stage:

@@ -1,0 +1,133 @@
+"""RUN -> the artifacts that no configuration of its question or ledger needs any more; with --delete they go.
+
+python -m sweep.artifacts results/ratio [--keep generator] [--keep 3fa9] [--delete]
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from ruamel.yaml import YAML
+
+from sweep.artifact_store import FOLDER, META
+from sweep.core.errors import EXIT_COMPLETE, InputError, guarded, suggestion
+from sweep.plan import make_plan
+from sweep.prepare import CARD_FILE, Data
+from sweep.question import Question
+from sweep.records import Reading, read_ledger
+from sweep.run_folder import SPACE_FILE, held
+from sweep.shards.schema import MANIFEST
+from sweep.stages import needed_stages
+from sweep.storage import Storage
+from sweep.trial import Trial
+
+_console = Console(highlight=False)
+DATA, UNFINISHED = "data", "unfinished"  # kinds of folders that are no stage's artifact
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One folder under artifacts/: what it is, and why it stays; nothing keeps it when `kept_by` is empty."""
+
+    name: str
+    kind: str
+    about: str
+    kept_by: str
+
+
+def main(
+    run: Annotated[str, typer.Argument(help="run folder or URL, e.g. results/ratio", show_default=False)],
+    keep: Annotated[list[str] | None, typer.Option("--keep", help="a kind (generator, pool, ...) or the beginning of a name that stays although nothing needs it; may be repeated")] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="remove what nothing keeps; without it they are only listed")] = False,
+) -> None:
+    """List the artifacts of a run folder, and remove those that no configuration needs."""
+    raise typer.Exit(guarded(lambda: _collect(Storage(run), keep or [], delete)))
+
+
+def _collect(run: Storage, keep: Sequence[str], delete: bool) -> int:
+    if not delete:
+        _print(found := artifacts(run, keep))
+        idle = sum(not one.kept_by for one in found)
+        _console.print(f"{idle} of {len(found)} are needed by nothing" + ("; --delete removes them" if idle else ""))
+        return EXIT_COMPLETE
+    gone = collect(run, keep)
+    _print(gone)
+    _console.print(f"{len(gone)} removed")
+    return EXIT_COMPLETE
+
+
+def artifacts(run: Storage, keep: Sequence[str] = ()) -> list[Artifact]:
+    """Every artifact of a run folder with what keeps it. Raises InputError where there is no run, and for a `keep` that fits nothing."""
+    for name in (SPACE_FILE, CARD_FILE):
+        if not run.exists(name):
+            raise InputError(run.url, f"no {name}, so nobody can say what is needed", "name the folder of a sweep, e.g. results/quickstart")
+    data = Data.load(run)
+    needed = _needed(run, data)
+    found = [_artifact(run, name, needed) for name in run.names(FOLDER)]
+    for wish in keep:
+        if not any(_fits(wish, one) for one in found):
+            raise InputError(f"--keep {wish}", "is no kind and no artifact here", suggestion(wish, {one.kind for one in found}))
+    return [_with_wishes(one, keep) for one in found]
+
+
+def collect(run: Storage, keep: Sequence[str] = ()) -> list[Artifact]:
+    """Remove what nothing keeps and return it. Raises InputError, and removes nothing, while a sweep holds the folder."""
+    with held(run):
+        gone = [one for one in artifacts(run, keep) if not one.kept_by]
+        for one in gone:
+            if run.exists(f"{FOLDER}/{one.name}/{META}"):
+                run.delete(f"{FOLDER}/{one.name}/{META}")  # first: what is left of a removal that was cut short counts as unfinished
+            run.delete(f"{FOLDER}/{one.name}")
+    return gone
+
+
+def _needed(run: Storage, data: Data) -> dict[str, str]:
+    """Names of the artifacts that the question's and the ledger's configurations ask for, each with who asks."""
+    question = Question.model_validate(YAML(typ="safe").load(run.read(SPACE_FILE).decode()))
+    reading = read_ledger(run)
+    named = {stage.hash: "the ledger" for stage in needed_stages(_recorded(reading, data), data)}
+    named |= {stage.hash: "the question" for stage in needed_stages(make_plan(question, data, reading).foreseen, data)}
+    return named | {PurePath(folder).name: "the data" for folder in (data.source, data.target)}
+
+
+def _recorded(reading: Reading, data: Data) -> Iterable[Trial]:
+    seen = {(event["signature"], event["seed"]): event["config"] for event in reading.events if "config" in event and "seed" in event}
+    return (Trial(config, data.hash, (seed,)) for (_, seed), config in seen.items())
+
+
+def _artifact(run: Storage, name: str, needed: dict[str, str]) -> Artifact:
+    if run.exists(f"{FOLDER}/{name}/{MANIFEST}"):
+        return Artifact(name, DATA, "simulated images", needed.get(name, ""))
+    if not run.exists(f"{FOLDER}/{name}/{META}"):
+        return Artifact(name, UNFINISHED, "a computation that did not end", "")
+    meta = json.loads(run.read(f"{FOLDER}/{name}/{META}"))
+    inputs = meta["inputs"]
+    words = [str(inputs[key]) for key in ("generator", "class", "images", "trial") if key in inputs]
+    return Artifact(name, meta["kind"], f"{' '.join(words)}, {meta['seconds']:.0f} s to make".lstrip(", "), needed.get(name, ""))
+
+
+def _fits(wish: str, one: Artifact) -> bool:
+    return one.kind == wish or one.name.startswith(wish)
+
+
+def _with_wishes(one: Artifact, keep: Sequence[str]) -> Artifact:
+    wish = next((wish for wish in keep if _fits(wish, one)), None)
+    return one if one.kept_by or wish is None else Artifact(one.name, one.kind, one.about, f"--keep {wish}")
+
+
+def _print(found: Iterable[Artifact]) -> None:
+    table = Table("artifact", "kind", "what", "kept by", box=None, pad_edge=False)
+    for one in sorted(found, key=lambda one: (bool(one.kept_by), one.kind, one.name)):
+        table.add_row(one.name, one.kind, one.about, one.kept_by or "nothing")
+    _console.print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)
