@@ -163,7 +163,6 @@ _ONLY_WITH: Mapping[str, Callable[[Mapping[str, Scalar]], bool]] = {
     "uncertain": lambda config: config["uncertain"] is not None,
     "generator_lipschitz": lambda config: config["synthetic_per_real"] > 0 and config["generator"] != "ddpm",  # which has no critic
     "relabel_confidence": lambda config: config["synthetic_per_real"] > 0 and config["relabel"] == "pseudo",
-    "relabel_confidence": lambda config: config["synthetic_per_real"] > 0 and config["relabel"] == "pseudo",
     **{name: lambda config: config["colorizer"] != "none" for name in ("glcm_weight", "colorizer_from", "colorizer_lr_factor")},
 }
 

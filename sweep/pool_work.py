@@ -17,7 +17,7 @@ from sweep.prepare import FOLDS, Data
 from sweep.shards.image_set import ImageSet
 from sweep.shards.mixing import agreeing
 from sweep.stages import GENERATOR_FILE, POOL_FILE, pool_blocks, read_model, resized
-from sweep.synth.copies import Originals, leaked
+from sweep.synth.copies import Originals, nearer_to
 from sweep.synth.descriptors import feature_net
 from sweep.synth.quality import quality_of_features
 from sweep.synth.trained import TrainedGenerator, fingerprints
@@ -48,18 +48,18 @@ class Sieve:
 
     def kept(self, block: np.ndarray) -> np.ndarray:
         """The images of a block that stay."""
-        copied = self.originals.check(block).copies
+        check = self.originals.check(block)
         stays = np.ones(len(block), bool) if self.judge is None else np.isin(np.arange(len(block)), self.judge(block))
         self.drawn += len(block)
-        self.copies += int(copied.sum())
-        self.held_out_copies += int(leaked(block, self.originals, self.held_out).sum())
+        self.copies += int(check.copies.sum())
+        self.held_out_copies += int(nearer_to(self.held_out, block, check).sum())
         self.agreeing += int(stays.sum())
-        return block[stays & ~copied if self.drop_copies else stays]
+        return block[stays & ~check.copies if self.drop_copies else stays]
 
     def look_at(self, block: np.ndarray) -> None:
         """Remember the features of images that were kept, as many as quality is computed from."""
         room = _JUDGED - sum(map(len, self.features))
-        if room > 0:
+        if room > 0 and len(block):
             self.features.append(feature_net(FEATURE_NET).compute(block[:room]))
 
 

@@ -68,7 +68,7 @@ def train_model_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
         files = {name: store.run.read(f"{folder}/{name}") for name in (MODEL, COLORIZER) if store.run.exists(f"{folder}/{name}")}
         epochs, facts = [], {name: result[name] for name in ("best_epoch", "epochs_run", "train_images")}
     else:
-        job = SeedRun(trial, seed, data, {fold: data.read(fold) for fold in FOLDS}, Attacks(), store.run, store.device)
+        job = SeedRun(trial, seed, data, {fold: data.read(fold) for fold in FOLDS}, Attacks(), store.run, device=store.device)
         epochs = []
         job.on_epoch = epochs.append
         files, facts = trained_anew(job)

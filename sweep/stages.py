@@ -122,7 +122,7 @@ def _wishes(config: Mapping[str, Any]) -> dict[str, Any]:
     wishes = {name: wish for name in names if (wish := config.get(f"generator_{name}")) is not None}
     own = GENERATORS[config["generator"]].defaults
     if "lr" in wishes and "critic_lr" in own:
-        wishes["critic_lr"] = min(1.0, wishes["lr"] * own["critic_lr"] / own["lr"])
+        wishes["critic_lr"] = min(1.0, wishes["lr"] * (own["critic_lr"] / own["lr"]))
     return wishes
 
 

@@ -79,14 +79,18 @@ def copy_check(
 
 
 def leaked(
-    synthetic: np.ndarray, train: np.ndarray | Originals, held_out: np.ndarray, groups: np.ndarray | None = None
+    synthetic: np.ndarray, train: np.ndarray, held_out: np.ndarray, groups: np.ndarray | None = None
 ) -> np.ndarray:
     """Which synthetic images copy a held-out image and no training one: the generator saw the test fold; bool [M].
 
     The threshold is that of the training fold. A held-out image that is itself a near-duplicate of a training image is
     the split's mistake, not the generator's, and is not counted here.
     """
-    of_train = (train if isinstance(train, Originals) else Originals(train, groups)).check(synthetic)
+    return nearer_to(held_out, synthetic, Originals(train, groups).check(synthetic))
+
+
+def nearer_to(held_out: np.ndarray, synthetic: np.ndarray, of_train: CopyCheck) -> np.ndarray:
+    """The same where the synthetic images have been compared with the training images before."""
     to_held_out, _ = _nearest(_thumbnails(synthetic), _thumbnails(held_out))
     return (to_held_out < of_train.threshold) & (to_held_out < of_train.distance)
 

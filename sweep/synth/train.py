@@ -88,7 +88,7 @@ def _checked_labels(
 def _feed(images: np.ndarray, labels: np.ndarray, settings: Settings, seed: int, device: str) -> Feed:
     draws = torch.Generator(device).manual_seed(named_seed(seed, "feed"))
     pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device)
-    return Feed(pixels, torch.from_numpy(labels).to(device), settings["batch_size"], draws, settings["flip"])
+    return Feed(pixels, torch.tensor(labels, device=device), settings["batch_size"], draws, settings["flip"])
 
 
 def _watch(
