@@ -14,15 +14,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
-from ruamel.yaml import YAML
 
 from sweep.artifact_store import FOLDER, META
 from sweep.core.errors import EXIT_COMPLETE, InputError, guarded, suggestion
 from sweep.plan import make_plan
 from sweep.prepare import CARD_FILE, Data
-from sweep.question import Question
 from sweep.records import Reading, read_ledger
-from sweep.run_folder import SPACE_FILE, held
+from sweep.run_folder import SPACE_FILE, held, read_question
 from sweep.shards.schema import MANIFEST
 from sweep.stages import needed_stages
 from sweep.storage import Storage
@@ -90,8 +88,7 @@ def collect(run: Storage, keep: Sequence[str] = ()) -> list[Artifact]:
 
 def _needed(run: Storage, data: Data) -> dict[str, str]:
     """Names of the artifacts that the question's and the ledger's configurations ask for, each with who asks."""
-    question = Question.model_validate(YAML(typ="safe").load(run.read(SPACE_FILE).decode()))
-    reading = read_ledger(run)
+    question, reading = read_question(run), read_ledger(run)
     named = {stage.hash: "the ledger" for stage in needed_stages(_recorded(reading, data), data)}
     named |= {stage.hash: "the question" for stage in needed_stages(make_plan(question, data, reading).foreseen, data)}
     return named | {PurePath(folder).name: "the data" for folder in (data.source, data.target)}
