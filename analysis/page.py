@@ -23,6 +23,7 @@ from analysis.figures.learning import draw_learning_curves, learning_curves
 from analysis.figures.parallel import draw_parallel, parallel_facts
 from analysis.figures.pareto import ParetoFacts, draw_pareto, pareto_facts
 from analysis.figures.ratio import draw_ratio_curves, ratio_curves
+from analysis.figures.synthetic import draw_pools, pool_qualities
 from analysis.frames import Run
 from analysis.leaderboard import Leaderboard, leaderboard
 from analysis.ranking import Ranking, objectives, rank, shown_metrics, unranked
@@ -114,6 +115,11 @@ def _epsilon(context: Context) -> Figure | None:
     return draw_epsilon_curves(facts) if facts else None
 
 
+def _synthetic(context: Context) -> Figure | None:
+    pools = pool_qualities(context.run)
+    return draw_pools(pools) if pools else None
+
+
 def _compute(context: Context) -> Figure | None:
     rows = compute_rows(context.run)
     return draw_compute(rows) if rows else None
@@ -152,7 +158,7 @@ def _calibration(context: Context) -> Figure | None:
 
 
 FIGURES: tuple[Callable[[Context], Figure | None], ...] = (
-    _epsilon, _pareto, _parallel, _importance, _glcm, _calibration, _learning, _compute)
+    _epsilon, _pareto, _parallel, _importance, _glcm, _calibration, _learning, _synthetic, _compute)
 
 
 def _subtitle(run: Run) -> str:
