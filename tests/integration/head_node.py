@@ -10,9 +10,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from tests.integration.sweep_process import environment
 
@@ -77,22 +79,14 @@ def _wait_for(port: int, process: subprocess.Popen, log: Path) -> None:
 
 
 def _end_group(process: subprocess.Popen) -> None:
-    """Everything that came of it: its own process group, and the sessions that Ray's daemons open under it."""
-    import psutil
-
+    """Everything that came of it: its own process group, and what Ray's daemons started under it. A head asked politely drains for 30 s."""
     family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-    os.killpg(process.pid, signal.SIGTERM) if process.poll() is None else None
-    _, alive = psutil.wait_procs(family, timeout=3)
-    for one in alive:
-        try:
-            one.kill()
-        except psutil.NoSuchProcess:
-            continue
-    psutil.wait_procs(alive, timeout=10)
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+    for one in family:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    psutil.wait_procs(family, timeout=10)
     process.wait(timeout=10)
 
 
