@@ -1,95 +1,137 @@
 """The job board: trials put jobs on it, worker slots take them off, reports travel back.
 
 A slot is one long-lived Ray Train run; torch is imported and the data read once for all the trials that it serves. A job that
-raises does not end its slot; a job whose process dies is given again, to whichever slot asks next, until it has died too often.
+raises does not end its slot; a job whose process or machine goes away is given again, to whichever slot asks next, until its
+budget for that is spent. Faults and preemptions have budgets of their own.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
 
+from sweep.nodes import HEAD, is_gone
 from sweep.trial import Work
 
 Report = dict[str, Any]
 DONE = "done"  # the report that closes a job
+FAULT, PREEMPTION = "fault", "preemption"
 
 
-@ray.remote(num_cpus=0.001)
+@dataclass(eq=False)
+class Job:
+    """One submission of a trial: a later one of the same signature is another job with a mailbox of its own."""
+
+    work: Work
+    mail: asyncio.Queue[Report] = field(default_factory=asyncio.Queue)
+    losses: Counter[str] = field(default_factory=Counter)  # faults and preemptions
+    cancelled: bool = False
+
+    @property
+    def signature(self) -> str:
+        return self.work.trial.signature
+
+
+@dataclass
+class Slot:
+    """What the board knows of one slot."""
+
+    node: str = ""
+    job: Job | None = None
+    broken: str | None = None
+    over_memory: str | None = None  # what its worker said before it ended itself
+
+
+@ray.remote(num_cpus=0, resources=HEAD)  # on the head: workers' machines come and go
 class JobBoard:
-    """Jobs by trial signature. Every method is a coroutine: nobody blocks anybody."""
+    """Jobs in the order of their submission. Every method is a coroutine: nobody blocks anybody."""
 
-    def __init__(self, max_losses: int) -> None:
-        self._max_losses = max_losses
-        self._waiting: dict[str, Work] = {}
-        self._held: dict[str, Work] = {}  # by slot
-        self._losses: Counter[str] = Counter()
-        self._mail: dict[str, asyncio.Queue[Report]] = {}
-        self._cancelled: set[str] = set()
-        self._broken_slots: dict[str, str] = {}
-        self._slots: set[str] = set()
+    def __init__(self, max_failures: int, max_preemptions: int) -> None:
+        self._most = {FAULT: max_failures, PREEMPTION: max_preemptions}
+        self._waiting: list[Job] = []
+        self._present: dict[str, Job] = {}  # by signature: the one whose reports are asked for
+        self._slots: dict[str, Slot] = {}
+        self._leaving: set[str] = set()  # nodes that will be taken away
         self._closed = False
         self._news = asyncio.Condition()
 
     async def expect(self, slots: list[str]) -> None:
         """Name the slots that will serve; when all of them break, waiting jobs fail instead of waiting for ever."""
-        self._slots |= set(slots)
+        for name in slots:
+            self._slots.setdefault(name, Slot())
 
     async def submit(self, work: Work) -> None:
-        """Put a trial's job on the board."""
-        signature = work.trial.signature
-        self._mail[signature] = asyncio.Queue()
-        self._cancelled.discard(signature)
-        self._waiting[signature] = work
-        if self._slots and self._slots <= set(self._broken_slots):
+        """Put a trial's job on the board; one that the same trial still has there is dropped."""
+        job = Job(work)
+        await self.cancel(job.signature)
+        self._present[job.signature] = job
+        self._waiting.append(job)
+        if self._all_broken():
             self._fail_waiting()
         await self._tell()
 
-    async def take(self, slot: str) -> Work | None:
-        """The next job for a slot, waiting for one; None when the board is closed.
+    async def take(self, slot: str, node: str = "") -> Work | None:
+        """The next job for a slot on a node, waiting for one; None when the board is closed.
 
-        A slot that asks while it still holds a job has lost its process under that job.
+        A slot that asks while it still holds a job has lost its process under that job. Nothing is given to a node that leaves.
         """
-        self._slots.add(slot)
-        self._put_back(slot)
+        mine = self._slots.setdefault(slot, Slot())
+        self._put_back(mine)
+        mine.node = node
         async with self._news:
             await self._news.wait_for(lambda: self._closed or self._next(slot) is not None)
             if self._closed:
                 return None
-            work = self._waiting.pop(self._next(slot))
-        self._held[slot] = work
-        return work
+            mine.job = self._next(slot)
+            self._waiting.remove(mine.job)
+        return mine.job.work
 
     async def held(self, slot: str) -> Work:
         """The job that a slot has taken, for the workers beside the one that took it."""
-        return self._held[slot]
+        return self._slots[slot].job.work
 
     async def report(self, slot: str, signature: str, report: Report) -> bool:
         """Hand one report to the trial; False tells the slot to drop the job."""
+        job = self._slots[slot].job
+        if job is None or job.signature != signature:
+            return False
+        job.mail.put_nowait(report)
         if report["kind"] == DONE:
-            self._held.pop(slot, None)
-        if signature in self._mail:
-            self._mail[signature].put_nowait(report)
-        return signature not in self._cancelled
+            self._slots[slot].job = None
+        return not job.cancelled
 
     async def next_report(self, signature: str) -> Report:
         """The trial's next report, waiting for one."""
-        return await self._mail[signature].get()
+        return await self._present[signature].mail.get()
 
     async def cancel(self, signature: str) -> None:
         """The trial was stopped: drop its job where it is."""
-        self._cancelled.add(signature)
-        self._waiting.pop(signature, None)
-        self._mail.pop(signature, None)
+        job = self._present.pop(signature, None)
+        if job is not None:
+            job.cancelled = True
+            self._waiting = [other for other in self._waiting if other is not job]
+
+    async def leaving(self, slot: str) -> None:
+        """The machine under a slot will be taken away: its job, whose state is saved, goes to another one at once."""
+        mine = self._slots[slot]
+        self._leaving.add(mine.node)
+        self._put_back(mine)
+        await self._tell()
+
+    async def over_memory(self, slot: str, text: str) -> None:
+        """A slot's worker is about to end itself because it holds more memory than it may."""
+        self._slots[slot].over_memory = text
 
     async def slot_broke(self, slot: str, reason: str) -> None:
         """A slot's Train run ended with an error and will not ask again."""
-        self._put_back(slot)
-        self._broken_slots[slot] = reason
-        if self._slots <= set(self._broken_slots):
+        mine = self._slots.setdefault(slot, Slot())
+        self._put_back(mine)
+        mine.broken = reason
+        if self._all_broken():
             self._fail_waiting()
         await self._tell()
 
@@ -98,32 +140,45 @@ class JobBoard:
         self._closed = True
         await self._tell()
 
-    def _next(self, slot: str) -> str | None:
+    def _next(self, slot: str) -> Job | None:
         """A job bound to this slot, or the first one bound to none."""
-        free = [signature for signature, work in self._waiting.items() if work.slot in (None, slot)]
-        return free[0] if free else None
+        if self._slots[slot].node in self._leaving:
+            return None
+        return next((job for job in self._waiting if job.work.slot in (None, slot)), None)
 
-    def _put_back(self, slot: str) -> None:
-        work = self._held.pop(slot, None)
-        if work is None or work.trial.signature in self._cancelled:
+    def _put_back(self, slot: Slot) -> None:
+        """A slot let go of its job without an end: give it again, first in the queue, if its budget allows."""
+        job, slot.job = slot.job, None
+        memory, slot.over_memory = slot.over_memory, None
+        if job is None or job.cancelled:
             return
-        signature = work.trial.signature
-        self._losses[signature] += 1
-        if self._losses[signature] > self._max_losses:
-            self._fail(signature, f"its worker process died {self._losses[signature]} times")
+        kind = PREEMPTION if slot.node in self._leaving or is_gone(slot.node) else FAULT
+        job.losses[kind] += 1
+        if job.losses[kind] <= self._most[kind]:
+            self._waiting.insert(0, job)
+        elif memory is not None:
+            self._fail(job, "OOM", f"{memory}, {_times(job.losses[kind])}")
+        elif kind == FAULT:
+            self._fail(job, "FAILED", f"its worker process died {_times(job.losses[kind])}")
         else:
-            self._waiting[signature] = work
+            self._fail(job, "FAILED", f"its machine was taken away {_times(job.losses[kind])} (resources.max_preemptions)")
+
+    def _all_broken(self) -> bool:
+        return bool(self._slots) and all(slot.broken is not None for slot in self._slots.values())
 
     def _fail_waiting(self) -> None:
-        reason = "; ".join(sorted(set(self._broken_slots.values())))
-        for signature in list(self._waiting):
-            del self._waiting[signature]
-            self._fail(signature, f"no worker slot is left: {reason}")
+        reason = "; ".join(sorted({slot.broken for slot in self._slots.values()}))
+        for job in self._waiting:
+            self._fail(job, "FAILED", f"no worker slot is left: {reason}")
+        self._waiting.clear()
 
-    def _fail(self, signature: str, reason: str) -> None:
-        if signature in self._mail:
-            self._mail[signature].put_nowait({"kind": DONE, "failure": "FAILED", "reason": reason})
+    def _fail(self, job: Job, kind: str, reason: str) -> None:
+        job.mail.put_nowait({"kind": DONE, "failure": kind, "reason": reason})
 
     async def _tell(self) -> None:
         async with self._news:
             self._news.notify_all()
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"

@@ -10,6 +10,7 @@ from typing import Any
 import ray
 
 from sweep.artifact_store import ArtifactStore, Compute, Stage
+from sweep.nodes import HEAD
 from sweep.storage import Storage
 
 _RETRIES = 3  # a computation whose worker or node is killed begins again this often
@@ -42,7 +43,7 @@ def _work_of(kind: str) -> Compute:
 
 
 # A broker that is lost with its node begins anew: what is done lies in the run folder, what was under way is asked for again.
-@ray.remote(num_cpus=0.001, max_restarts=-1, max_task_retries=-1)
+@ray.remote(num_cpus=0, resources=HEAD, max_restarts=-1, max_task_retries=-1)
 class ArtifactBroker:
     """Answers when the artifact is there; the first asker sets it off, the others wait for the same computation.
 

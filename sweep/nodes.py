@@ -21,6 +21,11 @@ def alive() -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]
 
 
+def is_gone(node: str) -> bool:
+    """Whether a node, by its id, is no longer there."""
+    return bool(node) and node not in {other["NodeID"] for other in alive()}
+
+
 def check_places(places: Iterable[str]) -> None:
     """Refuse what some node cannot read.
 

@@ -116,8 +116,16 @@ class Resources(Section):
     gpus_per_worker: float = Field(0, ge=0)
     max_concurrent_trials: int | None = Field(None, ge=1)
     reuse_workers: bool = Field(True, description="worker groups serve one trial after another; false: a Train run for each trial")
+    memory_per_worker: str | None = Field(None, pattern=r"^\d+(\.\d+)?(MB|GB)$", description="like 500MB or 4GB; a worker that holds more is ended")
     max_failures: int = Field(2, ge=0, description="times a trial's workers may die before the trial counts as failed")
+    max_preemptions: int = Field(20, ge=0, description="times a trial's machine may be taken away, counted apart from its failures")
     node_types: dict[str, NodeType] = Field(default_factory=dict, description="machines that an autoscaler may add, for --plan and for what can be asked")
+
+    @property
+    def memory_bytes(self) -> float | None:
+        """What one worker may hold, or None without a limit."""
+        text = self.memory_per_worker
+        return None if text is None else float(text[:-2]) * {"MB": 1e6, "GB": 1e9}[text[-2:]]
 
 
 class Budget(Section):

@@ -40,6 +40,7 @@ class SeedRun:
     on_epoch: Callable[[dict[str, Any]], None] | None = None
     state: bytes | None = None
     save_state: Callable[[bytes], None] | None = None
+    interrupted: Callable[[], bool] | None = None  # asked after every step; yes raises Interrupted
     logbook: Logbook = field(default_factory=lambda: Logbook(None))
     leader: bool = True  # of several workers that train together one evaluates and writes
     artifacts: Storage | None = None  # the run whose artifacts are used, when it is not the one written to

@@ -8,10 +8,10 @@ from typing import Any
 
 import ray
 
+from sweep.nodes import HEAD
 from sweep.question import Resources
 
 TRAIN_FOLDER = "ray/train"
-_SLOT_CPUS = 0.001  # the task only waits for its Train run
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ def start_slots(setup: SlotSetup, names: list[str]) -> list[ray.ObjectRef]:
 
 
 # "DEFAULT" keeps it out of the placement group of the Tune trial that may have started it, which has no room
-@ray.remote(num_cpus=_SLOT_CPUS, max_retries=3, scheduling_strategy="DEFAULT")
+# On the head, where Train puts the run's controller beside it: workers' machines come and go.
+@ray.remote(num_cpus=0, resources=HEAD, max_retries=3, scheduling_strategy="DEFAULT")
 def _serve_slot(setup: SlotSetup, name: str) -> None:
     """One slot, in a task of its own because `fit` wants a main thread."""
     from ray import train
@@ -43,15 +44,15 @@ def _serve_slot(setup: SlotSetup, name: str) -> None:
     resources = setup.resources
     trainer = TorchTrainer(
         train_worker,
-        train_loop_config={"board": setup.board, "slot": name, "run_url": setup.run_url},
+        train_loop_config={"board": setup.board, "slot": name, "run_url": setup.run_url, "memory_bytes": resources.memory_bytes},
         scaling_config=train.ScalingConfig(
             num_workers=resources.workers, use_gpu=resources.gpus_per_worker > 0, resources_per_worker=_per_worker(resources)
         ),
         run_config=train.RunConfig(
             name=f"{setup.attempt:04d}-{name}",
             storage_path=f"{setup.run_url}/{TRAIN_FOLDER}",
-            # the board counts deaths per job, so that one poison trial cannot use up what the others may need
-            failure_config=train.FailureConfig(max_failures=-1),
+            # the board counts deaths and preemptions per job, so that one poison trial cannot use up what the others may need
+            failure_config=train.FailureConfig(max_failures=-1, max_preemption_failures=-1),
         ),
         datasets=dict(setup.datasets),
         dataset_config=train.DataConfig(datasets_to_split=[]),
@@ -63,5 +64,5 @@ def _serve_slot(setup: SlotSetup, name: str) -> None:
 
 
 def _per_worker(resources: Resources) -> dict[str, float]:
-    asked = {"CPU": resources.cpus_per_worker}
-    return asked | ({"GPU": resources.gpus_per_worker} if resources.gpus_per_worker else {})
+    asked = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker, "memory": resources.memory_bytes}
+    return {name: amount for name, amount in asked.items() if amount}

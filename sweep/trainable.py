@@ -148,6 +148,7 @@ def _train(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
         state=job.state,
         save_state=job.save_state,
         reduce=mean_over_workers,
+        interrupted=job.interrupted,
     )
     facts = {"best_epoch": outcome.best_epoch, "epochs_run": outcome.epochs_run, "train_images": {"real": real, "synthetic": int(train.synthetic.sum())}}
     return model, facts

@@ -1,6 +1,6 @@
 """campaign -> Ray Tune -> worker slots; every report becomes a line in the ledger.
 
-A Tune trial is a thin driver that waits: it holds 0.001 CPU and never a GPU. The slots' own placement groups carry the real request.
+A Tune trial is a thin driver that waits: it holds no CPU and never a GPU. The slots' own placement groups carry the real request.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ray import tune
 from sweep.board import JobBoard
 from sweep.broker import ArtifactBroker
 from sweep.driver import Launch, TrialDriver
+from sweep.nodes import HEAD
 from sweep.plan import Plan
 from sweep.prepare import FOLDS, TARGET, Data
 from sweep.progress import Progress
@@ -28,7 +29,7 @@ from sweep.stages import handed_on
 from sweep.steering import CampaignScheduler, CampaignSearcher
 from sweep.storage import Storage
 
-_DRIVER_CPUS = 0.001  # 0 is refused; a driver only waits
+_DRIVER = {"CPU": 0, **HEAD}  # a driver only waits, where no machine is taken away under it
 _GOODBYE_S = 20  # how long slots may take to end their Train runs
 
 
@@ -44,7 +45,7 @@ def run_trials(
 ) -> None:
     """Run what the plan's campaign deals out; returns when it is finished or the budget is spent. `serve` starts what takes the jobs."""
     run = Storage(launch.run_url)
-    board = JobBoard.remote(launch.resources.max_failures)
+    board = JobBoard.remote(launch.resources.max_failures, launch.resources.max_preemptions)
     broker = ArtifactBroker.remote(launch.run_url, launch.resources.cpus_per_worker, launch.resources.gpus_per_worker)
     datasets = {name: _materialized(data, name) for name in ("source", "target")}
     setup = SlotSetup(run.url, launch.resources, launch.attempt, datasets, board)
@@ -57,7 +58,7 @@ def run_trials(
     launch = replace(launch, handed_on=handed_on(plan.foreseen, data))
     recorder = RecordCallback(run, ledger, progress, plan.campaign, spending)
     tuner = tune.Tuner(
-        tune.with_resources(tune.with_parameters(TrialDriver, launch=launch, data=data, broker=broker, setup=setup), {"CPU": _DRIVER_CPUS}),
+        tune.with_resources(tune.with_parameters(TrialDriver, launch=launch, data=data, broker=broker, setup=setup), _DRIVER),
         tune_config=tune.TuneConfig(
             search_alg=CampaignSearcher(plan.campaign, spending, limit, plan.trial),
             scheduler=CampaignScheduler(recorder),

@@ -18,7 +18,9 @@ import ray.train.collective
 
 from sweep.board import DONE
 from sweep.core.errors import Diverged
-from sweep.prepare import FOLDS, TARGET, Data
+from sweep.memory_guard import MemoryGuard
+from sweep.notice import Notice, Preempted
+from sweep.prepare import CARD_FILE, FOLDS, TARGET, Data
 from sweep.shards.image_set import ImageSet
 from sweep.storage import Storage
 from sweep.trial import RESULT, STATE, Rungs, Work
@@ -31,10 +33,23 @@ class Cancelled(Exception):
 
 
 def train_worker(config: Mapping[str, Any]) -> None:
-    """Entry point of every Train worker. `config`: board (actor), slot (name), run_url; the datasets are source and target."""
-    import torch
+    """Entry point of every Train worker. `config`: board (actor), slot (name), run_url, memory_bytes or None; the datasets are
+    source and target.
+    """
+    from sweep.training.workers import agreed
 
     board, slot, run = config["board"], config["slot"], Storage(config["run_url"])
+    there = run.exists(CARD_FILE)
+    if not agreed(there):
+        ray.get(board.slot_broke.remote(slot, f"{run.url} cannot be read on every node; give a --storage that all of them have"))
+        return
+    with _memory_guard(config["memory_bytes"], board, slot):
+        _serve_jobs(board, slot, run, Notice())
+
+
+def _serve_jobs(board: Any, slot: str, run: Storage, notice: Notice) -> None:
+    import torch
+
     leader = ray.train.get_context().get_world_rank() == 0
     data = Data.load(run)
     folds = _folds(data)
@@ -45,16 +60,28 @@ def train_worker(config: Mapping[str, Any]) -> None:
         def tell(report: dict[str, Any], signature: str = work.trial.signature) -> bool:
             return ray.get(board.report.remote(slot, signature, report)) if leader else True
 
-        with contextlib.suppress(Cancelled):
-            _serve(work, run, data, folds, device, leader, tell)
+        try:
+            _serve(work, run, data, folds, device, leader, tell, notice)
+        except Cancelled:
+            pass
+        except Preempted:
+            if leader:
+                ray.get(board.leaving.remote(slot))
+            raise  # to return would mean that this slot is finished: Train starts it elsewhere
         tell({"kind": DONE})
         if work.last:
             return
 
 
+def _memory_guard(most_bytes: float | None, board: Any, slot: str) -> contextlib.AbstractContextManager:
+    if most_bytes is None:
+        return contextlib.nullcontext()
+    return MemoryGuard(most_bytes, lambda text: ray.get(board.over_memory.remote(slot, text)))
+
+
 def _next_job(board: Any, slot: str, leader: bool) -> Work | None:
     """The leader takes a job off the board; the workers beside it are told and look it up."""
-    work = ray.get(board.take.remote(slot)) if leader else None
+    work = ray.get(board.take.remote(slot, ray.get_runtime_context().get_node_id())) if leader else None
     if ray.train.get_context().get_world_size() == 1:
         return work
     there_is_one = ray.train.collective.broadcast_from_rank_zero(work is not None)
@@ -70,7 +97,7 @@ def _folds(data: Data) -> dict[str, ImageSet]:
     return {fold: data.image_set(fold, images["target" if fold == TARGET else "source"]) for fold in FOLDS}
 
 
-def _serve(work: Work, run: Storage, data: Data, folds: Mapping[str, ImageSet], device: str, leader: bool, tell: Tell) -> None:
+def _serve(work: Work, run: Storage, data: Data, folds: Mapping[str, ImageSet], device: str, leader: bool, tell: Tell, notice: Notice) -> None:
     """Every seed of one trial that has no result yet. A seed that fails does not stop the next one."""
     from sweep.seed_run import SeedRun
 
@@ -84,7 +111,7 @@ def _serve(work: Work, run: Storage, data: Data, folds: Mapping[str, ImageSet], 
             rungs = work.rungs if seed == 0 else Rungs()
             job = SeedRun(work.trial, seed, data, folds, work.attacks, run, rungs, device, leader=leader)
             job.state = run.read(f"{folder}/{STATE}") if run.exists(f"{folder}/{STATE}") else None
-            job.on_epoch = _epoch_reporter(seed, tell)
+            job.on_epoch, job.interrupted = _epoch_reporter(seed, tell), notice
             if leader:
                 job.save_state = _throttled(lambda state, folder=folder: run.write(f"{folder}/{STATE}", state), work.checkpoint_every_s)
             if not _settled(job, alone, tell):
@@ -99,11 +126,16 @@ def _settled(job: Any, alone: bool, tell: Tell) -> bool:
     one that failed: Train starts them anew and the board counts it.
     """
     from sweep.trainable import run_seed
+    from sweep.training.midway import Interrupted
 
     try:
         run_seed(job)
     except Cancelled:
         raise
+    except Interrupted as stop:
+        if job.leader:
+            job.run.write(f"{job.folder}/{STATE}", stop.state)
+        raise Preempted from stop
     except Exception as error:
         if not alone and not isinstance(error, Diverged):
             raise

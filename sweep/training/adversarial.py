@@ -30,7 +30,7 @@ class AdversarialStep(Step):
 
     def begin_epoch(self) -> None:
         """Forget the perturbation that free training carries from batch to batch."""
-        self.carried: torch.Tensor | None = None
+        self.carried = None
 
     @property
     def replays(self) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from sweep.training.checkpoint import Progress, Snapshot
 from sweep.training.dual_norms import DualNorms
 from sweep.training.ema import AveragedWeights, snapshot
 from sweep.training.loss_watch import LossWatch
+from sweep.training.midway import Interrupted, Midway, draws_so_far, go_on_drawing
 from sweep.training.objective import Objective, balanced_weights, build_objective
 from sweep.training.optimizer import build_optimizer, set_lr
 from sweep.training.procedures import Phase, phases
@@ -65,16 +66,18 @@ def fit(
     state: bytes | None = None,
     save_state: Callable[[bytes], None] | None = None,
     reduce: Callable[[Metrics], dict[str, float]] | None = None,
+    interrupted: Callable[[], bool] | None = None,
 ) -> FitResult:
     """Train `model` in place and leave it in eval mode with the weights of its best epoch on source validation.
 
     `val` is (uint8 [N, H, W], labels). After each epoch `save_state` gets the bytes from which a later call continues exactly
     when given as `state`, and then `on_epoch` gets the epoch's metrics. `reduce` averages metrics over workers.
+    `interrupted` is asked after every step: when it says yes, Interrupted is raised with the state of that step.
     Raises Diverged when a loss stops being finite, InputError when there is nothing to train on or `state` does not fit.
     """
     if len(val[0]) == 0 or batches.steps_per_epoch < 1:
         raise InputError("training", "no training batch or no validation image", "give more images or a smaller batch_size")
-    run = _Run(model, batches, val, recipe, seed, torch.device(device), texture_loss, on_epoch, save_state, reduce)
+    run = _Run(model, batches, val, recipe, seed, torch.device(device), texture_loss, on_epoch, save_state, reduce, interrupted)
     return run.to_end(state)
 
 
@@ -90,6 +93,8 @@ class _Run:
     on_epoch: Callable[[dict[str, float]], None] | None
     save_state: Callable[[bytes], None] | None
     reduce: Callable[[Metrics], dict[str, float]] | None
+    interrupted: Callable[[], bool] | None
+    midway: Midway | None = None
 
     def to_end(self, state: bytes | None) -> FitResult:
         self.inner = parts.unwrapped(self.model)
@@ -148,6 +153,7 @@ class _Run:
         for name, part in (("average", self.average), ("dual_norms", self.dual_norms)):
             if part is not None:
                 part.load(resumed.extras[name])
+        self.midway = Midway.of(resumed.extras.get("midway"))
 
     def _epoch(self, phase: Phase) -> dict[str, float]:
         done = self.progress
@@ -156,14 +162,35 @@ class _Run:
         with self._own_randomness() as generator:
             parts.set_modes(self.inner, self.recipe.frozen_bn)
             self.step.begin_epoch()
-            for number, (images, labels) in enumerate(islice(self.batches(done.epoch), steps)):
+            begin = self._resume_midway(watch, generator)
+            for number, (images, labels) in enumerate(islice(self.batches(done.epoch), begin, steps), start=begin):
                 set_lr(self.optimizer, self.recipe, (done.phase_epoch + number / steps) / phase.epochs)
                 watch.add(self.step(images, labels, generator))
                 if self.average is not None:
                     self.average.update(self.inner)
                 done.images_seen += len(images)
+                self._stop_if_told(number + 1, watch, generator)
         done.steps += len(watch.values)
         return {"loss/train": watch.mean(), "lr": self._lr(), "phase": phase.number}
+
+    def _resume_midway(self, watch: LossWatch, generator: torch.Generator) -> int:
+        """How many batches of this epoch an earlier run has done."""
+        midway, self.midway = self.midway, None
+        if midway is None:
+            return 0
+        watch.values = list(midway.losses.to(self.device))
+        if workers.world_size() == 1:
+            go_on_drawing(midway.draws, generator, self.device)
+        if midway.carried is not None:
+            self.step.carried = midway.carried.to(self.device)
+        return midway.batches
+
+    def _stop_if_told(self, batches: int, watch: LossWatch, generator: torch.Generator) -> None:
+        if self.interrupted is None or not self.interrupted():
+            return
+        watch.mean()  # a loss that nobody has looked at yet may be infinite
+        midway = Midway(batches, torch.stack(watch.values), draws_so_far(generator, self.device), self.step.carried)
+        raise Interrupted(self._snapshot(midway=midway.state()).to_bytes(self.recipe, self.seed))
 
     def _validation(self) -> dict[str, float]:
         workers.share_buffers(self.model)
@@ -184,10 +211,10 @@ class _Run:
         if self.on_epoch is not None:
             self.on_epoch(dict(metrics))
 
-    def _snapshot(self) -> Snapshot:
+    def _snapshot(self, **more: Any) -> Snapshot:
         parts_with_state = {"average": self.average, "dual_norms": self.dual_norms}
         extras = {name: part.state() for name, part in parts_with_state.items() if part is not None}
-        return Snapshot(self.progress, snapshot(self.inner), self.optimizer.state_dict(), extras)
+        return Snapshot(self.progress, snapshot(self.inner), self.optimizer.state_dict(), extras | more)
 
     def _is_stale(self) -> bool:
         return 0 < self.recipe.patience <= self.progress.stale

@@ -35,6 +35,7 @@ class Step:
     device: torch.device
     texture_loss: TextureLoss | None = None
     dual_norms: DualNorms | None = None
+    carried: torch.Tensor | None = None  # free training's perturbation, from batch to batch
 
     def __post_init__(self) -> None:
         self.trained = [weight for group in self.optimizer.param_groups for weight in group["params"]]

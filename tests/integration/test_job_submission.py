@@ -13,7 +13,7 @@ from tests.integration.sweep_process import REPOSITORY
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 ONE = TEXT.replace("[none, pixelshuffle]", "[none]").replace("[0, 0.5]", "[0]").replace("seeds: 2", "seeds: 1")
-QUESTIONS = {"good": ONE, "bad": ONE.replace("seeds:", "seds:"), "partly": ONE.replace("grid:", "grid:\n  lr: [0.002, 1.0e+30]").replace(", lr: 0.002", "")}
+QUESTIONS = {"good": ONE, "bad": ONE.replace("seeds:", "seds:"), "partly": ONE.replace("grid:", "grid:\n  lr: [0.002, 100]").replace(", lr: 0.002", ", optimizer: sgd, grad_clip: 0")}
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ def play(scenario):
 
 def test_jobs_are_served_in_order_and_reports_come_back():
     async def scenario():
-        board, jobs = Board(2), [work("a"), work("b")]
+        board, jobs = Board(2, 2), [work("a"), work("b")]
         for job in jobs:
             await board.submit(job)
         taken = [await board.take("s0"), await board.take("s1")]
@@ -33,7 +33,7 @@ def test_jobs_are_served_in_order_and_reports_come_back():
 
 def test_a_dead_worker_gets_its_job_again_until_it_died_too_often():
     async def scenario():
-        board, job = Board(1), work("poison")
+        board, job = Board(1, 2), work("poison")
         await board.submit(job)
         assert await board.take("s0") == job
         assert await board.take("s0") == job  # asked again without having reported: the process died
@@ -48,7 +48,7 @@ def test_a_dead_worker_gets_its_job_again_until_it_died_too_often():
 
 def test_cancelled_job_is_dropped_at_its_next_report():
     async def scenario():
-        board, job = Board(2), work("a")
+        board, job = Board(2, 2), work("a")
         await board.submit(job)
         await board.take("s0")
         await board.cancel(job.trial.signature)
@@ -59,7 +59,7 @@ def test_cancelled_job_is_dropped_at_its_next_report():
 
 def test_bound_job_waits_for_its_slot():
     async def scenario():
-        board, job, free = Board(2), work("a", slot="only-a"), work("b")
+        board, job, free = Board(2, 2), work("a", slot="only-a"), work("b")
         await board.submit(job)
         await board.submit(free)
         return await board.take("s0") == free, await board.take("only-a") == job
@@ -70,7 +70,7 @@ def test_bound_job_waits_for_its_slot():
 @pytest.mark.parametrize("submitted_first", [True, False])
 def test_jobs_fail_with_a_reason_when_every_slot_broke(submitted_first):
     async def scenario():
-        board, job = Board(2), work("a")
+        board, job = Board(2, 2), work("a")
         await board.expect(["s0", "s1"])
         if submitted_first:
             await board.submit(job)
@@ -81,3 +81,81 @@ def test_jobs_fail_with_a_reason_when_every_slot_broke(submitted_first):
         return await board.next_report(job.trial.signature)
 
     assert "no GPU" in play(scenario)["reason"]
+
+
+def test_a_leaving_machine_costs_no_failure_and_gets_no_job_again():
+    async def scenario():
+        board, job = Board(0, 1), work("a")
+        await board.submit(job)
+        assert await board.take("s0", "node-a") == job
+        await board.leaving("s0")
+        assert not await board.report("s0", job.trial.signature, {"kind": "epoch"})  # it was given back
+        waiting = asyncio.ensure_future(board.take("s0", "node-a"))
+        await asyncio.sleep(0)
+        assert not waiting.done() and await board.take("s1", "node-b") == job
+        await board.leaving("s1")
+        return await board.next_report(job.trial.signature)
+
+    report = play(scenario)
+    assert report["failure"] == "FAILED" and "taken away 2 times" in report["reason"]
+
+
+def test_a_job_given_again_goes_before_those_that_wait():
+    async def scenario():
+        board, jobs = Board(2, 2), [work("a"), work("b")]
+        for job in jobs:
+            await board.submit(job)
+        await board.take("s0", "node-a")
+        await board.leaving("s0")
+        return await board.take("s1", "node-b") == jobs[0]
+
+    assert play(scenario)
+
+
+def test_more_memory_than_allowed_is_named_and_not_tried_for_ever():
+    async def scenario():
+        board, job = Board(1, 2), work("big")
+        await board.submit(job)
+        for _ in range(2):
+            await board.take("s0")
+            await board.over_memory("s0", "its worker held 3 GB")
+        waiting = asyncio.ensure_future(board.take("s0"))
+        report = await board.next_report(job.trial.signature)
+        await board.close()
+        return report, await waiting
+
+    report, _ = play(scenario)
+    assert report["failure"] == "OOM" and report["reason"] == "its worker held 3 GB, 2 times"
+
+
+def test_the_same_trial_again_has_a_mailbox_of_its_own():
+    """A race gives a configuration more seeds; what a slot still says of the job before must not end the new one."""
+
+    async def scenario():
+        board, job = Board(2, 2), work("a")
+        signature = job.trial.signature
+        await board.submit(job)
+        await board.take("s0")
+        await board.report("s0", signature, {"kind": DONE})
+        assert (await board.next_report(signature))["kind"] == DONE
+        await board.submit(job)
+        assert await board.take("s1") == job
+        assert not await board.report("s0", signature, {"kind": DONE})
+        assert await board.report("s1", signature, {"kind": "epoch"})
+        return (await board.next_report(signature))["kind"]
+
+    assert play(scenario) == "epoch"
+
+
+def test_submitting_again_drops_the_job_that_still_runs():
+    async def scenario():
+        board, job = Board(2, 2), work("a")
+        signature = job.trial.signature
+        await board.submit(job)
+        await board.take("s0")
+        await board.cancel(signature)
+        await board.submit(job)
+        dropped = not await board.report("s0", signature, {"kind": "epoch"})
+        return dropped and await board.take("s0") == job and await board.report("s0", signature, {"kind": "epoch"})
+
+    assert play(scenario)
