@@ -111,10 +111,11 @@ def serve_nothing(board: Any, slot: str, run_url: str) -> None:
 
 def scheduling(trials: int, slots: int) -> None:
     """Trials a second through searcher, Tune, board and ledger, in tenths of the sweep, and what the driver's memory grew by."""
+    from sweep.capacity import Capacity
     from sweep.driver import Launch
     from sweep.plan import attacks_of, make_plan
     from sweep.progress import Progress
-    from sweep.ray_session import Capacity, ray_session
+    from sweep.ray_session import ray_session
     from sweep.spending import Spending
     from sweep.tuner import run_trials
 
@@ -127,8 +128,8 @@ def scheduling(trials: int, slots: int) -> None:
             if len(self.finished) % max(1, trials // 10) == 0:
                 marks.append((time.perf_counter(), _memory_mb()))
 
-    def serve(setup: Any, names: list[str]) -> list[ray.ObjectRef]:
-        return [serve_nothing.remote(setup.board, name, setup.run_url) for name in names]
+    def serve(setup: Any, name: str) -> ray.ObjectRef:
+        return serve_nothing.remote(setup.board, name, setup.run_url)
 
     with tempfile.TemporaryDirectory() as folder:
         run = Storage(folder)

@@ -1,7 +1,7 @@
 """The job board: trials put jobs on it, worker slots take them off, reports travel back.
 
-A slot is one long-lived Ray Train run; torch is imported and the data read once for all the trials that it serves. A job that
-raises does not end its slot; a job whose process or machine goes away is given again, to whichever slot asks next, until its
+A slot is one long-lived Ray Train run; torch is imported and the data read once for all the trials that it serves. Slots are
+started when jobs wait and go home when none do, where others could use what they hold. A job that raises does not end its slot; a job whose process or machine goes away is given again, to whichever slot asks next, until its
 budget for that is spent. Faults and preemptions have budgets of their own.
 """
 
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +44,7 @@ class Slot:
 
     node: str = ""
     job: Job | None = None
-    broken: str | None = None
+    gone: bool = False
     over_memory: str | None = None  # what its worker said before it ended itself
 
 
@@ -51,18 +53,28 @@ class JobBoard:
     """Jobs in the order of their submission. Every method is a coroutine: nobody blocks anybody."""
 
     def __init__(self, max_failures: int, max_preemptions: int) -> None:
-        self._most = {FAULT: max_failures, PREEMPTION: max_preemptions}
+        self._budgets = {FAULT: max_failures, PREEMPTION: max_preemptions}
         self._waiting: list[Job] = []
         self._present: dict[str, Job] = {}  # by signature: the one whose reports are asked for
         self._slots: dict[str, Slot] = {}
         self._leaving: set[str] = set()  # nodes that will be taken away
         self._closed = False
+        self._start: Callable[[str], Any] | None = None
+        self._runs: list[Any] = []  # what starting a slot returned: resolves when it has gone home
+        self._most = 0
+        self._idle_s: float | None = None
+        self._broken: list[str] = []
         self._news = asyncio.Condition()
 
-    async def expect(self, slots: list[str]) -> None:
-        """Name the slots that will serve; when all of them break, waiting jobs fail instead of waiting for ever."""
-        for name in slots:
-            self._slots.setdefault(name, Slot())
+    async def open(self, start: Callable[[str], Any], most: int, idle_s: float | None = None, eager: bool = False) -> None:
+        """How a slot is started, how many there may be at once, and how long one may wait for a job before it goes home.
+
+        When as many as there may be break, waiting jobs fail instead of waiting for ever. `eager` starts all of them now, unless
+        idle ones would be sent home.
+        """
+        self._start, self._most, self._idle_s = start, most, idle_s
+        for _ in range(most if eager and idle_s is None else 0):
+            self._start_slot(f"slot-{len(self._runs)}")
 
     async def submit(self, work: Work) -> None:
         """Put a trial's job on the board; one that the same trial still has there is dropped."""
@@ -70,8 +82,7 @@ class JobBoard:
         await self.cancel(job.signature)
         self._present[job.signature] = job
         self._waiting.append(job)
-        if self._all_broken():
-            self._fail_waiting()
+        self._serve_waiting()
         await self._tell()
 
     async def take(self, slot: str, node: str = "") -> Work | None:
@@ -82,9 +93,12 @@ class JobBoard:
         mine = self._slots.setdefault(slot, Slot())
         self._put_back(mine)
         mine.node = node
+        self._serve_waiting()
         async with self._news:
-            await self._news.wait_for(lambda: self._closed or self._next(slot) is not None)
-            if self._closed:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait_for(lambda: self._closed or self._next(slot) is not None), self._idle_s)
+            if self._closed or self._next(slot) is None:
+                mine.gone = True
                 return None
             mine.job = self._next(slot)
             self._waiting.remove(mine.job)
@@ -120,6 +134,7 @@ class JobBoard:
         mine = self._slots[slot]
         self._leaving.add(mine.node)
         self._put_back(mine)
+        self._serve_waiting()
         await self._tell()
 
     async def over_memory(self, slot: str, text: str) -> None:
@@ -130,15 +145,39 @@ class JobBoard:
         """A slot's Train run ended with an error and will not ask again."""
         mine = self._slots.setdefault(slot, Slot())
         self._put_back(mine)
-        mine.broken = reason
-        if self._all_broken():
-            self._fail_waiting()
+        mine.gone = True
+        self._broken.append(reason)
+        self._fail_those(lambda job: job.work.slot == slot)
+        self._serve_waiting()
         await self._tell()
 
-    async def close(self) -> None:
-        """Send every slot home."""
+    async def close(self, wait_s: float = 0) -> None:
+        """Send every slot home, and give them `wait_s` seconds to end their runs."""
         self._closed = True
         await self._tell()
+        if self._runs and wait_s:
+            await asyncio.wait([asyncio.ensure_future(_ended(run)) for run in self._runs], timeout=wait_s)
+
+    def _serve_waiting(self) -> None:
+        """Start slots for jobs that nobody is free for; fail the jobs when too many slots have broken."""
+        if self._closed:
+            return
+        if self._most and len(self._broken) >= self._most:
+            self._fail_those(lambda job: True)
+        if self._start is None:
+            return
+        for job in self._waiting:
+            if job.work.slot is not None and job.work.slot not in self._slots:
+                self._start_slot(job.work.slot)
+        live = {name: slot for name, slot in self._slots.items() if not slot.gone}
+        free = sum(slot.job is None and slot.node not in self._leaving for slot in live.values())
+        wanted = sum(job.work.slot is None for job in self._waiting) - free
+        for _ in range(min(wanted, self._most - len(live) - len(self._broken))):
+            self._start_slot(f"slot-{len(self._runs)}")
+
+    def _start_slot(self, name: str) -> None:
+        self._slots[name] = Slot()
+        self._runs.append(self._start(name))
 
     def _next(self, slot: str) -> Job | None:
         """A job bound to this slot, or the first one bound to none."""
@@ -154,7 +193,7 @@ class JobBoard:
             return
         kind = PREEMPTION if slot.node in self._leaving or is_gone(slot.node) else FAULT
         job.losses[kind] += 1
-        if job.losses[kind] <= self._most[kind]:
+        if job.losses[kind] <= self._budgets[kind]:
             self._waiting.insert(0, job)
         elif memory is not None:
             self._fail(job, "OOM", f"{memory}, {_times(job.losses[kind])}")
@@ -163,14 +202,12 @@ class JobBoard:
         else:
             self._fail(job, "FAILED", f"its machine was taken away {_times(job.losses[kind])} (resources.max_preemptions)")
 
-    def _all_broken(self) -> bool:
-        return bool(self._slots) and all(slot.broken is not None for slot in self._slots.values())
-
-    def _fail_waiting(self) -> None:
-        reason = "; ".join(sorted({slot.broken for slot in self._slots.values()}))
-        for job in self._waiting:
+    def _fail_those(self, chosen: Callable[[Job], bool]) -> None:
+        reason = "; ".join(sorted(set(self._broken)))
+        lost = [job for job in self._waiting if chosen(job)]
+        self._waiting = [job for job in self._waiting if job not in lost]
+        for job in lost:
             self._fail(job, "FAILED", f"no worker slot is left: {reason}")
-        self._waiting.clear()
 
     def _fail(self, job: Job, kind: str, reason: str) -> None:
         job.mail.put_nowait({"kind": DONE, "failure": kind, "reason": reason})
@@ -178,6 +215,11 @@ class JobBoard:
     async def _tell(self) -> None:
         async with self._news:
             self._news.notify_all()
+
+
+async def _ended(run: Any) -> None:
+    with suppress(Exception):  # why a slot broke has been told
+        await run
 
 
 def _times(count: int) -> str:

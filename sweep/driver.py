@@ -14,7 +14,7 @@ from sweep.board import DONE
 from sweep.prepare import Data
 from sweep.question import Resources
 from sweep.search.halving import ParetoHalving
-from sweep.slots import SlotSetup, start_slots
+from sweep.slots import SlotSetup
 from sweep.stages import own_models, stages_of
 from sweep.study import epochs_of
 from sweep.trial import Attacks, Rungs, Trial, Work
@@ -99,9 +99,7 @@ class TrialDriver(tune.Trainable):
 
     def _submit(self) -> None:
         resources, reuse = self._launch.resources, self._launch.resources.reuse_workers
-        slot = None if reuse else f"only-{self._trial.signature}"
+        slot = None if reuse else f"only-{self._trial.signature}-{self._trial.seeds[0]}"
         work = Work(self._trial, self._launch.attacks, self._launch.rungs(self._trial), threads=max(1, int(resources.cpus_per_worker)), slot=slot, last=not reuse)
         ray.get(self._slots.board.submit.remote(work))
         self._submitted = True
-        if not reuse:
-            start_slots(self._slots, [slot])

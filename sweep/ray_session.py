@@ -7,13 +7,11 @@ reads never wait for each other in a ring. What really runs at once is bounded b
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
-from sweep.core.errors import InputError
+from sweep.capacity import Capacity, capacity_of, declared
 from sweep.question import Resources
 
 _SWITCHES = {
@@ -43,15 +41,6 @@ _SWITCHES = {
 _LOGGERS = ("ray", "ray.data", "ray.train", "ray.tune", "ray.air")
 
 
-@dataclass(frozen=True)
-class Capacity:
-    """What the cluster offers, and how many trials that makes at once."""
-
-    cpus: float
-    gpus: float
-    concurrent_trials: int
-
-
 @contextmanager
 def ray_session(address: str | None, resources: Resources) -> Iterator[Capacity]:
     """Start or join Ray, quietly; leaves no process behind when it started one.
@@ -77,6 +66,25 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[Capacity]
         ray.shutdown()
 
 
+@contextmanager
+def joined(address: str | None, resources: Resources) -> Iterator[Capacity | None]:
+    """Join the cluster before anything is prepared; None where a Ray of this machine will be started later.
+
+    Raises InputError at once when one trial can never fit, here or there.
+    """
+    if address:
+        with ray_session(address, resources) as capacity:
+            yield capacity
+        return
+    gpus = 0.0
+    if resources.gpus_per_worker:
+        import torch
+
+        gpus = float(torch.cuda.device_count())
+    capacity_of(resources, [{"CPU": float(os.cpu_count() or 1), "GPU": gpus}], [], spare_cpus=0)
+    yield None
+
+
 def _silence() -> None:
     import ray.data  # sets its loggers up when imported, so they are turned down after that
 
@@ -86,33 +94,14 @@ def _silence() -> None:
 
 
 def _capacity(resources: Resources, local: bool) -> Capacity:
-    import ray
+    from sweep.nodes import alive, could_come
 
-    total = ray.cluster_resources()
-    cpus = float(os.cpu_count() or 1) if local else total.get("CPU", 0.0)
-    gpus = total.get("GPU", 0.0)
-    fitting = _fitting(resources, cpus, gpus, local)
-    if fitting < 1 and not local and resources.max_concurrent_trials:
-        return Capacity(cpus, gpus, resources.max_concurrent_trials)  # said by hand: an autoscaler will bring the nodes
-    if fitting < 1:
-        raise InputError(
-            "resources",
-            f"one trial asks for {_asked(resources)}; the cluster has {cpus:g} CPUs and {gpus:g} GPUs"
-            + ("" if local else " (one CPU is kept for reading data)"),
-            "ask for less, add nodes, or set resources.max_concurrent_trials where an autoscaler adds them",
-        )
-    return Capacity(cpus, gpus, min(fitting, resources.max_concurrent_trials or fitting))
+    if local:
+        import ray
 
-
-def _fitting(resources: Resources, cpus: float, gpus: float, local: bool) -> int:
-    """Trials at once: on a cluster one CPU stays free for data reads; alone on a machine logical CPUs see to that."""
-    free = cpus if local else cpus - 1
-    by_cpu = math.floor(free / (resources.workers * resources.cpus_per_worker))
-    if not resources.gpus_per_worker:
-        return by_cpu
-    return min(by_cpu, math.floor(gpus / (resources.workers * resources.gpus_per_worker)))
-
-
-def _asked(resources: Resources) -> str:
-    asked = f"{resources.workers * resources.cpus_per_worker:g} CPUs"
-    return asked + (f" and {resources.workers * resources.gpus_per_worker:g} GPUs" if resources.gpus_per_worker else "")
+        here = {"CPU": float(os.cpu_count() or 1), "GPU": ray.cluster_resources().get("GPU", 0.0)}
+        return capacity_of(resources, [here], [], spare_cpus=0)
+    to_come = could_come()
+    if to_come is None and resources.node_types:
+        to_come = declared(resources)
+    return capacity_of(resources, [node["Resources"] for node in alive()], to_come, spare_cpus=1)

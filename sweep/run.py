@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ from sweep.space import load_question
 from sweep.storage import Storage
 
 if TYPE_CHECKING:
+    from sweep.capacity import Capacity
     from sweep.plan import Plan
     from sweep.prepare import Data
     from sweep.records import Ledger, Reading
@@ -49,11 +51,12 @@ def run_question(space: Path, overrides: dict[str, str], smoke: bool, plan_only:
         print_plan(question, run_storage, _console)
         return EXIT_COMPLETE
     from sweep.address import usable
+    from sweep.ray_session import joined
     from sweep.run_folder import opened
 
     address = usable(address)
-    with opened(run_storage, question):
-        return _sweep(question, run_storage, space, _command(space, overrides, smoke, storage), address)
+    with joined(address, question.resources) as capacity, opened(run_storage, question):
+        return _sweep(question, run_storage, space, _command(space, overrides, smoke, storage), capacity)
 
 
 def _usual_place(name: str) -> Path:
@@ -61,7 +64,7 @@ def _usual_place(name: str) -> Path:
     return (Path.home() if _JOB in os.environ else Path()) / "results" / name
 
 
-def _sweep(question: Question, run_storage: Storage, space: Path, command: str, address: str | None) -> int:
+def _sweep(question: Question, run_storage: Storage, space: Path, command: str, capacity: Capacity | None) -> int:
     from sweep.plan import make_plan, notes
     from sweep.preflight import check_models
     from sweep.prepare import prepare
@@ -88,14 +91,14 @@ def _sweep(question: Question, run_storage: Storage, space: Path, command: str, 
     plan.campaign.log = ledger.append
     try:
         if plan.campaign.has_work():
-            _run_left(question, run_storage, plan, data, ledger, reading, address)
+            _run_left(question, run_storage, plan, data, ledger, reading, capacity)
     except KeyboardInterrupt:
         _console.print(f"\nstopped; nothing finished is lost. Resume with:\n  {command}", highlight=False, soft_wrap=True)
         return EXIT_STOPPED
     return _report(run_storage, plan, begin)
 
 
-def _run_left(question: Question, run_storage: Storage, plan: Plan, data: Data, ledger: Ledger, before: Reading, address: str | None) -> None:
+def _run_left(question: Question, run_storage: Storage, plan: Plan, data: Data, ledger: Ledger, before: Reading, capacity: Capacity | None) -> None:
     from sweep.plan import attacks_of
     from sweep.progress import Progress
     from sweep.ray_session import ray_session
@@ -105,7 +108,7 @@ def _run_left(question: Question, run_storage: Storage, plan: Plan, data: Data, 
     metrics = tuple(dict.fromkeys(objective.name for objective in question.objectives))
     progress = Progress(question.name, plan.campaign.expected_records, plan.varied, metrics, question.objectives[0].goal == "maximize", _console)
     progress.reused = plan.settled()
-    with ray_session(address, question.resources) as capacity:
+    with nullcontext(capacity) if capacity else ray_session(None, question.resources) as capacity:
         from sweep.driver import Launch
         from sweep.nodes import check_places
         from sweep.tuner import run_trials

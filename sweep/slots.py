@@ -8,6 +8,7 @@ from typing import Any
 
 import ray
 
+from sweep.capacity import per_worker
 from sweep.nodes import HEAD
 from sweep.question import Resources
 
@@ -25,10 +26,9 @@ class SlotSetup:
     board: Any
 
 
-def start_slots(setup: SlotSetup, names: list[str]) -> list[ray.ObjectRef]:
-    """Start one Train run per name; each reference resolves when its slot has gone home."""
-    ray.get(setup.board.expect.remote(names))
-    return [_serve_slot.remote(setup, name) for name in names]
+def start_slot(setup: SlotSetup, name: str) -> ray.ObjectRef:
+    """Start one Train run; the reference resolves when it has gone home."""
+    return _serve_slot.remote(setup, name)
 
 
 # "DEFAULT" keeps it out of the placement group of the Tune trial that may have started it, which has no room
@@ -46,7 +46,7 @@ def _serve_slot(setup: SlotSetup, name: str) -> None:
         train_worker,
         train_loop_config={"board": setup.board, "slot": name, "run_url": setup.run_url, "memory_bytes": resources.memory_bytes},
         scaling_config=train.ScalingConfig(
-            num_workers=resources.workers, use_gpu=resources.gpus_per_worker > 0, resources_per_worker=_per_worker(resources)
+            num_workers=resources.workers, use_gpu=resources.gpus_per_worker > 0, resources_per_worker=per_worker(resources)
         ),
         run_config=train.RunConfig(
             name=f"{setup.attempt:04d}-{name}",
@@ -61,8 +61,3 @@ def _serve_slot(setup: SlotSetup, name: str) -> None:
         trainer.fit()
     except Exception as error:
         ray.get(setup.board.slot_broke.remote(name, str(error).strip().splitlines()[-1]))
-
-
-def _per_worker(resources: Resources) -> dict[str, float]:
-    asked = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker, "memory": resources.memory_bytes}
-    return {name: amount for name, amount in asked.items() if amount}

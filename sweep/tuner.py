@@ -8,28 +8,30 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import ray
 from ray import tune
 
 from sweep.board import JobBoard
 from sweep.broker import ArtifactBroker
+from sweep.capacity import Capacity
 from sweep.driver import Launch, TrialDriver
 from sweep.nodes import HEAD
 from sweep.plan import Plan
 from sweep.prepare import FOLDS, TARGET, Data
 from sweep.progress import Progress
-from sweep.ray_session import Capacity
 from sweep.recorder import RecordCallback
 from sweep.records import Ledger
 from sweep.shards.stream import open_dataset
-from sweep.slots import SlotSetup, start_slots
+from sweep.slots import SlotSetup, start_slot
 from sweep.spending import Spending
 from sweep.stages import handed_on
 from sweep.steering import CampaignScheduler, CampaignSearcher
 from sweep.storage import Storage
 
 _DRIVER = {"CPU": 0, **HEAD}  # a driver only waits, where no machine is taken away under it
+_IDLE_S = 10  # a slot without a job gives its CPUs and GPUs back after that, where a generator or nobody may need them
 _GOODBYE_S = 20  # how long slots may take to end their Train runs
 
 
@@ -41,7 +43,7 @@ def run_trials(
     ledger: Ledger,
     progress: Progress,
     spending: Spending,
-    serve: Callable[[SlotSetup, list[str]], list[ray.ObjectRef]] = start_slots,
+    serve: Callable[[SlotSetup, str], ray.ObjectRef] = start_slot,
 ) -> None:
     """Run what the plan's campaign deals out; returns when it is finished or the budget is spent. `serve` starts what takes the jobs."""
     run = Storage(launch.run_url)
@@ -51,7 +53,7 @@ def run_trials(
     setup = SlotSetup(run.url, launch.resources, launch.attempt, datasets, board)
     reuse = launch.resources.reuse_workers
     slots = max(1, min(capacity.concurrent_trials, plan.campaign.expected_records))
-    serving = serve(setup, [f"slot-{number}" for number in range(slots)]) if reuse else []
+    ray.get(board.open.remote(partial(serve, setup), slots, _IDLE_S if capacity.contested else None, eager=reuse))
     # one more than there are slots when workers are reused: a trial that waits for its generator leaves no slot idle
     limit = slots + 1 if reuse else slots
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(limit))  # with a searcher Tune would start one trial after another
@@ -71,8 +73,7 @@ def run_trials(
         run_config=tune.RunConfig(name=f"tune-{launch.attempt:04d}", storage_path=f"{run.url}/ray", callbacks=[recorder], verbose=0),
     )
     tuner.fit()
-    ray.get(board.close.remote())
-    ray.wait(serving, num_returns=len(serving), timeout=_GOODBYE_S) if serving else None
+    ray.get(board.close.remote(_GOODBYE_S))
 
 
 def _name(trial: tune.experiment.Trial) -> str:

@@ -70,17 +70,59 @@ def test_bound_job_waits_for_its_slot():
 @pytest.mark.parametrize("submitted_first", [True, False])
 def test_jobs_fail_with_a_reason_when_every_slot_broke(submitted_first):
     async def scenario():
-        board, job = Board(2, 2), work("a")
-        await board.expect(["s0", "s1"])
+        board, job, started = Board(2, 2), work("a"), []
+        await board.open(started.append, 2, eager=True)
         if submitted_first:
             await board.submit(job)
-        for slot in ("s0", "s1"):
+        for slot in started:
             await board.slot_broke(slot, "no GPU")
         if not submitted_first:
             await board.submit(job)
         return await board.next_report(job.trial.signature)
 
     assert "no GPU" in play(scenario)["reason"]
+
+
+def test_a_slot_of_one_job_that_breaks_takes_only_that_job_with_it():
+    async def scenario():
+        board, bound, started = Board(2, 2), work("a", slot="only-a"), []
+        await board.open(started.append, 2)
+        await board.submit(bound)
+        await board.submit(work("b", slot="only-b"))
+        await board.slot_broke("only-a", "no GPU")
+        return started, await board.next_report(bound.trial.signature), await board.take("only-b") is not None
+
+    started, report, served = play(scenario)
+    assert started == ["only-a", "only-b"] and "no GPU" in report["reason"] and served
+
+
+def test_slots_come_with_the_jobs_and_go_home_when_there_is_none():
+    async def scenario():
+        board, started = Board(2, 2), []
+        await board.open(started.append, 2, idle_s=0.05, eager=True)
+        before = list(started)
+        for name in "abc":
+            await board.submit(work(name))
+        most = list(started)
+        for slot in most:
+            while job := await board.take(slot):
+                await board.report(slot, job.trial.signature, {"kind": DONE})
+        await board.submit(work("d"))
+        return before, most, started[len(most) :]
+
+    assert play(scenario) == ([], ["slot-0", "slot-1"], ["slot-2"])
+
+
+def test_a_slot_on_a_leaving_machine_is_replaced_up_to_the_limit():
+    async def scenario():
+        board, started = Board(2, 2), []
+        await board.open(started.append, 2, idle_s=5)
+        await board.submit(work("a"))
+        await board.take("slot-0", "node-a")
+        await board.leaving("slot-0")
+        return list(started)
+
+    assert play(scenario) == ["slot-0", "slot-1"]
 
 
 def test_a_leaving_machine_costs_no_failure_and_gets_no_job_again():
