@@ -1,0 +1,64 @@
+"""What a running Ray has, asked from a process of its own: a test joins no cluster itself. Run with an address: one JSON line a second."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from tests.integration.sweep_process import REPOSITORY
+
+
+@dataclass
+class View:
+    """What was seen so far: each entry maps the ids of living nodes to the worker processes' count on them."""
+
+    seen: list[dict[str, int]] = field(default_factory=list)
+
+    def wait_for(self, condition, timeout_s: float) -> dict[str, int]:
+        """The next entry that `condition` holds for."""
+        deadline, begin = time.monotonic() + timeout_s, len(self.seen)
+        while time.monotonic() < deadline:
+            for entry in self.seen[begin:]:
+                if condition(entry):
+                    return entry
+            time.sleep(0.2)
+        raise AssertionError(f"not seen within {timeout_s} s; last: {self.seen[-1:]}")
+
+
+@contextmanager
+def watched(address: str, variables: Mapping[str, str]) -> Iterator[View]:
+    """Look at the cluster once a second until the block ends."""
+    view = View()
+    process = subprocess.Popen([sys.executable, __file__, address], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=dict(variables) | {"PYTHONPATH": str(REPOSITORY)})
+    reader = threading.Thread(target=lambda: view.seen.extend(json.loads(line) for line in process.stdout), daemon=True)
+    reader.start()
+    try:
+        yield view
+    finally:
+        process.kill()
+        process.wait(timeout=10)
+
+
+def _look(address: str) -> None:
+    import ray
+    from ray.util.state import list_actors
+
+    ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    while True:
+        alive = {node["NodeID"]: 0 for node in ray.nodes() if node["Alive"]}
+        for actor in list_actors(filters=[("state", "=", "ALIVE")], limit=1000):
+            if "TrainWorker" in actor.class_name and actor.node_id in alive:
+                alive[actor.node_id] += 1
+        sys.stdout.write(json.dumps(alive) + "\n")
+        sys.stdout.flush()
+        time.sleep(1)
+
+
+if __name__ == "__main__":
+    _look(sys.argv[1])
