@@ -14,8 +14,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sweep.address import LOCAL, refuse_dashboard, refuse_dead
+from sweep.capacity import capacity_of, declared, of_types, per_worker
 from sweep.core.errors import InputError
 from sweep.doctor_checks import Finding, Subject
 
@@ -30,6 +32,8 @@ class Room:
     nodes: int
     cpus: float
     gpus: float
+    machines: tuple[dict[str, float], ...] = ()
+    to_come: tuple[tuple[dict[str, float], int], ...] | None = None  # node types of an autoscaler, with their largest numbers
 
 
 def check_ray(subject: Subject, environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
@@ -108,16 +112,20 @@ def _room_there(subject: Subject) -> Iterator[Finding]:
 
 
 def _fits(subject: Subject, room: Room, spare_cpus: int) -> Finding:
-    """One CPU of a cluster is kept for reading data, as the sweep does."""
+    """The sweep's own arithmetic."""
     asked = subject.question.resources
-    cpus, gpus = asked.workers * asked.cpus_per_worker, asked.workers * asked.gpus_per_worker
-    wish = f"a trial asks for {cpus:g} CPUs and {gpus:g} GPUs"
-    if cpus <= room.cpus - spare_cpus and gpus <= room.gpus:
-        return Finding("resources", "ok", wish)
-    if spare_cpus and room.cpus == 0:  # a head that does no work is one that starts nodes when they are needed
+    there = list(room.machines) or [{"CPU": room.cpus, "GPU": room.gpus}]
+    to_come = None if room.to_come is None else of_types(room.to_come)
+    if to_come is None and asked.node_types:
+        to_come = declared(asked)
+    if to_come is None and spare_cpus and room.cpus == 0:  # a head that does no work is one that starts nodes when they are needed
+        wish = f"a trial asks for {asked.workers} x {per_worker(asked)}"
         return Finding("resources", "warn", f"{wish}; there are no workers now", "check that a worker type of the cluster file has them")
-    kept = " (one is kept for reading data)" if spare_cpus else ""
-    return Finding("resources", "FAIL", f"{wish}; there are {room.cpus:g} CPUs{kept} and {room.gpus:g} GPUs", "ask for less under resources:, or add nodes")
+    try:
+        found = capacity_of(asked, there, to_come, spare_cpus)
+    except InputError as mistake:
+        return Finding("resources", "FAIL", mistake.problem, mistake.cure)
+    return Finding("resources", "ok", f"{found.concurrent_trials} trials at once")
 
 
 def ask(address: str, wait_s: float = _ASK_S) -> Room:
@@ -133,15 +141,17 @@ def ask(address: str, wait_s: float = _ASK_S) -> Room:
     return Room(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def _join(address: str) -> dict[str, float]:
+def _join(address: str) -> dict[str, Any]:
     import ray
+
+    from sweep.nodes import alive, node_types
 
     ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     try:
-        total, nodes = ray.cluster_resources(), sum(node["Alive"] for node in ray.nodes())
+        total, machines, types = ray.cluster_resources(), [node["Resources"] for node in alive()], node_types()
     finally:
         ray.shutdown()
-    return {"nodes": nodes, "cpus": total.get("CPU", 0.0), "gpus": total.get("GPU", 0.0)}
+    return {"nodes": len(machines), "cpus": total.get("CPU", 0.0), "gpus": total.get("GPU", 0.0), "machines": machines, "to_come": types}
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sweep.capacity import Machine, of_types
 from sweep.core.errors import InputError
 from sweep.shards.location import is_url, located
 
@@ -27,14 +26,14 @@ def is_gone(node: str) -> bool:
     return bool(node) and node not in {other["NodeID"] for other in alive()}
 
 
-def could_come() -> list[Machine] | None:
-    """The machines that the cluster's autoscaler may start at most; None where there is no autoscaler that says so."""
+def node_types() -> list[tuple[dict[str, float], int]] | None:
+    """What the cluster's autoscaler may start: resources and largest number (-1: any); None where there is none that says so."""
     from ray._private.state import state
 
     config = state.get_cluster_config()
     if config is None or not config.node_group_configs:
         return None
-    return of_types((dict(group.resources), group.max_count) for group in config.node_group_configs)
+    return [(dict(group.resources), group.max_count) for group in config.node_group_configs]
 
 
 def check_places(places: Iterable[str]) -> None:

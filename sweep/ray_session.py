@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sweep.capacity import Capacity, capacity_of, declared
+from sweep.capacity import Capacity, capacity_of, declared, of_types
 from sweep.question import Resources
 
 _SWITCHES = {
@@ -94,14 +94,13 @@ def _silence() -> None:
 
 
 def _capacity(resources: Resources, local: bool) -> Capacity:
-    from sweep.nodes import alive, could_come
+    from sweep.nodes import alive, node_types
 
     if local:
         import ray
 
         here = {"CPU": float(os.cpu_count() or 1), "GPU": ray.cluster_resources().get("GPU", 0.0)}
         return capacity_of(resources, [here], [], spare_cpus=0)
-    to_come = could_come()
-    if to_come is None and resources.node_types:
-        to_come = declared(resources)
+    types = node_types()
+    to_come = declared(resources) or None if types is None else of_types(types)
     return capacity_of(resources, [node["Resources"] for node in alive()], to_come, spare_cpus=1)

@@ -37,7 +37,7 @@ def start_slot(setup: SlotSetup, name: str) -> ray.ObjectRef:
 def _serve_slot(setup: SlotSetup, name: str) -> None:
     """One slot, in a task of its own because `fit` wants a main thread."""
     from ray import train
-    from ray.train.torch import TorchTrainer
+    from ray.train.torch import TorchConfig, TorchTrainer
 
     from sweep.workers import train_worker
 
@@ -45,6 +45,7 @@ def _serve_slot(setup: SlotSetup, name: str) -> None:
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={"board": setup.board, "slot": name, "run_url": setup.run_url, "memory_bytes": resources.memory_bytes},
+        torch_config=TorchConfig(backend=_backend(resources)),
         scaling_config=train.ScalingConfig(
             num_workers=resources.workers, use_gpu=resources.gpus_per_worker > 0, resources_per_worker=per_worker(resources)
         ),
@@ -61,3 +62,8 @@ def _serve_slot(setup: SlotSetup, name: str) -> None:
         trainer.fit()
     except Exception as error:
         ray.get(setup.board.slot_broke.remote(name, str(error).strip().splitlines()[-1]))
+
+
+def _backend(resources: Resources) -> str | None:
+    """Ray's own choice, NCCL where there are GPUs, only for several workers on a GPU each: it refuses two of them on one."""
+    return None if resources.workers > 1 and resources.gpus_per_worker >= 1 else "gloo"

@@ -43,13 +43,13 @@ def train_worker(config: Mapping[str, Any]) -> None:
     if not agreed(there):
         ray.get(board.slot_broke.remote(slot, f"{run.url} cannot be read on every node; give a --storage that all of them have"))
         return
-    with _memory_guard(config["memory_bytes"], board, slot):
-        _serve_jobs(board, slot, run, Notice())
+    _serve_jobs(board, slot, run, config["memory_bytes"])
 
 
-def _serve_jobs(board: Any, slot: str, run: Storage, notice: Notice) -> None:
+def _serve_jobs(board: Any, slot: str, run: Storage, memory_bytes: float | None) -> None:
     import torch
 
+    notice = Notice()
     leader = ray.train.get_context().get_world_rank() == 0
     data = Data.load(run)
     folds = _folds(data)
@@ -61,7 +61,8 @@ def _serve_jobs(board: Any, slot: str, run: Storage, notice: Notice) -> None:
             return ray.get(board.report.remote(slot, signature, report)) if leader else True
 
         try:
-            _serve(work, run, data, folds, device, leader, tell, notice)
+            with _memory_guard(memory_bytes, board, slot):
+                _serve(work, run, data, folds, device, leader, tell, notice)
         except Cancelled:
             pass
         except Preempted:

@@ -1,0 +1,54 @@
+"""What a sweep may use: what can never fit is refused at once, a worker with too much memory is ended, a GPU is shared by four."""
+
+import resource
+import subprocess
+
+import pytest
+
+from sweep.records import read_ledger
+from tests.fakes.question import TEXT, write_question
+from tests.integration import sweep_process
+from tests.integration.cluster_view import watched
+from tests.integration.head_node import head_node
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+PLAIN = TEXT.replace("synthetic_per_real: [0, 0.5]", "synthetic_per_real: [0]")
+ONE = PLAIN.replace("[none, pixelshuffle]", "[none]").replace("seeds: 2", "seeds: 1")
+
+
+def cpu_seconds():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [("resources.gpus_per_worker=99", "99 GPUs"), ("resources.cpus_per_worker=9999", "one worker of 9999 CPUs"), ("resources.workers=9999", "9999 workers")],
+)
+def test_what_this_machine_will_never_have_is_refused_at_once(tmp_path, setting, says):
+    before = cpu_seconds()
+    done = sweep_process.run(tmp_path, write_question(tmp_path, ONE), "--set", setting, timeout_s=60)
+    assert done.returncode == 2 and says in done.stderr and "ask for less under resources:" in done.stderr, done.stderr
+    assert cpu_seconds() - before < 5
+    assert not (tmp_path / "results").exists()
+
+
+def test_more_memory_than_allowed_ends_the_trial_with_a_reason(tmp_path):
+    limits = ("--set", "resources.memory_per_worker=20MB", "--set", "resources.max_failures=1")
+    done = sweep_process.run(tmp_path, write_question(tmp_path, ONE), "--storage", tmp_path / "run", *limits, timeout_s=200)
+    assert done.returncode == 2, done.stdout + done.stderr
+    (failed,) = read_ledger(tmp_path / "run").failed().values()
+    assert failed["kind"] == "OOM" and "resources.memory_per_worker, 0.02 GB, 2 times" in failed["reason"]
+
+
+def test_a_quarter_of_a_gpu_puts_four_trials_on_one(tmp_path):
+    """Scheduling alone: the node declares a GPU that it does not have, and the workers find that they train on a CPU."""
+    six = PLAIN.replace("[none, pixelshuffle]", "[none, pixelshuffle, matching]").replace("epochs: 2", "epochs: 30") + "resources: {gpus_per_worker: 0.25}\n"
+    with head_node(tmp_path, "--num-cpus", "16", "--num-gpus", "1") as head, watched(head.address, head.variables) as view:
+        arguments = (write_question(tmp_path, six), "--storage", tmp_path / "run", "--address", head.address, "--set", "seeds.min=1", "--set", "grid.lr=[0.002,0.003]", "--set", "threats.attacks=[fgsm]")
+        text = (tmp_path / "tiny.yaml").read_text().replace(", lr: 0.002", "")
+        (tmp_path / "tiny.yaml").write_text(text)
+        done = subprocess.run(sweep_process.command(*arguments), env=head.variables, cwd=tmp_path, capture_output=True, text=True, timeout=250, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(read_ledger(tmp_path / "run").finished()) == 6
+    assert max(sum(entry.values()) for entry in view.seen) == 4
