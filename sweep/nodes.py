@@ -39,15 +39,16 @@ def node_types() -> list[tuple[dict[str, float], int]] | None:
 def check_places(places: Iterable[str]) -> None:
     """Refuse what some node cannot read.
 
-    With more than one node alive a plain path is refused: the others have another disk. A URL, file:// included, is looked up on
+    With more than one node, alive or to come, a plain path is refused: the others have another disk. A URL, file:// included, is looked up on
     every node. Raises InputError.
     """
-    nodes = alive()
-    if len(nodes) < 2:
+    nodes, more = alive(), bool(node_types())
+    if len(nodes) < 2 and not more:
         return
     for place in dict.fromkeys(places):
         if not is_url(place):
-            raise InputError(place, f"is a folder of this machine, and {len(nodes)} nodes are alive", _CURE)
+            who = f"{len(nodes)} nodes are alive" if len(nodes) > 1 else "the autoscaler will start other nodes"
+            raise InputError(place, f"is a folder of this machine, and {who}", _CURE)
         looks = {node["NodeManagerAddress"]: _look_from(node["NodeID"], place) for node in nodes}
         blind = [address for address, look in looks.items() if not _seen(look)]
         if blind:
