@@ -44,6 +44,7 @@ class Slot:
 
     node: str = ""
     job: Job | None = None
+    of_one_job: bool = False
     gone: bool = False
     over_memory: str | None = None  # what its worker said before it ended itself
 
@@ -146,8 +147,10 @@ class JobBoard:
         mine = self._slots.setdefault(slot, Slot())
         self._put_back(mine)
         mine.gone = True
-        self._broken.append(reason)
-        self._fail_those(lambda job: job.work.slot == slot)
+        if mine.of_one_job:
+            self._fail_those(lambda job: job.work.slot == slot, [reason])
+        else:
+            self._broken.append(reason)
         self._serve_waiting()
         await self._tell()
 
@@ -163,20 +166,20 @@ class JobBoard:
         if self._closed:
             return
         if self._most and len(self._broken) >= self._most:
-            self._fail_those(lambda job: True)
+            self._fail_those(lambda job: True, self._broken)
         if self._start is None:
             return
         for job in self._waiting:
             if job.work.slot is not None and job.work.slot not in self._slots:
-                self._start_slot(job.work.slot)
-        live = {name: slot for name, slot in self._slots.items() if not slot.gone}
-        free = sum(slot.job is None and slot.node not in self._leaving for slot in live.values())
+                self._start_slot(job.work.slot, of_one_job=True)
+        live = [slot for slot in self._slots.values() if not (slot.gone or slot.of_one_job)]
+        free = sum(slot.job is None and slot.node not in self._leaving for slot in live)
         wanted = sum(job.work.slot is None for job in self._waiting) - free
         for _ in range(min(wanted, self._most - len(live) - len(self._broken))):
             self._start_slot(f"slot-{len(self._runs)}")
 
-    def _start_slot(self, name: str) -> None:
-        self._slots[name] = Slot()
+    def _start_slot(self, name: str, of_one_job: bool = False) -> None:
+        self._slots[name] = Slot(of_one_job=of_one_job)
         self._runs.append(self._start(name))
 
     def _next(self, slot: str) -> Job | None:
@@ -202,8 +205,8 @@ class JobBoard:
         else:
             self._fail(job, "FAILED", f"its machine was taken away {_times(job.losses[kind])} (resources.max_preemptions)")
 
-    def _fail_those(self, chosen: Callable[[Job], bool]) -> None:
-        reason = "; ".join(sorted(set(self._broken)))
+    def _fail_those(self, chosen: Callable[[Job], bool], reasons: list[str]) -> None:
+        reason = "; ".join(sorted(set(reasons)))
         lost = [job for job in self._waiting if chosen(job)]
         self._waiting = [job for job in self._waiting if job not in lost]
         for job in lost:

@@ -121,9 +121,11 @@ def _run_left(question: Question, run_storage: Storage, plan: Plan, data: Data, 
         resources, budget = question.resources, question.budget
         before_s = sum(event["seconds"]["total"] for event in before.finished().values())
         spending = Spending(budget.wall_s, budget.gpu_hours, resources.workers * resources.gpus_per_worker, before_s)
-        with progress:
-            run_trials(launch, plan, data, capacity, ledger, progress, spending)
-        ledger.flush()
+        try:
+            with progress:
+                run_trials(launch, plan, data, capacity, ledger, progress, spending)
+        finally:
+            ledger.flush()
         if spending.refused:
             _console.print(f"no more trials were launched: {spending.refused}", soft_wrap=True)
         note_overhead(run_storage, time.perf_counter() - begin, capacity.concurrent_trials, progress.finished)

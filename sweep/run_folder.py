@@ -19,6 +19,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from sweep.core.errors import InputError
+from sweep.lease import leased
 from sweep.question import Question
 from sweep.storage import Storage
 
@@ -58,7 +59,8 @@ def _make_folder(run: Storage) -> None:
 def held(run: Storage) -> Iterator[None]:
     """Hold the run folder alone; InputError names who holds it when another does."""
     if run.local is None:
-        yield
+        with leased(run):
+            yield
         return
     with open(run.local / _LOCK_FILE, "a+", encoding="utf-8") as lock:
         try:

@@ -117,6 +117,13 @@ class Storage:
         found = self._fs.get_file_info(fs.FileSelector(self._at(folder), allow_not_found=True))
         return {info.base_name: info.size for info in found if info.type == fs.FileType.File and not info.base_name.startswith(".")}
 
+    def written_at(self, name: str) -> float:
+        """When a file was last written, in seconds by the storage's own clock; FileNotFoundError when absent."""
+        found = self._fs.get_file_info(self._at(name))
+        if found.type == fs.FileType.NotFound:
+            raise FileNotFoundError(self.address(name))
+        return found.mtime.timestamp()
+
     def delete(self, name: str) -> None:
         """Remove one file or one folder with what is in it."""
         if self._fs.get_file_info(self._at(name)).type == fs.FileType.Directory:
