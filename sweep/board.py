@@ -121,7 +121,11 @@ class JobBoard:
 
     async def next_report(self, signature: str) -> Report:
         """The trial's next report, waiting for one."""
-        return await self._present[signature].mail.get()
+        job = self._present[signature]
+        report = await job.mail.get()
+        if report["kind"] == DONE and self._present.get(signature) is job:
+            del self._present[signature]
+        return report
 
     async def cancel(self, signature: str) -> None:
         """The trial was stopped: drop its job where it is."""
