@@ -78,11 +78,12 @@ def pack(checkout: Path, package: Path) -> Path:
 
 
 def _client(address: str) -> JobSubmissionClient:
+    from ray.exceptions import RayError
     from ray.job_submission import JobSubmissionClient
 
     try:
         return JobSubmissionClient(address)
-    except (RuntimeError, ConnectionError) as refused:
+    except (RuntimeError, ConnectionError, RayError) as refused:
         cure = "export RAY_AUTH_MODE=token with the cluster's token in ~/.ray/auth_token, and use the versions of requirements.lock"
         raise InputError("--address", f"{address}: {str(refused).strip().splitlines()[0]}", cure) from None
 
