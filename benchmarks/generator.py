@@ -6,7 +6,8 @@ Both sides train equal networks with equal updates: nearest doubling + 3x3 convo
 spectral norm, Wasserstein loss, Adam, five critic steps for one generator step. The common loop is written here in the
 style of the public collections: image files through a DataLoader, float32, the generator's graph built in critic steps
 and thrown away, real and synthetic images judged one after the other. Rounds alternate; times are process CPU time on
-one thread, medians over rounds, so that a busy machine does not favour one side.
+one thread, medians over rounds, so that a busy machine does not favour one side. Then each generator is sampled into
+shards, block by block, at the same size: images per CPU second from latents to a written data set.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ from sweep.synth.adversarial import Duel, critic_step, generator_step, start_due
 from sweep.synth.feed import Feed
 from sweep.synth.layers import SMALLEST_MAP, channels_at, sizes_up
 from sweep.synth.networks import ConvCritic, ConvGenerator
-from sweep.synth.train import resolved_settings
+from sweep.synth.pool import write_pool
+from sweep.synth.train import GENERATORS, resolved_settings, train_generator
 
+SAMPLED, SAMPLED_SLOWLY = 256, 32  # images; few of the generator that denoises in many steps
 LATENT, CRITIC_STEPS, BATCH, LR, BETAS = 128, 5, 32, 2e-4, (0.0, 0.9)
 
 
@@ -144,6 +147,22 @@ def median_seconds(loops: dict[str, Callable[[], Iterator[None]]], rounds: int) 
     return {name: statistics.median(values) for name, values in spent.items()}
 
 
+def sampling_rates(px: int) -> dict[str, float]:
+    """Images per CPU second from latents to shards on disk, for each generator at its quick settings, untrained."""
+    rates = {}
+    noise = np.random.default_rng(0).integers(0, 256, (4, px, px), dtype=np.uint8)
+    for name, row in GENERATORS.items():
+        classes = 1 if row.per_class else 2
+        generator = train_generator(name, noise, np.arange(4) % classes, num_classes=classes, settings={"steps": 1, "batch_size": 2}, seed=0)
+        count = SAMPLED_SLOWLY if "denoising_steps" in row.defaults else SAMPLED
+        generator.sample(1, seed=1, label=0)
+        with tempfile.TemporaryDirectory() as folder:
+            before = time.process_time()
+            write_pool(Path(folder) / "pool", {0: generator}, {0: count}, ("all",), seed=0, domain="none")
+            rates[name] = round(count / (time.process_time() - before), 1)
+    return rates
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--px", type=int, default=128)
@@ -172,6 +191,7 @@ def main() -> None:
                 "batch": BATCH,
                 "real images per CPU second": rates,
                 "ratio": ratios,
+                "images sampled and written per CPU second": sampling_rates(options.px),
             }
         )
     )
