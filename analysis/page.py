@@ -166,7 +166,8 @@ def _subtitle(run: Run) -> str:
     seeds = run.records.groupby(level="signature").size()
     count = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
     noun = "seed" if count == "1" else "seeds"
-    way = f"{sides[0]} \N{RIGHTWARDS ARROW} {sides[1]} · " if all(sides) else ""
+    arrow = "\N{LEFT RIGHT ARROW}" if "folds_target_to_source" in run.data_card.get("source", {}) else "\N{RIGHTWARDS ARROW}"
+    way = f"{sides[0]} {arrow} {sides[1]} · " if all(sides) else ""
     return f"{way}{len(seeds)} configurations · {count} {noun} each"
 
 

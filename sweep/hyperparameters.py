@@ -87,6 +87,7 @@ def _backbone(value: str) -> str | None:
 def _own_rows() -> dict[str, Hyperparameter]:
     text, whole, number = (str,), (int,), (float,)
     return {
+        "direction": Hyperparameter("which hospital is trained on and which is held back", text, "source_to_target", one_of(lambda: ("source_to_target", "target_to_source"))),
         "backbone": Hyperparameter("small_cnn, cnn_transformer or any timm name", text, "small_cnn", _backbone),
         "colorizer": Hyperparameter("grey to three channels", text, "none", one_of(_colorizers)),
         "weights": Hyperparameter("imagenet, a file of weights, or nothing for a random start", text, None, optional=True),

@@ -8,8 +8,8 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -22,9 +22,10 @@ from sweep.shards.groups import closed_groups
 from sweep.shards.findings import constant_accuracy, contradictory, present_counts, stacked
 from sweep.shards.image_set import ImageSet
 from sweep.shards.labels import apply_normals, classes_after, label_indices
+from sweep.shards.lazy import Images
 from sweep.shards.reader import read_images, read_manifest, read_metadata
 from sweep.shards.schema import MANIFEST, Manifest
-from sweep.shards.splits import make_split
+from sweep.shards.splits import UNUSED, make_split
 from sweep.question import Data as DataSection
 from sweep.storage import Storage
 
@@ -32,18 +33,21 @@ SPLIT_FILE = "split.parquet"
 CARD_FILE = "data.json"
 TARGET = "target"
 FOLDS = ("train", "val", "test", TARGET)
+SOURCE_TO_TARGET, TARGET_TO_SOURCE = DIRECTIONS = ("source_to_target", "target_to_source")
 PHANTOMS = ("phantom-a", "phantom-b")
 _PHANTOM_VERSION = 2  # of the simulator: raise it when its images change
 _COLUMNS = ["image_id", "label", "group", "domain", "fold", "sha256"]
 _LABELS = "labels"  # instead of `label` where an image may have several findings
+FOLD_BACK = "fold_back"  # the folds of target_to_source, where that direction is in use
 
 
 @dataclass(frozen=True)
 class Data:
-    """The data of a run: two shard folders and one split.
+    """The data of a run in one direction: two shard folders and one split.
 
     `split` has a row per image: image_id, label (index into `classes`; or, of several findings an image, labels: one of 1, 0,
-    -1 and NaN for each class), group, domain and fold: train, val, test or unused in the source domain, target in the other.
+    -1 and NaN for each class), group, domain and fold: train, val, test or unused in the source domain, target in the other;
+    where the other direction is in use too, its folds as fold_back. `loading` is how the workers read: auto, resident or stream.
     """
 
     source: str
@@ -53,6 +57,8 @@ class Data:
     fit: str
     normals: str
     split: pd.DataFrame
+    loading: str = "auto"
+    direction: str = SOURCE_TO_TARGET
 
     @cached_property
     def hash(self) -> str:
@@ -63,14 +69,29 @@ class Data:
     def fold_hash(self, fold: str) -> str:
         """Identity of one fold: pixels, labels and order."""
         if fold not in self._fold_hashes:
-            labels = self.labels(fold)
+            rows = self.fold(fold)
+            if fold == TARGET:  # nothing depends on its order
+                rows = rows.sort_values("image_id")
+            labels = self._labels(rows)
             labels = np.where(np.isnan(labels), None, labels) if self.multi_label else labels
-            self._fold_hashes[fold] = content_hash([self.classes, self.fold(fold)["sha256"].tolist(), labels.tolist()])
+            self._fold_hashes[fold] = content_hash([self.classes, rows["sha256"].tolist(), labels.tolist()])
         return self._fold_hashes[fold]
 
     @cached_property
     def _fold_hashes(self) -> dict[str, str]:
         return {}
+
+    def directed(self, direction: str) -> Data:
+        """These data as a trial of `direction` sees them: with the hospitals' parts exchanged for target_to_source."""
+        return self if direction == self.direction else self._reversed
+
+    @cached_property
+    def _reversed(self) -> Data:
+        if FOLD_BACK not in self.split:
+            raise InputError("direction", "target_to_source is not prepared in this run", "run the question once, which prepares the directions that it names")
+        exchanged = self.split.rename(columns={"fold": FOLD_BACK, FOLD_BACK: "fold"})
+        direction = next(name for name in DIRECTIONS if name != self.direction)
+        return replace(self, source=self.target, target=self.source, split=exchanged, direction=direction)
 
     def fold(self, fold: str) -> pd.DataFrame:
         """The rows of one fold."""
@@ -79,12 +100,14 @@ class Data:
     @property
     def multi_label(self) -> bool:
         """Whether an image may have several findings."""
-        return "labels" in self.split
+        return _LABELS in self.split
 
     def labels(self, fold: str) -> np.ndarray:
         """Class numbers int64 [N] of one fold, or float32 [N, K] of several findings an image, uncertain ones undecided."""
-        rows = self.fold(fold)
-        return stacked(rows["labels"]).reshape(-1, len(self.classes)) if self.multi_label else rows["label"].to_numpy(np.int64)
+        return self._labels(self.fold(fold))
+
+    def _labels(self, rows: pd.DataFrame) -> np.ndarray:
+        return stacked(rows[_LABELS]).reshape(-1, len(self.classes)) if self.multi_label else rows["label"].to_numpy(np.int64)
 
     def class_counts(self, fold: str) -> list[int]:
         """Images per class of one fold; of several findings an image those that have it."""
@@ -93,16 +116,18 @@ class Data:
 
     def read(self, fold: str, image_px: int | None = None) -> ImageSet:
         """One fold decoded straight from its shards, at the run's size unless another is given."""
-        rows = self.fold(fold)
-        folder = self.target if fold == TARGET else self.source
-        images = read_images(folder, image_px or self.image_px, list(rows["image_id"]), self.fit).images
-        return self.image_set(fold, dict(zip(rows["image_id"], images, strict=True)))
+        ids = list(self.fold(fold)["image_id"])
+        return self.image_set(fold, read_images(self.folder(fold), image_px or self.image_px, ids, self.fit).images)
 
-    def image_set(self, fold: str, images: Mapping[str, np.ndarray]) -> ImageSet:
-        """One fold put together from images by id, in the split's order and with its labels and groups."""
+    def folder(self, fold: str) -> str:
+        """The shard folder that a fold lies in."""
+        return self.target if fold == TARGET else self.source
+
+    def image_set(self, fold: str, images: Images) -> ImageSet:
+        """One fold from its images, which are in the split's order, with its labels and groups."""
         rows = self.fold(fold)
         return ImageSet(
-            images=np.stack([images[name] for name in rows["image_id"]]),
+            images=images,
             labels=self.labels(fold),
             ids=rows["image_id"].to_numpy(object),
             groups=rows["group"].to_numpy(object),
@@ -125,18 +150,28 @@ class Data:
         return cls(**{**facts, "classes": tuple(facts["classes"])}, split=split)
 
 
-def prepare(section: DataSection, run: Storage) -> Data:
-    """Find or make both shard folders, split the source, hold the target back whole, write the data card."""
+def prepare(section: DataSection, run: Storage, directions: Iterable[str] = (SOURCE_TO_TARGET,)) -> Data:
+    """Find or make both shard folders, split the source, hold the target back whole, write the data card.
+
+    With target_to_source among `directions` the target is split too, for the trials in which it is the source.
+    """
     folders = [_shard_folder(name, section, run) for name in (section.source, section.target)]
     manifests = [read_manifest(folder) for folder in folders]
     classes = _common_classes(manifests, section)
     frames = [_frame(folder, manifest, section, classes) for folder, manifest in zip(folders, manifests, strict=True)]
-    columns = [_LABELS if manifests[0].multi_label and name == "label" else name for name in _COLUMNS]
-    whole = pd.concat([_with_folds(frames[0], section), frames[1].assign(fold=TARGET)], ignore_index=True)[columns]
-    data = Data(folders[0], folders[1], classes, section.image_px, section.fit, section.normals, whole)
+    both = TARGET_TO_SOURCE in directions or _was_both(run)
+    whole = _split(frames, section, both)
+    data = Data(folders[0], folders[1], classes, section.image_px, section.fit, section.normals, whole, section.loading)
     _refuse_empty(data, section)
+    if both:
+        _refuse_empty(data.directed(TARGET_TO_SOURCE), section.model_copy(update={"source": section.target, "target": section.source}))
     data.save(run, _card(data, manifests, frames))
     return data
+
+
+def _was_both(run: Storage) -> bool:
+    """Whether an earlier question of this run folder had both directions: its records still ask for theirs."""
+    return run.exists(SPLIT_FILE) and FOLD_BACK in pd.read_parquet(io.BytesIO(run.read(SPLIT_FILE)))
 
 
 def _shard_folder(name: str, section: DataSection, run: Storage) -> str:
@@ -194,10 +229,22 @@ def _frame(folder: str, manifest: Manifest, section: DataSection, classes: tuple
     )
 
 
+def _split(frames: list[pd.DataFrame], section: DataSection, both: bool) -> pd.DataFrame:
+    """One row per image with its fold in each direction in use; each domain's images stand fold by fold."""
+    columns = [_LABELS if _LABELS in frames[0] and name == "label" else name for name in _COLUMNS]
+    source, target = _with_folds(frames[0], section), frames[1].assign(fold=TARGET)
+    if not both:
+        return pd.concat([source, target], ignore_index=True)[columns]
+    back = _with_folds(frames[1], section).rename(columns={"fold": FOLD_BACK}).assign(fold=TARGET)
+    return pd.concat([source.assign(**{FOLD_BACK: TARGET}), back], ignore_index=True)[[*columns, FOLD_BACK]]
+
+
 def _with_folds(frame: pd.DataFrame, section: DataSection) -> pd.DataFrame:
+    """The frame with its folds, ordered by them: what is read together lies together."""
     copies = frame["near_duplicates"].to_numpy()
     split = make_split(frame, seed=section.split_seed, train_images=section.train_images, conflicts=section.conflicts, near_duplicates=copies)
-    return frame.merge(split.frame[["image_id", "fold"]], on="image_id", validate="one_to_one")
+    folds = frame.merge(split.frame[["image_id", "fold"]], on="image_id", validate="one_to_one")
+    return folds.sort_values("fold", key=lambda fold: fold.map((*FOLDS[:3], UNUSED).index), kind="stable")
 
 
 def _refuse_empty(data: Data, section: DataSection) -> None:
@@ -220,9 +267,15 @@ def _refuse_undefined(labels: np.ndarray, fold: str, place: str) -> None:
 
 def _card(data: Data, manifests: list[Manifest], frames: list[pd.DataFrame]) -> dict[str, Any]:
     source, target = (_domain_card(manifest, frame) for manifest, frame in zip(manifests, frames, strict=True))
-    source["folds"] = {fold: dict(zip(data.classes, data.class_counts(fold), strict=True)) for fold in ("train", "val", "test")}
-    target["folds"] = {TARGET: dict(zip(data.classes, data.class_counts(TARGET), strict=True))}
+    source["folds"], target["folds"] = _fold_counts(data, FOLDS[:3]), _fold_counts(data, (TARGET,))
+    if FOLD_BACK in data.split:
+        back = data.directed(TARGET_TO_SOURCE)
+        source["folds_target_to_source"], target["folds_target_to_source"] = _fold_counts(back, (TARGET,)), _fold_counts(back, FOLDS[:3])
     return {"source": source, "target": target, "audit": _audit_card(frames)}
+
+
+def _fold_counts(data: Data, folds: Iterable[str]) -> dict[str, dict[str, int]]:
+    return {fold: dict(zip(data.classes, data.class_counts(fold), strict=True)) for fold in folds}
 
 
 def _domain_card(manifest: Manifest, frame: pd.DataFrame) -> dict[str, Any]:

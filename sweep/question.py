@@ -26,6 +26,7 @@ class Data(Section):
     train_images: int | None = Field(None, ge=8, description="size of the training fold; all of it when left out")
     normals: Literal["drop", "benign"] = Field("drop", description="normal scans, treated alike in both domains")
     conflicts: Literal["drop", "train_only", "keep"] = Field("drop", description="near-duplicates with different labels")
+    loading: Literal["auto", "resident", "stream"] = Field("auto", description="decoded once and shared by the trials of a node, or streamed from the shards; auto: by size")
     fit: Literal["pad", "stretch"] = Field("pad", description="how an oblong image becomes square")
     split_seed: int = Field(0, ge=0)
     phantom_patients: int = Field(120, ge=12, le=20_000, description="patients per simulated hospital")
@@ -191,6 +192,13 @@ class Question(Section):
     resources: Resources = Field(default_factory=Resources)
     budget: Budget = Field(default_factory=Budget)
     smoke: dict[str, Any] = Field(default_factory=dict, description="overrides for --smoke, keys like a.b")
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """The directions that some trial may have."""
+        searched = self.search["direction"].values or [] if "direction" in self.search else []
+        named = [*self.grid.get("direction", []), *searched, *([self.fixed["direction"]] if "direction" in self.fixed else [])]
+        return tuple(dict.fromkeys(named or ["source_to_target"]))
 
     @model_validator(mode="before")
     @classmethod

@@ -74,7 +74,7 @@ def _sweep(question: Question, run_storage: Storage, space: Path, command: str, 
 
     begin = time.perf_counter()
     _console.print(f"{question.name}: preparing data")
-    data = prepare(question.data, run_storage)
+    data = prepare(question.data, run_storage, question.directions)
     if not run_storage.exists(GALLERY_FILE):
         write_samples(data, run_storage)
     reading = read_ledger(run_storage)

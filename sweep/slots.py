@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +21,7 @@ class SlotSetup:
     run_url: str
     resources: Resources
     attempt: int
-    datasets: Mapping[str, Any]
+    images: Any
     board: Any
 
 
@@ -44,7 +43,9 @@ def _serve_slot(setup: SlotSetup, name: str) -> None:
     resources = setup.resources
     trainer = TorchTrainer(
         train_worker,
-        train_loop_config={"board": setup.board, "slot": name, "run_url": setup.run_url, "memory_bytes": resources.memory_bytes},
+        train_loop_config={
+            "board": setup.board, "slot": name, "run_url": setup.run_url, "images": setup.images, "memory_bytes": resources.memory_bytes,
+        },
         torch_config=TorchConfig(backend=_backend(resources)),
         scaling_config=train.ScalingConfig(
             num_workers=resources.workers, use_gpu=resources.gpus_per_worker > 0, resources_per_worker=per_worker(resources)
@@ -55,8 +56,6 @@ def _serve_slot(setup: SlotSetup, name: str) -> None:
             # the board counts deaths and preemptions per job, so that one poison trial cannot use up what the others may need
             failure_config=train.FailureConfig(max_failures=-1, max_preemption_failures=-1),
         ),
-        datasets=dict(setup.datasets),
-        dataset_config=train.DataConfig(datasets_to_split=[]),
     )
     try:
         trainer.fit()

@@ -21,7 +21,7 @@ def train_generator_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
     """Train one generator on the training fold alone; its losses, KID and sample grids go to TensorBoard."""
     from sweep.synth.train import train_generator
 
-    inputs, data = stage.inputs, Data.load(store.run)
+    inputs, data = stage.inputs, Data.load(store.run).directed(stage.inputs["direction"])
     fold = data.read("train", inputs["image_px"])
     label = inputs["label"]
     if label is not None:
@@ -60,7 +60,7 @@ def train_model_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
     from sweep.seed_run import SeedRun
     from sweep.trainable import trained_anew
 
-    data, seed = Data.load(store.run), stage.inputs["seed"]
+    data, seed = Data.load(store.run).directed(stage.aside["config"]["direction"]), stage.inputs["seed"]
     trial = Trial(stage.aside["config"], data.hash, (seed,))
     folder = trial.seed_folder(seed)
     if store.run.exists(f"{folder}/{RESULT}"):

@@ -60,6 +60,7 @@ def generator_stages(config: Mapping[str, Any], data: Data) -> dict[int | None, 
 
     if not config["synthetic_per_real"]:
         return {}
+    data = data.directed(config["direction"])
     classes = range(len(data.classes)) if GENERATORS[config["generator"]].per_class else (None,)
     return {label: _generator_stage(config, data, label) for label in classes}
 
@@ -72,6 +73,7 @@ def pool_stages(config: Mapping[str, Any], data: Data, seed: int) -> dict[int, S
     generators = generator_stages(config, data)
     if not generators:
         return {}
+    data = data.directed(config["direction"])
     counts = synthetic_counts(data.fold("train")["label"].to_numpy(), config["synthetic_per_real"], config["mixing_policy"])
     judge = labeller_stage(config, data, seed) if _takes_a_model(config) else None
     return {label: _pool_for(config, data, label, count, generators.get(label, generators.get(None)), judge) for label, count in counts.items()}
@@ -84,7 +86,7 @@ def labeller_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage:
 
 def model_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage:
     """The model that a configuration trains with one seed, for others to use."""
-    trial = Trial(config, data.hash, (seed,))
+    trial = Trial(config, data.directed(config["direction"]).hash, (seed,))
     inputs = {"trial": trial.signature, "seed": seed}
     return Stage(SHARED_MODEL, 1, inputs, tuple(_stages_of_seed(config, data, seed)), {"config": dict(config)})
 
@@ -110,6 +112,7 @@ def _generator_stage(config: Mapping[str, Any], data: Data, label: int | None) -
         "label": label,
         "fold": data.fold_hash("train"),
         "fit": data.fit,
+        "direction": config["direction"],
     }
     return Stage(GENERATOR, 1, inputs, aside={name: settings[name] for name in _LOOKING_ON})
 

@@ -30,8 +30,9 @@ from sweep.evaluation.evaluate import predict
 from sweep.evaluation.metrics import auroc_by_finding, classification_metrics, probabilities
 from sweep.models.classifier import Classifier
 from sweep.seed_run import FOLD_OF_SPLIT, SeedRun, build, decided, tensors
-from sweep.shards.batches import ResidentBatches
+from sweep.shards.batches import batches_of
 from sweep.shards.image_set import ImageSet
+from sweep.shards.lazy import changed
 from sweep.shards.mixing import mix, steps_per_epoch, synthetic_counts
 from sweep.stages import EPOCHS_FILE, model_stage, pool_stages, read_model, read_pool
 from sweep.training.adapt import adapt_batch_norm, grey_histogram, match_histogram
@@ -134,7 +135,7 @@ def _train(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
     train = _mixed(job)
     real = len(job.folds["train"])
     steps = steps_per_epoch(real, len(train), recipe.batch_size, config.get("mixing_budget", "steps"))
-    batches = ResidentBatches(train, min(recipe.batch_size, real), seed=named_seed(job.seed, "batches"), steps_per_epoch=steps, balanced=recipe.balanced_sampling, share=(rank(), world_size()))
+    batches = batches_of(train, min(recipe.batch_size, real), seed=named_seed(job.seed, "batches"), steps_per_epoch=steps, balanced=recipe.balanced_sampling, share=(rank(), world_size()))
     val = job.folds["val"]
     outcome = fit(
         shared_by_all(model, job.device),
@@ -183,8 +184,8 @@ def _adapted(job: SeedRun, model: Classifier) -> tuple[dict[str, ImageSet], dict
     if way == "batch_norm":
         models["target"] = adapt_batch_norm(model, folds["target"].images, device=job.device)
     elif way == "histogram":
-        matched = match_histogram(folds["target"].images, grey_histogram(folds["train"].images))
-        folds["target"] = replace(folds["target"], images=matched)
+        reference = grey_histogram(folds["train"].images)
+        folds["target"] = replace(folds["target"], images=changed(folds["target"].images, lambda images: match_histogram(images, reference)))
     return folds, models
 
 
@@ -246,9 +247,9 @@ def _predictions(job: SeedRun, logits: Mapping[str, np.ndarray]) -> pd.DataFrame
 
 
 def _rows(job: SeedRun, split: str, chosen: np.ndarray) -> pd.DataFrame:
-    fold = job.folds[FOLD_OF_SPLIT[split]].subset(chosen)
-    labels = {"labels": list(fold.labels)} if fold.multi_label else {"label": fold.labels}
-    columns = {"image_id": fold.ids, "group": fold.groups, "domain": fold.domain, "split": split, **labels, "seed": job.seed}
+    fold = job.folds[FOLD_OF_SPLIT[split]]
+    labels = {"labels": list(fold.labels[chosen])} if fold.multi_label else {"label": fold.labels[chosen]}
+    columns = {"image_id": fold.ids[chosen], "group": fold.groups[chosen], "domain": fold.domain, "split": split, **labels, "seed": job.seed}
     return pd.DataFrame(columns)
 
 

@@ -17,13 +17,13 @@ from sweep.board import JobBoard
 from sweep.broker import ArtifactBroker
 from sweep.capacity import Capacity
 from sweep.driver import Launch, TrialDriver
+from sweep.folds import share_images, wait_for
 from sweep.nodes import HEAD
 from sweep.plan import Plan
-from sweep.prepare import FOLDS, TARGET, Data
+from sweep.prepare import Data
 from sweep.progress import Progress
 from sweep.recorder import RecordCallback
 from sweep.records import Ledger
-from sweep.shards.stream import open_dataset
 from sweep.slots import SlotSetup, start_slot
 from sweep.spending import Spending
 from sweep.stages import handed_on
@@ -49,8 +49,8 @@ def run_trials(
     run = Storage(launch.run_url)
     board = JobBoard.remote(launch.resources.max_failures, launch.resources.max_preemptions)
     broker = ArtifactBroker.remote(launch.run_url, launch.resources.cpus_per_worker, launch.resources.gpus_per_worker)
-    datasets = {name: _materialized(data, name) for name in ("source", "target")}
-    setup = SlotSetup(run.url, launch.resources, launch.attempt, datasets, board)
+    images = share_images(data)
+    setup = SlotSetup(run.url, launch.resources, launch.attempt, images, board)
     reuse = launch.resources.reuse_workers
     slots = max(1, min(capacity.concurrent_trials, plan.campaign.expected_records))
     ray.get(board.open.remote(partial(serve, setup), slots, _IDLE_S if capacity.contested else None, eager=reuse))
@@ -72,6 +72,7 @@ def run_trials(
         ),
         run_config=tune.RunConfig(name=f"tune-{launch.attempt:04d}", storage_path=f"{run.url}/ray", callbacks=[recorder], verbose=0),
     )
+    wait_for(images)  # slots start meanwhile
     tuner.fit()
     ray.get(board.close.remote(_GOODBYE_S))
 
@@ -80,11 +81,3 @@ def _name(trial: tune.experiment.Trial) -> str:
     """A configuration comes more than once when a race gives it more seeds."""
     ours = trial.config["trial"]
     return f"{ours.signature}-{ours.seeds[0]}"
-
-
-def _materialized(data: Data, domain: str) -> ray.data.Dataset:
-    """Every image a trial may need of one domain, decoded once into the object store for all trials of a node."""
-    folds = [TARGET] if domain == "target" else [fold for fold in FOLDS if fold != TARGET]
-    ids = [name for fold in folds for name in data.fold(fold)["image_id"]]
-    folder = data.target if domain == "target" else data.source
-    return open_dataset(folder, data.image_px, ids, data.fit, data.normals).materialize()

@@ -1,4 +1,4 @@
-"""The loop inside a Train worker: data in through Ray Data once, then jobs from the board, one after another.
+"""The loop inside a Train worker: images in once, then jobs from the board, one after another.
 
 torch is imported inside the functions that run on workers: the processes that only carry this module do not need it.
 """
@@ -18,10 +18,10 @@ import ray.train.collective
 
 from sweep.board import DONE
 from sweep.core.errors import Diverged
+from sweep.folds import Folds, SharedImages
 from sweep.memory_guard import MemoryGuard
 from sweep.notice import Notice, Preempted
-from sweep.prepare import CARD_FILE, FOLDS, TARGET, Data
-from sweep.shards.image_set import ImageSet
+from sweep.prepare import CARD_FILE, Data
 from sweep.storage import Storage
 from sweep.trial import RESULT, STATE, Rungs, Work
 
@@ -33,9 +33,7 @@ class Cancelled(Exception):
 
 
 def train_worker(config: Mapping[str, Any]) -> None:
-    """Entry point of every Train worker. `config`: board (actor), slot (name), run_url, memory_bytes or None; the datasets are
-    source and target.
-    """
+    """Entry point of every Train worker. `config`: board (actor), slot (name), run_url, images, memory_bytes or None."""
     from sweep.training.workers import agreed
 
     board, slot, run = config["board"], config["slot"], Storage(config["run_url"])
@@ -43,16 +41,16 @@ def train_worker(config: Mapping[str, Any]) -> None:
     if not agreed(there):
         ray.get(board.slot_broke.remote(slot, f"{run.url} cannot be read on every node; give a --storage that all of them have"))
         return
-    _serve_jobs(board, slot, run, config["memory_bytes"])
+    _serve_jobs(board, slot, run, config["images"], config["memory_bytes"])
 
 
-def _serve_jobs(board: Any, slot: str, run: Storage, memory_bytes: float | None) -> None:
+def _serve_jobs(board: Any, slot: str, run: Storage, images: SharedImages, memory_bytes: float | None) -> None:
     import torch
 
     notice = Notice()
     leader = ray.train.get_context().get_world_rank() == 0
     data = Data.load(run)
-    folds = _folds(data)
+    folds = Folds(data, images)
     device = str(ray.train.torch.get_device()) if torch.cuda.is_available() else "cpu"
     while (work := _next_job(board, slot, leader)) is not None:
         torch.set_num_threads(work.threads)
@@ -89,20 +87,12 @@ def _next_job(board: Any, slot: str, leader: bool) -> Work | None:
     return work if leader or not there_is_one else ray.get(board.held.remote(slot))
 
 
-def _folds(data: Data) -> dict[str, ImageSet]:
-    images: dict[str, dict[str, Any]] = {}
-    for name in ("source", "target"):
-        images[name] = {}
-        for batch in ray.train.get_dataset_shard(name).iter_batches(batch_size=512, batch_format="numpy", prefetch_batches=0):
-            images[name].update(zip(batch["image_id"], batch["image"], strict=True))
-    return {fold: data.image_set(fold, images["target" if fold == TARGET else "source"]) for fold in FOLDS}
-
-
-def _serve(work: Work, run: Storage, data: Data, folds: Mapping[str, ImageSet], device: str, leader: bool, tell: Tell, notice: Notice) -> None:
+def _serve(work: Work, run: Storage, data: Data, folds: Folds, device: str, leader: bool, tell: Tell, notice: Notice) -> None:
     """Every seed of one trial that has no result yet. A seed that fails does not stop the next one."""
     from sweep.seed_run import SeedRun
 
     alone = ray.train.get_context().get_world_size() == 1
+    direction = work.trial.config["direction"]
     for seed in work.trial.seeds:
         folder = work.trial.seed_folder(seed)
         done = run.exists(f"{folder}/{RESULT}")
@@ -110,7 +100,7 @@ def _serve(work: Work, run: Storage, data: Data, folds: Mapping[str, ImageSet], 
             ray.train.collective.barrier()
         if not done:
             rungs = work.rungs if seed == 0 else Rungs()
-            job = SeedRun(work.trial, seed, data, folds, work.attacks, run, rungs, device, leader=leader)
+            job = SeedRun(work.trial, seed, data.directed(direction), folds.of(direction), work.attacks, run, rungs, device, leader=leader)
             job.state = run.read(f"{folder}/{STATE}") if run.exists(f"{folder}/{STATE}") else None
             job.on_epoch, job.interrupted = _epoch_reporter(seed, tell), notice
             if leader:

@@ -58,7 +58,7 @@ def _to_grey(image: Image.Image, path: Path) -> Decoded:
         return Decoded(np.array(image.convert("L")), 0.0, False)
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         return _composited(image.convert("RGBA"))
-    return _untinted(image.convert("RGB"), transparent=False)
+    return untinted(image.convert("RGB"), transparent=False)
 
 
 def _composited(image: Image.Image) -> Decoded:
@@ -66,10 +66,11 @@ def _composited(image: Image.Image) -> Decoded:
     if transparent:
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image)
-    return _untinted(image.convert("RGB"), transparent)
+    return untinted(image.convert("RGB"), transparent)
 
 
-def _untinted(image: Image.Image, transparent: bool) -> Decoded:
+def untinted(image: Image.Image, transparent: bool) -> Decoded:
+    """Grey by luma, with the share of pixels that were tinted."""
     channels = np.asarray(image)
     spread = channels.max(axis=2) - channels.min(axis=2)
     return Decoded(np.array(image.convert("L")), float((spread >= _TINT).mean()), transparent)

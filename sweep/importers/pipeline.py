@@ -97,7 +97,7 @@ def _decoded(raw: RawImage) -> Decoded:
         return Decoded(raw.pixels, 0.0, False)
     if raw.path is None:
         raise ValueError(f"{raw.image_id}: an importer gave neither path nor pixels")
-    return read_grey(raw.path)
+    return (raw.read or read_grey)(raw.path)
 
 
 def _counted(rows: Iterator[ShardRow], on_image: Callable[[int], None] | None) -> Iterator[ShardRow]:

@@ -9,10 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from sweep.importers.decode import Decoded
+
 
 @dataclass(frozen=True)
 class RawImage:
-    """One image as published: a file still to be decoded, or `pixels` (uint8 [H, W] grey) already in memory."""
+    """One image as published: a file still to be decoded, or `pixels` (uint8 [H, W] grey) already in memory.
+
+    `read` decodes the file where it is no ordinary image.
+    """
 
     image_id: str
     label: str
@@ -24,6 +29,7 @@ class RawImage:
     labels: tuple[float, ...] = ()  # of several findings: 1, 0, -1 (uncertain) or NaN (not known); `label` sums them up
     masks: tuple[Path, ...] = ()  # of the lesion; only where a crop to it was asked for
     roi: str = "none"
+    read: Callable[[Path], Decoded] | None = None
 
 
 @dataclass(frozen=True)

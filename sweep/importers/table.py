@@ -14,6 +14,7 @@ from sweep.importers import (
     chestxray14,
     chexpert,
     csv_table,
+    dicom,
     folder,
     iqothnccd,
     kermany,
@@ -38,6 +39,7 @@ IMPORTERS: dict[str, Importer] = {
     "brain4": brain4.ROW,
     "folder": folder.ROW,
     "csv": csv_table.ROW,
+    "dicom": dicom.ROW,
 }
 
 

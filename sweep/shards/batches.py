@@ -1,7 +1,12 @@
-"""Images in memory -> batches, without a loader process: one gather per batch from one uint8 tensor."""
+"""Images and labels -> batches: one order of an epoch, gathered from memory or streamed from the shards.
+
+Memory: one gather per batch from one uint8 tensor, no loader process. Shards: Ray Data tasks read and decode ahead
+(`stream.stream`), and no more than a few thousand images exist at a time. Same seed, same batches, either way.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -10,19 +15,27 @@ import numpy as np
 from sweep.core.errors import InputError
 from sweep.core.seeds import rng
 from sweep.shards.image_set import ImageSet
+from sweep.shards.lazy import LazyImages
 
 if TYPE_CHECKING:
     import torch
 
+# Sets up to the first size are shuffled whole. Larger ones are cut into runs of neighbours, the runs are shuffled, and
+# the images of as many runs as fill a window are shuffled among each other: a window is read from few row groups.
+_SHUFFLED_WHOLE = 16_384
+_RUN, WINDOW = 256, 4096
 
-class ResidentBatches:
+Batch = tuple["torch.Tensor", "torch.Tensor"]
+
+
+class Batches:
     """Shuffled batches of an ImageSet; calling it with an epoch number gives that epoch's batches.
 
     Every epoch has `steps_per_epoch` full batches (default: what one pass fills, at least one). Asked for more,
     it goes round again, reshuffled. With `balanced`, every class is drawn equally often, rare ones more than
-    once (of several findings an image: those with each finding in turn, and those with none). The order depends on (seed, epoch) and the number of images alone, so resuming at an epoch is exact.
-    `device` is where the uint8 images are kept. `share` (k, n) takes the k-th of n equal shares of every batch: n workers
-    together see what one would.
+    once (of several findings an image: those with each finding in turn, and those with none). The order depends on
+    (seed, epoch) and the number of images alone, so resuming at an epoch is exact. `share` (k, n) takes the k-th of n
+    equal shares of every batch: n workers together see what one would.
     """
 
     def __init__(
@@ -33,44 +46,79 @@ class ResidentBatches:
         seed: int,
         steps_per_epoch: int | None = None,
         balanced: bool = False,
-        device: str = "cpu",
         share: tuple[int, int] = (0, 1),
     ) -> None:
-        import torch
-
         if not len(image_set):
             raise InputError("training data", "the training fold is empty", "give it images or a larger fraction")
         if batch_size < 1 or (steps_per_epoch is not None and steps_per_epoch < 1):
             raise InputError("batch_size, steps_per_epoch", f"{batch_size}, {steps_per_epoch}", "give 1 or more")
         self.batch_size = batch_size
         self.steps_per_epoch = steps_per_epoch or max(1, len(image_set) // batch_size)
-        self._seed = seed
-        self._share = share
-        self._balanced = balanced
-        self._classes = _members(image_set.labels)
-        self._images = torch.from_numpy(np.array(image_set.images)).to(device)
-        self._labels = torch.from_numpy(np.array(image_set.labels)).to(device)
+        self._count = len(image_set)
+        self._seed, self._share = seed, share
+        self._classes = _members(image_set.labels) if balanced else None
 
-    def __call__(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Pairs of images uint8 [B, H, W] and labels int64 [B], or float32 [B, K]."""
-        import torch
-
-        order = torch.from_numpy(self.order(epoch)).to(self._images.device)
-        place, shares = self._share
-        for batch in order.split(self.batch_size):
-            chosen = batch[place::shares]
-            yield self._images.index_select(0, chosen), self._labels.index_select(0, chosen)
+    def __call__(self, epoch: int) -> Iterator[Batch]:
+        """Pairs of images uint8 [B, H, W] and their labels [B] or [B, K]."""
+        raise NotImplementedError
 
     def order(self, epoch: int) -> np.ndarray:
-        """int64 [steps_per_epoch * batch_size]: the positions visited in this epoch."""
+        """int64 [steps_per_epoch * batch_size]: the positions visited in this epoch, by all workers together."""
         draw = rng(self._seed, "batches", epoch)
         wanted = self.steps_per_epoch * self.batch_size
-        if not self._balanced:
-            return _rounds(draw, np.arange(len(self._labels)), wanted)
+        if self._classes is None:
+            return _rounds(draw, np.arange(self._count), wanted)
         each = -(-wanted // len(self._classes))
         turns = np.stack([_rounds(draw, members, each) for members in self._classes], axis=1)
         # One of each class in turn, the turn's order shuffled: every batch is balanced to within one image.
         return draw.permuted(turns, axis=1).reshape(-1)[:wanted]
+
+    def shared_order(self, epoch: int) -> np.ndarray:
+        """int64 [steps_per_epoch, b]: this worker's share of every batch of the epoch."""
+        place, shares = self._share
+        return self.order(epoch).reshape(self.steps_per_epoch, self.batch_size)[:, place::shares]
+
+
+class ResidentBatches(Batches):
+    """Batches from images in memory; `device` is where the uint8 images are kept, uncopied if that is the CPU."""
+
+    def __init__(self, image_set: ImageSet, batch_size: int, *, device: str = "cpu", **settings) -> None:
+        super().__init__(image_set, batch_size, **settings)
+        self._images = _tensor(image_set.images).to(device)
+        self._labels = _tensor(image_set.labels).to(device)
+
+    def __call__(self, epoch: int) -> Iterator[Batch]:
+        """Pairs of images uint8 [B, H, W] and their labels [B] or [B, K]."""
+        import torch
+
+        for chosen in torch.from_numpy(self.shared_order(epoch)).to(self._images.device):
+            yield self._images.index_select(0, chosen), self._labels.index_select(0, chosen)
+
+
+class StreamedBatches(Batches):
+    """The same batches from images that stay in their shards."""
+
+    def __init__(self, image_set: ImageSet, batch_size: int, **settings) -> None:
+        super().__init__(image_set, batch_size, **settings)
+        self._images, self._labels = image_set.images, _tensor(image_set.labels)
+
+    def __call__(self, epoch: int) -> Iterator[Batch]:
+        """Pairs of images uint8 [B, H, W] and their labels [B] or [B, K]; reading ends when the iterator is closed."""
+        import torch
+
+        from sweep.shards.stream import stream
+
+        order = self.shared_order(epoch)
+        window = max(1, WINDOW // self._share[1])  # of the whole order, as far as this worker reads it
+        images = stream(self._images, order.reshape(-1), order.shape[1], window)
+        for chosen, batch in zip(torch.from_numpy(order), images, strict=True):
+            yield batch, self._labels.index_select(0, chosen)
+
+
+def batches_of(image_set: ImageSet, batch_size: int, **settings) -> Batches:
+    """Resident batches of images in memory, streamed ones of images in shards; `settings` are those of `Batches`."""
+    lazy = isinstance(image_set.images, LazyImages)
+    return (StreamedBatches if lazy else ResidentBatches)(image_set, batch_size, **settings)
 
 
 def _members(labels: np.ndarray) -> list[np.ndarray]:
@@ -85,4 +133,23 @@ def _members(labels: np.ndarray) -> list[np.ndarray]:
 def _rounds(draw: np.random.Generator, members: np.ndarray, wanted: int) -> np.ndarray:
     """`wanted` positions: whole shuffled passes over `members`, the last one cut short."""
     passes = -(-wanted // len(members))
-    return np.concatenate([draw.permutation(members) for _ in range(passes)])[:wanted]
+    return np.concatenate([_shuffled(draw, members) for _ in range(passes)])[:wanted]
+
+
+def _shuffled(draw: np.random.Generator, members: np.ndarray) -> np.ndarray:
+    """One pass over `members`, which stand in the order of the shards."""
+    if len(members) <= _SHUFFLED_WHOLE:
+        return draw.permutation(members)
+    runs = [members[start : start + _RUN] for start in range(0, len(members), _RUN)]
+    mixed = np.concatenate([runs[number] for number in draw.permutation(len(runs))])
+    windows = [mixed[start : start + WINDOW] for start in range(0, len(mixed), WINDOW)]
+    return np.concatenate([draw.permutation(window) for window in windows])
+
+
+def _tensor(values: np.ndarray) -> torch.Tensor:
+    """The same memory as a tensor; arrays out of the object store are read-only, and nothing here writes."""
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(np.ascontiguousarray(values))

@@ -1,4 +1,4 @@
-"""Decoded images with their labels, held in memory as one array."""
+"""Images with their labels, held in memory as one array or left in their shards."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from sweep.shards.findings import present_counts
+from sweep.shards.lazy import Images, taken
 
 
 @dataclass(frozen=True)
 class ImageSet:
     """N grey images of one size.
 
-    images uint8 [N, px, px]; labels int64 [N], indices into `classes` (index 1 is the positive class of a
-    two-class problem), or float32 [N, K] where an image may have several findings: 1, 0, -1 (uncertain) or NaN (not
-    known) for each of `classes`; ids and groups text [N] (images of one group must stay in one fold); synthetic bool [N].
+    images uint8 [N, px, px], in memory or still in their shards; labels int64 [N], indices into `classes` (index 1 is the
+    positive class of a two-class problem), or float32 [N, K] where an image may have several findings: 1, 0, -1 (uncertain)
+    or NaN (not known) for each of `classes`; ids and groups text [N] (images of one group must stay in one fold); synthetic
+    bool [N].
     """
 
-    images: np.ndarray
+    images: Images
     labels: np.ndarray
     ids: np.ndarray
     groups: np.ndarray
@@ -40,7 +42,7 @@ class ImageSet:
         if indices.size == 0:
             indices = indices.astype(np.int64)
         return ImageSet(
-            images=self.images[indices],
+            images=taken(self.images, indices),
             labels=self.labels[indices],
             ids=self.ids[indices],
             groups=self.groups[indices],

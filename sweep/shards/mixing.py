@@ -14,6 +14,7 @@ import numpy as np
 from sweep.core.errors import InputError
 from sweep.core.seeds import rng
 from sweep.shards.image_set import ImageSet
+from sweep.shards.lazy import joined
 
 POLICIES = ("add", "replace")
 BUDGETS = ("steps", "epochs")
@@ -115,6 +116,7 @@ def _joined(parts: list[ImageSet]) -> ImageSet:
     first = parts[0]
     columns = {
         name: np.concatenate([getattr(part, name) for part in parts])
-        for name in ("images", "labels", "ids", "groups", "synthetic")
+        for name in ("labels", "ids", "groups", "synthetic")
     }
-    return ImageSet(classes=first.classes, domain=first.domain, **columns)
+    images = joined([part.images for part in parts])
+    return ImageSet(images=images, classes=first.classes, domain=first.domain, **columns)

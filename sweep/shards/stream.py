@@ -1,9 +1,9 @@
-"""Shard folder -> Ray Data, for data that does not fit in memory and for workers that read their own share."""
+"""Shard folder -> Ray Data: decoded once for everybody, or read and decoded ahead of a training loop that holds little."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,14 @@ import numpy as np
 import pyarrow as pa
 
 from sweep.core.errors import InputError
-from sweep.shards.image_set import ImageSet
 from sweep.shards.labels import apply_normals, classes_after
+from sweep.shards.lazy import Images
 from sweep.shards.location import absolute
 from sweep.shards.reader import decode_column, groups_of, labels_of, part_paths, read_manifest, read_metadata
 
 if TYPE_CHECKING:
     import ray.data
+    import torch
 
 # Ray 2.60's second reader starts dozens of footer-reading actors per dataset: seconds, for a few small files.
 os.environ.setdefault("RAY_DATA_USE_DATASOURCE_V2", "0")
@@ -25,6 +26,8 @@ os.environ.setdefault("RAY_DATA_USE_DATASOURCE_V2", "0")
 # A whole CPU per reading task starves behind booked training workers, and then nothing moves.
 TASK_CPUS = 0.25
 _BATCH = 256
+_TASKS_AHEAD = 2  # windows read at once: one is trained on while the next ones come
+_BLOCK = 2048  # images handed over at once, in whole batches: a hand-over costs a millisecond, however small
 
 
 def open_dataset(
@@ -63,32 +66,45 @@ def open_dataset(
     )  # fmt: skip
 
 
-def collect(
-    rows: Any, classes: Sequence[str], domain: str, image_ids: Sequence[str] | None = None
-) -> ImageSet:
-    """Gather a Ray dataset or a train worker's shard of it into memory.
+def stream(images: Images, positions: np.ndarray, batch_size: int, window: int) -> Iterator[torch.Tensor]:
+    """uint8 [batch_size, px, px] after another: the images at `positions` int64 [n], in exactly that order.
 
-    `rows` has `iter_batches`. The result is ordered by `image_ids` where given, else by id, so that it does not
-    depend on the order in which tasks ended.
+    Ray Data tasks read and decode `window` positions each, a few windows ahead of the caller and never more. The batches
+    lie on the device of the Train worker that asks, on the CPU elsewhere.
     """
-    batches = [batch for batch in rows.iter_batches(batch_size=_BATCH, batch_format="numpy") if len(batch["label"])]
-    if not batches:
-        raise InputError("training data", "the data set holds no rows for this worker", "use fewer workers")
-    ids = np.concatenate([batch["image_id"] for batch in batches]).astype(str)
-    if image_ids is None:
-        order = np.argsort(ids, kind="stable")
-    else:
-        place = {image_id: index for index, image_id in enumerate(ids)}
-        order = np.array([place[image_id] for image_id in image_ids], dtype=np.int64)
-    return ImageSet(
-        images=np.concatenate([batch["image"] for batch in batches])[order],
-        labels=np.concatenate([batch["label"] for batch in batches])[order],
-        ids=ids[order],
-        groups=np.concatenate([batch["group"] for batch in batches]).astype(str)[order],
-        classes=tuple(classes),
-        domain=domain,
-        synthetic=np.zeros(len(ids), dtype=bool),
-    )
+    import ray
+
+    held, places = ray.put(images), ray.put(positions)
+    count = -(-len(positions) // window)
+    rows = ray.data.range(count, override_num_blocks=count).map_batches(
+        _window, fn_args=(held, places, window), batch_size=1, batch_format="numpy", num_cpus=TASK_CPUS,
+        compute=ray.data.TaskPoolStrategy(size=_TASKS_AHEAD),
+    )  # fmt: skip
+    rows.context.execution_options.preserve_order = True
+    rows.context.enable_progress_bars = False
+    block = batch_size * max(1, _BLOCK // batch_size)
+    for images in rows.iter_torch_batches(batch_size=block, prefetch_batches=1):
+        yield from images["image"].split(batch_size)
+
+
+def _window(numbers: dict[str, np.ndarray], images: Any, positions: Any, window: int) -> dict[str, np.ndarray]:
+    """The images of one window, run inside Ray's tasks."""
+    import ray
+
+    images, positions = ray.get([images, positions])
+    first = int(numbers["id"][0]) * window
+    chosen = positions[first : first + window]
+    return {"image": images.read(chosen)}
+
+
+def decoded(folder: Path | str, image_px: int, image_ids: Sequence[str], fit: str = "pad") -> np.ndarray:
+    """uint8 [N, image_px, image_px] of `image_ids`, in their order, whatever the order in which Ray's tasks end."""
+    place = {image_id: index for index, image_id in enumerate(image_ids)}
+    images = np.empty((len(place), image_px, image_px), dtype=np.uint8)
+    rows = open_dataset(folder, image_px, image_ids, fit).select_columns(["image_id", "image"])
+    for batch in rows.iter_batches(batch_size=_BATCH, batch_format="numpy"):
+        images[[place[image_id] for image_id in batch["image_id"]]] = batch["image"]
+    return images
 
 
 def _decode(table: pa.Table, wanted: Any, image_px: int, fit: str) -> dict[str, np.ndarray]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import copy
 import math
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import nn
 
 _LEVELS = 256
+_BLOCK = 256  # images counted at once
 
 
 @torch.no_grad()
@@ -31,8 +33,9 @@ def adapt_batch_norm(model: nn.Module, images: np.ndarray, *, batch_size: int = 
         norm.momentum = None  # the plain mean over all batches
     if norms:
         # Batches of one size, so that the mean over batches is the mean over images.
-        for batch in np.array_split(images, math.ceil(len(images) / batch_size)):
-            adapted(torch.from_numpy(np.ascontiguousarray(batch)).to(device).unsqueeze(1).float().div_(255))
+        edges = np.linspace(0, len(images), math.ceil(len(images) / batch_size) + 1).astype(int)
+        for start, stop in pairwise(edges):
+            adapted(torch.from_numpy(np.ascontiguousarray(images[start:stop])).to(device).unsqueeze(1).float().div_(255))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return adapted.eval()
@@ -40,7 +43,9 @@ def adapt_batch_norm(model: nn.Module, images: np.ndarray, *, batch_size: int = 
 
 def grey_histogram(images: np.ndarray, *, keep_black: bool = True) -> np.ndarray:
     """Share of each grey level [256] over uint8 `images`; with `keep_black` level 0, letterbox and mask, counts as none."""
-    counts = np.bincount(np.asarray(images, dtype=np.uint8).ravel(), minlength=_LEVELS).astype(np.float64)
+    counts = np.zeros(_LEVELS)
+    for start in range(0, len(images), _BLOCK):  # images may lie in their shards, and bincount wants eight bytes a pixel
+        counts += np.bincount(np.asarray(images[start : start + _BLOCK], dtype=np.uint8).ravel(), minlength=_LEVELS)
     if keep_black:
         counts[0] = 0
     return counts / max(counts.sum(), 1.0)

@@ -1,79 +1,115 @@
-"""The streamed images are the resident ones, whatever the order in which tasks end."""
+"""The streamed images are the resident ones, in the same batches, whatever the order in which tasks end."""
+
+import logging
+import pickle
 
 import numpy as np
 import pytest
+import torch
 
 from sweep.core.errors import InputError
 from sweep.importers import phantom
+from sweep.shards import batches
+from sweep.shards.image_set import ImageSet
+from sweep.shards.lazy import LazyImages, changed, joined, taken
 from sweep.shards.reader import read_images, read_metadata
-from sweep.shards.stream import _decode, collect, open_dataset
+from sweep.shards.stored import StoredImages
+from sweep.shards.stream import decoded, open_dataset
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("stream") / "a"
-    phantom.write(place, patients=12, image_px=64)
+    phantom.write(place, patients=30, image_px=64)
     return place
 
 
-class Shuffled:
-    """Stands for a train worker's shard: two batches, the later rows first."""
-
-    def __init__(self, batch):
-        self._batch = batch
-
-    def iter_batches(self, **options):
-        half = len(self._batch["label"]) // 2
-        yield {name: column[half:] for name, column in self._batch.items()}
-        yield {name: column[:half] for name, column in self._batch.items()}
-
-
-def stored(folder):
-    """The table as a reading task sees them."""
-    import pyarrow.parquet as pq
-
-    return pq.read_table(folder / "part-00000.parquet", columns=["image_id", "image", "height", "width"])
-
-
-def same(one, other):
-    names = ("images", "labels", "ids", "groups")
-    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
+@pytest.fixture(scope="module")
+def ids(folder):
+    """Every second image, the last ones first."""
+    return read_metadata(folder)["image_id"].tolist()[::-2]
 
 
 @pytest.mark.parametrize(("px", "fit"), [(48, "pad"), (48, "stretch"), (64, "pad")])
-def test_decoded_rows_equal_the_resident_ones(folder, px, fit):
-    frame = read_metadata(folder)
-    wanted = {row.image_id: (0, row.patient) for row in frame[::2].itertuples()}
-    rows = _decode(stored(folder), wanted, px, fit)
-    collected = collect(Shuffled(rows), ("x",), "here", image_ids=list(wanted))
-    resident = read_images(folder, px, list(wanted), fit)
-    assert np.array_equal(collected.images, resident.images) and collected.ids.tolist() == list(wanted)
-    assert collected.groups.tolist() == resident.groups.tolist()
-    assert collect(Shuffled(rows), ("x",), "here").ids.tolist() == sorted(wanted)
+def test_images_in_their_shards_equal_the_resident_ones(folder, ids, px, fit):
+    lazy, resident = StoredImages(folder, px, ids, fit), read_images(folder, px, ids, fit).images
+    assert lazy.shape == resident.shape and lazy.nbytes == resident.nbytes
+    assert np.array_equal(pickle.loads(pickle.dumps(lazy)), resident)
 
 
-def test_several_findings_travel_with_the_rows(folder):
-    frame = read_metadata(folder)
-    wanted = {row.image_id: ([1.0, 0.0, float("nan")], row.patient) for row in frame.itertuples()}
-    labels = _decode(stored(folder), wanted, 16, "pad")["label"]
-    assert labels.shape == (len(frame), 3) and labels.dtype == np.float32 and (labels[:, 0] == 1).all() and np.isnan(labels[:, 2]).all()
-    assert _decode(stored(folder).slice(0, 0), wanted, 16, "pad")["label"].shape == (0, 3)
+@pytest.mark.parametrize("index", [3, -1, slice(2, 9), slice(None, None, 5), np.array([7, 1, 1]), "mask"])
+def test_indexing_is_that_of_an_array(folder, ids, index):
+    lazy, resident = StoredImages(folder, 32, ids), read_images(folder, 32, ids).images
+    index = np.arange(len(ids)) % 3 == 0 if isinstance(index, str) else index
+    assert np.array_equal(lazy[index], resident[index]) and lazy[index].shape == resident[index].shape
 
 
-def test_a_worker_without_rows_is_told(folder):
-    with pytest.raises(InputError, match="no rows"):
-        collect(Shuffled(_decode(stored(folder), {}, 16, "pad")), ("x",), "here")
+def test_choosing_joining_and_changing_read_nothing_and_agree(folder, ids):
+    lazy, resident = StoredImages(folder, 32, ids), read_images(folder, 32, ids).images
+    synthetic = np.full((5, 32, 32), 7, np.uint8)
+    for images in (lazy, resident):
+        some = taken(images, np.array([4, 0, 2]))
+        both = changed(joined([some, synthetic]), lambda block: 255 - block)
+        assert isinstance(both, LazyImages) == (images is lazy)
+        assert np.array_equal(np.asarray(both), 255 - np.concatenate([resident[[4, 0, 2]], synthetic]))
+
+
+def test_an_unknown_image_is_named(folder):
+    with pytest.raises(InputError, match="nobody"):
+        StoredImages(folder, 32, ["nobody"])
+
+
+def numbers(count):
+    """An image set of `count` images that are never read."""
+    labels, names = np.arange(count) % 3 == 0, np.arange(count).astype(str)
+    return ImageSet(np.zeros((count, 1, 1), np.uint8), labels.astype(np.int64), names, names, ("a", "b"), "here", np.zeros(count, bool))
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_a_large_set_is_visited_window_by_window(balanced):
+    large = batches.ResidentBatches(numbers(50_000), 100, seed=3, balanced=balanced)
+    order = large.order(0)
+    assert len(order) == 50_000 and not np.array_equal(order, large.order(1))
+    if not balanced:
+        assert np.array_equal(np.sort(order), np.arange(50_000))
+        for start in range(0, 49_152, batches.WINDOW):
+            runs = np.unique(order[start : start + batches.WINDOW] // 256)
+            assert len(runs) <= 17  # read from few row groups
+            assert np.std(runs) > 25  # that lie anywhere in the set
+
+
+@pytest.fixture(scope="module")
+def two_cpus():
+    ray = pytest.importorskip("ray")
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    import ray.data  # sets its loggers up when imported
+
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    yield
+    ray.shutdown()
 
 
 @pytest.mark.e2e
-def test_through_ray_data_on_two_cpus(folder):
-    ray = pytest.importorskip("ray")
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    try:
-        resident = read_images(folder, 64, normals="drop")
-        rows = open_dataset(folder, 64, resident.ids, normals="drop")
-        assert same(resident, collect(rows, resident.classes, "here", resident.ids))
-        with pytest.raises(InputError, match="nobody"):
-            open_dataset(folder, 32, ["nobody"])
-    finally:
-        ray.shutdown()
+def test_decoded_in_the_order_that_was_asked_for(folder, ids, two_cpus):
+    assert np.array_equal(decoded(folder, 48, ids), read_images(folder, 48, ids).images)
+    with pytest.raises(InputError, match="nobody"):
+        open_dataset(folder, 32, ["nobody"])
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("settings", [{}, {"balanced": True, "steps_per_epoch": 9}, {"share": (1, 2)}])
+def test_same_seed_same_batches_streamed_or_resident(folder, two_cpus, monkeypatch, settings):
+    for name, size in (("_SHUFFLED_WHOLE", 16), ("_RUN", 4), ("WINDOW", 24)):
+        monkeypatch.setattr(batches, name, size)
+    resident = read_images(folder, 32, normals="drop")
+    lazy = StoredImages(folder, 32, resident.ids)
+    pool = np.arange(8, dtype=np.uint8).repeat(32 * 32).reshape(8, 32, 32)
+    sets = [
+        ImageSet(joined([images, pool]), np.concatenate([resident.labels, [0, 1] * 4]), *[np.concatenate([resident.ids, [f"s{k}" for k in range(8)]])] * 2,
+                 resident.classes, "here", np.zeros(len(resident) + 8, bool))
+        for images in (resident.images, lazy)
+    ]  # fmt: skip
+    held, streamed = (batches.batches_of(one, 10, seed=5, **settings) for one in sets)
+    assert isinstance(streamed, batches.StreamedBatches) and isinstance(held, batches.ResidentBatches)
+    for (images, labels), (same_images, same_labels) in zip(held(2), streamed(2), strict=True):
+        assert torch.equal(images, same_images) and torch.equal(labels, same_labels)

@@ -1,0 +1,105 @@
+"""Images that stay in their shards: read and decoded where they are indexed, never held whole."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sweep.core.errors import InputError
+from sweep.shards.lazy import LazyImages
+from sweep.shards.location import absolute, located
+from sweep.shards.reader import decode_column, part_paths, read_batches
+
+_COLUMNS = ["image", "height", "width"]
+_KEPT_GROUPS = 2  # row groups remembered: walking through a fold in small slices reads each of them once
+_CURE = "import it again: python -m sweep.importers NAME SRC DST"
+
+
+class StoredImages(LazyImages):
+    """Images of a shard folder, in the order of `image_ids`, decoded to `image_px` as `reader.read_images` does.
+
+    Raises InputError when an id is not in the folder.
+    """
+
+    def __init__(self, folder: Path | str, image_px: int, image_ids: Sequence[str], fit: str = "pad") -> None:
+        self.folder, self.image_px, self.fit = absolute(folder), image_px, fit
+        self._parts = part_paths(self.folder)
+        self._first_rows = _first_rows(self._parts)  # of every row group, over all parts
+        self._rows = _rows_of(self.folder, image_ids)
+        self._recent: OrderedDict[int, pa.Table] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_recent": OrderedDict()}
+
+    def read(self, positions: np.ndarray) -> np.ndarray:
+        """uint8 [n, px, px]; every row group that holds one of them is read once."""
+        rows = self._rows[positions]
+        images = np.empty((len(rows), self.image_px, self.image_px), dtype=np.uint8)
+        starts = self._first_rows["row"]
+        groups = np.searchsorted(starts, rows, side="right") - 1
+        for group in np.unique(groups):
+            here = np.flatnonzero(groups == group)
+            table = self._group(int(group)).take(rows[here] - starts[group])
+            images[here] = decode_column(*(_whole(table[name]) for name in _COLUMNS), self.image_px, self.fit)
+        return images
+
+    def _group(self, number: int) -> pa.Table:
+        if number not in self._recent:
+            self._recent[number] = self._read_group(number)
+        self._recent.move_to_end(number)
+        while len(self._recent) > _KEPT_GROUPS:
+            self._recent.popitem(last=False)
+        return self._recent[number]
+
+    def _read_group(self, number: int) -> pa.Table:
+        path = self._parts[self._first_rows["part"][number]]
+        try:
+            with _opened(path) as part:
+                return part.read_row_group(int(self._first_rows["group"][number]), columns=_COLUMNS, use_threads=False)
+        except (pa.ArrowException, OSError) as broken:
+            raise InputError(path, f"damaged ({str(broken).splitlines()[0]})", _CURE) from None
+
+
+def _first_rows(parts: Sequence[str]) -> dict[str, np.ndarray]:
+    """Of every row group: its first row counted through the folder, its part and its number there."""
+    found, row = {"row": [], "part": [], "group": []}, 0
+    for number, path in enumerate(parts):
+        with _opened(path) as part:
+            for group in range(part.metadata.num_row_groups):
+                for name, value in (("row", row), ("part", number), ("group", group)):
+                    found[name].append(value)
+                row += part.metadata.row_group(group).num_rows
+    return {name: np.array(values, dtype=np.int64) for name, values in found.items()}
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[pq.ParquetFile]:
+    files, place = located(path)
+    with files.open_input_file(place) as stream, pq.ParquetFile(stream) as part:
+        yield part
+
+
+def _rows_of(folder: str, image_ids: Sequence[str]) -> np.ndarray:
+    """int64 [N]: where each id stands in the folder."""
+    names = [batch.column("image_id").to_pandas() for batch in read_batches(folder, ["image_id"])]
+    known = pd.concat(names, ignore_index=True)
+    place = pd.Series(np.arange(len(known)), index=known).reindex(list(image_ids))
+    if place.isna().any():
+        missing = place.index[place.isna()][0]
+        raise InputError(folder, f"image {missing!r} is not in this data set", "use the ids of a split of it")
+    return place.to_numpy(dtype=np.int64)
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
