@@ -120,17 +120,22 @@ def loss_tasks() -> dict[str, Task]:
     """The texture loss, forward and backward, beside one training step of a ResNet-18 on the same batch."""
     import torch
 
-    from sweep.losses.glcm import GLCMLoss
+    from sweep.losses.glcm import GLCMLoss, KeptTargets
 
     grey = images().unsqueeze(1)
     noise = torch.randn(BATCH, 3, PX, PX, generator=torch.Generator().manual_seed(2))
     colors = (grey + 0.1 * noise).requires_grad_()
     losses = {way: GLCMLoss(backend=way) for way in ("scatter", "native")}
     kept = losses["native"].target(grey)
+    in_training = KeptTargets(losses["native"])
 
     def step(way: str, target: object = None) -> None:
         colors.grad = None
         losses[way](colors, grey, target).backward()
+
+    def step_in_training() -> None:
+        colors.grad = None
+        in_training(colors, grey).backward()
 
     return {
         "loss: ResNet-18 step, fp32": resnet_step(fast=False),
@@ -139,6 +144,7 @@ def loss_tasks() -> dict[str, Task]:
         "loss: plain torch, target kept": lambda: step("scatter", kept),
         "loss: native": lambda: step("native"),
         "loss: native, target kept": lambda: step("native", kept),
+        "loss: native, target looked up": step_in_training,
     }
 
 

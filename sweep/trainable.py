@@ -144,7 +144,7 @@ def _train(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
         recipe,
         seed=named_seed(job.seed, "fit"),
         device=job.device,
-        texture_loss=_texture_loss(config),
+        texture_loss=_texture_loss(recipe),
         on_epoch=partial(_report, job, model=model),
         state=job.state,
         save_state=job.save_state,
@@ -189,12 +189,14 @@ def _adapted(job: SeedRun, model: Classifier) -> tuple[dict[str, ImageSet], dict
     return folds, models
 
 
-def _texture_loss(config: Mapping[str, Any]) -> Callable | None:
-    if not config.get("glcm_weight"):
+def _texture_loss(recipe: Recipe) -> Callable | None:
+    """The texture loss; images that come again unchanged are looked at once."""
+    if not recipe.glcm_weight:
         return None
-    from sweep.losses.glcm import GLCMLoss
+    from sweep.losses.glcm import GLCMLoss, KeptTargets
 
-    return GLCMLoss()
+    unchanged = recipe.augment in ("none", "flip") and not recipe.mixup and not recipe.train_eps
+    return KeptTargets(GLCMLoss()) if unchanged else GLCMLoss()
 
 
 def _clean_metrics(job: SeedRun, logits: Mapping[str, np.ndarray]) -> dict[str, float]:

@@ -5,8 +5,9 @@ Assimilation (arXiv 2402.16005). Every function has a plain PyTorch way that alw
 """
 
 from sweep.losses.glcm.hard import glcm, glcm_features
+from sweep.losses.glcm.kept import KeptTargets
 from sweep.losses.glcm.loss import GLCMLoss
 from sweep.losses.glcm.properties import PROPERTIES, glcm_properties
 from sweep.losses.glcm.soft import soft_glcm
 
-__all__ = ["PROPERTIES", "GLCMLoss", "glcm", "glcm_features", "glcm_properties", "soft_glcm"]
+__all__ = ["PROPERTIES", "GLCMLoss", "KeptTargets", "glcm", "glcm_features", "glcm_properties", "soft_glcm"]

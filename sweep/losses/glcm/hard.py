@@ -126,8 +126,10 @@ def _first_cell(images: int, offsets: int, k: int, cells: int, device: torch.dev
 
 
 def _tally(index: Tensor, size: int) -> Tensor:
-    if index.device.type == "cpu":
-        return torch.bincount(index, minlength=size)
+    return torch.bincount(index, minlength=size) if index.device.type == "cpu" else _tally_by_scatter(index, size)
+
+
+def _tally_by_scatter(index: Tensor, size: int) -> Tensor:
     # On a GPU bincount would wait for the largest index; integer sums are exact in any order.
     ones = torch.ones((), dtype=torch.int32, device=index.device).expand(index.shape)
     return torch.zeros(size, dtype=torch.int32, device=index.device).scatter_add_(0, index.long(), ones)

@@ -94,18 +94,20 @@ class GLCMLoss(nn.Module):
 
     def _all_features(self, windows_NWhw: Tensor) -> Tensor:
         windows_Mhw = windows_NWhw.flatten(0, 1).contiguous()
-        if backends.choose(self.backend, windows_Mhw, self.levels) == "native" and finite(windows_Mhw):
-            from sweep.losses.glcm.native_soft import soft_statistics
+        step = max(1, CHUNK_CELLS // (len(self.offsets) * self.levels**2))
+        parts = (windows_Mhw,) if self._native(windows_Mhw) else windows_Mhw.split(step)
+        return torch.cat([self._features(part) for part in parts]).unflatten(0, windows_NWhw.shape[:2])
 
-            found_MKS = soft_statistics(windows_Mhw, self.levels, self.offsets).to(windows_Mhw.dtype)
-            found_MF = self._from_moments(found_MKS)
-        else:
-            step = max(1, CHUNK_CELLS // (len(self.offsets) * self.levels**2))
-            found_MF = torch.cat([self._features(part) for part in windows_Mhw.split(step)])
-        return found_MF.unflatten(0, windows_NWhw.shape[:2])
+    def _native(self, windows_Mhw: Tensor) -> bool:
+        # Compiled code must not meet NaN: its cell would lie outside the table.
+        return backends.choose(self.backend, windows_Mhw, self.levels) == "native" and finite(windows_Mhw)
 
     def _features(self, windows_Mhw: Tensor) -> Tensor:
         """Differentiable features [M, F] of windows [M, h, w] in level units."""
+        if self._native(windows_Mhw):
+            from sweep.losses.glcm.native_statistics import soft_statistics
+
+            return self._from_moments(soft_statistics(windows_Mhw, self.levels, self.offsets))
         counts_MKLL = soft_counts(windows_Mhw, self.levels, self.offsets, self.backend)
         height, width = windows_Mhw.shape[1:]
         pairs_K = [(height - abs(dy)) * (width - abs(dx)) for dy, dx in self.offsets]

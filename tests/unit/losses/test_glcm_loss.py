@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.feature import graycomatrix, graycoprops
 
-from sweep.losses.glcm import GLCMLoss, glcm_properties, soft_glcm
+from sweep.losses.glcm import GLCMLoss, KeptTargets, glcm_properties, soft_glcm
 from sweep.losses.glcm.offsets import EIGHT_ANGLES
 
 FIVE = ("ASM", "contrast", "homogeneity", "correlation", "dissimilarity")
@@ -171,3 +171,47 @@ def test_mixing_weighs_by_alpha():
 def test_misuse_is_a_value_error(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def byte_images(count, px=64, seed=0):
+    """Grey images as the training loop has them without augmentation: bytes divided by 255."""
+    return torch.randint(0, 256, (count, 1, px, px), generator=torch.Generator().manual_seed(seed)).float().div_(255)
+
+
+@pytest.mark.parametrize("backend", ["scatter", "native"])
+def test_features_of_an_image_do_not_depend_on_its_batch(backend):
+    loss, grey = GLCMLoss(backend=backend, window=21), byte_images(5, px=66)  # nine windows: pairs of windows span images
+    together = loss.target(grey)
+    assert torch.equal(together, torch.cat([loss.target(one[None]) for one in grey]))
+
+
+def test_kept_targets_change_nothing_and_are_computed_once(monkeypatch):
+    grey = byte_images(6)
+    colors = (grey + 0.1 * torch.randn(6, 3, 64, 64, generator=torch.Generator().manual_seed(1))).requires_grad_()
+    plain = GLCMLoss()
+    kept = KeptTargets(GLCMLoss())
+    seen = []
+    compute = kept.loss.target
+    monkeypatch.setattr(kept.loss, "target", lambda images: seen.append(len(images)) or compute(images))
+    for order in (slice(0, 4), slice(2, 6), slice(None, None, None)):
+        expected, found = plain(colors[order], grey[order]), kept(colors[order], grey[order])
+        assert torch.equal(expected, found)
+        assert torch.equal(torch.autograd.grad(expected, colors)[0], torch.autograd.grad(found, colors)[0])
+    assert seen == [4, 2]
+    kept(colors.flip(3), grey.flip(3))
+    assert seen == [4, 2, 6]
+
+
+def test_memory_of_targets_is_bounded(monkeypatch):
+    from sweep.losses.glcm import kept as module
+
+    monkeypatch.setattr(module, "MOST_BYTES", 3 * 9 * 20 * 4)
+    kept, grey = KeptTargets(GLCMLoss()), byte_images(6)
+    assert torch.equal(kept.target(grey), kept.target(grey)) and len(kept.kept) == 3
+
+
+def test_native_statistics_have_the_gradient_of_their_values():
+    from sweep.losses.glcm.native_statistics import soft_statistics
+
+    windows = (torch.rand(3, 9, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 6 + 0.3).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: soft_statistics(x, 8, [(0, 3), (2, 2), (3, 0), (2, -2)]), windows, atol=1e-6)
