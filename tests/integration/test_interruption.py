@@ -11,7 +11,7 @@ from sweep.records import read_ledger
 from tests.fakes.question import TEXT, write_question
 from tests.integration import sweep_process
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 SHORT = TEXT.replace("colorizer: [none, pixelshuffle]", "colorizer: [none]").replace("epochs: 2", "epochs: 3")
 RECORDS = 4
 SEARCH = """\
@@ -30,11 +30,15 @@ threats: {attacks: [fgsm], eps: [1/255], images: 8}
 """
 
 
-def wait_for(condition, process, timeout_s):
+def wait_for(condition, process, timeout_s=240):
+    """Poll until the condition holds; a sweep that ends or gets nowhere is ended, and the test fails."""
     deadline = time.monotonic() + timeout_s
     while not condition():
-        assert process.poll() is None, "the sweep ended too early"
-        assert time.monotonic() < deadline, "the sweep got nowhere"
+        if process.poll() is not None or time.monotonic() > deadline:
+            state = "ended too early" if process.poll() is not None else "got nowhere"
+            family = [psutil.Process(process.pid), *sweep_process.descendants(process)] if process.poll() is None else []
+            sweep_process.end(family)
+            pytest.fail(f"the sweep {state}")
         time.sleep(0.1)
 
 
@@ -44,7 +48,7 @@ def finishes(home):
 
 def test_ctrl_c_leaves_no_process_and_says_how_to_resume(tmp_path):
     process = sweep_process.start(tmp_path, write_question(tmp_path, SHORT), "--storage", tmp_path / "run")
-    wait_for(lambda: read_ledger(tmp_path / "run").of_kind("epoch"), process, 120)
+    wait_for(lambda: read_ledger(tmp_path / "run").of_kind("epoch"), process)
     family = sweep_process.descendants(process)
     try:
         process.send_signal(signal.SIGINT)
@@ -61,13 +65,13 @@ def killed_and_resumed(tmp_path, text, finished):
     """The ledger's finished records at the kill, and its reading after the same command ran to its end."""
     question = write_question(tmp_path, text)
     process = sweep_process.start(tmp_path, question, "--storage", tmp_path / "run")
-    wait_for(lambda: finishes(tmp_path) >= finished, process, 150)
+    wait_for(lambda: finishes(tmp_path) >= finished, process)
     family = sweep_process.descendants(process)
     process.kill()
     process.wait(timeout=10)
     sweep_process.end(family)
     before = read_ledger(tmp_path / "run").finished()
-    again = sweep_process.run(tmp_path, question, "--storage", tmp_path / "run", timeout_s=200)
+    again = sweep_process.run(tmp_path, question, "--storage", tmp_path / "run", timeout_s=300)
     assert again.returncode == 0, again.stdout + again.stderr
     reading = read_ledger(tmp_path / "run")
     counts = Counter((event["signature"], event["seed"]) for event in reading.of_kind("finish"))
