@@ -21,6 +21,7 @@ from sweep.question import Distribution
 from sweep.search.draw import drawn
 from sweep.search.halving import ParetoHalving
 from sweep.search.pareto import oriented
+from sweep.search.projection import END, projected
 from sweep.search.searchers import build_searcher
 
 RANDOM_TRIALS = 100
@@ -84,20 +85,27 @@ def random_volume(repeat: int) -> float:
 
 
 def play(name: str, repeat: int, target: float, most: int, eta: int | None = None) -> Game:
-    """One trial after another until the hypervolume is reached; with `eta`, halving from epoch 1 on may stop a trial, which is told as it stood."""
+    """One trial after another until the hypervolume is reached; with `eta`, halving from epoch 1 on may stop a trial, as in a sweep."""
     begin = time.process_time()
     searcher = build_searcher(name, SPACE, GOALS, seed=repeat)
     halving = ParetoHalving(GOALS, 1, eta, EPOCHS) if eta else None
     points: list[list[float]] = []
+    curves: dict[int, dict[float, list[float]]] = {}
     epochs = 0
     while len(points) < most:
         token, config = searcher.ask()
+        curve = curves[token] = {}
         for epoch in range(1, EPOCHS + 1):
             values = surrogate(config, epoch)
             epochs += 1
+            if halving and (rung := halving.rung_of(epoch)):
+                curve.setdefault(rung, values)
             if halving and halving.decide(token, epoch, values) == "stop":
+                told = projected(values, max(curve), [other for key, other in curves.items() if key != token])
                 break
-        searcher.tell(token, values)
+        else:
+            curve[END] = told = values
+        searcher.tell(token, told)
         points.append(values)
         if _volume(points) >= target:
             return Game(len(points), epochs, True, time.process_time() - begin)

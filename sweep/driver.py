@@ -30,14 +30,14 @@ class Launch:
     resources: Resources
     attempt: int
     halving: ParetoHalving | None = None  # whose rungs the workers measure at
-    halving_metrics: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
     handed_on: frozenset[str] = frozenset()  # models that trials take from other trials, by the hash of their stage
 
     def rungs(self, trial: Trial) -> Rungs:
         """Where a trial is judged; nowhere without halving."""
         if self.halving is None:
             return Rungs()
-        return Rungs(self.halving.rungs(epochs_of(trial.config)), self.halving_metrics)
+        return Rungs(self.halving.rungs(epochs_of(trial.config)), self.metrics)
 
 
 class TrialDriver(tune.Trainable):

@@ -92,7 +92,7 @@ def rules_of(question: Question) -> Rules:
         seed=question.searcher.seed,
         seeds=seeds.min,
         halving=None if question.scheduler.type == "none" else lambda: ParetoHalving(halving_goals, question.scheduler.grace_epochs, question.scheduler.eta),
-        halving_metrics=metrics[: len(halving_goals)],
+        judged=len(halving_goals),
         race=Race(goals, seeds.min, seeds.max) if seeds.race else None,
     )
 

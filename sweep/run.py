@@ -117,7 +117,7 @@ def _run_left(question: Question, run_storage: Storage, plan: Plan, data: Data, 
         begin = time.perf_counter()
         rules = plan.campaign.rules
         halving = rules.halving() if rules.halving else None
-        launch = Launch(attacks_of(question), run_storage.url, question.resources, ledger.attempt, halving, rules.halving_metrics)
+        launch = Launch(attacks_of(question), run_storage.url, question.resources, ledger.attempt, halving, rules.metrics)
         resources, budget = question.resources, question.budget
         before_s = sum(event["seconds"]["total"] for event in before.finished().values())
         spending = Spending(budget.wall_s, budget.gpu_hours, resources.workers * resources.gpus_per_worker, before_s)

@@ -15,7 +15,8 @@ from sweep.core.hashing import canonical_json
 from sweep.search.candidate import Candidate, Config, Job, Rules, Values
 from sweep.search.draw import Scalar
 from sweep.search.halving import ParetoHalving
-from sweep.search.searchers import Searcher, build_searcher
+from sweep.search.projection import END, projected
+from sweep.search.searchers import Searcher, build_searcher, finite
 
 Event = dict[str, Any]
 
@@ -27,6 +28,7 @@ class Study:
     cell: Config
     searcher: Searcher
     halving: ParetoHalving | None
+    curves: dict[str, dict[float, list[float]]] = field(default_factory=dict)  # by signature: sound values at rungs and at the end
     asked: set[int] = field(default_factory=set)
 
 
@@ -89,16 +91,30 @@ class Campaign:
         """Take an epoch's metrics; returns why the configuration should be stopped, or None. Only its first seed is judged."""
         candidate = self.candidates.get(signature)
         halving = candidate and self._studies[candidate.study].halving
-        names = self.rules.halving_metrics
-        if not halving or candidate.ended or seed != 0 or epoch >= self._epochs_of(candidate.config) or not all(name in metrics for name in names):
+        if not halving or candidate.ended or seed != 0 or epoch >= self._epochs_of(candidate.config) or not all(name in metrics for name in self.rules.metrics):
             return None
-        verdict = halving.decide(signature, epoch, [metrics[name] for name in names])
+        values = self.values(metrics)
+        if (rung := halving.rung_of(epoch)) is not None:
+            self._note_curve(candidate, rung, values)
+        verdict = halving.decide(signature, epoch, values[: self.rules.judged])
         return halving.reasons[signature] if verdict == "stop" else None
+
+    def _note_curve(self, candidate: Candidate, place: float, values: Values) -> None:
+        sound = finite(values, len(self.rules.goals))
+        if sound is not None:
+            self._studies[candidate.study].curves.setdefault(candidate.signature, {}).setdefault(place, sound)
+
+    def _projection(self, candidate: Candidate, values: Values) -> Values:
+        curves, sound = self._studies[candidate.study].curves, finite(values, len(self.rules.goals))
+        own = curves.get(candidate.signature)
+        if sound is None or not own:
+            return None
+        return projected(sound, max(own), [curve for name, curve in curves.items() if name != candidate.signature])
 
     def stop(self, signature: str, seed: int, reason: str, values: Values) -> None:
         """The configuration was stopped while this seed ran, standing at `values`; its other seeds are given up."""
         candidate = self.candidates[signature]
-        candidate.ended = reason
+        candidate.ended, candidate.projection = reason, self._projection(candidate, values)
         candidate.pending.clear()
         candidate.running.clear()
         self.expected_records -= len(set(range(self.rules.seeds)) - {seed, *candidate.outcomes})
@@ -115,6 +131,8 @@ class Campaign:
         if seed in candidate.outcomes:
             return
         candidate.outcomes[seed] = values
+        if seed == 0 and candidate.ended is None:
+            self._note_curve(candidate, END, values)
         self._after(candidate)
 
     def give_back(self, signature: str, seeds: Iterable[int]) -> None:

@@ -29,7 +29,7 @@ class Rules:
     seed: int = 0
     seeds: int = 2  # that every configuration gets
     halving: Callable[[], ParetoHalving] | None = None
-    halving_metrics: tuple[str, ...] = ()
+    judged: int | None = None  # halving looks at the first so many objectives; all when None
     race: Race | None = None
 
 
@@ -55,6 +55,7 @@ class Candidate:
     running: set[int] = field(default_factory=set)
     tokens: list[tuple[int, int]] = field(default_factory=list)  # (study, draw) that wait for its result
     ended: str | None = None  # why it gets no more seeds
+    projection: Values = None  # of one that was stopped: where it would stand at the end
 
     @property
     def is_open(self) -> bool:
@@ -62,6 +63,8 @@ class Candidate:
         return bool(self.pending or self.running)
 
     def result(self, objectives: int) -> list[float] | None:
-        """Mean of the sound seeds per objective; None without one."""
+        """Mean of the sound seeds per objective, or of a stopped one its projection; None without either."""
+        if self.projection is not None:
+            return finite(self.projection, objectives)
         sound = [row for values in self.outcomes.values() if (row := finite(values, objectives))]
         return np.mean(sound, axis=0).tolist() if sound else None

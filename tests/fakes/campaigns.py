@@ -34,7 +34,7 @@ def objective(config, seed, epoch=9):
 
 def campaign(cells=CELLS, search=None, **rules):
     """A campaign of one objective over the learning rate."""
-    settings = {"search": {"lr": LR} if search is None else search, "goals": ("maximize",), "metrics": ("score",), "halving_metrics": ("score",), "draws": 4, **rules}
+    settings = {"search": {"lr": LR} if search is None else search, "goals": ("maximize",), "metrics": ("score",), "draws": 4, **rules}
     return Campaign(cells, {"lr": 1e-3}, Rules(**settings), complete)
 
 

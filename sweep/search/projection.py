@@ -1,0 +1,29 @@
+"""Where a stopped trial stood -> where it would stand at the end, had it gained what the others gained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+END = math.inf  # a whole training, as a place on a curve
+Curve = Mapping[float, Sequence[float]]  # epoch of a rung, or END -> one value per objective
+
+
+def projected(values: Sequence[float], rung: float, curves: Iterable[Curve]) -> list[float]:
+    """Add, from rung to rung, the mean gain of the trials that came to both; a step that nobody made adds nothing.
+
+    A searcher that is told the early value of a stopped trial learns that its region is worse than it is: half-trained trials all look
+    alike and bad. The gains are taken over survivors, who gain more, so the projection flatters; it still orders better than no projection
+    (`python -m benchmarks.search`).
+    """
+    kept = list(curves)
+    places = sorted({place for curve in kept for place in curve if place > rung})
+    now = np.asarray(values, dtype=float)
+    at = rung
+    for place in places:
+        gains = [np.subtract(curve[place], curve[at]) for curve in kept if at in curve and place in curve]
+        if gains:
+            now, at = now + np.mean(gains, axis=0), place
+    return now.tolist()
