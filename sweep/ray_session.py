@@ -54,7 +54,8 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[Capacity]
 
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     if address:
-        ray.init(address=address, **quiet)
+        # processes of a cluster that already runs do not inherit this one's environment
+        ray.init(address=address, runtime_env={"env_vars": {name: os.environ[name] for name in _SWITCHES}}, **quiet)
     else:
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # one process less per slot: nobody takes this machine away
         cores = os.cpu_count() or 1
