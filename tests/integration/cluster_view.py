@@ -1,4 +1,4 @@
-"""What a running Ray has, asked from a process of its own: a test joins no cluster itself. Run with an address: one JSON line a second."""
+"""What a running Ray has, asked from a process of its own: a test joins no cluster itself. Run with the two addresses of a head: one JSON line a second."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from tests.integration.head_node import Head
 from tests.integration.sweep_process import REPOSITORY
 
 
 @dataclass
 class View:
-    """What was seen so far: each entry maps the ids of living nodes to the worker processes' count on them."""
+    """What was seen so far: each entry maps the ids of living nodes to the number of train workers on them."""
 
+    log: Path
     seen: list[dict[str, int]] = field(default_factory=list)
 
     def wait_for(self, condition, timeout_s: float) -> dict[str, int]:
@@ -28,14 +31,16 @@ class View:
                 if condition(entry):
                     return entry
             time.sleep(0.2)
-        raise AssertionError(f"not seen within {timeout_s} s; last: {self.seen[-1:]}")
+        raise AssertionError(f"not seen within {timeout_s} s; last: {self.seen[-1:]}; {self.log.read_text()[-500:]}")
 
 
 @contextmanager
-def watched(address: str, variables: Mapping[str, str]) -> Iterator[View]:
+def watched(head: Head, home: Path) -> Iterator[View]:
     """Look at the cluster once a second until the block ends."""
-    view = View()
-    process = subprocess.Popen([sys.executable, __file__, address], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=dict(variables) | {"PYTHONPATH": str(REPOSITORY)})
+    view = View(home / "view.log")
+    command = [sys.executable, __file__, head.address, head.dashboard]
+    with open(view.log, "w", encoding="utf-8") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=head.variables | {"PYTHONPATH": str(REPOSITORY)})
     reader = threading.Thread(target=lambda: view.seen.extend(json.loads(line) for line in process.stdout), daemon=True)
     reader.start()
     try:
@@ -45,14 +50,14 @@ def watched(address: str, variables: Mapping[str, str]) -> Iterator[View]:
         process.wait(timeout=10)
 
 
-def _look(address: str) -> None:
+def _look(address: str, dashboard: str) -> None:
     import ray
     from ray.util.state import list_actors
 
     ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     while True:
         alive = {node["NodeID"]: 0 for node in ray.nodes() if node["Alive"]}
-        for actor in list_actors(filters=[("state", "=", "ALIVE")], limit=1000):
+        for actor in list_actors(address=dashboard, filters=[("state", "=", "ALIVE")], limit=1000):
             if "TrainWorker" in actor.class_name and actor.node_id in alive:
                 alive[actor.node_id] += 1
         sys.stdout.write(json.dumps(alive) + "\n")
@@ -61,4 +66,4 @@ def _look(address: str) -> None:
 
 
 if __name__ == "__main__":
-    _look(sys.argv[1])
+    _look(*sys.argv[1:])

@@ -19,7 +19,7 @@ NODE = {"worker": {"resources": {"CPU": 2}, "max_workers": 3}}
 
 
 def test_from_no_worker_node_to_some_and_back_with_one_taken_away_in_between(tmp_path):
-    with head_node(tmp_path, node_types=NODE) as head, watched(head.address, head.variables) as view:
+    with head_node(tmp_path, node_types=NODE) as head, watched(head, tmp_path) as view:
         (head_id,) = view.wait_for(lambda nodes: len(nodes) == 1, 60)
         question = write_question(tmp_path, QUESTION)
         with open(tmp_path / "sweep.log", "w", encoding="utf-8") as log:

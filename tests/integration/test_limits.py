@@ -44,7 +44,7 @@ def test_more_memory_than_allowed_ends_the_trial_with_a_reason(tmp_path):
 def test_a_quarter_of_a_gpu_puts_four_trials_on_one(tmp_path):
     """Scheduling alone: the node declares a GPU that it does not have, and the workers find that they train on a CPU."""
     six = PLAIN.replace("[none, pixelshuffle]", "[none, pixelshuffle, matching]").replace("epochs: 2", "epochs: 30") + "resources: {gpus_per_worker: 0.25}\n"
-    with head_node(tmp_path, "--num-cpus", "16", "--num-gpus", "1") as head, watched(head.address, head.variables) as view:
+    with head_node(tmp_path, "--num-cpus", "16", "--num-gpus", "1") as head, watched(head, tmp_path) as view:
         arguments = (write_question(tmp_path, six), "--storage", tmp_path / "run", "--address", head.address, "--set", "seeds.min=1", "--set", "grid.lr=[0.002,0.003]", "--set", "threats.attacks=[fgsm]")
         text = (tmp_path / "tiny.yaml").read_text().replace(", lr: 0.002", "")
         (tmp_path / "tiny.yaml").write_text(text)
