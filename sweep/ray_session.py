@@ -6,6 +6,7 @@ reads never wait for each other in a ring. What really runs at once is bounded b
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 from collections.abc import Iterator
@@ -77,13 +78,24 @@ def joined(address: str | None, resources: Resources) -> Iterator[Capacity | Non
         with ray_session(address, resources) as capacity:
             yield capacity
         return
-    gpus = 0.0
-    if resources.gpus_per_worker:
-        import torch
-
-        gpus = float(torch.cuda.device_count())
-    capacity_of(resources, [{"CPU": float(os.cpu_count() or 1), "GPU": gpus}], [], spare_cpus=0)
+    gpus = _gpus_here() if resources.gpus_per_worker else 0
+    capacity_of(resources, [{"CPU": float(os.cpu_count() or 1), "GPU": float(gpus)}], [], spare_cpus=0)
     yield None
+
+
+def _gpus_here() -> int:
+    """CUDA devices that a process started here sees, asked from the driver itself: to import torch for that takes seconds.
+
+    https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__DEVICE.html
+    """
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return 0
+    return count.value
 
 
 def _silence() -> None:

@@ -23,7 +23,7 @@ def cpu_seconds():
 
 @pytest.mark.parametrize(
     ("setting", "says"),
-    [("resources.gpus_per_worker=99", "99 GPUs"), ("resources.cpus_per_worker=9999", "one worker of 9999 CPUs"), ("resources.workers=9999", "9999 workers")],
+    [("resources.gpus_per_worker=99", "99 GPUs"), ("resources.cpus_per_worker=9999", "one worker of 9999 CPUs"), ("resources.workers=999", "999 workers")],
 )
 def test_what_this_machine_will_never_have_is_refused_at_once(tmp_path, setting, says):
     before = cpu_seconds()
