@@ -34,7 +34,7 @@ def _import(argv: list[str]) -> int:
     with _progress() as advance:
         manifest = import_dataset(
             name, src, dst, domain=given["domain"], import_px=given["px"], skip_bad=given["skip_bad"],
-            on_image=advance, **{option: given[option] for option in IMPORTERS[name].options},
+            on_image=advance, workers=given["workers"], **{option: given[option] for option in IMPORTERS[name].options},
         )  # fmt: skip
     print(_summary(dst, manifest))
     return 0
@@ -53,10 +53,17 @@ def _parser(name: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--domain", help="name of the hospital or scanner (default: the importer's)")
     parser.add_argument("--px", type=int, default=256, help="longest side of the stored images (default 256)")
     parser.add_argument("--skip-bad", type=int, default=0, metavar="N", help="tolerate and list up to N bad images")
+    parser.add_argument("--workers", type=_at_least_one, metavar="N", help="processes that decode (default: one per core from 8,192 images on)")
     for option, default in (IMPORTERS[name].options if name else {}).items():
         parser.add_argument(f"--{option.replace('_', '-')}", dest=option, type=type(default), default=default,
                             help=f"default {default!r}")  # fmt: skip
     return parser
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes; give 1 or more")
+    return int(text)
 
 
 def _progress() -> Any:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from sweep.core.errors import InputError, suggestion
+from sweep.importers.blocks import BLOCK, Job, cache, rows_by_block, tolerate
 from sweep.importers.decode import Decoded, read_grey
 from sweep.importers.raw import Importer, RawImage
 from sweep.importers.roi import crop_to_lesion
@@ -14,6 +21,7 @@ from sweep.shards.resize import shrink
 from sweep.shards.schema import MULTI_LABEL, SINGLE_LABEL, Header, Manifest, ShardRow
 from sweep.shards.writer import write_dataset
 
+_PARALLEL_FROM = 8192  # images from which starting Ray pays
 _SMALLEST_SIDE = 8  # pixels; below that a file is a placeholder, not a scan
 
 
@@ -27,13 +35,15 @@ def run_import(
     import_px: int = 256,
     skip_bad: int = 0,
     on_image: Callable[[int], None] | None = None,
+    workers: int | None = None,
     **options: Any,
 ) -> Manifest:
     """Read `src` by the layout `row` and write shards to the new folder `dst`.
 
     `import_px` bounds the longer side in pixels; up to `skip_bad` unreadable images are left out and listed in
-    the manifest's settings; `on_image` is told the number of images done; `options` are those of `row`. Raises
-    InputError for any mistake in what was given, leaving nothing behind.
+    the manifest's settings; `on_image` is told the number of images done; `options` are those of `row`. Large sets are
+    decoded by `workers` processes (default: one per core from 8,192 images on, this one below) and, when killed, go on where
+    they were. Raises InputError for any mistake in what was given; only blocks of a large set that are done stay.
     """
     chosen = _options(name, row, options)
     if import_px < _SMALLEST_SIDE:
@@ -46,8 +56,36 @@ def run_import(
         licence=row.licence, citation=row.citation, source=row.source, import_px=import_px,
         settings={"importer": name, **chosen, "skipped": []},
     )  # fmt: skip
-    rows = _rows(row.iterate(folder, chosen), import_px, skip_bad, header.settings["skipped"])
-    return write_dataset(dst, header, _counted(rows, on_image))
+    job = Job(header, partial(shard_row, import_px=import_px), skip_bad)
+    images = row.iterate(folder, chosen)
+    first = list(islice(images, _PARALLEL_FROM if workers is None else BLOCK + 1))
+    if len(first) <= BLOCK:
+        return write_dataset(dst, header, _counted(_rows(first, job), on_image))
+    wanted = workers or (os.cpu_count() or 1 if len(first) == _PARALLEL_FROM else 1)
+    with _ray(wanted), cache(dst) as blocks:
+        rows = rows_by_block(chain(first, images), blocks, replace(job, workers=wanted))
+        return write_dataset(dst, header, _counted(rows, on_image))
+
+
+@contextmanager
+def _ray(workers: int) -> Iterator[None]:
+    """Ray on this machine for as long as it is needed, or not at all."""
+    if workers == 1:
+        yield
+        return
+    import ray
+
+    ours = not ray.is_initialized()
+    if ours:
+        ray.init(address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    import ray.data  # sets its loggers up when imported, so they are turned down after that
+
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        if ours:
+            ray.shutdown()
 
 
 def _options(name: str, row: Importer, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,17 +106,16 @@ def _source(name: str, row: Importer, src: Path | str | None) -> Path:
     return Path(src)
 
 
-def _rows(images: Iterator[RawImage], import_px: int, skip_bad: int, skipped: list[str]) -> Iterator[ShardRow]:
+def _rows(images: Iterable[RawImage], job: Job) -> Iterator[ShardRow]:
     for raw in images:
         try:
-            yield _shard_row(raw, import_px)
+            yield job.decode(raw)
         except InputError as bad:
-            if len(skipped) >= skip_bad:
-                raise
-            skipped.append(str(bad))
+            tolerate([bad], job)
 
 
-def _shard_row(raw: RawImage, import_px: int) -> ShardRow:
+def shard_row(raw: RawImage, import_px: int) -> ShardRow:
+    """Decode one image; InputError names what cannot be one."""
     decoded = _decoded(raw)
     height, width = decoded.grey.shape
     if min(height, width) < _SMALLEST_SIDE:

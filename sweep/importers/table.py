@@ -46,7 +46,7 @@ IMPORTERS: dict[str, Importer] = {
 def import_dataset(name: str, src: Path | str | None, dst: Path | str, **settings: Any) -> Manifest:
     """Read `src` by the layout `name` and write shards to the new folder `dst`.
 
-    `settings` are those of `pipeline.run_import` (domain, import_px, skip_bad, on_image) and the importer's own
+    `settings` are those of `pipeline.run_import` (domain, import_px, skip_bad, on_image, workers) and the importer's own
     options. Raises InputError for an unknown name or anything wrong in the source, leaving nothing behind.
     """
     if name not in IMPORTERS:

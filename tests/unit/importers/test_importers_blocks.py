@@ -1,0 +1,123 @@
+"""A large import gives what a small one would, goes on after a kill, and decodes nothing twice."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sweep.core.errors import InputError
+from sweep.importers import blocks, import_dataset, pipeline
+from sweep.shards.reader import read_manifest, read_metadata
+from tests.fakes.pictures import save_grey
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """Forty small images in two class folders."""
+    folder = tmp_path_factory.mktemp("source")
+    for number in range(40):
+        save_grey(folder / ("well" if number % 2 else "ill") / f"{number:02d}.png", seed=number, height=24, width=24)
+    return folder
+
+
+@pytest.fixture
+def whole(source, tmp_path):
+    """The manifest of an import in one go."""
+    return import_dataset("folder", source, tmp_path / "whole")
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(blocks, "BLOCK", 8)
+    monkeypatch.setattr(pipeline, "BLOCK", 8)
+    monkeypatch.setattr(blocks, "_WAVE", 3)
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The files that were decoded, in order."""
+    seen = []
+    read = pipeline.read_grey
+    monkeypatch.setattr(pipeline, "read_grey", lambda path: seen.append(path.name) or read(path))
+    return seen
+
+
+def hidden(folder):
+    return [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_by_block_is_the_same_data_set(source, tmp_path, whole, small_blocks):
+    told = []
+    cut = import_dataset("folder", source, tmp_path / "cut", on_image=told.append)
+    assert cut == whole and told == list(range(1, 41)) and not hidden(tmp_path)
+    assert read_metadata(tmp_path / "cut").equals(read_metadata(tmp_path / "whole"))
+
+
+def test_bad_images_of_several_blocks_count_together(source, tmp_path, small_blocks):
+    folder = tmp_path / "bad"
+    for path in source.rglob("*.png"):
+        (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
+        (folder / path.parent.name / path.name).write_bytes(b"" if path.stem in ("02", "20", "33") else path.read_bytes())
+    with pytest.raises(InputError, match="33.png"):
+        import_dataset("folder", folder, tmp_path / "two", skip_bad=2)
+    assert not (tmp_path / "two").exists()
+    manifest = import_dataset("folder", folder, tmp_path / "three", skip_bad=3)
+    assert manifest.images == 37 and [Path(text.split(":")[0]).stem for text in manifest.settings["skipped"]] == ["02", "20", "33"]
+
+
+def test_a_stopped_import_goes_on_and_looks_at_changed_files_again(source, tmp_path, whole, small_blocks, decoded):
+    def stop(done):
+        if done == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        import_dataset("folder", source, tmp_path / "set", on_image=stop)
+    assert not (tmp_path / "set").exists() and len(hidden(tmp_path)) == 1
+    before = set(decoded)
+    decoded.clear()
+    first = next(path for path in sorted(source.rglob("*.png")) if path.name in before)
+    os.utime(first, ns=(1, 1))
+    assert import_dataset("folder", source, tmp_path / "set") == whole
+    again = before & set(decoded)
+    assert first.name in again and len(again) == 8  # the one block with the changed file
+    assert not hidden(tmp_path)
+
+
+def test_a_killed_process_leaves_what_the_next_one_needs(source, tmp_path, whole, small_blocks, decoded):
+    script = (
+        "import time\nfrom sweep.importers import blocks, import_dataset, pipeline\n"
+        "blocks.BLOCK = pipeline.BLOCK = 8\nblocks._WAVE = 1\n"
+        "def slowly(done):\n    print(done, flush=True)\n    time.sleep(0.2 if done > 9 else 0)\n"
+        f"import_dataset('folder', {str(source)!r}, {str(tmp_path / 'set')!r}, on_image=slowly)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    assert next(line for line in process.stdout if line.strip() == "10")
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "set").exists()
+    decoded.clear()
+    assert import_dataset("folder", source, tmp_path / "set") == whole
+    assert len(decoded) <= 24 and not hidden(tmp_path)
+
+
+def test_one_import_at_a_time(tmp_path):
+    with blocks.cache(tmp_path / "set"), pytest.raises(InputError, match="another process"):
+        with blocks.cache(tmp_path / "set"):
+            pass
+
+
+@pytest.mark.e2e
+def test_in_parallel_by_ray_data(source, tmp_path, whole, small_blocks):
+    together = import_dataset("folder", source, tmp_path / "set", workers=2)
+    assert together == whole and read_manifest(tmp_path / "set") == whole
+    (source / "ill" / "98.png").write_bytes(b"not a picture")
+    try:
+        with pytest.raises(InputError, match="98.png.*not an image"):
+            import_dataset("folder", source, tmp_path / "bad", workers=2)
+    finally:
+        (source / "ill" / "98.png").unlink()
