@@ -89,6 +89,48 @@ class TestEveryOwnBackbone:
             torch.testing.assert_close(model(images)[1:2], model(images[1:2]), atol=1e-5, rtol=1e-5)
 
 
+# Published families that studies name; built without weights, so nothing is downloaded.
+TIMM_NAMES = ["resnet18", "resnet50", "resnet101", "resnet152", "densenet121", "vit_base_patch16_224", "convnext_tiny", "mobilenetv2_100", "vit_tiny_patch16_224", "resnet18_layer3"]
+
+
+@pytest.mark.parametrize("name", TIMM_NAMES)
+class TestEveryTimmBackbone:
+    @pytest.mark.parametrize("image_px", [128, 160])
+    def test_gives_one_logit_a_class_at_any_size_it_can_take(self, name, image_px):
+        with torch.device("meta"):  # shapes without arithmetic
+            model = build_classifier(backbone=name, num_classes=5, image_px=image_px, seed=0).eval()
+            assert model(torch.zeros(3, 1, image_px, image_px)).shape == (3, 5)
+
+    def test_without_weights_everything_is_said_to_be_random(self, name):
+        with torch.device("meta"):
+            model = build_classifier(backbone=name, num_classes=2, image_px=128, seed=0)
+        assert model.weights_report.loaded == 0
+        assert set(model.weights_report.left_random) == {key for key, _ in model.named_parameters()}
+
+
+@pytest.mark.parametrize(
+    "name", ["mobilenetv2_100", *(pytest.param(name, marks=pytest.mark.slow) for name in ("densenet121", "vit_base_patch16_224", "convnext_tiny"))]
+)
+def test_a_file_of_its_own_weights_fills_a_timm_backbone(name, tmp_path):
+    from safetensors.torch import save_file
+
+    trunk = build_trunk(name, image_px=128)
+    path = tmp_path / "weights.safetensors"
+    save_file(trunk.body.state_dict(), path)
+    model = build_classifier(backbone=name, num_classes=2, image_px=128, weights=str(path), seed=1).eval()
+    assert all(torch.equal(value, trunk.body.state_dict()[key]) for key, value in model.backbone.state_dict().items())
+    assert model.weights_report.left_random == ("head.1.weight", "head.1.bias")
+    with torch.no_grad():
+        assert model(torch.rand(1, 1, 128, 128)).isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["densenet121", "mobilenetv2_100"])
+def test_convolutional_timm_backbones_take_odd_sizes(name):
+    with torch.device("meta"):
+        model = build_classifier(backbone=name, num_classes=2, image_px=131, seed=0).eval()
+        assert model(torch.zeros(1, 1, 131, 131)).shape == (1, 2)
+
+
 def test_heavy_rows_are_known():
     assert all(known_backbone(name) for name in BACKBONES)
 

@@ -71,3 +71,27 @@ def test_a_compiled_step_trains_the_same_model():
     plain = train(eager, **settings | {"compile": False})
     assert compiled.history[0]["loss/train"] == pytest.approx(plain.history[0]["loss/train"], rel=1e-3)
     assert np.allclose(model.head[1].weight.detach(), eager.head[1].weight.detach(), atol=1e-3)
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
+def test_the_step_multiplies_in_the_precision_asked_for_and_in_channels_last(precision, dtype):
+    model, seen = build(), []
+    conv = model.backbone.features[0][0]
+
+    def look(module, _inputs, output):
+        if model.training:
+            seen.append((output.dtype, module.weight.is_contiguous(memory_format=torch.channels_last)))
+
+    hook = conv.register_forward_hook(look)
+    train(model, precision=precision, epochs=1)
+    hook.remove()
+    assert set(seen) == {(dtype, True)}
+    assert conv.weight.is_contiguous() and conv.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize(("clip", "bounded"), [(0.01, True), (0.0, False)])
+def test_all_gradients_together_are_clipped(clip, bounded):
+    model = build()
+    train(model, grad_clip=clip, epochs=1, precision="fp32")
+    norm = torch.stack([weight.grad.norm() for weight in model.parameters()]).norm()  # of the last step
+    assert bool(norm <= 0.01 + 1e-6) == bounded
