@@ -137,6 +137,16 @@ def _oracle(run: Run) -> list[Caution]:
     return [Caution("note", f"Source validation forgoes {100 * lost:.1f} points of target AUROC", text)]
 
 
+def _transferred(run: Run) -> list[Caution]:
+    if "colorizer_from" not in run.configs:
+        return []
+    count = int((run.configs["colorizer_from"] == "other_domain").sum())
+    if not count:
+        return []
+    text = "It was trained on part of the target's images and labels, so their target figures are optimistic; what they reach on the source is sound."
+    return [Caution("serious", f"The colour module of {counted(count, 'configuration')} has seen the target", text)]
+
+
 def _front(run: Run) -> list[Caution]:
     metrics = objectives(run)
     if len(metrics) < 2 or len(run.means) < 3:
@@ -147,4 +157,4 @@ def _front(run: Run) -> list[Caution]:
     return [Caution("note", f"{100 * share:.0f} % of the configurations are on the front", "With this many objectives the front hardly chooses; state a constraint or weights.")]
 
 
-CHECKS = (_damage, _leaks, _constant, _masking, _rising, _failed, _stopped, _uneven, _unfinished, _seeds, _oracle, _front)
+CHECKS = (_damage, _leaks, _transferred, _constant, _masking, _rising, _failed, _stopped, _uneven, _unfinished, _seeds, _oracle, _front)

@@ -99,7 +99,7 @@ def _own_rows() -> dict[str, Hyperparameter]:
         "uncertain": Hyperparameter("what an uncertain finding counts as in training, of data with several findings an image; mix when left out", text, None, one_of(_uncertain_policies), True),
         "relabel": Hyperparameter("keep synthetic images as they come (none), or those that the real-only model of the same configuration and seed takes for their class (pseudo)", text, "none", one_of(lambda: ("none", "pseudo"))),
         "relabel_confidence": Hyperparameter("least probability of its class that a kept image has for the real-only model", number, 0.5, between(0, 0.999)),
-        "colorizer_from": Hyperparameter("start the colorizer from another trial: RUN/SIGNATURE", text, None, optional=True),
+        "colorizer_from": Hyperparameter("start the colorizer from another trial: RUN/SIGNATURE, or other_domain: from the same configuration and seed trained at the other hospital", text, None, optional=True),
         "adapt": Hyperparameter("source-free help at the target: its batch-norm statistics, or its grey levels moved to the source's", text, "none", one_of(lambda: ("none", "batch_norm", "histogram"))),
         "generator": Hyperparameter("who makes the synthetic images", text, "cgan", one_of(_generators)),
         "generator_px": Hyperparameter("side of the generated images in pixels", whole, 64, between(32, 256)),

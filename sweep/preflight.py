@@ -9,7 +9,7 @@ from pathlib import Path
 from sweep.core.errors import InputError, InputErrors
 from sweep.core.hashing import file_sha256
 from sweep.prepare import Data
-from sweep.trial import COLORIZER, TRANSFER, Trial
+from sweep.trial import COLORIZER, OTHER_DOMAIN, TRANSFER, Trial
 
 NETWORK = ("backbone", "weights", "colorizer", "colorizer_from")
 
@@ -80,7 +80,7 @@ def with_file_identities(config: dict) -> dict:
     if weights not in (None, "imagenet"):
         path = Path(weights).absolute()
         config = {**config, "weights": str(path), "weights_sha256": _hash(lambda: file_sha256(path))}
-    if colorizer is not None:
+    if colorizer not in (None, OTHER_DOMAIN):
         from sweep.trained import trial_folder
 
         folder = trial_folder(colorizer)

@@ -195,10 +195,12 @@ class Question(Section):
 
     @property
     def directions(self) -> tuple[str, ...]:
-        """The directions that some trial may have."""
+        """The directions that some trial, or the other hospital's model that it starts from, may have."""
         searched = self.search["direction"].values or [] if "direction" in self.search else []
         named = [*self.grid.get("direction", []), *searched, *([self.fixed["direction"]] if "direction" in self.fixed else [])]
-        return tuple(dict.fromkeys(named or ["source_to_target"]))
+        donors = [*self.grid.get("colorizer_from", []), self.fixed.get("colorizer_from"), *((self.search["colorizer_from"].values or []) if "colorizer_from" in self.search else [])]
+        both = ["source_to_target", "target_to_source"] if "other_domain" in donors else []
+        return tuple(dict.fromkeys([*(named or ["source_to_target"]), *both]))
 
     @model_validator(mode="before")
     @classmethod

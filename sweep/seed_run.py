@@ -19,8 +19,9 @@ from sweep.shards.findings import resolve_uncertain
 from sweep.shards.image_set import ImageSet
 from sweep.storage import Storage
 from sweep.training.logbook import Logbook
+from sweep.training.parts import has_learned_colorizer
 from sweep.training.transfer import load_colorizer
-from sweep.trial import COLORIZER, Attacks, Rungs, Trial
+from sweep.trial import COLORIZER, OTHER_DOMAIN, Attacks, Rungs, Trial
 
 FOLD_OF_SPLIT = {"source_val": "val", "source": "test", "target": "target"}
 
@@ -78,10 +79,11 @@ def tensors(fold: ImageSet, chosen: np.ndarray, device: str) -> tuple[torch.Tens
     return images.to(device), torch.from_numpy(fold.labels[chosen]).to(device)
 
 
-def build(config: Mapping[str, Any], data: Data, seed: int) -> Classifier:
+def build(config: Mapping[str, Any], data: Data, seed: int, colorizer: bytes | None = None) -> Classifier:
     """The untrained model of a configuration, its colour module from another trial where the configuration says so.
 
-    Raises InputError for a backbone, size or file that cannot be used.
+    `colorizer` is that module where it is no file: the other hospital's. Raises InputError for a backbone, size or file that
+    cannot be used.
     """
     model = build_classifier(
         backbone=config["backbone"],
@@ -92,7 +94,9 @@ def build(config: Mapping[str, Any], data: Data, seed: int) -> Classifier:
         dropout=config["dropout"],
         seed=named_seed(seed, "weights"),
     )
-    if config.get("colorizer_from"):
+    if config.get("colorizer_from") == OTHER_DOMAIN:
+        _start_from(model, colorizer)
+    elif config.get("colorizer_from"):
         where = f"colorizer_from: {config['colorizer_from']}"
         try:
             found = Storage(config["colorizer_from"]).read(COLORIZER)
@@ -100,3 +104,12 @@ def build(config: Mapping[str, Any], data: Data, seed: int) -> Classifier:
             raise InputError(where, f"has no {COLORIZER}", "name RUN/SIGNATURE of a finished trial with a learned colorizer") from error
         load_colorizer(model, found, where)
     return model
+
+
+def _start_from(model: Classifier, colorizer: bytes | None) -> None:
+    """Give the model the other hospital's colour module, or only see that it could be given one."""
+    where = f"colorizer_from: {OTHER_DOMAIN}"
+    if not has_learned_colorizer(model):
+        raise InputError(where, "the colorizer has no weights to hand on", "choose a learned colorizer, or leave colorizer_from out")
+    if colorizer is not None:
+        load_colorizer(model, colorizer, where)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from sweep.artifact_store import ArtifactStore, Compute, Stage
+from sweep.folds import STREAM, Folds, SharedImages, decoded_bytes, loading_of
 from sweep.pool_work import sample_pool
 from sweep.prepare import FOLDS, Data
+from sweep.shards.image_set import ImageSet
 from sweep.stages import EPOCHS_FILE, GENERATOR, GENERATOR_FILE, POOL, SHARED_MODEL
 from sweep.training.logbook import Logbook
 from sweep.trial import COLORIZER, MODEL, RESULT, Attacks, Trial
+
+_ROOM_BYTES = 2e9  # of which decoded images may take half
 
 
 def train_generator_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
@@ -60,7 +64,8 @@ def train_model_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
     from sweep.seed_run import SeedRun
     from sweep.trainable import trained_anew
 
-    data, seed = Data.load(store.run).directed(stage.aside["config"]["direction"]), stage.inputs["seed"]
+    whole, direction, seed = Data.load(store.run), stage.aside["config"]["direction"], stage.inputs["seed"]
+    data = whole.directed(direction)
     trial = Trial(stage.aside["config"], data.hash, (seed,))
     folder = trial.seed_folder(seed)
     if store.run.exists(f"{folder}/{RESULT}"):
@@ -68,7 +73,7 @@ def train_model_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
         files = {name: store.run.read(f"{folder}/{name}") for name in (MODEL, COLORIZER) if store.run.exists(f"{folder}/{name}")}
         epochs, facts = [], {name: result[name] for name in ("best_epoch", "epochs_run", "train_images")}
     else:
-        job = SeedRun(trial, seed, data, {fold: data.read(fold) for fold in FOLDS}, Attacks(), store.run, device=store.device)
+        job = SeedRun(trial, seed, data, _folds(whole, direction), Attacks(), store.run, device=store.device)
         epochs = []
         job.on_epoch = epochs.append
         files, facts = trained_anew(job)
@@ -76,6 +81,13 @@ def train_model_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
         store.write(stage, name, content)
     store.write(stage, EPOCHS_FILE, json.dumps(epochs).encode())
     return facts
+
+
+def _folds(whole: Data, direction: str) -> Mapping[str, ImageSet]:
+    """The folds in memory, or left in their shards where they are large or the question says so."""
+    if loading_of(whole.loading, decoded_bytes(whole), _ROOM_BYTES) == STREAM:
+        return Folds(whole, SharedImages(STREAM)).of(direction)
+    return {fold: whole.directed(direction).read(fold) for fold in FOLDS}
 
 
 STAGES: dict[str, Compute] = {GENERATOR: train_generator_stage, POOL: sample_pool, SHARED_MODEL: train_model_stage}

@@ -12,9 +12,9 @@ from PIL import Image
 
 from sweep.artifact_store import ArtifactStore, Stage, with_needs
 from sweep.hyperparameters import complete
-from sweep.prepare import Data
+from sweep.prepare import DIRECTIONS, Data
 from sweep.shards.mixing import synthetic_counts
-from sweep.trial import MODEL, Trial
+from sweep.trial import COLORIZER, MODEL, OTHER_DOMAIN, Trial
 
 GENERATOR, POOL, SHARED_MODEL = "generator", "pool", "shared_model"
 GENERATOR_FILE = "generator.safetensors"
@@ -43,7 +43,7 @@ def handed_on(trials: Iterable[Trial], data: Data) -> frozenset[str]:
 
     A trial whose own model is among them has it made as a stage too, so that whoever comes first makes it for both.
     """
-    takers = [trial for trial in trials if _takes_a_model(trial.config)]
+    takers = [trial for trial in trials if _relabels(trial.config) or trial.config.get("colorizer_from") == OTHER_DOMAIN]
     return frozenset(stage.hash for stage in needed_stages(takers, data) if stage.kind == SHARED_MODEL)
 
 
@@ -75,7 +75,7 @@ def pool_stages(config: Mapping[str, Any], data: Data, seed: int) -> dict[int, S
         return {}
     data = data.directed(config["direction"])
     counts = synthetic_counts(data.fold("train")["label"].to_numpy(), config["synthetic_per_real"], config["mixing_policy"])
-    judge = labeller_stage(config, data, seed) if _takes_a_model(config) else None
+    judge = labeller_stage(config, data, seed) if _relabels(config) else None
     return {label: _pool_for(config, data, label, count, generators.get(label, generators.get(None)), judge) for label, count in counts.items()}
 
 
@@ -91,11 +91,20 @@ def model_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage:
     return Stage(SHARED_MODEL, 1, inputs, tuple(_stages_of_seed(config, data, seed)), {"config": dict(config)})
 
 
+def donor_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage | None:
+    """The model of the same configuration and seed trained at the other hospital, where this one takes its colour module from it."""
+    if config.get("colorizer_from") != OTHER_DOMAIN:
+        return None
+    other = next(name for name in DIRECTIONS if name != config["direction"])
+    return model_stage(complete({**config, "direction": other, "colorizer_from": None}), data, seed)
+
+
 def _stages_of_seed(config: Mapping[str, Any], data: Data, seed: int) -> list[Stage]:
-    return list(pool_stages(config, data, seed).values())
+    donor = donor_stage(config, data, seed)
+    return [*pool_stages(config, data, seed).values(), *([donor] if donor else [])]
 
 
-def _takes_a_model(config: Mapping[str, Any]) -> bool:
+def _relabels(config: Mapping[str, Any]) -> bool:
     return config.get("relabel") == "pseudo"
 
 
@@ -148,6 +157,11 @@ def _round_up(images: int) -> int:
 def read_model(store: ArtifactStore, stage: Stage) -> bytes:
     """A shared model's weights, as safetensors."""
     return store.read(stage, MODEL)
+
+
+def read_colorizer(store: ArtifactStore, stage: Stage) -> bytes:
+    """The colour module of a shared model."""
+    return store.read(stage, COLORIZER)
 
 
 def read_pool(store: ArtifactStore, stage: Stage, image_px: int, count: int | None = None) -> np.ndarray:

@@ -34,7 +34,7 @@ from sweep.shards.batches import batches_of
 from sweep.shards.image_set import ImageSet
 from sweep.shards.lazy import changed
 from sweep.shards.mixing import mix, steps_per_epoch, synthetic_counts
-from sweep.stages import EPOCHS_FILE, model_stage, pool_stages, read_model, read_pool
+from sweep.stages import EPOCHS_FILE, donor_stage, model_stage, pool_stages, read_colorizer, read_model, read_pool
 from sweep.training.adapt import adapt_batch_norm, grey_histogram, match_histogram
 from sweep.training.fit import fit
 from sweep.training.logbook import Logbook
@@ -131,7 +131,7 @@ def _report(job: SeedRun, metrics: dict[str, Any], model: Classifier | None = No
 def _train(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
     config = job.trial.config
     recipe = Recipe.from_config(config)
-    model = build(config, job.data, job.seed)
+    model = build(config, job.data, job.seed, _donated(job))
     train = _mixed(job)
     real = len(job.folds["train"])
     steps = steps_per_epoch(real, len(train), recipe.batch_size, config.get("mixing_budget", "steps"))
@@ -153,6 +153,12 @@ def _train(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
     )
     facts = {"best_epoch": outcome.best_epoch, "epochs_run": outcome.epochs_run, "train_images": {"real": real, "synthetic": int(train.synthetic.sum())}}
     return model, facts
+
+
+def _donated(job: SeedRun) -> bytes | None:
+    """The colour module of the other hospital's model, where the configuration starts from it."""
+    donor = donor_stage(job.trial.config, job.data, job.seed)
+    return read_colorizer(job.store, donor) if donor else None
 
 
 def _mixed(job: SeedRun) -> ImageSet:

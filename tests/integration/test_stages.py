@@ -12,16 +12,17 @@ from sweep import pool_work, stage_work, trainable
 from sweep.artifact_store import ArtifactStore, Stage, with_needs
 from sweep.core.errors import InputError
 from sweep.hyperparameters import complete
-from sweep.prepare import FOLDS, prepare
+from sweep.preflight import check_models
+from sweep.prepare import DIRECTIONS, FOLDS, prepare
 from sweep.question import Data
 from sweep.seed_run import SeedRun
 from sweep.shards.mixing import synthetic_counts
-from sweep.stages import GENERATOR_FILE, generator_stages, handed_on, labeller_stage, model_stage, own_models, pool_stages, read_pool
+from sweep.stages import GENERATOR_FILE, donor_stage, generator_stages, handed_on, labeller_stage, model_stage, own_models, pool_stages, read_pool
 from sweep.storage import Storage
 from sweep.synth.train import train_generator
 from sweep.synth.watch import Collapsed
 from sweep.trainable import run_seed
-from sweep.trial import MODEL, RESULT, Attacks, Trial
+from sweep.trial import COLORIZER, MODEL, RESULT, Attacks, Trial
 
 torch.set_num_threads(1)
 BASE = {"backbone": "small_cnn", "epochs": 2, "batch_size": 16, "lr": 0.002, "synthetic_per_real": 1, "generator_px": 32, "generator_steps": 4, "generator_width": 4}
@@ -215,3 +216,30 @@ def test_training_is_watched_and_stops_on_kid(store, data, monkeypatch):
     assert [point.step for point in events.Scalars("critic_gap")] == [10, 20, 30, 40]
     assert len(events.Scalars("loss/critic")) == len(events.Scalars("loss/generator")) == 4
     assert [image.step for image in events.Images("samples")] == [10, 20, 30, 40]
+
+
+@pytest.fixture(scope="module")
+def both_ways(tmp_path_factory):
+    section = Data(source="phantom-a", target="phantom-b", image_px=32, phantom_patients=40)
+    return prepare(section, Storage(tmp_path_factory.mktemp("both")), DIRECTIONS)
+
+
+def test_colour_module_of_the_other_hospital_starts_this_one(both_ways, tmp_path):
+    store = ArtifactStore(Storage(tmp_path))
+    both_ways.save(store.run, {})
+    ours = {"synthetic_per_real": 0, "colorizer": "pixelshuffle", "colorizer_from": "other_domain", "procedure": "head_only", "epochs": 1}
+    donor = donor_stage(config(**ours), both_ways, 0)
+    assert donor == model_stage(config(**{**ours, "colorizer_from": None, "direction": "target_to_source"}), both_ways, 0)
+    assert have(store, donor) == ["shared_model"]
+    run_seed(job(store, both_ways, **ours))
+    handed = load(store.read(donor, COLORIZER))
+    kept = load(store.run.read(f"{job(store, both_ways, **ours).folder}/{COLORIZER}"))
+    assert all(torch.equal(handed[name], kept[name]) for name in handed)  # head_only leaves the module as it came
+    there = Trial(config(**{**ours, "colorizer_from": None, "direction": "target_to_source"}), both_ways.directed("target_to_source").hash, (0,))
+    assert own_models(there, both_ways, handed_on([Trial(config(**ours), both_ways.hash, (0,))], both_ways)) == [donor]
+
+
+def test_a_colorizer_that_learns_nothing_cannot_be_taken_from_the_other_hospital(both_ways):
+    trial = Trial(config(synthetic_per_real=0, colorizer="decomposition", colorizer_from="other_domain"), both_ways.hash, (0,))
+    with pytest.raises(InputError, match="other_domain: the colorizer has no weights to hand on"):
+        check_models("question", [trial], both_ways)
