@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sweep.core.errors import InputError, suggestion
 
-ROBUST = "robust_accuracy"
+ROBUST, ROBUST_AUROC = "robust_accuracy", "robust_auroc"
 WORST = "worst"
 DEFAULT_SPLIT = "target"
 SPLITS = {"source_val": "source validation", "source": "source test", "target": "target"}
@@ -25,6 +25,7 @@ TITLES = {
     "domain_gap_vs_real_only": "Domain gap against real only",
     "domain_gap/accuracy": "Domain gap (accuracy)",
     ROBUST: "Robust accuracy",
+    ROBUST_AUROC: "Robust AUROC",
     "loss": "Loss",
     "ece": "Calibration error",
 }
@@ -49,9 +50,9 @@ def parse(name: str) -> MetricName:
     """Parts of a full recorded name, e.g. robust_accuracy/target/pgd@2/255."""
     head, _, eps = name.partition("@")
     parts = head.split("/")
-    if parts[0] == ROBUST and eps:
+    if parts[0] in (ROBUST, ROBUST_AUROC) and eps:
         split, threat = (parts[1:] + [None, None])[:2]
-        return MetricName(ROBUST, split, threat, eps)
+        return MetricName(parts[0], split, threat, eps)
     if len(parts) == 2 and parts[1] in (*SPLITS, "train"):
         return MetricName(parts[0], parts[1])
     if len(parts) == 3 and parts[0] == "auroc" and parts[1] in SPLITS:
@@ -120,7 +121,7 @@ def resolve(spec: str, known: Iterable[str], *, where: str = "metric") -> str:
         return spec
     if f"{spec}/{DEFAULT_SPLIT}" in names:
         return f"{spec}/{DEFAULT_SPLIT}"
-    if spec.startswith(ROBUST):
+    if spec.startswith((ROBUST, ROBUST_AUROC)):
         return _resolve_robust(spec, names, where)
     raise InputError(where, f"{spec!r} is not a recorded metric", suggestion(spec, names))
 
@@ -130,7 +131,7 @@ def _resolve_robust(spec: str, names: list[str], where: str) -> str:
     split, threat = wanted.split or DEFAULT_SPLIT, wanted.threat or WORST
     if split not in SPLITS:  # robust_accuracy/pgd@2/255 leaves the split out
         split, threat = DEFAULT_SPLIT, split
-    robust = [(name, parse(name)) for name in names if name.startswith(ROBUST)]
+    robust = [(name, parse(name)) for name in names if name.startswith(f"{wanted.family.partition('/')[0]}/")]
     for name, parts in robust:
         same_eps = wanted.eps and abs(epsilon(parts.eps) - epsilon(wanted.eps)) < 1e-9
         if (parts.split, parts.threat) == (split, threat) and same_eps:

@@ -68,6 +68,23 @@ def robust_outcomes(attacks: pd.DataFrame, split: str, eps: float, threat: str =
     return _arrange(rows, (rows["breaking_eps"].to_numpy() > eps + 1e-9).astype(np.float64))
 
 
+def attacked_logits(predicted: Outcomes, stands: Outcomes, *, clean: bool = False) -> Outcomes | None:
+    """Logits of two classes on the attacked images, where a broken image gets the lowest rank that its own class can have.
+
+    A lower bound of what ranking is left under attack: the attacker is credited with moving an image past the whole other class.
+    `clean` leaves the logits alone (epsilon 0). None outside two classes, or where images or seeds were attacked but not predicted.
+    """
+    if predicted.values.shape[-1] != 2 or predicted.multi_label or not set(stands.images) <= set(predicted.images) or not set(stands.seeds) <= set(predicted.seeds):
+        return None
+    place = {image: position for position, image in enumerate(predicted.images)}
+    part = predicted.take([predicted.seeds.index(seed) for seed in stands.seeds], np.array([place[image] for image in stands.images]))
+    if clean:
+        return part
+    worst = np.where(stands.labels == 1, -np.inf, np.inf)
+    gap = np.where(stands.values > 0, part.values[:, :, 1] - part.values[:, :, 0], worst)
+    return replace(part, values=np.stack([np.zeros_like(gap), gap], axis=2), seen=part.seen & stands.seen)
+
+
 def _arrange(rows: pd.DataFrame, values: np.ndarray) -> Outcomes:
     images, first, column = np.unique(rows["image_id"].to_numpy(str), return_index=True, return_inverse=True)
     seeds, line = np.unique(rows["seed"].to_numpy(), return_inverse=True)

@@ -17,6 +17,13 @@ RATIO = {  # synthetic images per real one -> accuracy on Poland, 100 real image
 }
 RATIO_CONSTANT = 60.16  # 154 of 256: the constant predictor on Poland as labelled there
 
+FULL_RATIO = {  # synthetic images per real one -> accuracy on Poland, all 780 real images with none, 400 and 1580 synthetic ones
+    0.0: (61.3, 60.5, 63.5),
+    0.5: (60.15, 57.4, 62.27),
+    2.0: (65.62, 60.2, 63.8),
+}
+
+FULL_REVERSED = {"ResNet50": (68.06, 49.01)}  # trained on Poland -> accuracy on Poland, accuracy on Egypt
 FULL = {  # all real images -> accuracy on Egypt, accuracy on Poland
     "ResNet50": (80.26, 61.3),
     "ViT": (74.3, 60.5),

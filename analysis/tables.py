@@ -9,7 +9,7 @@ import argparse
 import csv
 import io
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,21 +67,26 @@ class Source:
         return Cell(self.estimates.of(signature, metric), printed, constant)
 
 
-def ratio_table(source: Source) -> Table | None:
+def ratio_table(source: Source, key: str = "ratio", title: str = "Synthetic images per real one, of 100", of_paper: Mapping[float, Sequence[float]] = published.RATIO) -> Table | None:
     """Accuracy on the target over synthetic images per real one, a column a backbone."""
     configs = source.run.configs
     if RATIO not in configs or configs[RATIO].nunique() < 2 or "backbone" not in configs:
         return None
     names = list(dict.fromkeys(configs["backbone"]))
     rows = []
-    for ratio in sorted(set(configs[RATIO].astype(float)) | set(published.RATIO)):
+    for ratio in sorted(set(configs[RATIO].astype(float)) | set(of_paper)):
         values = configs.loc[configs[RATIO].astype(float) == ratio, RATIO]
-        printed = dict(zip(published.RATIO_COLUMNS, published.RATIO.get(ratio, ()), strict=False))
+        printed = dict(zip(published.RATIO_COLUMNS, of_paper.get(ratio, ()), strict=False))
         cells = (source.cell(source.best(backbone=name, **{RATIO: values.iloc[0]}) if len(values) else None, "accuracy/target",
                              printed.get(published.backbone_column(name))) for name in names)
         rows.append((f"{ratio:g}", tuple(cells)))
     columns = tuple(published.backbone_column(name) for name in names)
-    return Table("ratio", "Synthetic images per real one", "accuracy on the target", "synthetic per real", columns, tuple(rows))
+    return Table(key, title, "accuracy on the target", "synthetic per real", columns, tuple(rows))
+
+
+def full_table(source: Source) -> Table | None:
+    """As `ratio_table`, beside the numbers printed for all real images."""
+    return ratio_table(source, "full", "Synthetic images per real one, of all", published.FULL_RATIO)
 
 
 def gap_table(source: Source) -> Table | None:
@@ -91,8 +96,10 @@ def gap_table(source: Source) -> Table | None:
     rows = []
     real = source.run.configs.get(RATIO)
     only = {RATIO: real[real.astype(float) == 0].iloc[0]} if real is not None and (real.astype(float) == 0).any() else {}
+    reversed_way = source.run.data_card.get("source", {}).get("domain") == "poland"
+    of_paper = published.FULL_REVERSED if reversed_way else published.FULL
     for name in dict.fromkeys(source.run.configs["backbone"]):
-        key, printed = source.best(backbone=name, **only), published.FULL.get(published.backbone_column(name), (None, None))
+        key, printed = source.best(backbone=name, **only), of_paper.get(published.backbone_column(name), (None, None))
         gap = printed[0] - printed[1] if printed[0] is not None else None
         metrics = zip(("accuracy/source", "accuracy/target", "domain_gap/accuracy"), (*printed, gap), strict=True)
         rows.append((published.backbone_column(name), tuple(source.cell(key, metric, value) for metric, value in metrics)))
@@ -118,29 +125,37 @@ def colorizer_table(source: Source) -> Table | None:
     return Table("colorizer", "Colorizers", "AUROC on the source test fold", "colorizer", columns, tuple(rows))
 
 
-def epsilon_table(source: Source) -> Table | None:
-    """Accuracy under attack over epsilon, with and without a colorizer, a row a threat."""
-    names = [(metric_names.parse(name), name) for name in source.run.metrics if name.startswith(f"{metric_names.ROBUST}/target/")]
+def epsilon_table(source: Source, split: str = "target") -> Table | None:
+    """Accuracy under attack over epsilon, a row a threat: with and without a colorizer, with and without adversarial training."""
+    names = [(metric_names.parse(name), name) for name in source.run.metrics if name.startswith(f"{metric_names.ROBUST}/{split}/")]
     if not names:
         return None
+    names = [(parts, name) for parts, name in names if metric_names.epsilon(parts.eps) > 0]
     levels = {metric_names.epsilon(parts.eps): parts.eps for parts, _ in names}
     rows = []
-    for coloured, keys in _by_colorizer(source):
+    for coloured, trained, keys in _arms(source):
         best = max(keys, key=lambda key: source.run.means.get("auroc/source_val", source.run.means.iloc[:, 0])[key])
         for threat in dict.fromkeys(parts.threat for parts, _ in names):
-            printed = published.EPSILON.get((coloured, published.threat_family(threat)), ())
-            cells = [source.cell(best, "accuracy/target", printed[0] if printed else None)]
-            cells += [source.cell(best, f"{metric_names.ROBUST}/target/{threat}@{text}", _printed(printed, eps)) for eps, text in sorted(levels.items())]
-            rows.append((f"{'with' if coloured else 'without'} colorizer, {threat}", tuple(cells)))
-    return Table("epsilon", "Accuracy under attack", "accuracy on the target", "model, threat", ("0", *(levels[eps] for eps in sorted(levels))), tuple(rows))
+            printed = () if trained else published.EPSILON.get((coloured, published.threat_family(threat)), ())
+            cells = [source.cell(best, f"accuracy/{split}", printed[0] if printed else None)]
+            cells += [source.cell(best, f"{metric_names.ROBUST}/{split}/{threat}@{text}", _printed(printed, eps)) for eps, text in sorted(levels.items())]
+            rows.append((f"{'with' if coloured else 'without'} colorizer{', adversarially trained' if trained else ''}, {threat}", tuple(cells)))
+    place = metric_names.SPLITS[split]
+    key = "epsilon" if split == "target" else f"epsilon_{split}"
+    return Table(key, "Accuracy under attack", f"accuracy on the {place}", "model, threat", ("0", *(levels[eps] for eps in sorted(levels))), tuple(rows))
 
 
-def _by_colorizer(source: Source) -> list[tuple[bool, list[str]]]:
-    colorizer = source.run.configs.get("colorizer")
-    sides = {False: [], True: []}
+def epsilon_source_table(source: Source) -> Table | None:
+    """As `epsilon_table`, on the hospital trained on, which is where Domain Assimilation was tested."""
+    return epsilon_table(source, "source")
+
+
+def _arms(source: Source) -> list[tuple[bool, bool, list[str]]]:
+    arms: dict[tuple[bool, bool], list[str]] = {}
     for key in source.chosen:
-        sides[colorizer is not None and colorizer[key] != "none"].append(key)
-    return [(coloured, keys) for coloured, keys in sides.items() if keys]
+        config = source.run.configs.loc[key]
+        arms.setdefault((config.get("colorizer", "none") != "none", float(config.get("train_eps") or 0) > 0), []).append(key)
+    return [(*arm, arms[arm]) for arm in sorted(arms)]
 
 
 def _printed(values: Sequence[float], eps: float) -> float | None:
@@ -148,7 +163,7 @@ def _printed(values: Sequence[float], eps: float) -> float | None:
     return values[round(level)] if abs(level - round(level)) < 1e-6 and round(level) < len(values) else None
 
 
-TABLES: dict[str, Callable[[Source], Table | None]] = {"ratio": ratio_table, "gap": gap_table, "colorizer": colorizer_table, "epsilon": epsilon_table}
+TABLES: dict[str, Callable[[Source], Table | None]] = {"ratio": ratio_table, "full": full_table, "gap": gap_table, "colorizer": colorizer_table, "epsilon": epsilon_table, "epsilon_source": epsilon_source_table}
 
 
 def make_tables(run: Run, rule: str = selection.DEFAULT_RULE, *, draws: int = 2000) -> tuple[Table, ...]:

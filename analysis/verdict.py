@@ -96,6 +96,9 @@ def _rival_text(compared: tuple[Compared, ...], names: dict[str, str], metric: s
     title, next_one = metric_names.title(metric), compared[0]
     gap = difference_text(next_one.interval)
     seen = sum(one.distinguishable for one in compared)
+    if len(compared) == 1:
+        word = "is distinguishable" if seen else "is not distinguishable"
+        return f"It {word} from the runner-up, {names[next_one.b]}, in {title}: the difference is {gap}, {p_text(next_one.p_adjusted)}."
     if not seen:
         return (f"It is not distinguishable from the next {len(compared)} in {title}; "
                 f"from the runner-up, {names[next_one.b]}, it differs by {gap}.")

@@ -170,7 +170,7 @@ def _axes(facts: ParetoFacts) -> tuple[int, int]:
 
 def _draw(facts: ParetoFacts, x: int, y: int) -> Markup:
     xs, ys = [p.values[x] for p in facts.points], [p.values[y] for p in facts.points]
-    plot = svg.Plot.over(svg.nice_range(xs), svg.nice_range(ys), width=WIDTH, height=HEIGHT, left=54, bottom=44)
+    plot = svg.Plot.over(svg.nice_range(xs), svg.nice_range(ys), width=WIDTH, height=HEIGHT, left=66, bottom=44)
     marks = [_mark(plot, facts, point, i, x, y) for i, point in enumerate(facts.points)]
     axes = svg.group([plot.axes(metric_names.title(facts.metrics[x]), metric_names.title(facts.metrics[y]))], class_="axes")
     parts = [axes, svg.el("path", d=_staircase(facts, plot, x, y), class_="front-line"), svg.group(marks, class_="marks"), svg.el("rect", class_="brush", width=0, height=0)]

@@ -1,5 +1,6 @@
 """Figures are tested by their facts; drawings only for being whole and labelled."""
 
+import math
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -10,7 +11,7 @@ from analysis.derived import labels
 from analysis.figures import svg
 from analysis.figures.calibration import calibration_facts, domain_facts, draw_calibration
 from analysis.figures.compute import ComputeRow, compute_rows, draw_compute, duration
-from analysis.figures.epsilon import draw_epsilon_curves, epsilon_facts
+from analysis.figures.epsilon import EpsilonCurve, EpsilonFacts, Reach, draw_epsilon_curves, epsilon_facts, reach
 from analysis.figures.gallery import galleries
 from analysis.figures.glcm import draw_glcm, glcm_facts
 from analysis.figures.importance import draw_importances, explained, importances
@@ -79,7 +80,9 @@ class TestRatio:
 class TestEpsilon:
     def test_curves_start_clean_and_fall(self, run, estimates):
         keys = list(run.means.index[:3])
-        facts = epsilon_facts(run, estimates, keys, labels(run.configs, run.studies))
+        facts, on_source = epsilon_facts(run, estimates, keys, labels(run.configs, run.studies))
+        assert (facts.split, on_source.split) == ("target", "source")
+        assert on_source.worst[0].made[0].estimate == pytest.approx(run.means.loc[keys[0], "accuracy/source"])
         assert [curve.threat for curve in facts.by_threat] == ["fgsm", "pgd20", "square", "worst"]
         assert [curve.signature for curve in facts.worst] == keys
         worst = facts.by_threat[-1]
@@ -91,7 +94,15 @@ class TestEpsilon:
 
     def test_none_without_attacks(self, tmp_path):
         write_ledger(tmp_path, [{"event": "finish", "signature": "a", "seed": 0, "config": {}, "study": {}, "metrics": {"auroc/target": 0.5}}])
-        assert epsilon_facts(load_run(tmp_path), None, ["a"], {"a": "a"}) is None
+        assert epsilon_facts(load_run(tmp_path), None, ["a"], {"a": "a"}) == ()
+
+    def test_where_a_curve_and_its_band_reach_a_level(self):
+        curve = EpsilonCurve("a", "a", "worst", (0.0, 1 / 255, 2 / 255), (made(0.9, 0.1), made(0.5, 0.1), made(0.3, 0.1)))
+        assert reach(curve, 0.5) == Reach(1 / 255, 1 / 255, 2 / 255)
+        assert reach(curve, 0.35) == Reach(2 / 255, 2 / 255, math.inf)
+        facts = EpsilonFacts("target", "recipe", (curve,), (curve,), 0.35, reach(curve, 0.5), reach(curve, 0.35))
+        assert draw_epsilon_curves((facts,)).notes == ("recipe, worst case on the target: half of the images are broken at 1/255 (95 %: 1/255 to 2/255), and "
+                                                       "accuracy is no better than the constant predictor's at 2/255 (95 %: 2/255 to beyond 2/255).",)
 
 
 class TestPareto:

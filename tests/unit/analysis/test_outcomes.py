@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from analysis import outcomes
-from analysis.outcomes import MEASURES, Outcomes, prediction_outcomes, robust_outcomes, weighted_auroc
+from analysis.outcomes import MEASURES, Outcomes, attacked_logits, auroc, prediction_outcomes, robust_outcomes, weighted_auroc
 
 
 def sample(labels, scores, groups=None):
@@ -120,3 +120,27 @@ def test_patients_are_drawn_within_their_rarest_finding():
     from analysis.intervals import _strata
 
     assert _strata(np.array([[1, 1], [1, 0], [0, 0], [1, np.nan]])).tolist() == [2, 1, 0, 1]
+
+
+class TestAucUnderAttack:
+    """The same five images as the engine's own test: classes 1 1 0 0 0, the last a clean mistake."""
+
+    def frames(self):
+        images, labels = [f"i{n}" for n in range(5)], [1, 1, 0, 0, 0]
+        head = pd.DataFrame({"image_id": images, "group": images, "split": "target", "label": labels, "seed": 0})
+        attacks = head.assign(threat="a", breaking_eps=[0.1, np.inf, 0.2, np.inf, 0.0])
+        unseen = pd.DataFrame({"image_id": ["z"], "group": ["z"], "split": "target", "label": [1], "seed": 0, "logits": [[0.0, 9.0]]})
+        return pd.concat([unseen, head.assign(logits=[[0, 1.0], [0, 2.0], [0, -1.0], [0, -2.0], [0, 1.5]])], ignore_index=True), attacks
+
+    @pytest.mark.parametrize(("eps", "expected"), [(0.0, 5 / 6), (0.1, 2 / 6), (0.2, 0.0)])
+    def test_broken_images_get_the_worst_rank(self, eps, expected):
+        predictions, attacks = self.frames()
+        made = attacked_logits(prediction_outcomes(predictions, "target"), robust_outcomes(attacks, "target", eps), clean=eps == 0)
+        if eps == 0.2:
+            expected = 2 / 6 - 1 / 6  # image 2 rises above image 1 too
+        assert len(made.images) == 5 and auroc(made, np.ones((1, 5)))[0, 0] == pytest.approx(expected)
+
+    def test_three_classes_have_none(self):
+        predictions, attacks = self.frames()
+        three = predictions.assign(logits=[[0.0, 1.0, 2.0]] * 6)
+        assert attacked_logits(prediction_outcomes(three, "target"), robust_outcomes(attacks, "target", 0.1)) is None

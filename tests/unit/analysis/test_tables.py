@@ -1,6 +1,7 @@
 """The papers' tables: our numbers, the printed ones and the constant predictor, in three formats."""
 
 import csv
+import dataclasses
 import io
 import re
 
@@ -9,7 +10,7 @@ import pytest
 from analysis import published
 from analysis.frames import load_run
 from analysis.intervals import Interval
-from analysis.tables import FORMATS, Cell, Table, as_csv, as_latex, as_markdown, main, make_tables
+from analysis.tables import FORMATS, TABLES, Cell, Table, as_csv, as_latex, as_markdown, main, make_tables
 from tests.fakes.run_folder import FakeSweep, write_fake_run, write_ledger
 
 
@@ -29,6 +30,17 @@ def test_ratio_table_stands_beside_the_printed_numbers(run, tables):
     assert dict(table.rows)["0.25"][1] == Cell(None, 65.0, None), "a ratio that was not run shows the printed number alone"
 
 
+def test_full_data_rows_have_their_own_printed_numbers(tables):
+    rows = dict(tables["full"].rows)
+    assert rows["2"][1].printed == 63.8 and rows["2"][1].ours is None and rows["0.5"][1].printed == 62.27 and rows["0.5"][1].ours is not None
+
+
+def test_the_other_way_round_has_its_own_gap(run):
+    poland = dataclasses.replace(run, data_card={"source": {"domain": "poland"}}, configs=run.configs.assign(backbone="resnet50"), cache={})
+    (label, cells), *_ = {table.key: table for table in make_tables(poland, draws=200)}["gap"].rows
+    assert label == "ResNet50" and [cell.printed for cell in cells] == [68.06, 49.01, pytest.approx(19.05)]
+
+
 def test_gap_is_source_minus_target_on_both_sides(tables):
     for label, cells in tables["gap"].rows:
         assert cells[2].ours.estimate == pytest.approx(cells[0].ours.estimate - cells[1].ours.estimate)
@@ -39,6 +51,8 @@ def test_gap_is_source_minus_target_on_both_sides(tables):
 def test_epsilon_rows_are_matched_by_attack_and_colorizer(tables):
     rows = dict(tables["epsilon"].rows)
     assert [cell.printed for cell in rows["with colorizer, worst"]][:5] == [95.6, None, 58.1, 7.5, 0.0]
+    on_source = dict(tables["epsilon_source"].rows)
+    assert set(on_source) == set(rows) and on_source["with colorizer, worst"][2].printed == 58.1 and on_source["with colorizer, worst"][2].ours is not None
     assert rows["without colorizer, pgd20"][2].printed == 6.3 and rows["without colorizer, square"][2].printed is None
 
 
@@ -82,7 +96,7 @@ class TestCommand:
     def test_writes_every_table_in_every_format(self, run_folder, tmp_path, capsys):
         assert main([str(run_folder), "--out", str(tmp_path / "t")]) == 0
         paths = capsys.readouterr().out.split()
-        assert {path.rsplit(".", 1)[1] for path in paths} == set(FORMATS) and len(paths) == len(list((tmp_path / "t").iterdir())) == 12
+        assert {path.rsplit(".", 1)[1] for path in paths} == set(FORMATS) and len(paths) == len(list((tmp_path / "t").iterdir())) == 3 * len(TABLES)
 
     def test_a_run_that_compares_nothing(self, tmp_path, capsys):
         write_ledger(tmp_path, [{"event": "finish", "signature": "a", "seed": 0, "config": {}, "study": {}, "metrics": {"auroc/source_val": 0.5}}])
@@ -100,3 +114,11 @@ def test_procedures_make_rows_of_their_own(tmp_path):
     rows = [label for label, _ in {table.key: table for table in make_tables(run)}["colorizer"].rows]
     assert "none, last layer trained" in rows and "deconv, colorizer and last layer trained" in rows
 
+
+
+def test_adversarial_training_is_an_arm_of_its_own(run):
+    trained = run.means.index[0]
+    eps = run.configs.index.map(lambda key: 0.0078 if key == trained else 0.0)
+    table = {table.key: table for table in make_tables(dataclasses.replace(run, configs=run.configs.assign(train_eps=eps), cache={}), draws=200)}["epsilon"]
+    arm = [(label, cells) for label, cells in table.rows if "adversarially trained" in label]
+    assert len(arm) == 4 and all(cell.printed is None for _, cells in arm for cell in cells)
