@@ -16,7 +16,7 @@ from typing import Any
 
 import ray
 
-from sweep.nodes import HEAD, is_gone
+from sweep.nodes import HEAD, is_leaving
 from sweep.trial import Work
 
 Report = dict[str, Any]
@@ -94,6 +94,8 @@ class JobBoard:
         mine = self._slots.setdefault(slot, Slot())
         self._put_back(mine)
         mine.node = node
+        if is_leaving(node):
+            self._leaving.add(node)
         self._serve_waiting()
         async with self._news:
             with suppress(TimeoutError):
@@ -198,7 +200,7 @@ class JobBoard:
         memory, slot.over_memory = slot.over_memory, None
         if job is None or job.cancelled:
             return
-        kind = PREEMPTION if slot.node in self._leaving or is_gone(slot.node) else FAULT
+        kind = PREEMPTION if slot.node in self._leaving or is_leaving(slot.node) else FAULT
         job.losses[kind] += 1
         if job.losses[kind] <= self._budgets[kind]:
             self._waiting.insert(0, job)

@@ -21,9 +21,11 @@ def alive() -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]
 
 
-def is_gone(node: str) -> bool:
-    """Whether a node, by its id, is no longer there."""
-    return bool(node) and node not in {other["NodeID"] for other in alive()}
+def is_leaving(node: str) -> bool:
+    """Whether a node, by its id, is being drained or no longer there."""
+    from ray._private.state import state
+
+    return bool(node) and (node in state.get_draining_nodes() or node not in {other["NodeID"] for other in alive()})
 
 
 def node_types() -> list[tuple[dict[str, float], int]] | None:

@@ -10,6 +10,11 @@ from sweep.trial import Attacks, Trial, Work
 Board = JobBoard.__ray_metadata__.modified_class
 
 
+@pytest.fixture(autouse=True)
+def no_cluster(monkeypatch):
+    monkeypatch.setattr("sweep.board.is_leaving", lambda node: node == "dead")
+
+
 def work(name, slot=None):
     return Work(Trial({"name": name}, "data", (0,)), Attacks(), slot=slot)
 
@@ -201,3 +206,15 @@ def test_submitting_again_drops_the_job_that_still_runs():
         return dropped and await board.take("s0") == job and await board.report("s0", signature, {"kind": "epoch"})
 
     assert play(scenario)
+
+
+def test_a_machine_that_is_gone_without_a_word_costs_no_failure():
+    async def scenario():
+        board, job = Board(0, 1), work("a")
+        await board.submit(job)
+        await board.take("s0", "dead-soon")
+        board._slots["s0"].node = "dead"
+        assert await board.take("s0", "node-b") == job
+        return board._slots["s0"].job.losses
+
+    assert play(scenario) == {"preemption": 1}
