@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from sweep.address import usable
 from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS, EXIT_STOPPED, InputError, guarded
 from sweep.question import Question
 from sweep.space import load_question
@@ -43,6 +44,7 @@ def run(
 
 def run_question(space: Path, overrides: dict[str, str], smoke: bool, plan_only: bool, storage: str | None, address: str | None) -> int:
     """The command without its command line; returns the exit code."""
+    address = None if plan_only else usable(address)  # before anything that takes seconds
     question = load_question(space, overrides, smoke)
     run_storage = Storage(storage or _usual_place(question.name))
     if plan_only:
@@ -50,11 +52,9 @@ def run_question(space: Path, overrides: dict[str, str], smoke: bool, plan_only:
 
         print_plan(question, run_storage, _console)
         return EXIT_COMPLETE
-    from sweep.address import usable
     from sweep.ray_session import joined
     from sweep.run_folder import opened
 
-    address = usable(address)
     with joined(address, question.resources) as capacity, opened(run_storage, question):
         return _sweep(question, run_storage, space, _command(space, overrides, smoke, storage), capacity)
 

@@ -75,6 +75,6 @@ def test_without_the_token_nothing_runs(head, checkout, tmp_path):
 def test_dashboard_address_is_no_place_to_join_and_a_dead_one_is_told_at_once(head, checkout):
     command = [sys.executable, "-m", "sweep.run", "search_spaces/good.yaml"]
     for address, says in ((head.dashboard, "is the dashboard's address"), ("127.0.0.1:1", "did not answer within 3 s")):
-        done = subprocess.run([*command, "--address", address], cwd=checkout, env=head.variables, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run([*command, "--address", address], cwd=checkout, env=head.variables, capture_output=True, text=True, timeout=90, check=False)
         assert done.returncode == 2 and says in done.stderr, done.stderr
     assert not (checkout / "results" / "good").exists()

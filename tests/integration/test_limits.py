@@ -27,7 +27,7 @@ def cpu_seconds():
 )
 def test_what_this_machine_will_never_have_is_refused_at_once(tmp_path, setting, says):
     before = cpu_seconds()
-    done = sweep_process.run(tmp_path, write_question(tmp_path, ONE), "--set", setting, timeout_s=60)
+    done = sweep_process.run(tmp_path, write_question(tmp_path, ONE), "--set", setting, timeout_s=120)
     assert done.returncode == 2 and says in done.stderr and "ask for less under resources:" in done.stderr, done.stderr
     assert cpu_seconds() - before < 5
     assert not (tmp_path / "results").exists()
@@ -41,6 +41,7 @@ def test_more_memory_than_allowed_ends_the_trial_with_a_reason(tmp_path):
     assert failed["kind"] == "OOM" and "resources.memory_per_worker, 0.02 GB, 2 times" in failed["reason"]
 
 
+@pytest.mark.slow
 def test_a_quarter_of_a_gpu_puts_four_trials_on_one(tmp_path):
     """Scheduling alone: the node declares a GPU that it does not have, and the workers find that they train on a CPU."""
     six = PLAIN.replace("[none, pixelshuffle]", "[none, pixelshuffle, matching]").replace("epochs: 2", "epochs: 30") + "resources: {gpus_per_worker: 0.25}\n"
