@@ -19,6 +19,7 @@ from sweep.shards.duplicates import Duplicates, Pair, crossing_pairs, folder_dup
 from sweep.shards.fingerprints import describe_orientation
 from sweep.shards.findings import COMMONER, constant_accuracy, present_counts, stacked
 from sweep.shards.labels import apply_normals
+from sweep.shards.lettering import SUSPICIOUS, lettering
 from sweep.shards.location import absolute, split_last
 from sweep.shards.reader import read_manifest, read_metadata
 from sweep.shards.schema import Manifest
@@ -67,6 +68,7 @@ class DataSetFacts:
     without_patient: int
     licence: str
     citation: str
+    written_on: tuple[str, ...]  # images into which text seems to be burned
     tells: tuple[Tell, ...]
 
 
@@ -103,7 +105,7 @@ def audit(folders: Sequence[Path | str]) -> AuditReport:
     if len({absolute(folder) for folder in folders}) < len(folders):
         raise InputError("audit", "a folder is given twice", "give each data set once")
     names = _names(folders)
-    frames = [read_metadata(folder) for folder in folders]
+    frames = [read_metadata(folder).assign(letters=lettering(folder)) for folder in folders]
     copies = [folder_duplicates(folder) for folder in folders]
     merged = pd.concat(frames, ignore_index=True)
     owner = np.repeat(names, [len(frame) for frame in frames])
@@ -154,6 +156,7 @@ def _facts(name: str, folder: str, frame: pd.DataFrame, pictures: int) -> DataSe
         without_patient=len(frame) - len(patients),
         licence=manifest.licence,
         citation=manifest.citation,
+        written_on=tuple(frame.loc[frame["letters"] >= SUSPICIOUS, "image_id"]),
         tells=tuple(_class_tells(frame, manifest)),
     )
 

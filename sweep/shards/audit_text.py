@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from sweep.shards.audit import AuditReport, Copy, DataSetFacts
 from sweep.shards.tells import Tell
 
-_NOTHING = "neither tint nor transparency nor size does"
+_NOTHING = "neither tint nor transparency nor size nor lettering does"
+_EXAMPLES = 5  # images named where many are counted
 SHOWN = 20  # lines of a list before it is cut
 
 
@@ -49,6 +50,9 @@ def _facts(facts: DataSetFacts) -> Iterator[str]:
     else:
         yield "no patient ids: only copies can be kept together"
     yield f"licence: {facts.licence or 'unknown'}" + (f"; cite {facts.citation}" if facts.citation else "")
+    if facts.written_on:
+        more = ", ..." if len(facts.written_on) > _EXAMPLES else ""
+        yield f"text seems to be burned into {len(facts.written_on)} images: {', '.join(facts.written_on[:_EXAMPLES])}{more}"
     yield from (_tell(tell) for tell in facts.tells)
 
 

@@ -6,6 +6,7 @@ of 64-pixel thumbnails, over all crops of up to an eighth of either side.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -30,6 +31,7 @@ _COLUMNS = ("image", "height", "width", "sha256")
 _DETAIL_PX = 4.0  # structures wider than this many thumbnail pixels are left out: they are common to an anatomy
 _BRIGHTEST = 2.5  # standard deviations fine structure is clipped at: callipers and letters weigh no more than tissue
 _CROP_STEPS = (64, 62, 60, 58, 56)  # crop heights and widths tried, in thumbnail pixels
+_IN_MEMORY = 50_000  # thumbnails, 200 MB
 _MEAN_IMAGES = 2000  # images the common anatomy is averaged over
 
 
@@ -94,7 +96,7 @@ def crossing_pairs(folders: Sequence[Path | str]) -> list[Pair]:
 
 def read_thumbs(*folders: Path | str) -> tuple[np.ndarray, np.ndarray]:
     """Thumbnails uint8 [N, 64, 64] and pixel hashes [N] of all images of some shard folders, in shard order."""
-    thumbs = np.empty((sum(read_manifest(folder).images for folder in folders), THUMB_PX, THUMB_PX), dtype=np.uint8)
+    thumbs = _room(sum(read_manifest(folder).images for folder in folders))
     hashes: list[str] = []
     for batch in (batch for folder in folders for batch in read_batches(folder, _COLUMNS)):
         images, heights, widths, pixels = (batch.column(name) for name in _COLUMNS)
@@ -102,6 +104,15 @@ def read_thumbs(*folders: Path | str) -> tuple[np.ndarray, np.ndarray]:
         thumbs[place] = decode_column(images, heights, widths, THUMB_PX, "stretch")
         hashes += pixels.to_pylist()
     return thumbs, np.array(hashes)
+
+
+def _room(count: int) -> np.ndarray:
+    """uint8 [count, P, P] to be filled; of a large set on disk, where the system gives the memory back when it is short."""
+    shape = (count, THUMB_PX, THUMB_PX)
+    if count <= _IN_MEMORY:
+        return np.empty(shape, dtype=np.uint8)
+    with tempfile.TemporaryFile() as stream:
+        return np.memmap(stream, dtype=np.uint8, mode="w+", shape=shape)
 
 
 def duplicates_of(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from sweep.core.errors import InputError
+from sweep.core.errors import InputError, suggestion
 from sweep.core.hashing import content_hash
 from sweep.core.seeds import rng
 from sweep.shards.findings import contradictory, stacked
@@ -63,9 +63,7 @@ def make_split(
     they are. Raises InputError when the data cannot be split so.
     """
     _check(frame, fractions, conflicts)
-    duplicates = [] if near_duplicates is None else [np.asarray(near_duplicates)]
-    if "sha256" in frame:
-        duplicates.append(frame["sha256"].to_numpy(dtype=str))
+    duplicates = _copies(frame, near_duplicates)
     labels = frame["label"].to_numpy(dtype=str)
     groups = closed_groups(frame["patient"].to_numpy(dtype=str), *duplicates)
     findings = stacked(frame["labels"]) if "labels" in frame else None
@@ -85,6 +83,41 @@ def make_split(
         _keep_training(fold, labels, groups, train_images, rng(seed, "split", "train"))
     return Split(pd.DataFrame({"image_id": frame["image_id"].to_numpy(), "label": labels, "group": groups,
                                "fold": fold.astype(str)}))  # fmt: skip
+
+
+def hold_out_domains(
+    frame: pd.DataFrame, held_out: Sequence[str], *, seed: int, fractions: Mapping[str, float] = FRACTIONS,
+    train_images: int | None = None, conflicts: str = "drop", near_duplicates: np.ndarray | None = None,
+) -> Split:
+    """The images of some domains (column domain: hospitals, scanners) are `target`, all others are split as by `make_split`.
+
+    A patient or picture that a held-out domain has too is left out of the others: nothing of the target is ever trained on.
+    Raises InputError for an unknown domain, and when none is left to train on.
+    """
+    known = sorted(set(frame["domain"]))
+    for name in held_out:
+        if name not in known:
+            raise InputError("held_out", f"no image of {name!r}", suggestion(name, known))
+    away = frame["domain"].isin(held_out).to_numpy()
+    if not held_out or away.all():
+        raise InputError("held_out", f"{', '.join(held_out) or 'nothing'} of {', '.join(known)}", "hold back some domains and keep others")
+    keys = _copies(frame, near_duplicates)
+    groups = closed_groups(frame["patient"].to_numpy(dtype=str), *keys)
+    shared = ~away & np.isin(groups, groups[away])
+    free = ~away & ~shared
+    if not free.any():
+        raise InputError("held_out", "every other image shares a patient or picture with it", "hold back another domain")
+    copies = None if near_duplicates is None else np.asarray(near_duplicates)[free]
+    inner = make_split(frame[free], seed=seed, fractions=fractions, train_images=train_images, conflicts=conflicts, near_duplicates=copies)
+    fold = np.where(away, "target", UNUSED).astype(object)
+    fold[free] = inner.frame["fold"]
+    return Split(pd.DataFrame({"image_id": frame["image_id"].to_numpy(), "label": frame["label"].to_numpy(dtype=str), "group": groups, "fold": fold.astype(str)}))
+
+
+def _copies(frame: pd.DataFrame, near_duplicates: np.ndarray | None) -> list[np.ndarray]:
+    """What makes images copies of each other: near-duplicate groups, and identical pixels where known."""
+    copies = [] if near_duplicates is None else [np.asarray(near_duplicates)]
+    return [*copies, frame["sha256"].to_numpy(dtype=str)] if "sha256" in frame else copies
 
 
 def make_folds(

@@ -1,4 +1,4 @@
-"""Things that are not anatomy and yet predict the class or the domain: tint, transparency, image size."""
+"""Things that are not anatomy and yet predict the class or the domain: tint, transparency, image size, burned-in letters."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class Tell:
 def features(frame: pd.DataFrame) -> dict[str, np.ndarray]:
     """Per image, by name: float [N] columns that a model could exploit without looking at tissue."""
     height, width = frame["original_height"].to_numpy(float), frame["original_width"].to_numpy(float)
-    return {
+    letters = {"lettering": frame["letters"].to_numpy(float)} if "letters" in frame else {}
+    return letters | {
         "tint": frame["colour"].to_numpy(float),
         "transparency": frame["transparent"].to_numpy(float),
         "image height": height,

@@ -14,6 +14,7 @@ from sweep.shards.__main__ import main
 from sweep.shards.audit import audit
 from sweep.shards.audit_html import render_html
 from sweep.shards.audit_text import render
+from sweep.shards.lettering import SUSPICIOUS, letters_on_a_line
 from sweep.shards.schema import Header, ShardRow
 from sweep.shards.tells import find_tells, folded_auroc
 from sweep.shards.writer import write_dataset
@@ -69,6 +70,31 @@ def test_giveaways_are_found_and_noise_is_not():
     assert (tell.feature, tell.target) == ("image width", "class malignant") and tell.auroc > 0.95
     assert find_tells(columns, np.repeat("benign", 200), "class") == []
     assert folded_auroc(np.array([3, 2, 1, 0]), np.array([False, False, True, True])) == 1.0
+
+
+def written(text, shade=30):
+    """Tissue-like noise with a line of white block letters in the lower left."""
+    from PIL import Image, ImageDraw
+
+    image = Image.fromarray(np.random.default_rng(0).normal(shade, 6, (160, 200)).clip(0, 90).astype(np.uint8))
+    ImageDraw.Draw(image).text((8, 140), text, fill=255)
+    return np.asarray(image)
+
+
+@pytest.mark.parametrize("shade", [8, 60])
+def test_burned_in_text_is_suspected_and_callipers_are_not(shade):
+    assert letters_on_a_line(written("DOE JANE 1970", shade)) >= SUSPICIOUS
+    assert letters_on_a_line(written("", shade)) < SUSPICIOUS
+    assert letters_on_a_line(written("+       +", shade)) < SUSPICIOUS
+
+
+def test_images_with_text_are_named_and_tell_the_class(tmp_path):
+    rows = (ShardRow(f"i{k}", written("RIGHT BREAST" if k % 2 else "", 20 + k), "ill" if k % 2 else "well") for k in range(40))
+    write_dataset(tmp_path / "a", Header(name="a", domain="a"), rows)
+    report = audit([tmp_path / "a"])
+    assert report.sets[0].written_on == tuple(f"i{k}" for k in range(1, 40, 2))
+    text = render(report)
+    assert "text seems to be burned into 20 images: i1, i3" in text and "lettering alone predicts class well: AUROC 1.00" in text
 
 
 def test_page_is_offline_escaped_and_shows_the_pair(folders):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sweep.core.errors import InputError
 from sweep.shards.groups import closed_groups, components
-from sweep.shards.splits import CONFLICTS, FRACTIONS, make_folds, make_split
+from sweep.shards.splits import CONFLICTS, FRACTIONS, hold_out_domains, make_folds, make_split
 
 
 def table(seed, count, patients, classes, duplicates=0, known=0.8):
@@ -36,7 +36,7 @@ def seen_in_one_fold(key, fold):
     return len(places) == len({value for value, _ in places})
 
 
-def test_a_thousand_random_data_sets_do_not_leak():
+def test_a_thousand_random_data_sets_are_split_without_leak_reproducibly_and_in_balance():
     for seed in range(1000):
         draw = np.random.default_rng(seed)
         count, classes = int(draw.integers(1, 80)), int(draw.integers(1, 4))
@@ -45,6 +45,13 @@ def test_a_thousand_random_data_sets_do_not_leak():
         fold, patient = split.frame["fold"].to_numpy(), frame["patient"].to_numpy()
         assert set(fold) <= {*FRACTIONS, "unused"}
         assert seen_in_one_fold(patient, fold) and seen_in_one_fold(copies.astype(str), fold), seed
+        assert make_split(frame, seed=seed, conflicts=CONFLICTS[seed % 3], near_duplicates=copies).sha256 == split.sha256
+        if CONFLICTS[seed % 3] != "train_only":  # which puts more into training on purpose
+            used = split.frame[fold != "unused"]
+            largest = used.groupby("group").size().max() if len(used) else 0
+            for label, total in used["label"].value_counts().items():
+                found = used[used["label"] == label]["fold"].value_counts().reindex(list(FRACTIONS), fill_value=0)
+                assert all(abs(found[name] - share * total) <= 2 * largest + 1 for name, share in FRACTIONS.items()), seed
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
@@ -143,3 +150,26 @@ def test_impossible_requests_are_refused(wrong, message):
     frame, _ = table(0, 50, 20, 2)
     with pytest.raises(InputError, match=message):
         make_split(frame, seed=0, **wrong)
+
+
+def scanners(seed, count=120):
+    """A random data set of three scanners; some patients and pictures come from two of them."""
+    frame, copies = table(seed, count, 30, 2, duplicates=10)
+    return frame.assign(domain=np.random.default_rng(seed).choice(["acuson", "logiq", "vivid"], count, p=[0.2, 0.3, 0.5])), copies
+
+
+def test_a_domain_is_held_out_without_its_patients_and_pictures():
+    for seed in range(100):
+        frame, copies = scanners(seed)
+        split = hold_out_domains(frame, ["acuson"], seed=seed, conflicts="keep", near_duplicates=copies)
+        fold, away = split.frame["fold"].to_numpy(), (frame["domain"] == "acuson").to_numpy()
+        assert set(fold) == {*FRACTIONS, "target", "unused"} and (fold[away] == "target").all() and not (fold[~away] == "target").any()
+        assert seen_in_one_fold(frame["patient"], fold) and seen_in_one_fold(copies.astype(str), fold)
+        again = hold_out_domains(frame, ["acuson"], seed=seed, conflicts="keep", near_duplicates=copies)
+        assert again.sha256 == split.sha256
+
+
+@pytest.mark.parametrize(("held_out", "message"), [(["vivit"], "did you mean vivid"), ([], "nothing"), (["acuson", "logiq", "vivid"], "keep others")])
+def test_impossible_hold_outs_are_refused(held_out, message):
+    with pytest.raises(InputError, match=message):
+        hold_out_domains(scanners(0)[0], held_out, seed=0)
