@@ -95,36 +95,42 @@ def _split(images: Tensor, levels: int) -> tuple[Tensor, Tensor]:
     return lower, value - lower
 
 
-def _cells(lower: Tensor, levels: int, offset: Offset) -> Tensor:
-    """Index of each pair's lattice cell in tables [N, L, L] laid end to end: int32 [N, h, w]."""
-    here, there = pair_slices(*lower.shape[1:], offset)
+def _row_starts(lower: Tensor, levels: int) -> Tensor:
+    """Where each pixel's row begins in tables [N, L, L] laid end to end: int32 [N, H, W]; the partner's level adds the column."""
     first_N = torch.arange(len(lower), dtype=torch.int32, device=lower.device) * levels**2
-    return lower[:, *here] * levels + lower[:, *there] + first_N[:, None, None]
+    return lower * levels + first_N[:, None, None]
 
 
 def _scatter(images: Tensor, levels: int, offsets: Sequence[Offset]) -> Tensor:
     lower_NHW, above_NHW = _split(images, levels)
+    first_NHW = _row_starts(lower_NHW, levels)
     tables = []
     for offset in offsets:
         here, there = pair_slices(*images.shape[1:], offset)
-        cell = _cells(lower_NHW, levels, offset).flatten()
-        f, g = above_NHW[:, *here].flatten(), above_NHW[:, *there].flatten()
-        fg = f * g
-        corners = torch.cat([cell, cell + 1, cell + levels, cell + (levels + 1)])
-        weights = torch.cat([1 - f - g + fg, g - fg, f - fg, fg])
-        tables.append(_sum_by(corners, weights, len(images) * levels**2).view(-1, levels, levels))
+        f, g = above_NHW[:, *here], above_NHW[:, *there]
+        # Written in place: joining eight finished pieces would copy more than is computed.
+        corners, weights = f.new_empty(4, *f.shape, dtype=torch.int32), f.new_empty(4, *f.shape)
+        torch.add(first_NHW[:, *here], lower_NHW[:, *there], out=corners[0])
+        for corner, step in zip(corners[1:], (1, levels, levels + 1)):
+            torch.add(corners[0], step, out=corner)
+        torch.mul(f, g, out=weights[3])
+        torch.sub(f, weights[3], out=weights[2])
+        torch.sub(g, weights[3], out=weights[1])
+        torch.sub(1 - f, weights[1], out=weights[0])
+        tables.append(_sum_by(corners.flatten(), weights.flatten(), len(images) * levels**2).view(-1, levels, levels))
     return torch.stack(tables, dim=1)
 
 
 def _gather(images: Tensor, levels: int, offsets: Sequence[Offset], grad_NKLL: Tensor) -> Tensor:
     lower_NHW, above_NHW = _split(images, levels)
+    first_NHW = _row_starts(lower_NHW, levels)
     out_NHW = torch.zeros_like(images)
     with_f = functional.pad(grad_NKLL[:, :, 1:] - grad_NKLL[:, :, :-1], (0, 0, 0, 1))
     with_g = functional.pad(grad_NKLL[..., 1:] - grad_NKLL[..., :-1], (0, 1))
     with_fg = functional.pad(with_g[:, :, 1:] - with_g[:, :, :-1], (0, 0, 0, 1))
     for k, offset in enumerate(offsets):
         here, there = pair_slices(*images.shape[1:], offset)
-        cell = _cells(lower_NHW, levels, offset)
+        cell = first_NHW[:, *here] + lower_NHW[:, *there]
         tables = (table[:, k].flatten() for table in (with_f, with_g, with_fg))
         by_f, by_g, by_fg = (table.index_select(0, cell.flatten()).view(cell.shape) for table in tables)
         out_NHW[:, *here] += by_f.addcmul_(above_NHW[:, *there], by_fg)
