@@ -22,6 +22,7 @@ class PoolQuality:
     kid: tuple[float, float, float]  # value, low, high
     real_kid: float | None  # of held-out real images, to the same training images
     precision: float | None
+    recall: float | None
     coverage: float | None
     copy_rate: float
     real_copy_rate: float
@@ -46,6 +47,7 @@ def _quality(facts: dict) -> PoolQuality:
         kid=(figures[f"{KID}{net}"], low, high),
         real_kid=facts.get("quality_of_real", {}).get(f"{KID}{net}"),
         precision=figures.get(f"precision/{net}"),
+        recall=figures.get(f"recall/{net}"),
         coverage=figures.get(f"coverage/{net}"),
         copy_rate=facts["copy_rate"],
         real_copy_rate=facts["real_copy_rate"],
@@ -69,11 +71,11 @@ def draw_pools(pools: tuple[PoolQuality, ...]) -> Figure:
 
 
 def _table(pools: tuple[PoolQuality, ...]) -> DataTable:
-    columns = ("pool", "images", "feature net", "KID", "KID of real images", "precision", "coverage", "copies", "copies among real", "agree with the real-only model")
+    columns = ("pool", "images", "feature net", "KID", "KID of real images", "precision", "recall", "coverage", "copies", "copies among real", "agree with the real-only model")
     rows = tuple(
         (
             one.name, str(one.images), one.net, f"{number(one.kid[0])} [{number(one.kid[1])}, {number(one.kid[2])}]", number(one.real_kid), number(one.precision, 2),
-            number(one.coverage, 2), f"{100 * one.copy_rate:.1f} %", f"{100 * one.real_copy_rate:.1f} %", number(one.agreement, 2),
+            number(one.recall, 2), number(one.coverage, 2), f"{100 * one.copy_rate:.1f} %", f"{100 * one.real_copy_rate:.1f} %", number(one.agreement, 2),
         )
         for one in pools
     )  # fmt: skip
