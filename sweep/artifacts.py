@@ -17,6 +17,7 @@ from rich.table import Table
 
 from sweep.artifact_store import FOLDER, META
 from sweep.core.errors import EXIT_COMPLETE, InputError, guarded, suggestion
+from sweep.hyperparameters import complete
 from sweep.plan import make_plan
 from sweep.prepare import CARD_FILE, Data
 from sweep.records import Reading, read_ledger
@@ -95,7 +96,7 @@ def _needed(run: Storage, data: Data) -> dict[str, str]:
 
 
 def _recorded(reading: Reading, data: Data) -> Iterable[Trial]:
-    seen = {(event["signature"], event["seed"]): event["config"] for event in reading.events if "config" in event and "seed" in event}
+    seen = {(event["signature"], event["seed"]): complete(event["config"]) for event in reading.events if "config" in event and "seed" in event}
     return (Trial(config, data.directed(config["direction"]).hash, (seed,)) for (_, seed), config in seen.items())
 
 
