@@ -76,6 +76,12 @@ def _uncertain_policies() -> typing.Iterable[str]:
     return POLICIES
 
 
+def _generated_px(value: int) -> str | None:
+    from sweep.synth.settings import IMAGE_SIZES_PX
+
+    return None if value in IMAGE_SIZES_PX else f"{value} px cannot be generated; give one of {', '.join(map(str, IMAGE_SIZES_PX))}"
+
+
 def _backbone(value: str) -> str | None:
     import timm
 
@@ -102,7 +108,7 @@ def _own_rows() -> dict[str, Hyperparameter]:
         "colorizer_from": Hyperparameter("start the colorizer from another trial: RUN/SIGNATURE, or other_domain: from the same configuration and seed trained at the other hospital", text, None, optional=True),
         "adapt": Hyperparameter("source-free help at the target: its batch-norm statistics, or its grey levels moved to the source's", text, "none", one_of(lambda: ("none", "batch_norm", "histogram"))),
         "generator": Hyperparameter("who makes the synthetic images", text, "cgan", one_of(_generators)),
-        "generator_px": Hyperparameter("side of the generated images in pixels", whole, 64, between(32, 256)),
+        "generator_px": Hyperparameter("side of the generated images in pixels", whole, 64, _generated_px),
         "generator_length": Hyperparameter("quick settings, or full ones that follow the publications", text, "quick", one_of(lambda: ("quick", "full"))),
         "generator_steps": Hyperparameter("generator updates; the generator's own default when left out", whole, None, between(1, 10_000_000), True),
         "generator_width": Hyperparameter("channels of the last stage; the generator's own default when left out", whole, None, between(4, 256), True),

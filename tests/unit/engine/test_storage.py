@@ -51,6 +51,19 @@ def test_whole_files_by_name(place):
     assert not run.exists("a/b.txt") and not run.exists("a/c")
 
 
+def test_a_file_made_of_blocks_is_whole_or_as_it_was(place):
+    run = Storage(place)
+
+    def broken():
+        yield b"half"
+        raise ZeroDivisionError
+
+    run.write_blocks("pool", (bytes([number]) * 1000 for number in range(200)))
+    with pytest.raises(ZeroDivisionError):
+        run.write_blocks("pool", broken())
+    assert run.read("pool")[::1000] == bytes(range(200)) and run.names() == ["pool"]
+
+
 def test_probe_uses_it_once_and_leaves_nothing(place):
     Storage(place).probe()
     assert Storage(place).names() == []
