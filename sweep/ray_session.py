@@ -9,10 +9,12 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from sweep.capacity import Capacity, capacity_of, declared, of_types
+from sweep.core.errors import InputError
 from sweep.question import Resources
 
 _SWITCHES = {
@@ -55,8 +57,7 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[Capacity]
 
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     if address:
-        # processes of a cluster that already runs do not inherit this one's environment
-        ray.init(address=address, runtime_env={"env_vars": {name: os.environ[name] for name in _SWITCHES}}, **quiet)
+        _join(address, quiet)
     else:
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # one process less per slot: nobody takes this machine away
         cores = os.cpu_count() or 1
@@ -66,6 +67,18 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[Capacity]
         yield _capacity(resources, local=not address)
     finally:
         ray.shutdown()
+
+
+def _join(address: str, quiet: Mapping[str, Any]) -> None:
+    import ray
+
+    # processes of a cluster that already runs do not inherit this one's environment
+    switches = {"env_vars": {name: os.environ[name] for name in _SWITCHES}}
+    try:
+        ray.init(address=address, runtime_env=switches, **quiet)
+    except (ConnectionError, RuntimeError, ray.exceptions.RayError) as refused:
+        cure = "use the versions of requirements.lock and the cluster's token on both sides (RAY_AUTH_MODE=token); python -m sweep.doctor says more"
+        raise InputError("--address", f"{address} cannot be joined ({str(refused).strip().splitlines()[0]})", cure) from None
 
 
 @contextmanager
