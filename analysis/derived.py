@@ -62,7 +62,7 @@ def real_only_partner(configs: pd.DataFrame, studies: dict[str, dict], quality: 
     """
     if RATIO not in configs:
         return {}
-    cells = {key: _cell(studies.get(key, {}), configs.loc[key]) for key in configs.index}
+    cells = {key: _cell(studies.get(key, {}), row) for key, row in configs.to_dict("index").items()}
     best: dict[tuple, str] = {}
     for key in configs.index[configs[RATIO].astype(float) == 0]:
         held = best.get(cells[key])
@@ -71,8 +71,8 @@ def real_only_partner(configs: pd.DataFrame, studies: dict[str, dict], quality: 
     return {key: best[cell] for key, cell in cells.items() if cell in best}
 
 
-def _cell(study: dict, config: pd.Series) -> tuple:
-    names: Iterable[str] = study or config.index
+def _cell(study: dict, config: dict) -> tuple:
+    names: Iterable[str] = study or config
     left_out = (RATIO, *ONLY_WITH_SYNTHETIC)
     return tuple(sorted((name, str(config.get(name))) for name in names if name not in left_out))
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 _BLOCK_BYTES = 1 << 20
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces; floats that are whole numbers equal the int (1.0 hashes as 1)."""
-    return json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(_canonical(value))
 
 
 def content_hash(value: Any, length: int = 16) -> str:
@@ -41,8 +42,15 @@ _AS_THEY_ARE = {str, int, bool, type(None)}
 
 def _canonical(value: Any) -> Any:
     kind = type(value)
-    if kind in _AS_THEY_ARE:  # most values of a ledger; an isinstance chain would be half the time of reading one
+    # What JSON knows comes first, by its very type: a chain of isinstance would be half the time of reading a ledger.
+    if kind in _AS_THEY_ARE:
         return value
+    if kind is float:
+        return int(value) if value.is_integer() else value
+    if kind is dict:
+        return {key if type(key) is str else str(key): item if type(item) in _AS_THEY_ARE else _canonical(item) for key, item in value.items()}
+    if kind is list:
+        return [_canonical(item) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = dataclasses.asdict(value)
     if isinstance(value, Mapping):
