@@ -193,6 +193,8 @@ def noise_of(sample: Resampled) -> Noise:
 def interval(sample: Resampled, *, level: float = 0.95, limits: tuple[float, float] = (-np.inf, np.inf), seed: int = 0) -> Interval:
     """BCa interval of the mean over seeds, cut to `limits`; with one seed and no prior it covers image noise only."""
     estimate, noise, draws = float(sample.point.mean()), noise_of(sample), sample.mean
+    if np.ptp(draws) == 0 and estimate in limits and limits == (0.0, 1.0):
+        return _nothing_seen(estimate, sample, level, noise.seeds)
     image_share = 1.0
     if noise.seeds_matter:
         centre = draws.mean()
@@ -203,6 +205,13 @@ def interval(sample: Resampled, *, level: float = 0.95, limits: tuple[float, flo
         draws = draws + effect
     low, high = np.clip(_bca(estimate, draws, sample.jackknife.mean(axis=1), image_share, level), *limits)
     return Interval(estimate, float(low), float(high), level, sample.images, sample.groups, noise.seeds)
+
+
+def _nothing_seen(estimate: float, sample: Resampled, level: float, seeds: int) -> Interval:
+    # All patients agree, so resampling them shows no spread; Clopper and Pearson (1934) say what so many can hide.
+    hidden = 1 - ((1 - level) / 2) ** (1 / sample.groups)
+    low, high = (0.0, hidden) if estimate == 0 else (1 - hidden, 1.0)
+    return Interval(estimate, low, high, level, sample.images, sample.groups, seeds)
 
 
 def _bca(estimate: float, draws: np.ndarray, left_out: np.ndarray, image_share: float, level: float) -> np.ndarray:

@@ -156,3 +156,12 @@ def test_moderated_spread_by_hand():
     noise = noise_of(sample)
     assert noise.df == 5 and noise.between == pytest.approx((4 * 0.03 + 0.02) / 5)
     assert noise_of(paired(sample, sample)).between == pytest.approx(4 * 0.06 / 5)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_share_that_nobody_contradicts_is_not_certain(value):
+    names = np.array([f"i{n}" for n in range(40)])
+    one = Outcomes(names, names, np.zeros(40, dtype=int), (0, 1), np.full((2, 40), value), np.ones((2, 40), dtype=bool))
+    made = interval(resample(one, MEASURES["accuracy"], draws=200), limits=(0.0, 1.0))
+    exact = stats.binomtest(round(40 * value), 40).proportion_ci(0.95, "exact")
+    assert (made.estimate, made.low, made.high) == (value, pytest.approx(exact.low), pytest.approx(exact.high))
