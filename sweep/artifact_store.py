@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from sweep.core.hashing import content_hash
@@ -29,7 +30,7 @@ class Stage:
     needs: tuple[Stage, ...] = ()
     aside: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """Name of the artifact: kind, code version, inputs and the hashes of what it needs."""
         needs = [stage.hash for stage in self.needs]

@@ -28,7 +28,8 @@ _LOOKING_ON = ("check_every", "feature_net")  # settings that change nothing in 
 
 def stages_of(trial: Trial, data: Data) -> list[Stage]:
     """Everything that must be there before a trial's own work begins, each once, without what it needs in turn."""
-    stages = [stage for seed in trial.seeds for stage in _stages_of_seed(trial.config, data, seed)]
+    seeds = trial.seeds if _takes_a_model(trial.config) else trial.seeds[:1]  # the others need the same
+    stages = [stage for seed in seeds for stage in _stages_of_seed(trial.config, data, seed)]
     return list({stage.hash: stage for stage in stages}.values())
 
 
@@ -43,7 +44,7 @@ def handed_on(trials: Iterable[Trial], data: Data) -> frozenset[str]:
 
     A trial whose own model is among them has it made as a stage too, so that whoever comes first makes it for both.
     """
-    takers = [trial for trial in trials if _relabels(trial.config) or trial.config.get("colorizer_from") == OTHER_DOMAIN]
+    takers = [trial for trial in trials if _takes_a_model(trial.config)]
     return frozenset(stage.hash for stage in needed_stages(takers, data) if stage.kind == SHARED_MODEL)
 
 
@@ -102,6 +103,10 @@ def donor_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage | Non
 def _stages_of_seed(config: Mapping[str, Any], data: Data, seed: int) -> list[Stage]:
     donor = donor_stage(config, data, seed)
     return [*pool_stages(config, data, seed).values(), *([donor] if donor else [])]
+
+
+def _takes_a_model(config: Mapping[str, Any]) -> bool:
+    return _relabels(config) or config.get("colorizer_from") == OTHER_DOMAIN
 
 
 def _relabels(config: Mapping[str, Any]) -> bool:
