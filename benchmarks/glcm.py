@@ -1,6 +1,6 @@
 """Speed of the texture functions against the usual ways, all ratios side by side in one run.
 
-python -m benchmarks.glcm [--rounds 9] [--default-malloc]
+python -m benchmarks.glcm [--rounds 9] [--only hard soft loss] [--default-malloc]
 
 Process CPU time, one thread, rounds interleaved so that a busy machine slows every row alike, medians. The memory
 allocator is told to keep its pages (as the training workers do); --default-malloc shows what happens without.
@@ -30,6 +30,7 @@ def main() -> None:
     """Measure everything once and print one table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--only", nargs="+", choices=("hard", "soft", "loss"), default=["hard", "soft", "loss"])
     parser.add_argument("--default-malloc", action="store_true")
     options = parser.parse_args()
     if not options.default_malloc and any(os.environ.get(k) != v for k, v in KEEP_PAGES.items()):
@@ -37,13 +38,14 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    milliseconds = measured(tasks(), options.rounds)
+    milliseconds = measured(tasks(options.only), options.rounds)
     print(table(milliseconds))
 
 
-def tasks() -> dict[str, Task]:
-    """Every row by name; the first of each group is the one that the others are compared with."""
-    return {**hard_tasks(64), **hard_tasks(256), **soft_tasks(), **loss_tasks()}
+def tasks(groups: list[str]) -> dict[str, Task]:
+    """The rows of some groups by name; the first of each group is the one that the others are compared with."""
+    makers = {"hard": lambda: hard_tasks(64) | hard_tasks(256), "soft": soft_tasks, "loss": loss_tasks}
+    return {name: task for group in groups for name, task in makers[group]().items()}
 
 
 def images() -> object:

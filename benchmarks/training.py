@@ -53,9 +53,12 @@ def main() -> None:
     parser.add_argument("what", choices=("overhead", "usual", "worker"))
     parser.add_argument("--models", nargs="+", choices=STEPS, default=list(STEPS))
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--steps", type=int, help="of a round, instead of each model's own number; few suit a busy machine")
     parser.add_argument("--loop", choices=LOOPS, default="fit")
     parser.add_argument("--threads", type=int, default=2, help="of the usual loop; 1 on a busy machine, where two only wait")
     arguments = parser.parse_args()
+    if arguments.steps:
+        STEPS.update(dict.fromkeys(STEPS, arguments.steps))
     if arguments.what == "worker":
         work(LOOPS[arguments.loop](arguments.models[0]), arguments.threads)
         return
@@ -115,7 +118,8 @@ class Worker:
     def __init__(self, name: str, loop: str, threads: int, allocator: dict[str, str | None]) -> None:
         settings = {**os.environ, "OMP_NUM_THREADS": str(threads), **allocator}
         settings = {key: value for key, value in settings.items() if value is not None}
-        command = [sys.executable, "-m", "benchmarks.training", "worker", "--models", name, "--loop", loop, "--threads", str(threads)]
+        steps = str(STEPS[name])
+        command = [sys.executable, "-m", "benchmarks.training", "worker", "--models", name, "--loop", loop, "--threads", str(threads), "--steps", steps]
         self.process = subprocess.Popen(command, env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def start(self) -> None:

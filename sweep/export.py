@@ -52,7 +52,7 @@ def _export(run: Storage, signature: str, out: Storage, seed: int) -> int:
         "image_px": data.image_px,
         "fit": data.fit,
         "input": "float [N, 1, H, W], grey in [0, 1]; normalisation and colorizer are inside",
-        "output": "logits [N, classes]",
+        "output": f"logits [N, classes]; {'a sigmoid each: an image may have several findings' if data.multi_label else 'softmax over the classes'}",
         "config": record["config"],
         "trial": signature,
         "seed": seed,
