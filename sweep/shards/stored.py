@@ -50,9 +50,22 @@ class StoredImages(LazyImages):
         groups = np.searchsorted(starts, rows, side="right") - 1
         for group in np.unique(groups):
             here = np.flatnonzero(groups == group)
-            table = self._group(int(group)).take(rows[here] - starts[group])
-            images[here] = decode_column(*(_whole(table[name]) for name in _COLUMNS), self.image_px, self.fit)
+            self._fill(images, here, self._group(int(group)), rows[here] - starts[group])
         return images
+
+    def _fill(self, images: np.ndarray, here: np.ndarray, table: pa.Table, rows: np.ndarray) -> None:
+        """Put the images at `rows` of one row group in their places."""
+        if self._as_stored(table):
+            stored = decode_column(*(_whole(table[name]) for name in _COLUMNS), self.image_px, self.fit)  # a view
+            for place, row in zip(here.tolist(), rows.tolist(), strict=True):
+                images[place] = stored[row]
+        else:
+            some = table.take(rows)
+            images[here] = decode_column(*(_whole(some[name]) for name in _COLUMNS), self.image_px, self.fit)
+
+    def _as_stored(self, table: pa.Table) -> bool:
+        """Whether nothing has to be resized."""
+        return all(bool((table[name].to_numpy() == self.image_px).all()) for name in ("height", "width"))
 
     def _group(self, number: int) -> pa.Table:
         if number not in self._recent:

@@ -26,7 +26,9 @@ os.environ.setdefault("RAY_DATA_USE_DATASOURCE_V2", "0")
 # A whole CPU per reading task starves behind booked training workers, and then nothing moves.
 TASK_CPUS = 0.25
 _BATCH = 256
-_TASKS_AHEAD = 2  # windows read at once: one is trained on while the next ones come
+_TASKS_AHEAD = 4  # tasks at once: one's images are trained on while the next ones come
+_TASKS, _SMALLEST_TASK = 8, 256  # an epoch has as many tasks or more, of so many images
+_LEAST_BYTES = 128 << 20  # of the object store that a stream may fill; below that Ray Data holds back what it needs
 _BLOCK = 2048  # images handed over at once, in whole batches: a hand-over costs a millisecond, however small
 
 
@@ -69,20 +71,25 @@ def open_dataset(
 def stream(images: Images, positions: np.ndarray, batch_size: int, window: int) -> Iterator[torch.Tensor]:
     """uint8 [batch_size, px, px] after another: the images at `positions` int64 [n], in exactly that order.
 
-    Ray Data tasks read and decode `window` positions each, a few windows ahead of the caller and never more. The batches
-    lie on the device of the Train worker that asks, on the CPU elsewhere.
+    Ray Data tasks read and decode up to `window` positions each, a few of them ahead of the caller and never more. The
+    batches lie on the device of the Train worker that asks, on the CPU elsewhere.
     """
     import ray
 
     held, places = ray.put(images), ray.put(positions)
+    window = min(window, max(_SMALLEST_TASK, len(positions) // _TASKS))  # short epochs too begin at once
     count = -(-len(positions) // window)
+    ahead = min(_TASKS_AHEAD, count)
     rows = ray.data.range(count, override_num_blocks=count).map_batches(
         _window, fn_args=(held, places, window), batch_size=1, batch_format="numpy", num_cpus=TASK_CPUS,
-        compute=ray.data.TaskPoolStrategy(size=_TASKS_AHEAD),
+        compute=ray.data.TaskPoolStrategy(size=ahead),
     )  # fmt: skip
-    rows.context.execution_options.preserve_order = True
+    options = rows.context.execution_options
+    options.preserve_order = True
+    most = 2 * (ahead + 1) * window * images.image_px**2
+    options.resource_limits = ray.data.ExecutionResources.for_limits(object_store_memory=max(_LEAST_BYTES, most))
     rows.context.enable_progress_bars = False
-    block = batch_size * max(1, _BLOCK // batch_size)
+    block = batch_size * max(1, min(_BLOCK, window) // batch_size)
     for images in rows.iter_torch_batches(batch_size=block, prefetch_batches=1):
         yield from images["image"].split(batch_size)
 
