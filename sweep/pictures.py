@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from sweep.shards.findings import summary
 from sweep.shards.image_set import ImageSet
 from sweep.stages import pool_stages, read_pool
 from sweep.storage import Storage
+from sweep.trial import TRANSFER
 
 if TYPE_CHECKING:
     from sweep.models.classifier import Classifier
@@ -109,24 +111,35 @@ def _synthetic(job: SeedRun) -> list[pd.DataFrame]:
 
 
 def _attacked(job: SeedRun, model: Classifier) -> list[pd.DataFrame]:
-    """One image of each class of the first attacked split under the last threat, at the middle epsilon."""
+    """One image of each class of the first attacked split under the last threat that follows a gradient, at the middle epsilon."""
     from sweep.attacks.gallery import gallery
 
-    split, threat = job.attacks.splits[0], job.attacks.threats[-1]
+    split, threat = job.attacks.splits[0], _shown_threat(job.attacks.threats)
+    if threat is None:
+        return []
     eps = job.attacks.eps[len(job.attacks.eps) // 2]
     fold = job.folds[FOLD_OF_SPLIT[split]]
     positions = chosen(fold, per_class=1)
     entries = gallery(model, *tensors(fold, positions, job.device), threat, eps, seed=named_seed(job.seed, "gallery"))
-    said = [f"{threat} at {eps}: {_said(one.probabilities, fold)} becomes {_said(one.adversarial_probabilities, fold)}" for one in entries]
+    said = [f"{threat} at {eps}: {_said(one.probabilities, fold)} becomes {_said(one.adversarial_probabilities, fold)}; change shown x{one.scale:.0f}" for one in entries]
     views = {
         "adversarial": [one.adversarial for one in entries],
+        "clean": [one.image for one in entries],
         "perturbation": [one.perturbation for one in entries],
         "colorized_before": [one.colorized for one in entries],
         "colorized_after": [one.colorized_adversarial for one in entries],
     }
     if job.trial.config["colorizer"] == "none":  # replication shows nothing that the grey image does not
-        views = {kind: views[kind] for kind in ("adversarial", "perturbation")}
+        views = {kind: views[kind] for kind in ("adversarial", "clean", "perturbation")}
     return [rows(kind, fold, positions, images, split, "").assign(caption=said) for kind, images in views.items()]
+
+
+def _shown_threat(names: Sequence[str]) -> str | None:
+    """The last threat that follows this model's own gradient, else the last one; None where all come from another trial's model."""
+    from sweep.attacks.threats import resolve_threat
+
+    own = [name for name in names if not name.startswith(TRANSFER)]
+    return next((name for name in reversed(own) if resolve_threat(name).uses_gradient), own[-1] if own else None)
 
 
 def _said(probabilities: np.ndarray, fold: ImageSet) -> str:

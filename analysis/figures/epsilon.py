@@ -124,7 +124,7 @@ def _note(facts: EpsilonFacts) -> str:
 
 def _at(found: Reach, last: float) -> str:
     def text(eps: float) -> str:
-        return f"{eps * PIXEL:g}/255" if eps < math.inf else f"beyond {last * PIXEL:g}/255"
+        return "epsilon 0" if eps == 0 else f"{eps * PIXEL:g}/255" if eps < math.inf else f"beyond {last * PIXEL:g}/255"
 
     at = "only beyond" if found.eps == math.inf else "at"
     return f"{at} {text(found.eps).removeprefix('beyond ')} (95 %: {text(found.low)} to {text(found.high)})"

@@ -12,9 +12,9 @@ KINDS = {
     "target": ("Target hospital", "Where they must work."),
     "synthetic": ("Synthetic images", "Drawn from the generator; the nearest real training image stands beside each where it was kept."),
     "colorized": ("Colorized images", "What the backbone sees behind the colorizer."),
-    "adversarial": ("Adversarial images", "The attacked image; beside it the perturbation around mid grey, stretched, and what the colorizer makes of the image before and after."),
+    "adversarial": ("Adversarial images", "The attacked image; beside it the clean one, the perturbation around mid grey, stretched, and what the colorizer makes of the image before and after."),
 }
-BESIDE = {"synthetic": ("nearest_real",), "adversarial": ("perturbation", "colorized_before", "colorized_after")}
+BESIDE = {"synthetic": ("nearest_real",), "adversarial": ("clean", "perturbation", "colorized_before", "colorized_after")}
 BUDGET_BYTES = 900_000   # of PNG over the whole page; base64 adds a third
 MOST_PER_KIND = 8
 

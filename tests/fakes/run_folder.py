@@ -233,7 +233,7 @@ def _trial_gallery(sweep: FakeSweep, config: dict) -> pd.DataFrame:
         grey = phantom_pixels(sweep.seed, "target", number, label)
         noise = rng(sweep.seed, "noise", number).integers(-6, 7, size=grey.shape)
         tinted = np.stack([grey, np.roll(grey, 1, 0), 255 - grey // 2], axis=-1).astype(np.uint8)
-        kinds = {"adversarial": np.clip(grey + noise, 0, 255), "perturbation": 128 + 15 * noise}
+        kinds = {"adversarial": np.clip(grey + noise, 0, 255), "clean": grey, "perturbation": 128 + 15 * noise}
         if config["colorizer"] != "none":
             kinds["colorized"] = tinted
         if config["synthetic_per_real"]:

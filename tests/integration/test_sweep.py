@@ -81,7 +81,7 @@ def test_galleries_show_what_went_in_and_what_came_out(sweep):
         frame = pd.read_parquet(path)
         assert all(picture.startswith(b"\x89PNG") for picture in frame["png"])
         kinds.update(frame["kind"])
-    assert set(kinds) == {"source", "target", "colorized", "synthetic", "nearest_real", "adversarial", "perturbation", "colorized_before", "colorized_after"}
+    assert set(kinds) == {"source", "target", "colorized", "synthetic", "nearest_real", "adversarial", "clean", "perturbation", "colorized_before", "colorized_after"}
 
 
 def test_outcomes_are_kept_per_image(sweep):
