@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis import hparams, interchange, rank, report, selection, serve, tables, watch
+from analysis import folds, hparams, interchange, rank, report, selection, serve, tables, watch
 from analysis import compare as compare_command
 from analysis.cautions import CHECKS, Caution
 from analysis.estimates import Estimates
@@ -22,7 +22,7 @@ ROOM = Path(__file__).parents[2] / "analysis"
 MODULES = sorted(".".join(path.relative_to(ROOM.parent).with_suffix("").parts) for path in ROOM.rglob("*.py") if path.name != "__init__.py")
 COMMANDS = {
     "rank": (rank.main, []), "report": (report.main, []), "serve": (serve.main, []), "watch": (watch.main, ["--once"]), "tables": (tables.main, []),
-    "hparams": (hparams.main, []), "compare": (compare_command.main, ["nowhere"]),
+    "hparams": (hparams.main, []), "folds": (folds.main, []), "compare": (compare_command.main, ["nowhere"]),
     "interchange": (interchange.main, ["--to", "csv", "--out", "never-written.csv"]),
 }
 
