@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from ruamel.yaml import YAML
+
 from sweep.core.errors import InputError
 from sweep.shards.location import is_url, located
 
 HEAD = {"node:__internal_head__": 0.0001}  # a resource that only the head has: what asks for it stays while workers come and go
+LAUNCHER_FILE = "ray_bootstrap_config.yaml"
 _LOOK_S = 60
 _CURE = "give an s3:// or gs:// URL, or file:///PATH for a folder that every node mounts there"
 
@@ -29,13 +33,28 @@ def is_leaving(node: str) -> bool:
 
 
 def node_types() -> list[tuple[dict[str, float], int]] | None:
-    """What the cluster's autoscaler may start: resources and largest number (-1: any); None where there is none that says so."""
+    """What the cluster's autoscaler may start: resources and largest number (-1: any); None where nobody says so.
+
+    Some autoscalers tell Ray; `ray up` leaves its file on the head, where submitted sweeps run.
+    """
     from ray._private.state import state
 
     config = state.get_cluster_config()
-    if config is None or not config.node_group_configs:
+    if config is not None and config.node_group_configs:
+        return [(dict(group.resources), group.max_count) for group in config.node_group_configs]
+    here = ray.get_runtime_context().get_node_id()
+    on_head = any(node["NodeID"] == here and "node:__internal_head__" in node["Resources"] for node in alive())
+    return _launcher_types(Path.home() / LAUNCHER_FILE) if on_head else None
+
+
+def _launcher_types(file: Path) -> list[tuple[dict[str, float], int]] | None:
+    """The node types of a launcher file, as far as it says their resources."""
+    if not file.is_file():
         return None
-    return [(dict(group.resources), group.max_count) for group in config.node_group_configs]
+    content = YAML(typ="safe").load(file)
+    most = content.get("max_workers", 2)
+    kinds = [kind for name, kind in content["available_node_types"].items() if name != content["head_node_type"]]
+    return [(kind["resources"], min(most, kind.get("max_workers", most))) for kind in kinds if kind.get("resources")] or None
 
 
 def check_places(places: Iterable[str]) -> None:

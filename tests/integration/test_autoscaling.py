@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(500)]
 QUESTION = (
     TEXT.replace("synthetic_per_real: [0, 0.5]", "synthetic_per_real: [0]").replace("epochs: 2", "epochs: 20").replace("batch_size: 16", "batch_size: 2")
     .replace("phantom_patients: 40", "phantom_patients: 120")
+    + "resources: {node_types: {worker: {cpus: 1, max_nodes: 3}}}\n"
 )  # fmt: skip
 RECORDS = 4
 NODE = {"worker": {"resources": {"CPU": 1, "object_store_memory": 200_000_000}, "max_workers": 3}}  # one CPU stays free for reading: two trials
