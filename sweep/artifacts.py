@@ -97,7 +97,7 @@ def _needed(run: Storage, data: Data) -> dict[str, str]:
 
 def _recorded(reading: Reading, data: Data) -> Iterable[Trial]:
     seen = {(event["signature"], event["seed"]): complete(event["config"]) for event in reading.events if "config" in event and "seed" in event}
-    return (Trial(config, data.directed(config["direction"]).hash, (seed,)) for (_, seed), config in seen.items())
+    return (Trial(config, data.seen_by(config).hash, (seed,)) for (_, seed), config in seen.items())
 
 
 def _artifact(run: Storage, name: str, needed: dict[str, str]) -> Artifact:

@@ -71,6 +71,11 @@ class Folds:
         self._held = {name: ray.get(reference) for name, reference in images.held.items()}
         self._made: dict[str, dict[str, ImageSet]] = {}
 
+    def seen_by(self, config: Mapping[str, Any]) -> Mapping[str, ImageSet]:
+        """train, val, test and target as a trial of this configuration sees them."""
+        folds, keep = self.of(config["direction"]), config.get("train_images")
+        return folds if keep is None else {**folds, "train": folds["train"].subset(np.arange(keep))}
+
     def of(self, direction: str) -> Mapping[str, ImageSet]:
         """train, val, test and target as a trial of `direction` sees them."""
         if direction not in self._made:

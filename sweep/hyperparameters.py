@@ -94,6 +94,7 @@ def _own_rows() -> dict[str, Hyperparameter]:
     text, whole, number = (str,), (int,), (float,)
     return {
         "direction": Hyperparameter("which hospital is trained on and which is held back", text, "source_to_target", one_of(lambda: ("source_to_target", "target_to_source"))),
+        "train_images": Hyperparameter("size of the training set, nested: the smaller one lies in the larger; all of the fold when left out", whole, None, between(8, 10_000_000), True),
         "backbone": Hyperparameter("small_cnn, cnn_transformer or any timm name", text, "small_cnn", _backbone),
         "colorizer": Hyperparameter("grey to three channels", text, "none", one_of(_colorizers)),
         "weights": Hyperparameter("imagenet, a file of weights, or nothing for a random start", text, None, optional=True),

@@ -32,12 +32,12 @@ class Plan:
     foreseen: tuple[Trial, ...]
     finished: frozenset[Record]
     varied: tuple[str, ...]  # hyperparameters that differ between trials, in the order of the question
-    data_hashes: Mapping[str, str]  # by direction
+    data: Data
     warm: int = 0  # results of earlier sweeps that the searchers could use
 
     def trial(self, job: Job) -> Trial:
         """What the workers are given of a job."""
-        return Trial(job.config, self.data_hashes[job.config["direction"]], job.seeds, job.cell)
+        return Trial(job.config, self.data.seen_by(job.config).hash, job.seeds, job.cell)
 
     @property
     def left(self) -> list[Trial]:
@@ -65,7 +65,7 @@ def make_plan(question: Question, data: Data, reading: Reading, warm: Sequence[t
     taken = campaign.warm_start(warm)
     campaign.replay(reading.events)
     varied = [name for name in (*question.grid, *question.search) if len({str(trial.config.get(name)) for trial in foreseen}) > 1 or question.searcher.algorithm in ADAPTIVE]
-    return Plan(campaign, foreseen, frozenset(reading.finished()), tuple(dict.fromkeys(varied)), {name: data.directed(name).hash for name in question.directions}, taken)
+    return Plan(campaign, foreseen, frozenset(reading.finished()), tuple(dict.fromkeys(varied)), data, taken)
 
 
 def notes(question: Question, plan: Plan, offered: int) -> list[str]:
@@ -103,7 +103,7 @@ def _foreseen(question: Question, data: Data) -> Iterable[Trial]:
     variants = itertools.product(*listed.values()) if question.searcher.algorithm in ADAPTIVE else ()
     for study in studies(question.grid, question.search, question.fixed, question.searcher.trials, question.searcher.seed):
         for config in study.configs:
-            yield Trial(with_file_identities(config), data.directed(config["direction"]).hash, question.seeds.numbers, study.cell)
+            yield Trial(with_file_identities(config), data.seen_by(config).hash, question.seeds.numbers, study.cell)
     for values in variants:
         for cell in cells(question.grid):
             yield _trial({**question.fixed, **cell, **dict(zip(listed, values, strict=True))}, data, cell, question.seeds.numbers)
@@ -111,7 +111,7 @@ def _foreseen(question: Question, data: Data) -> Iterable[Trial]:
 
 def _trial(config: Mapping[str, Any], data: Data, cell: Mapping[str, Any] | None = None, seeds: tuple[int, ...] = ()) -> Trial:
     whole = with_file_identities(complete(config))
-    return Trial(whole, data.directed(whole["direction"]).hash, seeds, cell or {})
+    return Trial(whole, data.seen_by(whole).hash, seeds, cell or {})
 
 
 def _real_only_first(question: Question) -> list[dict[str, Any]]:

@@ -69,7 +69,7 @@ def sample_pool(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
     Raises InputError when the generator has seen an image outside the training fold, Collapsed when hardly an image can be kept.
     """
     generator = TrainedGenerator.from_bytes(store.read(stage.needs[0], GENERATOR_FILE), device=store.device)
-    data = Data.load(store.run).directed(stage.needs[0].inputs["direction"])
+    data = Data.load(store.run).seen_by(stage.needs[0].inputs)
     fold = data.read("train", generator.image_px)
     refuse_leak(generator, fold, data, store.folder(stage.needs[0]))
     others = [data.read(name, generator.image_px) for name in ("val", "test")]

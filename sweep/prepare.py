@@ -85,6 +85,27 @@ class Data:
         """These data as a trial of `direction` sees them: with the hospitals' parts exchanged for target_to_source."""
         return self if direction == self.direction else self._reversed
 
+    def seen_by(self, config: Mapping[str, Any]) -> Data:
+        """These data as a trial of this configuration sees them: in its direction, with its number of training images.
+
+        Raises InputError when the training fold holds fewer.
+        """
+        data, keep = self.directed(config.get("direction", SOURCE_TO_TARGET)), config.get("train_images")
+        return data if keep is None else data._limited(keep)
+
+    def _limited(self, keep: int) -> Data:
+        if keep not in self._limits:
+            train = self.split.index[self.split["fold"] == "train"]
+            if keep > len(train):
+                raise InputError("train_images", f"{keep} asked for, the training fold holds {len(train)}", f"ask for at most {len(train)}, or give more data")
+            fold = self.split["fold"].where(~self.split.index.isin(train[keep:]), UNUSED)
+            self._limits[keep] = replace(self, split=self.split.assign(fold=fold))
+        return self._limits[keep]
+
+    @cached_property
+    def _limits(self) -> dict[int, Data]:
+        return {}
+
     @cached_property
     def _reversed(self) -> Data:
         if FOLD_BACK not in self.split:
@@ -240,11 +261,12 @@ def _split(frames: list[pd.DataFrame], section: DataSection, both: bool) -> pd.D
 
 
 def _with_folds(frame: pd.DataFrame, section: DataSection) -> pd.DataFrame:
-    """The frame with its folds, ordered by them: what is read together lies together."""
+    """The frame with its folds, ordered by them: what is read together lies together. The first n training images are nested subsets."""
     copies = frame["near_duplicates"].to_numpy()
     split = make_split(frame, seed=section.split_seed, train_images=section.train_images, conflicts=section.conflicts, near_duplicates=copies)
-    folds = frame.merge(split.frame[["image_id", "fold"]], on="image_id", validate="one_to_one")
-    return folds.sort_values("fold", key=lambda fold: fold.map((*FOLDS[:3], UNUSED).index), kind="stable")
+    folds = frame.merge(split.frame[["image_id", "fold", "place"]], on="image_id", validate="one_to_one")
+    folds = folds.assign(number=folds["fold"].map((*FOLDS[:3], UNUSED).index))
+    return folds.sort_values(["number", "place"], kind="stable").drop(columns=["number", "place"])
 
 
 def _refuse_empty(data: Data, section: DataSection) -> None:

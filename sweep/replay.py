@@ -82,7 +82,7 @@ def data_of(run: Storage, config: Mapping[str, Any]) -> Any:
     """The data as a trial of this configuration saw them."""
     from sweep.prepare import Data
 
-    return Data.load(run).directed(config["direction"])
+    return Data.load(run).seen_by(config)
 
 
 def differences(before: Mapping[str, float | None], now: Mapping[str, float | None]) -> dict[str, tuple[float | None, float | None]]:

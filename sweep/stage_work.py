@@ -25,7 +25,7 @@ def train_generator_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
     """Train one generator on the training fold alone; its losses, KID and sample grids go to TensorBoard."""
     from sweep.synth.train import train_generator
 
-    inputs, data = stage.inputs, Data.load(store.run).directed(stage.inputs["direction"])
+    inputs, data = stage.inputs, Data.load(store.run).seen_by(stage.inputs)
     fold = data.read("train", inputs["image_px"])
     label = inputs["label"]
     if label is not None:
@@ -64,16 +64,16 @@ def train_model_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
     from sweep.seed_run import SeedRun
     from sweep.trainable import trained_anew
 
-    whole, direction, seed = Data.load(store.run), stage.aside["config"]["direction"], stage.inputs["seed"]
-    data = whole.directed(direction)
-    trial = Trial(stage.aside["config"], data.hash, (seed,))
+    whole, config, seed = Data.load(store.run), stage.aside["config"], stage.inputs["seed"]
+    data = whole.seen_by(config)
+    trial = Trial(config, data.hash, (seed,))
     folder = trial.seed_folder(seed)
     if store.run.exists(f"{folder}/{RESULT}"):
         result = json.loads(store.run.read(f"{folder}/{RESULT}"))
         files = {name: store.run.read(f"{folder}/{name}") for name in (MODEL, COLORIZER) if store.run.exists(f"{folder}/{name}")}
         epochs, facts = [], {name: result[name] for name in ("best_epoch", "epochs_run", "train_images")}
     else:
-        job = SeedRun(trial, seed, data, _folds(whole, direction), Attacks(), store.run, device=store.device)
+        job = SeedRun(trial, seed, data, _folds(whole, config), Attacks(), store.run, device=store.device)
         epochs = []
         job.on_epoch = epochs.append
         files, facts = trained_anew(job)
@@ -83,11 +83,11 @@ def train_model_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
     return facts
 
 
-def _folds(whole: Data, direction: str) -> Mapping[str, ImageSet]:
+def _folds(whole: Data, config: Mapping[str, Any]) -> Mapping[str, ImageSet]:
     """The folds in memory, or left in their shards where they are large or the question says so."""
     if loading_of(whole.loading, decoded_bytes(whole), _ROOM_BYTES) == STREAM:
-        return Folds(whole, SharedImages(STREAM)).of(direction)
-    return {fold: whole.directed(direction).read(fold) for fold in FOLDS}
+        return Folds(whole, SharedImages(STREAM)).seen_by(config)
+    return {fold: whole.seen_by(config).read(fold) for fold in FOLDS}
 
 
 STAGES: dict[str, Compute] = {GENERATOR: train_generator_stage, POOL: sample_pool, SHARED_MODEL: train_model_stage}

@@ -61,7 +61,7 @@ def generator_stages(config: Mapping[str, Any], data: Data) -> dict[int | None, 
 
     if not config["synthetic_per_real"]:
         return {}
-    data = data.directed(config["direction"])
+    data = data.seen_by(config)
     classes = range(len(data.classes)) if GENERATORS[config["generator"]].per_class else (None,)
     return {label: _generator_stage(config, data, label) for label in classes}
 
@@ -74,7 +74,7 @@ def pool_stages(config: Mapping[str, Any], data: Data, seed: int) -> dict[int, S
     generators = generator_stages(config, data)
     if not generators:
         return {}
-    data = data.directed(config["direction"])
+    data = data.seen_by(config)
     counts = synthetic_counts(data.fold("train")["label"].to_numpy(), config["synthetic_per_real"], config["mixing_policy"])
     judge = labeller_stage(config, data, seed) if _relabels(config) else None
     return {label: _pool_for(config, data, label, count, generators.get(label, generators.get(None)), judge) for label, count in counts.items()}
@@ -87,17 +87,17 @@ def labeller_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage:
 
 def model_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage:
     """The model that a configuration trains with one seed, for others to use."""
-    trial = Trial(config, data.directed(config["direction"]).hash, (seed,))
+    trial = Trial(config, data.seen_by(config).hash, (seed,))
     inputs = {"trial": trial.signature, "seed": seed}
     return Stage(SHARED_MODEL, 1, inputs, tuple(_stages_of_seed(config, data, seed)), {"config": dict(config)})
 
 
 def donor_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage | None:
-    """The model of the same configuration and seed trained at the other hospital, where this one takes its colour module from it."""
+    """The model of the same configuration and seed trained on all of the other hospital, where this one takes its colour module from it."""
     if config.get("colorizer_from") != OTHER_DOMAIN:
         return None
     other = next(name for name in DIRECTIONS if name != config["direction"])
-    return model_stage(complete({**config, "direction": other, "colorizer_from": None}), data, seed)
+    return model_stage(complete({**config, "direction": other, "train_images": None, "colorizer_from": None}), data, seed)
 
 
 def _stages_of_seed(config: Mapping[str, Any], data: Data, seed: int) -> list[Stage]:
@@ -127,6 +127,7 @@ def _generator_stage(config: Mapping[str, Any], data: Data, label: int | None) -
         "fold": data.fold_hash("train"),
         "fit": data.fit,
         "direction": config["direction"],
+        "train_images": config["train_images"],
     }
     return Stage(GENERATOR, 1, inputs, aside={name: settings[name] for name in _LOOKING_ON})
 

@@ -92,7 +92,6 @@ def _serve(work: Work, run: Storage, data: Data, folds: Folds, device: str, lead
     from sweep.seed_run import SeedRun
 
     alone = ray.train.get_context().get_world_size() == 1
-    direction = work.trial.config["direction"]
     for seed in work.trial.seeds:
         folder = work.trial.seed_folder(seed)
         done = run.exists(f"{folder}/{RESULT}")
@@ -100,7 +99,7 @@ def _serve(work: Work, run: Storage, data: Data, folds: Folds, device: str, lead
             ray.train.collective.barrier()
         if not done:
             rungs = work.rungs if seed == 0 else Rungs()
-            job = SeedRun(work.trial, seed, data.directed(direction), folds.of(direction), work.attacks, run, rungs, device, leader=leader)
+            job = SeedRun(work.trial, seed, data.seen_by(work.trial.config), folds.seen_by(work.trial.config), work.attacks, run, rungs, device, leader=leader)
             job.state = run.read(f"{folder}/{STATE}") if run.exists(f"{folder}/{STATE}") else None
             job.on_epoch, job.interrupted = _epoch_reporter(seed, tell), notice
             if leader:

@@ -22,9 +22,9 @@ UNUSED = "unused"
 
 @dataclass(frozen=True)
 class Split:
-    """One row per image: image_id, label, group (int: images that stay together) and fold.
+    """One row per image: image_id, label, group (int: images that stay together), fold and place.
 
-    fold is a name of the fractions, or `unused` for images left out by a rule or by a smaller training set.
+    The training images of the `n` lowest places are the training set of `train_images=n`: each set lies in the next larger one. fold is a name of the fractions, or `unused` for images left out by a rule or by a smaller training set.
     """
 
     frame: pd.DataFrame
@@ -79,10 +79,13 @@ def make_split(
         fold[free] = _assign(_counts_per_group(labels[free], groups[free]), groups[free], fractions, rng(seed, "split"))
     else:
         fold[free] = _assign_findings(findings[free], groups[free], fractions, rng(seed, "split"))
+    order = _training_order(fold, labels, groups, rng(seed, "split", "train"))
     if train_images is not None:
-        _keep_training(fold, labels, groups, train_images, rng(seed, "split", "train"))
+        _keep_training(fold, order, train_images)
+    place = np.zeros(len(frame), dtype=np.int64)
+    place[order] = np.arange(len(order))
     return Split(pd.DataFrame({"image_id": frame["image_id"].to_numpy(), "label": labels, "group": groups,
-                               "fold": fold.astype(str)}))  # fmt: skip
+                               "fold": fold.astype(str), "place": place}))  # fmt: skip
 
 
 def hold_out_domains(
@@ -212,20 +215,23 @@ def _counts_per_group(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return counts
 
 
-def _keep_training(
-    fold: np.ndarray, labels: np.ndarray, groups: np.ndarray, keep: int, draw: np.random.Generator
-) -> None:
-    """Mark all but `keep` training images unused; every prefix of the order is stratified, so subsets nest."""
+def _training_order(fold: np.ndarray, labels: np.ndarray, groups: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    """Positions of the training images, ordered so that every prefix is stratified: subsets nest."""
     train = np.flatnonzero(fold == "train")
-    if not 0 < keep <= len(train):
-        raise InputError("train_images", f"{keep} asked for, the training fold holds {len(train)}",
-                         f"ask for 1 to {len(train)}, or leave it out")
     shuffle = draw.permutation(groups.max() + 1)
     # Within a label images come group by group, so that a small set holds whole patients where it can.
     order = train[np.lexsort((train, shuffle[groups[train]]))]
     place = pd.Series(labels[order])
     rank = (place.groupby(place).cumcount() + 0.5) / place.groupby(place).transform("size")
-    fold[order[np.argsort(rank.to_numpy(), kind="stable")][keep:]] = UNUSED
+    return order[np.argsort(rank.to_numpy(), kind="stable")]
+
+
+def _keep_training(fold: np.ndarray, order: np.ndarray, keep: int) -> None:
+    """Mark all but the first `keep` training images unused."""
+    if not 0 < keep <= len(order):
+        raise InputError("train_images", f"{keep} asked for, the training fold holds {len(order)}",
+                         f"ask for 1 to {len(order)}, or leave it out")
+    fold[order[keep:]] = UNUSED
 
 
 def _check(frame: pd.DataFrame, fractions: Mapping[str, float], conflicts: str) -> None:

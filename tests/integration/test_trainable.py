@@ -131,3 +131,18 @@ def test_the_question_chooses_the_engine_s_mode(prepared, monkeypatch):
     ours.attacks = Attacks(("fgsm",), ("1/255",), 4, ("target",), mode="fast")
     run_seed(ours)
     assert modes == ["fast"]
+
+
+def test_smaller_training_sets_lie_in_larger_ones_and_leave_the_rest_alone(prepared, tmp_path):
+    _, data, folds = prepared
+    small, large = data.seen_by({"train_images": 16}), data.seen_by({"train_images": 32})
+    ids = [set(view.fold("train")["image_id"]) for view in (small, large, data)]
+    assert ids[0] < ids[1] < ids[2] and [len(one) for one in ids[:2]] == [16, 32]
+    assert [min(view.class_counts("train")) for view in (small, large)] == [6, 12]  # as in the whole fold: 22 of 57
+    assert len({small.hash, large.hash, data.hash}) == 3
+    assert all(small.fold_hash(fold) == data.fold_hash(fold) for fold in ("val", "test", "target"))
+    with pytest.raises(InputError, match="100000 asked for, the training fold holds"):
+        data.seen_by({"train_images": 100_000})
+    ours = job(prepared, run=Storage(tmp_path), epochs=1, train_images=16)
+    ours.data, ours.folds = small, {**folds, "train": small.read("train")}
+    assert run_seed(ours)["train_images"] == {"real": 16, "synthetic": 0}
