@@ -18,7 +18,7 @@ import pandas as pd
 
 from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash
-from sweep.shards.groups import closed_groups
+from sweep.shards.groups import closed_groups, renumbered
 from sweep.shards.findings import constant_accuracy, contradictory, present_counts, stacked
 from sweep.shards.image_set import ImageSet
 from sweep.shards.labels import apply_normals, classes_after, label_indices
@@ -35,6 +35,7 @@ TARGET = "target"
 FOLDS = ("train", "val", "test", TARGET)
 SOURCE_TO_TARGET, TARGET_TO_SOURCE = DIRECTIONS = ("source_to_target", "target_to_source")
 PHANTOMS = ("phantom-a", "phantom-b")
+_DUPLICATES_VERSION = 1  # of the search for copies: raise it when it finds others
 _PHANTOM_VERSION = 2  # of the simulator: raise it when its images change
 _COLUMNS = ["image_id", "label", "group", "domain", "fold", "sha256"]
 _LABELS = "labels"  # instead of `label` where an image may have several findings
@@ -179,7 +180,7 @@ def prepare(section: DataSection, run: Storage, directions: Iterable[str] = (SOU
     folders = [_shard_folder(name, section, run) for name in (section.source, section.target)]
     manifests = [read_manifest(folder) for folder in folders]
     classes = _common_classes(manifests, section)
-    frames = [_frame(folder, manifest, section, classes) for folder, manifest in zip(folders, manifests, strict=True)]
+    frames = [_frame(folder, manifest, section, classes, run) for folder, manifest in zip(folders, manifests, strict=True)]
     both = TARGET_TO_SOURCE in directions or _was_both(run)
     whole = _split(frames, section, both)
     data = Data(folders[0], folders[1], classes, section.image_px, section.fit, section.normals, whole, section.loading)
@@ -234,12 +235,23 @@ def _common_classes(manifests: list[Manifest], section: DataSection) -> tuple[st
     return tuple(source)
 
 
-def _frame(folder: str, manifest: Manifest, section: DataSection, classes: tuple[str, ...]) -> pd.DataFrame:
-    """One domain's rows with class index, near-duplicates, and the groups that must stay together."""
-    from sweep.shards.duplicates import folder_groups
+def _near_duplicates(folder: str, manifest: Manifest, run: Storage) -> pd.DataFrame:
+    """Every image's id and the number of its near-duplicate group; looked for once in a run folder, for it takes minutes on large sets."""
+    place = f"near_duplicates/{content_hash([manifest.sha256, _DUPLICATES_VERSION])}.parquet"
+    if not run.exists(place):
+        from sweep.shards.duplicates import folder_duplicates
 
+        ids = read_metadata(folder)["image_id"]
+        found = pd.DataFrame({"image_id": ids, "group": folder_duplicates(folder).groups})
+        run.write(place, found.to_parquet(index=False))
+    return pd.read_parquet(io.BytesIO(run.read(place)))
+
+
+def _frame(folder: str, manifest: Manifest, section: DataSection, classes: tuple[str, ...], run: Storage) -> pd.DataFrame:
+    """One domain's rows with class index, near-duplicates, and the groups that must stay together."""
     frame = apply_normals(read_metadata(folder), section.normals)
-    copies = folder_groups(folder, frame["image_id"])
+    numbers = _near_duplicates(folder, manifest, run).set_index("image_id")["group"]
+    copies = renumbered(numbers.loc[frame["image_id"]].to_numpy())
     groups = closed_groups(frame["patient"].to_numpy(str), frame["sha256"].to_numpy(str), copies)
     return frame.assign(
         near_duplicates=copies,

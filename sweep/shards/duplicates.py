@@ -13,14 +13,13 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from scipy.ndimage import gaussian_filter1d
 
 from sweep.core.seeds import rng
 from sweep.shards.fingerprints import THUMB_PX, fingerprints, likely_pairs, orient
 from sweep.shards.groups import components, renumbered
 from sweep.shards.image_set import ImageSet
-from sweep.shards.reader import decode_column, read_batches, read_manifest, read_metadata
+from sweep.shards.reader import decode_column, read_batches, read_manifest
 from sweep.shards.resize import fit_square
 
 SAME = 0.75  # correlation from which two images count as one, unless chance alone comes near it (chests do)
@@ -75,15 +74,6 @@ def near_duplicate_groups(images: ImageSet | np.ndarray | Sequence[np.ndarray]) 
 def folder_duplicates(folder: Path | str) -> Duplicates:
     """Near-duplicates within a shard folder; positions are those of `reader.read_metadata`."""
     return duplicates_of(*read_thumbs(folder))
-
-
-def folder_groups(folder: Path | str, image_ids: Sequence[str]) -> np.ndarray:
-    """int64 [N]: the near-duplicate group of each of `image_ids`, as `splits.make_split` takes it.
-
-    All images of the folder are compared, so the groups are those the audit reports.
-    """
-    numbers = pd.Series(folder_duplicates(folder).groups, index=read_metadata(folder)["image_id"])
-    return renumbered(numbers.loc[list(image_ids)].to_numpy())
 
 
 def crossing_pairs(folders: Sequence[Path | str]) -> list[Pair]:

@@ -72,3 +72,10 @@ def test_directions_are_read_from_wherever_they_stand():
     assert Question(**base, fixed={"direction": TARGET_TO_SOURCE}).directions == (TARGET_TO_SOURCE,)
     assert Question(**base, grid={"direction": list(DIRECTIONS)}).directions == DIRECTIONS
     assert Question(**base, search={"direction": {"values": list(DIRECTIONS)}}).directions == DIRECTIONS
+
+
+def test_copies_are_looked_for_once_in_a_run_folder(data, run, monkeypatch):
+    from sweep.shards import duplicates
+
+    monkeypatch.delattr(duplicates, "folder_duplicates")
+    assert prepare(SECTION, run, DIRECTIONS).split.equals(data.split)

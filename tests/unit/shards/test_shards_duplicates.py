@@ -12,7 +12,6 @@ from sweep.shards.duplicates import (
     crossing_pairs,
     find_duplicates,
     folder_duplicates,
-    folder_groups,
     near_duplicate_groups,
     read_thumbs,
 )
@@ -127,4 +126,3 @@ def test_identical_pixels_across_folders(tmp_path):
     assert [(pair.i, pair.j, pair.score) for pair in pairs] == [(0, len(read_thumbs(tmp_path / "a")[0]), 1.0)]
     inside = folder_duplicates(tmp_path / "b")
     assert [(pair.i, pair.j) for pair in inside.pairs] == [(1, 2)] and inside.groups.tolist() == [0, 1, 1]
-    assert folder_groups(tmp_path / "b", ["flat 2", "copy", "flat"]).tolist() == [0, 1, 0]
