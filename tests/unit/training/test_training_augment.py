@@ -52,3 +52,12 @@ def test_speckle_multiplies_and_tgc_varies_with_depth_only():
     gained = augment(grey.clone(), Augmentation(tgc=0.2), generator())
     assert gained.std(3).max() < 1e-6 and gained.std(2).min() > 0.001
     assert (gained - 0.5).abs().max() <= 0.1 + 1e-6
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_nothing_is_ever_turned_upside_down(name):
+    """Skin is up in ultrasound: whatever is drawn, the bright upper quarter stays above the dark rest."""
+    images = torch.full((400, 1, 32, 32), 0.2)
+    images[:, :, :8] = 0.8
+    changed = augment(images, AUGMENTATIONS[name], torch.Generator().manual_seed(0))
+    assert (changed[:, :, :8].mean((1, 2, 3)) > changed[:, :, 24:].mean((1, 2, 3)) + 0.2).all()
