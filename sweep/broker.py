@@ -59,17 +59,23 @@ class ArtifactBroker:
         self._running: dict[str, asyncio.Future] = {}
 
     async def ensure(self, stage: Stage) -> list[Obtained]:
-        """Have `stage` and all it needs; the computation's own exception is raised to every asker."""
-        obtained = [item for need in stage.needs for item in await self.ensure(need)]
-        mine = False
-        if stage.hash not in self._running:
-            found = self._store.meta(stage)
-            self._running[stage.hash] = asyncio.ensure_future(self._known(found) if found else self._launch(stage))
-            mine = found is None
+        """Have `stage`, and what it needs unless it is there already; the computation's own exception is raised to every asker."""
+        there = self._is_there(stage)
+        needs = [need for need in stage.needs if not there or self._is_there(need)]
+        obtained = [item for need in needs for item in await self.ensure(need)]
+        mine = stage.hash not in self._running
+        if mine:
+            self._running[stage.hash] = asyncio.ensure_future(self._launch(stage))
         meta = await asyncio.shield(self._running[stage.hash])
         facts = {name: value for name, value in meta.items() if name not in ("kind", "version", "inputs", "seconds")}
         spent, saved = (meta["seconds"], 0.0) if mine else (0.0, meta["seconds"])
         return [*obtained, Obtained(stage.kind, stage.hash, not mine, spent, saved, facts)]
+
+    def _is_there(self, stage: Stage) -> bool:
+        """Whether a stage is finished or on its way."""
+        if stage.hash not in self._running and (found := self._store.meta(stage)):
+            self._running[stage.hash] = asyncio.ensure_future(self._known(found))
+        return stage.hash in self._running
 
     async def _known(self, meta: dict[str, Any]) -> dict[str, Any]:
         return meta

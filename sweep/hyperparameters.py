@@ -116,7 +116,7 @@ def _own_rows() -> dict[str, Hyperparameter]:
         "generator_lr": Hyperparameter("learning rate of the generator, its critic's in proportion; the generator's own default when left out", number, None, between(1e-7, 1.0), True),
         "generator_lipschitz": Hyperparameter("how a critic is kept Lipschitz: spectral norm, clipping, both, a gradient penalty or not at all; the generator's own default when left out", text, None, one_of(lambda: ("sn", "clip", "sn+clip", "gp", "none")), True),
         "generator_patience": Hyperparameter("checks without a lower KID after which a generator stops training and its best state is kept; 0: never", whole, 0, between(0, 10_000)),
-        "generator_check_every": Hyperparameter("generator updates between two checks; an eighth of the training when left out", whole, None, between(1, 10_000_000), True),
+        "generator_check_every": Hyperparameter("generator updates between two checks; so many that there are 4 to 20 of them when left out", whole, None, between(1, 10_000_000), True),
         "generator_seed": Hyperparameter("seed of the generator, apart from the classifier's", whole, 0, between(0, 2**31)),
     }
 

@@ -22,7 +22,7 @@ POOL_FILE = "images.npy"
 EPOCHS_FILE = "epochs.json"  # of a shared model: what it told after each epoch
 _POOL_UNIT = 64  # pools come in powers of two times this, so that near ratios share one
 _CANDIDATES = 2  # images that a model looks at for each one that it shall keep, before more are drawn
-_LOOKS = 8  # at a generator while it trains, where the question does not say how often
+_FEWEST_LOOKS, _MOST_LOOKS, _STEPS_A_LOOK = 4, 20, 250  # at a generator while it trains, where the question does not say how often
 _LOOKING_ON = ("check_every", "feature_net")  # settings that change nothing in a generator that does not stop on them
 
 
@@ -117,7 +117,7 @@ def _generator_stage(config: Mapping[str, Any], data: Data, label: int | None) -
     from sweep.synth.train import resolved_settings
 
     settings = resolved_settings(config["generator"], _wishes(config))
-    settings["check_every"] = config["generator_check_every"] or max(1, settings["steps"] // _LOOKS)
+    settings["check_every"] = config["generator_check_every"] or _steps_between_looks(settings["steps"])
     inputs = {
         "generator": config["generator"],
         "settings": settings if settings["patience"] else {name: value for name, value in settings.items() if name not in _LOOKING_ON},
@@ -130,6 +130,11 @@ def _generator_stage(config: Mapping[str, Any], data: Data, label: int | None) -
         "train_images": config["train_images"],
     }
     return Stage(GENERATOR, 1, inputs, aside={name: settings[name] for name in _LOOKING_ON})
+
+
+def _steps_between_looks(steps: int) -> int:
+    looks = min(_MOST_LOOKS, max(_FEWEST_LOOKS, steps // _STEPS_A_LOOK))
+    return max(1, steps // looks)
 
 
 def _wishes(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -92,6 +92,16 @@ def test_computed_once_for_all_who_ask_at_once(cluster, tmp_path):
         assert all(item["saved_s"] >= 1 for item in made if item["reused"])
 
 
+def test_what_is_there_needs_nothing_more(cluster, tmp_path):
+    run, generator = Storage(tmp_path), Stage("generator", 1, {"seed": 0})
+    pool = Stage("pool", 1, {"images": 64}, (generator,))
+    everybody(run, pool)
+    run.delete(ArtifactStore(run).folder(generator))
+    answers = everybody(run, pool)
+    assert sorted(calls(run)) == ["generator", "pool"]
+    assert all([item["stage"] for item in answer] == ["pool"] and answer[0]["reused"] for answer in answers)
+
+
 def test_killed_computation_is_made_again_once_and_all_get_it(cluster, tmp_path):
     run, stage = Storage(tmp_path), Stage("killed", 1, {})
     answers = everybody(run, stage)
