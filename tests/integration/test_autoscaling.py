@@ -10,7 +10,7 @@ from sweep.records import read_ledger
 from tests.fakes.question import TEXT, write_question
 from tests.integration.cluster_view import watched
 from tests.integration.head_node import head_node
-from tests.integration.sweep_process import command
+from tests.integration.sweep_process import command, end
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(500)]
 QUESTION = (
@@ -61,9 +61,7 @@ def take_away(node):
     for process in psutil.process_iter(["cmdline"]):
         words = " ".join(process.info["cmdline"] or [])
         if "raylet/raylet" in words and node in " ".join(environment_of(process)):
-            for one in [*process.children(recursive=True), process]:
-                one.kill()
-            return
+            return end([process, *process.children(recursive=True)])
     raise AssertionError(f"no raylet of {node}")
 
 
