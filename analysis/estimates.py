@@ -43,7 +43,8 @@ class Estimates:
         """Interval over patients and seeds, or Student's over seeds where no images were kept (then `images` is 0)."""
         sample = self.resampled(signature, metric)
         if sample is not None:
-            return interval(sample, level=level, limits=limits(metric), seed=self.seed)
+            share = metric_names.parse(metric).family in ("accuracy", metric_names.ROBUST)
+            return interval(sample, level=level, limits=limits(metric), seed=self.seed, share=share)
         return seeds_only(self.run.records[metric].loc[[signature]].dropna().to_numpy(), level, limits(metric))
 
     def difference(self, a: str, b: str, metric: str, level: float = 0.95) -> Interval | None:

@@ -20,6 +20,7 @@ from sweep.core.seeds import rng
 DRAWS = 2000
 _MOST_CELLS = 40_000_000  # draws x images held at once (float64: 320 MB)
 _JACKKNIFE_BLOCKS = 200
+FEW = 5  # patients on one side of a share below which resampling them is not trusted alone
 
 
 @dataclass(frozen=True)
@@ -190,11 +191,14 @@ def noise_of(sample: Resampled) -> Noise:
     return Noise(max(0.0, total - by_images / count), by_images, between, count, df)
 
 
-def interval(sample: Resampled, *, level: float = 0.95, limits: tuple[float, float] = (-np.inf, np.inf), seed: int = 0) -> Interval:
-    """BCa interval of the mean over seeds, cut to `limits`; with one seed and no prior it covers image noise only."""
+def interval(sample: Resampled, *, level: float = 0.95, limits: tuple[float, float] = (-np.inf, np.inf), seed: int = 0, share: bool = False) -> Interval:
+    """BCa interval of the mean over seeds, cut to `limits`; with one seed and no prior it covers image noise only.
+
+    `share`: the measure is a share of images. Where few patients are on one side, the interval is at least Clopper and Pearson's.
+    """
     estimate, noise, draws = float(sample.point.mean()), noise_of(sample), sample.mean
     if np.ptp(draws) == 0 and estimate in limits and limits == (0.0, 1.0):
-        return _nothing_seen(estimate, sample, level, noise.seeds)
+        return Interval(estimate, *counted(estimate, sample.groups, level), level, sample.images, sample.groups, noise.seeds)
     image_share = 1.0
     if noise.seeds_matter:
         centre = draws.mean()
@@ -204,14 +208,18 @@ def interval(sample: Resampled, *, level: float = 0.95, limits: tuple[float, flo
         image_share = draws.var() / (draws.var() + noise.seed_scale**2)
         draws = draws + effect
     low, high = np.clip(_bca(estimate, draws, sample.jackknife.mean(axis=1), image_share, level), *limits)
+    if share and min(estimate, 1 - estimate) * sample.groups < FEW:
+        ends = counted(estimate, sample.groups, level)
+        low, high = min(low, ends[0]), max(high, ends[1])
     return Interval(estimate, float(low), float(high), level, sample.images, sample.groups, noise.seeds)
 
 
-def _nothing_seen(estimate: float, sample: Resampled, level: float, seeds: int) -> Interval:
-    # All patients agree, so resampling them shows no spread; Clopper and Pearson (1934) say what so many can hide.
-    hidden = 1 - ((1 - level) / 2) ** (1 / sample.groups)
-    low, high = (0.0, hidden) if estimate == 0 else (1 - hidden, 1.0)
-    return Interval(estimate, low, high, level, sample.images, sample.groups, seeds)
+def counted(estimate: float, patients: int, level: float) -> tuple[float, float]:
+    """Clopper and Pearson's (1934) interval of a share of so many patients: what resampling a handful of cases cannot show."""
+    tail, cases = (1 - level) / 2, estimate * patients
+    low = special.betaincinv(cases, patients - cases + 1, tail) if cases > 0 else 0.0
+    high = special.betaincinv(cases + 1, patients - cases, 1 - tail) if cases < patients else 1.0
+    return float(low), float(high)
 
 
 def _bca(estimate: float, draws: np.ndarray, left_out: np.ndarray, image_share: float, level: float) -> np.ndarray:

@@ -166,3 +166,16 @@ def test_a_share_that_nobody_contradicts_is_not_certain(value):
     made = interval(resample(one, MEASURES["accuracy"], draws=200), limits=(0.0, 1.0))
     exact = stats.binomtest(round(40 * value), 40).proportion_ci(0.95, "exact")
     assert (made.estimate, made.low, made.high) == (value, pytest.approx(exact.low), pytest.approx(exact.high))
+
+
+def test_a_share_of_one_in_forty_is_no_surer_than_none_in_forty():
+    def made(hits):
+        names = np.array([f"i{n}" for n in range(40)])
+        one = Outcomes(names, names, np.zeros(40, dtype=int), (0,), (np.arange(40) < hits).astype(float)[None], np.ones((1, 40), dtype=bool))
+        return interval(resample(one, MEASURES["accuracy"], draws=400), limits=(0.0, 1.0), share=True)
+
+    for hits in (0, 1, 3, 39, 40):
+        exact = stats.binomtest(hits, 40).proportion_ci(0.95, "exact")
+        assert made(hits).low <= exact.low + 1e-12 and made(hits).high >= exact.high - 1e-12
+    highs = [made(hits).high for hits in range(8)]
+    assert highs == sorted(highs)
