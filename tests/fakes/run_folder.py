@@ -26,6 +26,10 @@ SKILL = {"resnet18": 2.1, "resnet50": 2.3, "vit_tiny_patch16_224": 1.8, "cnn_tra
 SHIFT = {"none": 0.75, "deconv": 0.60, "pixelshuffle": 0.64, "unet": 0.66}
 
 
+POOL = {"class": "benign", "generator": "wgan_sn", "images": 100, "copy_rate": 0.0, "real_copy_rate": 0.03,
+        "quality": {"kid/layout": 0.2, "kid_low/layout": 0.1, "kid_high/layout": 0.3}, "quality_of_real": {"kid/layout": 0.02}}
+
+
 @dataclass(frozen=True)
 class FakeSweep:
     """Size and shape of the fake; `nuisance` configurations are searched inside each grid cell."""
@@ -188,7 +192,7 @@ def _epochs(sweep: FakeSweep, signature: str, seed: int, metrics: dict) -> list[
 def _work(config: dict, seed: int) -> dict:
     made = config["synthetic_per_real"] > 0
     stages = [{"stage": "generator", "hash": "a1" * 8, "reused": seed > 0, "seconds": 0.1 if seed else 22.0},
-              {"stage": "synthetic_pool", "hash": "b2" * 8, "reused": seed > 0, "seconds": 0.1 if seed else 3.0}] if made else []
+              {"stage": "pool", "hash": "b2" * 8, "reused": seed > 0, "seconds": 0.1 if seed else 3.0, "facts": POOL}] if made else []
     stages.append({"stage": "model", "hash": signature_of(config), "reused": False, "seconds": 8.0})
     alarms = ["fgsm beats pgd20 at 8/255: the gradient may be masked"] if config["lr"] > 8e-4 and seed == 0 else []
     spent = {"train": 8.0, "attack": 3.0, "evaluate": 0.5}
