@@ -15,9 +15,7 @@ import ray.data
 
 from sweep.prepare import FOLD_BACK, FOLDS, TARGET, TARGET_TO_SOURCE, Data
 from sweep.shards.image_set import ImageSet
-from sweep.shards.lazy import Images
 from sweep.shards.splits import UNUSED
-from sweep.shards.stored import StoredImages
 from sweep.shards.stream import TASK_CPUS, decoded
 
 RESIDENT, STREAM = "resident", "stream"
@@ -80,14 +78,12 @@ class Folds:
         """train, val, test and target as a trial of `direction` sees them."""
         if direction not in self._made:
             data = self._data.directed(direction)
-            self._made[direction] = {fold: data.image_set(fold, self._images(direction, fold)) for fold in FOLDS}
+            made = data.open if self._loading == STREAM else lambda fold: data.image_set(fold, self._images(direction, fold))
+            self._made[direction] = {fold: made(fold) for fold in FOLDS}
         return self._made[direction]
 
-    def _images(self, direction: str, fold: str) -> Images:
-        data = self._data.directed(direction)
-        rows = data.fold(fold)
-        if self._loading == STREAM:
-            return StoredImages(data.folder(fold), data.image_px, list(rows["image_id"]), data.fit)
+    def _images(self, direction: str, fold: str) -> np.ndarray:
+        rows = self._data.directed(direction).fold(fold)
         name = _DOMAINS[(fold == TARGET) != (direction == TARGET_TO_SOURCE)]
         first = int(np.searchsorted(_rows(self._data, name).index, rows.index[0]))
         return self._held[name][first : first + len(rows)]  # the split stands fold by fold: a view, no copy

@@ -64,7 +64,7 @@ def write_samples(data: Data, run: Storage) -> None:
     """The run's own gallery: samples of both hospitals."""
     frames = []
     for kind, fold_name in (("source", "train"), ("target", "target")):
-        fold = data.read(fold_name)
+        fold = data.open(fold_name)
         positions = chosen(fold)
         frames.append(rows(kind, fold, positions, list(fold.images[positions]), kind, fold.domain))
     write(run, GALLERY_FILE, frames)

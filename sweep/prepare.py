@@ -26,6 +26,7 @@ from sweep.shards.lazy import Images
 from sweep.shards.reader import read_images, read_manifest, read_metadata
 from sweep.shards.schema import MANIFEST, Manifest
 from sweep.shards.splits import UNUSED, make_split
+from sweep.shards.stored import StoredImages
 from sweep.question import Data as DataSection
 from sweep.storage import Storage
 
@@ -140,6 +141,10 @@ class Data:
         """One fold decoded straight from its shards, at the run's size unless another is given."""
         ids = list(self.fold(fold)["image_id"])
         return self.image_set(fold, read_images(self.folder(fold), image_px or self.image_px, ids, self.fit).images)
+
+    def open(self, fold: str) -> ImageSet:
+        """The same without reading an image before it is looked at."""
+        return self.image_set(fold, StoredImages(self.folder(fold), self.image_px, list(self.fold(fold)["image_id"]), self.fit))
 
     def folder(self, fold: str) -> str:
         """The shard folder that a fold lies in."""
