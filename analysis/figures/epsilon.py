@@ -102,7 +102,9 @@ def _curve(run, estimates: Estimates, signature: str, name: str, threat: str, ro
 def draw_epsilon_curves(facts: tuple[EpsilonFacts, ...]) -> Figure:
     """Two panels a split on the same scales: threats of the recommended configuration, worst cases of the leading ones."""
     caption = ("Share of images still classified right when every grey level may move by at most epsilon. The worst case counts an image as lost "
-               "when any threat breaks it. Bands are 95 % intervals over patients and seeds; the dashed line is the constant predictor on clean images.")
+               "when any threat breaks it. Bands are 95 % intervals over patients and seeds; "
+               + ("the dashed line is the constant predictor on clean images." if any(one.constant is not None for one in facts)
+                  else "an image with several findings is right when all of those known are."))
     panels = tuple(panel for one in facts for panel in _panels(one))
     return Figure("epsilon", "What survives an attack?", caption, panels, _table(facts), nav="Attacks", notes=tuple(_note(one) for one in facts))
 

@@ -22,6 +22,7 @@ from sweep.trainable import run_seed
 from sweep.trial import Attacks, Trial
 from tests.fakes import findings
 from tests.fakes.run_folder import write_ledger
+from tests.integration import sweep_process
 
 torch.set_num_threads(1)
 BASE = {"backbone": "small_cnn", "epochs": 6, "batch_size": 16, "lr": 0.01, "augment": "none"}
@@ -38,7 +39,10 @@ def prepared(tmp_path_factory):
     return run, data, {fold: data.read(fold) for fold in FOLDS}
 
 
-def job(prepared, attacks=Attacks(), **config):
+NOTHING = Attacks()
+
+
+def job(prepared, attacks=NOTHING, **config):
     run, data, folds = prepared
     return SeedRun(Trial(complete({**BASE, **config}), data.hash, (0,)), 0, data, dict(folds), attacks, run)
 
@@ -159,3 +163,20 @@ def test_report_tables_and_tensorboard_read_it(prepared, analysed, tmp_path):
     assert "Pleural Effusion" in page and "absent" in page
     assert rank_main([str(folder), "--by", "auroc/target/Edema"]) == 0
     assert write_tensorboard(analysed, tmp_path / "tensorboard") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.e2e
+def test_through_ray_from_question_to_report(tmp_path):
+    for number, name in enumerate(("here", "there")):
+        import_dataset("chexpert", findings.write(tmp_path / f"raw-{name}", seed=number), tmp_path / name, domain=name, import_px=40)
+    question = tmp_path / "findings.yaml"
+    question.write_text(
+        f"name: findings\ndata: {{source: {tmp_path / 'here'}, target: {tmp_path / 'there'}, image_px: 40}}\ngrid: {{uncertain: [ones, ignore]}}\n"
+        "fixed: {backbone: small_cnn, epochs: 4, lr: 0.01, batch_size: 16, augment: none}\nseeds: 1\nthreats: {attacks: [fgsm], eps: [1/255], images: 12}\n"
+    )
+    done = sweep_process.run(tmp_path, question, timeout_s=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = load_run(tmp_path / "results" / "findings")
+    assert len(run.records) == 2 and run.means["auroc/target"].min() > 0.8
+    assert "Pleural Effusion" in (tmp_path / "results" / "findings" / "report.html").read_text()
