@@ -142,6 +142,7 @@ def loss_tasks() -> dict[str, Task]:
     return {
         "loss: ResNet-18 step, fp32": resnet_step(fast=False),
         "loss: ResNet-18 step, bf16": resnet_step(fast=True),
+        "loss: T+C+ResNet-18 step, bf16": resnet_step(fast=True, colorizer="texture_color"),
         "loss: plain torch": lambda: step("scatter"),
         "loss: plain torch, target kept": lambda: step("scatter", kept),
         "loss: native": lambda: step("native"),
@@ -150,14 +151,14 @@ def loss_tasks() -> dict[str, Task]:
     }
 
 
-def resnet_step(fast: bool) -> Task:
-    """One AdamW step; `fast` means bf16 autocast and channels-last."""
+def resnet_step(fast: bool, colorizer: str = "none") -> Task:
+    """One AdamW step; `fast` means bf16 autocast and channels-last. The loss is only ever used with a learned colorizer."""
     import torch
     from torch.nn import functional
 
     from sweep.models.classifier import build_classifier
 
-    model = build_classifier(backbone="resnet18", num_classes=2, image_px=PX, seed=0).train()
+    model = build_classifier(backbone="resnet18", colorizer=colorizer, num_classes=2, image_px=PX, seed=0).train()
     model = model.to(memory_format=torch.channels_last) if fast else model
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     grey, labels = images().unsqueeze(1), torch.arange(BATCH) % 2
@@ -189,8 +190,8 @@ def table(milliseconds: dict[str, float]) -> str:
     for name, value in milliseconds.items():
         group, base = name.split(": ")[0], next(n for n in milliseconds if n.startswith(name.split(": ")[0] + ":"))
         if group == "loss":
-            steps = [milliseconds[f"loss: ResNet-18 step, {p}"] for p in ("fp32", "bf16")]
-            note = f"{value / steps[0]:7.2%} of the fp32 step {value / steps[1]:7.2%} of the bf16 step"
+            steps = [milliseconds[f"loss: {step}"] for step in ("ResNet-18 step, fp32", "ResNet-18 step, bf16", "T+C+ResNet-18 step, bf16")]
+            note = "{:7.2%} of the fp32 step {:7.2%} of the bf16 step {:7.2%} of the bf16 step with T+C".format(*(value / step for step in steps))
         else:
             note = f"{milliseconds[base] / value:7.1f}x"
         lines.append(f"{name:<36} {value:9.2f} ms  {note}")
