@@ -30,7 +30,7 @@ from sweep.shards.schema import MANIFEST, Header, ShardRow, schema_of
 from sweep.shards.writer import write_dataset
 
 BLOCK = 512  # images; a kill costs at most these, per core
-_WAVE = 64  # blocks handed to Ray Data at once: bounds what is listed, not what runs
+_WAVE = 16  # blocks handed to Ray Data at once: bounds what is listed, and how long the counter stands still
 _COMPLAINTS = "complaints.json"
 
 Item = TypeVar("Item")
@@ -89,7 +89,7 @@ def rows_by_block(images: Iterable[RawImage], folder: Path, job: Job) -> Iterato
 
     InputError when one more is unreadable.
     """
-    for wave in _cut(_cut(images, BLOCK), _WAVE):
+    for wave in _cut(_cut(images, BLOCK), _WAVE if job.workers > 1 else 1):
         places = [folder / _name(block, job) for block in wave]
         missing = [(place, block) for place, block in zip(places, wave, strict=True) if not _is_there(place)]
         if job.workers > 1 and len(missing) > 1:
