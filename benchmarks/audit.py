@@ -112,7 +112,8 @@ def _extrapolate(found: list[dict]) -> None:
     linear, square = np.linalg.lstsq(np.stack([images, images**2], axis=1), seconds, rcond=None)[0]
     slope = np.polyfit(images, memory, 1)[0]
     whole = linear * CHEXPERT + square * CHEXPERT**2
-    print(f"time: {linear * 1e4:.1f} s per 10,000 images and {square * 1e8:.2f} s per (10,000 images)^2; {CHEXPERT:,} images: about {whole / 60:.0f} CPU minutes")
+    growth = f"{linear * 1e4:.1f} s per 10,000 images and {square * 1e8:.2f} s per (10,000 images)^2"
+    print(f"time: {growth}; {CHEXPERT:,} images: about {whole / 60:.0f} CPU minutes")
     print(f"memory: {slope * 1e4:.0f} MB per 10,000 images; {CHEXPERT:,} images: about {slope * CHEXPERT / 1024:.1f} GB")
 
 

@@ -114,7 +114,8 @@ def hold_out_domains(
     inner = make_split(frame[free], seed=seed, fractions=fractions, train_images=train_images, conflicts=conflicts, near_duplicates=copies)
     fold = np.where(away, "target", UNUSED).astype(object)
     fold[free] = inner.frame["fold"]
-    return Split(pd.DataFrame({"image_id": frame["image_id"].to_numpy(), "label": frame["label"].to_numpy(dtype=str), "group": groups, "fold": fold.astype(str)}))
+    labels = frame["label"].to_numpy(dtype=str)
+    return Split(pd.DataFrame({"image_id": frame["image_id"].to_numpy(), "label": labels, "group": groups, "fold": fold.astype(str)}))
 
 
 def _copies(frame: pd.DataFrame, near_duplicates: np.ndarray | None) -> list[np.ndarray]:
