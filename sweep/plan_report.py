@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from sweep.artifact_store import ArtifactStore, Stage
+from sweep.core.errors import InputErrors
 from sweep.plan import ADAPTIVE, make_plan, shared_stages
+from sweep.preflight import misfits
 from sweep.prepare import CARD_FILE, Data
 from sweep.question import NodeType, Question, Resources
 from sweep.records import read_ledger
@@ -30,6 +32,8 @@ def print_plan(question: Question, run: Storage, console: Console) -> None:
         return
     data, reading = Data.load(run), read_ledger(run)
     plan = make_plan(question, data, reading, earlier_results(question.searcher.warm_start, [one.name for one in question.objectives]))
+    if wrong := misfits(plan.foreseen, data, question.threats.attacks):
+        raise InputErrors(question.name, wrong)
     plan.campaign.has_work()  # earlier records answer what they can
     table = Table("stage", "needed", "there", "to do", box=None, pad_edge=False)
     store = ArtifactStore(run)

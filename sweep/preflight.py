@@ -33,7 +33,7 @@ def check_models(where: str | Path, trials: Iterable[Trial], data: Data, threats
             continue
         if weights is not None:
             notes.append(f"{backbone}: {report}")
-    errors += _misfits(trials, data, threats)
+    errors += misfits(trials, data, threats)
     for name in threats:
         try:
             _check_threat(name, data)
@@ -44,15 +44,15 @@ def check_models(where: str | Path, trials: Iterable[Trial], data: Data, threats
     return list(dict.fromkeys(notes))
 
 
-def _misfits(trials: list[Trial], data: Data, threats: list[str]) -> list[InputError]:
+def misfits(trials: Iterable[Trial], data: Data, threats: Iterable[str]) -> list[InputError]:
     """What cannot work, or would decide nothing, on data of this kind: several findings an image, or one class."""
-    from sweep.attacks.threats import resolve_threat
-
     configs = [trial.config for trial in trials]
     if not data.multi_label:
         idle = any(config.get("uncertain") for config in configs)
         cure = "remove it, or import several findings an image (chexpert, chestxray14 without --finding)"
         return [InputError("uncertain", "decides nothing: every image has one class", cure)] if idle else []
+    from sweep.attacks.threats import resolve_threat
+
     errors = []
     if any(config["synthetic_per_real"] for config in configs):
         cure = "set it to 0, or import one finding as two classes: python -m sweep.importers chexpert SRC DST --finding NAME"

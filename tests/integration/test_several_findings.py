@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from rich.console import Console
 
 from analysis.estimates import Estimates
 from analysis.frames import load_run
@@ -13,9 +14,11 @@ from analysis.report import write_report
 from sweep.core.errors import InputError, InputErrors
 from sweep.hyperparameters import complete
 from sweep.importers import import_dataset
+from sweep.plan_report import print_plan
 from sweep.preflight import check_models
 from sweep.prepare import FOLDS, Data, prepare
 from sweep.question import Data as Section
+from sweep.question import Question
 from sweep.seed_run import SeedRun, decided
 from sweep.storage import Storage
 from sweep.trainable import run_seed
@@ -117,6 +120,9 @@ def test_what_cannot_work_is_refused_with_its_cure(prepared):
     with pytest.raises(InputErrors) as refused:
         check_models("question", [trial], data, ["fgsm", "fab", "torchattacks:CW"])
     assert "import one finding as two classes" in str(refused.value)
+    question = Question(name="q", data=Section(source="here", target="there"), fixed={**BASE, "synthetic_per_real": 0.5})
+    with pytest.raises(InputErrors, match="set it to 0"):
+        print_plan(question, prepared[0], Console())
     assert all(name in str(refused.value) for name in ("synthetic_per_real", "fab", "torchattacks:CW")) and "threats.attacks, fgsm" not in str(refused.value)
 
 
