@@ -1,4 +1,4 @@
-"""Generators in a whole sweep: five ratios, two backbones and two seeds share two of them; one that fails stops those who need it alone."""
+"""What trials share in a whole sweep: generators trained once for five ratios, two backbones and two seeds, or failing for those who need them; models."""
 
 from collections import Counter
 
@@ -64,3 +64,26 @@ def test_failed_generator_stops_those_who_need_it_with_its_reason_and_others_go_
     assert failed["reason"].startswith("cgan: ") and "lower the learning rate" in failed["reason"]
     assert failed["reason"] in done.stdout
     assert sorted(event["config"]["synthetic_per_real"] for event in reading.finished().values()) == [0, 1]
+
+
+TRANSFER = """\
+name: transfer
+data: {source: phantom-a, target: phantom-b, image_px: 32, phantom_patients: 40}
+grid:
+  direction: [source_to_target, target_to_source]
+  colorizer_from: [null, other_domain]
+fixed: {backbone: small_cnn, colorizer: pixelshuffle, procedure: colorizer_head, epochs: 1, batch_size: 16}
+seeds: 1
+"""
+
+
+def test_model_that_a_trial_takes_from_another_is_trained_once_for_both(tmp_path):
+    sweep(tmp_path, TRANSFER)
+    finished = list(read_ledger(tmp_path / "run").finished().values())
+    assert len(finished) == 4
+    models = {}
+    for event in finished:
+        (item,) = [item for item in event["stages"] if item["stage"] == "shared_model"]
+        models.setdefault(item["hash"], []).append(item["reused"])
+    assert sorted(map(sorted, models.values())) == [[False, True], [False, True]]
+    assert all(event["epochs_run"] == 1 for event in finished)
