@@ -108,7 +108,7 @@ def _own_rows() -> dict[str, Hyperparameter]:
         "relabel_confidence": Hyperparameter("least probability of its class that a kept image has for the real-only model", number, 0.5, between(0, 0.999)),
         "colorizer_from": Hyperparameter("start the colorizer from another trial: RUN/SIGNATURE, or other_domain: from the same configuration and seed trained at the other hospital", text, None, optional=True),
         "adapt": Hyperparameter("source-free help at the target: its batch-norm statistics, or its grey levels moved to the source's", text, "none", one_of(lambda: ("none", "batch_norm", "histogram"))),
-        "generator": Hyperparameter("who makes the synthetic images", text, "cgan", one_of(_generators)),
+        "generator": Hyperparameter("who makes the synthetic images", text, "wgan_diffaug", one_of(_generators)),
         "generator_px": Hyperparameter("side of the generated images in pixels", whole, 64, _generated_px),
         "generator_length": Hyperparameter("quick settings, or full ones that follow the publications", text, "quick", one_of(lambda: ("quick", "full"))),
         "generator_steps": Hyperparameter("generator updates; the generator's own default when left out", whole, None, between(1, 10_000_000), True),
