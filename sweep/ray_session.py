@@ -79,6 +79,16 @@ def _join(address: str, quiet: Mapping[str, Any]) -> None:
     except (ConnectionError, RuntimeError, ray.exceptions.RayError) as refused:
         cure = "use the versions of requirements.lock and the cluster's token on both sides (RAY_AUTH_MODE=token); python -m sweep.doctor says more"
         raise InputError("--address", f"{address} cannot be joined ({str(refused).strip().splitlines()[0]})", cure) from None
+    _keep_data_helpers_here()
+
+
+def _keep_data_helpers_here() -> None:
+    """Ray Data's detached helpers stay for ever on the node that uses it first, which an autoscaler then never releases: use it here first."""
+    from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import get_or_create_autoscaling_coordinator
+    from ray.data._internal.stats import get_or_create_stats_actor
+
+    get_or_create_stats_actor()
+    get_or_create_autoscaling_coordinator()
 
 
 @contextmanager
