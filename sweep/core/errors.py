@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ EXIT_COMPLETE = 0
 EXIT_BAD_INPUT = 2
 EXIT_FAILED_TRIALS = 3
 EXIT_STOPPED = 130
+EXIT_READER_GONE = 141
 
 
 class InputError(Exception):
@@ -69,3 +71,6 @@ def guarded(command: Callable[[], int | None]) -> int:
     except InputError as mistake:
         print(f"error: {mistake}", file=sys.stderr)
         return EXIT_BAD_INPUT
+    except BrokenPipeError:  # the reader, like `head`, has seen enough; what is left must not raise again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_READER_GONE
