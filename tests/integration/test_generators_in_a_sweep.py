@@ -39,6 +39,7 @@ def sweep(home, text, code=0):
     return done
 
 
+@pytest.mark.slow
 def test_five_ratios_two_backbones_and_two_seeds_train_each_generator_once(tmp_path):
     sweep(tmp_path, RATIOS)
     reading, run = read_ledger(tmp_path / "run"), load_run(tmp_path / "run")
@@ -77,6 +78,7 @@ seeds: 1
 """
 
 
+@pytest.mark.slow
 def test_model_that_a_trial_takes_from_another_is_trained_once_for_both(tmp_path):
     sweep(tmp_path, TRANSFER)
     finished = list(read_ledger(tmp_path / "run").finished().values())

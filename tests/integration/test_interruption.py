@@ -80,6 +80,7 @@ def killed_and_resumed(tmp_path, text, finished):
     return reading
 
 
+@pytest.mark.slow  # the search below is killed in the default run
 def test_killed_driver_loses_and_repeats_nothing(tmp_path):
     assert len(killed_and_resumed(tmp_path, SHORT, 1).finished()) == RECORDS
 
