@@ -25,7 +25,7 @@ from sweep.trainable import run_seed
 from sweep.trial import COLORIZER, MODEL, RESULT, Attacks, Trial
 
 torch.set_num_threads(1)
-BASE = {"backbone": "small_cnn", "epochs": 2, "batch_size": 16, "lr": 0.002, "synthetic_per_real": 1, "generator_px": 32, "generator_steps": 4, "generator_width": 4}
+BASE = {"backbone": "small_cnn", "epochs": 2, "batch_size": 16, "lr": 0.002, "synthetic_per_real": 1, "generator": "cgan", "generator_px": 32, "generator_steps": 4, "generator_width": 4}
 
 
 @pytest.fixture(scope="module")
