@@ -26,7 +26,7 @@ QUESTION = (
 
 def test_a_drained_trial_goes_on_at_its_step(tmp_path):
     with head_node(tmp_path, "--num-cpus", "0") as head, worker_node(head, tmp_path / "a"), worker_node(head, tmp_path / "b"), watched(head, tmp_path) as view:
-        view.wait_for(lambda nodes: len(nodes) == 3, 60)
+        view.wait_for(lambda nodes: len(nodes) == 3, 180)
         question = write_question(tmp_path, QUESTION)
         with open(tmp_path / "sweep.log", "w", encoding="utf-8") as log:
             sweep = subprocess.Popen(command(question, "--storage", f"file://{tmp_path}/run", "--address", head.address),
