@@ -35,14 +35,18 @@ resources: {{max_concurrent_trials: {slots}, reuse_workers: {reuse}}}
 """
 
 
-def question(trials: int, slots: int = 1, reuse: bool = True) -> Question:
+def question(trials: int, slots: int = 1) -> Question:
     """The question of `trials` tiny configurations."""
     from sweep.space import load_question
 
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "overhead.yaml"
-        path.write_text(QUESTION.format(trials=trials, slots=slots, reuse=str(reuse).lower()))
-        return load_question(path)
+        return load_question(_written(folder, trials, slots))
+
+
+def _written(folder: str, trials: int, slots: int = 1, reuse: bool = True) -> Path:
+    path = Path(folder) / "overhead.yaml"
+    path.write_text(QUESTION.format(trials=trials, slots=slots, reuse=str(reuse).lower()))
+    return path
 
 
 def sweep_seconds(trials: int, reuse: bool) -> float:
@@ -50,9 +54,7 @@ def sweep_seconds(trials: int, reuse: bool) -> float:
     from sweep.run import run_question
 
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "overhead.yaml"
-        path.write_text(QUESTION.format(trials=trials, slots=1, reuse=str(reuse).lower()))
-        run_question(path, {}, False, False, f"{folder}/run", None)
+        run_question(_written(folder, trials, reuse=reuse), {}, False, False, f"{folder}/run", None)
         return json.loads((Path(folder) / "run" / "environment.json").read_text())["overhead"]["wall_s"]
 
 

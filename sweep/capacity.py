@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sweep.core.errors import InputError
-from sweep.question import Resources
+from sweep.question import NodeType, Resources
 
 Machine = Mapping[str, float]
 _CURE = "ask for less under resources:, or add machines (resources.node_types, where an autoscaler brings them)"
@@ -35,7 +35,12 @@ def per_worker(resources: Resources) -> dict[str, float]:
 
 def declared(resources: Resources) -> list[Machine]:
     """The machines that the question says may come."""
-    return _each((_machine(kind.cpus, kind.gpus), kind.max_nodes) for kind in resources.node_types.values())
+    return _each((machine_of(kind), kind.max_nodes) for kind in resources.node_types.values())
+
+
+def machine_of(kind: NodeType) -> Machine:
+    """One machine of a node type of the question."""
+    return {"CPU": kind.cpus} | ({"GPU": kind.gpus} if kind.gpus else {})
 
 
 def of_types(types: Iterable[tuple[Machine, int]]) -> list[Machine]:
@@ -97,7 +102,3 @@ def _amounts(machine: Machine) -> str:
 
 def _each(types: Iterable[tuple[Machine, int]]) -> list[Machine]:
     return [machine for machine, count in types for _ in range(min(count, _MANY))]
-
-
-def _machine(cpus: float, gpus: float) -> Machine:
-    return {"CPU": cpus} | ({"GPU": gpus} if gpus else {})

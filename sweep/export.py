@@ -16,9 +16,9 @@ import typer
 from rich.console import Console
 
 from sweep.core.errors import EXIT_COMPLETE, InputError, guarded
-from sweep.prepare import CARD_FILE
+from sweep.prepare import CARD_FILE, Data
 from sweep.records import Event, read_ledger
-from sweep.replay import data_of, finished_record
+from sweep.replay import finished_record
 from sweep.storage import Storage
 from sweep.trial import MODEL
 
@@ -45,7 +45,7 @@ def _export(run: Storage, signature: str, out: Storage, seed: int) -> int:
     record = finished_record(run, signature, seed)
     if out.exists(MODEL):
         raise InputError(out.url, "holds a model already", "give a new folder")
-    data = data_of(run, record["config"])
+    data = Data.load(run).seen_by(record["config"])
     facts = {
         "network": {name: record["config"][name] for name in _NETWORK},
         "classes": list(data.classes),

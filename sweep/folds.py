@@ -13,6 +13,7 @@ import numpy as np
 import ray
 import ray.data
 
+from sweep.nodes import alive
 from sweep.prepare import FOLD_BACK, FOLDS, TARGET, TARGET_TO_SOURCE, Data
 from sweep.shards.image_set import ImageSet
 from sweep.shards.splits import UNUSED
@@ -112,4 +113,4 @@ def _decode(data: Data, domain: str) -> tuple[np.ndarray, int]:
 
 def _smallest_store() -> float:
     """Bytes of the smallest object store among the nodes that are there."""
-    return min(node["Resources"].get("object_store_memory", 0.0) for node in ray.nodes() if node["Alive"])
+    return min(node["Resources"].get("object_store_memory", 0.0) for node in alive())

@@ -11,8 +11,8 @@ from sweep.artifact_store import Stage
 from sweep.hyperparameters import HYPERPARAMETERS, complete
 from sweep.preflight import NETWORK, with_file_identities
 from sweep.prepare import Data
-from sweep.question import Objective, Question
-from sweep.records import Event, Reading, Record
+from sweep.question import Question
+from sweep.records import Reading
 from sweep.search.campaign import Campaign
 from sweep.search.candidate import Config, Job, Rules, Values
 from sweep.search.halving import ParetoHalving
@@ -30,7 +30,6 @@ class Plan:
 
     campaign: Campaign
     foreseen: tuple[Trial, ...]
-    finished: frozenset[Record]
     varied: tuple[str, ...]  # hyperparameters that differ between trials, in the order of the question
     data: Data
     warm: int = 0  # results of earlier sweeps that the searchers could use
@@ -65,7 +64,7 @@ def make_plan(question: Question, data: Data, reading: Reading, warm: Sequence[t
     taken = campaign.warm_start(warm)
     campaign.replay(reading.events)
     varied = [name for name in (*question.grid, *question.search) if len({str(trial.config.get(name)) for trial in foreseen}) > 1 or question.searcher.algorithm in ADAPTIVE]
-    return Plan(campaign, foreseen, frozenset(reading.finished()), tuple(dict.fromkeys(varied)), data, taken)
+    return Plan(campaign, foreseen, tuple(dict.fromkeys(varied)), data, taken)
 
 
 def notes(question: Question, plan: Plan, offered: int) -> list[str]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 from rich.console import Console
 from rich.table import Table
 
 from sweep.artifact_store import ArtifactStore, Stage
+from sweep.capacity import machine_of, trials_on
 from sweep.core.errors import InputErrors
 from sweep.plan import ADAPTIVE, make_plan, shared_stages
 from sweep.preflight import misfits
 from sweep.prepare import CARD_FILE, Data
-from sweep.question import NodeType, Question, Resources
+from sweep.question import Question, Resources
 from sweep.records import read_ledger
 from sweep.storage import Storage
 from sweep.study import studies
@@ -54,23 +54,15 @@ def print_plan(question: Question, run: Storage, console: Console) -> None:
 
 
 def estimates(trial_seconds: float, resources: Resources) -> list[str]:
-    """Wall time and money of `trial_seconds` of trials on each node type at its largest number of nodes."""
+    """Wall time and money of `trial_seconds` of trials, each on one node, for each node type at its largest number of nodes."""
     lines = []
     for name, node in resources.node_types.items():
-        places = places_on(node, resources) * node.max_nodes
+        places = trials_on(resources, [machine_of(node)], spare_cpus=0) * node.max_nodes
         if places:
             hours = trial_seconds / places / _HOUR
             price = "" if node.price_per_hour is None else f", price {hours * node.max_nodes * node.price_per_hour:.2f}"
             lines.append(f"  on {node.max_nodes} x {name}: {places} trials at once, about {hours:.2f} h{price}")
     return lines
-
-
-def places_on(node: NodeType, resources: Resources) -> int:
-    """Workers that fit on one node, over the workers of a trial, as far as whole trials go on one node."""
-    fitting = math.floor(node.cpus / resources.cpus_per_worker)
-    if resources.gpus_per_worker:
-        fitting = min(fitting, math.floor(node.gpus / resources.gpus_per_worker))
-    return fitting // resources.workers
 
 
 def _print_unprepared(question: Question, run: Storage, console: Console) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from safetensors.torch import load
 
 from sweep.artifact_store import ArtifactStore, Stage
 from sweep.core.errors import InputError
@@ -144,12 +143,10 @@ def _chosen(stage: Stage, blocks: Iterable[np.ndarray], sieve: Sieve) -> Iterato
 def _judge(stage: Stage, store: ArtifactStore, data: Data) -> Judge | None:
     if "relabel" not in stage.inputs:
         return None
-    from sweep.seed_run import build
+    from sweep.seed_run import rebuilt
 
     needed, label, confidence = stage.needs[2], stage.inputs["label"], stage.inputs["confidence"]
-    model = build({**needed.aside["config"], "weights": None, "colorizer_from": None}, data, needed.inputs["seed"])
-    model.load_state_dict(load(read_model(store, needed)))
-    model.to(store.device)
+    model = rebuilt(needed.aside["config"], data, needed.inputs["seed"], read_model(store, needed)).to(store.device)
     return lambda block: agreeing(predict(model, resized(block, data.image_px), _BLOCK, store.device), label, confidence)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -79,13 +80,19 @@ def with_file_identities(config: dict) -> dict:
     weights, colorizer = config.get("weights"), config.get("colorizer_from")
     if weights not in (None, "imagenet"):
         path = Path(weights).absolute()
-        config = {**config, "weights": str(path), "weights_sha256": _hash(lambda: file_sha256(path))}
+        config = {**config, "weights": str(path), "weights_sha256": _hash(lambda: _content_hash(path, path.stat().st_mtime_ns))}
     if colorizer not in (None, OTHER_DOMAIN):
         from sweep.trained import trial_folder
 
         folder = trial_folder(colorizer)
         config = {**config, "colorizer_from": folder.url, "colorizer_from_sha256": _hash(lambda: sha256(folder.read(COLORIZER)).hexdigest())}
     return config
+
+
+@cache
+def _content_hash(path: Path, modified_ns: int) -> str:
+    """Of a file as it was at that time: every configuration of a sweep asks for the same one."""
+    return file_sha256(path)
 
 
 def _hash(of_content: Callable[[], str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,7 +37,7 @@ class RecordCallback(tune.Callback):
         """Whether a trial should be stopped after this report; asked before the report comes to `on_trial_result`."""
         if result.get("kind") != "epoch":
             return False
-        ours, metrics = self._ours(trial), _storable(_metrics(result))
+        ours, metrics = self._ours(trial), _metrics(result)
         reason = self.campaign.report(ours.signature, result["seed"], result["epoch"], metrics)
         if reason:
             self.stops[ours.signature] = (result["seed"], result["epoch"], metrics, reason)
@@ -113,7 +114,7 @@ class RecordCallback(tune.Callback):
     def _epoch(self, trial: Trial, result: Mapping[str, Any]) -> None:
         seed = result["seed"]
         self._start(trial, seed)
-        metrics = _storable(_metrics(result))
+        metrics = _metrics(result)
         self.ledger.append({"event": "epoch", "signature": trial.signature, "seed": seed, "epoch": result["epoch"], "metrics": metrics})
         self.progress.on_epoch(trial.signature, seed, trial.config, {"epoch": result["epoch"], **metrics})
 
@@ -141,13 +142,11 @@ def _identity(trial: Trial, seed: int) -> dict[str, Any]:
     return {"signature": trial.signature, "seed": seed, "config": dict(trial.config), "study": dict(trial.cell)}
 
 
-def _metrics(result: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in result.items() if "/" in name or name in ("lr", "epoch_seconds", "domain_gap")}
-
-
-def _storable(metrics: Mapping[str, Any]) -> dict[str, float | None]:
-    numbers = {name: value for name, value in metrics.items() if isinstance(value, (int, float)) and not isinstance(value, bool)}
-    return {name: value if value == value and abs(value) != float("inf") else None for name, value in numbers.items()}
+def _metrics(result: Mapping[str, Any]) -> dict[str, float | None]:
+    """The numbers of an epoch's report; None for those that JSON cannot hold."""
+    named = {name: value for name, value in result.items() if "/" in name or name in ("lr", "epoch_seconds", "domain_gap")}
+    numbers = {name: value for name, value in named.items() if isinstance(value, (int, float)) and not isinstance(value, bool)}
+    return {name: value if math.isfinite(value) else None for name, value in numbers.items()}
 
 
 def _last_line(path: str | None) -> str | None:

@@ -9,7 +9,7 @@ import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -62,7 +62,7 @@ def run_again(run: Storage, recorded: Event, out: Storage) -> Mapping[str, float
     import torch
 
     from sweep.plan import attacks_of
-    from sweep.prepare import FOLDS
+    from sweep.prepare import FOLDS, Data
     from sweep.run_folder import read_question
     from sweep.seed_run import SeedRun
     from sweep.trainable import run_seed
@@ -70,19 +70,12 @@ def run_again(run: Storage, recorded: Event, out: Storage) -> Mapping[str, float
 
     question = read_question(run)
     torch.set_num_threads(max(1, int(question.resources.cpus_per_worker)))
-    data = data_of(run, recorded["config"])
+    data = Data.load(run).seen_by(recorded["config"])
     trial = Trial(recorded["config"], data.hash, (recorded["seed"],), recorded["study"])
     device = "cuda" if torch.cuda.is_available() and question.resources.gpus_per_worker else "cpu"
     folds = {fold: data.read(fold) for fold in FOLDS}
     job = SeedRun(trial, recorded["seed"], data, folds, attacks_of(question), out, device=device, artifacts=run)
     return run_seed(job)["metrics"]
-
-
-def data_of(run: Storage, config: Mapping[str, Any]) -> Any:
-    """The data as a trial of this configuration saw them."""
-    from sweep.prepare import Data
-
-    return Data.load(run).seen_by(config)
 
 
 def differences(before: Mapping[str, float | None], now: Mapping[str, float | None]) -> dict[str, tuple[float | None, float | None]]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from safetensors.torch import load
 
 from sweep.artifact_store import ArtifactStore
 from sweep.core.errors import InputError
@@ -103,6 +104,16 @@ def build(config: Mapping[str, Any], data: Data, seed: int, colorizer: bytes | N
         except FileNotFoundError as error:
             raise InputError(where, f"has no {COLORIZER}", "name RUN/SIGNATURE of a finished trial with a learned colorizer") from error
         load_colorizer(model, found, where)
+    return model
+
+
+def rebuilt(config: Mapping[str, Any], data: Data, seed: int, weights: bytes) -> Classifier:
+    """The model of a configuration with weights (safetensors) that it was trained to; nothing is read from where it once started.
+
+    Raises RuntimeError when the weights are of another network.
+    """
+    model = build({**config, "weights": None, "colorizer_from": None}, data, seed)
+    model.load_state_dict(load(weights))
     return model
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors.torch import load, save
+from safetensors.torch import save
 
 from sweep import pictures
 from sweep.artifact_store import ArtifactStore
@@ -29,7 +29,7 @@ from sweep.evaluation.domain_gap import domain_gap
 from sweep.evaluation.evaluate import predict
 from sweep.evaluation.metrics import auroc_by_finding, classification_metrics, probabilities
 from sweep.models.classifier import Classifier
-from sweep.seed_run import FOLD_OF_SPLIT, SeedRun, build, decided, tensors
+from sweep.seed_run import FOLD_OF_SPLIT, SeedRun, build, decided, rebuilt, tensors
 from sweep.shards.batches import batches_of
 from sweep.shards.image_set import ImageSet
 from sweep.shards.lazy import changed
@@ -110,8 +110,7 @@ def _trained(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
     store, stage = ArtifactStore(job.run), model_stage(job.trial.config, job.data, job.seed)
     if not agreed(store.meta(stage) is not None):
         return _train(job)
-    model = build({**job.trial.config, "weights": None, "colorizer_from": None}, job.data, job.seed)
-    model.load_state_dict(load(read_model(store, stage)))
+    model = rebuilt(job.trial.config, job.data, job.seed, read_model(store, stage))
     for metrics in json.loads(store.read(stage, EPOCHS_FILE)):
         _report(job, metrics)
     return model.to(job.device), {name: store.meta(stage)[name] for name in ("best_epoch", "epochs_run", "train_images")}

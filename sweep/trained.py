@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 
-from safetensors.torch import load
-
 from sweep.core.errors import InputError
 from sweep.models.classifier import Classifier
 from sweep.prepare import Data
-from sweep.seed_run import build
+from sweep.seed_run import rebuilt
 from sweep.shards.location import split_last
 from sweep.storage import Storage
 from sweep.trial import MODEL, RESULT
@@ -29,12 +27,10 @@ def load_trained(reference: str, data: Data, seed: int = 0) -> Classifier:
     """
     folder = trial_folder(reference, seed)
     try:
-        config, state = json.loads(folder.read(RESULT))["config"], load(folder.read(MODEL))
+        config, weights = json.loads(folder.read(RESULT))["config"], folder.read(MODEL)
     except FileNotFoundError as error:
         raise InputError(reference, f"no trained model in {folder.url}", "name RUN/SIGNATURE of a finished trial, as analysis.rank prints it") from error
-    model = build({**config, "weights": None, "colorizer_from": None}, data, seed)
     try:
-        model.load_state_dict(state)
+        return rebuilt(config, data, seed, weights).eval()
     except RuntimeError as error:
         raise InputError(reference, "its model does not fit this run's images or classes", "use runs of equal image_px and classes") from error
-    return model.eval()
