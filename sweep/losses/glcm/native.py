@@ -22,14 +22,14 @@ f32 = np.float32
 def hard_counts(images: Tensor, levels: int, offsets: Sequence[Offset]) -> Tensor:
     """Counts int32 [N, K, L, L] of uint8 [N, H, W]; values must be below `levels`."""
     counts = torch.zeros(len(images), len(offsets), levels, levels, dtype=torch.int32)
-    _count(as_array(images), pair_spans(images, offsets), levels, counts.numpy())
+    _count(as_array(images), pair_spans(images.shape[1:], offsets), levels, counts.numpy())
     return counts
 
 
 def hard_sums(images: Tensor, levels: int, offsets: Sequence[Offset]) -> Tensor:
     """The nine sums of properties.SUMS, float64 [N, K, 9], of uint8 [N, H, W]; values must be below `levels`."""
     sums = torch.empty(len(images), len(offsets), 9, dtype=torch.float64)
-    _sum(as_array(images), pair_spans(images, offsets), levels, sums.numpy())
+    _sum(as_array(images), pair_spans(images.shape[1:], offsets), levels, sums.numpy())
     return sums
 
 
@@ -38,16 +38,17 @@ def as_array(images: Tensor) -> np.ndarray:
     return images.detach().contiguous().numpy()
 
 
-def pair_spans(images: Tensor, offsets: Sequence[Offset]) -> np.ndarray:
+def pair_spans(size: tuple[int, int], offsets: Sequence[Offset]) -> np.ndarray:
     """Per offset: first and end row, first and end column of the first pixel, then the step to the second: [K, 6]."""
-    height, width = images.shape[1:]
+    height, width = size
     rows = [(max(0, -dy), height - max(0, dy), max(0, -dx), width - max(0, dx), dy, dx) for dy, dx in offsets]
     return np.array(rows, dtype=np.int64).reshape(-1, 6)
 
 
 def jit(kernel: Callable) -> Callable:
     """Compile at first call; machine code is kept where a folder for it can be written."""
-    options = {"nogil": True, "fastmath": True}
+    # Python's check for a division by zero would keep a loop from becoming vector code.
+    options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
     try:
         return numba.njit(cache=True, **options)(kernel)
     except RuntimeError:  # neither the package folder nor the user's cache folder can be written

@@ -19,14 +19,14 @@ _MOMENTS = 4  # of a cell: number of pairs, sums of f, of g and of f*g
 def soft_counts(images: Tensor, levels: int, offsets: Sequence[Offset]) -> Tensor:
     """Triangular-bin counts [N, K, L, L] of finite float [N, H, W] in level units."""
     counts = torch.empty(len(images), len(offsets), levels, levels, dtype=images.dtype)
-    _soft_forward(as_array(images), pair_spans(images, offsets), levels, counts.numpy())
+    _soft_forward(as_array(images), pair_spans(images.shape[1:], offsets), levels, counts.numpy())
     return counts
 
 
 def soft_gradient(images: Tensor, levels: int, offsets: Sequence[Offset], grad: Tensor) -> Tensor:
     """Gradient [N, H, W] with respect to the images, from the gradient [N, K, L, L] of `soft_counts`."""
     out = torch.zeros_like(images, memory_format=torch.contiguous_format)
-    _soft_backward(as_array(images), pair_spans(images, offsets), levels, as_array(grad), out.numpy())
+    _soft_backward(as_array(images), pair_spans(images.shape[1:], offsets), levels, as_array(grad), out.numpy())
     return out
 
 

@@ -24,6 +24,11 @@ def pair_slices(height: int, width: int, offset: Offset) -> tuple[tuple[slice, s
     return (_part(dy, height), _part(dx, width)), (_part(-dy, height), _part(-dx, width))
 
 
+def pair_counts(size: tuple[int, int], offsets: Sequence[Offset]) -> list[int]:
+    """How many pairs an image of (height, width) has at each offset."""
+    return [max(0, size[0] - abs(dy)) * max(0, size[1] - abs(dx)) for dy, dx in offsets]
+
+
 def _part(step: int, length: int) -> slice:
     start = min(max(0, -step), length)
     return slice(start, max(start, length - max(0, step)))

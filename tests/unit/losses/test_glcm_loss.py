@@ -215,3 +215,29 @@ def test_native_statistics_have_the_gradient_of_their_values():
 
     windows = (torch.rand(3, 9, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 6 + 0.3).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: soft_statistics(x, 8, [(0, 3), (2, 2), (3, 0), (2, -2)]), windows, atol=1e-6)
+
+
+@pytest.mark.parametrize(("low", "spread"), [(0.0, 31.0), (27.3, 3.0), (28.2, 0.01), (30.0, 1.0), (12.0, 0.0)])
+def test_native_statistics_are_those_of_the_matrices(low, spread):
+    """Closed forms over pairs against the matrix written out in float64: high levels, the last bin and nearly flat windows too."""
+    from sweep.losses.glcm.native_statistics import soft_statistics
+    from sweep.losses.glcm.properties import moments
+    from sweep.losses.glcm.soft import soft_counts
+
+    offsets = [(0, 3), (2, 2), (3, 0), (2, -2)]
+    windows = low + spread * torch.rand(5, 20, 17, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    matrices = soft_counts(windows, 32, offsets, "dense").flatten(0, 1)
+    expected = moments(matrices, matrices.sum((1, 2))).unflatten(0, (5, 4))
+    torch.testing.assert_close(soft_statistics(windows, 32, offsets), expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(soft_statistics(windows.float(), 32, offsets).double(), expected, rtol=2e-4, atol=2e-5)
+
+
+def test_windows_read_where_they_lie_are_the_windows_cut_out():
+    from sweep.losses.glcm.native_statistics import soft_statistics, tile_statistics
+    from sweep.losses.glcm.tiles import Tiles
+
+    tiles = Tiles(byte_images(3, px=50).squeeze(1), 32, 16)  # nine windows and a rest, an odd number in all
+    offsets = [(0, 3), (2, -2)]
+    assert torch.equal(tile_statistics(tiles, offsets), soft_statistics(tiles.all(), 32, offsets))
+    image, window = torch.tensor([2, 0]), torch.tensor([5, 8])
+    assert torch.equal(tiles.at(image, window), tiles.all()[image * 9 + window])

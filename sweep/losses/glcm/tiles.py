@@ -1,0 +1,57 @@
+"""Grey images -> their windows in level units, read only where they are asked for."""
+
+# N images, H rows, W columns, T windows of one image, counted row by row; M = N*T; C chosen windows.
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+Size = tuple[int, int]  # rows and columns of a window
+
+
+class Tiles:
+    """Windows side by side of images [N, H, W], each image stretched by its own minimum and maximum to 0..levels-1.
+
+    `window` None takes the whole image as one window. What is left over at the right and at the bottom is not looked at, but counts
+    for the minimum and maximum. The stretch is constant to the gradient. Raises ValueError when a window does not fit.
+    """
+
+    def __init__(self, images: Tensor, levels: int, window: int | None) -> None:
+        height, width = images.shape[1:]
+        if window is not None and window > min(height, width):
+            raise ValueError(f"a window of {window} px does not fit an image of {(height, width)}")
+        self.images, self.levels = images, levels
+        self.size = (height, width) if window is None else (window, window)
+        self.count = (height // self.size[0]) * (width // self.size[1])
+        flat_NP, kind = images.detach().flatten(1), torch.finfo(images.dtype)
+        self.low_N, high_N = flat_NP.amin(1), flat_NP.amax(1)
+        # An image of one value maps to zero, whatever the factor; overflow of the factor must not make it NaN.
+        self.factor_N = ((levels - 1) / (high_N - self.low_N).clamp_min(kind.tiny)).clamp_max(kind.max)
+
+    def all(self) -> Tensor:
+        """Every window in level units: [M, h, w]."""
+        image_M = torch.arange(len(self.images), device=self.images.device).repeat_interleave(self.count)
+        return self.stretched(self._tiles().flatten(0, 2), image_M)
+
+    def at(self, image_C: Tensor, window_C: Tensor) -> Tensor:
+        """Some windows in level units, each given by its image and its number there: [C, h, w]."""
+        across = self.images.shape[2] // self.size[1]
+        return self.stretched(self._tiles()[image_C, window_C // across, window_C % across], image_C)
+
+    def stretched(self, windows_Chw: Tensor, image_C: Tensor) -> Tensor:
+        """Grey windows [C, h, w] of the given images in level units."""
+        return (windows_Chw - self.low_N[image_C, None, None]) * self.factor_N[image_C, None, None]
+
+    def _tiles(self) -> Tensor:
+        return self.images.unfold(1, self.size[0], self.size[0]).unfold(2, self.size[1], self.size[1])
+
+
+def one_of_each(images_NCHW: Tensor, size: Size, window_N: Tensor) -> Tensor:
+    """The window of each image whose number is given: [N, C, h, w]; differentiable."""
+    channels, columns = images_NCHW.shape[1], images_NCHW.shape[3]
+    rows, steps = (torch.arange(count, device=window_N.device) for count in size)
+    across = columns // size[1]
+    corner_N = window_N // across * size[0] * columns + window_N % across * size[1]
+    pixel_NP = corner_N[:, None] + (rows[:, None] * columns + steps).flatten()
+    return images_NCHW.flatten(2).gather(2, pixel_NP[:, None].expand(-1, channels, -1)).unflatten(2, size)
