@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # the images of as many runs as fill a window are shuffled among each other: a window is read from few row groups.
 _SHUFFLED_WHOLE = 16_384
 _RUN, WINDOW = 256, 4096
+_EPOCHS_AHEAD = 8  # of one stream: planning it costs a millisecond for each of its tasks, and their positions have to fit in memory
 
 Batch = tuple["torch.Tensor", "torch.Tensor"]
 
@@ -62,6 +63,9 @@ class Batches:
         """Pairs of images uint8 [B, H, W] and their labels [B] or [B, K]."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        """Let go of what runs ahead of the caller; a later call begins anew."""
+
     def order(self, epoch: int) -> np.ndarray:
         """int64 [steps_per_epoch * batch_size]: the positions visited in this epoch, by all workers together."""
         draw = rng(self._seed, "batches", epoch)
@@ -96,23 +100,50 @@ class ResidentBatches(Batches):
 
 
 class StreamedBatches(Batches):
-    """The same batches from images that stay in their shards."""
+    """The same batches from images that stay in their shards.
+
+    One stream runs on from epoch to epoch, because to start one costs half a second; whoever leaves an epoch early, or asks for
+    another than the next, starts a new one.
+    """
 
     def __init__(self, image_set: ImageSet, batch_size: int, **settings) -> None:
         super().__init__(image_set, batch_size, **settings)
         self._images, self._labels = image_set.images, _tensor(image_set.labels)
+        self._running: Iterator[torch.Tensor] | None = None
+        self._next = self._end = 0  # epochs: the one that the running stream comes to next, and the first one that it does not hold
 
     def __call__(self, epoch: int) -> Iterator[Batch]:
-        """Pairs of images uint8 [B, H, W] and their labels [B] or [B, K]; reading ends when the iterator is closed."""
+        """Pairs of images uint8 [B, H, W] and their labels [B] or [B, K]; reading ends when the iterator is closed early, or by `close`."""
         import torch
 
+        if self._running is None or epoch != self._next or epoch >= self._end:
+            self._start(epoch)
+        running, self._running, held = self._running, None, True
+        order = torch.from_numpy(self.shared_order(epoch))
+        try:
+            for step, chosen in enumerate(order, start=1):
+                images = next(running)
+                if step == len(order):  # before the last batch is given away: nobody needs to ask for one more
+                    self._running, self._next, held = running, epoch + 1, False
+                yield images, self._labels.index_select(0, chosen)
+        finally:
+            if held:
+                running.close()
+
+    def close(self) -> None:
+        """End what is read ahead."""
+        if self._running is not None:
+            self._running.close()
+        self._running = None
+
+    def _start(self, epoch: int) -> None:
         from sweep.shards.stream import stream
 
-        order = self.shared_order(epoch)
+        self.close()
+        self._next, self._end = epoch, epoch + _EPOCHS_AHEAD
+        orders = [self.shared_order(number) for number in range(epoch, self._end)]
         window = max(1, WINDOW // self._share[1])  # of the whole order, as far as this worker reads it
-        images = stream(self._images, order.reshape(-1), order.shape[1], window)
-        for chosen, batch in zip(torch.from_numpy(order), images, strict=True):
-            yield batch, self._labels.index_select(0, chosen)
+        self._running = stream(self._images, [order.reshape(-1) for order in orders], orders[0].shape[1], window)
 
 
 def batches_of(image_set: ImageSet, batch_size: int, **settings) -> Batches:

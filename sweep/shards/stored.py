@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 
 from sweep.core.errors import InputError
 from sweep.shards.lazy import LazyImages
-from sweep.shards.location import absolute, located
-from sweep.shards.reader import decode_column, part_paths, read_batches
+from sweep.shards.location import absolute, below, located
+from sweep.shards.reader import decode_column, read_batches, read_manifest
 
 _COLUMNS = ["image", "height", "width"]
 _KEPT_GROUPS = 2  # row groups remembered: walking through a fold in small slices reads each of them once
+_OPEN_PARTS = 32  # per process, least recently used closed first
 _CURE = "import it again: python -m sweep.importers NAME SRC DST"
 
 
@@ -31,7 +32,7 @@ class StoredImages(LazyImages):
 
     def __init__(self, folder: Path | str, image_px: int, image_ids: Sequence[str], fit: str = "pad") -> None:
         self.folder, self.image_px, self.fit = absolute(folder), image_px, fit
-        self._parts = part_paths(self.folder)
+        self._parts = _parts(self.folder)
         self._first_rows = _first_rows(self._parts)  # of every row group, over all parts
         self._rows = _rows_of(self.folder, image_ids)
         self._recent: OrderedDict[int, pa.Table] = OrderedDict()
@@ -76,31 +77,38 @@ class StoredImages(LazyImages):
         return self._recent[number]
 
     def _read_group(self, number: int) -> pa.Table:
-        path = self._parts[self._first_rows["part"][number]]
+        path, content = self._parts[self._first_rows["part"][number]]
         try:
-            with _opened(path) as part:
-                return part.read_row_group(int(self._first_rows["group"][number]), columns=_COLUMNS, use_threads=False)
+            return _opened(path, content).read_row_group(int(self._first_rows["group"][number]), columns=_COLUMNS, use_threads=False)
         except (pa.ArrowException, OSError) as broken:
             raise InputError(path, f"damaged ({str(broken).splitlines()[0]})", _CURE) from None
 
 
-def _first_rows(parts: Sequence[str]) -> dict[str, np.ndarray]:
+def _parts(folder: str) -> list[tuple[str, str]]:
+    """Address and content hash of every Parquet part, in order."""
+    return [(below(folder, part.file), part.sha256) for part in read_manifest(folder).parts]
+
+
+def _first_rows(parts: Sequence[tuple[str, str]]) -> dict[str, np.ndarray]:
     """Of every row group: its first row counted through the folder, its part and its number there."""
     found, row = {"row": [], "part": [], "group": []}, 0
-    for number, path in enumerate(parts):
-        with _opened(path) as part:
-            for group in range(part.metadata.num_row_groups):
-                for name, value in (("row", row), ("part", number), ("group", group)):
-                    found[name].append(value)
-                row += part.metadata.row_group(group).num_rows
+    for number, part in enumerate(parts):
+        metadata = _opened(*part).metadata
+        for group in range(metadata.num_row_groups):
+            for name, value in (("row", row), ("part", number), ("group", group)):
+                found[name].append(value)
+            row += metadata.row_group(group).num_rows
     return {name: np.array(values, dtype=np.int64) for name, values in found.items()}
 
 
-@contextmanager
-def _opened(path: str) -> Iterator[pq.ParquetFile]:
+@lru_cache(maxsize=_OPEN_PARTS)
+def _opened(path: str, content: str) -> pq.ParquetFile:
+    """A part, kept open: its footer would otherwise be read anew for every row group, which costs as much as the images.
+
+    `content` tells a part from what a later import may have written to the same place.
+    """
     files, place = located(path)
-    with files.open_input_file(place) as stream, pq.ParquetFile(stream) as part:
-        yield part
+    return pq.ParquetFile(files.open_input_file(place))
 
 
 def _rows_of(folder: str, image_ids: Sequence[str]) -> np.ndarray:

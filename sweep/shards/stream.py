@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,6 @@ _BATCH = 256
 _TASKS_AHEAD = 4  # tasks at once: one's images are trained on while the next ones come
 _TASKS, _SMALLEST_TASK = 8, 256  # an epoch has as many tasks or more, of so many images
 _LEAST_BYTES = 128 << 20  # of the object store that a stream may fill; below that Ray Data holds back what it needs
-_BLOCK = 2048  # images handed over at once, in whole batches: a hand-over costs a millisecond, however small
 
 
 def open_dataset(
@@ -68,40 +67,60 @@ def open_dataset(
     )  # fmt: skip
 
 
-def stream(images: Images, positions: np.ndarray, batch_size: int, window: int) -> Iterator[torch.Tensor]:
-    """uint8 [batch_size, px, px] after another: the images at `positions` int64 [n], in exactly that order.
+def stream(images: Images, orders: Sequence[np.ndarray], batch_size: int, window: int) -> Iterator[torch.Tensor]:
+    """uint8 [batch_size, px, px] after another: the images at each epoch's positions int64 [n], n a multiple of `batch_size`, in order.
 
-    Ray Data tasks read and decode up to `window` positions each, a few of them ahead of the caller and never more. The
-    batches lie on the device of the Train worker that asks, on the CPU elsewhere.
+    Ray Data tasks read and decode up to `window` positions of one epoch each, a few of them ahead of the caller and never more; the
+    first images of an epoch are on their way while the last ones of the epoch before are trained on. The batches lie on the device of
+    the Train worker that asks, on the CPU elsewhere.
     """
     import ray
 
-    held, places = ray.put(images), ray.put(positions)
-    window = min(window, max(_SMALLEST_TASK, len(positions) // _TASKS))  # short epochs too begin at once
-    count = -(-len(positions) // window)
-    ahead = min(_TASKS_AHEAD, count)
-    rows = ray.data.range(count, override_num_blocks=count).map_batches(
-        _window, fn_args=(held, places, window), batch_size=1, batch_format="numpy", num_cpus=TASK_CPUS,
-        compute=ray.data.TaskPoolStrategy(size=ahead),
+    window = _window_of(max(len(order) for order in orders), batch_size, window)
+    pieces = [(epoch, start, min(start + window, len(order))) for epoch, order in enumerate(orders) for start in range(0, len(order), window)]
+    shared = ray.put(images), ray.put(list(orders)), ray.put(pieces)
+    ahead = min(_TASKS_AHEAD, len(pieces))
+    # Not `range`: it pickles a reading function for each of its blocks.
+    rows = ray.data.from_items(list(range(len(pieces))), override_num_blocks=len(pieces)).map_batches(
+        _piece, fn_args=shared, batch_size=1, batch_format="numpy", num_cpus=TASK_CPUS, compute=ray.data.TaskPoolStrategy(size=ahead),
     )  # fmt: skip
     options = rows.context.execution_options
     options.preserve_order = True
     most = 2 * (ahead + 1) * window * images.image_px**2
     options.resource_limits = ray.data.ExecutionResources.for_limits(object_store_memory=max(_LEAST_BYTES, most))
     rows.context.enable_progress_bars = False
-    block = batch_size * max(1, min(_BLOCK, window) // batch_size)
-    for images in rows.iter_torch_batches(batch_size=block, prefetch_batches=1):
-        yield from images["image"].split(batch_size)
+    yield from _in_batches((block["image"] for block in rows.iter_torch_batches(batch_size=None, prefetch_batches=1)), batch_size)
 
 
-def _window(numbers: dict[str, np.ndarray], images: Any, positions: Any, window: int) -> dict[str, np.ndarray]:
+def _window_of(epoch: int, batch_size: int, window: int) -> int:
+    """Positions that one task reads: whole batches, and few enough that short epochs too begin at once."""
+    return max(1, min(window, max(_SMALLEST_TASK, epoch // _TASKS)) // batch_size) * batch_size
+
+
+def _piece(numbers: dict[str, np.ndarray], images: Any, orders: Any, pieces: Any) -> dict[str, np.ndarray]:
     """The images of one window, run inside Ray's tasks."""
     import ray
 
-    images, positions = ray.get([images, positions])
-    first = int(numbers["id"][0]) * window
-    chosen = positions[first : first + window]
-    return {"image": images.read(chosen)}
+    images, orders, pieces = ray.get([images, orders, pieces])
+    epoch, start, end = pieces[int(numbers["item"][0])]
+    return {"image": images.read(orders[epoch][start:end])}
+
+
+def _in_batches(blocks: Iterable[torch.Tensor], batch_size: int) -> Iterator[torch.Tensor]:
+    """Blocks of any length cut into batches; only a batch that lies in two blocks is copied."""
+    import torch
+
+    rest: torch.Tensor | None = None
+    for block in blocks:
+        missing = 0 if rest is None else batch_size - len(rest)
+        if rest is not None:
+            rest, block = torch.cat([rest, block[:missing]]), block[missing:]
+            if len(rest) < batch_size:
+                continue
+            yield rest
+        whole = len(block) // batch_size * batch_size
+        yield from block[:whole].split(batch_size) if whole else ()
+        rest = block[whole:] if whole < len(block) else None
 
 
 def decoded(folder: Path | str, image_px: int, image_ids: Sequence[str], fit: str = "pad") -> np.ndarray:

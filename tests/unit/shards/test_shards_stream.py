@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from sweep.shards.image_set import ImageSet
 from sweep.shards.lazy import LazyImages, changed, joined, taken
 from sweep.shards.reader import read_images, read_metadata
 from sweep.shards.stored import StoredImages
-from sweep.shards.stream import decoded, open_dataset
+from sweep.shards.stream import _in_batches, decoded, open_dataset
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,12 @@ def test_a_large_set_is_visited_window_by_window(balanced):
             assert np.std(runs) > 25  # that lie anywhere in the set
 
 
+@pytest.mark.parametrize("sizes", [(10, 20), (4, 3, 3, 15, 5), (7, 23), (30,), (1,) * 30])
+def test_blocks_of_any_length_are_cut_into_batches(sizes):
+    batched = list(_in_batches(torch.arange(30).split(sizes), 10))
+    assert torch.equal(torch.stack(batched), torch.arange(30).view(3, 10))
+
+
 @pytest.fixture(scope="module")
 def two_cpus():
     ray = pytest.importorskip("ray")
@@ -111,5 +118,16 @@ def test_same_seed_same_batches_streamed_or_resident(folder, two_cpus, monkeypat
     ]  # fmt: skip
     held, streamed = (batches.batches_of(one, 10, seed=5, **settings) for one in sets)
     assert isinstance(streamed, batches.StreamedBatches) and isinstance(held, batches.ResidentBatches)
-    for (images, labels), (same_images, same_labels) in zip(held(2), streamed(2), strict=True):
-        assert torch.equal(images, same_images) and torch.equal(labels, same_labels)
+    starts = []
+    monkeypatch.setattr(streamed, "_start", lambda epoch, start=streamed._start: starts.append(epoch) or start(epoch))
+    for epoch in (2, 3, 4):
+        for (images, labels), (same_images, same_labels) in zip(held(epoch), streamed(epoch), strict=True):
+            assert torch.equal(images, same_images) and torch.equal(labels, same_labels)
+    assert starts == [2]  # one stream for all three
+    left_early = streamed(5)
+    next(left_early)
+    left_early.close()
+    assert torch.equal(next(streamed(5))[0], next(held(5))[0])
+    assert torch.equal(next(islice(streamed(6), 1, None))[0], next(islice(held(6), 1, None))[0])
+    assert starts == [2, 5, 6]
+    streamed.close()
