@@ -16,11 +16,10 @@ import sys
 import time
 from collections.abc import Callable
 
+from sweep.ray_session import KEEP_PAGES
+
 # Set before torch and its allocator start: page faults would otherwise dominate the dense baseline.
-KEEP_PAGES = {
-    "MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967295", "MALLOC_TOP_PAD_": "67108864",
-    "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1",
-}  # fmt: skip
+ENVIRONMENT = {**KEEP_PAGES, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 BATCH, PX = 32, 128
 ANGLES = (0.0, math.pi / 4, math.pi / 2, 3 * math.pi / 4)
 Task = Callable[[], object]
@@ -33,8 +32,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=("hard", "soft", "loss"), default=["hard", "soft", "loss"])
     parser.add_argument("--default-malloc", action="store_true")
     options = parser.parse_args()
-    if not options.default_malloc and any(os.environ.get(k) != v for k, v in KEEP_PAGES.items()):
-        os.execve(sys.executable, [sys.executable, "-m", "benchmarks.glcm", *sys.argv[1:]], os.environ | KEEP_PAGES)
+    if not options.default_malloc and any(os.environ.get(k) != v for k, v in ENVIRONMENT.items()):
+        os.execve(sys.executable, [sys.executable, "-m", "benchmarks.glcm", *sys.argv[1:]], os.environ | ENVIRONMENT)
     import torch
 
     torch.set_num_threads(1)

@@ -27,6 +27,7 @@ from torch import nn
 from sweep.evaluation.evaluate import predict
 from sweep.evaluation.metrics import classification_metrics
 from sweep.models.classifier import build_classifier
+from sweep.ray_session import KEEP_PAGES
 from sweep.shards.batches import ResidentBatches
 from sweep.shards.image_set import ImageSet
 from sweep.training.ema import snapshot
@@ -37,13 +38,7 @@ from sweep.training.recipe import Recipe
 PX, BATCH, VAL = 128, 32, 32
 STEPS = {"small_cnn": 48, "resnet18": 10, "vit_tiny_patch16_224": 6}  # per round, two to five CPU seconds each
 RECIPE = Recipe(epochs=1, batch_size=BATCH, augment="none", patience=0, schedule="none")
-# Freed memory stays with the process: fresh pages are what eager training pays for most on a virtual machine.
-PACKED = {
-    "MALLOC_MMAP_THRESHOLD_": "1073741824",
-    "MALLOC_TRIM_THRESHOLD_": "4294967295",
-    "MALLOC_TOP_PAD_": "67108864",
-}
-DEFAULT = dict.fromkeys(PACKED)
+DEFAULT = dict.fromkeys(KEEP_PAGES)
 Round = Callable[[], int]  # runs a round, returns its images
 
 
@@ -95,7 +90,7 @@ def overhead(name: str, rounds: int) -> str:
 def against_usual(name: str, rounds: int, threads: int) -> str:
     """Images per second of two packed processes of fit over the usual loop in one process with `threads` threads."""
     usual = [Worker(name, "usual", threads, DEFAULT)]
-    packed = [Worker(name, "fit", 1, PACKED) for _ in range(2)]
+    packed = [Worker(name, "fit", 1, KEEP_PAGES) for _ in range(2)]
     rates: dict[str, list[tuple[float, float]]] = {"usual": [], "packed": []}
     for number in range(rounds + 1):
         for side, workers in (("usual", usual), ("packed", packed)):

@@ -17,6 +17,12 @@ from sweep.capacity import Capacity, capacity_of, declared, of_types
 from sweep.core.errors import InputError
 from sweep.question import Resources
 
+# glibc gives freed blocks back to the system at once by default; every batch then faults its pages in again.
+KEEP_PAGES = {
+    "MALLOC_MMAP_THRESHOLD_": "1073741824",
+    "MALLOC_TRIM_THRESHOLD_": "4294967295",
+    "MALLOC_TOP_PAD_": "67108864",
+}
 _SWITCHES = {
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",  # the controller takes one report per interval; its default is 2 s
@@ -36,10 +42,7 @@ _SWITCHES = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: it says how to resume
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # the ledger is the truth; Tune's own snapshots are not read
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    # glibc gives freed blocks back to the system at once by default; every batch then faults its pages in again
-    "MALLOC_MMAP_THRESHOLD_": "1073741824",
-    "MALLOC_TRIM_THRESHOLD_": "4294967295",
-    "MALLOC_TOP_PAD_": "67108864",
+    **KEEP_PAGES,
 }
 _LOGGERS = ("ray", "ray.data", "ray.train", "ray.tune", "ray.air")
 
