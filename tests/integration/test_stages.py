@@ -12,10 +12,9 @@ from sweep import pool_work, stage_work, trainable
 from sweep.artifact_store import ArtifactStore, Stage, with_needs
 from sweep.core.errors import InputError
 from sweep.hyperparameters import complete
-from sweep.preflight import check_models
 from sweep.prepare import DIRECTIONS, FOLDS, prepare
 from sweep.question import Data
-from sweep.seed_run import SeedRun
+from sweep.seed_run import SeedRun, build
 from sweep.shards.mixing import synthetic_counts
 from sweep.stages import GENERATOR_FILE, donor_stage, generator_stages, handed_on, labeller_stage, model_stage, own_models, pool_stages, read_pool
 from sweep.storage import Storage
@@ -239,7 +238,8 @@ def test_colour_module_of_the_other_hospital_starts_this_one(both_ways, tmp_path
     assert own_models(there, both_ways, handed_on([Trial(config(**ours), both_ways.hash, (0,))], both_ways)) == [donor]
 
 
-def test_a_colorizer_that_learns_nothing_cannot_be_taken_from_the_other_hospital(both_ways):
-    trial = Trial(config(synthetic_per_real=0, colorizer="decomposition", colorizer_from="other_domain"), both_ways.hash, (0,))
+def test_a_colorizer_that_learns_nothing_takes_nothing_from_the_other_hospital(both_ways):
+    settings = {"synthetic_per_real": 0, "colorizer": "decomposition"}
+    assert config(**settings, colorizer_from="other_domain") == config(**settings)
     with pytest.raises(InputError, match="other_domain: the colorizer has no weights to hand on"):
-        check_models("question", [trial], both_ways)
+        build({**config(**settings), "colorizer_from": "other_domain"}, both_ways, 0)
