@@ -18,8 +18,11 @@ from sweep.trial import OTHER_DOMAIN, TRANSFER, Trial
 __all__ = ["NETWORK", "check_models", "misfits", "with_file_identities"]
 
 
+CHEST_RADIOGRAPHS = ("chexpert", "chestxray14", "kermany")  # data sets of this kind, by their importers' names
+
+
 def check_models(where: str | Path, trials: Iterable[Trial], data: Data, threats: Iterable[str] = ()) -> list[str]:
-    """Build each kind of network; returns one note for each whose published weights left parts random.
+    """Build each kind of network; returns a note for each whose published weights left parts random, and for chests that are mirrored.
 
     Raises InputErrors with every backbone that cannot take the run's images, every file that does not fit, and every threat whose
     model is missing.
@@ -37,6 +40,7 @@ def check_models(where: str | Path, trials: Iterable[Trial], data: Data, threats
             continue
         if weights is not None:
             notes.append(f"{backbone}: {report}")
+    notes += mirrored_chests(trials, data)
     errors += misfits(trials, data, threats)
     for name in threats:
         try:
@@ -68,6 +72,17 @@ def misfits(trials: Iterable[Trial], data: Data, threats: Iterable[str]) -> list
             cure = "use fgsm, bim, pgd, mifgsm, apgd or square, or import one finding as two classes"
             errors.append(InputError(f"threats.attacks, {name}", "torchattacks knows one class an image, these data have several findings", cure))
     return errors
+
+
+def mirrored_chests(trials: Iterable[Trial], data: Data) -> list[str]:
+    """A note where chest radiographs meet an augmentation that flips them: the heart lies on the left."""
+    from sweep.training.augment import AUGMENTATIONS
+
+    chests = [name for name in dict.fromkeys(data.datasets) if name in CHEST_RADIOGRAPHS]
+    flipping = sorted({trial.config["augment"] for trial in trials if AUGMENTATIONS[trial.config["augment"]].flip})
+    if not (chests and flipping):
+        return []
+    return [f"augment {', '.join(flipping)} mirrors the chest radiographs of {', '.join(chests)}, which puts the heart on the right; set augment: xray"]
 
 
 def recipe_misfits(configs: Iterable[Mapping[str, Any]]) -> list[InputError]:

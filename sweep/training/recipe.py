@@ -35,7 +35,7 @@ class Recipe:
     balanced_sampling: bool = False  # asked of the batches: each class equally often
     focal_gamma: float = 0.0  # 0 is plain cross-entropy
     mixup: float = 0.0  # alpha of the Beta distribution; 0 turns it off
-    augment: Literal["none", "flip", "ultrasound", "xray"] = "ultrasound"
+    augment: Literal["none", "flip", "ultrasound", "xray"] = "ultrasound"  # xray: no flip, no speckle, no depth gain
 
     patience: int = 10  # epochs without a better source validation before stopping; 0 never stops
     ema: float = 0.0  # decay a step of averaged weights; 0 turns them off

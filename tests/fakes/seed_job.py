@@ -27,8 +27,7 @@ class FakeData:
     image_px: int = 32
     hash: str = "fake"
     multi_label: bool = False
-    source: str = "absent"
-    target: str = "absent"
+    datasets: tuple[str, str] = ("busi", "brest")
 
     def seen_by(self, config: Any) -> FakeData:
         return self

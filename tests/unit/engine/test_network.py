@@ -100,6 +100,22 @@ def test_networks_that_cannot_be_built_are_all_named_before_anything_runs():
     assert len(refused.value.errors) == 2 and "7 heads do not divide width 128" in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("datasets", "augments", "said"),
+    [
+        (("chexpert", "chestxray14"), ["ultrasound"], "augment ultrasound mirrors the chest radiographs of chexpert, chestxray14"),
+        (("kermany", "folder"), ["flip", "xray"], "augment flip mirrors the chest radiographs of kermany"),
+        (("chexpert", "chestxray14"), ["xray", "none"], None),
+        (("busi", "brest"), ["ultrasound"], None),
+    ],
+)
+def test_chest_radiographs_that_are_mirrored_are_said_before_anything_runs(datasets, augments, said):
+    trials = [Trial(complete({"augment": augment}), "h", (0,)) for augment in augments]
+    notes = check_models("question", trials, FakeData(datasets=datasets))
+    assert [note.split(", which")[0] for note in notes] == ([said] if said else [])
+    assert all(note.endswith("set augment: xray") for note in notes)
+
+
 def test_recipes_and_texture_areas_that_cannot_be_are_named_before_anything_runs():
     configs = [
         {"colorizer": "matching", "glcm_weight": 0.1, "glcm_window": 40},
