@@ -11,7 +11,11 @@ from sweep.core.errors import InputError, InputErrors, suggestion
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings of the training loop; every one is a plain scalar, so a configuration can name it."""
+    """Settings of the training loop; every one is a plain scalar, so a configuration can name it.
+
+    The defaults are this project's own, for a few hundred images and one short run: cosine, 20 epochs in all, patience 10. The papers'
+    schedules stand in the question files that follow them (search_spaces/colorizer.yaml: one-cycle, 20 + 20 epochs, patience 5).
+    """
 
     epochs: int = 20  # passes over the training images, all steps of a procedure together
     batch_size: int = 32  # images a step, over all workers
