@@ -107,6 +107,17 @@ def _backbone(value: str) -> str | None:
     return None if known_backbone(value) else f"{value!r} is unknown; {suggestion(value, [*BACKBONES, *timm.list_models()])}"
 
 
+_COLORIZER_FROM = (
+    "start the colorizer from another trial: RUN/SIGNATURE, RUN/SIGNATURE/seed-K or a .safetensors file; or other_domain: from the same "
+    "configuration and seed trained at the other hospital"
+)
+_ADAPT = (
+    "source-free help at the target: its batch-norm statistics (batch_norm), or its grey levels moved to the source's (histogram); or "
+    "histogram_to_target, no longer source-free: the source's moved to those of the target's unlabelled images before training"
+)
+_INPUT_NORM = "how colours of a fixed colorizer are standardised: as the backbone was published, or by grey_mean and grey_std"
+
+
 def _own_rows() -> dict[str, Hyperparameter]:
     text, whole, number = (str,), (int,), (float,)
     return {
@@ -125,8 +136,8 @@ def _own_rows() -> dict[str, Hyperparameter]:
         "uncertain": Hyperparameter("what an uncertain finding counts as in training, of data with several findings an image; mix when left out", text, None, one_of(_uncertain_policies), True),
         "relabel": Hyperparameter("keep synthetic images as they come (none), or those that the real-only model of the same configuration and seed takes for their class (pseudo)", text, "none", one_of(lambda: ("none", "pseudo"))),
         "relabel_confidence": Hyperparameter("least probability of its class that a kept image has for the real-only model", number, 0.5, between(0, 0.999)),
-        "colorizer_from": Hyperparameter("start the colorizer from another trial: RUN/SIGNATURE, RUN/SIGNATURE/seed-K or a .safetensors file; or other_domain: from the same configuration and seed trained at the other hospital", text, None, optional=True),
-        "adapt": Hyperparameter("source-free help at the target: its batch-norm statistics (batch_norm), or its grey levels moved to the source's (histogram); or histogram_to_target, no longer source-free: the source's moved to those of the target's unlabelled images before training", text, "none", one_of(lambda: ("none", "batch_norm", "histogram", "histogram_to_target"))),
+        "colorizer_from": Hyperparameter(_COLORIZER_FROM, text, None, optional=True),
+        "adapt": Hyperparameter(_ADAPT, text, "none", one_of(lambda: ("none", "batch_norm", "histogram", "histogram_to_target"))),
         "generator": Hyperparameter("who makes the synthetic images", text, "wgan_diffaug", one_of(_generators)),
         "generator_px": Hyperparameter("side of the generated images in pixels", whole, 64, _generated_px),
         "generator_length": Hyperparameter("quick settings, or full ones that follow the publications", text, "quick", one_of(lambda: ("quick", "full"))),
@@ -180,7 +191,7 @@ def _network_rows() -> dict[str, Hyperparameter]:
     """What the parts of a network can be told; `None` keeps the default of the backbone that is named."""
     text, whole, number, yes_no = (str,), (int,), (float,), (bool,)
     return {
-        "input_norm": Hyperparameter("how colours of a fixed colorizer are standardised: as the backbone was published, or by grey_mean and grey_std", text, "published", one_of(lambda: ("published", "grey"))),
+        "input_norm": Hyperparameter(_INPUT_NORM, text, "published", one_of(lambda: ("published", "grey"))),
         "grey_mean": Hyperparameter("mean of the grey image in [0, 1] where it is standardised; 0.5028 when left out", number, None, between(0, 1), True),
         "grey_std": Hyperparameter("standard deviation of the grey image where it is standardised; 0.2902 when left out", number, None, between(0.01, 1), True),
         "tc_upsample": Hyperparameter("how texture_color grows: transposed convolution, or nearest neighbour and a convolution", text, "tconv", one_of(_upsamplers)),

@@ -17,7 +17,6 @@ from sweep.trial import OTHER_DOMAIN, TRANSFER, Trial
 
 __all__ = ["NETWORK", "check_models", "misfits", "with_file_identities"]
 
-
 CHEST_RADIOGRAPHS = ("chexpert", "chestxray14", "kermany")  # data sets of this kind, by their importers' names
 
 

@@ -72,8 +72,9 @@ def fit(
     """Train `model` in place and leave it in eval mode with the weights of its best epoch on source validation.
 
     `val` is (uint8 [N, H, W], labels). `train_labels` are those of all training images, whatever share of them this worker sees:
-    balanced class weights are counted on them, so that all workers and seeds weigh alike. After each epoch `save_state` gets the bytes from which a later call continues exactly
-    when given as `state`, and then `on_epoch` gets the epoch's metrics. `reduce` averages metrics over workers.
+    balanced class weights are counted on them, so that all workers and seeds weigh alike. After each epoch `save_state` gets the
+    bytes from which a later call continues exactly when given as `state`, and then `on_epoch` gets the epoch's metrics. `reduce`
+    averages metrics over workers.
     `interrupted` is asked after every step: when it says yes, Interrupted is raised with the state of that step.
     Raises Diverged when a loss stops being finite, InputError when there is nothing to train on, when labels to weigh classes by are
     missing or `state` does not fit.

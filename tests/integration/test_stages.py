@@ -167,6 +167,11 @@ def test_model_made_for_others_is_taken_over_by_its_own_trial(store, data, monke
     assert [epoch["epoch"] for epoch in told] == [1, 2]
 
 
+def test_synthetic_images_are_judged_by_a_model_that_learnt_their_own_look(data):
+    judges = {way: labeller_stage(config(relabel="pseudo", adapt=way), data, 0) for way in ("none", "histogram_to_target", "batch_norm")}
+    assert judges["histogram_to_target"] == judges["none"] != judges["batch_norm"]
+
+
 def test_model_of_a_finished_trial_is_taken_over_by_the_stage(store, data, monkeypatch):
     done = job(store, data, synthetic_per_real=0)
     run_seed(done)
