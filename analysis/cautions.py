@@ -147,6 +147,16 @@ def _transferred(run: Run) -> list[Caution]:
     return [Caution("serious", f"The colour module of {counted(count, 'configuration')} has seen the target", text)]
 
 
+def _matched(run: Run) -> list[Caution]:
+    if "adapt" not in run.configs:
+        return []
+    count = int((run.configs["adapt"] == "histogram_to_target").sum())
+    if not count:
+        return []
+    text = "Training images were given the grey levels of the target's images, test images among them but no label: an unsupervised adaptation, not a source-free one."
+    return [Caution("note", f"{counted(count, 'configuration')} trained on the target's grey levels", text)]
+
+
 def _front(run: Run) -> list[Caution]:
     metrics = objectives(run)
     if len(metrics) < 2 or len(run.means) < 3:
@@ -157,4 +167,4 @@ def _front(run: Run) -> list[Caution]:
     return [Caution("note", f"{100 * share:.0f} % of the configurations are on the front", "With this many objectives the front hardly chooses; state a constraint or weights.")]
 
 
-CHECKS = (_damage, _leaks, _transferred, _constant, _masking, _rising, _failed, _stopped, _uneven, _unfinished, _seeds, _oracle, _front)
+CHECKS = (_damage, _leaks, _transferred, _matched, _constant, _masking, _rising, _failed, _stopped, _uneven, _unfinished, _seeds, _oracle, _front)

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from sweep.core.errors import EXIT_COMPLETE, InputError, guarded
+from sweep.network import network_of
 from sweep.prepare import CARD_FILE, Data
 from sweep.records import Event, read_ledger
 from sweep.replay import finished_record
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 MODEL_CARD = "MODEL_CARD.md"
 _console = Console(highlight=False)
-_NETWORK = ("backbone", "colorizer", "dropout")
 
 
 def export(
@@ -47,7 +47,7 @@ def _export(run: Storage, signature: str, out: Storage, seed: int) -> int:
         raise InputError(out.url, "holds a model already", "give a new folder")
     data = Data.load(run).seen_by(record["config"])
     facts = {
-        "network": {name: record["config"][name] for name in _NETWORK},
+        "network": network_of(record["config"]),
         "classes": list(data.classes),
         "image_px": data.image_px,
         "fit": data.fit,

@@ -9,6 +9,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from sweep.core.errors import InputErrors, suggestion
+from sweep.relevance import relevant
 
 Scalar = str | int | float | bool | None
 
@@ -48,6 +49,11 @@ def between(low: float, high: float) -> Callable[[Any], str | None]:
     return lambda value: None if low <= value <= high else f"{value} is out of range; give a number from {low} to {high}"
 
 
+def zero_or(check: Callable[[Any], str | None]) -> Callable[[Any], str | None]:
+    """A check that lets 0, which turns something off, through."""
+    return lambda value: None if value == 0 else check(value)
+
+
 def one_of(table: Callable[[], typing.Iterable[str]]) -> Callable[[Any], str | None]:
     """A check that the value is a row of a table, which is looked up only when asked."""
 
@@ -56,6 +62,17 @@ def one_of(table: Callable[[], typing.Iterable[str]]) -> Callable[[Any], str | N
         return None if value in names else f"{value!r} is unknown; {suggestion(value, names)}"
 
     return check
+
+
+def one_of_numbers(*numbers: int) -> Callable[[Any], str | None]:
+    """A check that the value is one of a few numbers."""
+    return lambda value: None if value in numbers else f"{value} is not offered; give {' or '.join(map(str, numbers))}"
+
+
+def _upsamplers() -> typing.Iterable[str]:
+    from sweep.models.colorizers.texture_color import UPSAMPLERS
+
+    return UPSAMPLERS
 
 
 def _colorizers() -> typing.Iterable[str]:
@@ -90,6 +107,17 @@ def _backbone(value: str) -> str | None:
     return None if known_backbone(value) else f"{value!r} is unknown; {suggestion(value, [*BACKBONES, *timm.list_models()])}"
 
 
+_COLORIZER_FROM = (
+    "start the colorizer from another trial: RUN/SIGNATURE, RUN/SIGNATURE/seed-K or a .safetensors file; or other_domain: from the same "
+    "configuration and seed trained at the other hospital"
+)
+_ADAPT = (
+    "source-free help at the target: its batch-norm statistics (batch_norm), or its grey levels moved to the source's (histogram); or "
+    "histogram_to_target, no longer source-free: the source's moved to those of the target's unlabelled images before training"
+)
+_INPUT_NORM = "how colours of a fixed colorizer are standardised: as the backbone was published, or by grey_mean and grey_std"
+
+
 def _own_rows() -> dict[str, Hyperparameter]:
     text, whole, number = (str,), (int,), (float,)
     return {
@@ -99,6 +127,8 @@ def _own_rows() -> dict[str, Hyperparameter]:
         "colorizer": Hyperparameter("grey to three channels", text, "none", one_of(_colorizers)),
         "weights": Hyperparameter("imagenet, a file of weights, or nothing for a random start", text, None, optional=True),
         "dropout": Hyperparameter("before the last layer", number, 0.0, between(0, 0.95)),
+        **_network_rows(),
+        **_texture_rows(),
         "synthetic_per_real": Hyperparameter("synthetic images per real training image", number, 0.0, between(0, 20)),
         "mixing_policy": Hyperparameter("add synthetic images or replace real ones", text, "add", one_of(lambda: ("add", "replace"))),
         "mixing_budget": Hyperparameter("as many optimiser steps as the real images give (steps), or as the mix gives (epochs)", text, "steps", one_of(lambda: ("steps", "epochs"))),
@@ -106,8 +136,8 @@ def _own_rows() -> dict[str, Hyperparameter]:
         "uncertain": Hyperparameter("what an uncertain finding counts as in training, of data with several findings an image; mix when left out", text, None, one_of(_uncertain_policies), True),
         "relabel": Hyperparameter("keep synthetic images as they come (none), or those that the real-only model of the same configuration and seed takes for their class (pseudo)", text, "none", one_of(lambda: ("none", "pseudo"))),
         "relabel_confidence": Hyperparameter("least probability of its class that a kept image has for the real-only model", number, 0.5, between(0, 0.999)),
-        "colorizer_from": Hyperparameter("start the colorizer from another trial: RUN/SIGNATURE, or other_domain: from the same configuration and seed trained at the other hospital", text, None, optional=True),
-        "adapt": Hyperparameter("source-free help at the target: its batch-norm statistics, or its grey levels moved to the source's", text, "none", one_of(lambda: ("none", "batch_norm", "histogram"))),
+        "colorizer_from": Hyperparameter(_COLORIZER_FROM, text, None, optional=True),
+        "adapt": Hyperparameter(_ADAPT, text, "none", one_of(lambda: ("none", "batch_norm", "histogram", "histogram_to_target"))),
         "generator": Hyperparameter("who makes the synthetic images", text, "wgan_diffaug", one_of(_generators)),
         "generator_px": Hyperparameter("side of the generated images in pixels", whole, 64, _generated_px),
         "generator_length": Hyperparameter("quick settings, or full ones that follow the publications", text, "quick", one_of(lambda: ("quick", "full"))),
@@ -157,25 +187,41 @@ def _kinds(hint: Any) -> tuple[tuple[type, ...], bool]:
     return tuple(kinds), type(None) in parts
 
 
-HYPERPARAMETERS: Mapping[str, Hyperparameter] = {**_recipe_rows(), **_own_rows()}
+def _network_rows() -> dict[str, Hyperparameter]:
+    """What the parts of a network can be told; `None` keeps the default of the backbone that is named."""
+    text, whole, number, yes_no = (str,), (int,), (float,), (bool,)
+    return {
+        "input_norm": Hyperparameter(_INPUT_NORM, text, "published", one_of(lambda: ("published", "grey"))),
+        "grey_mean": Hyperparameter("mean of the grey image in [0, 1] where it is standardised; 0.5028 when left out", number, None, between(0, 1), True),
+        "grey_std": Hyperparameter("standard deviation of the grey image where it is standardised; 0.2902 when left out", number, None, between(0.01, 1), True),
+        "tc_upsample": Hyperparameter("how texture_color grows: transposed convolution, or nearest neighbour and a convolution", text, "tconv", one_of(_upsamplers)),
+        "clahe_tiles": Hyperparameter("tiles along each side of decomposition's local contrast", whole, 8, between(1, 32)),
+        "clahe_bins": Hyperparameter("bins of each tile's histogram", whole, 64, between(2, 256)),
+        "clahe_clip": Hyperparameter("most of a bin, in even shares; what is above goes to all bins alike", number, 2.0, between(1, 256)),
+        "token": Hyperparameter("a token of cnn_transformer: one channel of the map, or one position", text, None, one_of(lambda: ("channel", "spatial")), True),
+        "token_norm": Hyperparameter("layer norm of each token before the transformer", yes_no, True),
+        "transformer_width": Hyperparameter("width to which tokens are projected; their own when left out", whole, None, between(8, 4096), True),
+        "transformer_depth": Hyperparameter("transformer blocks", whole, None, between(1, 24), True),
+        "transformer_heads": Hyperparameter("attention heads, a divisor of the width", whole, None, between(1, 64), True),
+        "transformer_mlp_ratio": Hyperparameter("hidden units of a block's perceptron, in widths", number, None, between(0.25, 8), True),
+        "backbone_dropout": Hyperparameter("dropout inside cnn_transformer; dropout is that before the last layer", number, None, between(0, 0.95), True),
+    }
 
-# Settings that decide nothing when their condition does not hold; leaving them out makes equal trials equal.
-_ONLY_WITH: Mapping[str, Callable[[Mapping[str, Scalar]], bool]] = {
-    **{
-        name: lambda config: config["synthetic_per_real"] > 0
-        for name in (
-            "generator", "generator_px", "generator_length", "generator_steps", "generator_width", "generator_lr", "generator_patience", "generator_check_every",
-            "generator_seed", "mixing_policy", "mixing_budget", "drop_copies", "relabel",
-        )
-    },
-    "uncertain": lambda config: config["uncertain"] is not None,
-    "generator_lipschitz": lambda config: config["synthetic_per_real"] > 0 and config["generator"] != "ddpm",  # which has no critic
-    "relabel_confidence": lambda config: config["synthetic_per_real"] > 0 and config["relabel"] == "pseudo",
-    **{name: lambda config: config["colorizer"] != "none" for name in ("glcm_weight", "colorizer_from", "colorizer_lr_factor")},
-}
+
+def _texture_rows() -> dict[str, Hyperparameter]:
+    whole, number = (int,), (float,)
+    return {
+        "glcm_levels": Hyperparameter("grey levels of the texture loss", whole, 32, between(2, 256)),
+        "glcm_distance": Hyperparameter("pixels between the two of a pair", number, 3.0, between(1, 64)),
+        "glcm_window": Hyperparameter("side in pixels of the areas whose texture is compared; 0: the whole image is one", whole, 20, zero_or(between(4, 512))),
+        "glcm_orientations": Hyperparameter("directions that are summed over; 4 gives half the loss of 8", whole, 8, one_of_numbers(4, 8)),
+        "glcm_normalised": Hyperparameter("features scaled to one range; false: raw, where contrast outweighs the rest", (bool,), True),
+    }
+
+
+HYPERPARAMETERS: Mapping[str, Hyperparameter] = {**_recipe_rows(), **_own_rows()}
 
 
 def complete(config: Mapping[str, Scalar]) -> dict[str, Scalar]:
     """`config` with every default filled in and without the settings that cannot matter in it."""
-    full = {name: row.default for name, row in HYPERPARAMETERS.items()} | dict(config)
-    return {name: value for name, value in full.items() if name not in _ONLY_WITH or _ONLY_WITH[name](full)}
+    return relevant({name: row.default for name, row in HYPERPARAMETERS.items()} | dict(config))

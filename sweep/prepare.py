@@ -146,6 +146,11 @@ class Data:
         """The same without reading an image before it is looked at."""
         return self.image_set(fold, StoredImages(self.folder(fold), self.image_px, list(self.fold(fold)["image_id"]), self.fit))
 
+    @property
+    def datasets(self) -> tuple[str, str]:
+        """Names of the source's and the target's data set, as their importers gave them."""
+        return read_manifest(self.source).name, read_manifest(self.target).name
+
     def folder(self, fold: str) -> str:
         """The shard folder that a fold lies in."""
         return self.target if fold == TARGET else self.source

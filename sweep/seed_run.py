@@ -12,17 +12,20 @@ import torch
 from safetensors.torch import load
 
 from sweep.artifact_store import ArtifactStore
+from sweep.colorizer_source import read_colorizer_file
 from sweep.core.errors import InputError
 from sweep.core.seeds import named_seed
 from sweep.models.classifier import Classifier, build_classifier
+from sweep.network import network_of
 from sweep.prepare import Data
 from sweep.shards.findings import resolve_uncertain
 from sweep.shards.image_set import ImageSet
+from sweep.shards.lazy import Images
 from sweep.storage import Storage
 from sweep.training.logbook import Logbook
 from sweep.training.parts import has_learned_colorizer
 from sweep.training.transfer import load_colorizer
-from sweep.trial import COLORIZER, OTHER_DOMAIN, Attacks, Rungs, Trial
+from sweep.trial import OTHER_DOMAIN, Attacks, Rungs, Trial
 
 FOLD_OF_SPLIT = {"source_val": "val", "source": "test", "target": "target"}
 
@@ -44,6 +47,7 @@ class SeedRun:
     save_state: Callable[[bytes], None] | None = None
     interrupted: Callable[[], bool] | None = None  # asked after every step; yes raises Interrupted
     logbook: Logbook = field(default_factory=lambda: Logbook(None))
+    look: Callable[[Images], Images] = lambda images: images  # what source images go through before the model sees them
     leader: bool = True  # of several workers that train together one evaluates and writes
     artifacts: Storage | None = None  # the run whose artifacts are used, when it is not the one written to
 
@@ -87,23 +91,16 @@ def build(config: Mapping[str, Any], data: Data, seed: int, colorizer: bytes | N
     cannot be used.
     """
     model = build_classifier(
-        backbone=config["backbone"],
-        colorizer=config["colorizer"],
+        **network_of(config),
         num_classes=len(data.classes),
         image_px=data.image_px,
         weights=config["weights"],
-        dropout=config["dropout"],
         seed=named_seed(seed, "weights"),
     )
     if config.get("colorizer_from") == OTHER_DOMAIN:
         _start_from(model, colorizer)
     elif config.get("colorizer_from"):
-        where = f"colorizer_from: {config['colorizer_from']}"
-        try:
-            found = Storage(config["colorizer_from"]).read(COLORIZER)
-        except FileNotFoundError as error:
-            raise InputError(where, f"has no {COLORIZER}", "name RUN/SIGNATURE of a finished trial with a learned colorizer") from error
-        load_colorizer(model, found, where)
+        load_colorizer(model, read_colorizer_file(config["colorizer_from"]), f"colorizer_from: {config['colorizer_from']}")
     return model
 
 

@@ -81,8 +81,9 @@ def pool_stages(config: Mapping[str, Any], data: Data, seed: int) -> dict[int, S
 
 
 def labeller_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage:
-    """The model of the same configuration and seed that was trained on real images only."""
-    return model_stage(complete({**config, "synthetic_per_real": 0}), data, seed)
+    """The model of the same configuration and seed that was trained on real images only, with the look that generators draw."""
+    seen = {"adapt": "none"} if config.get("adapt") == "histogram_to_target" else {}
+    return model_stage(complete({**config, "synthetic_per_real": 0, **seen}), data, seed)
 
 
 def model_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage:

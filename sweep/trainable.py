@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,6 +18,7 @@ import pandas as pd
 from safetensors.torch import save
 
 from sweep import pictures
+from sweep.adaptation import after_training, before_training
 from sweep.artifact_store import ArtifactStore
 from sweep.attacks import outcomes
 from sweep.attacks.epsilon_sweep import epsilon_sweep
@@ -30,12 +31,11 @@ from sweep.evaluation.evaluate import predict
 from sweep.evaluation.metrics import auroc_by_finding, classification_metrics, probabilities
 from sweep.models.classifier import Classifier
 from sweep.seed_run import FOLD_OF_SPLIT, SeedRun, build, decided, rebuilt, tensors
-from sweep.shards.batches import batches_of
+from sweep.shards.batches import Batches, batches_of
 from sweep.shards.image_set import ImageSet
-from sweep.shards.lazy import changed
 from sweep.shards.mixing import mix, steps_per_epoch, synthetic_counts
 from sweep.stages import EPOCHS_FILE, donor_stage, model_stage, pool_stages, read_colorizer, read_model, read_pool
-from sweep.training.adapt import adapt_batch_norm, grey_histogram, match_histogram
+from sweep.texture import texture_loss
 from sweep.training.fit import fit
 from sweep.training.logbook import Logbook
 from sweep.training.parts import has_learned_colorizer
@@ -65,12 +65,13 @@ def run_seed(job: SeedRun) -> dict[str, Any]:
 def _run(job: SeedRun) -> dict[str, Any]:
     begin = time.perf_counter()
     job.folds = decided(job.folds, job.trial.config.get("uncertain"))
+    job.folds, job.look = before_training(job)
     model, facts = _trained(job)
     if not job.leader:
         return {}
     _keep(job, model)
     trained = time.perf_counter()
-    job.folds, models = _adapted(job, model)
+    job.folds, models = after_training(job, model)
     logits = {split: predict(models[split], job.folds[fold].images, _PREDICT_BATCH, job.device) for split, fold in FOLD_OF_SPLIT.items()}
     metrics = _clean_metrics(job, logits)
     job.write_frame("predictions.parquet", _predictions(job, logits))
@@ -101,6 +102,7 @@ def _run(job: SeedRun) -> dict[str, Any]:
 def trained_anew(job: SeedRun) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Train and no more: the files that a finished seed keeps of its model, and the facts of its training."""
     job.folds = decided(job.folds, job.trial.config.get("uncertain"))
+    job.folds, job.look = before_training(job)
     model, facts = _train(job)
     return _files(model), facts
 
@@ -143,7 +145,8 @@ def _train(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
         recipe,
         seed=named_seed(job.seed, "fit"),
         device=job.device,
-        texture_loss=_texture_loss(recipe),
+        train_labels=_as_drawn(train, batches, recipe),
+        texture_loss=texture_loss(config),
         on_epoch=partial(_report, job, model=model),
         state=job.state,
         save_state=job.save_state,
@@ -152,6 +155,11 @@ def _train(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
     )
     facts = {"best_epoch": outcome.best_epoch, "epochs_run": outcome.epochs_run, "train_images": {"real": real, "synthetic": int(train.synthetic.sum())}}
     return model, facts
+
+
+def _as_drawn(train: ImageSet, batches: Batches, recipe: Recipe) -> np.ndarray:
+    """Labels of all training images, by which classes are weighed: the same for every worker and, unless draws are balanced, every seed."""
+    return train.labels[batches.order(0)] if recipe.balanced_sampling else train.labels
 
 
 def _donated(job: SeedRun) -> bytes | None:
@@ -168,7 +176,7 @@ def _mixed(job: SeedRun) -> ImageSet:
     ratio, policy = config["synthetic_per_real"], config["mixing_policy"]
     counts = synthetic_counts(train.labels, ratio, policy)
     stages = pool_stages(config, job.data, job.seed)
-    pools = {label: read_pool(store, stage, job.data.image_px, counts[label]) for label, stage in stages.items()}
+    pools = {label: job.look(read_pool(store, stage, job.data.image_px, counts[label])) for label, stage in stages.items()}
     return mix(train, pools, synthetic_per_real=ratio, policy=policy, seed=named_seed(job.seed, "mix"))
 
 
@@ -181,27 +189,6 @@ def _files(model: Classifier) -> dict[str, bytes]:
     """The trained weights, and the colour module by itself, so that another run can start from it."""
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     return {MODEL: save(state)} | ({COLORIZER: colorizer_bytes(model)} if has_learned_colorizer(model) else {})
-
-
-def _adapted(job: SeedRun, model: Classifier) -> tuple[dict[str, ImageSet], dict[str, Classifier]]:
-    """Folds to predict and the model for each split: at the target with the source-free help the configuration asks for."""
-    models, folds, way = dict.fromkeys(FOLD_OF_SPLIT, model), dict(job.folds), job.trial.config["adapt"]
-    if way == "batch_norm":
-        models["target"] = adapt_batch_norm(model, folds["target"].images, device=job.device)
-    elif way == "histogram":
-        reference = grey_histogram(folds["train"].images)
-        folds["target"] = replace(folds["target"], images=changed(folds["target"].images, lambda images: match_histogram(images, reference)))
-    return folds, models
-
-
-def _texture_loss(recipe: Recipe) -> Callable | None:
-    """The texture loss; images that come again unchanged are looked at once."""
-    if not recipe.glcm_weight:
-        return None
-    from sweep.losses.glcm import GLCMLoss, KeptTargets
-
-    unchanged = recipe.augment in ("none", "flip") and not recipe.mixup and not recipe.train_eps
-    return KeptTargets(GLCMLoss()) if unchanged else GLCMLoss()
 
 
 def _clean_metrics(job: SeedRun, logits: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -218,7 +205,7 @@ def _clean_metrics(job: SeedRun, logits: Mapping[str, np.ndarray]) -> dict[str, 
 
 def _at_rung(job: SeedRun, model: Classifier) -> dict[str, float]:
     """The objectives of a model in training, for the rung that it stands on: as at the end, but attacked on few images."""
-    folds, models = _adapted(job, model)
+    folds, models = after_training(job, model)
     clean = {name for name in job.rungs.metrics if not name.startswith(ROBUST)}
     metrics: dict[str, float] = {}
     if clean:

@@ -60,6 +60,11 @@ BACKBONES: dict[str, Callable[..., Trunk]] = {
 }
 
 
+# Those that take the transformer's settings, and those whose input statistics nobody published.
+TRANSFORMERS = tuple(name for name in BACKBONES if name.startswith("cnn_transformer"))
+WITHOUT_STATISTICS = ("small_cnn", "cnn_transformer_tiny")
+
+
 def known_backbone(name: str) -> bool:
     """Whether `build_trunk` can make it: an own row, a timm name (with a valid tag), or a cut as in resnet18_layer3."""
     return name in BACKBONES or in_timm(name) or cut_of(name) is not None

@@ -22,6 +22,7 @@ from sweep.models.weights import WeightsReport, load_weights
 
 PARTS = ("colorizer", "backbone", "head")
 FROZEN_BN = ("eval", "train")
+INPUT_NORMS = ("published", "grey")
 
 
 class Standardise(nn.Module):
@@ -40,7 +41,8 @@ class Classifier(nn.Module):
     """[N, 1, H, W] in [0, 1] -> logits [N, K].
 
     A learned colorizer sees standardised grey and its unbounded output goes straight into the backbone; a fixed one
-    sees the plain image and its colours are standardised. `weights_report` says which tensors are not pretrained.
+    sees the plain image and its colours are standardised, by the backbone's published statistics or by the grey ones that a
+    learned colorizer's input has. `weights_report` says which tensors are not pretrained.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ def build_classifier(
     image_px: int,
     weights: str | None = None,
     dropout: float = 0.0,
+    input_norm: str = "published",
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
     colorizer_options: Mapping[str, Any] | None = None,
@@ -118,9 +121,10 @@ def build_classifier(
 ) -> Classifier:
     """A classifier with its parts drawn from `seed`; the same seed gives the same head under every colorizer.
 
-    `weights` is None (random), "imagenet" (timm's hub) or a local path. `mean`/`std` replace the input statistics:
-    of the grey image for a learned colorizer (default 0.5028/0.2902), of the colours for a fixed one (default: those
-    the backbone was published with). Raises InputError for unknown names, sizes a backbone cannot take, and weights
+    `weights` is None (random), "imagenet" (timm's hub) or a local path. A learned colorizer's grey input is standardised
+    with 0.5028/0.2902; the colours of a fixed one with the statistics that the backbone was published with
+    (`input_norm` "published"), or with the same grey ones for each channel ("grey", as Morra et al. feed their baseline).
+    `mean`/`std` replace these values. Raises InputError for unknown names, sizes a backbone cannot take, and weights
     that do not fit.
     """
     with _seeded(seed, "colorizer"):
@@ -132,14 +136,16 @@ def build_classifier(
     features = feature_count(backbone, trunk, image_px)
     with _seeded(seed, "head"):
         head = nn.Sequential(nn.Dropout(dropout), nn.Linear(features, num_classes))
-    before, after = _standardisers(COLORIZERS[colorizer].learned, trunk, mean, std)
+    before, after = _standardisers(COLORIZERS[colorizer].learned, trunk, input_norm, mean, std)
     report = _load(trunk, weights)
     model = Classifier(colors, trunk.module, head, before=before, after=after, weights_report=report)
     return _with_random_names(model, trunk)
 
 
-def _standardisers(learned: bool, trunk: Trunk, mean: Any, std: Any) -> tuple[nn.Module, nn.Module]:
-    default_mean, default_std = (GREY_MEAN, GREY_STD) if learned else (trunk.mean, trunk.std)
+def _standardisers(learned: bool, trunk: Trunk, input_norm: str, mean: Any, std: Any) -> tuple[nn.Module, nn.Module]:
+    if input_norm not in INPUT_NORMS:
+        raise InputError("input_norm", f"unknown value {input_norm!r}", f"write one of {', '.join(INPUT_NORMS)}")
+    default_mean, default_std = (GREY_MEAN, GREY_STD) if learned or input_norm == "grey" else (trunk.mean, trunk.std)
     mean, std = _values(mean, default_mean), _values(std, default_std)
     if learned and (len(mean) > 1 or len(std) > 1):
         raise InputError("mean/std", f"{len(mean)} means for a grey image", "give one value each with this colorizer")

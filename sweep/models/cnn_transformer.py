@@ -1,7 +1,8 @@
 """CNN-Transformer: a convolutional encoder whose channels (or positions) are the tokens of a small transformer.
 
 As in the breast-ultrasound study that this follows: at 128 px the encoder gives 1024 channels of 32x32, so the sequence
-is 1024 tokens, each a flattened map of width 1024. Depth, heads and rates are not public; the defaults are ours.
+is 1024 tokens, each a flattened map of width 1024. Depth, heads and rates are not public; the defaults are ours, and so
+is the layer norm of each token before the transformer (`token_norm`), which no description of that study names.
 """
 
 from __future__ import annotations
@@ -64,25 +65,27 @@ class CNNTransformer(nn.Module):
     """Pictures [N, 3, H, W] -> the class token's features [N, d_model].
 
     `token` is `channel` (one token a map, the published form) or `spatial` (one token a position); `d_model` None keeps
-    the token as it is, a number projects it. `image_px` fixes the sequence, as in any transformer.
+    the token as it is, a number projects it. `token_norm` False leaves tokens at the scale of their maps. `image_px`
+    fixes the sequence, as in any transformer.
     """
 
     def __init__(
         self, encoder: nn.Module, channels: int, *, image_px: int, token: str = "channel", d_model: int | None = None,
-        depth: int = 4, heads: int = 8, mlp_ratio: float = 2.0, dropout: float = 0.2,
+        depth: int = 4, heads: int = 8, mlp_ratio: float = 2.0, dropout: float = 0.2, token_norm: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
         if token not in ("channel", "spatial"):
-            raise InputError("backbone_options.token", f"unknown value {token!r}", "write channel or spatial")
+            raise InputError("token", f"unknown value {token!r}", "write channel or spatial")
         self.token, self.side = token, _side(image_px)
         count, width = (channels, self.side**2) if token == "channel" else (self.side**2, channels)
         self.d_model = d_model = d_model or width
         if d_model % heads:
-            raise InputError("backbone_options.heads", f"{heads} heads do not divide width {d_model}", "change either")
+            raise InputError("transformer_heads", f"{heads} heads do not divide width {d_model}", "change either")
         self.encoder = encoder
         self.project = nn.Identity() if d_model == width else nn.Linear(width, d_model)
-        # Unit layer norm: raw maps differ in scale by orders of magnitude between channels.
-        self.norm_in, self.norm_out = nn.LayerNorm(width), nn.LayerNorm(d_model)
+        # Raw maps differ in scale by orders of magnitude between channels, and positions start at 0.02.
+        self.norm_in = nn.LayerNorm(width) if token_norm else nn.Identity()
+        self.norm_out = nn.LayerNorm(d_model)
         self.class_token = nn.Parameter(torch.zeros(1, 1, d_model))
         self.positions = nn.Parameter(torch.randn(1, count + 1, d_model) * 0.02)
         self.drop = nn.Dropout(dropout)

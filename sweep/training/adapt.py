@@ -1,7 +1,8 @@
-"""Two ways to meet a target hospital without its labels and without training: baselines that a recipe has to beat.
+"""Ways to meet a target hospital without its labels: baselines that a recipe has to beat.
 
 AdaBN (Li et al. 2017) measures batch norm anew on target images; histogram matching gives images the grey levels of the other
-domain.
+domain. Target to source needs no training and no source image at the target, only the source's histogram; source to target has
+to happen before training, which then knows the target's unlabelled images.
 """
 
 from __future__ import annotations

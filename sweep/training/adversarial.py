@@ -7,7 +7,7 @@ learning, cannot.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as functional
@@ -37,7 +37,7 @@ class AdversarialStep(Step):
         """Updates on each batch; an epoch takes as many batches fewer, so every attack gets the same number of updates."""
         return self.recipe.train_attack_steps if self.recipe.train_attack == "free" else 1
 
-    def update(self, inputs: torch.Tensor, target: Target, generator: torch.Generator) -> torch.Tensor:
+    def update(self, inputs: torch.Tensor, target: Target, generator: torch.Generator) -> Sequence[torch.Tensor]:
         """Attack the batch, then take one gradient step (several in free training)."""
         return TRAIN_ATTACKS[self.recipe.train_attack](self, inputs, target, generator)
 
@@ -72,24 +72,24 @@ def _logits(step: Step, images: torch.Tensor) -> torch.Tensor:
         return step.attacked_model(images).float()
 
 
-def _iterative(step: Step, images: torch.Tensor, target: Target, generator: torch.Generator, stride: float, steps: int) -> torch.Tensor:
+def _iterative(step: Step, images: torch.Tensor, target: Target, generator: torch.Generator, stride: float, steps: int) -> Sequence[torch.Tensor]:
     start = images + _noise(images, step.recipe.train_eps, generator)
     attacked = _attack(step, images, lambda x: target.loss(_logits(step, x)), start, stride, steps)
     if step.dual_norms is None:
-        return step.descend(lambda: step.loss(attacked, target.loss))
-    return step.descend(lambda: 0.5 * (step.loss(images, target.loss) + target.loss(_logits(step, attacked))))
+        return [step.descend(lambda: step.loss(attacked, target.loss))]
+    return [step.descend(lambda: 0.5 * (step.loss(images, target.loss) + target.loss(_logits(step, attacked))))]
 
 
-def _pgd(step: Step, images: torch.Tensor, target: Target, generator: torch.Generator) -> torch.Tensor:
+def _pgd(step: Step, images: torch.Tensor, target: Target, generator: torch.Generator) -> Sequence[torch.Tensor]:
     steps = step.recipe.train_attack_steps
     return _iterative(step, images, target, generator, _PGD_STRIDE * step.recipe.train_eps / steps, steps)
 
 
-def _fgsm(step: Step, images: torch.Tensor, target: Target, generator: torch.Generator) -> torch.Tensor:
+def _fgsm(step: Step, images: torch.Tensor, target: Target, generator: torch.Generator) -> Sequence[torch.Tensor]:
     return _iterative(step, images, target, generator, _FGSM_STRIDE * step.recipe.train_eps, 1)
 
 
-def _trades(step: Step, images: torch.Tensor, target: Target, generator: torch.Generator) -> torch.Tensor:
+def _trades(step: Step, images: torch.Tensor, target: Target, generator: torch.Generator) -> Sequence[torch.Tensor]:
     recipe, steps = step.recipe, step.recipe.train_attack_steps
     with torch.no_grad(), eval_mode(step.model):
         clean = _logits(step, images)
@@ -102,10 +102,10 @@ def _trades(step: Step, images: torch.Tensor, target: Target, generator: torch.G
         return target.loss(natural) + recipe.trades_beta * divergence(moved, natural, target.multi_label)
 
     # One pass over both halves: a wrapper for several workers allows a single forward pass per update.
-    return step.descend(lambda: step.loss(torch.cat([images, attacked]), loss))
+    return [step.descend(lambda: step.loss(torch.cat([images, attacked]), loss))]
 
 
-def _free(step: AdversarialStep, images: torch.Tensor, target: Target, generator: torch.Generator) -> torch.Tensor:
+def _free(step: AdversarialStep, images: torch.Tensor, target: Target, generator: torch.Generator) -> Sequence[torch.Tensor]:
     eps, losses = step.recipe.train_eps, []
     delta = step.carried if step.carried is not None and step.carried.shape == images.shape else torch.zeros_like(images)
     for _ in range(step.replays):
@@ -113,7 +113,7 @@ def _free(step: AdversarialStep, images: torch.Tensor, target: Target, generator
         losses.append(step.descend(lambda attacked=attacked: step.loss(attacked, target.loss)))
         delta = (delta + eps * attacked.grad.sign()).clamp_(-eps, eps)
     step.carried = delta
-    return torch.stack(losses).mean()
+    return losses
 
 
 def divergence(logits: torch.Tensor, reference: torch.Tensor, multi_label: bool) -> torch.Tensor:
@@ -124,8 +124,8 @@ def divergence(logits: torch.Tensor, reference: torch.Tensor, multi_label: bool)
     return functional.kl_div(both(logits), both(reference), reduction="sum", log_target=True) / len(logits)
 
 
-# (step, clean images, target, generator) -> detached loss, after the weights have moved.
-TRAIN_ATTACKS: Mapping[str, Callable[..., torch.Tensor]] = {"pgd": _pgd, "fgsm": _fgsm, "free": _free, "trades": _trades}
+# (step, clean images, target, generator) -> detached loss of each update, after the weights have moved.
+TRAIN_ATTACKS: Mapping[str, Callable[..., Sequence[torch.Tensor]]] = {"pgd": _pgd, "fgsm": _fgsm, "free": _free, "trades": _trades}
 
 
 def step_class(recipe: Recipe) -> type[Step]:

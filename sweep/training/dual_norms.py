@@ -33,6 +33,10 @@ class DualNorms:
         """Logits of `images` under the second set; in training mode its statistics move, not the model's."""
         return functional_call(self.model, self.tensors, (images,))
 
+    def buffers(self) -> list[torch.Tensor]:
+        """The second set's statistics."""
+        return [value for value in self.tensors.values() if not isinstance(value, nn.Parameter)]
+
     def parameters(self, parts: Iterable[str]) -> list[nn.Parameter]:
         """The second set's learnable scales and offsets in `parts`."""
         chosen = set(parts)

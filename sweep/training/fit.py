@@ -61,6 +61,7 @@ def fit(
     *,
     seed: int,
     device: str | torch.device = "cpu",
+    train_labels: np.ndarray | None = None,
     texture_loss: TextureLoss | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
     state: bytes | None = None,
@@ -70,14 +71,17 @@ def fit(
 ) -> FitResult:
     """Train `model` in place and leave it in eval mode with the weights of its best epoch on source validation.
 
-    `val` is (uint8 [N, H, W], labels). After each epoch `save_state` gets the bytes from which a later call continues exactly
-    when given as `state`, and then `on_epoch` gets the epoch's metrics. `reduce` averages metrics over workers.
+    `val` is (uint8 [N, H, W], labels). `train_labels` are those of all training images, whatever share of them this worker sees:
+    balanced class weights are counted on them, so that all workers and seeds weigh alike. After each epoch `save_state` gets the
+    bytes from which a later call continues exactly when given as `state`, and then `on_epoch` gets the epoch's metrics. `reduce`
+    averages metrics over workers.
     `interrupted` is asked after every step: when it says yes, Interrupted is raised with the state of that step.
-    Raises Diverged when a loss stops being finite, InputError when there is nothing to train on or `state` does not fit.
+    Raises Diverged when a loss stops being finite, InputError when there is nothing to train on, when labels to weigh classes by are
+    missing or `state` does not fit.
     """
     if len(val[0]) == 0 or batches.steps_per_epoch < 1:
         raise InputError("training", "no training batch or no validation image", "give more images or a smaller batch_size")
-    run = _Run(model, batches, val, recipe, seed, torch.device(device), texture_loss, on_epoch, save_state, reduce, interrupted)
+    run = _Run(model, batches, val, recipe, seed, torch.device(device), train_labels, texture_loss, on_epoch, save_state, reduce, interrupted)
     return run.to_end(state)
 
 
@@ -89,6 +93,7 @@ class _Run:
     recipe: Recipe
     seed: int
     device: torch.device
+    train_labels: np.ndarray | None
     texture_loss: TextureLoss | None
     on_epoch: Callable[[dict[str, float]], None] | None
     save_state: Callable[[bytes], None] | None
@@ -145,7 +150,7 @@ class _Run:
         forward = torch.compile(forward) if self.recipe.compile else forward
         self.step = step_class(self.recipe)(
             forward, self.inner, self.optimizer, self.objective, self.recipe, self.device,
-            self._texture_of(phase), self.dual_norms,
+            self._texture_of(phase), self.dual_norms, self.average,
         )  # fmt: skip
 
     def _restore(self, resumed: Snapshot) -> None:
@@ -165,9 +170,8 @@ class _Run:
             begin = self._resume_midway(watch, generator)
             for number, (images, labels) in enumerate(islice(self.batches(done.epoch), begin, steps), start=begin):
                 set_lr(self.optimizer, self.recipe, (done.phase_epoch + number / steps) / phase.epochs)
-                watch.add(self.step(images, labels, generator))
-                if self.average is not None:
-                    self.average.update(self.inner)
+                for loss in self.step(images, labels, generator):
+                    watch.add(loss)
                 done.images_seen += len(images)
                 self._stop_if_told(number + 1, watch, generator)
         done.steps += len(watch.values)
@@ -193,7 +197,7 @@ class _Run:
         raise Interrupted(self._snapshot(midway=midway.state()).to_bytes(self.recipe, self.seed))
 
     def _validation(self) -> dict[str, float]:
-        workers.share_buffers(self.model)
+        workers.share_buffers(self.model, () if self.dual_norms is None else self.dual_norms.buffers())
         settings = {"device": self.device, "precision": self.recipe.precision, "step": self.progress.steps}
         with self.average.swapped_in(self.inner) if self.average is not None else nullcontext():
             return validation.validate(self.inner, self.val, batch_size=_VAL_BATCH, **settings)
@@ -228,18 +232,15 @@ class _Run:
         return self.texture_loss if wanted else None
 
     def _dual_norms(self) -> DualNorms | None:
-        if not (self.recipe.dual_bn and self.recipe.train_eps):
-            return None
-        if self.model is not self.inner:
-            raise InputError("dual_bn", "runs on one worker only", "set resources.workers to 1 or dual_bn to false")
-        return DualNorms(self.inner)
+        return DualNorms(self.inner) if self.recipe.dual_bn and self.recipe.train_eps else None
 
     def _objective(self) -> Objective:
         weights = None
         if self.recipe.class_weighting == "balanced":
-            labels = torch.cat([torch.as_tensor(labels) for _, labels in self.batches(0)])
+            if self.train_labels is None:
+                raise InputError("class_weighting", "balanced has no labels to count", "give train_labels, those of all training images")
             classes = predict(self.inner, self.val[0][:1], 1, self.device).shape[1]
-            weights = balanced_weights(labels, classes)
+            weights = balanced_weights(torch.as_tensor(self.train_labels), classes)
         return build_objective(self.recipe, weights, self.device)
 
     @contextmanager

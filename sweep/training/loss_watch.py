@@ -13,7 +13,7 @@ _GPU_STEPS_BETWEEN_LOOKS = 50  # a look makes the host wait for the GPU
 
 
 class LossWatch:
-    """Collects detached losses on their device; raises Diverged with the step, counted from 1 over the whole run."""
+    """Collects detached losses on their device; raises Diverged with the optimiser step, counted from 1 over the whole run."""
 
     def __init__(self, steps_before: int, device: torch.device) -> None:
         self.steps_before = steps_before

@@ -18,7 +18,7 @@ class Interrupted(Exception):
 
 @dataclass
 class Midway:
-    """Batches of the present epoch that are done, their losses, the random draws so far, and free training's perturbation.
+    """Batches of the present epoch that are done, the losses of their updates, the random draws so far, and free training's perturbation.
 
     Draws are one worker's own: of several workers each draws anew after a resume, which is as good and not the same.
     """

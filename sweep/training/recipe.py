@@ -11,7 +11,11 @@ from sweep.core.errors import InputError, InputErrors, suggestion
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings of the training loop; every one is a plain scalar, so a configuration can name it."""
+    """Settings of the training loop; every one is a plain scalar, so a configuration can name it.
+
+    The defaults are this project's own, for a few hundred images and one short run: cosine, 20 epochs in all, patience 10. The papers'
+    schedules stand in the question files that follow them (search_spaces/colorizer.yaml: one-cycle, 20 + 20 epochs, patience 5).
+    """
 
     epochs: int = 20  # passes over the training images, all steps of a procedure together
     batch_size: int = 32  # images a step, over all workers
@@ -35,7 +39,7 @@ class Recipe:
     balanced_sampling: bool = False  # asked of the batches: each class equally often
     focal_gamma: float = 0.0  # 0 is plain cross-entropy
     mixup: float = 0.0  # alpha of the Beta distribution; 0 turns it off
-    augment: Literal["none", "flip", "ultrasound", "xray"] = "ultrasound"
+    augment: Literal["none", "flip", "ultrasound", "xray"] = "ultrasound"  # xray: no flip, no speckle, no depth gain
 
     patience: int = 10  # epochs without a better source validation before stopping; 0 never stops
     ema: float = 0.0  # decay a step of averaged weights; 0 turns them off

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +11,12 @@ from torch import nn
 
 from sweep.training.augment import AUGMENTATIONS, augment
 from sweep.training.dual_norms import DualNorms
+from sweep.training.ema import AveragedWeights
 from sweep.training.objective import Objective, Target
 from sweep.training.parts import unwrapped
 from sweep.training.precision import autocast
 from sweep.training.recipe import Recipe
+from sweep.training.workers import average_gradients
 
 TextureLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 LogitLoss = Callable[[torch.Tensor], torch.Tensor]
@@ -35,10 +37,13 @@ class Step:
     device: torch.device
     texture_loss: TextureLoss | None = None
     dual_norms: DualNorms | None = None
+    average: AveragedWeights | None = None  # follows the weights after every update
     carried: torch.Tensor | None = None  # free training's perturbation, from batch to batch
 
     def __post_init__(self) -> None:
         self.trained = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        inside = {id(weight) for weight in self.model.parameters()}
+        self.outside = [weight for weight in self.trained if id(weight) not in inside]  # a wrapper for several workers does not know them
         self.augmentation = AUGMENTATIONS[self.recipe.augment]
         self._colorized: torch.Tensor | None = None
         if self.texture_loss is not None:
@@ -53,26 +58,29 @@ class Step:
         """Updates on each batch."""
         return 1
 
-    def __call__(self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Update the weights on uint8 images [N, H, W] and return the detached loss, still on the device."""
+    def __call__(self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> Sequence[torch.Tensor]:
+        """Update the weights on uint8 images [N, H, W] and return the detached loss of each update, still on the device."""
         inputs = augment(to_unit_range(images, self.device), self.augmentation, generator)
         target = Target(self.objective, torch.as_tensor(labels).to(self.device, non_blocking=True))
         if self.recipe.mixup:
             inputs, target = mix(inputs, target, self.recipe.mixup, generator)
         return self.update(inputs, target, generator)
 
-    def update(self, inputs: torch.Tensor, target: Target, generator: torch.Generator) -> torch.Tensor:
-        """One gradient step on float images [N, 1, H, W]."""
-        return self.descend(lambda: self.loss(inputs, target.loss))
+    def update(self, inputs: torch.Tensor, target: Target, generator: torch.Generator) -> Sequence[torch.Tensor]:
+        """One gradient step on float images [N, 1, H, W]; the loss of each update that was made."""
+        return [self.descend(lambda: self.loss(inputs, target.loss))]
 
     def descend(self, closure: Callable[[], torch.Tensor]) -> torch.Tensor:
         """Move the weights down the gradient of the loss that `closure` computes."""
         self.optimizer.zero_grad(set_to_none=True)
         loss = closure()
         loss.backward()
+        average_gradients(self.outside)
         if self.recipe.grad_clip:
             nn.utils.clip_grad_norm_(self.trained, self.recipe.grad_clip)
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update(self.model)
         return loss.detach()
 
     def loss(self, inputs: torch.Tensor, logit_loss: LogitLoss) -> torch.Tensor:

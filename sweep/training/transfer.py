@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from sweep.core.errors import InputError
 from sweep.training.parts import has_learned_colorizer, unwrapped
+
+_PART = "colorizer."
 
 
 def colorizer_bytes(model: nn.Module) -> bytes:
@@ -19,11 +22,14 @@ def colorizer_bytes(model: nn.Module) -> bytes:
 
 
 def load_colorizer(model: nn.Module, data: bytes, where: str = "colorizer_from") -> None:
-    """Give `model` the colorizer of `colorizer_bytes`. Raises InputError, naming `where`, when it is of another kind."""
+    """Give `model` the colorizer of `colorizer_bytes`, or that inside a whole classifier's safetensors.
+
+    Raises InputError, naming `where`, when it is of another kind.
+    """
     from safetensors.torch import load
 
     try:
-        state = load(data)
+        state = _of_the_colorizer(load(data))
     except Exception as cause:  # the reader's own error type is not public
         raise InputError(where, "is no colorizer file", "give one written by this project") from cause
     own = unwrapped(model).colorizer.state_dict()
@@ -31,6 +37,12 @@ def load_colorizer(model: nn.Module, data: bytes, where: str = "colorizer_from")
     if wrong:
         raise InputError(where, f"holds another colorizer (differs in {_some(wrong)})", "use the same colorizer in both runs")
     unwrapped(model).colorizer.load_state_dict(state)
+
+
+def _of_the_colorizer(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The colorizer's own tensors: all of them, or of a whole classifier those under its name."""
+    inside = {name.removeprefix(_PART): value for name, value in state.items() if name.startswith(_PART)}
+    return inside or state
 
 
 def _some(names: list[str]) -> str:

@@ -49,11 +49,21 @@ def wrapped_for(model: nn.Module, parts: Iterable[str]) -> nn.Module:
     return DistributedDataParallel(model.module, device_ids=model.device_ids)
 
 
-def share_buffers(model: nn.Module) -> None:
-    """Give every worker the first one's batch-norm statistics, so that all of them validate the same model."""
+def share_buffers(model: nn.Module, more: Iterable[torch.Tensor] = ()) -> None:
+    """Give every worker the first one's batch-norm statistics and `more`, so that all of them validate the same model."""
     if isinstance(model, DistributedDataParallel):
-        for buffer in unwrapped(model).buffers():
+        for buffer in (*unwrapped(model).buffers(), *more):
             distributed.broadcast(buffer, src=0)
+
+
+def average_gradients(weights: Iterable[nn.Parameter]) -> None:
+    """Replace each weight's gradient by its mean over all workers: for weights that no wrapper does it for."""
+    if world_size() == 1:
+        return
+    for weight in weights:
+        if weight.grad is not None:  # a weight without gradient has none on any worker
+            distributed.all_reduce(weight.grad)
+            weight.grad /= world_size()
 
 
 def mean_over_workers(metrics: Mapping[str, float]) -> dict[str, float]:

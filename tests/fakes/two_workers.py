@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from tests.fakes.toy_classifier import ToyBatches, ToyClassifier, toy_images
 
 
 def train_on_two_workers(folder: Path, recipe: Recipe) -> list[dict]:
-    """What each worker ends with: {"weights", "history"}."""
+    """What each worker ends with: {"weights", "history", "attacked_norms"}, the last empty without a second set of batch norms."""
     multiprocessing.spawn(_worker, args=(str(folder), recipe), nprocs=2, join=True)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
@@ -27,7 +28,10 @@ def _worker(rank: int, folder: str, recipe: Recipe) -> None:
         images, labels = toy_images(32)
         model = DistributedDataParallel(ToyClassifier())
         batches = ToyBatches(images[rank * 16 : rank * 16 + 16], labels[rank * 16 : rank * 16 + 16])
-        result = fit(model, batches, toy_images(16, seed=9), recipe, seed=0, reduce=mean_over_workers)
-        torch.save({"weights": model.module.state_dict(), "history": result.history}, f"{folder}/{rank}.pt")
+        states: list[bytes] = []
+        result = fit(model, batches, toy_images(16, seed=9), recipe, seed=0, reduce=mean_over_workers, train_labels=labels, save_state=states.append)
+        extras = torch.load(io.BytesIO(states[-1]), weights_only=True)["extras"]
+        ends = {"weights": model.module.state_dict(), "history": result.history, "attacked_norms": extras.get("dual_norms", {})}
+        torch.save(ends, f"{folder}/{rank}.pt")
     finally:
         distributed.destroy_process_group()

@@ -12,10 +12,9 @@ from sweep import pool_work, stage_work, trainable
 from sweep.artifact_store import ArtifactStore, Stage, with_needs
 from sweep.core.errors import InputError
 from sweep.hyperparameters import complete
-from sweep.preflight import check_models
 from sweep.prepare import DIRECTIONS, FOLDS, prepare
 from sweep.question import Data
-from sweep.seed_run import SeedRun
+from sweep.seed_run import SeedRun, build
 from sweep.shards.mixing import synthetic_counts
 from sweep.stages import GENERATOR_FILE, donor_stage, generator_stages, handed_on, labeller_stage, model_stage, own_models, pool_stages, read_pool
 from sweep.storage import Storage
@@ -168,6 +167,11 @@ def test_model_made_for_others_is_taken_over_by_its_own_trial(store, data, monke
     assert [epoch["epoch"] for epoch in told] == [1, 2]
 
 
+def test_synthetic_images_are_judged_by_a_model_that_learnt_their_own_look(data):
+    judges = {way: labeller_stage(config(relabel="pseudo", adapt=way), data, 0) for way in ("none", "histogram_to_target", "batch_norm")}
+    assert judges["histogram_to_target"] == judges["none"] != judges["batch_norm"]
+
+
 def test_model_of_a_finished_trial_is_taken_over_by_the_stage(store, data, monkeypatch):
     done = job(store, data, synthetic_per_real=0)
     run_seed(done)
@@ -239,7 +243,8 @@ def test_colour_module_of_the_other_hospital_starts_this_one(both_ways, tmp_path
     assert own_models(there, both_ways, handed_on([Trial(config(**ours), both_ways.hash, (0,))], both_ways)) == [donor]
 
 
-def test_a_colorizer_that_learns_nothing_cannot_be_taken_from_the_other_hospital(both_ways):
-    trial = Trial(config(synthetic_per_real=0, colorizer="decomposition", colorizer_from="other_domain"), both_ways.hash, (0,))
+def test_a_colorizer_that_learns_nothing_takes_nothing_from_the_other_hospital(both_ways):
+    settings = {"synthetic_per_real": 0, "colorizer": "decomposition"}
+    assert config(**settings, colorizer_from="other_domain") == config(**settings)
     with pytest.raises(InputError, match="other_domain: the colorizer has no weights to hand on"):
-        check_models("question", [trial], both_ways)
+        build({**config(**settings), "colorizer_from": "other_domain"}, both_ways, 0)

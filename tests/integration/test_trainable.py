@@ -68,7 +68,7 @@ def test_colour_module_of_one_trial_starts_another(prepared, tmp_path):
     kept = load(run.read(f"{second.folder}/colorizer.safetensors"))
     assert all(torch.equal(taken[name], kept[name]) for name in taken)  # head_only leaves the module as it came
     absent = job(prepared, colorizer="matching", colorizer_from=str(tmp_path / "no" / "trial"))
-    with pytest.raises(InputError, match="name RUN/SIGNATURE of a finished trial"):
+    with pytest.raises(InputError, match="name RUN/SIGNATURE or RUN/SIGNATURE/seed-K of a finished trial"):
         check_models("question", [absent.trial], data)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import warnings
 from functools import cache
 
 from torch import Tensor
@@ -26,5 +28,13 @@ def choose(backend: str, images: Tensor, levels: int) -> str:
 
 @cache
 def native_works() -> bool:
-    """Whether numba is there; its import is left to the first use."""
-    return importlib.util.find_spec("numba") is not None
+    """Whether numba can be imported; one that is there and broken is said to be, and plain PyTorch is used."""
+    if importlib.util.find_spec("numba") is None:
+        return False
+    try:
+        importlib.import_module("numba")
+    except Exception as error:  # it refuses a NumPy that it does not know with an ImportError, a broken LLVM with an OSError, and more
+        problem = " ".join(str(error).split())
+        warnings.warn(f"numba cannot be imported ({problem}); the texture loss runs in plain PyTorch, several times slower", RuntimeWarning, stacklevel=2)
+        return False
+    return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from sweep.models.colorizers.initial import xavier_convolutions
 from sweep.models.colorizers.sizing import crop_like, pad_to_multiple
 
 
@@ -37,9 +38,7 @@ class ColorU(nn.Module):
         super().__init__()
         self.down1, self.down2, self.down3 = _down(1, 16), _down(16, 32), _down(32, 64)
         self.up1, self.up2, self.out = _up(64, 32), _up(64, 16), _out(32, 16)
-        for module in self.modules():
-            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-                nn.init.xavier_uniform_(module.weight)
+        xavier_convolutions(self)
 
     def forward(self, grey: Tensor) -> Tensor:
         half = self.down1(pad_to_multiple(grey, 8))

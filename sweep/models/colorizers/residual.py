@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from sweep.models.colorizers.initial import xavier_convolutions
 from sweep.models.colorizers.sizing import crop_like, pad_to_multiple
 
 CHANNELS = 64
@@ -85,19 +86,12 @@ def icnr_(conv: nn.Conv2d, upscale: int = SHRINK) -> None:
         conv.bias.zero_()
 
 
-def _xavier(model: nn.Module) -> nn.Module:
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.xavier_uniform_(module.weight)
-    return model
-
-
 def deconv() -> nn.Module:
     """DECONV: grouped, learnable transposed convolution; 596,611 parameters."""
     up = nn.Sequential(
         nn.Conv2d(CHANNELS, 3, 1), nn.ConvTranspose2d(3, 3, 8, stride=4, padding=2, groups=3, bias=False)
     )
-    return _xavier(ResidualColorizer(up))
+    return xavier_convolutions(ResidualColorizer(up))
 
 
 def pixelshuffle() -> nn.Module:
@@ -116,10 +110,10 @@ def resize_conv() -> nn.Module:
     """RESIZE_CONV: nearest neighbour, then a 3x3 convolution: the cheap way without a checkerboard."""
     grow = nn.Upsample(scale_factor=SHRINK, mode="nearest")
     up = nn.Sequential(nn.Conv2d(CHANNELS, 3, 1), grow, nn.ReflectionPad2d(1), nn.Conv2d(3, 3, 3))
-    return _xavier(ResidualColorizer(up))
+    return xavier_convolutions(ResidualColorizer(up))
 
 
 def deco() -> nn.Module:
     """DE2CO as first published: post-activation blocks and a fixed bilinear way up; Xavier weights."""
     up = nn.Sequential(nn.Conv2d(CHANNELS, 3, 1), FixedBilinear())
-    return _xavier(ResidualColorizer(up, block=PostActivationBlock, caffe=True))
+    return xavier_convolutions(ResidualColorizer(up, block=PostActivationBlock, caffe=True))

@@ -153,6 +153,11 @@ class TestCautions:
         (tmp_path / "data.json").write_text('{"audit": {"images_in_both_domains": 3}}')
         assert "serious: The audit found images on both sides" in self.heads(tmp_path, finish("a", **{"auroc/target": 0.5}))
 
+    def test_training_on_the_target_s_grey_levels(self, tmp_path):
+        matched, plain = ({**finish(name, **{"auroc/target": 0.5}), "config": {"adapt": way}} for name, way in (("a", "histogram_to_target"), ("b", "histogram")))
+        assert "grey levels" not in self.heads(tmp_path, plain)
+        assert "note: 1 configuration trained on the target's grey levels" in self.heads(tmp_path, plain, matched)
+
     def test_serious_first(self, run):
         severities = [caution.severity for caution in cautions(run)]
         assert severities == sorted(severities, key=lambda s: s != "serious")

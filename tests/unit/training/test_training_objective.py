@@ -1,5 +1,7 @@
 """Losses against torch's own and against sums by hand."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as functional
@@ -76,3 +78,48 @@ def test_mixup_shares_are_drawn_from_the_beta_distribution():
     shares = torch.tensor([mix(torch.rand(2, 1, 1, 1), target, 0.5, generator)[1].share for _ in range(2000)])
     assert shares.mean().item() == pytest.approx(0.5, abs=0.03)
     assert shares.var().item() == pytest.approx(1 / 8, rel=0.1)  # 1 / (4 (2 alpha + 1))
+
+
+def by_hand(labels, *, smoothing=0.0, gamma=0.0, weights=(1.0, 1.0, 1.0)):
+    """Binary cross-entropy of every known label, summed in plain numbers and divided by their count."""
+    total = count = 0
+    for logits, truths in zip(LOGITS.double().tolist(), labels.tolist(), strict=True):
+        for logit, truth, weight in zip(logits, truths, weights, strict=True):
+            if math.isnan(truth):
+                continue
+            chance, aim = 1 / (1 + math.exp(-logit)), truth * (1 - smoothing) + smoothing / 2
+            right = chance if truth == 1 else 1 - chance
+            total -= (weight * aim * math.log(chance) + (1 - aim) * math.log(1 - chance)) * (1 - right) ** gamma
+            count += 1
+    return total / count
+
+
+FINDINGS = torch.where(LOGITS.roll(1, 0) > 0.2, 1.0, 0.0)
+FINDINGS[2, 1] = FINDINGS[7, 0] = float("nan")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"smoothing": 0.2}, {"gamma": 2.0}, {"weights": (3.0, 0.5, 1.0)}, {"smoothing": 0.1, "gamma": 1.5, "weights": (2.0, 1.0, 4.0)}],
+    ids=lambda settings: "+".join(settings) or "plain",
+)
+def test_several_findings_by_hand(settings):
+    weights = torch.tensor(settings["weights"]) if "weights" in settings else None
+    objective = Objective(settings.get("smoothing", 0.0), settings.get("gamma", 0.0), weights)
+    assert objective(LOGITS, FINDINGS).item() == pytest.approx(by_hand(FINDINGS, **settings), rel=1e-5)
+
+
+def test_smoothed_labels_of_one_class_by_hand():
+    share = torch.full((12, 3), 0.3 / 3)
+    share[torch.arange(12), LABELS] += 0.7
+    expected = -(share * LOGITS.log_softmax(1)).sum(1)
+    assert Objective(label_smoothing=0.3)(LOGITS, LABELS).item() == pytest.approx(expected.mean().item(), rel=1e-5)
+    doubt = (1 - LOGITS.softmax(1)[torch.arange(12), LABELS]) ** 2
+    assert Objective(label_smoothing=0.3, focal_gamma=2)(LOGITS, LABELS).item() == pytest.approx((doubt * expected).mean().item(), rel=1e-5)
+
+
+def test_class_weights_by_hand():
+    weights = torch.tensor([0.5, 2.0, 1.0])
+    each = -LOGITS.log_softmax(1)[torch.arange(12), LABELS]
+    expected = (weights[LABELS] * each).sum() / weights[LABELS].sum()
+    assert Objective(class_weights=weights)(LOGITS, LABELS).item() == pytest.approx(expected.item(), rel=1e-5)

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from sweep.core.errors import InputError
 from sweep.training.fit import fit
 from sweep.training.recipe import Recipe
 from sweep.training.workers import mean_over_workers, rank
@@ -13,12 +12,15 @@ from tests.fakes.two_workers import train_on_two_workers
 SETTINGS = {"epochs": 4, "batch_size": 8, "lr": 3e-3, "augment": "flip", "patience": 0, "precision": "fp32"}
 
 
-@pytest.mark.parametrize("procedure", ["joint", "two_step"])
-def test_two_workers_agree_on_weights_and_metrics(tmp_path, procedure):
-    first, second = train_on_two_workers(tmp_path, Recipe(**SETTINGS, procedure=procedure))
+@pytest.mark.parametrize("changes", [{"procedure": "joint"}, {"procedure": "two_step"}, {"train_eps": 0.05, "train_attack": "fgsm", "dual_bn": True}], ids=str)
+def test_two_workers_agree_on_weights_and_metrics(tmp_path, changes):
+    first, second = train_on_two_workers(tmp_path, Recipe(**SETTINGS | changes))
     assert first["history"] == second["history"] and len(first["history"]) == 4
-    for name, value in first["weights"].items():
-        assert torch.equal(value, second["weights"][name]), name
+    for kind in ("weights", "attacked_norms"):
+        assert first[kind].keys() == second[kind].keys()
+        for name, value in first[kind].items():
+            assert torch.equal(value, second[kind][name]), name
+    assert bool(first["attacked_norms"]) == ("dual_bn" in changes)
     alone = ToyClassifier()
     result = fit(alone, ToyBatches(*toy_images(16)), toy_images(16, seed=9), Recipe(**SETTINGS), seed=0)
     assert result.history[0]["loss/train"] != first["history"][0]["loss/train"]
@@ -36,15 +38,3 @@ def test_reduce_decides_for_everyone():
     recipe = Recipe(**SETTINGS | {"epochs": 10, "patience": 2})
     result = fit(ToyClassifier(), ToyBatches(*toy_images(16)), toy_images(16, seed=9), recipe, seed=0, reduce=reduce)
     assert result.epochs_run == 3 and result.best_epoch == 1
-
-
-def test_dual_norms_refuse_several_workers(monkeypatch):
-    model = ToyClassifier()
-    monkeypatch.setattr("sweep.training.parts.unwrapped", lambda wrapped: wrapped.inner)
-
-    class Wrapper(torch.nn.Module):
-        inner = model
-
-    recipe = Recipe(**SETTINGS, train_eps=0.1, dual_bn=True)
-    with pytest.raises(InputError, match="one worker only"):
-        fit(Wrapper(), ToyBatches(*toy_images(16)), toy_images(16), recipe, seed=0)

@@ -1,0 +1,41 @@
+"""configuration -> its texture loss, and what no image of the run's size could be given to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from sweep.core.errors import InputError
+from sweep.training.recipe import Recipe
+
+
+def texture_loss(config: Mapping[str, Any]) -> Callable | None:
+    """The texture loss of a configuration, None where it has no weight; images that come again unchanged are looked at once."""
+    recipe = Recipe.from_config(config)
+    if not recipe.glcm_weight:
+        return None
+    from sweep.losses.glcm import GLCMLoss, KeptTargets
+
+    loss = GLCMLoss(**_settings(config))
+    unchanged = recipe.augment in ("none", "flip") and not recipe.mixup and not recipe.train_eps
+    return KeptTargets(loss) if unchanged else loss
+
+
+def texture_misfits(configs: Iterable[Mapping[str, Any]], image_px: int) -> list[InputError]:
+    """Every area of the texture loss that is larger than the images or has no pairs at its distance."""
+    found = []
+    for config in configs:
+        if not config.get("glcm_weight"):
+            continue
+        window, distance = config.get("glcm_window", 20), config.get("glcm_distance", 3)
+        if window > image_px:
+            found.append(InputError("glcm_window", f"{window} px does not fit images of {image_px} px", f"give at most {image_px}, or 0 for the whole image"))
+        elif (window or image_px) <= distance:
+            found.append(InputError("glcm_distance", f"areas of {window or image_px} px have no pairs at distance {distance:g}", "give a smaller distance or a larger glcm_window"))
+    return list({(error.where, error.problem): error for error in found}.values())
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    names = {"glcm_levels": "levels", "glcm_distance": "distance", "glcm_window": "window", "glcm_orientations": "orientations", "glcm_normalised": "normalised"}
+    settings = {option: config[name] for name, option in names.items() if name in config}
+    return settings | ({"window": settings["window"] or None} if "window" in settings else {})  # 0: the whole image
