@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sweep.plan import Plan
     from sweep.prepare import Data
     from sweep.records import Ledger, Reading
+    from sweep.run_folder import StillOurs
 
 _console = Console(highlight=False)
 _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for the command of a submitted job
@@ -55,8 +56,12 @@ def run_question(space: Path, overrides: dict[str, str], smoke: bool, plan_only:
     from sweep.ray_session import joined
     from sweep.run_folder import opened
 
-    with joined(address, question.resources) as capacity, opened(run_storage, question):
-        return _sweep(question, run_storage, space, _command(space, overrides, smoke, storage), capacity)
+    with joined(address, question.resources) as capacity, opened(run_storage, question) as still_ours:
+        try:
+            return _sweep(question, run_storage, space, _command(space, overrides, smoke, storage), capacity, still_ours)
+        except Exception:
+            still_ours()  # says so where the run was taken over: the reason of whatever else went wrong, and Tune wraps what is raised inside it
+            raise
 
 
 def _usual_place(name: str) -> Path:
@@ -64,7 +69,7 @@ def _usual_place(name: str) -> Path:
     return (Path.home() if _JOB in os.environ else Path()) / "results" / name
 
 
-def _sweep(question: Question, run_storage: Storage, space: Path, command: str, capacity: Capacity | None) -> int:
+def _sweep(question: Question, run_storage: Storage, space: Path, command: str, capacity: Capacity | None, still_ours: StillOurs) -> int:
     from sweep.plan import make_plan, notes
     from sweep.preflight import check_models
     from sweep.prepare import prepare
@@ -85,7 +90,7 @@ def _sweep(question: Question, run_storage: Storage, space: Path, command: str, 
     plan = make_plan(question, data, reading, warm)
     for note in (*notes(question, plan, len(warm)), *check_models(space, plan.left, data, question.threats.attacks)):
         _console.print(note, soft_wrap=True)
-    ledger = Ledger(run_storage)
+    ledger = Ledger(run_storage, still_ours)
     event = {"event": "sweep", "name": question.name, "objectives": _objectives(question), "trials": len(plan.foreseen), "seeds": question.seeds.min}
     ledger.append({**event, "algorithm": question.searcher.algorithm, "scheduler": question.scheduler.type, "warm": plan.warm})
     plan.campaign.log = ledger.append
@@ -95,6 +100,7 @@ def _sweep(question: Question, run_storage: Storage, space: Path, command: str, 
     except KeyboardInterrupt:
         _console.print(f"\nstopped; nothing finished is lost. Resume with:\n  {command}", highlight=False, soft_wrap=True)
         return EXIT_STOPPED
+    still_ours()
     return _report(run_storage, plan, begin)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import io
 import json
@@ -10,11 +11,11 @@ import platform
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ruamel.yaml import YAML
 
@@ -26,23 +27,25 @@ from sweep.storage import Storage
 SPACE_FILE = "space.yaml"
 ENVIRONMENT_FILE = "environment.json"
 _LOCK_FILE = "driver.lock"
+_TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # what flock says of a lock that another process has; anything else says that there are no locks
+StillOurs = Callable[[], None]  # raises InputError once another driver has the run
 # What may change between two runs of one folder: how it is computed, never what is asked.
 _FREE_TO_CHANGE = ("resources", "budget", "smoke")
 _PACKAGES = ("ray", "torch", "torchvision", "timm", "optuna", "torchattacks", "scikit-image", "numpy", "pandas", "pyarrow")
 
 
 @contextmanager
-def opened(run: Storage, question: Question) -> Iterator[None]:
-    """Hold the run folder for one driver; write the resolved question and the environment.
+def opened(run: Storage, question: Question) -> Iterator[StillOurs]:
+    """Hold the run folder for one driver; write the resolved question and the environment. Yields what must be asked before each write.
 
     Raises InputError when another driver holds it, when it cannot be written, or when it holds another question.
     """
     _make_folder(run)
-    with held(run):
-        _check_same_question(run, question)
+    with held(run) as still_ours:
+        check_same_question(run, question)
         run.write(SPACE_FILE, _yaml_text(question.model_dump(mode="json")).encode())
         run.write(ENVIRONMENT_FILE, json.dumps(environment(), indent=1).encode())
-        yield
+        yield still_ours
 
 
 def _make_folder(run: Storage) -> None:
@@ -56,25 +59,40 @@ def _make_folder(run: Storage) -> None:
 
 
 @contextmanager
-def held(run: Storage) -> Iterator[None]:
-    """Hold the run folder alone; InputError names who holds it when another does."""
+def held(run: Storage) -> Iterator[StillOurs]:
+    """Hold the run folder alone; InputError names who holds it when another does. Yields a check that raises once it is another's.
+
+    A folder is locked, which nobody can take away; an object store, and a file system without locks, is leased.
+    """
     if run.local is None:
-        with leased(run):
-            yield
+        with leased(run) as lease:
+            yield lease.check
         return
     with open(run.local / _LOCK_FILE, "a+", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.seek(0)
-            raise InputError(run.url, f"another sweep writes there ({lock.read().strip()})", "wait for it, or give another --storage") from error
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        lock.flush()
-        yield
+        if _locked(lock, run):
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            lock.flush()
+            yield lambda: None
+            return
+    with leased(run) as lease:
+        yield lease.check
 
 
-def _check_same_question(run: Storage, question: Question) -> None:
+def _locked(lock: IO[str], run: Storage) -> bool:
+    """Lock an open file; False where the file system knows no locks. Raises InputError when another process has it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _TAKEN:
+            return False
+        lock.seek(0)
+        raise InputError(run.url, f"another sweep writes there ({lock.read().strip()})", "wait for it, or give another --storage") from error
+    return True
+
+
+def check_same_question(run: Storage, question: Question) -> None:
+    """InputError where the folder holds another question than this one."""
     if not run.exists(SPACE_FILE):
         return
     before = _flat(YAML(typ="safe").load(run.read(SPACE_FILE).decode()))
