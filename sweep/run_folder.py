@@ -22,6 +22,8 @@ from ruamel.yaml import YAML
 from sweep.core.errors import InputError
 from sweep.lease import leased
 from sweep.question import Question
+from sweep.records import FOLDER
+from sweep.stage_versions import VERSIONS
 from sweep.storage import Storage
 
 SPACE_FILE = "space.yaml"
@@ -43,6 +45,7 @@ def opened(run: Storage, question: Question) -> Iterator[StillOurs]:
     _make_folder(run)
     with held(run) as still_ours:
         check_same_question(run, question)
+        check_same_code(run)
         run.write(SPACE_FILE, _yaml_text(question.model_dump(mode="json")).encode())
         run.write(ENVIRONMENT_FILE, json.dumps(environment(), indent=1).encode())
         yield still_ours
@@ -103,6 +106,16 @@ def check_same_question(run: Storage, question: Question) -> None:
         raise InputError(f"{run.url}/{SPACE_FILE}", f"the folder holds another question: {listing}", "rename the question, or give another --storage")
 
 
+def check_same_code(run: Storage) -> None:
+    """InputError where the folder holds records that another version of the training code made: a report would mix them with this one's."""
+    if not run.names(FOLDER) or not run.exists(ENVIRONMENT_FILE):
+        return
+    before, now = json.loads(run.read(ENVIRONMENT_FILE)).get("versions", {}).get("training"), VERSIONS["training"]
+    if before != now:
+        told = "an earlier version" if before is None else f"version {before}"
+        raise InputError(run.url, f"its records were made by {told} of the training code, and this is version {now}", "give another --storage, or go on with the code that made them")
+
+
 def read_question(run: Storage) -> Question:
     """The question that a run folder holds. Raises InputError when it holds none."""
     try:
@@ -132,6 +145,7 @@ def environment() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
         "commit": _commit(),
+        "versions": dict(VERSIONS),
     }
 
 
