@@ -109,7 +109,7 @@ def _run_left(question: Question, run_storage: Storage, plan: Plan, data: Data, 
     from sweep.progress import Progress
     from sweep.ray_session import ray_session
     from sweep.run_folder import note_overhead
-    from sweep.spending import Spending
+    from sweep.spending import spending_of
 
     metrics = tuple(dict.fromkeys(objective.name for objective in question.objectives))
     progress = Progress(question.name, plan.campaign.expected_records, plan.varied, metrics, question.objectives[0].goal == "maximize", _console)
@@ -124,17 +124,16 @@ def _run_left(question: Question, run_storage: Storage, plan: Plan, data: Data, 
         rules = plan.campaign.rules
         halving = rules.halving() if rules.halving else None
         launch = Launch(attacks_of(question), run_storage.url, question.resources, ledger.attempt, halving, rules.metrics)
-        resources, budget = question.resources, question.budget
-        before_s = sum(event["seconds"]["total"] for event in before.finished().values())
-        spending = Spending(budget.wall_s, budget.gpu_hours, resources.workers * resources.gpus_per_worker, before_s)
+        spending = spending_of(question, before)
         try:
             with progress:
                 run_trials(launch, plan, data, capacity, ledger, progress, spending)
         finally:
             ledger.flush()
-        if spending.refused:
-            _console.print(f"no more trials were launched: {spending.refused}", soft_wrap=True)
-        note_overhead(run_storage, time.perf_counter() - begin, capacity.concurrent_trials, progress.finished)
+        slots = min(capacity.concurrent_trials, plan.campaign.expected_records)  # no more are ever held
+        overhead = note_overhead(run_storage, time.perf_counter() - begin, slots, progress.finished)
+        for line in filter(None, (spending.farewell, overhead)):
+            _console.print(line, soft_wrap=True)
 
 
 def _report(run_storage: Storage, plan: Plan, begin: float) -> int:

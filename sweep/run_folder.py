@@ -29,6 +29,7 @@ from sweep.storage import Storage
 SPACE_FILE = "space.yaml"
 ENVIRONMENT_FILE = "environment.json"
 _LOCK_FILE = "driver.lock"
+_LARGE_SHARE = 0.5  # of the time that the slots were held
 _TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # what flock says of a lock that another process has; anything else says that there are no locks
 StillOurs = Callable[[], None]  # raises InputError once another driver has the run
 # What may change between two runs of one folder: how it is computed, never what is asked.
@@ -165,20 +166,19 @@ def _commit() -> str | None:
     return found.stdout.strip() or None
 
 
-def note_overhead(run: Storage, wall_s: float, slots: int, finished: list) -> None:
-    """Add to the environment what the platform cost beside the work itself: start-up and waiting, per record.
+def note_overhead(run: Storage, wall_s: float, slots: int, finished: list) -> str | None:
+    """Add to the environment what the platform cost beside the work itself, start-up and waiting, per record; returns it as a line to print.
 
     A large share says that trials are too short to be worth a cluster.
     """
     if not finished:
-        return
-    busy = sum(event["seconds"]["total"] for event in finished)
+        return None
+    made = {stage["hash"]: stage["seconds"] for event in finished for stage in event.get("stages", []) if not stage["reused"]}
+    work_s = sum(event["seconds"]["total"] for event in finished) + sum(made.values())
+    idle_s = max(0.0, wall_s * slots - work_s)
+    each_s = round(idle_s / len(finished), 2)
     facts = json.loads(run.read(ENVIRONMENT_FILE))
-    facts["overhead"] = {
-        "records": len(finished),
-        "slots": slots,
-        "wall_s": round(wall_s, 1),
-        "work_s": round(busy, 1),
-        "overhead_s_per_record": round(max(0.0, wall_s * slots - busy) / len(finished), 2),
-    }
+    facts["overhead"] = {"records": len(finished), "slots": slots, "wall_s": round(wall_s, 1), "work_s": round(work_s, 1), "overhead_s_per_record": each_s}
     run.write(ENVIRONMENT_FILE, json.dumps(facts, indent=1).encode())
+    short = "; trials this short are hardly worth a cluster" if idle_s > _LARGE_SHARE * (idle_s + work_s) else ""
+    return f"{work_s:.0f} s of work for {len(finished)} records, and {each_s:.1f} s of start-up and waiting a record{short}"
