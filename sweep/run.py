@@ -45,13 +45,13 @@ def run(
 
 def run_question(space: Path, overrides: dict[str, str], smoke: bool, plan_only: bool, storage: str | None, address: str | None) -> int:
     """The command without its command line; returns the exit code."""
-    address = None if plan_only else usable(address)  # before anything that takes seconds
+    address = address if plan_only else usable(address)  # before anything that takes seconds
     question = load_question(space, overrides, smoke)
     run_storage = Storage(storage or _usual_place(question.name))
     if plan_only:
         from sweep.plan_report import print_plan
 
-        print_plan(question, run_storage, _console)
+        print_plan(question, run_storage, _console, address or os.environ.get("RAY_ADDRESS"))
         return EXIT_COMPLETE
     from sweep.ray_session import joined
     from sweep.run_folder import opened
