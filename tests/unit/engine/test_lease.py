@@ -10,8 +10,10 @@ import pytest
 from sweep.core.errors import InputError
 from sweep.lease import LEASE_FILE, Lease, leased
 from sweep.records import Ledger, read_ledger
+from sweep.run import run_question
 from sweep.run_folder import held
 from sweep.storage import Storage
+from tests.fakes.question import write_question
 
 QUICK = {"renewed_s": 0.05, "settle_s": 0.0}
 
@@ -92,19 +94,34 @@ def test_a_ledger_refuses_to_write_once_the_run_is_anothers(tmp_path):
     assert [event["seed"] for event in read_ledger(run).events] == [0]
 
 
-def test_a_folder_without_locks_is_leased_and_a_locked_one_is_refused(tmp_path, monkeypatch):
+def without_locks(stream, how):
+    raise OSError(errno.ENOLCK, "No locks available")
+
+
+def test_a_folder_without_locks_is_leased(tmp_path, monkeypatch):
     run = Storage(tmp_path)
-
-    def flock(stream, how):
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr("sweep.run_folder.fcntl.flock", flock)
+    monkeypatch.setattr("sweep.run_folder.fcntl.flock", without_locks)
     monkeypatch.setattr("sweep.lease.time.sleep", lambda seconds: None)
     with held(run) as still_ours:
         still_ours()
         run.write(LEASE_FILE, b"the other")
         with pytest.raises(InputError, match="the other"):
             still_ours()
+
+
+def test_a_sweep_that_was_taken_over_ends_with_that_reason(tmp_path, monkeypatch):
+    """What is raised inside Tune comes out wrapped; the reason is the lost run whatever else went wrong."""
+
+    def sweep(question, run, *rest):
+        run.write(LEASE_FILE, b"process 7 on elsewhere")
+        raise RuntimeError("a trial's callback failed")
+
+    monkeypatch.setattr("sweep.run_folder.fcntl.flock", without_locks)
+    monkeypatch.setattr("sweep.lease.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("sweep.run._sweep", sweep)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(InputError, match=r"another sweep took it over \(process 7 on elsewhere\)"):
+        run_question(write_question(tmp_path), {}, False, False, str(tmp_path / "run"), None)
 
 
 HOLD = """
