@@ -83,16 +83,17 @@ def _configurations(question: Question, plan: Plan) -> str:
 def _steps(plan: Plan, data: Data, reading: Reading, store: ArtifactStore) -> Mapping[str, Step]:
     """Every kind of step, stages first; a stage is to do where a trial that is left needs it and it is not there."""
     by_kind: dict[str, list[Stage]] = {kind: [] for kind in _ALWAYS}
-    for stage in needed_stages(plan.foreseen, data):
+    needed, left = needed_stages(plan.foreseen, data), plan.left
+    for stage in needed:
         by_kind.setdefault(stage.kind, []).append(stage)
-    awaited = {stage.hash for stage in needed_stages(plan.left, data)}
+    awaited = {stage.hash for stage in (needed if len(left) == len(plan.foreseen) else needed_stages(left, data))}
     steps = {}
     for kind, stages in by_kind.items():
         found = {stage.hash: meta["seconds"] for stage in stages if (meta := store.meta(stage)) is not None}
         steps[kind] = Step(len(stages), len(found), Work(kind, len(awaited & {stage.hash for stage in stages} - found.keys()), tuple(found.values())))
-    done, left = plan.settled(), _records_left(plan)
+    done, open_records = plan.settled(), _records_left(plan)
     measured = tuple(event["seconds"]["total"] for event in reading.finished().values())
-    return {**steps, "record": Step(done + left, done, Work("record", left, measured))}
+    return {**steps, "record": Step(done + open_records, done, Work("record", open_records, measured))}
 
 
 def _records_left(plan: Plan) -> int:
