@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from sweep.core.errors import InputError
 from sweep.prepare import FOLD_BACK, PHANTOMS, TARGET, Data
 from sweep.question import Data as DataSection
 from sweep.question import Question
@@ -42,9 +43,12 @@ def _sight(name: str, section: DataSection) -> Sight | None:
     """What can be read of one domain without its images; None where its shards are not here."""
     if name in PHANTOMS:
         return _PHANTOM_CLASSES, round(_VIEWS * section.phantom_patients), False
-    if not Storage(name).exists(MANIFEST):
-        return None
-    manifest = read_manifest(name)
+    try:
+        if not Storage(name).exists(MANIFEST):
+            return None
+        manifest = read_manifest(name)
+    except OSError as error:  # a bucket without rights, a name that no file can have
+        raise InputError(f"data: {name}", f"cannot be looked at ({' '.join(str(error).split())[:120]})", "give a shard folder, or phantom-a or phantom-b") from error
     return manifest.classes, manifest.images, manifest.multi_label
 
 

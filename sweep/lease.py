@@ -30,6 +30,10 @@ class Lease:
         self.holder: str | None = None  # who has it instead, once it is lost
         self._lock = threading.Lock()  # the renewal and the ledger both ask
 
+    def __reduce__(self) -> tuple:
+        """Tune stores whatever holds a ledger; a lock cannot be stored, and a copy can read the name for itself."""
+        return Lease, (self._run, self.name)
+
     def check(self) -> None:
         """Read the lease; InputError names who holds it where that is not this driver."""
         if self._holder_now() != self.name:

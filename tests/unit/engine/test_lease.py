@@ -2,6 +2,7 @@
 
 import errno
 import os
+import pickle
 import subprocess
 import sys
 
@@ -52,6 +53,14 @@ def test_a_renewal_never_overwrites_another_name(tmp_path):
     assert not lease.renew() and run.read(LEASE_FILE) == b"the other"
     run.delete(LEASE_FILE)  # the other one has ended
     assert not lease.renew() and not run.exists(LEASE_FILE)  # and has written meanwhile: what this one knows is old
+
+
+def test_a_ledger_with_a_lease_can_be_stored_and_its_copy_asks_too(tmp_path):
+    run = Storage(tmp_path)
+    run.write(LEASE_FILE, b"the other")
+    ledger = pickle.loads(pickle.dumps(Ledger(run, Lease(run, "ours").check)))
+    with pytest.raises(InputError, match="the other"):
+        ledger.append({"event": "finish", "signature": "a", "seed": 0})
 
 
 def test_only_ones_own_name_is_removed(tmp_path):

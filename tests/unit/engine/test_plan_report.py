@@ -82,6 +82,11 @@ def test_shards_that_are_elsewhere_are_said(tmp_path):
     assert rows(text)["generator"] == (4, 0, 4) and rows(text)["record"] == (4, 0, 4)
 
 
+def test_shards_that_cannot_be_looked_at_are_refused(tmp_path):
+    with pytest.raises(InputError, match="cannot be looked at"):
+        said(question(data={"source": "x" * 300, "target": "phantom-b"}), Storage(tmp_path))
+
+
 @pytest.fixture
 def begun(tmp_path):
     """A run folder in which one configuration of four has finished and the generator is there."""
