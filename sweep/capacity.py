@@ -80,23 +80,29 @@ def _fit(machine: Machine, asked: Mapping[str, float]) -> int:
     return min(math.floor(machine.get(name, 0.0) / amount + 1e-9) for name, amount in known.items())
 
 
-def _refusal(resources: Resources, there: Sequence[Machine], to_come: Sequence[Machine] | None, spare_cpus: int) -> str:
+def request(resources: Resources) -> str:
+    """What a trial asks for, in words."""
     workers = "one worker" if resources.workers == 1 else f"{resources.workers} workers"
+    return f"{workers} of {amounts(per_worker(resources))}"
+
+
+def _refusal(resources: Resources, there: Sequence[Machine], to_come: Sequence[Machine] | None, spare_cpus: int) -> str:
     kept = " (one CPU is kept for reading data)" if spare_cpus else ""
     later = f", and at most {_listing(to_come)} can come" if to_come else ""
-    return f"a trial asks for {workers} of {_amounts(per_worker(resources))}; there are {_listing(there)}{later}{kept}"
+    return f"a trial asks for {request(resources)}; there are {_listing(there)}{later}{kept}"
 
 
 def _listing(machines: Sequence[Machine]) -> str:
     kinds: dict[str, int] = {}
     for machine in machines:
-        kinds[_amounts(machine)] = kinds.get(_amounts(machine), 0) + 1
+        kinds[amounts(machine)] = kinds.get(amounts(machine), 0) + 1
     return ", ".join(f"{count} x {kind}" for kind, count in kinds.items()) or "no machines"
 
 
-def _amounts(machine: Machine) -> str:
-    amounts = {"CPUs": machine.get("CPU", 0.0), "GPUs": machine.get("GPU", 0.0)}
-    words = [f"{amount:g} {name}" for name, amount in amounts.items() if amount or name == "CPUs"]
+def amounts(machine: Machine) -> str:
+    """What a machine has, in words."""
+    counts = {"CPUs": machine.get("CPU", 0.0), "GPUs": machine.get("GPU", 0.0)}
+    words = [f"{amount:g} {name}" for name, amount in counts.items() if amount or name == "CPUs"]
     return " + ".join([*words, *([f"{machine['memory'] / 1e9:.3g} GB"] if machine.get("memory") else [])])
 
 

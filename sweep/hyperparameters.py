@@ -61,6 +61,7 @@ def one_of(table: Callable[[], typing.Iterable[str]]) -> Callable[[Any], str | N
         names = list(table())
         return None if value in names else f"{value!r} is unknown; {suggestion(value, names)}"
 
+    check.table = table  # for the JSON Schema
     return check
 
 

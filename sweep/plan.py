@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.artifact_store import Stage
 from sweep.hyperparameters import HYPERPARAMETERS, complete
 from sweep.preflight import NETWORK, with_file_identities
 from sweep.prepare import Data
@@ -17,7 +16,6 @@ from sweep.search.campaign import Campaign
 from sweep.search.candidate import Config, Job, Rules, Values
 from sweep.search.halving import ParetoHalving
 from sweep.search.racing import Race
-from sweep.stages import needed_stages
 from sweep.study import cells, epochs_of, studies
 from sweep.trial import Attacks, Trial
 
@@ -70,6 +68,9 @@ def make_plan(question: Question, data: Data, reading: Reading, warm: Sequence[t
 def notes(question: Question, plan: Plan, offered: int) -> list[str]:
     """What a user should know before the search begins."""
     found = [f"warm start: {plan.warm} of {offered} earlier results are of use"] if question.searcher.warm_start else []
+    weighed = [name for name, distribution in question.search.items() if distribution.probabilities is not None]
+    if weighed and question.searcher.algorithm in ADAPTIVE:
+        found.append(f"probabilities of {', '.join(weighed)} hold for the first draws alone: {question.searcher.algorithm} then prefers what did well")
     learns = question.searcher.algorithm in ADAPTIVE or question.scheduler.type != "none" or question.seeds.race
     on_target = [one.name for one in question.objectives if "/source" not in one.name]
     if learns and on_target:
@@ -124,10 +125,3 @@ def attacks_of(question: Question) -> Attacks:
     threats = question.threats
     return Attacks(tuple(threats.attacks), tuple(str(eps) for eps in threats.eps), threats.images, tuple(threats.splits), threats.masking_images, threats.mode)
 
-
-def shared_stages(plan: Plan, data: Data) -> dict[str, list[Stage]]:
-    """What the foreseen trials share, by kind, each once however many need it."""
-    stages: dict[str, list[Stage]] = {}
-    for stage in needed_stages(plan.foreseen, data):
-        stages.setdefault(stage.kind, []).append(stage)
-    return stages

@@ -2,90 +2,122 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
 
+from sweep.address import LOCAL
 from sweep.artifact_store import ArtifactStore, Stage
-from sweep.capacity import machine_of, trials_on
+from sweep.capacity import Capacity, capacity_of, declared
 from sweep.core.errors import InputErrors
-from sweep.plan import ADAPTIVE, make_plan, shared_stages
+from sweep.estimate import Work, outlook
+from sweep.foreseen import foreseen_data
+from sweep.plan import ADAPTIVE, Plan, make_plan, notes
 from sweep.preflight import misfits
 from sweep.prepare import CARD_FILE, Data
 from sweep.question import Question, Resources
-from sweep.records import read_ledger
+from sweep.ray_session import capacity_here
+from sweep.records import Reading, read_ledger
+from sweep.run_folder import check_same_code, check_same_question
+from sweep.stages import needed_stages
 from sweep.storage import Storage
-from sweep.study import studies
+from sweep.study import cells
 from sweep.warm_start import earlier_results
 
-_HOUR = 3600.0
+_ALWAYS = ("generator", "pool")  # have a row even where there are none
 
 
-def print_plan(question: Question, run: Storage, console: Console) -> None:
+@dataclass(frozen=True)
+class Step:
+    """One row of the plan: how many are needed, how many are there, and what is left."""
+
+    needed: int
+    there: int
+    work: Work
+
+
+def print_plan(question: Question, run: Storage, console: Console, address: str | None = None) -> None:
     """Stages with what is needed, there and to do; then time and money from what was measured so far.
 
-    Without prepared data nothing can be there yet, so everything counts as new.
+    Raises InputError for what the cluster can never satisfy: the declared node types, or this machine where there are none and no
+    cluster is named by `address`; and where the folder holds another question.
     """
-    if not run.exists(CARD_FILE):
-        _print_unprepared(question, run, console)
-        return
-    data, reading = Data.load(run), read_ledger(run)
-    plan = make_plan(question, data, reading, earlier_results(question.searcher.warm_start, [one.name for one in question.objectives]))
+    here = foreseen_capacity(question.resources, address)
+    check_same_question(run, question)
+    check_same_code(run)
+    prepared = run.exists(CARD_FILE)
+    data, assumed = (Data.load(run), "") if prepared else foreseen_data(question)
+    reading = read_ledger(run)
+    warm = earlier_results(question.searcher.warm_start, [one.name for one in question.objectives])
+    plan = make_plan(question, data, reading, warm)
     if wrong := misfits(plan.foreseen, data, question.threats.attacks):
         raise InputErrors(question.name, wrong)
     plan.campaign.has_work()  # earlier records answer what they can
+    steps = _steps(plan, data, reading, ArtifactStore(run))
+    console.print(f"{question.name} in {run.url}: {len(cells(question.grid))} cells, {_configurations(question, plan)} configurations, {question.seeds.min} seeds each", soft_wrap=True)
+    if not prepared:
+        console.print(f"nothing is there yet, no data have been prepared; {assumed}", soft_wrap=True)
+    console.print(_table(steps))
+    trials = math.ceil(steps["record"].work.left / question.seeds.min)
+    works = [step.work for step in steps.values()]
+    for line in (*notes(question, plan, len(warm)), *_bounds(question), *outlook(works, trials, question.resources, here)):
+        console.print(line, soft_wrap=True)
+
+
+def foreseen_capacity(resources: Resources, address: str | None) -> Capacity | None:
+    """What this machine offers where the sweep would run on it, else None. Raises InputError, with the arithmetic, where one trial can never fit."""
+    if resources.node_types:
+        capacity_of(resources, [], declared(resources), spare_cpus=0)
+        return None
+    return capacity_here(resources) if address in LOCAL else None
+
+
+def _configurations(question: Question, plan: Plan) -> str:
+    count = len(cells(question.grid)) * question.searcher.trials
+    return f"at most {count}" if question.searcher.algorithm in ADAPTIVE else str(len(plan.foreseen))
+
+
+def _steps(plan: Plan, data: Data, reading: Reading, store: ArtifactStore) -> Mapping[str, Step]:
+    """Every kind of step, stages first; a stage is to do where a trial that is left needs it and it is not there."""
+    by_kind: dict[str, list[Stage]] = {kind: [] for kind in _ALWAYS}
+    needed, left = needed_stages(plan.foreseen, data), plan.left
+    for stage in needed:
+        by_kind.setdefault(stage.kind, []).append(stage)
+    awaited = {stage.hash for stage in (needed if len(left) == len(plan.foreseen) else needed_stages(left, data))}
+    steps = {}
+    for kind, stages in by_kind.items():
+        found = {stage.hash: meta["seconds"] for stage in stages if (meta := store.meta(stage)) is not None}
+        steps[kind] = Step(len(stages), len(found), Work(kind, len(awaited & {stage.hash for stage in stages} - found.keys()), tuple(found.values())))
+    done, open_records = plan.settled(), _records_left(plan)
+    measured = tuple(event["seconds"]["total"] for event in reading.finished().values())
+    return {**steps, "record": Step(done + open_records, done, Work("record", open_records, measured))}
+
+
+def _records_left(plan: Plan) -> int:
+    """Records that are still to run: known where all configurations are, else as many as the campaign expects."""
+    if plan.campaign.rules.algorithm in ADAPTIVE:
+        return plan.campaign.expected_records - plan.settled()
+    asked = plan.campaign.candidates
+    return sum(len(asked[trial.signature].pending) if trial.signature in asked else plan.campaign.rules.seeds for trial in plan.foreseen)
+
+
+def _table(steps: Mapping[str, Step]) -> Table:
     table = Table("stage", "needed", "there", "to do", box=None, pad_edge=False)
-    store = ArtifactStore(run)
-    for kind, stages in {"generator": [], "pool": [], **shared_stages(plan, data)}.items():
-        table.add_row(kind.replace("_", " "), *_row(stages, store))
-    expected, done = plan.campaign.expected_records, plan.settled()
-    table.add_row("record", str(expected), str(done), str(expected - done))
-    console.print(f"{question.name} in {run.url}")
-    console.print(table)
-    for line in _outlook(question):
-        console.print(line, soft_wrap=True)
-    seconds = [event["seconds"]["total"] for event in reading.finished().values()]
-    if seconds and expected > done:
-        mean = sum(seconds) / len(seconds)
-        console.print(f"about {mean * (expected - done):.0f} worker-seconds left, from {len(seconds)} finished records of {mean:.1f} s")
-        for line in estimates(mean * (expected - done), question.resources):
-            console.print(line, soft_wrap=True)
+    for kind, step in steps.items():
+        table.add_row(kind.replace("_", " "), str(step.needed), str(step.there), str(step.work.left))
+    return table
 
 
-def estimates(trial_seconds: float, resources: Resources) -> list[str]:
-    """Wall time and money of `trial_seconds` of trials, each on one node, for each node type at its largest number of nodes."""
+def _bounds(question: Question) -> list[str]:
+    """What makes the counts a bound and no promise."""
     lines = []
-    for name, node in resources.node_types.items():
-        places = trials_on(resources, [machine_of(node)], spare_cpus=0) * node.max_nodes
-        if places:
-            hours = trial_seconds / places / _HOUR
-            price = "" if node.price_per_hour is None else f", price {hours * node.max_nodes * node.price_per_hour:.2f}"
-            lines.append(f"  on {node.max_nodes} x {name}: {places} trials at once, about {hours:.2f} h{price}")
-    return lines
-
-
-def _print_unprepared(question: Question, run: Storage, console: Console) -> None:
-    cells = studies(question.grid, question.search, question.fixed, question.searcher.trials, question.searcher.seed)
-    configs = {str(sorted(config.items(), key=str)) for study in cells for config in study.configs}
-    count = len(cells) * question.searcher.trials if question.searcher.algorithm in ADAPTIVE else len(configs)
-    console.print(f"{question.name}: {len(cells)} cells, {count} configurations x {question.seeds.min} seeds = {count * question.seeds.min} records")
-    for line in _outlook(question):
-        console.print(line, soft_wrap=True)
-    console.print(f"nothing is there yet in {run.url}; no data has been prepared")
-
-
-def _outlook(question: Question) -> list[str]:
-    """What makes the count of records a bound and no promise."""
-    lines = []
+    if question.searcher.algorithm in ADAPTIVE:
+        lines.append(f"{question.searcher.algorithm} chooses as it goes: the stages are those of as many random draws")
     if question.scheduler.type != "none":
         lines.append(f"at most: {question.scheduler.type} stops all but the best 1/{question.scheduler.eta:g} at each rung from epoch {question.scheduler.grace_epochs} on")
     if question.seeds.race:
         lines.append(f"and up to {question.seeds.max - question.seeds.min} more seeds for those that a race keeps")
     return lines
-
-
-def _row(needed: Iterable[Stage], store: ArtifactStore) -> tuple[str, str, str]:
-    stages = list(needed)
-    there = sum(store.meta(stage) is not None for stage in stages)
-    return str(len(stages)), str(there), str(len(stages) - there)

@@ -1,27 +1,29 @@
-"""The question file's shape: every section, its keys, types and defaults; and its JSON Schema for editors."""
+"""The question file's shape: every section, its keys, types and defaults."""
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from sweep.distribution import Distribution
+from sweep.section import Scalar, Section
 
-Scalar = bool | int | float | str | None
 PLACES = ("grid", "search", "fixed")  # where a hyperparameter may stand
-
-
-class Section(BaseModel):
-    """A part of the file; keys that it does not know are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+NAME_PATTERN, MEMORY_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$", r"^[0-9]+(\.[0-9]+)?(MB|GB)$"
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SAME_EPS = 1e-6  # 0.0039215686 is 1/255 written with ten digits
 
 
 class Data(Section):
     """Which hospitals, at which size, split how."""
 
-    source: str = Field(description="phantom-a, phantom-b or a shard folder")
-    target: str = Field(description="phantom-a, phantom-b or a shard folder")
+    source: str = Field(min_length=1, description="phantom-a, phantom-b or a shard folder")
+    target: str = Field(min_length=1, description="phantom-a, phantom-b or a shard folder")
     image_px: int = Field(128, ge=32, le=512, description="side in pixels that every network sees")
     train_images: int | None = Field(None, ge=8, description="size of the training fold; all of it when left out")
     normals: Literal["drop", "benign"] = Field("drop", description="normal scans, treated alike in both domains")
@@ -94,10 +96,10 @@ class Threats(Section):
 
     attacks: list[str] = Field(default_factory=list)
     eps: list[str | float] = Field(default_factory=list)
-    images: int | Literal["all"] = "all"
+    images: Annotated[int, Field(ge=1)] | Literal["all"] = "all"
     mode: Literal["exact", "fast"] = Field("exact", description="exact: float32, every epsilon that one call per epsilon could break; fast: bfloat16 search, float32 verdicts")
     masking_images: int = Field(0, ge=0, description="images of each first seed's battery against masked gradients; 0: only the alarms that the attacks raise")
-    splits: list[Literal["source", "target"]] = Field(default_factory=lambda: ["source", "target"])
+    splits: list[Literal["source", "target"]] = Field(default_factory=lambda: ["source", "target"], min_length=1)
 
 
 class NodeType(Section):
@@ -117,7 +119,7 @@ class Resources(Section):
     gpus_per_worker: float = Field(0, ge=0)
     max_concurrent_trials: int | None = Field(None, ge=1)
     reuse_workers: bool = Field(True, description="worker groups serve one trial after another; false: a Train run for each trial")
-    memory_per_worker: str | None = Field(None, pattern=r"^\d+(\.\d+)?(MB|GB)$", description="like 500MB or 4GB; a worker that holds more is ended")
+    memory_per_worker: str | None = Field(None, pattern=MEMORY_PATTERN, description="like 500MB or 4GB; a worker that holds more is ended")
     max_failures: int = Field(2, ge=0, description="times a trial's workers may die before the trial counts as failed")
     max_preemptions: int = Field(20, ge=0, description="times a trial's machine may be taken away, counted apart from its failures")
     node_types: dict[str, NodeType] = Field(default_factory=dict, description="machines that an autoscaler may add, for --plan and for what can be asked")
@@ -138,54 +140,28 @@ class Budget(Section):
     @property
     def wall_s(self) -> float | None:
         """Seconds, or None without a limit."""
-        return None if self.wall is None else float(self.wall[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[self.wall[-1]]
+        if self.wall is None:
+            return None
+        amount, unit = _DURATION.fullmatch(self.wall).groups()
+        return float(amount) * _SECONDS[unit]
 
     @model_validator(mode="after")
     def _wall_is_a_duration(self) -> Budget:
-        if self.wall is not None and not (self.wall[-1:] in {"s", "m", "h", "d"} and self.wall[:-1].replace(".", "", 1).isdigit()):
+        if self.wall is not None and not (_DURATION.fullmatch(self.wall) and self.wall_s > 0):
             raise ValueError(f"wall {self.wall!r} is not a duration; write it like 90s, 30m, 2h or 1d")
-        return self
-
-
-class Distribution(Section):
-    """One searched hyperparameter."""
-
-    distribution: Literal["uniform", "log_uniform", "int_uniform", "q_uniform", "normal", "values"] = "values"
-    min: float | None = None
-    max: float | None = None
-    q: float | None = Field(None, gt=0)
-    mean: float | None = None
-    sd: float | None = Field(None, gt=0)
-    values: list[Scalar] | None = None
-    probabilities: list[float] | None = None
-    when: dict[str, Any] | None = None
-
-    @model_validator(mode="after")
-    def _has_what_it_needs(self) -> Distribution:
-        kind = self.distribution
-        needs = {"values": ("values",), "normal": ("mean", "sd"), "q_uniform": ("min", "max", "q")}.get(kind, ("min", "max"))
-        missing = [name for name in needs if getattr(self, name) is None]
-        if missing:
-            raise ValueError(f"{kind} needs {' and '.join(needs)}; add {', '.join(missing)}")
-        if "min" in needs and not self.min < self.max:
-            raise ValueError(f"min {self.min:g} is not below max {self.max:g}; swap them")
-        if kind == "log_uniform" and self.min <= 0:
-            raise ValueError(f"min {self.min:g} has no logarithm; give a min above 0")
-        if self.probabilities is not None and (len(self.probabilities) != len(self.values or []) or abs(sum(self.probabilities) - 1) > 1e-6):
-            raise ValueError("probabilities must be one per value and sum to 1; correct them")
         return self
 
 
 class Question(Section):
     """The whole file."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="lower case letters, digits, - and _")]
+    name: Annotated[str, Field(pattern=NAME_PATTERN, description="lower case letters, digits, - and _")]
     data: Data
-    objectives: list[Objective] = Field(default_factory=lambda: [Objective(metric="auroc/target", goal="maximize")])
+    objectives: list[Objective] = Field(default_factory=lambda: [Objective(metric="auroc/target", goal="maximize")], min_length=1)
     grid: dict[str, list[Scalar]] = Field(default_factory=dict, description="crossed: every cell is searched alone")
     search: dict[str, Distribution] = Field(default_factory=dict, description="drawn inside every cell")
     fixed: dict[str, Scalar] = Field(default_factory=dict, description="the same everywhere")
-    seeds: Seeds = Field(default_factory=Seeds)
+    seeds: Annotated[Seeds, BeforeValidator(whole_seeds)] = Field(default_factory=Seeds)
     searcher: Searcher = Field(default_factory=Searcher)
     scheduler: Scheduler = Field(default_factory=Scheduler)
     threats: Threats = Field(default_factory=Threats)
@@ -204,20 +180,38 @@ class Question(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _short_forms(cls, value: Any) -> Any:
-        if isinstance(value, dict) and isinstance(value.get("seeds"), int):
-            value = {**value, "seeds": {"min": value["seeds"]}}
+    def _attacked_epsilons(cls, value: Any) -> Any:
+        """An objective's epsilon gets the name of the attacked one that it equals: records are found by it."""
+        return {**value, "objectives": _named_as_attacked(value)} if isinstance(value, dict) and isinstance(value.get("objectives"), list) else value
+
+
+def whole_seeds(value: Any) -> Any:
+    """`seeds: 3` is short for `seeds: {min: 3}`."""
+    if isinstance(value, (Mapping, Seeds)):
         return value
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{value!r} is no number of seeds; give a whole number, or {{min: 2, max: 5, race: true}}")
+    return {"min": value}
 
 
-def schema() -> dict[str, Any]:
-    """JSON Schema of the question file, with the known hyperparameters under grid, search and fixed."""
-    from sweep.hyperparameters import HYPERPARAMETERS
+def _named_as_attacked(value: Mapping[str, Any]) -> list[Any]:
+    threats = value.get("threats")
+    attacked = threats.get("eps") if isinstance(threats, Mapping) else None
+    known = {number: eps for eps in attacked if (number := _number(eps)) is not None} if isinstance(attacked, list) else {}
 
-    document = Question.model_json_schema()
-    for place in PLACES:
-        entry = document["properties"][place]
-        inner = entry.pop("additionalProperties", {})
-        entry["properties"] = {name: {"description": row.describe, **inner} for name, row in HYPERPARAMETERS.items()}
-        entry["additionalProperties"] = False
-    return document
+    def named(one: Any) -> Any:
+        number = _number(one.get("eps")) if isinstance(one, Mapping) else None
+        same = [eps for other, eps in known.items() if number is not None and math.isclose(number, other, rel_tol=_SAME_EPS)]
+        return {**one, "eps": same[0]} if same else one
+
+    return [named(one) for one in value["objectives"]]
+
+
+def _number(eps: Any) -> float | None:
+    from sweep.attacks.epsilon import parse_epsilon
+    from sweep.core.errors import InputError
+
+    try:
+        return parse_epsilon(eps)
+    except InputError:
+        return None

@@ -104,9 +104,14 @@ def joined(address: str | None, resources: Resources) -> Iterator[Capacity | Non
         with ray_session(address, resources) as capacity:
             yield capacity
         return
-    gpus = _gpus_here() if resources.gpus_per_worker else 0
-    capacity_of(resources, [{"CPU": float(os.cpu_count() or 1), "GPU": float(gpus)}], [], spare_cpus=0)
+    capacity_here(resources)
     yield None
+
+
+def capacity_here(resources: Resources) -> Capacity:
+    """What a Ray of this machine's own will offer. Raises InputError when one trial can never fit."""
+    gpus = _gpus_here() if resources.gpus_per_worker else 0
+    return capacity_of(resources, [{"CPU": float(os.cpu_count() or 1), "GPU": float(gpus)}], [], spare_cpus=0)
 
 
 def _gpus_here() -> int:

@@ -10,7 +10,7 @@ import gc
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -78,10 +78,10 @@ class Reading:
 
 
 class Ledger:
-    """The writing end: one per driver attempt."""
+    """The writing end: one per driver attempt. `still_ours` is asked before each write and raises once another driver has the run."""
 
-    def __init__(self, run: Storage) -> None:
-        self._run = run
+    def __init__(self, run: Storage, still_ours: Callable[[], None] = lambda: None) -> None:
+        self._run, self._still_ours = run, still_ours
         attempts = [int(name[:4]) for name in run.names(FOLDER) if name[:4].isdigit()]
         self.attempt = max(attempts, default=0) + 1
         self._segment = 0
@@ -93,6 +93,8 @@ class Ledger:
         event = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "attempt": self.attempt, **event}
         event["crc"] = _checksum(event)
         line = (json.dumps(event, sort_keys=True, allow_nan=False) + "\n").encode()
+        if self._run.local is not None:
+            self._still_ours()
         if not self._run.append(f"{FOLDER}/{self.attempt:04d}.jsonl", line):
             self._hold(line, event["event"] in _URGENT)
         return event
@@ -100,6 +102,7 @@ class Ledger:
     def flush(self) -> None:
         """Write what waits as one immutable segment: an object store has no append."""
         if self._held:
+            self._still_ours()
             self._segment += 1
             self._run.write(f"{FOLDER}/{self.attempt:04d}-{self._segment:06d}.jsonl", b"".join(self._held))
             self._held.clear()

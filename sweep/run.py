@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sweep.plan import Plan
     from sweep.prepare import Data
     from sweep.records import Ledger, Reading
+    from sweep.run_folder import StillOurs
 
 _console = Console(highlight=False)
 _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for the command of a submitted job
@@ -44,19 +45,23 @@ def run(
 
 def run_question(space: Path, overrides: dict[str, str], smoke: bool, plan_only: bool, storage: str | None, address: str | None) -> int:
     """The command without its command line; returns the exit code."""
-    address = None if plan_only else usable(address)  # before anything that takes seconds
+    address = address if plan_only else usable(address)  # before anything that takes seconds
     question = load_question(space, overrides, smoke)
     run_storage = Storage(storage or _usual_place(question.name))
     if plan_only:
         from sweep.plan_report import print_plan
 
-        print_plan(question, run_storage, _console)
+        print_plan(question, run_storage, _console, address or os.environ.get("RAY_ADDRESS"))
         return EXIT_COMPLETE
     from sweep.ray_session import joined
     from sweep.run_folder import opened
 
-    with joined(address, question.resources) as capacity, opened(run_storage, question):
-        return _sweep(question, run_storage, space, _command(space, overrides, smoke, storage), capacity)
+    with joined(address, question.resources) as capacity, opened(run_storage, question) as still_ours:
+        try:
+            return _sweep(question, run_storage, space, _command(space, overrides, smoke, storage), capacity, still_ours)
+        except Exception:
+            still_ours()  # says so where the run was taken over: the reason of whatever else went wrong, and Tune wraps what is raised inside it
+            raise
 
 
 def _usual_place(name: str) -> Path:
@@ -64,7 +69,7 @@ def _usual_place(name: str) -> Path:
     return (Path.home() if _JOB in os.environ else Path()) / "results" / name
 
 
-def _sweep(question: Question, run_storage: Storage, space: Path, command: str, capacity: Capacity | None) -> int:
+def _sweep(question: Question, run_storage: Storage, space: Path, command: str, capacity: Capacity | None, still_ours: StillOurs) -> int:
     from sweep.plan import make_plan, notes
     from sweep.preflight import check_models
     from sweep.prepare import prepare
@@ -85,7 +90,7 @@ def _sweep(question: Question, run_storage: Storage, space: Path, command: str, 
     plan = make_plan(question, data, reading, warm)
     for note in (*notes(question, plan, len(warm)), *check_models(space, plan.left, data, question.threats.attacks)):
         _console.print(note, soft_wrap=True)
-    ledger = Ledger(run_storage)
+    ledger = Ledger(run_storage, still_ours)
     event = {"event": "sweep", "name": question.name, "objectives": _objectives(question), "trials": len(plan.foreseen), "seeds": question.seeds.min}
     ledger.append({**event, "algorithm": question.searcher.algorithm, "scheduler": question.scheduler.type, "warm": plan.warm})
     plan.campaign.log = ledger.append
@@ -95,6 +100,7 @@ def _sweep(question: Question, run_storage: Storage, space: Path, command: str, 
     except KeyboardInterrupt:
         _console.print(f"\nstopped; nothing finished is lost. Resume with:\n  {command}", highlight=False, soft_wrap=True)
         return EXIT_STOPPED
+    still_ours()
     return _report(run_storage, plan, begin)
 
 
@@ -103,7 +109,7 @@ def _run_left(question: Question, run_storage: Storage, plan: Plan, data: Data, 
     from sweep.progress import Progress
     from sweep.ray_session import ray_session
     from sweep.run_folder import note_overhead
-    from sweep.spending import Spending
+    from sweep.spending import spending_of
 
     metrics = tuple(dict.fromkeys(objective.name for objective in question.objectives))
     progress = Progress(question.name, plan.campaign.expected_records, plan.varied, metrics, question.objectives[0].goal == "maximize", _console)
@@ -118,17 +124,16 @@ def _run_left(question: Question, run_storage: Storage, plan: Plan, data: Data, 
         rules = plan.campaign.rules
         halving = rules.halving() if rules.halving else None
         launch = Launch(attacks_of(question), run_storage.url, question.resources, ledger.attempt, halving, rules.metrics)
-        resources, budget = question.resources, question.budget
-        before_s = sum(event["seconds"]["total"] for event in before.finished().values())
-        spending = Spending(budget.wall_s, budget.gpu_hours, resources.workers * resources.gpus_per_worker, before_s)
+        spending = spending_of(question, before)
         try:
             with progress:
                 run_trials(launch, plan, data, capacity, ledger, progress, spending)
         finally:
             ledger.flush()
-        if spending.refused:
-            _console.print(f"no more trials were launched: {spending.refused}", soft_wrap=True)
-        note_overhead(run_storage, time.perf_counter() - begin, capacity.concurrent_trials, progress.finished)
+        slots = min(capacity.concurrent_trials, plan.campaign.expected_records)  # no more are ever held
+        overhead = note_overhead(run_storage, time.perf_counter() - begin, slots, progress.finished)
+        for line in filter(None, (spending.farewell, overhead)):
+            _console.print(line, soft_wrap=True)
 
 
 def _report(run_storage: Storage, plan: Plan, begin: float) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import io
 import json
@@ -10,39 +11,45 @@ import platform
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ruamel.yaml import YAML
 
 from sweep.core.errors import InputError
 from sweep.lease import leased
 from sweep.question import Question
+from sweep.records import FOLDER
+from sweep.stage_versions import VERSIONS
 from sweep.storage import Storage
 
 SPACE_FILE = "space.yaml"
 ENVIRONMENT_FILE = "environment.json"
 _LOCK_FILE = "driver.lock"
+_LARGE_SHARE = 0.5  # of the time that the slots were held
+_TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # what flock says of a lock that another process has; anything else says that there are no locks
+StillOurs = Callable[[], None]  # raises InputError once another driver has the run
 # What may change between two runs of one folder: how it is computed, never what is asked.
 _FREE_TO_CHANGE = ("resources", "budget", "smoke")
 _PACKAGES = ("ray", "torch", "torchvision", "timm", "optuna", "torchattacks", "scikit-image", "numpy", "pandas", "pyarrow")
 
 
 @contextmanager
-def opened(run: Storage, question: Question) -> Iterator[None]:
-    """Hold the run folder for one driver; write the resolved question and the environment.
+def opened(run: Storage, question: Question) -> Iterator[StillOurs]:
+    """Hold the run folder for one driver; write the resolved question and the environment. Yields what must be asked before each write.
 
     Raises InputError when another driver holds it, when it cannot be written, or when it holds another question.
     """
     _make_folder(run)
-    with held(run):
-        _check_same_question(run, question)
+    with held(run) as still_ours:
+        check_same_question(run, question)
+        check_same_code(run)
         run.write(SPACE_FILE, _yaml_text(question.model_dump(mode="json")).encode())
         run.write(ENVIRONMENT_FILE, json.dumps(environment(), indent=1).encode())
-        yield
+        yield still_ours
 
 
 def _make_folder(run: Storage) -> None:
@@ -56,25 +63,40 @@ def _make_folder(run: Storage) -> None:
 
 
 @contextmanager
-def held(run: Storage) -> Iterator[None]:
-    """Hold the run folder alone; InputError names who holds it when another does."""
+def held(run: Storage) -> Iterator[StillOurs]:
+    """Hold the run folder alone; InputError names who holds it when another does. Yields a check that raises once it is another's.
+
+    A folder is locked, which nobody can take away; an object store, and a file system without locks, is leased.
+    """
     if run.local is None:
-        with leased(run):
-            yield
+        with leased(run) as lease:
+            yield lease.check
         return
     with open(run.local / _LOCK_FILE, "a+", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.seek(0)
-            raise InputError(run.url, f"another sweep writes there ({lock.read().strip()})", "wait for it, or give another --storage") from error
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        lock.flush()
-        yield
+        if _locked(lock, run):
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            lock.flush()
+            yield lambda: None
+            return
+    with leased(run) as lease:
+        yield lease.check
 
 
-def _check_same_question(run: Storage, question: Question) -> None:
+def _locked(lock: IO[str], run: Storage) -> bool:
+    """Lock an open file; False where the file system knows no locks. Raises InputError when another process has it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _TAKEN:
+            return False
+        lock.seek(0)
+        raise InputError(run.url, f"another sweep writes there ({lock.read().strip()})", "wait for it, or give another --storage") from error
+    return True
+
+
+def check_same_question(run: Storage, question: Question) -> None:
+    """InputError where the folder holds another question than this one."""
     if not run.exists(SPACE_FILE):
         return
     before = _flat(YAML(typ="safe").load(run.read(SPACE_FILE).decode()))
@@ -83,6 +105,16 @@ def _check_same_question(run: Storage, question: Question) -> None:
     if changed:
         listing = ", ".join(f"{key} was {before.get(key)!r} and is {now.get(key)!r}" for key in sorted(changed))
         raise InputError(f"{run.url}/{SPACE_FILE}", f"the folder holds another question: {listing}", "rename the question, or give another --storage")
+
+
+def check_same_code(run: Storage) -> None:
+    """InputError where the folder holds records that another version of the training code made: a report would mix them with this one's."""
+    if not run.names(FOLDER) or not run.exists(ENVIRONMENT_FILE):
+        return
+    before, now = json.loads(run.read(ENVIRONMENT_FILE)).get("versions", {}).get("training"), VERSIONS["training"]
+    if before != now:
+        told = "an earlier version" if before is None else f"version {before}"
+        raise InputError(run.url, f"its records were made by {told} of the training code, and this is version {now}", "give another --storage, or go on with the code that made them")
 
 
 def read_question(run: Storage) -> Question:
@@ -114,6 +146,7 @@ def environment() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
         "commit": _commit(),
+        "versions": dict(VERSIONS),
     }
 
 
@@ -133,20 +166,19 @@ def _commit() -> str | None:
     return found.stdout.strip() or None
 
 
-def note_overhead(run: Storage, wall_s: float, slots: int, finished: list) -> None:
-    """Add to the environment what the platform cost beside the work itself: start-up and waiting, per record.
+def note_overhead(run: Storage, wall_s: float, slots: int, finished: list) -> str | None:
+    """Add to the environment what the platform cost beside the work itself, start-up and waiting, per record; returns it as a line to print.
 
     A large share says that trials are too short to be worth a cluster.
     """
     if not finished:
-        return
-    busy = sum(event["seconds"]["total"] for event in finished)
+        return None
+    made = {stage["hash"]: stage["seconds"] for event in finished for stage in event.get("stages", []) if not stage["reused"]}
+    work_s = sum(event["seconds"]["total"] for event in finished) + sum(made.values())
+    idle_s = max(0.0, wall_s * slots - work_s)
+    each_s = round(idle_s / len(finished), 2)
     facts = json.loads(run.read(ENVIRONMENT_FILE))
-    facts["overhead"] = {
-        "records": len(finished),
-        "slots": slots,
-        "wall_s": round(wall_s, 1),
-        "work_s": round(busy, 1),
-        "overhead_s_per_record": round(max(0.0, wall_s * slots - busy) / len(finished), 2),
-    }
+    facts["overhead"] = {"records": len(finished), "slots": slots, "wall_s": round(wall_s, 1), "work_s": round(work_s, 1), "overhead_s_per_record": each_s}
     run.write(ENVIRONMENT_FILE, json.dumps(facts, indent=1).encode())
+    short = "; trials this short are hardly worth a cluster" if idle_s > _LARGE_SHARE * (idle_s + work_s) else ""
+    return f"{work_s:.0f} s of work for {len(finished)} records, and {each_s:.1f} s of start-up and waiting a record{short}"

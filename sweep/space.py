@@ -2,14 +2,11 @@
 
 python -m sweep.space search_spaces/ratio.yaml        # check only
 python -m sweep.space --schema > question.schema.json # for editors
-
-Plain YAML 1.1 reads `1:2` as 62 and `1e-4` as text; a ratio sweep would meet both.
 """
 
 from __future__ import annotations
 
 import copy
-import io
 import json
 import sys
 from collections.abc import Mapping
@@ -17,39 +14,65 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from sweep.core.errors import InputError, InputErrors, guarded, suggestion
-from sweep.question import Question, schema
+from sweep.question import MEMORY_PATTERN, NAME_PATTERN, Question
 from sweep.question_checks import complaints
+from sweep.question_yaml import Origin, Written, flat, read_file, read_value
 
-_SCALAR_TAGS = ("bool", "int", "float", "str")  # pydantic names the branch of a union it tried
+_BRANCHES = {"bool": "true or false", "int": "a whole number", "constrained-int": "a whole number", "float": "a number", "str": "text", "literal['all']": "all"}  # pydantic names the branch of a union it tried
 _MAX_PASSES = 50  # each pass leaves out at least one wrong key
 _STAND_INS = {"name": "stand-in", "data": {"source": "phantom-a", "target": "phantom-b"}, "source": "phantom-a", "target": "phantom-b", "metric": "auroc/target", "goal": "maximize"}
+_NO_FIT = {  # what to give instead, by pydantic's name of the mistake
+    "int_type": "give a whole number",
+    "float_type": "give a number",
+    "finite_number": "give a finite number",
+    "bool_type": "give true or false",
+    "string_type": "give text",
+    "list_type": "give a list, like [a, b]",
+    "too_short": "list at least one",
+    "string_too_short": "give a name",
+}
+_PATTERNS = {
+    NAME_PATTERN: "start with a lower-case letter or digit; then those, - and _, at most 63 in all",
+    MEMORY_PATTERN: "write it like 500MB or 4GB",
+}
 
 
 def load_question(path: str | Path, overrides: Mapping[str, str] | None = None, smoke: bool = False) -> Question:
     """Read and check a question file; `overrides` are the --set pairs, `smoke` applies the file's smoke section.
 
-    Raises InputErrors with all mistakes at once, each with its line.
+    Raises InputErrors with all mistakes at once, each with its line; those of the smoke section too where it is not asked for.
     """
     path = Path(path)
-    tree = _parse(path)
-    lines = _line_numbers(tree)
-    plain = _plain(tree)
+    written = read_file(path)
     if smoke:
-        name = plain.get("name")
-        for key, value in _flat(plain.get("smoke") or {}).items():
-            _set(plain, key, value, f"{path}: smoke.{key}")
-        plain["name"] = f"{name}-smoke"
+        written = _smoked(written, path)
     for key, text in (overrides or {}).items():
-        _set(plain, key, _plain(_yaml().load(text)) if text.strip() else None, f"--set {key}")
-    question, errors = _validate(plain, path, lines)
-    errors += [InputError(_where(path, loc, lines), problem, cure) for loc, problem, cure in complaints(question)]
+        written.set(key, read_value(text, f"--set {key}"), Origin(option=True))
+    question, errors = _checked(written, path)
+    if not smoke and not overrides and not errors and written.tree.get("smoke") is not None:
+        errors = _checked(_smoked(written, path), path)[1]
+        errors = [one if "smoke" in one.where else InputError(f"{one.where} with --smoke", one.problem, one.cure) for one in errors]
     if errors:
         raise InputErrors(path, sorted(errors, key=_line_of))
     return question
+
+
+def _smoked(written: Written, path: Path) -> Written:
+    """The question that --smoke asks. Raises InputError where the file does not say which."""
+    changes = written.tree.get("smoke")
+    cure = "write the sizes that make it small, like smoke: {data.image_px: 32, fixed.epochs: 1}"
+    if changes is None:
+        raise InputError(path, "has no smoke section, so --smoke would run it at full size", cure)
+    if not isinstance(changes, dict):
+        raise InputErrors(path, [InputError(written.where(("smoke",)), f"{changes!r} is not a section", cure)])
+    small = written.copy()
+    for key, place, value in flat(changes):
+        line = written.origins.get(("smoke", *place), Origin()).line
+        small.set(key, copy.deepcopy(value), Origin(line, smoke=True))
+    small.tree["name"] = f"{written.tree.get('name')}-smoke"
+    return small
 
 
 def _line_of(error: InputError) -> int:
@@ -57,90 +80,34 @@ def _line_of(error: InputError) -> int:
     return int(first.removeprefix("line ")) if first.startswith("line ") else 0
 
 
-def _yaml() -> YAML:
-    yaml = YAML(typ="rt")
-    yaml.version = (1, 2)
-    return yaml
-
-
-def _parse(path: Path) -> Any:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        near = sorted(str(other) for other in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-        raise InputError(path, "no such file", f"files there: {', '.join(near)}" if near else "give the path of a question file") from error
-    except (UnicodeDecodeError, OSError) as error:
-        raise InputError(path, f"cannot be read ({error})", "give a UTF-8 text file") from error
-    try:
-        tree = _yaml().load(io.StringIO(text))
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}" if mark else str(path)
-        problem = " ".join((getattr(error, "problem", None) or str(error)).split())
-        raise InputError(place, problem, "write each key once, with consistent indentation") from error
-    if not isinstance(tree, dict):
-        raise InputError(path, "holds no keys", "start it with name: and data:")
-    return tree
-
-
-def _plain(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_plain(value) for value in node]
-    for kind in (bool, int, float, str):  # ruamel's scalars remember their notation; records want plain ones
-        if isinstance(node, kind):
-            return kind(node)
-    return node
-
-
-def _line_numbers(node: Any, prefix: tuple = ()) -> dict[tuple, int]:
-    lines: dict[tuple, int] = {}
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for key, value in items:
-        place = (*prefix, key)
-        lines[place] = node.lc.data[key][0] + 1
-        lines |= _line_numbers(value, place)
-    return lines
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{'data': {'image_px': 64}} and {'data.image_px': 64} both become {'data.image_px': 64}."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict) and not (prefix + key).startswith("search."):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
-def _set(tree: dict[str, Any], key: str, value: Any, where: str) -> None:
-    *parents, last = key.split(".")
-    for parent in parents:
-        tree = tree.setdefault(parent, {})
-        if not isinstance(tree, dict):
-            raise InputError(where, f"{parent} is not a section", "name a key that lies in a section, like data.image_px")
-    tree[last] = value
-
-
-def _validate(plain: dict[str, Any], path: Path, lines: dict[tuple, int]) -> tuple[Question, list[InputError]]:
-    """The question, and the complaints of its schema; what is wrong is left out, so that the rest can be checked too."""
-    complaints: list[InputError] = []
-    sound = copy.deepcopy(plain)
+def _checked(written: Written, path: Path) -> tuple[Question, list[InputError]]:
+    """The question, and every mistake in it; what its schema refuses is left out, so that the rest can be checked too."""
+    errors: list[InputError] = []
+    spoilt: set[str] = set()  # sections that something was left out of
+    sound = copy.deepcopy(written.tree)
     for _ in range(_MAX_PASSES):
         try:
-            return Question.model_validate(sound), _dedupe(complaints)
+            question = Question.model_validate(sound)
         except ValidationError as error:
-            complaints += [_complaint(item, path, lines) for item in error.errors()]
-            for item in error.errors():
+            items = [{**item, "loc": _loc(item["loc"])} for item in error.errors()]
+            errors += _complaints(error.errors(), written)
+            for item in items:
                 _leave_out(sound, item["loc"], missing=item["type"] == "missing")
-    raise InputErrors(path, _dedupe(complaints))
+            spoilt |= {str(item["loc"][0]) for item in items if item["loc"]}
+            continue
+        found = complaints(question, frozenset(spoilt))
+        return question, _dedupe(errors) + [InputError(written.where(loc), problem, cure) for loc, problem, cure in found]
+    raise InputErrors(path, _dedupe(errors))
+
+
+def _loc(loc: tuple) -> tuple:
+    """The place without the branches of a union."""
+    return tuple(part for part in loc if part not in _BRANCHES)
 
 
 def _leave_out(tree: Any, loc: tuple, missing: bool) -> None:
     """Drop what a complaint points at, or put a stand-in where something required is missing or wrong."""
-    steps = [part for part in loc if part not in _SCALAR_TAGS]
+    steps = list(loc[:2] if loc[0] == "search" else loc)  # half a distribution says what nobody asked for
     for part in steps[:-1]:
         inner = tree[part] if isinstance(tree, list) or part in tree else None
         if not isinstance(inner, (dict, list)):
@@ -156,9 +123,20 @@ def _leave_out(tree: Any, loc: tuple, missing: bool) -> None:
         tree.pop(last, None)
 
 
-def _complaint(item: Mapping[str, Any], path: Path, lines: dict[tuple, int]) -> InputError:
-    loc = tuple(part for part in item["loc"] if part not in _SCALAR_TAGS)
-    where = _where(path, loc, lines)
+def _complaints(items: list[Any], written: Written) -> list[InputError]:
+    """One complaint a place: a value that fits no branch of a union is one mistake, not one for each branch."""
+    places: dict[tuple, list[Mapping[str, Any]]] = {}
+    for item in items:
+        places.setdefault(_loc(item["loc"]), []).append(item)
+    return [_complaint(loc, _telling(found), found, written.where(loc)) for loc, found in places.items()]
+
+
+def _telling(found: list[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The branch that took the value's kind and refused the value itself, where there is one."""
+    return next((item for item in found if not item["type"].endswith(("_type", "literal_error"))), found[0])
+
+
+def _complaint(loc: tuple, item: Mapping[str, Any], found: list[Mapping[str, Any]], where: str) -> InputError:
     value, kind = item.get("input"), item["type"]
     if kind == "extra_forbidden":
         return InputError(where, "unknown key", suggestion(str(loc[-1]), _fields_at(loc[:-1])))
@@ -169,17 +147,13 @@ def _complaint(item: Mapping[str, Any], path: Path, lines: dict[tuple, int]) -> 
         return InputError(where, problem, cure)
     if kind in ("model_type", "dict_type"):
         return InputError(where, f"{value!r} is not a section", "write its keys under it, as in search_spaces/quickstart.yaml")
-    if kind == "string_pattern_mismatch":
-        return InputError(where, f"{value!r} does not fit", "start with a lower-case letter or digit; then those, - and _, at most 63 in all")
+    branches = [_BRANCHES[part] for one in found for part in one["loc"] if part in _BRANCHES]
+    if branches and kind.endswith(("_type", "literal_error")):
+        return InputError(where, f"{value!r} does not fit", f"give {', '.join(branches[:-1])} or {branches[-1]}" if branches[1:] else f"give {branches[0]}")
     if kind == "literal_error":
         return InputError(where, f"{value!r} is not offered", f"choose {item['ctx']['expected']}")
-    return InputError(where, f"{value!r} does not fit", item["msg"][0].lower() + item["msg"][1:])
-
-
-def _where(path: Path, loc: tuple, lines: dict[tuple, int]) -> str:
-    dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
-    known = next((lines[loc[:depth]] for depth in range(len(loc), 0, -1) if loc[:depth] in lines), None)
-    return f"line {known}, {dotted}" if known else dotted
+    cure = _PATTERNS[item["ctx"]["pattern"]] if kind == "string_pattern_mismatch" else _NO_FIT.get(kind)
+    return InputError(where, f"{value!r} does not fit", cure or item["msg"][0].lower() + item["msg"][1:])
 
 
 def _fields_at(loc: tuple) -> list[str]:
@@ -200,6 +174,8 @@ def _dedupe(errors: list[InputError]) -> list[InputError]:
 
 def _main(arguments: list[str]) -> int:
     if arguments == ["--schema"]:
+        from sweep.question_schema import schema
+
         print(json.dumps(schema(), indent=2))
         return 0
     if not arguments:

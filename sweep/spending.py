@@ -6,8 +6,13 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
+
+from sweep.question import Question
+from sweep.records import Event, Reading
 
 _HOUR = 3600.0
+_ENDS = ("finish", "failed", "stopped")
 
 
 @dataclass
@@ -45,6 +50,11 @@ class Spending:
             self._lengths.append(self.clock() - begin)
 
     @property
+    def farewell(self) -> str | None:
+        """What the end of a sweep says of its budget; nothing where it was not reached."""
+        return f"no more trials were launched: {self.refused}" if self.refused else None
+
+    @property
     def usual_s(self) -> float:
         """Median length of this attempt's trials; 0 before the first one ended."""
         return statistics.median(self._lengths) if self._lengths else 0.0
@@ -65,3 +75,36 @@ class Spending:
         if spent + usual < self.gpu_hours:
             return None
         return f"budget.gpu_hours: {spent:.3g} of {self.gpu_hours:g} GPU hours are spent or promised and a trial takes about {usual:.3g}"
+
+
+def spending_of(question: Question, before: Reading) -> Spending:
+    """The budget of a question, less what earlier attempts of its sweep spent."""
+    resources, budget = question.resources, question.budget
+    return Spending(budget.wall_s, budget.gpu_hours, resources.workers * resources.gpus_per_worker, spent_before(before, resources.workers))
+
+
+def spent_before(reading: Reading, workers: int) -> float:
+    """Trial-seconds that a ledger tells of: records however they ended, unfinished ones as far as they came, and what was made for them.
+
+    A generator or pool is made by one worker, so it counts as its share of a trial's `workers`.
+    """
+    made = {stage["hash"]: stage["seconds"] for event in reading.of_kind("finish") for stage in event.get("stages", []) if not stage["reused"]}
+    return sum(_record_seconds(events) for events in _by_record(reading).values()) + sum(made.values()) / workers
+
+
+def _by_record(reading: Reading) -> dict[tuple, list[Event]]:
+    """The events of each record, apart for each attempt at it."""
+    records: dict[tuple, list[Event]] = {}
+    for event in reading.events:
+        if event["event"] in ("start", "epoch", *_ENDS):
+            records.setdefault((event.get("attempt"), event["signature"], event["seed"]), []).append(event)
+    return records
+
+
+def _record_seconds(events: list[Event]) -> float:
+    """What a finished record measured; of any other the time from its first event to its last."""
+    measured = [event["seconds"]["total"] for event in events if event["event"] == "finish"]
+    if measured:
+        return measured[0]
+    times = [datetime.fromisoformat(event["time"]) for event in events]
+    return max(0.0, (max(times) - min(times)).total_seconds())

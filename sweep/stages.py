@@ -14,6 +14,7 @@ from sweep.artifact_store import ArtifactStore, Stage, with_needs
 from sweep.hyperparameters import complete
 from sweep.prepare import DIRECTIONS, Data
 from sweep.shards.mixing import synthetic_counts
+from sweep.stage_versions import VERSIONS
 from sweep.trial import COLORIZER, MODEL, OTHER_DOMAIN, Trial
 
 GENERATOR, POOL, SHARED_MODEL = "generator", "pool", "shared_model"
@@ -90,7 +91,7 @@ def model_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage:
     """The model that a configuration trains with one seed, for others to use."""
     trial = Trial(config, data.seen_by(config).hash, (seed,))
     inputs = {"trial": trial.signature, "seed": seed}
-    return Stage(SHARED_MODEL, 1, inputs, tuple(_stages_of_seed(config, data, seed)), {"config": dict(config)})
+    return Stage(SHARED_MODEL, VERSIONS[SHARED_MODEL], inputs, tuple(_stages_of_seed(config, data, seed)), {"config": dict(config)})
 
 
 def donor_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage | None:
@@ -130,7 +131,7 @@ def _generator_stage(config: Mapping[str, Any], data: Data, label: int | None) -
         "direction": config["direction"],
         "train_images": config["train_images"],
     }
-    return Stage(GENERATOR, 1, inputs, aside={name: settings[name] for name in _LOOKING_ON})
+    return Stage(GENERATOR, VERSIONS[GENERATOR], inputs, aside={name: settings[name] for name in _LOOKING_ON})
 
 
 def _steps_between_looks(steps: int) -> int:
@@ -154,9 +155,9 @@ def _pool_for(config: Mapping[str, Any], data: Data, label: int, count: int, gen
     size = _round_up(count)
     inputs = {"label": label, "images": size, "drop_copies": config["drop_copies"], "class": data.classes[label]}
     if judge is None:
-        return Stage(POOL, 2, inputs, (generator,))
-    candidates = Stage(POOL, 2, {**inputs, "images": _CANDIDATES * size}, (generator,))
-    return Stage(POOL, 2, {**inputs, "relabel": "pseudo", "confidence": config["relabel_confidence"]}, (generator, candidates, judge))
+        return Stage(POOL, VERSIONS[POOL], inputs, (generator,))
+    candidates = Stage(POOL, VERSIONS[POOL], {**inputs, "images": _CANDIDATES * size}, (generator,))
+    return Stage(POOL, VERSIONS[POOL], {**inputs, "relabel": "pseudo", "confidence": config["relabel_confidence"]}, (generator, candidates, judge))
 
 
 def _round_up(images: int) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweep.core.hashing import content_hash
+from sweep.stage_versions import VERSIONS
 
 SIGNATURE_DIGITS = 12
 MODEL = "model.safetensors"
@@ -28,9 +29,9 @@ class Trial:
 
     @property
     def signature(self) -> str:
-        """Hash of the whole configuration and of the data; threats, seeds and the places of files are no part of it."""
+        """Hash of the whole configuration, of the data and of the code's version; threats, seeds and the places of files are no part of it."""
         identity = {name: value for name, value in self.config.items() if not self.config.get(f"{name}_sha256")}
-        return content_hash({"config": identity, "data": self.data_hash}, SIGNATURE_DIGITS)
+        return content_hash({"config": identity, "data": self.data_hash, "version": VERSIONS["training"]}, SIGNATURE_DIGITS)
 
     @property
     def folder(self) -> str:

@@ -10,9 +10,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from scipy.stats import norm
 
-from sweep.search.draw import Scalar
-
-_TAIL = 1e-4  # of a normal distribution, on either side: it is searched within 3.7 standard deviations
+from sweep.search.draw import Scalar, at_quantile, quantiles
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Axis:
         if asked.distribution == "values":
             return self.choices[coordinate]
         if asked.distribution == "normal":
-            return float(norm.ppf(coordinate, asked.mean, asked.sd))
+            return at_quantile(asked, coordinate)
         if asked.distribution == "q_uniform":
             return float(min(asked.max, asked.min + coordinate * asked.q))
         return int(coordinate) if asked.distribution == "int_uniform" else float(coordinate)
@@ -42,7 +40,10 @@ class Axis:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ValueError(f"{value!r} is not a number")
         if asked.distribution == "normal":
-            return float(min(max(norm.cdf(value, asked.mean, asked.sd), _TAIL), 1 - _TAIL))
+            if (asked.min is not None and value < asked.min) or (asked.max is not None and value > asked.max):
+                raise ValueError(f"{value!r} is outside of what is drawn")
+            low, high = quantiles(asked)
+            return float(min(max(norm.cdf(value, asked.mean, asked.sd), low), high))
         if not asked.min <= value <= asked.max:
             raise ValueError(f"{value!r} is outside of [{asked.min:g}, {asked.max:g}]")
         if asked.distribution == "q_uniform":
@@ -56,7 +57,7 @@ def make_axis(distribution: Any) -> Axis:
     if kind == "values":
         return _listed(distribution)
     if kind == "normal":
-        return Axis(distribution, FloatDistribution(_TAIL, 1 - _TAIL))
+        return Axis(distribution, FloatDistribution(*quantiles(distribution)))
     if kind == "int_uniform":
         return Axis(distribution, IntDistribution(math.ceil(low), math.floor(high)))
     if kind == "q_uniform":

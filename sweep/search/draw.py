@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from sweep.core.seeds import rng
 
 Scalar = str | int | float | bool | None
+_TAIL = 1e-4  # of a normal distribution, on either side: nothing beyond 3.7 standard deviations is drawn or searched
 
 
 def drawn(search: Mapping[str, Any], known: Mapping[str, Scalar], number: int, seed: int = 0) -> dict[str, Scalar]:
@@ -55,7 +57,7 @@ def draw(distribution: Any, generator: np.random.Generator) -> Scalar:
     if kind == "values":
         return distribution.values[int(generator.choice(len(distribution.values), p=distribution.probabilities))]
     if kind == "normal":
-        return float(generator.normal(distribution.mean, distribution.sd))
+        return at_quantile(distribution, float(generator.uniform(*quantiles(distribution))))
     low, high = distribution.min, distribution.max
     if kind == "int_uniform":
         return int(generator.integers(low, high, endpoint=True))
@@ -65,3 +67,28 @@ def draw(distribution: Any, generator: np.random.Generator) -> Scalar:
     if kind == "q_uniform":
         return float(min(high, low + round((value - low) / distribution.q) * distribution.q))
     return value
+
+
+def quantiles(distribution: Any) -> tuple[float, float]:
+    """The part of a normal distribution that is drawn: between its `min` and `max` where given, and without its tails."""
+    bell = NormalDist(distribution.mean, distribution.sd)
+    low = _TAIL if distribution.min is None else max(_TAIL, bell.cdf(distribution.min))
+    high = 1 - _TAIL if distribution.max is None else min(1 - _TAIL, bell.cdf(distribution.max))
+    return low, high
+
+
+def at_quantile(distribution: Any, quantile: float) -> float:
+    """The value of a normal distribution at a quantile of its uncut form, never outside of `min` and `max`."""
+    value = NormalDist(distribution.mean, distribution.sd).inv_cdf(quantile)
+    value = value if distribution.min is None else max(distribution.min, value)
+    return value if distribution.max is None else min(distribution.max, value)
+
+
+def support(distribution: Any) -> tuple[float, float] | None:
+    """The smallest and the largest value that a distribution of numbers draws; None of listed values."""
+    if distribution.distribution == "values":
+        return None
+    if distribution.distribution != "normal":
+        return distribution.min, distribution.max
+    low, high = quantiles(distribution)
+    return (at_quantile(distribution, low), at_quantile(distribution, high)) if low < high else (math.inf, -math.inf)

@@ -1,25 +1,19 @@
-"""scores of the same seeds and images -> by how much each configuration is ahead of each other one, and how sure that is."""
+"""scores of the same seeds -> by how much each configuration is ahead of each other one, and how sure that is."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 from scipy.optimize import brentq
 from scipy.special import digamma, polygamma
 
-# S common seeds, N images, M objectives (all to be maximized), P pairs.
+# S common seeds, M objectives (all to be maximized), P pairs.
 
-
-@dataclass(frozen=True)
-class Scores:
-    """One configuration's results [M] by seed, and where known its per-image scores [N, M] by seed."""
-
-    seeds: Mapping[int, np.ndarray]
-    images: Mapping[int, np.ndarray] | None = None
+Scores = Mapping[int, np.ndarray]  # one configuration's results [M] by seed
 
 
 @dataclass(frozen=True)
@@ -27,21 +21,14 @@ class Lead:
     """By how much one configuration is ahead of another in one objective."""
 
     estimate: float
-    seed_variance: float   # of the estimate, from the choice of seeds
-    image_variance: float  # of the estimate, from the choice of images; 0 where they are not given
+    variance: float  # of the estimate, from the choice of seeds on these very images
     freedom: float
     seeds: int
 
     @property
     def error(self) -> float:
         """Standard error."""
-        return float(np.sqrt(self.seed_variance + self.image_variance))
-
-    @property
-    def seeds_share(self) -> float:
-        """The part of the variance that more seeds would reduce; 0 for results without any spread."""
-        total = self.seed_variance + self.image_variance
-        return self.seed_variance / total if total > 0 else 0.0
+        return float(np.sqrt(self.variance))
 
     @property
     def p(self) -> float:
@@ -61,16 +48,16 @@ def leads(scores: Mapping[str, Scores], *, least: int = 2) -> dict[tuple[str, st
     pairs = [(a, b) for a, b in itertools.combinations(scores, 2) if len(_common(scores[a], scores[b])) >= max(2, least)]
     if not pairs:
         return {}
-    differences = [np.array([scores[a].seeds[s] - scores[b].seeds[s] for s in _common(scores[a], scores[b])]) for a, b in pairs]
+    differences = [np.array([scores[a][s] - scores[b][s] for s in _common(scores[a], scores[b])]) for a, b in pairs]
     counts = np.array([len(rows) for rows in differences])
     most = int((len({name for pair in pairs for name in pair}) - 1) * (counts.max() - 1))  # residual degrees of freedom of all pairs together
     table: dict[tuple[str, str], list[Lead]] = {pair: [] for both in pairs for pair in (both, both[::-1])}
     for objective in range(differences[0].shape[1]):
         variances, freedom = moderated([rows[:, objective].var(ddof=1) for rows in differences], counts - 1, most)
         for (a, b), rows, variance, degrees in zip(pairs, differences, variances, freedom, strict=True):
-            lead = _lead(rows[:, objective], variance, degrees, _image_means(scores[a], scores[b], objective))
+            lead = Lead(float(rows[:, objective].mean()), float(variance / len(rows)), float(degrees), len(rows))
             table[a, b].append(lead)
-            table[b, a].append(Lead(-lead.estimate, lead.seed_variance, lead.image_variance, lead.freedom, lead.seeds))
+            table[b, a].append(replace(lead, estimate=-lead.estimate))
     return table
 
 
@@ -94,25 +81,8 @@ def moderated(variances: Sequence[float], freedom: Sequence[int], most: int) -> 
     return np.maximum(own, drawn), np.minimum(prior_freedom + degrees, most)
 
 
-def _lead(differences: np.ndarray, variance: float, freedom: float, image_means: np.ndarray | None) -> Lead:
-    by_seeds = variance / len(differences)
-    if image_means is None:
-        return Lead(float(differences.mean()), float(by_seeds), 0.0, float(freedom), len(differences))
-    by_images = image_means.var(ddof=1) / len(image_means)
-    total = by_seeds + by_images
-    # Welch and Satterthwaite: degrees of freedom of a sum of two estimated variances.
-    joint = total**2 / (by_seeds**2 / freedom + by_images**2 / (len(image_means) - 1)) if total > 0 else freedom
-    return Lead(float(differences.mean()), float(by_seeds), float(by_images), float(joint), len(differences))
-
-
-def _image_means(a: Scores, b: Scores, objective: int) -> np.ndarray | None:
-    if a.images is None or b.images is None:
-        return None
-    return np.mean([a.images[seed][:, objective] - b.images[seed][:, objective] for seed in _common(a, b)], axis=0)
-
-
 def _common(a: Scores, b: Scores) -> list[int]:
-    return sorted(a.seeds.keys() & b.seeds.keys())
+    return sorted(a.keys() & b.keys())
 
 
 def _trigamma_inverse(value: float) -> float:

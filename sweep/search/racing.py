@@ -13,7 +13,6 @@ from sweep.search.leads import Lead, Scores, leads
 from sweep.search.pareto import oriented
 
 State = Literal["race", "dropped", "done"]
-SEEDS_SHARE = 0.1  # of the variance of a difference: below it, another seed would hardly narrow the interval
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,8 @@ class Race:
 
     A configuration is dropped when another one is ahead of it in every objective, by paired differences over the seeds that both ran.
     `alpha` bounds the probability that the truly best configuration is ever dropped: it is shared equally by the rounds from `min_seeds`
-    to `max_seeds` - 1, and in a round Holm's correction holds over all rivals of a configuration.
+    to `max_seeds` - 1, and in a round Holm's correction holds over all rivals of a configuration. Chance is the choice of seeds alone: the
+    images are the ones at hand. How sure the answer is for other images is the report's to say, from the outcome of every image.
     """
 
     goals: Sequence[str]
@@ -48,22 +48,15 @@ class Race:
         """What one round may spend."""
         return self.alpha / max(1, self.max_seeds - self.min_seeds)
 
-    def standings(
-        self, results: Mapping[str, Mapping[int, Sequence[float] | None]], images: Mapping[str, Mapping[int, np.ndarray]] | None = None
-    ) -> dict[str, Standing]:
-        """Judge every configuration from its results: name -> seed -> one value per objective, None for a failed seed.
-
-        `images` may hold per-image scores [N, M] of the same seeds, whose mean is the result; all on the same images. The choice of the
-        images then counts as a source of chance too. Give one row per patient where patients have several images.
-        """
-        scores = {name: self._scores(seeds, (images or {}).get(name)) for name, seeds in results.items()}
+    def standings(self, results: Mapping[str, Mapping[int, Sequence[float] | None]]) -> dict[str, Standing]:
+        """Judge every configuration from its results: name -> seed -> one value per objective, None for a failed seed."""
+        scores = {name: self._scores(seeds) for name, seeds in results.items()}
         table = leads(scores, least=self.min_seeds)
         standings = {name: self._judge(name, results[name], scores[name], table) for name in results}
         return self._without_lonely_winner(standings)
 
-    def _scores(self, seeds: Mapping[int, Sequence[float] | None], images: Mapping[int, np.ndarray] | None) -> Scores:
-        sound = {seed: oriented(np.array(values), self.goals)[0] for seed, values in seeds.items() if _is_sound(values)}
-        return Scores(sound, {seed: oriented(images[seed], self.goals) for seed in sound} if images else None)
+    def _scores(self, seeds: Mapping[int, Sequence[float] | None]) -> Scores:
+        return {seed: oriented(np.array(values), self.goals)[0] for seed, values in seeds.items() if _is_sound(values)}
 
     def _judge(self, name: str, seeds: Mapping[int, object], scores: Scores, table: Mapping[tuple[str, str], list[Lead]]) -> Standing:
         count = len(seeds)
@@ -71,16 +64,13 @@ class Race:
             return Standing("done", count, f"has all {self.max_seeds} seeds")
         if count < self.min_seeds:
             return Standing("race", count, f"has {count} of at least {self.min_seeds} seeds")
-        if not scores.seeds:
+        if not scores:
             return Standing("dropped", count, f"all {count} seeds failed")
         rivals = [rival for rival, other in table if other == name]
         adjusted = holm([max(lead.p for lead in table[rival, name]) for rival in rivals])
         if len(rivals) and adjusted.min() <= self.round_alpha:
             winner = rivals[int(adjusted.argmin())]
             return Standing("dropped", count, self._because(winner, table[winner, name], len(rivals), float(adjusted.min())))
-        open_leads = [lead for rival in rivals for lead in table[rival, name] if abs(lead.estimate) < 4 * lead.error]
-        if open_leads and all(lead.seeds_share < SEEDS_SHARE for lead in open_leads):
-            return Standing("done", count, "the number of images, not of seeds, limits what can be told apart")
         return Standing("race", count, f"could still be the best after {count} seeds")
 
     def _because(self, winner: str, ahead: Sequence[Lead], rivals: int, p: float) -> str:

@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
+from ruamel.yaml import YAML
 
 from sweep.core.errors import InputError, InputErrors
 from sweep.space import load_question
-from sweep.question import schema
+from sweep.question_schema import schema
 
 GOOD = """\
 name: good
@@ -110,3 +112,46 @@ def test_schema_is_json_and_knows_the_hyperparameters():
 @pytest.mark.parametrize("smoke", [False, True])
 def test_every_shipped_question_is_sound(path, smoke):
     assert load_question(path, smoke=smoke).data.source
+
+
+def plain(path):
+    return YAML(typ="safe").load(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def offered():
+    document = schema()
+    Draft202012Validator.check_schema(document)
+    return Draft202012Validator(document)
+
+
+@pytest.mark.parametrize("path", sorted(Path("search_spaces").rglob("*.yaml")), ids=str)
+def test_the_schema_takes_every_shipped_question(path, offered):
+    assert [error.message for error in offered.iter_errors(plain(path))] == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fixed": {"colorizer": "colouru"}},
+        {"fixed": {"lr": "much"}},
+        {"fixed": {"epochs": 1.5}},
+        {"fixed": {"optimizer": "adamax"}},
+        {"grid": {"generator": ["wgan_diffaug", "gan"]}},
+        {"grid": {"mixing_policy": "add"}},
+        {"grid": {"generator_px": [65]}},
+        {"search": {"colorizer": {"values": ["colouru"]}}},
+        {"search": {"lr": {"distribution": "uniformm", "min": 0, "max": 1}}},
+        {"seeds": 0},
+        {"seeds": {"min": 2, "most": 3}},
+        {"seds": 2},
+    ],
+    ids=str,
+)
+def test_the_schema_marks_what_the_check_refuses(change, offered, tmp_path):
+    question = {"name": "good", "data": {"source": "phantom-a", "target": "phantom-b"}}
+    assert not list(offered.iter_errors(question))
+    assert list(offered.iter_errors(question | change))
+    YAML().dump(question | change, tmp_path / "question.yaml")
+    with pytest.raises(InputErrors):
+        load_question(tmp_path / "question.yaml")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sweep.search.leads import Scores, leads, moderated
+from sweep.search.leads import leads, moderated
 from sweep.search.racing import Race
 
 CLEAR = {"good": 0.9, "fair": 0.8, "poor": 0.6}
@@ -97,33 +97,8 @@ def test_equal_results_without_spread_race_on():
     assert {standing.state for standing in Race(["maximize"], 3, 10).standings(alike).values()} == {"race"}
 
 
-def with_images(levels, seeds, count, seed_noise, chance=0):
-    """Per-image scores whose difficulty is shared, and results that are their means."""
-    draw = np.random.default_rng(chance)
-    images = {
-        name: {seed: level + 0.3 * own + seed_noise * draw.normal() for seed in range(seeds)}
-        for name, level in levels.items()
-        for own in [draw.normal(size=(count, 1))]
-    }
-    return {name: {seed: tuple(rows.mean(axis=0)) for seed, rows in by.items()} for name, by in images.items()}, images
-
-
-def test_images_that_could_be_others_keep_a_configuration_in_or_end_its_race():
-    known, images = with_images({"a": 0.80, "b": 0.79, "c": 0.795}, seeds=5, count=40, seed_noise=0.0005)
-    race = Race(["maximize"], 3, 10)
-    assert "dropped" in {standing.state for standing in race.standings(known).values()}, "on these very images the order is clear"
-    standings = race.standings(known, images)
-    assert {standing.state for standing in standings.values()} == {"done"}
-    assert "number of images" in standings["a"].reason
-
-
-def test_many_images_settle_it_as_seeds_alone_would():
-    known, images = with_images({"a": 0.9, "b": 0.6}, seeds=6, count=400, seed_noise=0.01)
-    assert Race(["maximize"], 3, 10).standings(known, images)["b"].state == "dropped"
-
-
 def test_leads_are_paired_over_common_seeds():
-    scores = {"a": Scores({0: np.array([1.0]), 1: np.array([2.0]), 2: np.array([4.0])}), "b": Scores({1: np.array([1.5]), 2: np.array([3.0]), 5: np.array([0.0])})}
+    scores = {"a": {0: np.array([1.0]), 1: np.array([2.0]), 2: np.array([4.0])}, "b": {1: np.array([1.5]), 2: np.array([3.0]), 5: np.array([0.0])}}
     (lead,) = leads(scores)["a", "b"]
     assert (lead.estimate, lead.seeds, lead.freedom) == (0.75, 2, 1)
     assert lead.p == pytest.approx(stats.ttest_rel([2.0, 4.0], [1.5, 3.0], alternative="greater").pvalue), "a single pair is a plain paired t-test"
@@ -131,7 +106,7 @@ def test_leads_are_paired_over_common_seeds():
 
 
 def test_interval_and_p_value_agree():
-    (lead,) = leads({"a": Scores({s: np.array([s + 1.0]) for s in range(4)}), "b": Scores({s: np.array([0.3 * s * s]) for s in range(4)})})["a", "b"]
+    (lead,) = leads({"a": {s: np.array([s + 1.0]) for s in range(4)}, "b": {s: np.array([0.3 * s * s]) for s in range(4)}})["a", "b"]
     assert lead.interval(1 - 2 * lead.p)[0] == pytest.approx(0, abs=1e-9)
 
 

@@ -1,0 +1,159 @@
+"""text of a question file -> plain values, each with the place where it was written.
+
+YAML 1.2 alone: plain YAML 1.1 reads `1:2` as 62 and `1e-4` as text; a ratio sweep would meet both. Tags and merge keys are refused,
+and what is nested or repeated without end.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from sweep.core.errors import InputError
+
+_DEEPEST = 20  # levels of nesting; a question has four
+_MOST_VALUES = 100_000  # of a whole file, every alias written out: a few lines of aliases of aliases make billions
+_INDENTATION = "write each key once, with consistent indentation"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a value was written: a line of the file, there in the smoke section perhaps, or an option of the command."""
+
+    line: int | None = None
+    smoke: bool = False
+    option: bool = False
+
+    def where(self, dotted: str) -> str:
+        """The place as a message gives it."""
+        if self.option:
+            return f"--set {dotted}"
+        return f"line {self.line}, {'smoke: ' if self.smoke else ''}{dotted}"
+
+
+@dataclass
+class Written:
+    """The values of a question, and the origin of each by its path."""
+
+    tree: dict[str, Any]
+    origins: dict[tuple, Origin] = field(default_factory=dict)
+
+    def where(self, loc: tuple) -> str:
+        """The place of a value, or of the section that it would stand in."""
+        dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
+        known = next((self.origins[loc[:depth]] for depth in range(len(loc), 0, -1) if loc[:depth] in self.origins), None)
+        return known.where(dotted) if known else dotted
+
+    def set(self, key: str, value: Any, origin: Origin) -> None:
+        """Put a value at a dotted key in place of what stands there. Raises InputError where the key leads through something else than a section."""
+        *parents, last = steps = key.split(".")
+        tree = self.tree
+        for parent in parents:
+            if tree.get(parent) is None:
+                tree[parent] = {}
+            elif parent == "seeds" and type(tree[parent]) is int:
+                tree[parent] = {"min": tree[parent]}
+            tree = tree[parent]
+            if not isinstance(tree, dict):
+                raise InputError(origin.where(key), f"{parent} is not a section", "name a key that lies in a section, like data.image_px")
+        tree[last] = value
+        place = tuple(steps)
+        self.origins = {loc: one for loc, one in self.origins.items() if loc[: len(place)] != place} | {place: origin}
+
+    def copy(self) -> Written:
+        """The same to change."""
+        return Written(copy.deepcopy(self.tree), dict(self.origins))
+
+
+def read_file(path: Path) -> Written:
+    """A question file's values. Raises InputError, with the line, for what is no plain YAML 1.2."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        near = sorted(str(other) for other in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+        raise InputError(path, "no such file", f"files there: {', '.join(near)}" if near else "give the path of a question file") from error
+    except (UnicodeDecodeError, OSError) as error:
+        raise InputError(path, f"cannot be read ({error})", "give a UTF-8 text file") from error
+    node = _load(text, lambda line: f"{path}:{line}" if line else str(path), _INDENTATION)
+    if not isinstance(node, dict):
+        raise InputError(path, "holds no keys", "start it with name: and data:")
+    written = Written({})
+    written.tree = _plain(node, (), written.origins, str(path))
+    return written
+
+
+def read_value(text: str, where: str) -> Any:
+    """One value as it would stand in the file: that of --set. Raises InputError for what is no plain YAML 1.2."""
+    if not text.strip():
+        return None
+    return _plain(_load(text, lambda line: where, "write the value as in the file, like 64, [a, b] or {min: 0, max: 1}; quote it for the shell"), (), {}, where)
+
+
+def _yaml() -> YAML:
+    yaml = YAML(typ="rt")
+    yaml.version = (1, 2)
+    return yaml
+
+
+def _load(text: str, place: Any, cure: str) -> Any:
+    try:
+        for line, problem, remedy in _strangers(text):
+            raise InputError(place(line), problem, remedy)
+        return _yaml().load(io.StringIO(text))
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = " ".join((getattr(error, "problem", None) or str(error)).split())
+        raise InputError(place(mark.line + 1 if mark else None), problem, cure) from error
+
+
+def _strangers(text: str) -> Iterator[tuple[int, str, str]]:
+    """Tags, merge keys and endless nesting, from the events of the parser: before anything is built of them."""
+    depth = 0
+    for event in _yaml().parse(io.StringIO(text)):
+        line, kind = event.start_mark.line + 1, type(event).__name__
+        depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
+        if depth > _DEEPEST + 2:  # the stream and its document count too
+            yield line, f"is nested deeper than {_DEEPEST} levels", "close the brackets; a question has few levels"
+        elif getattr(event, "tag", None) is not None and kind != "DocumentStartEvent":
+            yield line, f"the tag {event.tag} is not read", "write the plain value"
+        elif kind == "ScalarEvent" and event.value == "<<" and event.style is None:
+            yield line, "merge keys (<<) are not read", "write the keys out, or --set what differs"
+
+
+def _plain(node: Any, loc: tuple, origins: dict[tuple, Origin], where: str) -> Any:
+    """Values without ruamel's memory of their notation; records want plain ones. Notes the line of each."""
+    if len(loc) > _DEEPEST or len(origins) > _MOST_VALUES:
+        raise InputError(where, "an alias repeats itself without end", "write the values out")
+    if isinstance(node, dict):
+        return {str(key): _noted(node, key, (*loc, str(key)), value, origins, where) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_noted(node, index, (*loc, index), value, origins, where) for index, value in enumerate(node)]
+    for kind in (bool, int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return node
+
+
+def _noted(parent: Any, key: Any, loc: tuple, value: Any, origins: dict[tuple, Origin], where: str) -> Any:
+    origins[loc] = Origin(parent.lc.data[key][0] + 1)
+    return _plain(value, loc, origins, where)
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "", loc: tuple = ()) -> Iterator[tuple[str, tuple, Any]]:
+    """Dotted key, path in the tree and value: {'data': {'image_px': 64}} and {'data.image_px': 64} both give data.image_px.
+
+    A searched hyperparameter is one value.
+    """
+    for key, value in tree.items():
+        name, place = f"{prefix}{key}", (*loc, key)
+        if isinstance(value, dict) and not name.startswith("search."):
+            yield from flat(value, f"{name}.", place)
+        else:
+            yield name, place, value
