@@ -9,6 +9,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -133,28 +134,33 @@ def _train(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
     config = job.trial.config
     recipe = Recipe.from_config(config)
     model = build(config, job.data, job.seed, _donated(job))
-    train = _mixed(job)
+    train, val = _mixed(job), job.folds["val"]
+    with closing(_batches(job, train, recipe)) as batches:
+        outcome = fit(
+            shared_by_all(model, job.device),
+            batches,
+            (val.images, val.labels),
+            recipe,
+            seed=named_seed(job.seed, "fit"),
+            device=job.device,
+            train_labels=_as_drawn(train, batches, recipe),
+            texture_loss=texture_loss(config),
+            on_epoch=partial(_report, job, model=model),
+            state=job.state,
+            save_state=job.save_state,
+            reduce=mean_over_workers,
+            interrupted=job.interrupted,
+        )
+    counts = {"real": len(job.folds["train"]), "synthetic": int(train.synthetic.sum())}
+    return model, {"best_epoch": outcome.best_epoch, "epochs_run": outcome.epochs_run, "train_images": counts}
+
+
+def _batches(job: SeedRun, train: ImageSet, recipe: Recipe) -> Batches:
+    """Batches of the mixed training set, as many an epoch as the real images alone would fill unless the budget says otherwise."""
     real = len(job.folds["train"])
-    steps = steps_per_epoch(real, len(train), recipe.batch_size, config.get("mixing_budget", "steps"))
-    batches = batches_of(train, min(recipe.batch_size, real), seed=named_seed(job.seed, "batches"), steps_per_epoch=steps, balanced=recipe.balanced_sampling, share=(rank(), world_size()))
-    val = job.folds["val"]
-    outcome = fit(
-        shared_by_all(model, job.device),
-        batches,
-        (val.images, val.labels),
-        recipe,
-        seed=named_seed(job.seed, "fit"),
-        device=job.device,
-        train_labels=_as_drawn(train, batches, recipe),
-        texture_loss=texture_loss(config),
-        on_epoch=partial(_report, job, model=model),
-        state=job.state,
-        save_state=job.save_state,
-        reduce=mean_over_workers,
-        interrupted=job.interrupted,
-    )
-    facts = {"best_epoch": outcome.best_epoch, "epochs_run": outcome.epochs_run, "train_images": {"real": real, "synthetic": int(train.synthetic.sum())}}
-    return model, facts
+    steps = steps_per_epoch(real, len(train), recipe.batch_size, job.trial.config.get("mixing_budget", "steps"))
+    settings = {"seed": named_seed(job.seed, "batches"), "steps_per_epoch": steps, "balanced": recipe.balanced_sampling}
+    return batches_of(train, min(recipe.batch_size, real), **settings, share=(rank(), world_size()))
 
 
 def _as_drawn(train: ImageSet, batches: Batches, recipe: Recipe) -> np.ndarray:
