@@ -22,7 +22,10 @@ from sweep.shards.image_set import ImageSet
 from sweep.shards.reader import decode_column, read_batches, read_manifest
 from sweep.shards.resize import fit_square
 
-SAME = 0.75  # correlation from which two images count as one, unless chance alone comes near it (chests do)
+# Correlation from which two images count as one, unless chance alone comes near it (chests do). Measured on 600 adult chests of
+# 64 px: 26 of 28 pairs above 0.75 are films of one patient, so a higher floor would part pictures that belong together, while
+# two strangers taken for one only share a fold.
+SAME = 0.75
 _CHANCE_PAIRS = 150  # random pairs that measure what chance gives in this set
 _CHANCE_DEVIATIONS = 6.0  # above their median: 0.80 for chest X-rays, where 0.78 was the best of two million pairs
 _STRICTEST = 0.9
