@@ -114,6 +114,10 @@ def _leaks(run: Run) -> list[Caution]:
     leaks = [f"{name}: {value}" for name, value in found if "leak" in name or "both domains" in name]
     conflicts = [f"{name}: {value}" for name, value in found if "conflict" in name]
     made = [Caution("serious", "The audit found images on both sides of a split", "; ".join(leaks))] if leaks else []
+    shared = [f"{name.removeprefix('left out of ')}: {value}" for name, value in found if name.startswith("left out of")]
+    if shared:
+        text = f"{'; '.join(shared)}. They stand in no training, validation or test fold of that direction, and its target is whole."
+        made.append(Caution("note", "Images were left out because the other hospital has their picture or patient too", text))
     if conflicts:
         text = f"{'; '.join(conflicts)}. What became of them is the split's setting `conflicts`."
         made.append(Caution("note", "Near copies with different labels are in the data", text))

@@ -2,7 +2,8 @@
 
 python -m analysis.folds results/ratio-split-0 results/ratio-split-1 results/ratio-split-2 --metric auroc/source
 
-Make the runs with `--set data.split_seed=K --set name=ratio-split-K`. The variance over splits is corrected as Nadeau and Bengio (2003)
+Make the runs with `--set data.folds=5 --set data.fold=K --set name=ratio-split-K` (cross-validation: no two runs test the same image),
+or with `--set data.split_seed=K` (hold-out splits drawn anew). The variance over splits is corrected as Nadeau and Bengio (2003)
 propose: splits that share training images agree more than new data would.
 """
 
@@ -54,13 +55,13 @@ class FoldTable:
 def compare_over_folds(runs: Sequence[Run], metric: str, rule: str = selection.DEFAULT_RULE) -> FoldTable:
     """Compare over at least two runs; InputError when they share no configuration or split alike."""
     if len(runs) < 2:
-        raise InputError("RUN", "is one split", "give at least two runs, each with a data.split_seed of its own")
+        raise InputError("RUN", "is one split", "give at least two runs, each with a data.fold or data.split_seed of its own")
     found = [run.means.rename(index=_identity(run)) for run in runs]
     shared = [key for key in found[0].index if all(key in means.index for means in found)]
     names = labels(runs[0].configs, runs[0].studies).rename(index=_identity(runs[0]))
     metric = metric_names.resolve(metric, set.intersection(*(set(run.metrics) for run in runs)), where="--metric")
     if not shared:
-        raise InputError("RUN", "no configuration ran on every split", "run the same question on each, with data.split_seed alone changed")
+        raise InputError("RUN", "no configuration ran on every split", "run the same question on each, with data.fold or data.split_seed alone changed")
     values = pd.DataFrame({number_: means.loc[shared, metric] for number_, means in enumerate(found)})
     quality = pd.concat([selection.rule_named(rule).score(means.loc[shared]) for means in found], axis=1).mean(axis=1)
     chosen = quality.idxmax()
@@ -103,7 +104,7 @@ def as_text(made: FoldTable) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the comparison; exit code 2 with a message when the input is wrong."""
     parser = argparse.ArgumentParser(prog="python -m analysis.folds", description="Compare configurations over several splits of the data.")
-    parser.add_argument("run", nargs="+", help="run folders of the same question, each with its own data.split_seed")
+    parser.add_argument("run", nargs="+", help="run folders of the same question, each with its own data.fold or data.split_seed")
     parser.add_argument("--metric", default="auroc/source", help="recorded metric (auroc/source)")
     parser.add_argument("--rule", default=selection.DEFAULT_RULE, help=f"how the configuration compared with is chosen: {', '.join(selection.RULES)}")
     options = parser.parse_args(arguments)

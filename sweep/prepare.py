@@ -18,29 +18,23 @@ import pandas as pd
 
 from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash
-from sweep.shards.groups import closed_groups, renumbered
-from sweep.shards.findings import constant_accuracy, contradictory, present_counts, stacked
+from sweep.domains import FOLD_BACK, FOLDS, LABELS, copies_card, domain_frames, left_out, said_of, split_domains
+from sweep.shards.findings import constant_accuracy, present_counts, stacked
 from sweep.shards.image_set import ImageSet
-from sweep.shards.labels import apply_normals, classes_after, label_indices
+from sweep.shards.labels import classes_after
 from sweep.shards.lazy import Images
-from sweep.shards.reader import read_images, read_manifest, read_metadata
+from sweep.shards.reader import read_images, read_manifest
 from sweep.shards.schema import MANIFEST, Manifest
-from sweep.shards.splits import UNUSED, make_split
+from sweep.shards.splits import TARGET, UNUSED
 from sweep.shards.stored import StoredImages
 from sweep.question import Data as DataSection
 from sweep.storage import Storage
 
 SPLIT_FILE = "split.parquet"
 CARD_FILE = "data.json"
-TARGET = "target"
-FOLDS = ("train", "val", "test", TARGET)
 SOURCE_TO_TARGET, TARGET_TO_SOURCE = DIRECTIONS = ("source_to_target", "target_to_source")
 PHANTOMS = ("phantom-a", "phantom-b")
-_DUPLICATES_VERSION = 1  # of the search for copies: raise it when it finds others
 _PHANTOM_VERSION = 2  # of the simulator: raise it when its images change
-_COLUMNS = ["image_id", "label", "group", "domain", "fold", "sha256"]
-_LABELS = "labels"  # instead of `label` where an image may have several findings
-FOLD_BACK = "fold_back"  # the folds of target_to_source, where that direction is in use
 
 
 @dataclass(frozen=True)
@@ -123,14 +117,14 @@ class Data:
     @property
     def multi_label(self) -> bool:
         """Whether an image may have several findings."""
-        return _LABELS in self.split
+        return LABELS in self.split
 
     def labels(self, fold: str) -> np.ndarray:
         """Class numbers int64 [N] of one fold, or float32 [N, K] of several findings an image, uncertain ones undecided."""
         return self._labels(self.fold(fold))
 
     def _labels(self, rows: pd.DataFrame) -> np.ndarray:
-        return stacked(rows[_LABELS]).reshape(-1, len(self.classes)) if self.multi_label else rows["label"].to_numpy(np.int64)
+        return stacked(rows[LABELS]).reshape(-1, len(self.classes)) if self.multi_label else rows["label"].to_numpy(np.int64)
 
     def class_counts(self, fold: str) -> list[int]:
         """Images per class of one fold; of several findings an image those that have it."""
@@ -188,17 +182,29 @@ def prepare(section: DataSection, run: Storage, directions: Iterable[str] = (SOU
     With target_to_source among `directions` the target is split too, for the trials in which it is the source.
     """
     folders = [_shard_folder(name, section, run) for name in (section.source, section.target)]
+    if folders[0] == folders[1] and not section.hold_out:
+        raise InputError("data", f"source and target are both {folders[0]}", "name another target, or hold some of its domains out: hold_out: [NAME]")
     manifests = [read_manifest(folder) for folder in folders]
     classes = _common_classes(manifests, section)
-    frames = [_frame(folder, manifest, section, classes, run) for folder, manifest in zip(folders, manifests, strict=True)]
+    frames = domain_frames(folders, manifests, section, classes, run)
     both = TARGET_TO_SOURCE in directions or _was_both(run)
-    whole = _split(frames, section, both)
+    whole = split_domains(frames, section, both)
     data = Data(folders[0], folders[1], classes, section.image_px, section.fit, section.normals, whole, section.loading)
     _refuse_empty(data, section)
     if both:
         _refuse_empty(data.directed(TARGET_TO_SOURCE), section.model_copy(update={"source": section.target, "target": section.source}))
-    data.save(run, _card(data, manifests, frames))
+    card = _card(data, manifests, frames)
+    for line in filter(None, _said(card)):
+        print(f"data: {line}", flush=True)
+    data.save(run, card)
     return data
+
+
+def _said(card: Mapping[str, Any]) -> Iterable[str]:
+    """What a person must know of the split: images left out because the other domain has them."""
+    names = card["source"]["name"], card["target"]["name"]
+    for direction, (here, there) in zip(DIRECTIONS, (names, names[::-1]), strict=True):
+        yield said_of(card["audit"].get(f"left_out_of_{direction}_for", {}), here, there)
 
 
 def _was_both(run: Storage) -> bool:
@@ -245,52 +251,6 @@ def _common_classes(manifests: list[Manifest], section: DataSection) -> tuple[st
     return tuple(source)
 
 
-def _near_duplicates(folder: str, manifest: Manifest, run: Storage) -> pd.DataFrame:
-    """Every image's id and the number of its near-duplicate group; looked for once in a run folder, for it takes minutes on large sets."""
-    place = f"near_duplicates/{content_hash([manifest.sha256, _DUPLICATES_VERSION])}.parquet"
-    if not run.exists(place):
-        from sweep.shards.duplicates import folder_duplicates
-
-        ids = read_metadata(folder)["image_id"]
-        found = pd.DataFrame({"image_id": ids, "group": folder_duplicates(folder).groups})
-        run.write(place, found.to_parquet(index=False))
-    return pd.read_parquet(io.BytesIO(run.read(place)))
-
-
-def _frame(folder: str, manifest: Manifest, section: DataSection, classes: tuple[str, ...], run: Storage) -> pd.DataFrame:
-    """One domain's rows with class index, near-duplicates, and the groups that must stay together."""
-    frame = apply_normals(read_metadata(folder), section.normals)
-    numbers = _near_duplicates(folder, manifest, run).set_index("image_id")["group"]
-    copies = renumbered(numbers.loc[frame["image_id"]].to_numpy())
-    groups = closed_groups(frame["patient"].to_numpy(str), frame["sha256"].to_numpy(str), copies)
-    return frame.assign(
-        near_duplicates=copies,
-        group=[f"{manifest.domain}:{number}" for number in groups],
-        name=frame["label"],
-        label=frame["label"] if manifest.multi_label else label_indices(frame["label"], classes, f"{folder}/{MANIFEST}"),
-        domain=manifest.domain,
-    )
-
-
-def _split(frames: list[pd.DataFrame], section: DataSection, both: bool) -> pd.DataFrame:
-    """One row per image with its fold in each direction in use; each domain's images stand fold by fold."""
-    columns = [_LABELS if _LABELS in frames[0] and name == "label" else name for name in _COLUMNS]
-    source, target = _with_folds(frames[0], section), frames[1].assign(fold=TARGET)
-    if not both:
-        return pd.concat([source, target], ignore_index=True)[columns]
-    back = _with_folds(frames[1], section).rename(columns={"fold": FOLD_BACK}).assign(fold=TARGET)
-    return pd.concat([source.assign(**{FOLD_BACK: TARGET}), back], ignore_index=True)[[*columns, FOLD_BACK]]
-
-
-def _with_folds(frame: pd.DataFrame, section: DataSection) -> pd.DataFrame:
-    """The frame with its folds, ordered by them: what is read together lies together. The first n training images are nested subsets."""
-    copies = frame["near_duplicates"].to_numpy()
-    split = make_split(frame, seed=section.split_seed, train_images=section.train_images, conflicts=section.conflicts, near_duplicates=copies)
-    folds = frame.merge(split.frame[["image_id", "fold", "place"]], on="image_id", validate="one_to_one")
-    folds = folds.assign(number=folds["fold"].map((*FOLDS[:3], UNUSED).index))
-    return folds.sort_values(["number", "place"], kind="stable").drop(columns=["number", "place"])
-
-
 def _refuse_empty(data: Data, section: DataSection) -> None:
     for fold in FOLDS:
         place = f"data: {section.target if fold == TARGET else section.source}"
@@ -315,7 +275,7 @@ def _card(data: Data, manifests: list[Manifest], frames: list[pd.DataFrame]) -> 
     if FOLD_BACK in data.split:
         back = data.directed(TARGET_TO_SOURCE)
         source["folds_target_to_source"], target["folds_target_to_source"] = _fold_counts(back, (TARGET,)), _fold_counts(back, FOLDS[:3])
-    return {"source": source, "target": target, "audit": _audit_card(frames)}
+    return {"source": source, "target": target, "audit": _audit_card(frames, FOLD_BACK in data.split)}
 
 
 def _fold_counts(data: Data, folds: Iterable[str]) -> dict[str, dict[str, int]]:
@@ -323,9 +283,10 @@ def _fold_counts(data: Data, folds: Iterable[str]) -> dict[str, dict[str, int]]:
 
 
 def _domain_card(manifest: Manifest, frame: pd.DataFrame) -> dict[str, Any]:
+    domain = str(frame["domain"].iloc[0])
     return {
-        "name": manifest.name,
-        "domain": manifest.domain,
+        "name": manifest.name if domain == manifest.domain else domain,
+        "domain": domain,
         "images": len(frame),
         "patients": int(frame["patient"].replace("", np.nan).nunique()),
         "groups": int(pd.Series(frame["near_duplicates"]).nunique()),
@@ -347,16 +308,9 @@ def _balance(manifest: Manifest, frame: pd.DataFrame) -> dict[str, Any]:
     return {"task": manifest.task, **named, "constant_accuracy": constant_accuracy(labels)}
 
 
-def _audit_card(frames: list[pd.DataFrame]) -> dict[str, Any]:
-    """Near-duplicate facts of both domains: how many images have a copy, and how many copies disagree on the label."""
-    facts = {}
-    for domain, frame in zip(("source", "target"), frames, strict=True):
-        sizes = frame.groupby("near_duplicates")["image_id"].transform("size")
-        copies = frame["near_duplicates"]
-        if "labels" in frame:
-            conflicts = copies[contradictory(stacked(frame["labels"]), copies.to_numpy())].nunique()
-        else:
-            conflicts = (frame.groupby("near_duplicates")["label"].nunique() > 1).sum()
-        facts[domain] = {"images_with_a_near_copy": int((sizes > 1).sum()), "groups_with_conflicting_labels": int(conflicts)}
-    shared = set(frames[0]["sha256"]) & set(frames[1]["sha256"])
-    return {**facts, "images_in_both_domains": len(shared)}
+def _audit_card(frames: list[pd.DataFrame], both: bool) -> dict[str, Any]:
+    """Copies within each domain, and what was left out of training in each direction because the other domain has it too."""
+    facts: dict[str, Any] = {name: copies_card(frame) for name, frame in zip(("source", TARGET), frames, strict=True)}
+    for target, name in ((1, SOURCE_TO_TARGET), (0, TARGET_TO_SOURCE))[: 1 + both]:
+        facts[f"left_out_of_{name}_for"] = left_out(frames, target)
+    return facts

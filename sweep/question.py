@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from sweep.distribution import Distribution
 from sweep.section import Scalar, Section
@@ -19,8 +19,15 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SAME_EPS = 1e-6  # 0.0039215686 is 1/255 written with ten digits
 
 
+def _target_or_hold_out(document: dict[str, Any]) -> None:
+    document["required"] = ["source"]
+    document["anyOf"] = [{"required": ["target"]}, {"required": ["hold_out"]}]
+
+
 class Data(Section):
     """Which hospitals, at which size, split how."""
+
+    model_config = ConfigDict(json_schema_extra=_target_or_hold_out)
 
     source: str = Field(min_length=1, description="phantom-a, phantom-b or a shard folder")
     target: str = Field(min_length=1, description="phantom-a, phantom-b or a shard folder")
@@ -31,7 +38,25 @@ class Data(Section):
     loading: Literal["auto", "resident", "stream"] = Field("auto", description="decoded once and shared by the trials of a node, or streamed from the shards; auto: by size")
     fit: Literal["pad", "stretch"] = Field("pad", description="how an oblong image becomes square")
     split_seed: int = Field(0, ge=0)
+    folds: int | None = Field(None, ge=3, le=100, description="cross-validation: the source is cut into so many parts; one is the test, the next one validation")
+    fold: int | None = Field(None, ge=0, description="which part is the source's test: 0 to folds - 1; one run for each")
+    hold_out: list[str] = Field(default_factory=list, description="scanners or hospitals (column domain) of the source folder that are the target; target is left out then")
     phantom_patients: int = Field(120, ge=12, le=20_000, description="patients per simulated hospital")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _held_out_of_the_source(cls, value: Any) -> Any:
+        return {**value, "target": value["source"]} if isinstance(value, dict) and value.get("hold_out") and "source" in value and "target" not in value else value
+
+    @model_validator(mode="after")
+    def _one_way_to_split(self) -> Data:
+        if self.hold_out and self.target != self.source:
+            raise ValueError(f"hold_out takes the target out of {self.source}, and target names {self.target}; keep one of them")
+        if (self.folds is None) != (self.fold is None):
+            raise ValueError(f"{'fold' if self.folds is None else 'folds'} stands alone; give both, like folds: 5 and fold: 0")
+        if self.folds is not None and self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} is none of {self.folds} folds; give 0 to {self.folds - 1}")
+        return self
 
 
 class Objective(Section):

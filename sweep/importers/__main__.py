@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from contextlib import nullcontext
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 from sweep.core.errors import InputError, guarded, suggestion
+from sweep.importers.progress import Counter
+from sweep.importers.raw import Importer
 from sweep.importers.table import IMPORTERS, import_dataset
 from sweep.shards.findings import present_counts, stacked
 from sweep.shards.reader import read_metadata
 from sweep.shards.schema import Manifest
+
+_SHOWN = 20  # complaints printed before the list is cut
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,20 +28,51 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _import(argv: list[str]) -> int:
-    name = next((word for word in argv if not word.startswith("-")), None)
-    if name is not None and name not in IMPORTERS:
-        raise InputError("importer", f"{name!r} is unknown", suggestion(name, IMPORTERS))
+    name = _named(argv)
     given = vars(_parser(name).parse_args(argv))
-    src, dst = (given["paths"][0], given["paths"][-1]) if len(given["paths"]) == 2 else (None, given["paths"][0])
-    if src is None and IMPORTERS[name].needs_source:
-        raise InputError(f"importer {name}", "one path given", "give two: the source and the new shard folder")
-    with _progress() as advance:
+    src, dst = _places(name, given["paths"])
+    complaints: list[InputError] = []
+    with _progress() as counter:
         manifest = import_dataset(
-            name, src, dst, domain=given["domain"], import_px=given["px"], skip_bad=given["skip_bad"],
-            on_image=advance, workers=given["workers"], **{option: given[option] for option in IMPORTERS[name].options},
+            name, src, dst, domain=given["domain"], import_px=given["px"], skip_bad=given["skip_bad"], depth=given["depth"],
+            workers=given["workers"], on_skip=_both(complaints.append, counter and counter.skip),
+            on_image=counter and counter.done, on_total=counter and counter.total,
+            **{option: given[option] for option in IMPORTERS[name].options},
         )  # fmt: skip
-    print(_summary(dst, manifest))
+    print("\n".join([*_summary(dst, manifest), *_left_out(IMPORTERS[name], src, manifest), *_skipped(complaints)]))
     return 0
+
+
+def _named(argv: list[str]) -> str | None:
+    """The importer among the words of the command line: the first that is one, not a value of some option."""
+    general = argparse.ArgumentParser(prog="python -m sweep.importers", add_help=False)
+    _add_general(general)
+    known, _ = general.parse_known_args([word for word in argv if word not in ("-h", "--help")])
+    words = [word for word in known.words if not word.startswith("-")]
+    name = next((word for word in words if word in IMPORTERS), None)
+    if words and name is None:
+        raise InputError("importer", f"{words[0]!r} is unknown", suggestion(words[0], IMPORTERS))
+    return name
+
+
+def _places(name: str, paths: Sequence[str]) -> tuple[str | None, str]:
+    """Source and destination; InputError when there are too few paths or too many."""
+    row = IMPORTERS[name]
+    if len(paths) == 1 + row.needs_source:
+        return (paths[0] if row.needs_source else None), paths[-1]
+    cure = "give two: the source and the new shard folder" if row.needs_source else "give one: the new shard folder"
+    raise InputError(f"importer {name}", f"{'one path' if len(paths) == 1 else f'{len(paths)} paths'} given", cure)
+
+
+def _add_general(parser: argparse.ArgumentParser, words: bool = True) -> None:
+    """The options of every importer."""
+    if words:
+        parser.add_argument("words", nargs="*")
+    parser.add_argument("--domain", help="name of the hospital or scanner (default: the importer's)")
+    parser.add_argument("--px", type=int, default=256, help="longest side of the stored images (default 256)")
+    parser.add_argument("--depth", type=int, metavar="BITS", help="bits of a grey in files deeper than eight, for the whole data set (default: what each file declares)")
+    parser.add_argument("--skip-bad", type=int, default=0, metavar="N", help="leave out and list up to N images that are bad, missing or listed twice")
+    parser.add_argument("--workers", type=_at_least_one, metavar="N", help="processes that decode (default: one per core from 8,192 files on)")
 
 
 def _parser(name: str | None) -> argparse.ArgumentParser:
@@ -45,18 +80,17 @@ def _parser(name: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m sweep.importers",
         description="Published data set layout -> Parquet shards.",
-        epilog=f"importers:\n{listing}",
+        epilog=f"importers (NAME --help has the options of one):\n{listing}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", choices=IMPORTERS, metavar="NAME", help="one of the importers below")
     parser.add_argument("paths", nargs="+", metavar="[SRC] DST", help="source, and the shard folder to write")
-    parser.add_argument("--domain", help="name of the hospital or scanner (default: the importer's)")
-    parser.add_argument("--px", type=int, default=256, help="longest side of the stored images (default 256)")
-    parser.add_argument("--skip-bad", type=int, default=0, metavar="N", help="tolerate and list up to N bad images")
-    parser.add_argument("--workers", type=_at_least_one, metavar="N", help="processes that decode (default: one per core from 8,192 images on)")
-    for option, default in (IMPORTERS[name].options if name else {}).items():
+    _add_general(parser, words=False)
+    row = IMPORTERS[name] if name else None
+    for option, default in (row.options if row else {}).items():
+        allowed = row.choices.get(option, ())
         parser.add_argument(f"--{option.replace('_', '-')}", dest=option, type=type(default), default=default,
-                            help=f"default {default!r}")  # fmt: skip
+                            help=f"{', '.join(allowed)}; default {default}" if allowed else f"default {default!r}")  # fmt: skip
     return parser
 
 
@@ -66,37 +100,36 @@ def _at_least_one(text: str) -> int:
     return int(text)
 
 
-def _progress() -> Any:
-    """A counter on a terminal, nothing elsewhere."""
-    if not sys.stderr.isatty():
-        return nullcontext()
-    return _Counter()
+def _progress() -> AbstractContextManager[Counter | None]:
+    """A bar on a terminal, nothing elsewhere."""
+    return Counter() if sys.stderr.isatty() else nullcontext()
 
 
-class _Counter:
-    def __enter__(self):
-        from rich.console import Console
-        from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
+def _both(first: Callable[[InputError], None], second: Callable[[InputError], None] | None) -> Callable[[InputError], None]:
+    def tell(complaint: InputError) -> None:
+        first(complaint)
+        if second is not None:
+            second(complaint)
 
-        columns = (SpinnerColumn(), "images", MofNCompleteColumn(), TimeElapsedColumn())
-        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-        self._bar.start()
-        task = self._bar.add_task("images", total=None)
-        return lambda done: self._bar.update(task, completed=done)
-
-    def __exit__(self, *raised) -> None:
-        self._bar.stop()
+    return tell
 
 
-def _summary(dst: str, manifest: Manifest) -> str:
+def _summary(dst: str, manifest: Manifest) -> list[str]:
     frame = read_metadata(dst)
     found = present_counts(stacked(frame["labels"])) if manifest.multi_label else [frame["label"].eq(name).sum() for name in manifest.classes]
     counts = ", ".join(f"{name} {count}" for name, count in zip(manifest.classes, found, strict=True))
-    lines = [f"{dst}: {manifest.images} images ({counts}), domain {manifest.domain}, licence {manifest.licence}"]
-    skipped = manifest.settings.get("skipped", [])
-    if skipped:
-        lines += [f"skipped {len(skipped)} bad images:", *(f"  {complaint}" for complaint in skipped)]
-    return "\n".join(lines)
+    return [f"{dst}: {manifest.images} images ({counts}), domain {manifest.domain}, licence {manifest.licence}"]
+
+
+def _left_out(row: Importer, src: str | None, manifest: Manifest) -> Sequence[str]:
+    return row.notes(Path(src), manifest.settings) if src is not None else ()
+
+
+def _skipped(complaints: Sequence[InputError]) -> list[str]:
+    """What was skipped, by its path, which the manifest of a clinic's files does not keep."""
+    lines = [f"  {complaint}" for complaint in complaints[:_SHOWN]]
+    more = [f"  ... and {len(complaints) - _SHOWN} more"] if len(complaints) > _SHOWN else []
+    return [f"skipped {len(complaints)} bad images:", *lines, *more] if complaints else []
 
 
 if __name__ == "__main__":

@@ -44,6 +44,20 @@ class Job:
     decode: Callable[[RawImage], ShardRow]
     skip_bad: int = 0
     workers: int = 1  # 1: in this process, without Ray
+    on_skip: Callable[[InputError], None] | None = None
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """Why an image is left out: the error for the terminal, and what is kept of it in the manifest."""
+
+    error: InputError
+    kept: str
+
+    @classmethod
+    def about(cls, image: RawImage, error: InputError) -> Complaint:
+        """Behind an alias only what the project itself says is kept: a decoder's own words may quote the file's header."""
+        return cls(error, f"{image.alias}: {error.problem.partition(' (')[0]}" if image.alias else str(error))
 
 
 @contextmanager
@@ -53,7 +67,10 @@ def cache(dst: Path | str) -> Iterator[Path]:
     Raises InputError when another process is at the same import.
     """
     folder = _place(dst)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as broken:
+        raise InputError(dst, f"cannot be written ({broken.strerror or broken})", "choose a folder that can be written, on a disk with room") from None
     with open(folder / "lock", "w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -102,13 +119,15 @@ def rows_by_block(images: Iterable[RawImage], folder: Path, job: Job) -> Iterato
             yield from _rows(place, job)
 
 
-def tolerate(complaints: Sequence[InputError], job: Job) -> None:
+def tolerate(complaints: Sequence[Complaint], job: Job) -> None:
     """Note complaints in the header's settings; raise the first one too many."""
     skipped = job.header.settings["skipped"]
     for complaint in complaints:
         if len(skipped) >= job.skip_bad:
-            raise complaint
-        skipped.append(str(complaint))
+            raise complaint.error
+        skipped.append(complaint.kept)
+        if job.on_skip is not None:
+            job.on_skip(complaint.error)
 
 
 def _make_in_parallel(missing: Sequence[tuple[Path, list[RawImage]]], job: Job) -> None:
@@ -117,7 +136,7 @@ def _make_in_parallel(missing: Sequence[tuple[Path, list[RawImage]]], job: Job) 
     import ray.data
 
     ray.data.DataContext.get_current().enable_progress_bars = False
-    held = ray.put([missing, job])
+    held = ray.put([missing, replace(job, on_skip=None)])  # what is told, is told by this process
     rows = ray.data.range(len(missing), override_num_blocks=len(missing)).map_batches(
         _task, fn_args=(held,), batch_size=1, batch_format="numpy", num_cpus=1
     )
@@ -147,7 +166,7 @@ def _make(place: Path, block: Iterable[RawImage], job: Job) -> None:
         try:
             rows.append(job.decode(image))
         except InputError as bad:
-            complaints.append([bad.where, bad.problem, bad.cure])
+            complaints.append([bad.where, bad.problem, bad.cure, Complaint.about(image, bad).kept])
             if len(complaints) > job.skip_bad:
                 raise
     place.mkdir(parents=True, exist_ok=True)
@@ -162,9 +181,10 @@ def _is_there(place: Path) -> bool:
     return (place / "done").exists()
 
 
-def _complaints(place: Path) -> list[InputError]:
+def _complaints(place: Path) -> list[Complaint]:
     path = place / _COMPLAINTS
-    return [InputError(*parts) for parts in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return [Complaint(InputError(*parts), kept) for *parts, kept in found]
 
 
 def _rows(place: Path, job: Job) -> Iterator[ShardRow]:

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sweep.core.errors import InputError
 from sweep.importers.class_folders import images_by_folder
 from sweep.importers.raw import Importer, RawImage
 
@@ -25,8 +24,6 @@ _EXPECTS = "the folder with Training/ and Testing/, each with glioma/, meningiom
 
 
 def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
-    if options["split"] not in ("all", *_SPLITS):
-        raise InputError("split", f"{options['split']!r} is unknown", f"write all, {' or '.join(_SPLITS)}")
     for split in _SPLITS if options["split"] == "all" else (options["split"],):
         yield from images_by_folder(src / split, FOLDERS, _EXPECTS, prefix=f"{split}/")
 
@@ -40,6 +37,7 @@ ROW = Importer(
     iterate=_iterate,
     domain="brain4",
     classes=tuple(FOLDERS),
-    options={"split": "all"},  # all, Training or Testing as published
+    options={"split": "all"},  # or one of the published folders
+    choices={"split": ("all", *_SPLITS)},
     traps="merged from three sources without patients: slices of one patient lie on both sides of the split",
 )

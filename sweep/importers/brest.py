@@ -9,10 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sweep.core.errors import InputError
-from sweep.importers.files import choice, only, read_table
-from sweep.importers.raw import Importer, RawImage
-from sweep.importers.roi import check_roi, masks_beside
+from sweep.importers.files import FilesByName, choice, only, read_table
+from sweep.importers.raw import Importer, RawImage, missing
+from sweep.importers.roi import ROIS, masks_beside, note_on_normals
 
 CLASSES = ("benign", "malignant", "normal")
 _EXPECTS = "the folder with the clinical spreadsheet (.xlsx) and the images (case001.png ...) below it"
@@ -22,15 +21,15 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
     spreadsheet = only(src, "*.xlsx", "the spreadsheet and the images")
     table = read_table(spreadsheet, ["CaseID", "Image_filename", "Classification"])
     # The spreadsheet says which files are images: masks (case001_tumor.png) are never listed in this column.
-    files = {path.name: path for path in sorted(src.rglob("*.png"))}
-    roi = check_roi(options["roi"])
+    files, roi = FilesByName(src, "*.png"), options["roi"]
     for row, case in table.iterrows():
         where = f"{spreadsheet}, row {row}"
         name = case["Image_filename"]
-        if name not in files:
-            raise InputError(f"{where}, column Image_filename", f"no image {name!r} below {src}", f"expects {_EXPECTS}")
         label = choice(case["Classification"], CLASSES, f"{where}, column Classification")
-        path = files[name]
+        path = files.find(name, f"{where}, column Image_filename")
+        if path is None:
+            yield missing(Path(name).stem, label, f"{where}, column Image_filename", f"no image {name!r} below {src}")
+            continue
         if roi != "none" and label == "normal":
             continue  # no lesion to crop to
         masks = () if roi == "none" else masks_beside(path, "{stem}_tumor*.png")
@@ -51,5 +50,7 @@ ROW = Importer(
     positive="malignant",
     classes=CLASSES,
     options={"roi": "none"},  # box: crop to the lesion; mask: the same, black outside of it
+    choices={"roi": ROIS},
+    notes=note_on_normals,
     traps="transparent areas; a blue tint in some frames; four normal scans that some count as malignant",
 )

@@ -11,8 +11,8 @@ from typing import Any
 
 from sweep.core.errors import InputError, suggestion
 from sweep.importers.files import choice, only, read_table
-from sweep.importers.raw import Importer, RawImage
-from sweep.importers.roi import check_roi
+from sweep.importers.raw import Importer, RawImage, missing
+from sweep.importers.roi import ROIS
 
 CLASSES = ("benign", "malignant")
 _EXPECTS = "the folder with Images/ (bus_0001-l.png ...) and bus_data.csv"
@@ -21,16 +21,17 @@ _EXPECTS = "the folder with Images/ (bus_0001-l.png ...) and bus_data.csv"
 def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
     path = only(src, "bus_data.csv", "Images/ and bus_data.csv")
     table = read_table(path, ["ID", "Case", "Pathology", "Device"])
-    device, roi = options["device"], check_roi(options["roi"])
+    device, roi = options["device"], options["roi"]
     if device and device not in set(table["Device"]):
         raise InputError("device", f"no image of {device!r} in {path}", suggestion(device, set(table["Device"])))
     for row, image in table.iterrows():
         if device and image["Device"] != device:
             continue
         file = path.parent / "Images" / f"{image['ID']}.png"
-        if not file.is_file():
-            raise InputError(f"{path}, row {row}, column ID", f"no image {file}", f"expects {_EXPECTS}")
         label = choice(image["Pathology"], CLASSES, f"{path}, row {row}, column Pathology")
+        if not file.is_file():
+            yield missing(image["ID"], label, f"{path}, row {row}, column ID", f"no image {file}")
+            continue
         yield RawImage(
             image["ID"], label, file, patient=f"case {image['Case']}", domain=image["Device"],
             source_path=file.relative_to(src).as_posix(), masks=_masks(path.parent, image["ID"], roi), roi=roi,
@@ -54,5 +55,6 @@ ROW = Importer(
     # device: only the images of this scanner, by its name in the column Device; roi: box crops to the lesion, mask
     # blackens what lies outside of it too.
     options={"device": "", "roi": "none"},
+    choices={"roi": ROIS},
     traps="masks in Masks/ are not read; both views of a lesion belong to one patient; the scanner is the domain",
 )

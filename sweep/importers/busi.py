@@ -12,7 +12,7 @@ from typing import Any
 from sweep.core.errors import InputError
 from sweep.importers.files import images_below
 from sweep.importers.raw import Importer, RawImage
-from sweep.importers.roi import check_roi, masks_beside
+from sweep.importers.roi import ROIS, masks_beside, note_on_normals
 
 CLASSES = ("benign", "malignant", "normal")
 _EXPECTS = "the folder with benign/, malignant/ and normal/ (Dataset_BUSI_with_GT)"
@@ -24,7 +24,7 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
     for label in CLASSES:
         if not (src / label).is_dir():
             raise InputError(src / label, "there is no such folder", f"expects {_EXPECTS}")
-    roi = check_roi(options["roi"])
+    roi = options["roi"]
     for label in CLASSES if roi == "none" else ("benign", "malignant"):  # a normal scan has no lesion to crop to
         images = list(images_below(src / label))
         if not images:
@@ -47,5 +47,7 @@ ROW = Importer(
     positive="malignant",
     classes=CLASSES,
     options={"roi": "none"},  # box: crop to the lesion; mask: the same, black outside of it
+    choices={"roi": ROIS},
+    notes=note_on_normals,
     traps="no patient ids; masks beside images; benign (433) equals malignant (145); many near-duplicates",
 )

@@ -14,8 +14,8 @@ from typing import Any
 import pandas as pd
 
 from sweep.core.errors import InputError, suggestion
-from sweep.importers.files import read_table
-from sweep.importers.raw import Importer, RawImage
+from sweep.importers.files import FilesByName, read_table, read_words
+from sweep.importers.raw import Importer, RawImage, missing
 from sweep.shards.findings import COMPETITION, summary
 
 FINDINGS = (
@@ -30,26 +30,24 @@ _LISTS = {"all": "", "train_val": "train_val_list.txt", "test": "test_list.txt"}
 
 
 def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
-    finding, columns = options["finding"], _LABELS.get(options["findings"])
+    finding, columns = options["finding"], _LABELS[options["findings"]]
     if finding and finding not in (*FINDINGS, _ANY):
         raise InputError("finding", f"{finding!r} is unknown", suggestion(finding, (*FINDINGS, _ANY)))
-    if columns is None:
-        raise InputError("findings", f"{options['findings']!r} is unknown", f"write one of {', '.join(_LABELS)}")
     path = _table(src)
     table = read_table(path, ["Image Index", "Finding Labels", "Patient ID"])
     table = _listed(table, src, options["split"])
-    files = {file.name: file for file in src.rglob("*.png")}
+    files = FilesByName(src, "*.png")
     for row, image in table.iterrows():
         name = image["Image Index"]
         where = f"{path}, row {row}"
-        if name not in files:
-            raise InputError(f"{where}, column Image Index", f"no image {name!r} below {src}", f"expects {_EXPECTS}")
         found = _found(image["Finding Labels"], where)
         labels = () if finding else tuple(float(column in found) for column in columns.values())
-        yield RawImage(
-            Path(name).stem, _class(found, finding) if finding else summary(labels, columns), files[name],
-            patient=image["Patient ID"], source_path=files[name].relative_to(src).as_posix(), labels=labels,
-        )  # fmt: skip
+        label = _class(found, finding) if finding else summary(labels, columns)
+        file = files.find(name, f"{where}, column Image Index")
+        if file is None:
+            yield missing(Path(name).stem, label, f"{where}, column Image Index", f"no image {name!r} below {src}")
+            continue
+        yield RawImage(Path(name).stem, label, file, patient=image["Patient ID"], source_path=file.relative_to(src).as_posix(), labels=labels)
 
 
 def _table(src: Path) -> Path:
@@ -61,15 +59,12 @@ def _table(src: Path) -> Path:
 
 def _listed(table: pd.DataFrame, src: Path, split: str) -> pd.DataFrame:
     """The rows of an official patient list."""
-    if split not in _LISTS:
-        raise InputError("split", f"{split!r} is unknown", f"write one of {', '.join(_LISTS)}")
     if split == "all":
         return table
     path = src / _LISTS[split]
     if not path.is_file():
         raise InputError(path, "there is no such file", "download the official lists, or use --split all")
-    listed = set(path.read_text(encoding="utf-8").split())
-    return table[table["Image Index"].isin(listed)]
+    return table[table["Image Index"].isin(read_words(path))]
 
 
 def _found(cell: str, where: str) -> set[str]:
@@ -99,6 +94,7 @@ ROW = Importer(
     # finding: one against the rest, or any against none, makes two classes; without, each of `findings` is a label of its
     # own: all, or those of CheXpert's competition; split: all, or an official list.
     options={"finding": "", "findings": "all", "split": "all"},
+    choices={"findings": tuple(_LABELS), "split": tuple(_LISTS)},
     findings=lambda options: () if options["finding"] else tuple(_LABELS.get(options["findings"], ())),
     traps="some RGBA files; labels mined from text; up to 184 films of one patient, so split by patient",
 )

@@ -32,9 +32,6 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
     finding = options["finding"]
     if finding and finding not in FINDINGS:
         raise InputError("finding", f"{finding!r} is unknown", suggestion(finding, FINDINGS))
-    for name, allowed in (("uncertain", POLICIES), ("split", _TABLES), ("views", ("frontal", "all")), ("blank", _BLANKS)):
-        if options[name] not in allowed:
-            raise InputError(name, f"{options[name]!r} is unknown", f"write one of {', '.join(allowed)}")
     for name in _TABLES[options["split"]]:
         path = src / name
         columns = [finding] if finding else COMPETITION
@@ -86,6 +83,7 @@ ROW = Importer(
     # five it is kept, and the hyperparameter `uncertain` decides); blank: absent or unknown; views: frontal or all; split:
     # train, valid or all.
     options={"finding": "", "uncertain": "mix", "blank": "absent", "views": "frontal", "split": "all"},
+    choices={"uncertain": POLICIES, "blank": tuple(_BLANKS), "views": ("frontal", "all"), "split": tuple(_TABLES)},
     findings=lambda options: () if options["finding"] else COMPETITION,
     traps="uncertain labels; lateral views; a blank is not a zero of the radiologist's; several studies per patient",
 )

@@ -11,7 +11,7 @@ from typing import Any
 
 from sweep.core.errors import InputError
 from sweep.importers.files import read_table
-from sweep.importers.raw import Importer, RawImage
+from sweep.importers.raw import Importer, RawImage, missing
 
 _EXPECTS = "a .csv or .xlsx table with a column of image paths and one of labels"
 _COLUMNS = ("path_column", "label_column", "patient_column", "domain_column")
@@ -40,10 +40,9 @@ def _raw(root: Path, cells: Mapping[str, str], where: str) -> RawImage:
     # Paths that leave the folder of images are refused: the identity of an image is its place below it.
     if listed.is_absolute() or ".." in listed.parts:
         raise InputError(where, f"{cells['path']!r} lies outside {root}", "give --root, and paths below it")
-    path = root / listed
+    path, name = root / listed, listed.as_posix()
     if not path.is_file():
-        raise InputError(where, f"no image {path}", "correct the path, or give --root")
-    name = listed.as_posix()
+        return missing(name, cells["label"], where, f"no image {path}", "correct the path, give --root")
     return RawImage(
         name, cells["label"], path, patient=cells.get("patient", ""), domain=cells.get("domain", ""), source_path=name
     )

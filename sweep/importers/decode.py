@@ -1,7 +1,9 @@
 """Any image file of a published data set -> grey uint8, by one rule; hostile or broken files are refused by name.
 
 Transparency is composited on black (as a viewer shows an ultrasound frame), tint is removed by the luma
-weights of Rec. 601, 16-bit files are scaled from their own depth, palettes are resolved first.
+weights of Rec. 601, palettes are resolved first, a camera's rotation mark is obeyed. Files deeper than eight bits are scaled by
+the depth that they declare, or by the one that is given for the whole data set: never by an image's own brightest pixel, so that
+equal tissue gets equal grey.
 """
 
 from __future__ import annotations
@@ -11,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from sweep.core.errors import InputError
 
 MAX_PIXELS = 64_000_000  # an 8,000 x 8,000 scan; anything larger is a bomb or no scan
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 _TINT = 6  # levels between the largest and smallest channel from which a pixel counts as tinted (JPEG noise is below)
+_BITS_PER_SAMPLE, _MAX_SAMPLE_VALUE = 258, 281  # TIFF tags
 _CURE = "restore the file from the archive, remove it, or pass --skip-bad N"
 
 
@@ -30,15 +33,18 @@ class Decoded:
     transparent: bool
 
 
-def read_grey(path: Path) -> Decoded:
-    """Decode one image file; InputError names the file and what is wrong with it."""
+def read_grey(path: Path, depth: int | None = None) -> Decoded:
+    """Decode one image file; InputError names the file and what is wrong with it.
+
+    `depth` is the number of bits that the greys of a file deeper than eight bits have, where the file does not say it right.
+    """
     try:
         if path.stat().st_size == 0:
             raise InputError(path, "the file is empty (0 bytes)", _CURE)
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                return _to_grey(image, path)
+                return _to_grey(_upright(image), path, depth)
     except UnidentifiedImageError:
         raise InputError(path, "not an image that can be read", _CURE) from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -51,9 +57,16 @@ def read_grey(path: Path) -> Decoded:
         raise InputError(path, f"damaged image ({broken})", _CURE) from None
 
 
-def _to_grey(image: Image.Image, path: Path) -> Decoded:
+def _upright(image: Image.Image) -> Image.Image:
+    """The image as its camera was held (EXIF), where it says so."""
+    if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+        return image
+    return ImageOps.exif_transpose(image)
+
+
+def _to_grey(image: Image.Image, path: Path, depth: int | None) -> Decoded:
     if image.mode in ("I", "F", "I;16", "I;16B", "I;16L", "I;16N"):
-        return Decoded(_deep(np.asarray(image), path), 0.0, False)
+        return Decoded(_deep(np.asarray(image), path, depth or _declared_depth(image)), 0.0, False)
     if image.mode in ("L", "1") and "transparency" not in image.info:
         return Decoded(np.array(image.convert("L")), 0.0, False)
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
@@ -76,12 +89,20 @@ def untinted(image: Image.Image, transparent: bool) -> Decoded:
     return Decoded(np.array(image.convert("L")), float((spread >= _TINT).mean()), transparent)
 
 
-def _deep(values: np.ndarray, path: Path) -> np.ndarray:
-    """Whole-number greys deeper than 8 bits, scaled by the smallest of 8, 12 and 16 bits that holds them."""
+def _declared_depth(image: Image.Image) -> int:
+    """Bits of a grey, as the file's format says: a TIFF's BitsPerSample or MaxSampleValue, else sixteen."""
+    tags = getattr(image, "tag_v2", {})
+    brightest, bits = (np.ravel(tags.get(tag, 0))[0] for tag in (_MAX_SAMPLE_VALUE, _BITS_PER_SAMPLE))
+    depth = int(brightest).bit_length() or int(bits)
+    return depth if 8 <= depth <= 16 else 16
+
+
+def _deep(values: np.ndarray, path: Path, depth: int) -> np.ndarray:
+    """Whole-number greys of `depth` bits as eight bits."""
     if values.dtype.kind == "f":
         raise InputError(path, "32-bit floating-point pixels have no known scale", "convert it to 8- or 16-bit grey")
     low, high = int(values.min()), int(values.max())
-    if low < 0 or high > 65535:
-        raise InputError(path, f"pixel values from {low} to {high} do not fit 16 bits", "convert it to 16-bit grey")
-    full = next(top for top in (255, 4095, 65535) if high <= top)
-    return np.round(values.astype(np.float32) * (255.0 / full)).astype(np.uint8)
+    if low < 0 or high >= 2**depth:
+        cure = "convert it to 16-bit grey" if high > 65535 or low < 0 else "pass the depth of the whole data set, like --depth 16"
+        raise InputError(path, f"pixel values from {low} to {high} do not fit {depth} bits", cure)
+    return np.round(values.astype(np.float32) * (255.0 / (2**depth - 1))).astype(np.uint8)

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.core.errors import InputError
-from sweep.importers.decode import Decoded
-from sweep.importers.dicom_header import Facts, read_facts, read_key
+from sweep.importers.dicom_header import Facts, hashed, read_facts, read_key
 from sweep.importers.dicom_pixels import check_window, read_frame
 from sweep.importers.files import class_folders, natural_key, read_table
 from sweep.importers.raw import Importer, RawImage
@@ -25,14 +24,11 @@ _EXPECTS = "a folder per class with DICOM files (.dcm) below it, or --table FILE
 
 
 def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
-    for name, allowed in (("burned_in", _BURNED_IN), ("frames", _FRAMES)):
-        if options[name] not in allowed:
-            raise InputError(name, f"{options[name]!r} is unknown", f"write one of {', '.join(allowed)}")
     window = check_window(options["window"])
     files = list(_of_table(src, options["table"]) if options["table"] else _of_folders(src))
     key = read_key(options["key_file"])
     for path, label in files:
-        yield from _images(path, label, key, options, window)
+        yield from _images(path, label, f"{label}/{hashed(path.relative_to(src).as_posix(), key)}", key, options, window)
 
 
 def _of_folders(src: Path) -> Iterator[tuple[Path, str]]:
@@ -51,29 +47,32 @@ def _of_table(src: Path, name: str) -> Iterator[tuple[Path, str]]:
     place = src / name
     for row, entry in read_table(place, ["path", "label"]).iterrows():
         path = src / entry["path"]
-        if not path.resolve().is_relative_to(src.resolve()) or not path.is_file():
-            raise InputError(f"{place}, row {row}, column path", f"no file {entry['path']!r} below {src}", "correct the path")
+        if not path.resolve().is_relative_to(src.resolve()):
+            raise InputError(f"{place}, row {row}, column path", f"{entry['path']!r} lies outside of {src}", "correct the path")
         if not entry["label"]:
             raise InputError(f"{place}, row {row}, column label", "no label", "give one, or remove the row")
         yield path, entry["label"]
 
 
-def _images(path: Path, label: str, key: bytes, options: Mapping[str, Any], window: str) -> Iterator[RawImage]:
+def _images(path: Path, label: str, alias: str, key: bytes, options: Mapping[str, Any], window: str) -> Iterator[RawImage]:
     """One RawImage per frame; a file that cannot be used yields one that says so when it is read."""
+    # File names may hold a patient's name: the shards keep hashes instead, of complaints too.
+    if not path.is_file():
+        yield RawImage(alias, label, alias=alias, bad=InputError(path, "there is no such file", "correct the table, or pass --skip-bad N"))
+        return
     try:
         facts = read_facts(path, key)
         if facts.written_on and options["burned_in"] == "refuse":
             cure = "look at the images, then pass --burned-in keep; blank blackens all but the scan of ultrasound frames"
             raise InputError(path, facts.written_on, cure)
     except InputError as error:
-        yield RawImage(str(path), label, path, read=partial(_refuse, error))
+        yield RawImage(alias, label, path, alias=alias, bad=error)
         return
     read = {"window": window, "blank": options["burned_in"] == "blank" and bool(facts.written_on)}
     for frame in range(facts.frames) if options["frames"] == "all" else (facts.frames // 2,):
         name = f"{facts.uid}-{frame}" if facts.frames > 1 else facts.uid
-        # File names may hold a patient's name: the shards keep the hash of the instance instead.
         yield RawImage(
-            name, label, path, patient=facts.patient or _alone(facts), source_path=f"{label}/{facts.uid}.dcm",
+            name, label, path, patient=facts.patient or _alone(facts), source_path=f"{label}/{facts.uid}.dcm", alias=alias,
             read=partial(read_frame, frame=frame, **read),
         )  # fmt: skip
 
@@ -81,10 +80,6 @@ def _images(path: Path, label: str, key: bytes, options: Mapping[str, Any], wind
 def _alone(facts: Facts) -> str:
     """Without a patient id the frames of one file still belong together."""
     return f"instance {facts.uid}" if facts.frames > 1 else ""
-
-
-def _refuse(error: InputError, path: Path) -> Decoded:
-    raise error
 
 
 ROW = Importer(
@@ -99,5 +94,7 @@ ROW = Importer(
     # frames that may have a name written on them (refuse, blank, keep); frames: all or the middle one; window: CENTER/WIDTH
     # instead of the header's own.
     options={"table": "", "key_file": "", "burned_in": "refuse", "frames": "all", "window": ""},
+    choices={"burned_in": _BURNED_IN, "frames": _FRAMES},
+    total=lambda src, options: None,  # the frames of a file stand in its header
     traps="names in headers, file names and pixels; MONOCHROME1 is inverted; stored values mean nothing before rescale and window",
 )

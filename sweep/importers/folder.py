@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from sweep.core.errors import InputError
-from sweep.importers.files import class_folders, images_below, read_table
+from sweep.importers.files import class_folders, images_and_masks, images_below, is_mask_folder, read_table
 from sweep.importers.raw import Importer, RawImage
 
 _EXPECTS = "a folder with one subfolder of images per class"
+_SPLITS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
 
 
 def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
     table = _patients(Path(options["patients"])) if options["patients"] else None
     pattern = _compiled(options["patient_regex"])
-    for folder in class_folders(src, _EXPECTS):
+    for folder in _classes(src):
         images = list(images_below(folder))
         if not images:
             raise InputError(folder, "the class folder holds no image", "fill it or remove it")
@@ -28,6 +29,24 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
             name = path.relative_to(src).as_posix()
             patient = _from_table(table, name, options["patients"]) if table is not None else _matched(pattern, path)
             yield RawImage(name, folder.name, path, patient=patient, source_path=name)
+
+
+def _classes(src: Path) -> list[Path]:
+    """The class folders; InputError when some are parts of a split, or hold masks."""
+    folders = class_folders(src, _EXPECTS)
+    parts = [folder.name for folder in folders if folder.name.lower() in _SPLITS]
+    if len(parts) > 1:
+        cure = f"import each by itself (SRC {src / parts[0]}), or name images and labels in a table: importer csv"
+        raise InputError(src, f"its folders {', '.join(parts)} are parts of a split, not classes", cure)
+    for folder in folders:
+        if is_mask_folder(folder.name):
+            raise InputError(folder, "by its name it holds masks, and would become a class", "move it away, or use the importer of this data set (--help lists them)")
+    return folders
+
+
+def _masks_left_out(src: Path, options: Mapping[str, Any]) -> list[str]:
+    masks = [path for folder in _classes(src) for path in images_and_masks(folder)[1]]
+    return [f"{len(masks)} files are masks by their names and are left out: {masks[0].relative_to(src)}{', ...' if len(masks) > 1 else ''}"] if masks else []
 
 
 def _patients(path: Path) -> dict[str, str]:
@@ -73,5 +92,6 @@ ROW = Importer(
     # patients: a table with columns image (path below the source) and patient; patient_regex: its one group is
     # the patient's part of the file name.
     options={"patients": "", "patient_regex": ""},
+    notes=_masks_left_out,
     traps="masks are skipped by their names; without patients only near-duplicates are kept together",
 )

@@ -17,12 +17,11 @@ from sweep.importers.raw import Importer, RawImage
 LABELS = {"NORMAL": "normal", "PNEUMONIA": "pneumonia"}
 _EXPECTS = "the folder with train/ and test/ (and val/), each with NORMAL/ and PNEUMONIA/"
 _SPLITS = ("all", "train", "val", "test")
-_PERSON = re.compile(r"^(person\d+|(?:NORMAL2-)?IM-\d+)[_-]")
+# The names of the widespread edition, and those of the third version at Mendeley: BACTERIA-213622-0001.jpeg.
+_PERSON = re.compile(r"^(person\d+|(?:NORMAL2-)?IM-\d+)[_-]|^(?:BACTERIA|VIRUS|NORMAL)-(\d+)-\d", re.IGNORECASE)
 
 
 def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
-    if options["split"] not in _SPLITS:
-        raise InputError("split", f"{options['split']!r} is unknown", f"write one of {', '.join(_SPLITS)}")
     inner = src / "chest_xray"
     src = inner if inner.is_dir() else src
     wanted = _SPLITS[1:] if options["split"] == "all" else (options["split"],)
@@ -37,7 +36,8 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
 
 
 def person(path: Path) -> str:
-    """The patient of a file: `person1_bacteria_2.jpeg` is person1, `NORMAL2-IM-0095-0001.jpeg` NORMAL2-IM-0095.
+    """The patient of a file: `person1_bacteria_2.jpeg` is person1, `NORMAL2-IM-0095-0001.jpeg` NORMAL2-IM-0095,
+    `BACTERIA-213622-0001.jpeg` 213622.
 
     Numbers may have been given anew for bacteria and virus or for train and test; they are taken as one person,
     because a group too large costs nothing and one too small leaks.
@@ -45,7 +45,7 @@ def person(path: Path) -> str:
     match = _PERSON.match(path.name)
     if match is None:
         raise InputError(path, "no person in the file name", "restore the published names, or import it as folder")
-    return match[1]
+    return match[1] or match[2]
 
 
 ROW = Importer(
@@ -58,6 +58,7 @@ ROW = Importer(
     domain="guangzhou",
     positive="pneumonia",
     classes=tuple(LABELS.values()),
-    options={"split": "all"},  # all, train, val or test as published
+    options={"split": "all"},  # or one of the published folders
+    choices={"split": _SPLITS},
     traps="identical files under several numbers; several films per child, across the published folders too",
 )

@@ -32,24 +32,36 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
         raise InputError(src, "not a file", f"expects {_EXPECTS}")
     try:
         with zipfile.ZipFile(src) as archive:
-            for split in _chosen(options["split"]):
+            for split in _SPLITS if options["split"] == "all" else (options["split"],):
                 yield from _split(src, archive, split, options["finding"])
     except (zipfile.BadZipFile, zlib.error, EOFError) as broken:
         raise InputError(src, f"a damaged archive ({broken})", _CURE) from None
 
 
-def _chosen(split: str) -> tuple[str, ...]:
-    if split not in ("all", *_SPLITS):
-        raise InputError("split", f"{split!r} is unknown", f"write all or one of {', '.join(_SPLITS)}")
-    return _SPLITS if split == "all" else (split,)
+def _total(src: Path, options: Mapping[str, Any]) -> int | None:
+    """The number of images as the arrays' headers say; None when they do not (what is wrong is said when they are read)."""
+    wanted = _SPLITS if options["split"] == "all" else (options["split"],)
+    try:
+        with zipfile.ZipFile(src) as archive:
+            return sum(_shape(src, archive, f"{split}_labels")[0] for split in wanted)
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, InputError):
+        return None
+
+
+def _shape(src: Path, archive: zipfile.ZipFile, name: str) -> tuple[int, ...]:
+    if f"{name}.npy" not in archive.namelist():
+        raise InputError(src, f"no array {name!r}", f"expects {_EXPECTS}")
+    with archive.open(f"{name}.npy") as stream:
+        return _header(src, name, stream)[0]
 
 
 def _split(src: Path, archive: zipfile.ZipFile, split: str, finding: int) -> Iterator[RawImage]:
-    labels = np.stack(list(_rows(src, archive, f"{split}_labels")))
+    labels = list(_rows(src, archive, f"{split}_labels"))
+    images = _shape(src, archive, f"{split}_images")[0]
+    if images != len(labels):
+        raise InputError(src, f"{split}: {images} images and {len(labels)} labels", _CURE)
     names = _NAMES.get(src.stem.split("_")[0], {})
     for number, pixels in enumerate(_rows(src, archive, f"{split}_images")):
-        if number >= len(labels):
-            raise InputError(src, f"{split}: more images than the {len(labels)} labels", _CURE)
         yield RawImage(
             f"{split}-{number:06d}", _label(src, labels[number], finding, names), pixels=_grey(src, pixels),
             source_path=f"{src.name}/{split}_images[{number}]",
@@ -87,9 +99,12 @@ def _rows(src: Path, archive: zipfile.ZipFile, name: str) -> Iterator[np.ndarray
 
 
 def _header(src: Path, name: str, stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, column_major, dtype = read(stream)
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, column_major, dtype = read(stream)
+    except ValueError as broken:
+        raise InputError(src, f"array {name!r} has no readable header ({' '.join(str(broken).split())})", _CURE) from None
     # Object arrays would have to be unpickled, which runs code from the file.
     if column_major or dtype.hasobject or not shape:
         raise InputError(src, f"array {name!r} is not a plain row-major array", _CURE)
@@ -106,5 +121,7 @@ ROW = Importer(
     domain="medmnist",
     # finding: of a multi-label set, the number of one finding (-1: any); split: all, train, val or test.
     options={"finding": -1, "split": "all"},
+    choices={"split": ("all", *_SPLITS)},
+    total=_total,
     traps="no patients; breastmnist counts malignant as 0; its published split is not closed under duplicates",
 )

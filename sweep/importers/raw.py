@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sweep.core.errors import InputError
 from sweep.importers.decode import Decoded
 
 
@@ -16,7 +17,8 @@ from sweep.importers.decode import Decoded
 class RawImage:
     """One image as published: a file still to be decoded, or `pixels` (uint8 [H, W] grey) already in memory.
 
-    `read` decodes the file where it is no ordinary image.
+    `read` decodes the file where it is no ordinary image. `bad` says why there is no image where one is listed.
+    `alias` stands for the image in what is kept of a complaint, where its path may name a patient.
     """
 
     image_id: str
@@ -30,6 +32,13 @@ class RawImage:
     masks: tuple[Path, ...] = ()  # of the lesion; only where a crop to it was asked for
     roi: str = "none"
     read: Callable[[Path], Decoded] | None = None
+    bad: InputError | None = None
+    alias: str = ""
+
+
+def missing(image_id: str, label: str, where: str, problem: str, cure: str = "restore the file from the archive, remove the row") -> RawImage:
+    """An image that a table lists and that is not there: a complaint that `--skip-bad` may tolerate, like any unreadable image."""
+    return RawImage(image_id, label, bad=InputError(where, problem, f"{cure}, or pass --skip-bad N"))
 
 
 @dataclass(frozen=True)
@@ -37,8 +46,10 @@ class Importer:
     """One published layout.
 
     `iterate(src, options)` yields the images of `src` in a fixed order and raises InputError when the layout is
-    not the expected one; `options` are the importer's own, with their defaults. `findings(options)` names the labels that
-    every image has under these options where it may have several, and is empty where it has one class.
+    not the expected one; `options` are the importer's own, with their defaults, and `choices` what some of them may be.
+    `findings(options)` names the labels that every image has under these options where it may have several, and is empty where
+    it has one class. `total(src, options)` is the number of images, None where it is not known before they are read; without
+    it they are counted by listing them. `notes(src, options)` says what was left out of the archive on purpose.
     """
 
     describe: str
@@ -51,6 +62,9 @@ class Importer:
     positive: str = ""
     classes: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
     findings: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda options: ()
+    total: Callable[[Path, Mapping[str, Any]], int | None] | None = None
+    notes: Callable[[Path, Mapping[str, Any]], Sequence[str]] = lambda src, options: ()
     traps: str = ""
     needs_source: bool = True

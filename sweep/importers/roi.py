@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +15,9 @@ ROIS = ("none", "box", "mask")
 _MARGIN = 0.1  # of the box's longer side, kept around it: margins and shadows are part of the diagnosis
 
 
-def check_roi(roi: str) -> str:
-    """`roi` itself; InputError when it is none of none, box and mask."""
-    if roi not in ROIS:
-        raise InputError("roi", f"{roi!r} is unknown", f"write one of {', '.join(ROIS)}")
-    return roi
+def note_on_normals(src: Path, options: Mapping[str, Any]) -> list[str]:
+    """What a crop to the lesion leaves out of a set with normal scans."""
+    return [] if options["roi"] == "none" else ["normal scans have no lesion to crop to and are left out"]
 
 
 def masks_beside(path: Path, pattern: str) -> tuple[Path, ...]:
@@ -40,7 +39,7 @@ def crop_to_lesion(grey: np.ndarray, masks: Sequence[Path], roi: str, where: Pat
         if mask.shape != grey.shape:
             raise InputError(path, f"a mask of {mask.shape[1]} x {mask.shape[0]} pixels for an image of "
                              f"{grey.shape[1]} x {grey.shape[0]}", "restore it from the archive")
-        inside |= mask > 127
+        inside |= mask > (127 if mask.max() > 1 else 0)  # some masks count 0 and 1 instead of 0 and 255
     if not inside.any():
         raise InputError(masks[0], "the mask marks nothing", "restore it, or import with roi none")
     rows, columns = (_span(inside.any(axis=axis)) for axis in (1, 0))

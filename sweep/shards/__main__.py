@@ -1,6 +1,6 @@
 """Commands on shard folders.
 
-python -m sweep.shards audit A [B ...] [--html FILE] [--json FILE]
+python -m sweep.shards audit A [B ...] [--html [FILE]] [--json FILE]
 python -m sweep.shards verify A [B ...]
 """
 
@@ -9,15 +9,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from sweep.core.atomic import write_text
-from sweep.core.errors import guarded
+from sweep.core.errors import InputError, guarded
 from sweep.shards.audit import audit
 from sweep.shards.audit_html import render_html
 from sweep.shards.audit_text import render
 from sweep.shards.reader import verify
+
+_PAGE = "audit.html"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _audit(given: argparse.Namespace) -> int:
+    for option, path in (("--html", given.html), ("--json", given.json)):
+        if path is not None:
+            _check_writable(option, path)
     report = audit(given.folders)
     print(render(report))
     if given.html:
@@ -34,6 +40,18 @@ def _audit(given: argparse.Namespace) -> int:
     if given.json:
         write_text(given.json, json.dumps(report.to_json(), indent=2))
     return 0
+
+
+def _check_writable(option: str, path: Path) -> None:
+    """InputError before the work when a file cannot be written after it."""
+    if path.is_dir():
+        raise InputError(option, f"{path} is a folder", f"write {option} FILE, after the folders")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as broken:
+        raise InputError(option, f"{path} cannot be written ({broken.strerror or broken})", "choose another place") from None
 
 
 def _verify(given: argparse.Namespace) -> int:
@@ -48,10 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     examine = commands.add_parser("audit", help="copies, leaks, label conflicts, balance, giveaways, licences")
     examine.add_argument("folders", nargs="+", metavar="FOLDER")
-    examine.add_argument("--html", type=Path, metavar="FILE", help="also write one offline page with the pictures")
+    examine.add_argument("--html", type=Path, nargs="?", const=Path(_PAGE), metavar="FILE", help=f"also write one offline page with the pictures (default {_PAGE})")
     examine.add_argument("--json", type=Path, metavar="FILE", help="also write every fact")
     examine.set_defaults(run=_audit)
-    check = commands.add_parser("verify", help="hash every part and compare with the manifest")
+    check = commands.add_parser("verify", help="hash every part, count its rows and compare with the manifest")
     check.add_argument("folders", nargs="+", metavar="FOLDER")
     check.set_defaults(run=_verify)
     return parser

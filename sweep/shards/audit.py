@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from sweep.core.errors import InputError
-from sweep.shards.duplicates import Duplicates, Pair, crossing_pairs, folder_duplicates, near_duplicate_groups
+from sweep.shards.domain_facts import DomainFacts, balance, by_domain, domain_tells, shared_patients
+from sweep.shards.duplicates import Duplicates, Pair, duplicates_within_and_between, near_duplicate_groups
 from sweep.shards.fingerprints import describe_orientation
-from sweep.shards.findings import COMMONER, constant_accuracy, present_counts, stacked
-from sweep.shards.labels import apply_normals
+from sweep.shards.findings import stacked
 from sweep.shards.lettering import SUSPICIOUS, lettering
 from sweep.shards.location import absolute, split_last
 from sweep.shards.reader import read_manifest, read_metadata
@@ -30,7 +30,10 @@ __all__ = ["AuditReport", "Copy", "DataSetFacts", "audit", "near_duplicate_group
 
 @dataclass(frozen=True)
 class Copy:
-    """Two images that show the same picture, with their data sets and labels; `how` says how one was changed."""
+    """Two images that show the same picture, with their data sets and labels; `how` says how one was changed.
+
+    `same_patient`: both are known to be of one patient.
+    """
 
     first: str
     second: str
@@ -40,11 +43,16 @@ class Copy:
     second_label: str
     how: str
     score: float
+    same_patient: bool = False
 
     @property
     def conflicts(self) -> bool:
-        """Whether the labels differ (within one data set; two sets may name their classes differently)."""
-        return self.first_set == self.second_set and self.first_label != self.second_label
+        """Whether the labels differ (within one data set; two sets may name their classes differently).
+
+        A near image of the same patient is a follow-up, whose finding may have come or gone; identical pixels are none.
+        """
+        follow_up = self.same_patient and self.how != "identical"
+        return self.first_set == self.second_set and self.first_label != self.second_label and not follow_up
 
     @property
     def crosses(self) -> bool:
@@ -64,6 +72,8 @@ class DataSetFacts:
     classes: dict[str, int]
     constant_class: str
     constant_accuracy: float  # of always answering constant_class, normal scans of a lesion set left out
+    normals_left_out: int  # of that accuracy
+    domains: tuple[DomainFacts, ...]  # hospitals or scanners within the set, where there are several
     patients: int
     without_patient: int
     licence: str
@@ -78,7 +88,7 @@ class AuditReport:
 
     sets: tuple[DataSetFacts, ...]
     copies: tuple[Copy, ...]
-    shared_patients: dict[str, tuple[str, ...]]  # "A, B" -> patient ids that occur in both
+    shared_patients: dict[str, tuple[str, ...]]  # "A, B" -> patient ids that occur in both sets, or in two domains of one
     domain_tells: tuple[Tell, ...]
 
     @property
@@ -106,7 +116,7 @@ def audit(folders: Sequence[Path | str]) -> AuditReport:
         raise InputError("audit", "a folder is given twice", "give each data set once")
     names = _names(folders)
     frames = [read_metadata(folder).assign(letters=lettering(folder)) for folder in folders]
-    copies = [folder_duplicates(folder) for folder in folders]
+    copies, crossing = duplicates_within_and_between(folders)
     merged = pd.concat(frames, ignore_index=True)
     owner = np.repeat(names, [len(frame) for frame in frames])
     return AuditReport(
@@ -114,23 +124,20 @@ def audit(folders: Sequence[Path | str]) -> AuditReport:
             _facts(name, folder, frame, found.count)
             for name, folder, frame, found in zip(names, folders, frames, copies, strict=True)
         ),
-        copies=tuple(_copy(pair, merged, owner) for pair in _all_pairs(folders, frames, copies)),
-        shared_patients=_shared_patients(names, frames),
-        domain_tells=tuple(find_tells(features(merged), owner, "data set")),
+        copies=tuple(_copy(pair, merged, owner) for pair in _all_pairs(frames, copies, crossing)),
+        shared_patients=shared_patients(names, frames, [read_manifest(folder) for folder in folders]),
+        domain_tells=tuple(domain_tells(merged, owner)),
     )
 
 
-def _all_pairs(
-    folders: Sequence[str], frames: Sequence[pd.DataFrame], copies: Sequence[Duplicates]
-) -> Iterator[Pair]:
+def _all_pairs(frames: Sequence[pd.DataFrame], copies: Sequence[Duplicates], crossing: Sequence[Pair]) -> Iterator[Pair]:
     """Pairs within each folder, then between folders, all counted through the folders in order."""
     start = 0
     for frame, found in zip(frames, copies, strict=True):
         for pair in found.pairs:
             yield dataclasses.replace(pair, i=pair.i + start, j=pair.j + start)
         start += len(frame)
-    if len(folders) > 1:
-        yield from crossing_pairs(folders)
+    yield from crossing
 
 
 def _names(folders: Sequence[str]) -> list[str]:
@@ -141,7 +148,7 @@ def _names(folders: Sequence[str]) -> list[str]:
 
 def _facts(name: str, folder: str, frame: pd.DataFrame, pictures: int) -> DataSetFacts:
     manifest = read_manifest(folder)
-    classes, constant_class, constant_accuracy = _balance(frame, manifest)
+    classes, constant_class, constant_accuracy, normals_left_out = balance(frame, manifest)
     patients = frame.loc[frame["patient"] != "", "patient"]
     return DataSetFacts(
         name=name,
@@ -152,6 +159,8 @@ def _facts(name: str, folder: str, frame: pd.DataFrame, pictures: int) -> DataSe
         classes=classes,
         constant_class=constant_class,
         constant_accuracy=constant_accuracy,
+        normals_left_out=normals_left_out,
+        domains=tuple(by_domain(frame, manifest)),
         patients=int(patients.nunique()),
         without_patient=len(frame) - len(patients),
         licence=manifest.licence,
@@ -159,17 +168,6 @@ def _facts(name: str, folder: str, frame: pd.DataFrame, pictures: int) -> DataSe
         written_on=tuple(frame.loc[frame["letters"] >= SUSPICIOUS, "image_id"]),
         tells=tuple(_class_tells(frame, manifest)),
     )
-
-
-def _balance(frame: pd.DataFrame, manifest: Manifest) -> tuple[dict[str, int], str, float]:
-    """Images of each class, the constant answer and its accuracy; of several findings an image the mean over findings."""
-    if manifest.multi_label:
-        labels = stacked(frame["labels"])
-        return dict(zip(manifest.classes, present_counts(labels).tolist(), strict=True)), COMMONER, constant_accuracy(labels)
-    counts = frame["label"].value_counts()
-    judged = apply_normals(frame, "drop")["label"].value_counts()
-    classes = {label: int(counts.get(label, 0)) for label in manifest.classes}
-    return classes, str(judged.index[0]) if len(judged) else "", float(judged.iloc[0] / judged.sum()) if len(judged) else 0.0
 
 
 def _class_tells(frame: pd.DataFrame, manifest: Manifest) -> list[Tell]:
@@ -186,16 +184,5 @@ def _copy(pair: Pair, frame: pd.DataFrame, owner: np.ndarray) -> Copy:
     how = "identical" if identical else describe_orientation(pair.orientation) or "near"
     return Copy(
         first["image_id"], second["image_id"], str(owner[pair.i]), str(owner[pair.j]),
-        first["label"], second["label"], how, round(pair.score, 3),
+        first["label"], second["label"], how, round(pair.score, 3), bool(first["patient"] and first["patient"] == second["patient"]),
     )  # fmt: skip
-
-
-def _shared_patients(names: Sequence[str], frames: Sequence[pd.DataFrame]) -> dict[str, tuple[str, ...]]:
-    patients = [set(frame["patient"]) - {""} for frame in frames]
-    shared = {}
-    for i in range(len(names)):
-        for j in range(i + 1, len(names)):
-            both = patients[i] & patients[j]
-            if both:
-                shared[f"{names[i]}, {names[j]}"] = tuple(sorted(both))
-    return shared

@@ -24,10 +24,12 @@ def sections(report: AuditReport) -> list[tuple[str, list[str]]]:
     parts.append((f"label conflicts: {len(conflicts)} pairs of copies with different labels", conflicts))
     inside = [copy for copy in report.copies if not copy.crosses and not copy.conflicts]
     parts.append((f"other copies inside a data set: {len(inside)} pairs", _by_rarity(inside)))
+    several = "data set" if len(report.sets) > 1 else "domain" if report.sets[0].domains else ""
     if len(report.sets) > 1:
         crossing = [_copy(copy) for copy in report.crossing]
         parts.append((f"copies between data sets: {len(crossing)} pairs", crossing))
-        parts.append(("what gives the data set away", [_tell(tell) for tell in report.domain_tells] or [_NOTHING]))
+    if several:
+        parts.append((f"what gives the {several} away", [_tell(tell) for tell in report.domain_tells] or [_NOTHING]))
     for pair, patients in report.shared_patients.items():
         parts.append((f"patient ids in both {pair}: {len(patients)}", list(patients)))
     return parts
@@ -40,10 +42,13 @@ def _lines(report: AuditReport) -> Iterator[str]:
 
 
 def _facts(facts: DataSetFacts) -> Iterator[str]:
-    share = f"{facts.constant_accuracy:.1%}"
+    without = " (normal scans left out)" if facts.normals_left_out else ""
     yield f"{facts.images} images, domain {facts.domain}, {facts.folder}"
     yield "classes: " + ", ".join(f"{name} {count}" for name, count in facts.classes.items())
-    yield f"always answering {facts.constant_class!r} is right for {share} (normal scans left out)"
+    yield f"always answering {facts.constant_class!r} is right for {facts.constant_accuracy:.1%}{without}"
+    for domain in facts.domains:
+        classes = ", ".join(f"{name} {count}" for name, count in domain.classes.items())
+        yield f"domain {domain.name}: {domain.images} images ({classes}), {domain.patients} patients, {domain.constant_class!r} is right for {domain.constant_accuracy:.1%}"
     yield f"{facts.pictures} groups remain when copies count once ({facts.images - facts.pictures} fewer)"
     if facts.patients:
         yield f"{facts.patients} patients, {facts.without_patient} images without one"
@@ -64,7 +69,8 @@ def _copy(copy: Copy) -> str:
     first, second = (f"{name}: " if copy.crosses else "" for name in (copy.first_set, copy.second_set))
     sign = "=" if copy.how == "identical" else "~"
     labels = "" if copy.first_label == copy.second_label else f", labels {copy.first_label} / {copy.second_label}"
-    return f"{first}{copy.first} {sign} {second}{copy.second} ({copy.how}, {copy.score:.2f}{labels})"
+    patient = ", same patient" if copy.same_patient else ""
+    return f"{first}{copy.first} {sign} {second}{copy.second} ({copy.how}, {copy.score:.2f}{patient}{labels})"
 
 
 def _by_rarity(copies: Iterable[Copy]) -> list[str]:

@@ -71,24 +71,25 @@ def fingerprints(thumbs_NPP: np.ndarray) -> Fingerprints:
     return Fingerprints(coefficients, mean, np.sqrt(variance + 1e-6).astype(np.float32))
 
 
-def likely_pairs(prints: Fingerprints) -> np.ndarray:
+def likely_pairs(prints: Fingerprints, owners_N: np.ndarray | None = None) -> np.ndarray:
     """int64 [M, 3]: image i < image j and the orientation of j in which they resemble each other most.
 
-    At most the four nearest i per j; memory does not depend on the number of pairs compared.
+    At most the four nearest i per j; with `owners_N` only pairs of different owners. Memory does not depend on the number of
+    pairs compared.
     """
     count = len(prints.coefficients)
     found = [np.empty((0, 3), dtype=np.int64)]
     for start in range(0, count, _COLUMNS):
         columns = slice(start, min(start + _COLUMNS, count))
-        turned = [prints.vectors(columns, orientation) for orientation in range(ORIENTATIONS)]
-        found.append(_nearest([
-            _above(prints, slice(row, min(row + _ROWS, columns.stop)), columns, turned)
-            for row in range(0, columns.stop, _ROWS)
-        ]))  # fmt: skip
+        rows = [slice(row, min(row + _ROWS, columns.stop)) for row in range(0, columns.stop, _ROWS)]
+        rows = [block for block in rows if owners_N is None or len(np.unique(np.concatenate([owners_N[block], owners_N[columns]]))) > 1]
+        if rows:
+            turned = [prints.vectors(columns, orientation) for orientation in range(ORIENTATIONS)]
+            found.append(_nearest([_above(prints, block, columns, turned, owners_N) for block in rows]))
     return np.concatenate(found)
 
 
-def _above(prints: Fingerprints, rows: slice, columns: slice, turned: list[np.ndarray]) -> np.ndarray:
+def _above(prints: Fingerprints, rows: slice, columns: slice, turned: list[np.ndarray], owners_N: np.ndarray | None) -> np.ndarray:
     """[M, 4]: i, j, orientation, cosine of the pairs i < j of one block that are alike enough."""
     upright = prints.vectors(rows)
     best = upright @ turned[0].T
@@ -101,7 +102,8 @@ def _above(prints: Fingerprints, rows: slice, columns: slice, turned: list[np.nd
     i, j = np.nonzero(best > LIKELY)
     cosine, orientation = best[i, j], orientation[i, j]
     i, j = i + rows.start, j + columns.start
-    return np.stack([i, j, orientation, cosine], axis=1)[i < j]
+    wanted = i < j if owners_N is None else (i < j) & (owners_N[i] != owners_N[j])
+    return np.stack([i, j, orientation, cosine], axis=1)[wanted]
 
 
 def _nearest(blocks: list[np.ndarray]) -> np.ndarray:

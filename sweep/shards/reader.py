@@ -27,9 +27,10 @@ _BATCH = 256  # rows decoded at once, a row group as written
 
 
 def read_manifest(folder: Path | str) -> Manifest:
-    """The manifest of a shard folder, here or at a URL, checked against the sizes of its parts.
+    """The manifest of a shard folder, here or at a URL, checked against itself and the sizes of its parts.
 
-    Raises InputError when the folder is missing or unfinished, or when a part is absent or of another size.
+    Raises InputError when the folder is missing or unfinished, when a part is absent or of another size, or when the rows of the
+    parts are not as many as the images.
     """
     files, root = located(folder)
     if files.get_file_info(root).type != fs.FileType.Directory:
@@ -44,6 +45,9 @@ def read_manifest(folder: Path | str) -> Manifest:
         raise InputError(path, f"cannot be read as a manifest ({broken})", _IMPORT_CURE) from None
     if manifest.format != FORMAT:
         raise InputError(path, f"format {manifest.format}, this version reads {FORMAT}", _IMPORT_CURE)
+    rows = sum(part.rows for part in manifest.parts)
+    if rows != manifest.images:
+        raise InputError(path, f"{manifest.images} images, and {rows} rows in its parts", _IMPORT_CURE)
     found = files.get_file_info([f"{root}/{part.file}" for part in manifest.parts])
     for part, info in zip(manifest.parts, found, strict=True):
         _check_part(below(folder, part.file), info, part.bytes)
@@ -51,13 +55,16 @@ def read_manifest(folder: Path | str) -> Manifest:
 
 
 def verify(folder: Path | str) -> Manifest:
-    """`read_manifest`, and every part's bytes hashed and compared; InputError names the part that differs."""
+    """`read_manifest`, and every part's bytes and rows compared with what it says; InputError names the part that differs."""
     manifest = read_manifest(folder)
     files, root = located(folder)
     for part in manifest.parts:
         with files.open_input_stream(f"{root}/{part.file}") as stream:
             if stream_sha256(stream) != part.sha256:
                 raise InputError(below(folder, part.file), "its bytes are not those the manifest was written for", _IMPORT_CURE)
+        with files.open_input_file(f"{root}/{part.file}") as stream, pq.ParquetFile(stream) as opened:
+            if opened.metadata.num_rows != part.rows:
+                raise InputError(below(folder, part.file), f"{opened.metadata.num_rows} rows where the manifest says {part.rows}", _IMPORT_CURE)
     return manifest
 
 

@@ -1,10 +1,11 @@
-"""Metadata -> train, validation and test folds that share no patient and no near-duplicate."""
+"""Metadata -> train, validation and test folds that share no patient and no near-duplicate, and none with what is held out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,12 +13,13 @@ import pandas as pd
 from sweep.core.errors import InputError, suggestion
 from sweep.core.hashing import content_hash
 from sweep.core.seeds import rng
-from sweep.shards.findings import contradictory, stacked
+from sweep.shards.conflicts import conflicting
+from sweep.shards.findings import stacked
 from sweep.shards.groups import closed_groups, renumbered
 
 FRACTIONS = {"train": 0.6, "val": 0.2, "test": 0.2}
 CONFLICTS = ("drop", "train_only", "keep")
-UNUSED = "unused"
+UNUSED, TARGET = "unused", "target"
 
 
 @dataclass(frozen=True)
@@ -67,36 +69,41 @@ def make_split(
     labels = frame["label"].to_numpy(dtype=str)
     groups = closed_groups(frame["patient"].to_numpy(dtype=str), *duplicates)
     findings = stacked(frame["labels"]) if "labels" in frame else None
-    conflicting = _conflicting(labels if findings is None else findings, duplicates)
+    in_doubt = conflicting(frame, duplicates)
     fold = np.full(len(frame), UNUSED, dtype=object)
     free = np.ones(len(frame), dtype=bool)
     if conflicts == "drop":
-        free = ~conflicting
+        free = ~in_doubt
     elif conflicts == "train_only":
-        free = ~np.isin(groups, groups[conflicting])
+        free = ~np.isin(groups, groups[in_doubt])
         fold[~free] = "train"
     if findings is None:
         fold[free] = _assign(_counts_per_group(labels[free], groups[free]), groups[free], fractions, rng(seed, "split"))
     else:
         fold[free] = _assign_findings(findings[free], groups[free], fractions, rng(seed, "split"))
+    return _split_of(frame["image_id"].to_numpy(), labels, groups, fold, seed, train_images)
+
+
+def _split_of(ids: np.ndarray, labels: np.ndarray, groups: np.ndarray, fold: np.ndarray, seed: int, train_images: int | None) -> Split:
+    """The split of images whose folds are settled: their places, and only so many of them in training."""
+    fold, place = fold.astype(object), np.zeros(len(ids), dtype=np.int64)
     order = _training_order(fold, labels, groups, rng(seed, "split", "train"))
     if train_images is not None:
         _keep_training(fold, order, train_images)
-    place = np.zeros(len(frame), dtype=np.int64)
     place[order] = np.arange(len(order))
-    return Split(pd.DataFrame({"image_id": frame["image_id"].to_numpy(), "label": labels, "group": groups,
-                               "fold": fold.astype(str), "place": place}))  # fmt: skip
+    return Split(pd.DataFrame({"image_id": ids, "label": labels, "group": groups, "fold": fold.astype(str), "place": place}))
 
 
-def hold_out_domains(
-    frame: pd.DataFrame, held_out: Sequence[str], *, seed: int, fractions: Mapping[str, float] = FRACTIONS,
-    train_images: int | None = None, conflicts: str = "drop", near_duplicates: np.ndarray | None = None,
-) -> Split:
-    """The images of some domains (column domain: hospitals, scanners) are `target`, all others are split as by `make_split`.
+def hold_out_domains(frame: pd.DataFrame, held_out: Sequence[str], *, near_duplicates: np.ndarray | None = None, **rules: Any) -> Split:
+    """The images of some domains (column domain: hospitals, scanners) are `target`, all others are split: see `split_without`.
 
-    A patient or picture that a held-out domain has too is left out of the others: nothing of the target is ever trained on.
     Raises InputError for an unknown domain, and when none is left to train on.
     """
+    return split_without(frame, of_domains(frame, held_out), near_duplicates=near_duplicates, **rules)
+
+
+def of_domains(frame: pd.DataFrame, held_out: Sequence[str]) -> np.ndarray:
+    """bool [N]: the image comes from one of these domains; InputError when one is unknown, or when they are none or all."""
     known = sorted(set(frame["domain"]))
     for name in held_out:
         if name not in known:
@@ -104,18 +111,37 @@ def hold_out_domains(
     away = frame["domain"].isin(held_out).to_numpy()
     if not held_out or away.all():
         raise InputError("held_out", f"{', '.join(held_out) or 'nothing'} of {', '.join(known)}", "hold back some domains and keep others")
-    keys = _copies(frame, near_duplicates)
-    groups = closed_groups(frame["patient"].to_numpy(dtype=str), *keys)
-    shared = ~away & np.isin(groups, groups[away])
+    return away
+
+
+def split_without(
+    frame: pd.DataFrame, away: np.ndarray, *, near_duplicates: np.ndarray | None = None, folds: int | None = None, fold: int = 0, **rules: Any
+) -> Split:
+    """The images `away` (bool [N]) are `target`, all others are split by `make_split` under `rules`, or are fold `fold` of `make_folds`.
+
+    A patient or picture that the target has too is left out of the others: nothing of the target is ever trained on, and the
+    target stays whole. Raises InputError when no other image is left.
+    """
+    shared = shared_with(frame, away, near_duplicates)
     free = ~away & ~shared
     if not free.any():
-        raise InputError("held_out", "every other image shares a patient or picture with it", "hold back another domain")
+        raise InputError("target", "every other image shares a patient or picture with the target", "choose another target")
     copies = None if near_duplicates is None else np.asarray(near_duplicates)[free]
-    inner = make_split(frame[free], seed=seed, fractions=fractions, train_images=train_images, conflicts=conflicts, near_duplicates=copies)
-    fold = np.where(away, "target", UNUSED).astype(object)
-    fold[free] = inner.frame["fold"]
+    if folds is None:
+        inner = make_split(frame[free], near_duplicates=copies, **rules)
+    else:
+        inner = make_folds(frame[free], folds=folds, validate=True, near_duplicates=copies, **rules)[fold]
+    name, place = np.where(away, TARGET, UNUSED).astype(object), np.zeros(len(frame), dtype=np.int64)
+    name[free], place[free] = inner.frame["fold"], inner.frame["place"]
+    groups = closed_groups(frame["patient"].to_numpy(dtype=str), *_copies(frame, near_duplicates))
     labels = frame["label"].to_numpy(dtype=str)
-    return Split(pd.DataFrame({"image_id": frame["image_id"].to_numpy(), "label": labels, "group": groups, "fold": fold.astype(str)}))
+    return Split(pd.DataFrame({"image_id": frame["image_id"].to_numpy(), "label": labels, "group": groups, "fold": name.astype(str), "place": place}))
+
+
+def shared_with(frame: pd.DataFrame, away: np.ndarray, near_duplicates: np.ndarray | None = None) -> np.ndarray:
+    """bool [N]: images outside of `away` (bool [N]) that show a patient or picture of it, directly or through others."""
+    groups = closed_groups(frame["patient"].to_numpy(dtype=str), *_copies(frame, near_duplicates))
+    return ~away & np.isin(groups, groups[away])
 
 
 def _copies(frame: pd.DataFrame, near_duplicates: np.ndarray | None) -> list[np.ndarray]:
@@ -125,36 +151,23 @@ def _copies(frame: pd.DataFrame, near_duplicates: np.ndarray | None) -> list[np.
 
 
 def make_folds(
-    frame: pd.DataFrame, *, seed: int, folds: int, conflicts: str = "drop", near_duplicates: np.ndarray | None = None
+    frame: pd.DataFrame, *, seed: int, folds: int, conflicts: str = "drop", near_duplicates: np.ndarray | None = None,
+    train_images: int | None = None, validate: bool = False,
 ) -> list[Split]:
-    """Cross-validation: `folds` splits into train and test; every image not ruled out is tested exactly once."""
-    if folds < 2:
-        raise InputError("folds", f"{folds} folds leave nothing to train on", "ask for two or more")
+    """Cross-validation: `folds` splits into train and test; every image not ruled out is tested exactly once.
+
+    With `validate` the part that the next split tests is this one's validation fold, so that three parts are the fewest.
+    """
+    if folds < 2 + validate:
+        raise InputError("folds", f"{folds} folds leave nothing to train on", f"ask for {'three' if validate else 'two'} or more")
     names = [f"fold-{k}" for k in range(folds)]
     parts = make_split(frame, seed=seed, fractions=dict.fromkeys(names, 1 / folds), conflicts=conflicts,
                        near_duplicates=near_duplicates).frame  # fmt: skip
+    ids, labels, groups = (parts[name].to_numpy() for name in ("image_id", "label", "group"))
     # `train_only` images carry the fold "train" already and are never tested.
-    return [
-        Split(parts.assign(fold=parts["fold"].map(lambda fold, own=own: _role(fold, own)).astype(str)))
-        for own in names
-    ]
-
-
-def _role(fold: str, test_fold: str) -> str:
-    if fold == UNUSED:
-        return UNUSED
-    return "test" if fold == test_fold else "train"
-
-
-def _conflicting(labels: np.ndarray, duplicates: list[np.ndarray]) -> np.ndarray:
-    """bool [N]: the image has a near-duplicate (not merely the same patient) of another label, or of a contrary finding."""
-    if not duplicates:
-        return np.zeros(len(labels), dtype=bool)
-    copies = closed_groups(*duplicates)
-    if labels.ndim == 2:
-        return contradictory(labels, copies)
-    distinct = pd.Series(labels).groupby(copies).transform("nunique")
-    return distinct.to_numpy() > 1
+    roles = [{UNUSED: UNUSED, own: "test"} | ({following: "val"} if validate else {}) for own, following in zip(names, (*names[1:], names[0]), strict=True)]
+    assigned = [parts["fold"].map(lambda part, role=role: role.get(part, "train")).to_numpy() for role in roles]
+    return [_split_of(ids, labels, groups, fold, seed, train_images) for fold in assigned]
 
 
 def _assign(

@@ -1,16 +1,18 @@
-"""A Kermany archive: persons with several films, one of them in train and test, two identical files."""
+"""A Kermany archive: names of both editions, persons with several films, some of them in train and test, two identical files."""
 
 import shutil
 
 from tests.fakes.pictures import save_grey
 
 FILES = {
-    "train/NORMAL": ["IM-0115-0001", "IM-0117-0001", "NORMAL2-IM-0173-0001-0001", "NORMAL2-IM-0173-0001-0002"],
-    "train/PNEUMONIA": ["person1_bacteria_1", "person1_bacteria_2", "person3_virus_15", "person4_virus_9"],
+    "train/NORMAL": ["IM-0115-0001", "IM-0117-0001", "NORMAL2-IM-0173-0001-0001", "NORMAL2-IM-0173-0001-0002",
+                     "NORMAL-28501-0001"],
+    "train/PNEUMONIA": ["person1_bacteria_1", "person1_bacteria_2", "person3_virus_15", "person4_virus_9",
+                        "BACTERIA-213622-0001", "VIRUS-310421-0001"],
     "val/NORMAL": ["NORMAL2-IM-1427-0001"],
     "val/PNEUMONIA": ["person1946_bacteria_4874"],
     "test/NORMAL": ["IM-0001-0001", "NORMAL2-IM-0030-0001"],
-    "test/PNEUMONIA": ["person1_virus_6", "person100_bacteria_475"],
+    "test/PNEUMONIA": ["person1_virus_6", "person100_bacteria_475", "BACTERIA-213622-0002"],
 }
 
 
@@ -26,4 +28,4 @@ def write(folder):
     return folder
 
 
-EXPECTED = {"images": 14, "classes": ("normal", "pneumonia"), "patients": 11}
+EXPECTED = {"images": 18, "classes": ("normal", "pneumonia"), "patients": 14}

@@ -152,6 +152,9 @@ class TestCautions:
         assert "note: Near copies with different labels" in heads and "both sides" not in heads
         (tmp_path / "data.json").write_text('{"audit": {"images_in_both_domains": 3}}')
         assert "serious: The audit found images on both sides" in self.heads(tmp_path, finish("a", **{"auroc/target": 0.5}))
+        (tmp_path / "data.json").write_text('{"audit": {"left_out_of_source_to_target_for": {"a_picture": 3, "a_patient": 0}}}')
+        heads = self.heads(tmp_path, finish("a", **{"auroc/target": 0.5}))
+        assert "note: Images were left out because the other hospital" in heads and "both sides" not in heads
 
     def test_training_on_the_target_s_grey_levels(self, tmp_path):
         matched, plain = ({**finish(name, **{"auroc/target": 0.5}), "config": {"adapt": way}} for name, way in (("a", "histogram_to_target"), ("b", "histogram")))

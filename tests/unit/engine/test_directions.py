@@ -75,7 +75,5 @@ def test_directions_are_read_from_wherever_they_stand():
 
 
 def test_copies_are_looked_for_once_in_a_run_folder(data, run, monkeypatch):
-    from sweep.shards import duplicates
-
-    monkeypatch.delattr(duplicates, "folder_duplicates")
+    monkeypatch.delattr("sweep.domains.duplicates_within_and_between")
     assert prepare(SECTION, run, DIRECTIONS).split.equals(data.split)

@@ -4,12 +4,16 @@ import os
 import signal
 import subprocess
 import sys
+import weakref
+from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sweep.core.errors import InputError
 from sweep.importers import blocks, import_dataset, pipeline
+from sweep.importers.raw import Importer, RawImage
 from sweep.shards.reader import read_manifest, read_metadata
 from tests.fakes.pictures import save_grey
 
@@ -43,7 +47,7 @@ def decoded(monkeypatch):
     """The files that were decoded, in order."""
     seen = []
     read = pipeline.read_grey
-    monkeypatch.setattr(pipeline, "read_grey", lambda path: seen.append(path.name) or read(path))
+    monkeypatch.setattr(pipeline, "read_grey", lambda path, *depth: seen.append(path.name) or read(path, *depth))
     return seen
 
 
@@ -109,6 +113,59 @@ def test_one_import_at_a_time(tmp_path):
     with blocks.cache(tmp_path / "set"), pytest.raises(InputError, match="another process"):
         with blocks.cache(tmp_path / "set"):
             pass
+
+
+def test_repeated_ids_count_like_bad_images(source, tmp_path, small_blocks):
+    table = source.parent / "twice.csv"
+    names = [path.relative_to(source).as_posix() for path in sorted(source.rglob("*.png"))]
+    table.write_text("path,label\n" + "\n".join(f"{name},{name[:4]}" for name in [*names, names[3], "ill/not there.png"]) + "\n")
+    told = []
+    with pytest.raises(InputError, match="not there"):
+        import_dataset("csv", table, tmp_path / "one", root=str(source), skip_bad=1)
+    manifest = import_dataset("csv", table, tmp_path / "set", root=str(source), skip_bad=2, on_skip=told.append)
+    assert manifest.images == 40 and [str(error) for error in told] == manifest.settings["skipped"]
+    assert "comes twice" in manifest.settings["skipped"][0] and "row 43, column path: no image" in manifest.settings["skipped"][1]
+
+
+def fake_importer(alive, files, count=200):
+    """An importer of decoded images, or of files; `alive` gets every array while something holds it."""
+
+    def iterate(src, options):
+        for number in range(count):
+            pixels = np.full((16, 16), 100 + number % 100, np.uint8)
+            key = id(pixels)
+            alive.add(key)
+            weakref.finalize(pixels, alive.discard, key)
+            most.append(len(alive))
+            yield RawImage(f"i{number}", "ab"[number % 2], pixels=None if files else pixels, bad=InputError("x", "y", "z") if files else None)
+
+    most = []
+    return Importer("fake", "nothing", "none", "", "", iterate, "fake", needs_source=False), most
+
+
+def test_an_import_of_decoded_images_holds_one_block(tmp_path, small_blocks):
+    row, most = fake_importer(set(), files=False)
+    manifest = pipeline.run_import("fake", row, None, tmp_path / "set")
+    assert manifest.images == 200 and max(most) <= 2 * 8 + 2  # a block, and what was looked at ahead of it
+
+
+@pytest.mark.parametrize(("files", "count", "given", "expected"), [
+    (True, 19, None, 1), (True, 20, None, 7), (True, 20, 2, 2), (True, 12, 3, 3), (False, 20, None, 1), (False, 20, 4, 1),
+])  # fmt: skip
+def test_many_files_are_decoded_on_every_core(tmp_path, small_blocks, monkeypatch, files, count, given, expected):
+    seen = []
+    monkeypatch.setattr(pipeline, "_PARALLEL_FROM", 20)
+    monkeypatch.setattr(pipeline.os, "cpu_count", lambda: 7)
+    monkeypatch.setattr(pipeline, "_ray", lambda workers: nullcontext())
+    monkeypatch.setattr(pipeline, "rows_by_block", lambda images, folder, job: seen.append((job.workers, len(list(images)))) or iter(()))
+    with pytest.raises(InputError, match="no image"):
+        pipeline.run_import("fake", fake_importer(set(), files, count)[0], None, tmp_path / "set", workers=given)
+    assert seen == [(expected, count)]
+
+
+def test_a_folder_that_cannot_be_made_is_named(source, small_blocks):
+    with pytest.raises(InputError, match="cannot be written"):
+        import_dataset("folder", source, "/proc/x/y")
 
 
 @pytest.mark.e2e

@@ -1,14 +1,17 @@
 """The command: what it writes, what it says, and exit code 2 with one message for wrong input."""
 
+import io
 import shutil
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from sweep.importers import import_dataset
 from sweep.importers.__main__ import main
+from sweep.importers.progress import Counter
 from sweep.shards.reader import read_manifest, read_metadata
-from tests.fakes import brest, busi, folder
+from tests.fakes import brest, busi, dicom, folder, medmnist
 from tests.fakes.pictures import save_grey
 
 
@@ -89,7 +92,10 @@ def test_mistakes_in_the_source(tmp_path, capsys, mistake):
 @pytest.mark.parametrize(
     ("argv", "said"),
     [(["busy", "a", "b"], "did you mean busi"), (["busi", "a"], "give two"), (["busi", "/nowhere", "b"], "/nowhere"),
-     (["phantom-a", "{tmp}/x", "--patients", "0"], "0 patients"), (["phantom-a", "{tmp}/x", "--px", "2"], "2 pixels")],
+     (["phantom-a", "{tmp}/x", "--patients", "0"], "0 patients"), (["phantom-a", "{tmp}/x", "--px", "2"], "(--px): 2 pixels"),
+     (["phantom-a", "{tmp}/x", "{tmp}/y"], "2 paths given; give one"), (["busi", "a", "b", "c"], "3 paths given; give two"),
+     (["--domain", "cairo", "busy", "a", "b"], "'busy' is unknown"), (["--domain", "cairo", "busi", "/nowhere", "b"], "/nowhere"),
+     (["phantom-a", "{tmp}/x", "--skip-bad", "-1"], "(--skip-bad): -1"), (["busi", "{tmp}", "{tmp}/x", "--roi", "lesion"], "roi: 'lesion' is unknown")],
 )  # fmt: skip
 def test_mistakes_on_the_command_line(tmp_path, capsys, argv, said):
     assert main([word.format(tmp=tmp_path) for word in argv]) == 2
@@ -106,6 +112,41 @@ def test_bad_images_can_be_tolerated_up_to_a_number(tmp_path, capsys):
     assert "skipped 2 bad images" in capsys.readouterr().out
     manifest = read_manifest(tmp_path / "out")
     assert manifest.images == 18 and "normal (1).png" in manifest.settings["skipped"][0]
+
+
+def test_help_names_what_an_option_may_be(capsys):
+    with pytest.raises(SystemExit):
+        main(["busi", "--help"])
+    assert "none, box, mask; default none" in capsys.readouterr().out
+
+
+def test_it_says_what_was_left_out_on_purpose(tmp_path, capsys):
+    main(["busi", str(busi.write(tmp_path / "busi")), str(tmp_path / "a"), "--roi", "box"])
+    assert "normal scans have no lesion to crop to and are left out" in capsys.readouterr().out
+    main(["folder", str(folder.write(tmp_path / "folder")), str(tmp_path / "b")])
+    assert "2 files are masks by their names and are left out: healthy/masks/p0_0.png, ..." in capsys.readouterr().out
+
+
+def test_the_bar_counts_up_to_the_total_with_what_is_skipped(tmp_path):
+    src = busi.write(tmp_path / "source")
+    (src / "Dataset_BUSI_with_GT" / "normal" / "normal (1).png").write_bytes(b"")
+    with Counter(Console(file=io.StringIO())) as counter:
+        assert counter.shown == (0, None)
+        import_dataset("busi", src, tmp_path / "a", skip_bad=1, on_image=counter.done, on_skip=counter.skip, on_total=counter.total)
+        assert counter.shown == (20, 20)
+
+
+@pytest.mark.parametrize(("name", "options", "expected"), [("phantom-a", {"patients": 5, "image_px": 32}, None), ("medmnist", {}, 20), ("dicom", dicom.OPTIONS, "not known")])
+def test_the_total_is_known_without_reading_images_or_not_at_all(tmp_path, name, options, expected):
+    src = None if name == "phantom-a" else {"medmnist": medmnist, "dicom": dicom}[name].write(tmp_path / "source")
+    told = []
+    manifest = import_dataset(name, src, tmp_path / "out", on_total=told.append, **options)
+    assert told == ([] if expected == "not known" else [expected or manifest.images])
+
+
+def test_nothing_is_drawn_away_from_a_terminal(tmp_path, capsys):
+    assert main(["busi", str(busi.write(tmp_path / "source")), str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_an_empty_class_folder_is_named(tmp_path, capsys):

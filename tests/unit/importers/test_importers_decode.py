@@ -51,11 +51,30 @@ def test_a_transparent_palette_entry_is_black(tmp_path):
     assert decoded.grey[0].tolist() == [0, 100] and decoded.transparent
 
 
-@pytest.mark.parametrize("top", [255, 4095, 65535])
-def test_sixteen_bits_are_scaled_from_their_depth(tmp_path, top):
+@pytest.mark.parametrize("depth", [9, 12, 16])
+def test_deep_greys_are_scaled_by_one_depth_whatever_their_brightest(tmp_path, depth):
+    top = 2**depth - 1
     values = np.linspace(0, top, 80).astype(np.uint16).reshape(8, 10)
-    grey = read_grey(saved(tmp_path, values)).grey
+    grey = read_grey(saved(tmp_path, values), depth).grey
     assert grey.max() == 255 and grey.min() == 0 and (np.diff(grey.ravel().astype(int)) >= 0).all()
+    tissue = [read_grey(saved(tmp_path, np.where(values > limit, top // 2, values)), depth).grey[0, 1] for limit in (top // 2, top)]
+    assert tissue[0] == tissue[1]
+
+
+def test_a_file_without_a_depth_given_has_the_one_it_declares(tmp_path):
+    values = np.full((8, 10), 200, np.uint16)
+    assert read_grey(saved(tmp_path, values)).grey.max() == 1  # of sixteen bits
+    Image.fromarray(values).save(tmp_path / "x.tif", tiffinfo={281: 4095})
+    assert read_grey(tmp_path / "x.tif").grey.max() == 12
+    with pytest.raises(InputError, match="do not fit 12 bits; pass the depth"):
+        read_grey(saved(tmp_path, values * 100), 12)
+
+
+def test_a_camera_s_rotation_is_obeyed(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    Image.fromarray(picture(1)).save(tmp_path / "x.png", exif=exif)
+    assert np.array_equal(read_grey(tmp_path / "x.png").grey, np.rot90(picture(1), -1))
 
 
 def _zero(path):

@@ -1,5 +1,6 @@
 """Any pixel kind gives the same grey picture; nobody's name leaves the files; what cannot be used is refused by name."""
 
+import re
 import sys
 
 import numpy as np
@@ -72,6 +73,9 @@ def test_labels_from_a_table(tmp_path):
     (src / "labels.csv").write_text("path,label\nill/IM0000.dcm,cyst\nhealthy/IM0001.dcm,none\n")
     import_dataset("dicom", src, tmp_path / "out", table="labels.csv", **fake.OPTIONS)
     assert sorted(read_metadata(tmp_path / "out")["label"]) == ["cyst", "none"]
+    (src / "labels.csv").write_text("path,label\nill/IM0000.dcm,cyst\nill/DOE_JANE.dcm,cyst\n")
+    manifest = import_dataset("dicom", src, tmp_path / "one", table="labels.csv", skip_bad=1, **fake.OPTIONS)
+    assert manifest.images == 1 and "no such file" in manifest.settings["skipped"][0] and "DOE" not in manifest.settings["skipped"][0]
     (src / "labels.csv").write_text("path,label\n../clinic.key,cyst\n")
     with pytest.raises(InputError, match="row 2, column path"):
         import_dataset("dicom", src, tmp_path / "not", table="labels.csv", **fake.OPTIONS)
@@ -114,15 +118,19 @@ BAD = {spoil_text: "not a DICOM file", spoil_pixels: "DICOM", spoil_header: "hol
 def test_bad_file_is_refused_by_name_or_skipped(tmp_path, spoil):
     src = fake.write(tmp_path / "in")
     (src / "ill" / "series" / "clip.dcm").unlink()
-    bad = src / "healthy" / "IM0003.dcm"
+    bad = (src / "healthy" / "IM0003.dcm").rename(src / "healthy" / "DOE_JANE_19700101.dcm")
     spoil(bad)
     options = {**fake.OPTIONS, "burned_in": "refuse"}
     with pytest.raises(InputError, match=BAD[spoil]) as refused:
         import_dataset("dicom", src, tmp_path / "out", **options)
     assert refused.value.where == str(bad) and not (tmp_path / "out").exists()
-    import_dataset("dicom", src, tmp_path / "out", skip_bad=1, **options)
+    told = []
+    import_dataset("dicom", src, tmp_path / "out", skip_bad=1, on_skip=told.append, **options)
     manifest = read_manifest(tmp_path / "out")
-    assert manifest.images == 15 and str(bad) in manifest.settings["skipped"][0]
+    assert manifest.images == 15 and [error.where for error in told] == [str(bad)]
+    kept, = manifest.settings["skipped"]
+    assert re.match(r"healthy/[0-9a-f]{16}: ", kept) and BAD[spoil] in kept
+    assert not any(secret in path.read_bytes() for path in (tmp_path / "out").iterdir() for secret in (b"DOE", b"19700101"))
 
 
 @pytest.mark.parametrize(("option", "value"), [("key_file", ""), ("key_file", "nowhere"), ("burned_in", "maybe"), ("frames", "some"), ("window", "wide")])

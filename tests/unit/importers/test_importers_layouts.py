@@ -1,13 +1,19 @@
 """What is particular to each layout: patients, scanners, official lists, uncertain labels, array shapes."""
 
+import shutil
+import zipfile
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from sweep.core.errors import InputError
 from sweep.importers import import_dataset
+from sweep.importers.files import images_and_masks
 from sweep.shards.reader import read_images, read_manifest, read_metadata
 from sweep.shards.splits import make_split
-from tests.fakes import brain4, busbra, chestxray14, chexpert, csv_table, kermany, medmnist
+from tests.fakes import brain4, brest, busbra, chestxray14, chexpert, csv_table, folder, kermany, medmnist
+from tests.fakes.pictures import picture
 
 
 def imported(name, src, tmp_path, **options):
@@ -47,13 +53,15 @@ def test_kermany_person_is_one_group_over_the_published_folders(source, tmp_path
     first = frame[frame["patient"] == "person1"]
     assert sorted(path.split("/")[0] for path in first["source_path"]) == ["test", "train", "train"]
     assert (frame["patient"] == "NORMAL2-IM-0173").sum() == 2
+    mendeley = frame[frame["patient"] == "213622"]
+    assert sorted(path.split("/")[0] for path in mendeley["source_path"]) == ["test", "train"] and "28501" in set(frame["patient"])
     split = make_split(frame, seed=0).frame.set_index("image_id")["fold"]
     assert split[first["image_id"]].nunique() == 1
 
 
 def test_kermany_published_folder(source, tmp_path):
     frame = imported("kermany", kermany.write(source), tmp_path, split="test")
-    assert len(frame) == 4 and "unknown" in refused("kermany", source, tmp_path / "x", split="dev")
+    assert len(frame) == 5 and "unknown" in refused("kermany", source, tmp_path / "x", split="dev")
 
 
 def test_kermany_refuses_other_names(source, tmp_path):
@@ -83,6 +91,69 @@ def test_chexpert_uncertain_labels(source, tmp_path, finding, uncertain, images,
     frame = imported("chexpert", chexpert.write(source), tmp_path, finding=finding, uncertain=uncertain)
     assert (len(frame), (frame["label"] == "abnormal").sum()) == (images, abnormal)
     assert not frame["source_path"].str.contains("lateral").any()
+
+
+def test_chestxray14_partial_download_and_other_mistakes(source, tmp_path):
+    chestxray14.write(source)
+    for number in (1, 2):
+        (source / "images_001" / "images" / f"0000000{number}_000.png").unlink()
+    assert "row 2, column Image Index: no image '00000001_000.png'" in refused("chestxray14", source, tmp_path)
+    frame = imported("chestxray14", source, tmp_path, skip_bad=2)
+    assert len(frame) == 10 and len(read_manifest(tmp_path / "out").settings["skipped"]) == 2
+    (source / "images_003").mkdir()
+    shutil.copy(source / "images_002" / "images" / "00000003_001.png", source / "images_003" / "00000003_001.png")
+    said = refused("chestxray14", source, tmp_path / "x", skip_bad=9)
+    assert "images_002/images/00000003_001.png" in said and "images_003/00000003_001.png" in said
+    (source / "test_list.txt").write_bytes("Zürich.png".encode("latin-1"))
+    assert "test_list.txt: not UTF-8" in refused("chestxray14", source, tmp_path / "y", split="test")
+
+
+def test_brest_refuses_one_name_in_two_folders(source, tmp_path):
+    brest.write(source)
+    (source / "copy").mkdir()
+    shutil.copy(source / brest.IMAGES / "case001.png", source / "copy" / "case001.png")
+    said = refused("brest", source, tmp_path)
+    assert f"{brest.IMAGES}/case001.png" in said and "copy/case001.png" in said
+
+
+def test_missing_images_are_skipped_by_every_table(source, tmp_path):
+    busbra.write(source / "busbra")
+    (source / "busbra" / "Images" / "bus_0002-l.png").unlink()
+    brest.write(source / "brest")
+    (source / "brest" / brest.IMAGES / "case004.png").unlink()
+    for name, images in (("busbra", 15), ("brest", 9)):
+        assert len(imported(name, source / name, tmp_path / name, skip_bad=1)) == images
+
+
+def test_folder_refuses_what_is_no_class(source, tmp_path):
+    busbra.write(source / "archive")
+    assert "Masks: by its name it holds masks" in refused("folder", source / "archive", tmp_path)
+    for part in ("train", "valid", "test"):
+        folder.write(source / "split" / part)
+    assert "its folders test, train, valid are parts of a split" in refused("folder", source / "split", tmp_path)
+
+
+@pytest.mark.parametrize(("name", "mask"), [
+    ("a_mask.png", True), ("a_mask_1.png", True), ("mask_0001-l.png", True), ("a_segmentation.png", True), ("a_tumor.png", True), ("a_other2.png", True),
+    ("a_annotation.png", True), ("b_tumor.png", False), ("unmasked.png", False), ("a2.png", False), ("masks/x.png", True), ("lung masks/x.png", True),
+])  # fmt: skip
+def test_masks_are_told_by_the_names_of_published_sets(source, name, mask):
+    for file in ("a.png", name):
+        (source / file).parent.mkdir(parents=True, exist_ok=True)
+        (source / file).touch()
+    images, masks = images_and_masks(source)
+    assert (source / name in masks) == mask and (source / name in images) != mask and source / "a.png" in images
+
+
+def test_a_deep_set_of_the_wrong_depth_is_refused(source, tmp_path):
+    for number in range(4):
+        (source / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture(number).astype(np.uint16) * 16).save(source / "ab"[number % 2] / f"{number}.png")  # twelve bits
+    assert "no pixel of any image is brighter than 16 of 255" in refused("folder", source, tmp_path)
+    imported("folder", source, tmp_path, depth=12)
+    assert read_images(tmp_path / "out", 52, fit="stretch").images.max() > 200 and read_manifest(tmp_path / "out").settings["depth"] == 12
+    assert imported("folder", source, tmp_path / "dark", depth=16)["label"].tolist() == ["a", "a", "b", "b"]
+    assert "17 bits" in refused("folder", source, tmp_path / "x", depth=17)
 
 
 def test_chexpert_views_and_split(source, tmp_path):
@@ -145,7 +216,7 @@ def test_medmnist_never_unpickles(source, tmp_path):
     assert "plain" in refused("medmnist", source / "x.npz", tmp_path)
 
 
-@pytest.mark.parametrize("wrong", ["absent", "float", "short"])
+@pytest.mark.parametrize("wrong", ["absent", "float", "short", "long", "empty", "garbage"])
 def test_medmnist_refuses_other_arrays(source, tmp_path, wrong):
     source.mkdir()
     arrays = medmnist.arrays()
@@ -153,10 +224,17 @@ def test_medmnist_refuses_other_arrays(source, tmp_path, wrong):
         del arrays["val_images"]
     elif wrong == "float":
         arrays["test_images"] = arrays["test_images"].astype(np.float32)
-    else:
-        arrays["train_labels"] = arrays["train_labels"][:3]
+    elif wrong in ("short", "empty"):
+        arrays["train_labels"] = arrays["train_labels"][: 3 * (wrong == "short")]
+    elif wrong == "long":
+        arrays["train_images"] = arrays["train_images"][:3]
     np.savez(source / "x.npz", **arrays)
-    assert "x.npz" in refused("medmnist", source / "x.npz", tmp_path)
+    if wrong == "garbage":
+        with zipfile.ZipFile(source / "x.npz", "w") as archive:
+            archive.writestr("train_labels.npy", b"garbage garbage")
+    told = []
+    assert "x.npz" in refused("medmnist", source / "x.npz", tmp_path, on_total=told.append)
+    assert told in ([], [20], [11], [8])
 
 
 def test_brain4_published_folder(source, tmp_path):
@@ -175,5 +253,9 @@ def test_csv_domains_and_mistakes(source, tmp_path):
                          (("scans/1/x3", "scans/1/x99"), "row 5, column file")]:  # fmt: skip
         table.write_text(text.replace(*change))
         assert said in refused("csv", table, tmp_path / "b", **csv_table.OPTIONS)
+    table.write_text(text.replace(",", ";"))
+    assert "separated by ';'" in refused("csv", table, tmp_path / "s", **csv_table.OPTIONS)
+    table.write_text(text.replace("healthy", "None").replace("sick", "NA"))
+    assert set(imported("csv", table, tmp_path / "n", **csv_table.OPTIONS)["label"]) >= {"None"}
     table.write_bytes(text.replace("healthy", "gesünd").encode("latin-1"))
     assert "UTF-8" in refused("csv", table, tmp_path / "c", **csv_table.OPTIONS)

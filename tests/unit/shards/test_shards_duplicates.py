@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from sweep.importers import phantom
+from sweep.shards import duplicates
 from sweep.importers.phantom import simulate
 from sweep.shards.duplicates import (
     crossing_pairs,
@@ -70,6 +71,28 @@ CHANGES = {
 def clean():
     """Some hundred views; views of one patient are different pictures."""
     return [raw.pixels for scanner in "ab" for raw in simulate(scanner, 60)]
+
+
+def test_a_large_set_s_thumbnails_lie_on_disk_and_find_the_same(tmp_path, monkeypatch):
+    phantom.write(tmp_path / "set", patients=6, image_px=64)
+    thumbs, hashes = read_thumbs(tmp_path / "set")
+    monkeypatch.setattr(duplicates, "_IN_MEMORY", 5)
+    mapped, again = read_thumbs(tmp_path / "set")
+    assert isinstance(mapped, np.memmap) and not isinstance(thumbs, np.memmap)
+    assert np.array_equal(mapped, thumbs) and np.array_equal(again, hashes)
+    assert np.array_equal(duplicates.duplicates_of(mapped, again).groups, duplicates.duplicates_of(thumbs, hashes).groups)
+
+
+def test_pairs_across_folders_are_found_however_many_lie_within(tmp_path):
+    pictures = [raw.pixels for raw in simulate("a", 12, image_px=64)]
+    shades = [np.clip(pictures[0].astype(int) + shift, 0, 255).astype(np.uint8) for shift in range(1, 7)]
+    for name, images in (("a", pictures), ("b", [*shades, np.ascontiguousarray(np.fliplr(pictures[0]))])):
+        write_dataset(tmp_path / name, Header(name=name, domain=name), [ShardRow(f"{name}{k}", image, "x") for k, image in enumerate(images)])
+    folders = [tmp_path / "a", tmp_path / "b"]
+    within, crossing = duplicates.duplicates_within_and_between(folders)
+    assert {(pair.i, pair.j - len(pictures)) for pair in crossing if pair.i == 0} >= {(0, k) for k in range(7)}
+    assert crossing == crossing_pairs(folders)
+    assert [found.groups.tolist() for found in within] == [folder_duplicates(folder).groups.tolist() for folder in folders]
 
 
 def test_thirty_planted_leaks(clean):

@@ -97,7 +97,25 @@ def _not_json(folder):
     (folder / "manifest.json").write_text("[")
 
 
-@pytest.mark.parametrize("damage", [_no_manifest, _truncated_part, _absent_part, _other_format, _not_json])
+def _changed(folder, change):
+    path = folder / "manifest.json"
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+def _more_images(folder):
+    _changed(folder, lambda manifest: manifest.update(images=300))
+
+
+def test_rows_are_counted_in_the_files_themselves(folder):
+    _changed(folder, lambda manifest: (manifest.update(images=5), manifest["parts"][0].update(rows=5)))
+    assert reader.read_manifest(folder).images == 5
+    with pytest.raises(InputError, match="part-00000.parquet: 6 rows where the manifest says 5"):
+        reader.verify(folder)
+
+
+@pytest.mark.parametrize("damage", [_more_images, _no_manifest, _truncated_part, _absent_part, _other_format, _not_json])
 def test_damaged_folder_is_refused(folder, damage):
     damage(folder)
     with pytest.raises(InputError, match=r"part-00000|manifest") as refused:

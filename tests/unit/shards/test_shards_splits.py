@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep.core.errors import InputError
+from sweep.shards.conflicts import conflicting
 from sweep.shards.groups import closed_groups, components
 from sweep.shards.splits import CONFLICTS, FRACTIONS, hold_out_domains, make_folds, make_split
 
@@ -103,6 +104,36 @@ def test_cross_validation_tests_every_image_once(seed, folds):
         assert (folds_of(copies, split.frame["fold"].to_numpy()) <= 1).all()
 
 
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**32 - 1), folds=st.integers(2, 6), conflicts=st.sampled_from(CONFLICTS), validate=st.booleans())
+def test_folds_share_no_patient_are_stratified_and_obey_the_rule_for_conflicts(seed, folds, conflicts, validate):
+    folds += validate
+    frame, copies = table(seed, 120, 60, 2, duplicates=10)
+    splits = make_folds(frame, seed=seed, folds=folds, conflicts=conflicts, near_duplicates=copies, validate=validate)
+    in_doubt = conflicting(frame, [copies])
+    largest = splits[0].frame.groupby("group").size().max()
+    for split, following in zip(splits, [*splits[1:], splits[0]], strict=True):
+        fold = split.frame["fold"].to_numpy()
+        assert seen_in_one_fold(frame["patient"], fold) and seen_in_one_fold(copies.astype(str), fold)
+        if conflicts != "keep":
+            assert set(fold[in_doubt]) <= {"unused" if conflicts == "drop" else "train"}
+        if conflicts != "train_only":
+            for label, total in split.frame[fold != "unused"]["label"].value_counts().items():
+                assert abs(((fold == "test") & (frame["label"] == label)).sum() - total / folds) <= 2 * largest + 1
+        if validate:
+            assert split.ids("val").tolist() == following.ids("test").tolist()
+        order = split.frame[fold == "train"].sort_values("place")
+        assert order["place"].tolist() == list(range(len(order)))
+
+
+def test_few_training_images_of_a_fold_are_its_first():
+    frame, _ = table(0, 120, 60, 2)
+    whole, few = (make_folds(frame, seed=0, folds=3, validate=True, train_images=keep)[1] for keep in (None, 20))
+    assert set(few.ids("train")) == set(whole.frame.query("fold == 'train' and place < 20")["image_id"])
+    with pytest.raises(InputError, match="ask for three or more"):
+        make_folds(frame, seed=0, folds=2, validate=True)
+
+
 def conflict_table():
     """Ten pairs of near-duplicates; the labels of the first pair disagree."""
     label = ["benign", "malignant"] + ["benign"] * 8 + ["malignant"] * 10
@@ -121,6 +152,22 @@ def test_conflicting_labels(conflicts, fold):
 def test_a_patient_with_two_labels_is_no_conflict():
     frame = pd.DataFrame({"image_id": ["a", "b"], "label": ["benign", "malignant"], "patient": "p"})
     assert "unused" not in set(make_split(frame, seed=0).frame["fold"])
+
+
+@pytest.mark.parametrize(("patient", "sha256", "unused"), [
+    (["p", "p"], ["x", "y"], False),  # a film and its follow-up
+    (["p", "p"], ["x", "x"], True),  # one film under two labels
+    (["p", "q"], ["x", "y"], True),
+    (["", ""], ["x", "y"], True),
+    (["p", ""], ["x", "y"], True),
+])  # fmt: skip
+def test_near_images_of_one_patient_are_no_conflict(patient, sha256, unused):
+    label = ["benign", "malignant"]
+    frame = pd.DataFrame({"image_id": ["a", "b"], "label": label, "patient": patient, "sha256": sha256})
+    assert conflicting(frame, [np.array([0, 0]), np.array(sha256)]).tolist() == [unused] * 2
+    assert ("unused" in set(make_split(frame, seed=0, near_duplicates=np.array([0, 0])).frame["fold"])) == unused
+    several = frame.assign(labels=[[1.0, np.nan], [0.0, np.nan]])
+    assert conflicting(several, [np.array([0, 0])]).tolist() == [unused] * 2
 
 
 def test_identical_pixels_stay_together():
@@ -167,6 +214,10 @@ def test_a_domain_is_held_out_without_its_patients_and_pictures():
         assert seen_in_one_fold(frame["patient"], fold) and seen_in_one_fold(copies.astype(str), fold)
         again = hold_out_domains(frame, ["acuson"], seed=seed, conflicts="keep", near_duplicates=copies)
         assert again.sha256 == split.sha256
+        trained = split.frame[fold == "train"]
+        assert sorted(trained["place"]) == list(range(len(trained)))
+        few = hold_out_domains(frame, ["acuson"], seed=seed, conflicts="keep", near_duplicates=copies, train_images=5)
+        assert set(few.ids("train")) == set(trained.loc[trained["place"] < 5, "image_id"])
 
 
 @pytest.mark.parametrize(("held_out", "message"), [(["vivit"], "did you mean vivid"), ([], "nothing"), (["acuson", "logiq", "vivid"], "keep others")])

@@ -54,6 +54,36 @@ def test_speckle_multiplies_and_tgc_varies_with_depth_only():
     assert (gained - 0.5).abs().max() <= 0.1 + 1e-6
 
 
+def test_brightness_and_contrast_keep_their_reach_and_leave_black_alone():
+    grey = torch.tensor([0.0, 0.25, 0.5, 0.75]).view(1, 1, 1, 4).expand(2000, 1, 4, 4).contiguous()
+    brighter = augment(grey.clone(), Augmentation(brightness=0.1), generator())[:, 0, 0]
+    shift = brighter - grey[:, 0, 0]
+    assert (shift[:, 0] == 0).all() and shift.abs().max() <= 0.1 + 1e-6
+    assert torch.allclose(shift[:, 1], shift[:, 2], atol=1e-6) and torch.allclose(shift[:, 1], shift[:, 3], atol=1e-6)
+    assert shift[:, 2].min() < -0.095 and shift[:, 2].max() > 0.095
+    steeper = augment(grey.clone(), Augmentation(contrast=0.2), generator())[:, 0, 0]
+    slope = (steeper[:, 3] - steeper[:, 1]) / 0.5
+    assert torch.allclose(steeper[:, 2], torch.tensor(0.5), atol=1e-6)  # mid-grey stays
+    assert slope.min() >= 0.8 - 1e-5 and slope.max() <= 1.2 + 1e-5 and slope.min() < 0.81 and slope.max() > 1.19
+
+
+def test_zoom_keeps_its_reach():
+    """A point 20 px from the centre comes to lie between 20 (1 - scale) and 20 (1 + scale) px from it."""
+    images = torch.zeros(400, 1, 81, 81)
+    images[:, :, 40, 60] = 1.0
+    changed = augment(images, Augmentation(scale=0.2), generator()).squeeze(1)
+    distance = (changed.sum(1) * (torch.arange(81.0) - 40)).sum(1) / changed.sum((1, 2))
+    assert distance.min() >= 15.7 and distance.max() <= 24.3 and distance.min() < 16.6 and distance.max() > 23.4
+
+
+@pytest.mark.parametrize("name", [name for name in AUGMENTATIONS if name != "none"])
+def test_a_seed_draws_the_same_changes_again(name):
+    images = torch.rand(16, 1, 16, 16, generator=generator(3))
+    first, again, other = (augment(images.clone(), AUGMENTATIONS[name], generator(seed)) for seed in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert first.min() >= 0 and first.max() <= 1
+
+
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_nothing_is_ever_turned_upside_down(name):
     """Skin is up in ultrasound: whatever is drawn, the bright upper quarter stays above the dark rest."""
