@@ -150,5 +150,5 @@ def said_of(card: Mapping[str, int], here: str, there: str) -> str:
     total = sum(card.values())
     if not total:
         return ""
-    parts = [f"{count} show a {what} of {there}" for what, count in (("picture", card["a_picture"]), ("patient", card["a_patient"])) if count]
-    return f"{total} images of {here} are left out of training, validation and test: {', '.join(parts)}; {there} stays whole"
+    parts = [f"{count} show{'s' * (count == 1)} a {what} of {there}" for what, count in (("picture", card["a_picture"]), ("patient", card["a_patient"])) if count]
+    return f"{total} image{'s are' if total > 1 else ' is'} left out of training, validation and test on {here}: {', '.join(parts)}; {there} stays whole"

@@ -58,7 +58,7 @@ def test_what_the_target_has_too_is_left_out_of_the_source(pair, tmp_path, capsy
     audit = json.loads((tmp_path / CARD_FILE).read_text())["audit"]
     facts = audit["left_out_of_source_to_target_for"]
     assert sum(facts.values()) == len(shared) and facts["a_picture"] >= 2 and facts["a_patient"] >= 1
-    assert f"data: {len(shared)} images of here are left out of training" in capsys.readouterr().out
+    assert f"data: {len(shared)} images are left out of training, validation and test on here: " in capsys.readouterr().out
 
 
 def test_the_other_direction_leaves_out_its_own(pair, tmp_path):

@@ -43,6 +43,14 @@ def test_several_masks_are_one_region(tmp_path):
     assert len(masks) == 2 and crop_to_lesion(picture(0), masks, "box", tmp_path).shape == (40, 52)
 
 
+@pytest.mark.parametrize("top", [1, 255, 65535])
+def test_a_mask_marks_whatever_its_greys(tmp_path, top):
+    mask = np.zeros((40, 52), np.uint16 if top > 255 else np.uint8)
+    mask[10:20, 10:20] = top
+    Image.fromarray(mask).save(tmp_path / "x_mask.png")
+    assert crop_to_lesion(picture(0), [tmp_path / "x_mask.png"], "box", tmp_path).shape == (12, 12)
+
+
 def test_mistakes_are_named(tmp_path):
     source = busi.write(tmp_path / "source")
     with pytest.raises(InputError, match="'lesion' is unknown"):
