@@ -17,6 +17,7 @@ SWEEP = Path(__file__).parents[3] / "sweep"
 SOURCES = {
     "training": (
         "training/*.py", "models/**/*.py", "losses/glcm/*.py", "evaluation/*.py", "attacks/*.py", "trainable.py", "seed_run.py",
+        "network.py", "texture.py", "adaptation.py", "colorizer_source.py",
         "shards/mixing.py", "shards/batches.py", "shards/resize.py", "core/seeds.py",
     ),
     "generator": ("synth/*.py", "losses/adversarial.py"),
