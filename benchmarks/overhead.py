@@ -20,7 +20,7 @@ from typing import Any
 import ray
 
 from sweep.prepare import FOLDS, Data, prepare
-from sweep.question import Question
+from sweep.questions.question import Question
 from sweep.records import Ledger, read_ledger
 from sweep.storage import Storage
 
@@ -62,7 +62,7 @@ def bare_seconds(trials: int) -> float:
     """Median seconds of the same jobs without Ray, one after another in this process."""
     import torch
 
-    from sweep.hyperparameters import complete
+    from sweep.questions.hyperparameters import complete
     from sweep.seed_run import SeedRun
     from sweep.study import studies
     from sweep.trainable import run_seed

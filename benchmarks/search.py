@@ -17,7 +17,7 @@ import numpy as np
 
 from sweep.core.pareto import hypervolume
 from sweep.core.seeds import rng
-from sweep.question import Distribution
+from sweep.questions.question import Distribution
 from sweep.search.draw import drawn
 from sweep.search.halving import ParetoHalving
 from sweep.search.pareto import oriented

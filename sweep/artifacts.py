@@ -17,7 +17,7 @@ from rich.table import Table
 
 from sweep.artifact_store import FOLDER, META
 from sweep.core.errors import EXIT_COMPLETE, InputError, guarded, suggestion
-from sweep.hyperparameters import complete
+from sweep.questions.hyperparameters import complete
 from sweep.plan import make_plan
 from sweep.prepare import CARD_FILE, Data
 from sweep.records import Reading, read_ledger

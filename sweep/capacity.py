@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sweep.core.errors import InputError
-from sweep.question import NodeType, Resources
+from sweep.questions.question import NodeType, Resources
 
 Machine = Mapping[str, float]
 _CURE = "ask for less under resources:, or add machines (resources.node_types, where an autoscaler brings them)"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from sweep.core.errors import InputError
-from sweep.question import Question
+from sweep.questions.question import Question
 from sweep.storage import Storage
 
 ROOT = Path(__file__).parents[1]
@@ -171,7 +171,7 @@ def _existing(folder: Path) -> Path:
 
 
 def _values(question: Question, name: str) -> list:
-    from sweep.hyperparameters import HYPERPARAMETERS
+    from sweep.questions.hyperparameters import HYPERPARAMETERS
 
     if name in question.grid:
         return list(question.grid[name])

@@ -15,7 +15,7 @@ import pandas as pd
 
 from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash
-from sweep.question import Data as DataSection
+from sweep.questions.question import Data as DataSection
 from sweep.shards.conflicts import conflicting
 from sweep.shards.duplicates import duplicates_within_and_between
 from sweep.shards.groups import closed_groups, components, renumbered

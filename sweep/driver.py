@@ -12,7 +12,7 @@ from ray import tune
 
 from sweep.board import DONE
 from sweep.prepare import Data
-from sweep.question import Resources
+from sweep.questions.question import Resources
 from sweep.search.halving import ParetoHalving
 from sweep.slots import SlotSetup
 from sweep.stages import own_models, stages_of

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sweep.capacity import Capacity, amounts, machine_of, request, trials_on
-from sweep.question import NodeType, Resources
+from sweep.questions.question import NodeType, Resources
 
 _HOUR = 3600.0
 

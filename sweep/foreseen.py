@@ -9,8 +9,8 @@ import pandas as pd
 
 from sweep.core.errors import InputError
 from sweep.prepare import FOLD_BACK, PHANTOMS, TARGET, Data
-from sweep.question import Data as DataSection
-from sweep.question import Question
+from sweep.questions.question import Data as DataSection
+from sweep.questions.question import Question
 from sweep.shards.labels import classes_after
 from sweep.shards.reader import read_manifest
 from sweep.shards.schema import MANIFEST

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from sweep.attacks.names import TRANSFER
 from sweep.core.seeds import named_seed, rng
 from sweep.prepare import Data
 from sweep.seed_run import FOLD_OF_SPLIT, SeedRun, tensors
@@ -17,7 +18,6 @@ from sweep.shards.findings import summary
 from sweep.shards.image_set import ImageSet
 from sweep.stages import pool_stages, read_pool
 from sweep.storage import Storage
-from sweep.trial import TRANSFER
 
 if TYPE_CHECKING:
     from sweep.models.classifier import Classifier

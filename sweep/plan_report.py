@@ -18,7 +18,7 @@ from sweep.foreseen import foreseen_data
 from sweep.plan import ADAPTIVE, Plan, make_plan, notes
 from sweep.preflight import misfits
 from sweep.prepare import CARD_FILE, Data
-from sweep.question import Question, Resources
+from sweep.questions.question import Question, Resources
 from sweep.ray_session import capacity_here
 from sweep.records import Reading, read_ledger
 from sweep.run_folder import check_same_code, check_same_question

@@ -8,12 +8,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from sweep.attacks.names import TRANSFER
 from sweep.colorizer_source import colorizer_file, read_colorizer_file
 from sweep.core.errors import InputError, InputErrors
 from sweep.core.hashing import file_sha256
 from sweep.network import NETWORK
 from sweep.prepare import Data
-from sweep.trial import OTHER_DOMAIN, TRANSFER, Trial
+from sweep.trial import OTHER_DOMAIN, Trial
 
 __all__ = ["NETWORK", "check_models", "misfits", "with_file_identities"]
 

@@ -27,7 +27,7 @@ from sweep.shards.reader import read_images, read_manifest
 from sweep.shards.schema import MANIFEST, Manifest
 from sweep.shards.splits import TARGET, UNUSED
 from sweep.shards.stored import StoredImages
-from sweep.question import Data as DataSection
+from sweep.questions.question import Data as DataSection
 from sweep.storage import Storage
 
 SPLIT_FILE = "split.parquet"

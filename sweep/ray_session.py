@@ -15,7 +15,7 @@ from typing import Any
 
 from sweep.capacity import Capacity, capacity_of, declared, of_types
 from sweep.core.errors import InputError
-from sweep.question import Resources
+from sweep.questions.question import Resources
 
 # glibc gives freed blocks back to the system at once by default; every batch then faults its pages in again.
 KEEP_PAGES = {

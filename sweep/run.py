@@ -16,7 +16,7 @@ from rich.console import Console
 
 from sweep.address import usable
 from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS, EXIT_STOPPED, InputError, guarded
-from sweep.question import Question
+from sweep.questions.question import Question
 from sweep.space import load_question
 from sweep.storage import Storage
 

@@ -21,7 +21,7 @@ from ruamel.yaml import YAML
 
 from sweep.core.errors import InputError
 from sweep.lease import leased
-from sweep.question import Question
+from sweep.questions.question import Question
 from sweep.records import FOLDER
 from sweep.stage_versions import VERSIONS
 from sweep.storage import Storage

@@ -9,7 +9,7 @@ import ray
 
 from sweep.capacity import per_worker
 from sweep.nodes import HEAD
-from sweep.question import Resources
+from sweep.questions.question import Resources
 
 TRAIN_FOLDER = "ray/train"
 

@@ -16,9 +16,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from sweep.core.errors import InputError, InputErrors, guarded, suggestion
-from sweep.question import MEMORY_PATTERN, NAME_PATTERN, Question
-from sweep.question_checks import complaints
-from sweep.question_yaml import Origin, Written, flat, read_file, read_value
+from sweep.questions.question import MEMORY_PATTERN, NAME_PATTERN, Question
+from sweep.questions.checks import complaints
+from sweep.questions.written import Origin, Written, flat, read_file, read_value
 
 _BRANCHES = {"bool": "true or false", "int": "a whole number", "constrained-int": "a whole number", "float": "a number", "str": "text", "literal['all']": "all"}  # pydantic names the branch of a union it tried
 _MAX_PASSES = 50  # each pass leaves out at least one wrong key
@@ -174,7 +174,7 @@ def _dedupe(errors: list[InputError]) -> list[InputError]:
 
 def _main(arguments: list[str]) -> int:
     if arguments == ["--schema"]:
-        from sweep.question_schema import schema
+        from sweep.questions.schema import schema
 
         print(json.dumps(schema(), indent=2))
         return 0

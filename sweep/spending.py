@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sweep.question import Question
+from sweep.questions.question import Question
 from sweep.records import Event, Reading
 
 _HOUR = 3600.0

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from sweep.artifact_store import ArtifactStore, Stage, with_needs
-from sweep.hyperparameters import complete
+from sweep.questions.hyperparameters import complete
 from sweep.prepare import DIRECTIONS, Data
 from sweep.shards.mixing import synthetic_counts
 from sweep.stage_versions import VERSIONS

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.hyperparameters import Scalar, complete
+from sweep.questions.hyperparameters import Scalar, complete
 from sweep.search.draw import draw, drawn, holds
 
 __all__ = ["Study", "cells", "draw", "epochs_of", "holds", "studies"]

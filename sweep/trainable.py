@@ -24,6 +24,7 @@ from sweep.artifact_store import ArtifactStore
 from sweep.attacks import outcomes
 from sweep.attacks.epsilon_sweep import epsilon_sweep
 from sweep.attacks.masking import alarms_of, check_masking
+from sweep.attacks.names import TRANSFER
 from sweep.attacks.threat import Threat
 from sweep.attacks.transfer import transfer_from
 from sweep.core.seeds import named_seed, rng
@@ -44,7 +45,7 @@ from sweep.training.recipe import Recipe
 from sweep.training.transfer import colorizer_bytes
 from sweep.trained import load_trained
 from sweep.training.workers import agreed, mean_over_workers, rank, shared_by_all, world_size
-from sweep.trial import COLORIZER, MODEL, RESULT, TRANSFER
+from sweep.trial import COLORIZER, MODEL, RESULT
 
 _PREDICT_BATCH = 128
 ROBUST = "robust_accuracy/"

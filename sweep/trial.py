@@ -13,7 +13,6 @@ SIGNATURE_DIGITS = 12
 MODEL = "model.safetensors"
 COLORIZER = "colorizer.safetensors"
 OTHER_DOMAIN = "other_domain"  # colorizer_from: the same configuration, trained at the other hospital
-TRANSFER = "transfer:"  # a threat from another trial's model: transfer:RUN/SIGNATURE
 STATE = "state"  # an unfinished seed's training state; gone when the seed is done
 RESULT = "result.json"  # written last: a seed without it is not done
 

@@ -21,6 +21,16 @@ class Axis:
     coordinate: BaseDistribution
     choices: tuple[Scalar, ...] = ()
 
+    @property
+    def middle(self) -> int | float:
+        """The coordinate halfway, on the axis's own scale; the first of choices without an order."""
+        space = self.coordinate
+        if isinstance(space, CategoricalDistribution):
+            return space.choices[0]
+        if isinstance(space, IntDistribution):
+            return (space.low + space.high) // 2
+        return math.sqrt(space.low * space.high) if space.log else (space.low + space.high) / 2
+
     def decode(self, coordinate: int | float) -> Scalar:
         """The hyperparameter's value at a coordinate."""
         asked = self.distribution

@@ -70,7 +70,8 @@ class RandomSearcher:
 class OptunaSearcher:
     """An Optuna study in memory, asked and told.
 
-    Until `startup` results are in, it hands out the random searcher's draws of the same seed. Every later proposal depends on the
+    The first proposal is the middle of every range: what the question's author would try first, and a measure for what follows. Until
+    `startup` results are in, the others are the random searcher's draws of the same seed. Every later proposal depends on the
     results told, in their order, and on (seed, number of the proposal): a searcher built anew after a crash goes on as before,
     except NSGA-II, which puts all results of before into its first generation.
     """
@@ -87,7 +88,7 @@ class OptunaSearcher:
         """The next proposal."""
         token, self._next = self._next, self._next + 1
         if self._results < self._sampler.startup:
-            config = drawn(self._space.search, self._space.known, token, self._seed)
+            config = self._middle() if token == 0 else drawn(self._space.search, self._space.known, token, self._seed)
             self._numbers[token] = self._add(config, TrialState.RUNNING)
         else:
             self._numbers[token], config = self._propose(token)
@@ -121,6 +122,9 @@ class OptunaSearcher:
                 taken += 1
         self._results += taken
         return taken
+
+    def _middle(self) -> Config:
+        return self._space.define_by_run(lambda name: self._axes[name].decode(self._axes[name].middle))
 
     def _propose(self, token: int) -> tuple[int, Config]:
         self._study.sampler = self._sampler.build(named_seed(self._seed, "searcher", token) % _SEED_LIMIT)

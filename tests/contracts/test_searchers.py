@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from sweep.core.errors import InputError
-from sweep.question import Distribution
+from sweep.questions.question import Distribution
 from sweep.search.draw import drawn
 from sweep.search.searchers import SEARCHERS, build_searcher
 
@@ -96,7 +96,11 @@ class TestEverySearcher:
             searcher.tell(token, [1.0, 1.0])
 
     def test_the_first_draws_are_those_of_random_search(self, name, games):
-        assert games[name][:6] == [drawn(SPACE, KNOWN, number, 0) for number in range(6)]
+        assert games[name][1:6] == [drawn(SPACE, KNOWN, number, 0) for number in range(1, 6)]
+
+    def test_who_learns_begins_in_the_middle_of_every_range(self, name, games):
+        middle = {"colorizer": "none", "lr": pytest.approx(10**-3.5), "ratio": 0.5, "shift": 2.0, "mixed": True}
+        assert games[name][0] == (drawn(SPACE, KNOWN, 0, 0) if name == "random" else middle)
 
     @pytest.mark.parametrize("bad", [None, [], [1.0], [1.0, None], [1.0, float("nan")], [float("inf"), 0.0]], ids=str)
     def test_failures_are_taken_and_the_search_goes_on(self, name, bad):

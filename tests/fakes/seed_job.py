@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sweep.hyperparameters import complete
+from sweep.questions.hyperparameters import complete
 from sweep.prepare import FOLDS
 from sweep.seed_run import SeedRun
 from sweep.shards.image_set import ImageSet

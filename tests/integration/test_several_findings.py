@@ -12,13 +12,13 @@ from analysis.hparams import write_tensorboard
 from analysis.rank import main as rank_main
 from analysis.report import write_report
 from sweep.core.errors import InputError, InputErrors
-from sweep.hyperparameters import complete
+from sweep.questions.hyperparameters import complete
 from sweep.importers import import_dataset
 from sweep.plan_report import print_plan
 from sweep.preflight import check_models
 from sweep.prepare import FOLDS, Data, prepare
-from sweep.question import Data as Section
-from sweep.question import Question
+from sweep.questions.question import Data as Section
+from sweep.questions.question import Question
 from sweep.seed_run import SeedRun, decided
 from sweep.storage import Storage
 from sweep.trainable import run_seed

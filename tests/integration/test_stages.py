@@ -11,9 +11,9 @@ from safetensors.torch import load
 from sweep import pool_work, stage_work, trainable
 from sweep.artifact_store import ArtifactStore, Stage, with_needs
 from sweep.core.errors import InputError
-from sweep.hyperparameters import complete
+from sweep.questions.hyperparameters import complete
 from sweep.prepare import DIRECTIONS, FOLDS, prepare
-from sweep.question import Data
+from sweep.questions.question import Data
 from sweep.seed_run import SeedRun, build
 from sweep.shards.mixing import synthetic_counts
 from sweep.stages import GENERATOR_FILE, donor_stage, generator_stages, handed_on, labeller_stage, model_stage, own_models, pool_stages, read_pool

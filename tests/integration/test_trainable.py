@@ -7,11 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from sweep.hyperparameters import complete
+from sweep.questions.hyperparameters import complete
 from sweep.preflight import check_models, with_file_identities
 from sweep.core.errors import InputError
 from sweep.prepare import FOLDS, prepare
-from sweep.question import Data
+from sweep.questions.question import Data
 from sweep.seed_run import SeedRun
 from sweep.storage import Storage
 from sweep.trainable import run_seed
@@ -121,7 +121,7 @@ def test_result_is_written_last_and_outcomes_are_whole(prepared):
 def test_the_question_chooses_the_engine_s_mode(prepared, monkeypatch):
     from sweep import trainable
     from sweep.plan import attacks_of
-    from sweep.question import Question
+    from sweep.questions.question import Question
 
     asked = {"name": "q", "data": {"source": "phantom-a", "target": "phantom-b"}, "threats": {"attacks": ["fgsm"], "eps": ["1/255"], "mode": "fast"}}
     assert attacks_of(Question.model_validate(asked)).mode == "fast" and Attacks().mode == "exact"

@@ -4,7 +4,7 @@ import pytest
 
 from sweep.capacity import capacity_of, declared, of_types, trials_on
 from sweep.core.errors import InputError
-from sweep.question import Resources
+from sweep.questions.question import Resources
 
 GPU_NODE = {"CPU": 8.0, "GPU": 1.0}
 

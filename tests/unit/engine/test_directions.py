@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from sweep.core.errors import InputError
-from sweep.hyperparameters import complete
+from sweep.questions.hyperparameters import complete
 from sweep.prepare import DIRECTIONS, FOLDS, SOURCE_TO_TARGET, TARGET_TO_SOURCE, Data, prepare
-from sweep.question import Data as DataSection
-from sweep.question import Question
+from sweep.questions.question import Data as DataSection
+from sweep.questions.question import Question
 from sweep.stages import generator_stages
 from sweep.storage import Storage
 

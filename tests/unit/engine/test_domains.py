@@ -9,8 +9,8 @@ from sweep.core.errors import InputError, InputErrors
 from sweep.domains import FOLDS
 from sweep.importers.phantom import simulate
 from sweep.prepare import CARD_FILE, DIRECTIONS, TARGET_TO_SOURCE, prepare
-from sweep.question import Data
-from sweep.question_schema import schema
+from sweep.questions.question import Data
+from sweep.questions.schema import schema
 from sweep.shards.schema import Header, ShardRow
 from sweep.shards.writer import write_dataset
 from sweep.space import load_question

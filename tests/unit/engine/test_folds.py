@@ -6,7 +6,7 @@ import pytest
 from sweep import folds
 from sweep.folds import RESIDENT, STREAM, Folds, SharedImages, decoded_bytes, loading_of
 from sweep.prepare import DIRECTIONS, FOLDS, prepare
-from sweep.question import Data as DataSection
+from sweep.questions.question import Data as DataSection
 from sweep.shards.stored import StoredImages
 from sweep.storage import Storage
 

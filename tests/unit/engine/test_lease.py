@@ -136,7 +136,7 @@ def test_a_sweep_that_was_taken_over_ends_with_that_reason(tmp_path, monkeypatch
 HOLD = """
 import sys
 from sweep.core.errors import guarded
-from sweep.question import Question
+from sweep.questions.question import Question
 from sweep.run_folder import opened
 from sweep.storage import Storage
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sweep.core.errors import InputErrors
-from sweep.hyperparameters import HYPERPARAMETERS, complete
+from sweep.questions.hyperparameters import HYPERPARAMETERS, complete
 from sweep.models.backbones import TRANSFORMERS, WITHOUT_STATISTICS, BACKBONES, build_trunk
 from sweep.models.cnn_transformer import Block
 from sweep.models.trunk import GREY_MEAN, GREY_STD

@@ -13,7 +13,7 @@ from sweep.estimate import Work, outlook
 from sweep.foreseen import foreseen_data
 from sweep.plan import make_plan, notes
 from sweep.plan_report import foreseen_capacity, print_plan
-from sweep.question import Question, Resources
+from sweep.questions.question import Question, Resources
 from sweep.records import Ledger, Reading
 from sweep.run_folder import ENVIRONMENT_FILE, SPACE_FILE, environment
 from sweep.stages import GENERATOR, needed_stages

@@ -4,7 +4,7 @@ import pytest
 
 from sweep.core.errors import InputError, InputErrors
 from sweep.core.seeds import rng
-from sweep.distribution import Distribution
+from sweep.questions.distribution import Distribution
 from sweep.search.axes import make_axis
 from sweep.search.draw import draw
 from sweep.space import load_question

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sweep.hyperparameters import HYPERPARAMETERS, complete
-from sweep.relevance import ONLY_WITH
+from sweep.questions.hyperparameters import HYPERPARAMETERS, complete
+from sweep.questions.relevance import ONLY_WITH
 
 LEARNED, TIMM = {"colorizer": "coloru"}, {"backbone": "resnet18"}
 TEXTURE = LEARNED | {"glcm_weight": 0.1}

@@ -10,7 +10,7 @@ from safetensors.torch import load
 
 from sweep import trainable, workers
 from sweep.adaptation import before_training
-from sweep.hyperparameters import complete
+from sweep.questions.hyperparameters import complete
 from sweep.losses.glcm import GLCMLoss, KeptTargets
 from sweep.recorder import RecordCallback
 from sweep.records import Ledger, read_ledger

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from sweep.core.errors import InputError, InputErrors
 from sweep.space import load_question
-from sweep.question_schema import schema
+from sweep.questions.schema import schema
 
 GOOD = """\
 name: good

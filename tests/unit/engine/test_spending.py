@@ -7,7 +7,7 @@ import pytest
 
 from sweep.capacity import Capacity
 from sweep.driver import Launch
-from sweep.question import Question, Resources
+from sweep.questions.question import Question, Resources
 from sweep.records import Reading
 from sweep.run_folder import ENVIRONMENT_FILE, note_overhead
 from sweep.spending import Spending, spending_of, spent_before

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from sweep.question import Distribution
+from sweep.questions.question import Distribution
 from sweep.study import draw, holds, studies
 from sweep.core.seeds import rng
 

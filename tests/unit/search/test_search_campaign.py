@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from sweep.question import Distribution
+from sweep.questions.question import Distribution
 from sweep.search.halving import ParetoHalving
 from sweep.search.racing import Race
 from tests.fakes.campaigns import CELLS, campaign, complete, objective, play

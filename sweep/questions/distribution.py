@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from sweep.search.draw import support
-from sweep.section import Scalar, Section
+from sweep.questions.section import Scalar, Section
 
 _NEEDS = {"values": ("values",), "normal": ("mean", "sd"), "q_uniform": ("min", "max", "q")}
 _SUM_TOLERANCE = 1e-6  # of probabilities, which are written with few digits

@@ -6,8 +6,8 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sweep.hyperparameters import HYPERPARAMETERS, Hyperparameter
-from sweep.question import PLACES, Question
+from sweep.questions.hyperparameters import HYPERPARAMETERS, Hyperparameter
+from sweep.questions.question import PLACES, Question
 
 _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
 Document = dict[str, Any]

@@ -9,7 +9,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from sweep.core.errors import InputErrors, suggestion
-from sweep.relevance import relevant
+from sweep.questions.relevance import relevant
 
 Scalar = str | int | float | bool | None
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sweep.core.errors import suggestion
-from sweep.hyperparameters import HYPERPARAMETERS
-from sweep.question import Question
+from sweep.questions.hyperparameters import HYPERPARAMETERS
+from sweep.questions.question import Question
 
 Complaint = tuple[tuple, str, str]  # place in the file, problem, cure
 MOST_CONFIGURATIONS = 100_000  # of a whole sweep; every one of them is in the driver's memory

@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from sweep.attacks.names import TRANSFER
 from sweep.core.errors import InputError, suggestion
-from sweep.distribution import Distribution
-from sweep.hyperparameters import HYPERPARAMETERS, Hyperparameter
-from sweep.question import PLACES, Objective, Question
+from sweep.questions.distribution import Distribution
+from sweep.questions.hyperparameters import HYPERPARAMETERS, Hyperparameter
+from sweep.questions.question import PLACES, Objective, Question
+from sweep.questions.search_checks import SEARCH_CHECKS, Complaint
 from sweep.search.draw import support
-from sweep.search_checks import SEARCH_CHECKS, Complaint
-from sweep.trial import TRANSFER
 
 _SPLITS = ("source_val", "source", "target")
 
