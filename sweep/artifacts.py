@@ -17,9 +17,9 @@ from rich.table import Table
 
 from sweep.artifact_store import FOLDER, META
 from sweep.core.errors import EXIT_COMPLETE, InputError, guarded, suggestion
-from sweep.questions.hyperparameters import complete
 from sweep.plan import make_plan
 from sweep.prepare import CARD_FILE, Data
+from sweep.questions.hyperparameters import complete
 from sweep.records import Reading, read_ledger
 from sweep.run_folder import SPACE_FILE, held, read_question
 from sweep.shards.schema import MANIFEST

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.questions.hyperparameters import HYPERPARAMETERS, complete
 from sweep.preflight import NETWORK, with_file_identities
 from sweep.prepare import Data
+from sweep.questions.hyperparameters import HYPERPARAMETERS, complete
 from sweep.questions.question import Question
 from sweep.records import Reading
 from sweep.search.campaign import Campaign

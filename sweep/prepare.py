@@ -19,6 +19,7 @@ import pandas as pd
 from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash
 from sweep.domains import FOLD_BACK, FOLDS, LABELS, copies_card, domain_frames, left_out, said_of, split_domains
+from sweep.questions.question import Data as DataSection
 from sweep.shards.findings import constant_accuracy, present_counts, stacked
 from sweep.shards.image_set import ImageSet
 from sweep.shards.labels import classes_after
@@ -27,7 +28,6 @@ from sweep.shards.reader import read_images, read_manifest
 from sweep.shards.schema import MANIFEST, Manifest
 from sweep.shards.splits import TARGET, UNUSED
 from sweep.shards.stored import StoredImages
-from sweep.questions.question import Data as DataSection
 from sweep.storage import Storage
 
 SPLIT_FILE = "split.parquet"

@@ -70,10 +70,10 @@ def _usual_place(name: str) -> Path:
 
 
 def _sweep(question: Question, run_storage: Storage, space: Path, command: str, capacity: Capacity | None, still_ours: StillOurs) -> int:
+    from sweep.pictures import GALLERY_FILE, write_samples
     from sweep.plan import make_plan, notes
     from sweep.preflight import check_models
     from sweep.prepare import prepare
-    from sweep.pictures import GALLERY_FILE, write_samples
     from sweep.records import Ledger, read_ledger
     from sweep.warm_start import earlier_results
 

@@ -16,8 +16,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from sweep.core.errors import InputError, InputErrors, guarded, suggestion
-from sweep.questions.question import MEMORY_PATTERN, NAME_PATTERN, Question
 from sweep.questions.checks import complaints
+from sweep.questions.question import MEMORY_PATTERN, NAME_PATTERN, Question
 from sweep.questions.written import Origin, Written, flat, read_file, read_value
 
 _BRANCHES = {"bool": "true or false", "int": "a whole number", "constrained-int": "a whole number", "float": "a number", "str": "text", "literal['all']": "all"}  # pydantic names the branch of a union it tried

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from sweep.artifact_store import ArtifactStore, Stage, with_needs
-from sweep.questions.hyperparameters import complete
 from sweep.prepare import DIRECTIONS, Data
+from sweep.questions.hyperparameters import complete
 from sweep.shards.mixing import synthetic_counts
 from sweep.stage_versions import VERSIONS
 from sweep.trial import COLORIZER, MODEL, OTHER_DOMAIN, Trial

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from sweep.search.draw import support
 from sweep.questions.section import Scalar, Section
+from sweep.search.draw import support
 
 _NEEDS = {"values": ("values",), "normal": ("mean", "sd"), "q_uniform": ("min", "max", "q")}
 _SUM_TOLERANCE = 1e-6  # of probabilities, which are written with few digits

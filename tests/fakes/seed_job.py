@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from sweep.questions.hyperparameters import complete
 from sweep.prepare import FOLDS
+from sweep.questions.hyperparameters import complete
 from sweep.seed_run import SeedRun
 from sweep.shards.image_set import ImageSet
 from sweep.storage import Storage

@@ -12,11 +12,11 @@ from analysis.hparams import write_tensorboard
 from analysis.rank import main as rank_main
 from analysis.report import write_report
 from sweep.core.errors import InputError, InputErrors
-from sweep.questions.hyperparameters import complete
 from sweep.importers import import_dataset
 from sweep.plan_report import print_plan
 from sweep.preflight import check_models
 from sweep.prepare import FOLDS, Data, prepare
+from sweep.questions.hyperparameters import complete
 from sweep.questions.question import Data as Section
 from sweep.questions.question import Question
 from sweep.seed_run import SeedRun, decided

@@ -11,8 +11,8 @@ from safetensors.torch import load
 from sweep import pool_work, stage_work, trainable
 from sweep.artifact_store import ArtifactStore, Stage, with_needs
 from sweep.core.errors import InputError
-from sweep.questions.hyperparameters import complete
 from sweep.prepare import DIRECTIONS, FOLDS, prepare
+from sweep.questions.hyperparameters import complete
 from sweep.questions.question import Data
 from sweep.seed_run import SeedRun, build
 from sweep.shards.mixing import synthetic_counts

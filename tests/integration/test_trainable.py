@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from sweep.questions.hyperparameters import complete
-from sweep.preflight import check_models, with_file_identities
 from sweep.core.errors import InputError
+from sweep.preflight import check_models, with_file_identities
 from sweep.prepare import FOLDS, prepare
+from sweep.questions.hyperparameters import complete
 from sweep.questions.question import Data
 from sweep.seed_run import SeedRun
 from sweep.storage import Storage

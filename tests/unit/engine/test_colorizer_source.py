@@ -6,8 +6,8 @@ from safetensors.torch import save_file
 
 from sweep.colorizer_source import colorizer_file, read_colorizer_file
 from sweep.core.errors import InputError, InputErrors
-from sweep.questions.hyperparameters import complete
 from sweep.preflight import check_models, with_file_identities
+from sweep.questions.hyperparameters import complete
 from sweep.seed_run import build
 from sweep.storage import Storage
 from sweep.training.transfer import colorizer_bytes

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from sweep.core.errors import InputError
-from sweep.questions.hyperparameters import complete
 from sweep.prepare import DIRECTIONS, FOLDS, SOURCE_TO_TARGET, TARGET_TO_SOURCE, Data, prepare
+from sweep.questions.hyperparameters import complete
 from sweep.questions.question import Data as DataSection
 from sweep.questions.question import Question
 from sweep.stages import generator_stages

@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from sweep.core.errors import InputErrors
-from sweep.questions.hyperparameters import HYPERPARAMETERS, complete
 from sweep.models.backbones import TRANSFORMERS, WITHOUT_STATISTICS, BACKBONES, build_trunk
 from sweep.models.cnn_transformer import Block
 from sweep.models.trunk import GREY_MEAN, GREY_STD
 from sweep.network import BACKBONE_OPTIONS, COLORIZER_OPTIONS, NETWORK, network_of
 from sweep.preflight import check_models
+from sweep.questions.hyperparameters import HYPERPARAMETERS, complete
 from sweep.seed_run import build
 from sweep.trial import Trial
 from tests.fakes.seed_job import FakeData

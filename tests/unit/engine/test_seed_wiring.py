@@ -10,8 +10,8 @@ from safetensors.torch import load
 
 from sweep import trainable, workers
 from sweep.adaptation import before_training
-from sweep.questions.hyperparameters import complete
 from sweep.losses.glcm import GLCMLoss, KeptTargets
+from sweep.questions.hyperparameters import complete
 from sweep.recorder import RecordCallback
 from sweep.records import Ledger, read_ledger
 from sweep.storage import Storage

@@ -8,8 +8,8 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from sweep.core.errors import InputError, InputErrors
-from sweep.space import load_question
 from sweep.questions.schema import schema
+from sweep.space import load_question
 
 GOOD = """\
 name: good

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
+from sweep.core.seeds import rng
 from sweep.questions.question import Distribution
 from sweep.study import draw, holds, studies
-from sweep.core.seeds import rng
 
 LR = Distribution(distribution="log_uniform", min=1e-5, max=1e-1)
 DROPOUT = Distribution(distribution="uniform", min=0, max=0.5)
