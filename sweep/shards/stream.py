@@ -76,6 +76,8 @@ def stream(images: Images, orders: Sequence[np.ndarray], batch_size: int, window
     """
     import ray
 
+    from sweep.shards.unhurried import unhurried
+
     window = _window_of(max(len(order) for order in orders), batch_size, window)
     pieces = [(epoch, start, min(start + window, len(order))) for epoch, order in enumerate(orders) for start in range(0, len(order), window)]
     shared = ray.put(images), ray.put(list(orders)), ray.put(pieces)
@@ -89,7 +91,7 @@ def stream(images: Images, orders: Sequence[np.ndarray], batch_size: int, window
     most = 2 * (ahead + 1) * window * images.image_px**2
     options.resource_limits = ray.data.ExecutionResources.for_limits(object_store_memory=max(_LEAST_BYTES, most))
     rows.context.enable_progress_bars = False
-    yield from _in_batches((block["image"] for block in rows.iter_torch_batches(batch_size=None, prefetch_batches=1)), batch_size)
+    yield from _in_batches((block["image"] for block in unhurried(rows).iter_torch_batches(batch_size=None, prefetch_batches=1)), batch_size)
 
 
 def _window_of(epoch: int, batch_size: int, window: int) -> int:

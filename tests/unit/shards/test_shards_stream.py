@@ -3,6 +3,7 @@
 import logging
 import pickle
 from itertools import islice
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 
 from sweep.core.errors import InputError
 from sweep.importers import phantom
-from sweep.shards import batches
+from sweep.shards import batches, unhurried
 from sweep.shards.image_set import ImageSet
 from sweep.shards.lazy import LazyImages, changed, joined, taken
 from sweep.shards.reader import read_images, read_metadata
@@ -116,6 +117,8 @@ def test_same_seed_same_batches_streamed_or_resident(folder, two_cpus, monkeypat
                  resident.classes, "here", np.zeros(len(resident) + 8, bool))
         for images in (resident.images, lazy)
     ]  # fmt: skip
+    pauses = []
+    monkeypatch.setattr(unhurried, "time", SimpleNamespace(sleep=pauses.append))
     held, streamed = (batches.batches_of(one, 10, seed=5, **settings) for one in sets)
     assert isinstance(streamed, batches.StreamedBatches) and isinstance(held, batches.ResidentBatches)
     starts = []
@@ -131,3 +134,4 @@ def test_same_seed_same_batches_streamed_or_resident(folder, two_cpus, monkeypat
     assert torch.equal(next(islice(streamed(6), 1, None))[0], next(islice(held(6), 1, None))[0])
     assert starts == [2, 5, 6]
     streamed.close()
+    assert pauses.count(unhurried.PAUSE_S) > 10  # Ray Data still asks between two steps of its scheduler
