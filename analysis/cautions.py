@@ -142,9 +142,7 @@ def _oracle(run: Run) -> list[Caution]:
 
 
 def _transferred(run: Run) -> list[Caution]:
-    if "colorizer_from" not in run.configs:
-        return []
-    count = int((run.configs["colorizer_from"] == "other_domain").sum())
+    count = _configured(run, "colorizer_from", "other_domain")
     if not count:
         return []
     text = "It was trained on part of the target's images and labels, so their target figures are optimistic; what they reach on the source is sound."
@@ -152,13 +150,16 @@ def _transferred(run: Run) -> list[Caution]:
 
 
 def _matched(run: Run) -> list[Caution]:
-    if "adapt" not in run.configs:
-        return []
-    count = int((run.configs["adapt"] == "histogram_to_target").sum())
+    count = _configured(run, "adapt", "histogram_to_target")
     if not count:
         return []
     text = "Training images were given the grey levels of the target's images, test images among them but no label: an unsupervised adaptation, not a source-free one."
     return [Caution("note", f"{counted(count, 'configuration')} trained on the target's grey levels", text)]
+
+
+def _configured(run: Run, name: str, value: str) -> int:
+    """How many configurations have this value."""
+    return int((run.configs[name] == value).sum()) if name in run.configs else 0
 
 
 def _front(run: Run) -> list[Caution]:

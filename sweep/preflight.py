@@ -115,8 +115,8 @@ def with_file_identities(config: dict) -> dict:
         path = Path(weights).absolute()
         config = {**config, "weights": str(path), "weights_sha256": _hash(lambda: _content_hash(path, path.stat().st_mtime_ns))}
     if colorizer not in (None, OTHER_DOMAIN):
-        content = lambda: sha256(read_colorizer_file(colorizer)).hexdigest()  # noqa: E731
-        config = {**config, "colorizer_from": colorizer_file(colorizer), "colorizer_from_sha256": _hash(content)}
+        address = colorizer_file(colorizer)
+        config = {**config, "colorizer_from": address, "colorizer_from_sha256": _hash(lambda: _colorizer_hash(address))}
     return config
 
 
@@ -124,6 +124,12 @@ def with_file_identities(config: dict) -> dict:
 def _content_hash(path: Path, modified_ns: int) -> str:
     """Of a file as it was at that time: every configuration of a sweep asks for the same one."""
     return file_sha256(path)
+
+
+@cache
+def _colorizer_hash(address: str) -> str:
+    """Read once a sweep, perhaps from an object store: every configuration asks for the same file."""
+    return sha256(read_colorizer_file(address)).hexdigest()
 
 
 def _hash(of_content: Callable[[], str]) -> str:

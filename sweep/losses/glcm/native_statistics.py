@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from sweep.losses.glcm.native import as_array, jit, pair_spans
-from sweep.losses.glcm.native_soft import split, stop_outside
+from sweep.losses.glcm.native_soft import stop_outside
 from sweep.losses.glcm.offsets import Offset
 from sweep.losses.glcm.tiles import Size, Tiles
 
@@ -221,20 +221,20 @@ def _add_corners(cell_a, part_a, cell_b, part_b, span, width, levels_a, levels_b
 @jit
 def _backward(images, spans, levels, grad, out):
     count, height, width = images.shape
-    cell, part = np.empty((height, width), np.int32), np.empty((height, width), images.dtype)
-    flat_cell, flat_part = cell.reshape(height * width), part.reshape(height * width)
+    kind = images.dtype.type
+    cell, part = np.empty(height * width, np.int32), np.empty(height * width, images.dtype)
     tables, weights = np.empty((2, levels * levels), images.dtype), _weights(levels, images[0])
     for n in range(count):
-        split(images[n], levels, 1, cell, part)
-        used = _shift_to_zero(flat_cell)
+        _levels(images[n], kind(0), kind(1), levels, cell, part)
+        used = _shift_to_zero(cell)
         slope = out[n].reshape(height * width)
         for k in range(spans.shape[0]):
             tables[:, : used * levels] = 0
             # The second table takes the copy that a pair of windows would need; it is then overwritten by the slopes.
-            _add_corners(flat_cell, flat_part, flat_cell, flat_part, spans[k], width, levels, levels, tables[0], tables[1])
+            _add_corners(cell, part, cell, part, spans[k], width, levels, levels, tables[0], tables[1])
             pairs = max(1, (spans[k, 1] - spans[k, 0]) * (spans[k, 3] - spans[k, 2]))
             _cell_slopes(tables[0], weights, used * levels, pairs, grad[n, k], tables[1])
-            _pixel_slopes(tables[1], flat_cell, flat_part, spans[k], width, levels, slope)
+            _pixel_slopes(tables[1], cell, part, spans[k], width, levels, slope)
         stop_outside(images[n], levels, out[n])
 
 
