@@ -13,8 +13,8 @@ import pandas as pd
 
 from analysis import derived, metric_names
 from sweep.core.errors import InputError
-from sweep.records import Damage, Reading, read_ledger
-from sweep.storage import Storage
+from sweep.store.ledger import Damage, Reading, read_ledger
+from sweep.core.storage import Storage
 
 Event = dict[str, Any]
 KEY = ["signature", "seed"]

@@ -29,7 +29,7 @@ from analysis.frames import Run, load_run
 from analysis.outcomes import Outcomes
 from analysis.ranking import shown_metrics
 from sweep.core.errors import InputError, guarded
-from sweep.storage import Storage
+from sweep.core.storage import Storage
 
 ABSENT = "-"
 MARKER = ".written-by-analysis-hparams"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import metric_names, selection
-from analysis.cautions import Caution, cautions
+from analysis.warnings import Caution, cautions
 from analysis.derived import labels
 from analysis.estimates import Estimates
 from analysis.figures.calibration import calibration_facts, draw_calibration

@@ -19,7 +19,7 @@ from analysis import selection
 from analysis.frames import load_run
 from analysis.page import Page, build_page
 from sweep.core.errors import InputError, guarded
-from sweep.storage import Storage
+from sweep.core.storage import Storage
 
 DASHBOARD = Path(__file__).parent / "dashboard"
 

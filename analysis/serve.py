@@ -19,7 +19,7 @@ from analysis.freshness import ledger_version
 from analysis.page import build_page
 from analysis.report import render, waiting
 from sweep.core.errors import EXIT_STOPPED, InputError, guarded
-from sweep.storage import Storage
+from sweep.core.storage import Storage
 
 HOST = "127.0.0.1"  # never another: the page shows images of patients to whoever can reach it
 DRAWS = 500         # a live page is soon replaced

@@ -19,7 +19,7 @@ from analysis.estimates import Estimates
 from analysis.frames import Run, load_run
 from analysis.intervals import Interval
 from sweep.core.errors import InputError, guarded
-from sweep.storage import Storage
+from sweep.core.storage import Storage
 
 
 @dataclass(frozen=True)

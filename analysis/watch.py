@@ -19,7 +19,7 @@ from analysis.freshness import ledger_version
 from analysis.rank import as_table
 from analysis.ranking import rank
 from sweep.core.errors import EXIT_STOPPED, InputError, guarded
-from sweep.storage import Storage
+from sweep.core.storage import Storage
 
 CLEAR = "\x1b[2J\x1b[H"
 DRAWS = 300

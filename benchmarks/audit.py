@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from sweep.shards.audit import audit
+from sweep.audit.audit import audit
 from sweep.shards.schema import Header, ShardRow
 from sweep.shards.writer import write_dataset
 

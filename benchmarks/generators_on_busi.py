@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sweep.shards.duplicates import near_duplicate_groups
+from sweep.audit.near_duplicates import near_duplicate_groups
 from sweep.shards.image_set import ImageSet
 from sweep.shards.labels import apply_normals
 from sweep.shards.reader import read_images, read_metadata

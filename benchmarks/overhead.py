@@ -19,10 +19,10 @@ from typing import Any
 
 import ray
 
-from sweep.prepare import FOLDS, Data, prepare
-from sweep.questions.question import Question
-from sweep.records import Ledger, read_ledger
-from sweep.storage import Storage
+from sweep.data.datasets import FOLDS, Data, prepare
+from sweep.config.sweep_config import Question
+from sweep.store.ledger import Ledger, read_ledger
+from sweep.core.storage import Storage
 
 QUESTION = """\
 name: overhead
@@ -37,7 +37,7 @@ resources: {{max_concurrent_trials: {slots}, reuse_workers: {reuse}}}
 
 def question(trials: int, slots: int = 1) -> Question:
     """The question of `trials` tiny configurations."""
-    from sweep.space import load_question
+    from sweep.config.load import load_question
 
     with tempfile.TemporaryDirectory() as folder:
         return load_question(_written(folder, trials, slots))
@@ -62,11 +62,11 @@ def bare_seconds(trials: int) -> float:
     """Median seconds of the same jobs without Ray, one after another in this process."""
     import torch
 
-    from sweep.questions.hyperparameters import complete
-    from sweep.seed_run import SeedRun
-    from sweep.study import studies
-    from sweep.trainable import run_seed
-    from sweep.trial import Attacks, Trial
+    from sweep.config.hyperparameters import complete
+    from sweep.pipeline.training_job import SeedRun
+    from sweep.planning.grid import studies
+    from sweep.pipeline.train_and_evaluate import run_seed
+    from sweep.store.trial import Attacks, Trial
 
     torch.set_num_threads(1)
     asked = question(trials)
@@ -96,8 +96,8 @@ def trial_cost(few: int, many: int) -> None:
 @ray.remote(num_cpus=0.001)
 def serve_nothing(board: Any, slot: str, run_url: str) -> None:
     """A slot that trains nothing: every job gets one epoch and one made-up result a seed."""
-    from sweep.board import DONE
-    from sweep.trial import RESULT
+    from sweep.execution.ray.job_queue import DONE
+    from sweep.store.trial import RESULT
 
     run = Storage(run_url)
     while (work := ray.get(board.take.remote(slot))) is not None:
@@ -113,13 +113,13 @@ def serve_nothing(board: Any, slot: str, run_url: str) -> None:
 
 def scheduling(trials: int, slots: int) -> None:
     """Trials a second through searcher, Tune, board and ledger, in tenths of the sweep, and what the driver's memory grew by."""
-    from sweep.capacity import Capacity
-    from sweep.driver import Launch
-    from sweep.plan import attacks_of, make_plan
-    from sweep.progress import Progress
-    from sweep.ray_session import ray_session
-    from sweep.spending import Spending
-    from sweep.tuner import run_trials
+    from sweep.planning.capacity import Capacity
+    from sweep.execution.ray.tune_trial import Launch
+    from sweep.planning.plan import attacks_of, make_plan
+    from sweep.execution.live_table import Progress
+    from sweep.execution.ray.session import ray_session
+    from sweep.planning.budget import Spending
+    from sweep.execution.ray.run_trials import run_trials
 
     asked = question(trials, slots)
     marks: list[tuple[float, float]] = []

@@ -17,8 +17,8 @@ import numpy as np
 
 from sweep.core.pareto import hypervolume
 from sweep.core.seeds import rng
-from sweep.questions.question import Distribution
-from sweep.search.draw import drawn
+from sweep.config.sweep_config import Distribution
+from sweep.search.sampling import drawn
 from sweep.search.halving import ParetoHalving
 from sweep.search.pareto import oriented
 from sweep.search.projection import END, projected

@@ -94,7 +94,7 @@ def stream_once(config: Mapping[str, Any]) -> None:
     import ray.train
     import torch
 
-    from sweep.memory_guard import own_bytes
+    from sweep.execution.memory_limit import own_bytes
     from sweep.shards.batches import batches_of
     from sweep.training.workers import rank, world_size
 

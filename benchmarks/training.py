@@ -27,7 +27,7 @@ from torch import nn
 from sweep.evaluation.evaluate import predict
 from sweep.evaluation.metrics import classification_metrics
 from sweep.models.classifier import build_classifier
-from sweep.ray_session import KEEP_PAGES
+from sweep.execution.ray.session import KEEP_PAGES
 from sweep.shards.batches import ResidentBatches
 from sweep.shards.image_set import ImageSet
 from sweep.training.ema import snapshot

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from cluster.cloud_keys import AWS, GCP
+from sweep.core.ray_internals import azure_template
 from cluster.document import Document
 from cluster.launcher_rules import TYPES, provider_of
 from cluster.shapes import Shape, from_botocore, from_json_schema, misfits
@@ -55,10 +56,7 @@ def _gcp() -> tuple[Shape, str]:
 
 def _azure() -> tuple[Shape, str]:
     """The parameters of the template that Ray's wheel brings along, and the zone that Ray takes out before it is used."""
-    import ray.autoscaler
-
-    path = Path(ray.autoscaler.__file__).parent / "_private" / "_azure" / "azure-vm-template.json"
-    parameters = json.loads(path.read_text(encoding="utf-8"))["parameters"]
+    parameters = json.loads(azure_template().read_text(encoding="utf-8"))["parameters"]
     kinds = {"string": "string", "securestring": "string", "int": "integer", "bool": "boolean", "array": ["string"]}
     shape = {name: kinds.get(row["type"], "any") for name, row in parameters.items()}
     shape |= {"priority": ("Regular", "Low", "Spot"), "evictionPolicy": ("Delete", "Deallocate"), "availability_zone": "string"}

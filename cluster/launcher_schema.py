@@ -13,6 +13,7 @@ from pathlib import Path
 from cluster.document import Document
 from cluster.versions import Versions
 from sweep.core.errors import InputError, suggestion
+from sweep.core.ray_internals import validate_launcher_file
 
 
 def ray_schema(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -47,15 +48,13 @@ def _complaints(document: Document, error) -> Iterator[InputError]:
 
 
 def _preparation(document: Document) -> Iterator[InputError]:
-    """prepare_config before validate_config: alone the second raises on every file."""
-    from ray.autoscaler._private.util import prepare_config, validate_config
-
+    """What Ray's own check refuses."""
     said, log = io.StringIO(), logging.getLogger("ray.autoscaler")
     level = log.level
     log.setLevel(logging.ERROR)
     try:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            validate_config(prepare_config(copy.deepcopy(document.tree)))
+            validate_launcher_file(copy.deepcopy(document.tree))
     except (Exception, SystemExit) as mistake:  # Ray aborts with whatever comes up: KeyError, AssertionError, ClickException
         reason = " ".join(str(getattr(mistake, "message", "") or mistake or said.getvalue()).split())
         yield document.complaint((), f"Ray refuses it ({type(mistake).__name__}: {reason})", "correct what it names")

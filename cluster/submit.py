@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster.versions import ROOT
-from sweep.address import refuse_dead
+from sweep.core.ray_address import refuse_dead
 from sweep.core.errors import EXIT_STOPPED, InputError, guarded
+from sweep.core.ray_internals import package_folder
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -64,10 +65,7 @@ def pack(checkout: Path, package: Path) -> Path:
 
     Raises InputError when they are far more than code.
     """
-    from ray._private.ray_constants import get_runtime_env_default_excludes
-    from ray._private.runtime_env.packaging import create_package
-
-    create_package(str(checkout), package, include_gitignore=True, excludes=get_runtime_env_default_excludes())
+    package_folder(checkout, package)
     size = package.stat().st_size
     with zipfile.ZipFile(package) as archive:
         _say(f"sending {len(archive.namelist())} files of {checkout}, {size / 1e6:.2f} MB")

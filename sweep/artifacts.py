@@ -15,17 +15,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from sweep.artifact_store import FOLDER, META
+from sweep.store.artifact_store import FOLDER, META
 from sweep.core.errors import EXIT_COMPLETE, InputError, guarded, suggestion
-from sweep.plan import make_plan
-from sweep.prepare import CARD_FILE, Data
-from sweep.questions.hyperparameters import complete
-from sweep.records import Reading, read_ledger
-from sweep.run_folder import SPACE_FILE, held, read_question
+from sweep.planning.plan import make_plan
+from sweep.data.datasets import CARD_FILE, Data
+from sweep.config.hyperparameters import complete
+from sweep.store.ledger import Reading, read_ledger
+from sweep.store.run_folder import SPACE_FILE, held, read_question
 from sweep.shards.schema import MANIFEST
-from sweep.stages import needed_stages
-from sweep.storage import Storage
-from sweep.trial import Trial
+from sweep.pipeline.stages import needed_stages
+from sweep.core.storage import Storage
+from sweep.store.trial import Trial
 
 _console = Console(highlight=False)
 DATA, UNFINISHED = "data", "unfinished"  # kinds of folders that are no stage's artifact

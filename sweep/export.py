@@ -16,12 +16,11 @@ import typer
 from rich.console import Console
 
 from sweep.core.errors import EXIT_COMPLETE, InputError, guarded
-from sweep.network import network_of
-from sweep.prepare import CARD_FILE, Data
-from sweep.records import Event, read_ledger
-from sweep.replay import finished_record
-from sweep.storage import Storage
-from sweep.trial import MODEL
+from sweep.pipeline.model_options import network_of
+from sweep.data.datasets import CARD_FILE, Data
+from sweep.store.ledger import Event, finished_record, read_ledger
+from sweep.core.storage import Storage
+from sweep.store.trial import MODEL
 
 if TYPE_CHECKING:
     from sweep.models.classifier import Classifier

@@ -14,9 +14,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS, InputError, guarded, suggestion
-from sweep.records import Event, read_ledger
-from sweep.storage import Storage
+from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS, guarded
+from sweep.store.ledger import Event, finished_record
+from sweep.core.storage import Storage
 
 _console = Console(highlight=False)
 _TOLERANCE = 1e-6  # another processor or thread count rounds sums in another order
@@ -44,29 +44,16 @@ def _replay(run: str, signature: str, seed: int, keep: Path | None) -> int:
     return EXIT_FAILED_TRIALS if different else EXIT_COMPLETE
 
 
-def finished_record(run: Storage, signature: str, seed: int) -> Event:
-    """The finish event of a record. Raises InputError when there is none, naming what there is."""
-    finished = read_ledger(run).finished()
-    if not finished:
-        raise InputError(run.url, "holds no finished record", "name the folder of a sweep that ran")
-    if (signature, seed) in finished:
-        return finished[signature, seed]
-    seeds = [other for name, other in finished if name == signature]
-    if seeds:
-        raise InputError(f"{run.url}, {signature}", f"seed {seed} has not finished", f"seeds that have: {', '.join(map(str, sorted(seeds)))}")
-    raise InputError(f"{run.url}, {signature}", "no such finished trial", suggestion(signature, {name for name, _ in finished}))
-
-
 def run_again(run: Storage, recorded: Event, out: Storage) -> Mapping[str, float | None]:
     """The record's metrics computed anew in this process; artifacts are read from `run`, everything is written to `out`."""
     import torch
 
-    from sweep.plan import attacks_of
-    from sweep.prepare import FOLDS, Data
-    from sweep.run_folder import read_question
-    from sweep.seed_run import SeedRun
-    from sweep.trainable import run_seed
-    from sweep.trial import Trial
+    from sweep.planning.plan import attacks_of
+    from sweep.data.datasets import FOLDS, Data
+    from sweep.store.run_folder import read_question
+    from sweep.pipeline.training_job import SeedRun
+    from sweep.pipeline.train_and_evaluate import run_seed
+    from sweep.store.trial import Trial
 
     question = read_question(run)
     torch.set_num_threads(max(1, int(question.resources.cpus_per_worker)))

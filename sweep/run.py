@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from sweep.address import usable
+from sweep.core.ray_address import usable
 from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS, EXIT_STOPPED, InputError, guarded
-from sweep.questions.question import Question
-from sweep.space import load_question
-from sweep.storage import Storage
+from sweep.config.sweep_config import Question
+from sweep.config.load import load_question
+from sweep.core.storage import Storage
 
 if TYPE_CHECKING:
-    from sweep.capacity import Capacity
-    from sweep.plan import Plan
-    from sweep.prepare import Data
-    from sweep.records import Ledger, Reading
-    from sweep.run_folder import StillOurs
+    from sweep.planning.capacity import Capacity
+    from sweep.planning.plan import Plan
+    from sweep.data.datasets import Data
+    from sweep.store.ledger import Ledger, Reading
+    from sweep.store.run_folder import StillOurs
 
 _console = Console(highlight=False)
 _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for the command of a submitted job
@@ -49,12 +49,12 @@ def run_question(space: Path, overrides: dict[str, str], smoke: bool, plan_only:
     question = load_question(space, overrides, smoke)
     run_storage = Storage(storage or _usual_place(question.name))
     if plan_only:
-        from sweep.plan_report import print_plan
+        from sweep.planning.plan_report import print_plan
 
         print_plan(question, run_storage, _console, address or os.environ.get("RAY_ADDRESS"))
         return EXIT_COMPLETE
-    from sweep.ray_session import joined
-    from sweep.run_folder import opened
+    from sweep.execution.ray.session import joined
+    from sweep.store.run_folder import opened
 
     with joined(address, question.resources) as capacity, opened(run_storage, question) as still_ours:
         try:
@@ -70,12 +70,12 @@ def _usual_place(name: str) -> Path:
 
 
 def _sweep(question: Question, run_storage: Storage, space: Path, command: str, capacity: Capacity | None, still_ours: StillOurs) -> int:
-    from sweep.pictures import GALLERY_FILE, write_samples
-    from sweep.plan import make_plan, notes
-    from sweep.preflight import check_models
-    from sweep.prepare import prepare
-    from sweep.records import Ledger, read_ledger
-    from sweep.warm_start import earlier_results
+    from sweep.pipeline.sample_images import GALLERY_FILE, write_samples
+    from sweep.planning.plan import make_plan, notes
+    from sweep.planning.preflight import check_models
+    from sweep.data.datasets import prepare
+    from sweep.store.ledger import Ledger, read_ledger
+    from sweep.planning.warm_start import earlier_results
 
     begin = time.perf_counter()
     _console.print(f"{question.name}: preparing data")
@@ -105,19 +105,19 @@ def _sweep(question: Question, run_storage: Storage, space: Path, command: str, 
 
 
 def _run_left(question: Question, run_storage: Storage, plan: Plan, data: Data, ledger: Ledger, before: Reading, capacity: Capacity | None) -> None:
-    from sweep.plan import attacks_of
-    from sweep.progress import Progress
-    from sweep.ray_session import ray_session
-    from sweep.run_folder import note_overhead
-    from sweep.spending import spending_of
+    from sweep.planning.plan import attacks_of
+    from sweep.execution.live_table import Progress
+    from sweep.execution.ray.session import ray_session
+    from sweep.store.run_folder import note_overhead
+    from sweep.planning.budget import spending_of
 
     metrics = tuple(dict.fromkeys(objective.name for objective in question.objectives))
     progress = Progress(question.name, plan.campaign.expected_records, plan.varied, metrics, question.objectives[0].goal == "maximize", _console)
     progress.reused = plan.settled()
     with nullcontext(capacity) if capacity else ray_session(None, question.resources) as capacity:
-        from sweep.driver import Launch
-        from sweep.nodes import check_places
-        from sweep.tuner import run_trials
+        from sweep.execution.ray.tune_trial import Launch
+        from sweep.execution.ray.nodes import check_places
+        from sweep.execution.ray.run_trials import run_trials
 
         check_places((run_storage.url, data.source, data.target))
         begin = time.perf_counter()
@@ -137,7 +137,7 @@ def _run_left(question: Question, run_storage: Storage, plan: Plan, data: Data, 
 
 
 def _report(run_storage: Storage, plan: Plan, begin: float) -> int:
-    from sweep.records import read_ledger
+    from sweep.store.ledger import read_ledger
 
     reading = read_ledger(run_storage)
     ours = plan.campaign.candidates

@@ -1,180 +1,21 @@
-"""question file -> Question: read as YAML 1.2, checked whole, every mistake with its line and cure.
+"""Check sweep configs, or print their JSON Schema for editors.
 
 python -m sweep.space search_spaces/ratio.yaml        # check only
-python -m sweep.space --schema > question.schema.json # for editors
+python -m sweep.space --schema > sweep.schema.json    # for editors
 """
 
 from __future__ import annotations
 
-import copy
 import json
 import sys
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
-from sweep.core.errors import InputError, InputErrors, guarded, suggestion
-from sweep.questions.checks import complaints
-from sweep.questions.question import MEMORY_PATTERN, NAME_PATTERN, Question
-from sweep.questions.written import Origin, Written, flat, read_file, read_value
-
-_BRANCHES = {"bool": "true or false", "int": "a whole number", "constrained-int": "a whole number", "float": "a number", "str": "text", "literal['all']": "all"}  # pydantic names the branch of a union it tried
-_MAX_PASSES = 50  # each pass leaves out at least one wrong key
-_STAND_INS = {"name": "stand-in", "data": {"source": "phantom-a", "target": "phantom-b"}, "source": "phantom-a", "target": "phantom-b", "metric": "auroc/target", "goal": "maximize"}
-_NO_FIT = {  # what to give instead, by pydantic's name of the mistake
-    "int_type": "give a whole number",
-    "float_type": "give a number",
-    "finite_number": "give a finite number",
-    "bool_type": "give true or false",
-    "string_type": "give text",
-    "list_type": "give a list, like [a, b]",
-    "too_short": "list at least one",
-    "string_too_short": "give a name",
-}
-_PATTERNS = {
-    NAME_PATTERN: "start with a lower-case letter or digit; then those, - and _, at most 63 in all",
-    MEMORY_PATTERN: "write it like 500MB or 4GB",
-}
-
-
-def load_question(path: str | Path, overrides: Mapping[str, str] | None = None, smoke: bool = False) -> Question:
-    """Read and check a question file; `overrides` are the --set pairs, `smoke` applies the file's smoke section.
-
-    Raises InputErrors with all mistakes at once, each with its line; those of the smoke section too where it is not asked for.
-    """
-    path = Path(path)
-    written = read_file(path)
-    if smoke:
-        written = _smoked(written, path)
-    for key, text in (overrides or {}).items():
-        written.set(key, read_value(text, f"--set {key}"), Origin(option=True))
-    question, errors = _checked(written, path)
-    if not smoke and not overrides and not errors and written.tree.get("smoke") is not None:
-        errors = _checked(_smoked(written, path), path)[1]
-        errors = [one if "smoke" in one.where else InputError(f"{one.where} with --smoke", one.problem, one.cure) for one in errors]
-    if errors:
-        raise InputErrors(path, sorted(errors, key=_line_of))
-    return question
-
-
-def _smoked(written: Written, path: Path) -> Written:
-    """The question that --smoke asks. Raises InputError where the file does not say which."""
-    changes = written.tree.get("smoke")
-    cure = "write the sizes that make it small, like smoke: {data.image_px: 32, fixed.epochs: 1}"
-    if changes is None:
-        raise InputError(path, "has no smoke section, so --smoke would run it at full size", cure)
-    if not isinstance(changes, dict):
-        raise InputErrors(path, [InputError(written.where(("smoke",)), f"{changes!r} is not a section", cure)])
-    small = written.copy()
-    for key, place, value in flat(changes):
-        line = written.origins.get(("smoke", *place), Origin()).line
-        small.set(key, copy.deepcopy(value), Origin(line, smoke=True))
-    small.tree["name"] = f"{written.tree.get('name')}-smoke"
-    return small
-
-
-def _line_of(error: InputError) -> int:
-    first = error.where.split(",")[0]
-    return int(first.removeprefix("line ")) if first.startswith("line ") else 0
-
-
-def _checked(written: Written, path: Path) -> tuple[Question, list[InputError]]:
-    """The question, and every mistake in it; what its schema refuses is left out, so that the rest can be checked too."""
-    errors: list[InputError] = []
-    spoilt: set[str] = set()  # sections that something was left out of
-    sound = copy.deepcopy(written.tree)
-    for _ in range(_MAX_PASSES):
-        try:
-            question = Question.model_validate(sound)
-        except ValidationError as error:
-            items = [{**item, "loc": _loc(item["loc"])} for item in error.errors()]
-            errors += _complaints(error.errors(), written)
-            for item in items:
-                _leave_out(sound, item["loc"], missing=item["type"] == "missing")
-            spoilt |= {str(item["loc"][0]) for item in items if item["loc"]}
-            continue
-        found = complaints(question, frozenset(spoilt))
-        return question, _dedupe(errors) + [InputError(written.where(loc), problem, cure) for loc, problem, cure in found]
-    raise InputErrors(path, _dedupe(errors))
-
-
-def _loc(loc: tuple) -> tuple:
-    """The place without the branches of a union."""
-    return tuple(part for part in loc if part not in _BRANCHES)
-
-
-def _leave_out(tree: Any, loc: tuple, missing: bool) -> None:
-    """Drop what a complaint points at, or put a stand-in where something required is missing or wrong."""
-    steps = list(loc[:2] if loc[0] == "search" else loc)  # half a distribution says what nobody asked for
-    for part in steps[:-1]:
-        inner = tree[part] if isinstance(tree, list) or part in tree else None
-        if not isinstance(inner, (dict, list)):
-            steps = steps[: steps.index(part) + 1]
-            break
-        tree = inner
-    last = steps[-1]
-    if last in _STAND_INS and (missing or tree.get(last) is not _STAND_INS[last]):
-        tree[last] = _STAND_INS[last]
-    elif isinstance(tree, list):
-        tree[last] = None if tree[last] is not None else {"metric": "auroc/target", "goal": "maximize"}
-    else:
-        tree.pop(last, None)
-
-
-def _complaints(items: list[Any], written: Written) -> list[InputError]:
-    """One complaint a place: a value that fits no branch of a union is one mistake, not one for each branch."""
-    places: dict[tuple, list[Mapping[str, Any]]] = {}
-    for item in items:
-        places.setdefault(_loc(item["loc"]), []).append(item)
-    return [_complaint(loc, _telling(found), found, written.where(loc)) for loc, found in places.items()]
-
-
-def _telling(found: list[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The branch that took the value's kind and refused the value itself, where there is one."""
-    return next((item for item in found if not item["type"].endswith(("_type", "literal_error"))), found[0])
-
-
-def _complaint(loc: tuple, item: Mapping[str, Any], found: list[Mapping[str, Any]], where: str) -> InputError:
-    value, kind = item.get("input"), item["type"]
-    if kind == "extra_forbidden":
-        return InputError(where, "unknown key", suggestion(str(loc[-1]), _fields_at(loc[:-1])))
-    if kind == "missing":
-        return InputError(where, "is missing", "add it")
-    if kind == "value_error":
-        problem, _, cure = str(item["ctx"]["error"]).rpartition("; ")
-        return InputError(where, problem, cure)
-    if kind in ("model_type", "dict_type"):
-        return InputError(where, f"{value!r} is not a section", "write its keys under it, as in search_spaces/quickstart.yaml")
-    branches = [_BRANCHES[part] for one in found for part in one["loc"] if part in _BRANCHES]
-    if branches and kind.endswith(("_type", "literal_error")):
-        return InputError(where, f"{value!r} does not fit", f"give {', '.join(branches[:-1])} or {branches[-1]}" if branches[1:] else f"give {branches[0]}")
-    if kind == "literal_error":
-        return InputError(where, f"{value!r} is not offered", f"choose {item['ctx']['expected']}")
-    cure = _PATTERNS[item["ctx"]["pattern"]] if kind == "string_pattern_mismatch" else _NO_FIT.get(kind)
-    return InputError(where, f"{value!r} does not fit", cure or item["msg"][0].lower() + item["msg"][1:])
-
-
-def _fields_at(loc: tuple) -> list[str]:
-    model: Any = Question
-    for part in loc:
-        if isinstance(part, int) or model is None:
-            continue
-        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
-        annotation = field.annotation if field else None
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        model = next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)), model if field is None else None)
-    return list(model.model_fields) if model is not None and hasattr(model, "model_fields") else []
-
-
-def _dedupe(errors: list[InputError]) -> list[InputError]:
-    return list({error.where: error for error in reversed(errors)}.values())[::-1]
+from sweep.config.load import load_question
+from sweep.core.errors import InputError, guarded
 
 
 def _main(arguments: list[str]) -> int:
     if arguments == ["--schema"]:
-        from sweep.questions.schema import schema
+        from sweep.config.json_schema import schema
 
         print(json.dumps(schema(), indent=2))
         return 0

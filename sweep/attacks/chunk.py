@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sweep.attacks import checks, criteria
-from sweep.attacks.draws import Draws
+from sweep.attacks import criteria, input_checks
+from sweep.attacks.random_starts import Draws
 from sweep.attacks.network import Network, Passes
 from sweep.attacks.referee import ROUNDING, Memory, Referee
 from sweep.attacks.threat import Threat
@@ -79,7 +79,7 @@ class Chunk:
                 answers.append(self.network.exact_gradient(images, labels, _checked_cross_entropy))
             else:
                 answers.append((self.network.forward(images),))
-                checks.check_logits(answers[-1][0], labels)
+                input_checks.check_logits(answers[-1][0], labels)
         answer = tuple(torch.cat(part) for part in zip(*answers, strict=True))
         if with_gradient:
             memory.store(len(self.images), everyone, self.images, answer, exact=True)
@@ -91,5 +91,5 @@ class Chunk:
 
 
 def _checked_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    checks.check_logits(logits, labels)
+    input_checks.check_logits(logits, labels)
     return criteria.cross_entropy(logits, labels)

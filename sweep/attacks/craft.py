@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sweep.attacks import checks
-from sweep.attacks.draws import Draws
+from sweep.attacks import input_checks
+from sweep.attacks.random_starts import Draws
 from sweep.attacks.epsilon import parse_epsilon
 from sweep.attacks.network import Model, Network, device_of, frozen
 from sweep.attacks.referee import Memory, Referee
@@ -28,8 +28,8 @@ def craft(
 
     Random starts come from `generator` when given, else from `seed`.
     """
-    checks.check_images(images)
-    checks.check_labels(labels, len(images))
+    input_checks.check_images(images)
+    input_checks.check_labels(labels, len(images))
     row, radius = resolve_threat(threat), parse_epsilon(epsilon)
     device = device_of(model)
     images, labels = images.to(device), labels.to(device)
@@ -38,7 +38,7 @@ def craft(
     with frozen(model):
         referee = Referee(Network(model), images, labels, row.norm, Memory(), leave=False)
         logits = referee.network.forward(images)
-        checks.check_logits(logits, labels)
+        input_checks.check_logits(logits, labels)
         referee.saw_clean(logits)
         everyone = torch.arange(len(images), device=device)
         draws = Draws(images, seed, row.name, 0, generator=generator)

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 import torch
 from torch import Tensor, nn
 
-from sweep.attacks import checks
+from sweep.attacks import input_checks
 from sweep.attacks.chunk import Chunk
 from sweep.attacks.epsilon import parse_grid
 from sweep.attacks.fast import network_for
@@ -57,8 +57,8 @@ def epsilon_sweep(
     threat. InputError for input that cannot be attacked meaningfully.
     """
     rows, grid = resolve_threats(threats), parse_grid(epsilons)
-    checks.check_images(images)
-    checks.check_labels(labels, len(images))
+    input_checks.check_images(images)
+    input_checks.check_labels(labels, len(images))
     device = device_of(model)
     size = batch_size * CHUNK_BATCHES
     positive = torch.tensor([epsilon for epsilon in grid if epsilon > 0], dtype=torch.float64)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sweep.attacks import criteria
-from sweep.attacks.fold import folded
+from sweep.attacks.fuse_batch_norm import folded
 from sweep.attacks.network import Loss, Network, Passes, gradient_of
 
 TIGHT, LOOSE = 1e-5, 1e-3  # largest difference of the copy's logits, as a share of the largest logit, to be taken

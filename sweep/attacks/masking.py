@@ -14,14 +14,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sweep.attacks import checks, criteria
-from sweep.attacks.bypass import around_colorizer
+from sweep.attacks import criteria, input_checks
+from sweep.attacks.colorizer_bypass import around_colorizer
 from sweep.attacks.epsilon_sweep import epsilon_sweep
 from sweep.attacks.network import Model, device_of, frozen, gradient_of
 from sweep.attacks.outcomes import constant_accuracy
 from sweep.attacks.result import EpsilonSweep
 from sweep.attacks.threat import Threat
-from sweep.attacks.transfer import transfer_from
+from sweep.attacks.methods.transfer import transfer_from
 
 MODEST, LARGE, HALF = 8 / 255, 32 / 255, 0.5  # at 0.5 every image can be turned into the same grey one
 _FEW = 0.05  # share of images (and at least two) that an attack must win by before it counts
@@ -68,8 +68,8 @@ def check_masking(
     FGSM, PGD on both losses, noise, square and (given another model for the same images as `surrogate`) transfer, each
     epsilon by itself up to 0.5; then the prediction and its gradient at the clean images, and the way around a colorizer.
     """  # fmt: skip
-    checks.check_images(images)
-    checks.check_labels(labels, len(images))
+    input_checks.check_images(images)
+    input_checks.check_labels(labels, len(images))
     threats: list[str | Threat] = ["fgsm", f"pgd{steps}x1", f"pgd{steps}x1_margin", "noise", f"square{queries}"]
     if surrogate is not None:
         threats.append(transfer_from(surrogate))

@@ -11,13 +11,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from sweep.attacks.apgd import apgd
-from sweep.attacks.gradient_steps import gradient_steps
-from sweep.attacks.library import parse_library_name
-from sweep.attacks.minimum_norm import minimum_norm
-from sweep.attacks.noise import noise
+from sweep.attacks.methods.apgd import apgd
+from sweep.attacks.methods.gradient_steps import gradient_steps
+from sweep.attacks.methods.torchattacks_library import parse_library_name
+from sweep.attacks.methods.minimum_norm import minimum_norm
+from sweep.attacks.methods.noise import noise
 from sweep.attacks.norms import L2
-from sweep.attacks.square import square
+from sweep.attacks.methods.square import square
 from sweep.attacks.threat import Threat
 from sweep.core.errors import InputError, suggestion
 

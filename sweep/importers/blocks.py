@@ -24,7 +24,7 @@ from sweep.core.atomic import write_text
 from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash
 from sweep.importers.raw import RawImage
-from sweep.shards.location import absolute, is_url
+from sweep.core.location import absolute, is_url
 from sweep.shards.reader import read_batches
 from sweep.shards.schema import MANIFEST, Header, ShardRow, schema_of
 from sweep.shards.writer import write_dataset

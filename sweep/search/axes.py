@@ -10,7 +10,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from scipy.stats import norm
 
-from sweep.search.draw import Scalar, at_quantile, quantiles
+from sweep.search.sampling import Scalar, at_quantile, quantiles
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from sweep.core.hashing import canonical_json
 from sweep.search.candidate import Candidate, Config, Job, Rules, Values
-from sweep.search.draw import Scalar
+from sweep.search.sampling import Scalar
 from sweep.search.halving import ParetoHalving
 from sweep.search.projection import END, projected
 from sweep.search.searchers import Searcher, build_searcher, finite

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sweep.search.draw import Scalar
+from sweep.search.sampling import Scalar
 from sweep.search.halving import ParetoHalving
 from sweep.search.racing import Race
 from sweep.search.searchers import finite

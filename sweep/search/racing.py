@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from sweep.core.holm import holm
-from sweep.search.leads import Lead, Scores, leads
+from sweep.search.paired_differences import Lead, Scores, leads
 from sweep.search.pareto import oriented
 
 State = Literal["race", "dropped", "done"]

@@ -16,7 +16,7 @@ from optuna.trial import TrialState, create_trial
 from sweep.core.errors import InputError, suggestion
 from sweep.core.seeds import named_seed
 from sweep.search.axes import Axis, make_axes
-from sweep.search.draw import Scalar, active, by_dependency, drawn, holds
+from sweep.search.sampling import Scalar, active, by_dependency, drawn, holds
 
 Config = dict[str, Scalar]
 Values = Sequence[float | None] | None  # one per objective; None when the trial failed

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from sweep.core.atomic import write_text
 from sweep.core.errors import InputError, guarded
-from sweep.shards.audit import audit
-from sweep.shards.audit_html import render_html
-from sweep.shards.audit_text import render
+from sweep.audit.audit import audit
+from sweep.audit.html_page import render_html
+from sweep.audit.text import render
 from sweep.shards.reader import verify
 
 _PAGE = "audit.html"

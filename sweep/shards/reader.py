@@ -17,7 +17,7 @@ from sweep.core.hashing import stream_sha256
 from sweep.shards.findings import stacked
 from sweep.shards.image_set import ImageSet
 from sweep.shards.labels import apply_normals, classes_after, label_indices
-from sweep.shards.location import below, located
+from sweep.core.location import below, located
 from sweep.shards.resize import fit_square
 from sweep.shards.schema import FORMAT, MANIFEST, Manifest, metadata_columns
 

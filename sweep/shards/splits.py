@@ -13,7 +13,7 @@ import pandas as pd
 from sweep.core.errors import InputError, suggestion
 from sweep.core.hashing import content_hash
 from sweep.core.seeds import rng
-from sweep.shards.conflicts import conflicting
+from sweep.shards.label_conflicts import conflicting
 from sweep.shards.findings import stacked
 from sweep.shards.groups import closed_groups, renumbered
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from sweep.core.errors import InputError
 from sweep.shards.lazy import LazyImages
-from sweep.shards.location import absolute, below, located
+from sweep.core.location import absolute, below, located
 from sweep.shards.reader import decode_column, read_batches, read_manifest
 
 _COLUMNS = ["image", "height", "width"]

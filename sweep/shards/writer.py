@@ -20,7 +20,7 @@ from sweep.core.errors import InputError
 from sweep.core.hashing import file_sha256
 from sweep.shards.findings import checked
 from sweep.shards.labels import class_order, guess_positive
-from sweep.shards.location import located
+from sweep.core.location import located
 from sweep.shards.schema import MANIFEST, MULTI_LABEL, SCHEMA, Header, Manifest, Part, RowsDigest, ShardRow, schema_of
 
 _GROUP_ROWS = 256  # rows held in memory at once: 16 MB at 256 px

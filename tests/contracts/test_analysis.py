@@ -11,7 +11,7 @@ import pytest
 
 from analysis import folds, hparams, interchange, rank, report, selection, serve, tables, watch
 from analysis import compare as compare_command
-from analysis.cautions import CHECKS, Caution
+from analysis.warnings import CHECKS, Caution
 from analysis.estimates import Estimates
 from analysis.frames import load_run
 from analysis.outcomes import MEASURES
@@ -45,7 +45,7 @@ class TestEveryModule:
         names = [node.module if isinstance(node, ast.ImportFrom) else alias.name
                  for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, (ast.Import, ast.ImportFrom)) for alias in node.names]
         engine = {name for name in names if name and name.split(".")[0] == "sweep"}
-        assert all(name in ("sweep.records", "sweep.storage") or name.startswith("sweep.core") for name in engine), engine
+        assert all(name in ("sweep.store.ledger", "sweep.core.storage") or name.startswith("sweep.core") for name in engine), engine
         assert not {"torch", "ray", "pyarrow"} & {name.split(".")[0] for name in names if name}
 
     def test_opens_with_what_it_is(self, module):

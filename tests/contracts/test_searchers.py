@@ -6,8 +6,8 @@ import optuna
 import pytest
 
 from sweep.core.errors import InputError
-from sweep.questions.question import Distribution
-from sweep.search.draw import drawn
+from sweep.config.sweep_config import Distribution
+from sweep.search.sampling import drawn
 from sweep.search.searchers import SEARCHERS, build_searcher
 
 SPACE = {

@@ -7,7 +7,7 @@ from collections import Counter
 
 from sweep.core.hashing import content_hash
 from sweep.core.seeds import rng
-from sweep.questions.question import Distribution
+from sweep.config.sweep_config import Distribution
 from sweep.search.campaign import Campaign
 from sweep.search.candidate import Rules
 

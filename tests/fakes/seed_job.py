@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from sweep.prepare import FOLDS
-from sweep.questions.hyperparameters import complete
-from sweep.seed_run import SeedRun
+from sweep.data.datasets import FOLDS
+from sweep.config.hyperparameters import complete
+from sweep.pipeline.training_job import SeedRun
 from sweep.shards.image_set import ImageSet
-from sweep.storage import Storage
-from sweep.trial import Attacks, Trial
+from sweep.core.storage import Storage
+from sweep.store.trial import Attacks, Trial
 from tests.fakes.toy_classifier import toy_images
 
 BASE = {"backbone": "small_cnn", "epochs": 1, "batch_size": 8, "lr": 1e-3, "augment": "none", "precision": "fp32"}

@@ -6,8 +6,8 @@ import time
 import psutil
 import pytest
 
-from sweep.records import read_ledger
-from tests.fakes.question import TEXT, write_question
+from sweep.store.ledger import read_ledger
+from tests.fakes.sweep_config import TEXT, write_question
 from tests.integration.cluster_view import watched
 from tests.integration.head_node import head_node
 from tests.integration.sweep_process import command, end

@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from sweep.run import run
-from tests.fakes.question import TEXT, write_question
+from tests.fakes.sweep_config import TEXT, write_question
 from tests.integration import sweep_process
 
 command = typer.Typer()

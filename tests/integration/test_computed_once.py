@@ -8,11 +8,11 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from sweep.artifact_store import ArtifactStore, Stage
-from sweep.broker import ArtifactBroker
+from sweep.store.artifact_store import ArtifactStore, Stage
+from sweep.execution.ray.artifact_server import ArtifactBroker
 from sweep.core.errors import Diverged
-from sweep.storage import Storage
-from sweep.workers import failure
+from sweep.core.storage import Storage
+from sweep.execution.worker_loop import failure
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 ASKERS = 6  # processes, on each of two nodes

@@ -6,7 +6,7 @@ import pytest
 
 from analysis.figures.compute import compute_rows
 from analysis.frames import load_run
-from sweep.records import read_ledger
+from sweep.store.ledger import read_ledger
 from tests.integration import sweep_process
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]

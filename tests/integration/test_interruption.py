@@ -7,8 +7,8 @@ from collections import Counter
 import psutil
 import pytest
 
-from sweep.records import read_ledger
-from tests.fakes.question import TEXT, write_question
+from sweep.store.ledger import read_ledger
+from tests.fakes.sweep_config import TEXT, write_question
 from tests.integration import sweep_process
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]

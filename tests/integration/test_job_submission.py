@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.question import TEXT
+from tests.fakes.sweep_config import TEXT
 from tests.integration.head_node import head_node, without_token
 from tests.integration.sweep_process import REPOSITORY
 

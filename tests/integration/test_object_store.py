@@ -6,10 +6,10 @@ import pytest
 
 from analysis.frames import load_run
 from sweep.importers import import_dataset
-from sweep.records import FOLDER, read_ledger
-from sweep.storage import Storage
+from sweep.store.ledger import FOLDER, read_ledger
+from sweep.core.storage import Storage
 from tests.fakes.object_store import BUCKET, object_store
-from tests.fakes.question import TEXT, write_question
+from tests.fakes.sweep_config import TEXT, write_question
 from tests.integration import sweep_process
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sweep.records import read_ledger
-from sweep.trial import STATE
-from tests.fakes.question import TEXT, write_question
+from sweep.store.ledger import read_ledger
+from sweep.store.trial import STATE
+from tests.fakes.sweep_config import TEXT, write_question
 from tests.integration.cluster_view import watched
 from tests.integration.head_node import head_node
 from tests.integration.sweep_process import command

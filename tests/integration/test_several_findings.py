@@ -13,16 +13,16 @@ from analysis.rank import main as rank_main
 from analysis.report import write_report
 from sweep.core.errors import InputError, InputErrors
 from sweep.importers import import_dataset
-from sweep.plan_report import print_plan
-from sweep.preflight import check_models
-from sweep.prepare import FOLDS, Data, prepare
-from sweep.questions.hyperparameters import complete
-from sweep.questions.question import Data as Section
-from sweep.questions.question import Question
-from sweep.seed_run import SeedRun, decided
-from sweep.storage import Storage
-from sweep.trainable import run_seed
-from sweep.trial import Attacks, Trial
+from sweep.planning.plan_report import print_plan
+from sweep.planning.preflight import check_models
+from sweep.data.datasets import FOLDS, Data, prepare
+from sweep.config.hyperparameters import complete
+from sweep.config.sweep_config import Data as Section
+from sweep.config.sweep_config import Question
+from sweep.pipeline.training_job import SeedRun, decided
+from sweep.core.storage import Storage
+from sweep.pipeline.train_and_evaluate import run_seed
+from sweep.store.trial import Attacks, Trial
 from tests.fakes import findings
 from tests.fakes.run_folder import write_ledger
 from tests.integration import sweep_process

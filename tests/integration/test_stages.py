@@ -8,20 +8,20 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from sweep import pool_work, stage_work, trainable
-from sweep.artifact_store import ArtifactStore, Stage, with_needs
+from sweep.pipeline import compute_stages, synthetic_pools, train_and_evaluate
+from sweep.store.artifact_store import ArtifactStore, Stage, with_needs
 from sweep.core.errors import InputError
-from sweep.prepare import DIRECTIONS, FOLDS, prepare
-from sweep.questions.hyperparameters import complete
-from sweep.questions.question import Data
-from sweep.seed_run import SeedRun, build
+from sweep.data.datasets import DIRECTIONS, FOLDS, prepare
+from sweep.config.hyperparameters import complete
+from sweep.config.sweep_config import Data
+from sweep.pipeline.training_job import SeedRun, build
 from sweep.shards.mixing import synthetic_counts
-from sweep.stages import GENERATOR_FILE, donor_stage, generator_stages, handed_on, labeller_stage, model_stage, own_models, pool_stages, read_pool
-from sweep.storage import Storage
+from sweep.pipeline.stages import GENERATOR_FILE, donor_stage, generator_stages, handed_on, labeller_stage, model_stage, own_models, pool_stages, read_pool
+from sweep.core.storage import Storage
 from sweep.synth.train import train_generator
 from sweep.synth.watch import Collapsed
-from sweep.trainable import run_seed
-from sweep.trial import COLORIZER, MODEL, RESULT, Attacks, Trial
+from sweep.pipeline.train_and_evaluate import run_seed
+from sweep.store.trial import COLORIZER, MODEL, RESULT, Attacks, Trial
 
 torch.set_num_threads(1)
 BASE = {"backbone": "small_cnn", "epochs": 2, "batch_size": 16, "lr": 0.002, "synthetic_per_real": 1, "generator": "cgan", "generator_px": 32, "generator_steps": 4, "generator_width": 4}
@@ -50,7 +50,7 @@ def opinionated(monkeypatch):
         brightness = images.mean((1, 2))
         return np.stack([np.median(brightness) - brightness, brightness - np.median(brightness)], 1)
 
-    monkeypatch.setattr(pool_work, "predict", by_brightness)
+    monkeypatch.setattr(synthetic_pools, "predict", by_brightness)
 
 
 def config(**changes):
@@ -62,7 +62,7 @@ def have(store, *stages):
     made = []
     for stage in with_needs(stages):
         if store.meta(stage) is None:
-            store.compute(stage, stage_work.STAGES[stage.kind])
+            store.compute(stage, compute_stages.STAGES[stage.kind])
             made.append(stage.kind)
     return sorted(made)
 
@@ -107,29 +107,29 @@ def test_copies_of_held_out_images_are_counted(store, data):
             yield from (test[np.arange(start, start + 32) % len(test)] for start in range(0, n, 32))
 
     have(store, pool.needs[0])
-    sieve = pool_work.Sieve(pool_work.Originals(data.read("train", 32).images), test, False, None)
-    list(pool_work._chosen(pool, pool_work._in_blocks(pool_work._candidates(pool, store, Copying()), 64), sieve))
+    sieve = synthetic_pools.Sieve(synthetic_pools.Originals(data.read("train", 32).images), test, False, None)
+    list(synthetic_pools._chosen(pool, synthetic_pools._in_blocks(synthetic_pools._candidates(pool, store, Copying()), 64), sieve))
     assert sieve.held_out_copies > 32
 
 
 def test_pool_that_cannot_be_filled_ends_with_its_reason(store, data):
     pool = pool_stages(config(drop_copies=True), data, 0)[1]
     train = data.read("train", 32).images
-    sieve = pool_work.Sieve(pool_work.Originals(train), train, True, lambda block: np.arange(3))
+    sieve = synthetic_pools.Sieve(synthetic_pools.Originals(train), train, True, lambda block: np.arange(3))
     with pytest.raises(Collapsed, match=r"pool of malignant: of 160 images drawn, 160 copy .* takes 48 for malignant; choose another"):
-        list(pool_work._chosen(pool, (train[:10] for _ in range(16)), sieve))
+        list(synthetic_pools._chosen(pool, (train[:10] for _ in range(16)), sieve))
 
 
 def test_pool_is_never_in_memory_as_a_whole(store, data, monkeypatch):
     pool = pool_stages(config(), data, 0)[0]
     have(store, *pool.needs)
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 32), dtype=np.uint8)
-    monkeypatch.setattr(pool_work, "_JUDGED", 64)
-    monkeypatch.setattr(pool_work.TrainedGenerator, "stream", lambda *where, **more: (noise for _ in range(1000)))
+    monkeypatch.setattr(synthetic_pools, "_JUDGED", 64)
+    monkeypatch.setattr(synthetic_pools.TrainedGenerator, "stream", lambda *where, **more: (noise for _ in range(1000)))
     count = 8192
     big = Stage(pool.kind, pool.version, {**pool.inputs, "images": count}, pool.needs)
     tracemalloc.start()
-    store.compute(big, stage_work.STAGES["pool"])
+    store.compute(big, compute_stages.STAGES["pool"])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert read_pool(store, big, 32).shape == (count, 32, 32)
@@ -158,7 +158,7 @@ def test_model_made_for_others_is_taken_over_by_its_own_trial(store, data, monke
     ours = {"synthetic_per_real": 0}
     trained = run_seed(job(ArtifactStore(Storage(tmp_path / "alone")), data, **ours))
     have(store, model_stage(config(**ours), data, 0))
-    monkeypatch.setattr(trainable, "fit", None)  # nothing is trained any more
+    monkeypatch.setattr(train_and_evaluate, "fit", None)  # nothing is trained any more
     told = []
     second = job(store, data, **ours)
     second.on_epoch = told.append
@@ -175,7 +175,7 @@ def test_synthetic_images_are_judged_by_a_model_that_learnt_their_own_look(data)
 def test_model_of_a_finished_trial_is_taken_over_by_the_stage(store, data, monkeypatch):
     done = job(store, data, synthetic_per_real=0)
     run_seed(done)
-    monkeypatch.setattr(trainable, "fit", None)
+    monkeypatch.setattr(train_and_evaluate, "fit", None)
     stage = labeller_stage(config(relabel="pseudo"), data, 0)
     assert have(store, stage) == ["shared_model"]
     kept = store.run.read(f"{done.folder}/{MODEL}")

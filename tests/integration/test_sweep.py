@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweep.records import read_ledger
-from sweep.storage import Storage
-from tests.fakes.question import write_question
+from sweep.store.ledger import read_ledger
+from sweep.core.storage import Storage
+from tests.fakes.sweep_config import write_question
 from tests.integration import sweep_process
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
@@ -139,7 +139,7 @@ def test_an_exported_model_predicts_what_was_recorded(sweep):
 
     from sweep.evaluation.evaluate import predict
     from sweep.export import load_exported
-    from sweep.prepare import Data
+    from sweep.data.datasets import Data
 
     home, *_ = sweep
     event = read_ledger(home / "run").of_kind("finish")[0]

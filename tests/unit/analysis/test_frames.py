@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from analysis.cautions import cautions
+from analysis.warnings import cautions
 from analysis.frames import load_run
 from analysis.rank import FORMATS, as_table
 from analysis.ranking import rank

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from analysis.cautions import cautions
+from analysis.warnings import cautions
 from analysis.estimates import Estimates
 from analysis.figures.ratio import ratio_curves
 from analysis.frames import load_run

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from sweep.core.errors import InputError
-from sweep.shards.audit import audit
+from sweep.audit.audit import audit
 from sweep.shards.batches import ResidentBatches
 from sweep.shards.findings import COMPETITION, POLICIES, resolve_uncertain, summary
 from sweep.shards.image_set import ImageSet

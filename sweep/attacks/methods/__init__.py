@@ -1,0 +1,1 @@
+"""The attacks themselves, one file each; the engine above judges what they find."""

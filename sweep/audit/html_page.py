@@ -1,0 +1,67 @@
+"""An audit as one offline HTML page: the facts, and the copied pictures side by side."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from PIL import Image
+
+from sweep.audit.audit import AuditReport, Copy
+from sweep.audit.text import sections
+from sweep.shards.reader import read_images
+
+_PX = 128
+_PICTURES = 60  # pairs drawn; the rest stands in the lists
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #1c1c1c; }
+h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; } li { font-variant-numeric: tabular-nums; }
+figure { display: inline-block; margin: 0 1rem 1rem 0; } figcaption { font-size: .75rem; max-width: 16rem; }
+img { image-rendering: auto; background: #000; }
+"""
+
+
+def render_html(report: AuditReport) -> str:
+    """The whole page; every name from the data is escaped, and nothing is fetched from anywhere."""
+    body = "".join(_section(title, lines) for title, lines in sections(report))
+    return (
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Data audit</title>"
+        f"<style>{_STYLE}</style></head><body><h1>Data audit</h1>{body}<h2>Copies, side by side</h2>"
+        f"{''.join(_figures(report))}</body></html>"
+    )
+
+
+def _section(title: str, lines: Sequence[str]) -> str:
+    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    return f"<h2>{html.escape(title)}</h2><ul>{items}</ul>"
+
+
+def _figures(report: AuditReport) -> Iterator[str]:
+    folders = {facts.name: facts.folder for facts in report.sets}
+    worst = sorted(report.copies, key=lambda copy: (not copy.conflicts, not copy.crosses))[:_PICTURES]
+    pictures = _pictures(folders, worst)
+    for copy in worst:
+        both = np.hstack([pictures[copy.first_set, copy.first], pictures[copy.second_set, copy.second]])
+        names = html.escape(f"{copy.first} ({copy.first_label}) / {copy.second} ({copy.second_label}), {copy.how}")
+        yield f"<figure><img alt='{names}' src='{_png(both)}'><figcaption>{names}</figcaption></figure>"
+
+
+def _pictures(folders: dict[str, str], copies: Sequence[Copy]) -> dict[tuple[str, str], np.ndarray]:
+    wanted = {(name, image) for copy in copies
+              for name, image in ((copy.first_set, copy.first), (copy.second_set, copy.second))}  # fmt: skip
+    found = {}
+    for name, folder in folders.items():
+        ids = sorted(image for owner, image in wanted if owner == name)
+        if ids:
+            images = read_images(folder, _PX, ids, normals="keep")
+            found |= {(name, image_id): image for image_id, image in zip(ids, images.images, strict=True)}
+    return found
+
+
+def _png(image: np.ndarray) -> str:
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "PNG")
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()

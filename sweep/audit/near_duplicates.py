@@ -1,0 +1,239 @@
+"""Which images are the same picture: exact, flipped, turned, resized, re-encoded, brightened or cropped.
+
+Likely pairs come from fingerprints; each is then confirmed by the normalised correlation of the fine structure
+of 64-pixel thumbnails, over all crops of up to an eighth of either side.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from sweep.core.seeds import rng
+from sweep.audit.fingerprints import THUMB_PX, fingerprints, likely_pairs, orient
+from sweep.shards.groups import components, renumbered
+from sweep.shards.image_set import ImageSet
+from sweep.shards.reader import decode_column, read_batches, read_manifest
+from sweep.shards.resize import fit_square
+
+# Correlation from which two images count as one, unless chance alone comes near it (chests do). Measured on 600 adult chests of
+# 64 px: 26 of 28 pairs above 0.75 are films of one patient, so a higher floor would part pictures that belong together, while
+# two strangers taken for one only share a fold.
+SAME = 0.75
+_CHANCE_PAIRS = 150  # random pairs that measure what chance gives in this set
+_CHANCE_DEVIATIONS = 6.0  # above their median: 0.80 for chest X-rays, where 0.78 was the best of two million pairs
+_STRICTEST = 0.9
+_COLUMNS = ("image", "height", "width", "sha256")
+_DETAIL_PX = 4.0  # structures wider than this many thumbnail pixels are left out: they are common to an anatomy
+_BRIGHTEST = 2.5  # standard deviations fine structure is clipped at: callipers and letters weigh no more than tissue
+_CROP_STEPS = (64, 62, 60, 58, 56)  # crop heights and widths tried, in thumbnail pixels
+_IN_MEMORY = 50_000  # thumbnails, 200 MB
+_MEAN_IMAGES = 2000  # images the common anatomy is averaged over
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Images at positions i < j show the same picture; `score` is their correlation, `orientation` that of j."""
+
+    i: int
+    j: int
+    score: float
+    orientation: int = 0
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Confirmed pairs, and the number of the group of each image: int64 [N], closed over the pairs."""
+
+    pairs: tuple[Pair, ...]
+    groups: np.ndarray
+
+    @property
+    def count(self) -> int:
+        """How many different pictures there are."""
+        return int(self.groups.max(initial=-1)) + 1
+
+
+def find_duplicates(images: ImageSet | np.ndarray | Sequence[np.ndarray]) -> Duplicates:
+    """Near-duplicates among uint8 images of any sizes."""
+    images = images.images if isinstance(images, ImageSet) else images
+    thumbs = np.empty((len(images), THUMB_PX, THUMB_PX), dtype=np.uint8)
+    for index, image in enumerate(images):
+        thumbs[index] = fit_square(np.ascontiguousarray(image), THUMB_PX, "stretch")
+    return duplicates_of(thumbs)
+
+
+def near_duplicate_groups(images: ImageSet | np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+    """int64 [N]: the group number of each image, as `splits.make_split` takes it."""
+    return find_duplicates(images).groups
+
+
+def folder_duplicates(folder: Path | str) -> Duplicates:
+    """Near-duplicates within a shard folder; positions are those of `reader.read_metadata`."""
+    return duplicates_of(*read_thumbs(folder))
+
+
+def crossing_pairs(folders: Sequence[Path | str]) -> list[Pair]:
+    """Pairs whose images lie in different shard folders; positions count through the folders in order."""
+    return _crossing(*read_thumbs(*folders), _owners(folders))
+
+
+def duplicates_within_and_between(folders: Sequence[Path | str]) -> tuple[list[Duplicates], list[Pair]]:
+    """`folder_duplicates` of each folder and their `crossing_pairs`, from one reading of the images."""
+    thumbs, hashes = read_thumbs(*folders)
+    owners = _owners(folders)
+    within = [duplicates_of(thumbs[part], hashes[part]) for part in _parts(owners, len(folders))]
+    return within, _crossing(thumbs, hashes, owners) if len(folders) > 1 else []
+
+
+def _owners(folders: Sequence[Path | str]) -> np.ndarray:
+    """int64 [N]: the number of the folder that each image lies in."""
+    return np.repeat(np.arange(len(folders)), [read_manifest(folder).images for folder in folders])
+
+
+def _parts(owners: np.ndarray, count: int) -> list[slice]:
+    ends = np.searchsorted(owners, np.arange(count + 1))
+    return [slice(int(first), int(last)) for first, last in zip(ends[:-1], ends[1:], strict=True)]
+
+
+def _crossing(thumbs: np.ndarray, hashes: np.ndarray, owners: np.ndarray) -> list[Pair]:
+    return [pair for pair in duplicates_of(thumbs, hashes, owners).pairs if owners[pair.i] != owners[pair.j]]
+
+
+def read_thumbs(*folders: Path | str) -> tuple[np.ndarray, np.ndarray]:
+    """Thumbnails uint8 [N, 64, 64] and pixel hashes [N] of all images of some shard folders, in shard order."""
+    thumbs = _room(sum(read_manifest(folder).images for folder in folders))
+    hashes: list[str] = []
+    for batch in (batch for folder in folders for batch in read_batches(folder, _COLUMNS)):
+        images, heights, widths, pixels = (batch.column(name) for name in _COLUMNS)
+        place = slice(len(hashes), len(hashes) + len(batch))
+        thumbs[place] = decode_column(images, heights, widths, THUMB_PX, "stretch")
+        hashes += pixels.to_pylist()
+    return thumbs, np.array(hashes)
+
+
+def _room(count: int) -> np.ndarray:
+    """uint8 [count, P, P] to be filled; of a large set on disk, where the system gives the memory back when it is short."""
+    shape = (count, THUMB_PX, THUMB_PX)
+    if count <= _IN_MEMORY:
+        return np.empty(shape, dtype=np.uint8)
+    with tempfile.TemporaryFile() as stream:
+        return np.memmap(stream, dtype=np.uint8, mode="w+", shape=shape)
+
+
+def duplicates_of(
+    thumbs_NPP: np.ndarray, hashes_N: np.ndarray | None = None, owners_N: np.ndarray | None = None
+) -> Duplicates:
+    """Near-duplicates among thumbnails; images of equal `hashes_N` are duplicates whatever they look like.
+
+    With `owners_N`, pairs of one owner are not compared pixel by pixel.
+    """
+    pairs = {} if hashes_N is None else {(p.i, p.j): p for p in _equal(hashes_N)}
+    detail = _Detail(thumbs_NPP)
+    likely = likely_pairs(fingerprints(thumbs_NPP), owners_N)
+    threshold = _threshold(detail, len(thumbs_NPP))
+    for i, j, orientation in likely:
+        if (i, j) not in pairs:
+            score = _correlation(detail.of(i), detail.of(j, orientation), threshold)
+            if score >= threshold:
+                pairs[i, j] = Pair(int(i), int(j), score, int(orientation))
+    groups = components(len(thumbs_NPP), pairs)
+    return Duplicates(tuple(pairs[key] for key in sorted(pairs)), groups)
+
+
+def _threshold(detail: _Detail, count: int) -> float:
+    """The correlation that counts as the same picture in this set of `count` images, in [0.75, 0.9]."""
+    if count < 10:
+        return SAME
+    draw = rng(0, "duplicates", "chance")
+    pairs = [draw.choice(count, 2, replace=False) for _ in range(_CHANCE_PAIRS)]
+    chance = np.array([_correlation(detail.of(i), detail.of(j), enough=1.0) for i, j in pairs])
+    middle = float(np.median(chance))
+    deviation = 1.4826 * float(np.median(np.abs(chance - middle)))  # of a normal distribution, blind to true copies
+    return float(np.clip(middle + _CHANCE_DEVIATIONS * deviation, SAME, _STRICTEST))
+
+
+def _equal(hashes: np.ndarray) -> list[Pair]:
+    numbers = renumbered(hashes)
+    order = np.argsort(numbers, kind="stable")
+    same = np.diff(numbers[order]) == 0
+    return [Pair(int(i), int(j), 1.0) for i, j in zip(order[:-1][same], order[1:][same], strict=True)]
+
+
+class _Detail:
+    """Fine structure of the thumbnails without what the whole set has in common."""
+
+    def __init__(self, thumbs: np.ndarray) -> None:
+        self._thumbs = thumbs
+        chosen = np.arange(len(thumbs))
+        if len(thumbs) > _MEAN_IMAGES:
+            chosen = np.sort(rng(0, "duplicates", "mean").choice(len(thumbs), _MEAN_IMAGES, replace=False))
+        total = np.zeros(thumbs.shape[1:], dtype=np.float32)
+        for index in chosen:
+            total += _unit(_fine(thumbs[index]))
+        # A small set's mean is mostly its own images: trust it as it grows.
+        self._common = total / (len(chosen) + 50)
+        self._energy = float((self._common**2).sum())
+
+    def of(self, index: int, orientation: int = 0) -> np.ndarray:
+        """float32 [P, P], mean 0 and norm 1."""
+        fine = _unit(_fine(orient(self._thumbs[index], orientation)))
+        if self._energy > 0:
+            fine = fine - self._common * (float((fine * self._common).sum()) / self._energy)
+        return _unit(fine - fine.mean())
+
+
+def _fine(image: np.ndarray) -> np.ndarray:
+    image = image.astype(np.float32)
+    wide = gaussian_filter1d(gaussian_filter1d(image, _DETAIL_PX, axis=0, truncate=2.5), _DETAIL_PX, truncate=2.5)
+    fine = image - wide
+    most = _BRIGHTEST * fine.std()
+    return np.clip(fine, -most, most)
+
+
+def _unit(image: np.ndarray) -> np.ndarray:
+    return image / max(float(np.linalg.norm(image)), 1e-6)
+
+
+def _correlation(a: np.ndarray, b: np.ndarray, enough: float) -> float:
+    """The best correlation of the one with a crop of the other, in [-1, 1]; the search ends at `enough`."""
+    aligned = float((a * b).sum())
+    if aligned >= enough:
+        return aligned
+    forth = _best_crop(a, b)
+    return forth if forth >= enough else max(forth, _best_crop(b, a))
+
+
+def _best_crop(whole: np.ndarray, cropped: np.ndarray) -> float:
+    """Correlation of `whole` with every crop of `cropped`, enlarged to its size; the best.
+
+    A crop enlarged is R X C^T for one resampling matrix per side, so all pairs of rows R and columns C follow
+    from a few batched products: with whole W, <W, R X C^T> = <W^T R X, C>, and the enlarged crop's energy is
+    <X^T R^T R X, C^T C>.
+    """
+    crops, squares, sums = _crop_bank()
+    count = len(crops)
+    products = (whole.T @ (crops @ cropped)).reshape(count, -1) @ crops.reshape(count, -1).T
+    energy = (cropped.T @ (squares @ cropped)).reshape(count, -1) @ squares.reshape(count, -1).T
+    total = sums @ cropped @ sums.T
+    variance = energy - total**2 / whole.size
+    return float((products / np.sqrt(np.maximum(variance, 1e-6))).max())
+
+
+@cache
+def _crop_bank() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Resampling matrices R [C, P, P] of all crops of one side, R^T R, and the column sums of R [C, P]."""
+    places = np.arange(THUMB_PX)
+    crops = []
+    for size in _CROP_STEPS:
+        for first in range(THUMB_PX - size + 1):
+            position = np.clip((places + 0.5) * size / THUMB_PX - 0.5 + first, 0, THUMB_PX - 1)
+            crops.append(np.maximum(0, 1 - np.abs(position[:, None] - places)))
+    bank = np.stack(crops).astype(np.float32)
+    return bank, np.swapaxes(bank, 1, 2) @ bank, bank.sum(axis=1)

@@ -1,0 +1,242 @@
+"""The question file's shape: every section, its keys, types and defaults."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+
+from sweep.config.distribution import Distribution
+from sweep.config.section import Scalar, Section
+
+PLACES = ("grid", "search", "fixed")  # where a hyperparameter may stand
+NAME_PATTERN, MEMORY_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$", r"^[0-9]+(\.[0-9]+)?(MB|GB)$"
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SAME_EPS = 1e-6  # 0.0039215686 is 1/255 written with ten digits
+
+
+def _target_or_hold_out(document: dict[str, Any]) -> None:
+    document["required"] = ["source"]
+    document["anyOf"] = [{"required": ["target"]}, {"required": ["hold_out"]}]
+
+
+class Data(Section):
+    """Which hospitals, at which size, split how."""
+
+    model_config = ConfigDict(json_schema_extra=_target_or_hold_out)
+
+    source: str = Field(min_length=1, description="phantom-a, phantom-b or a shard folder")
+    target: str = Field(min_length=1, description="phantom-a, phantom-b or a shard folder")
+    image_px: int = Field(128, ge=32, le=512, description="side in pixels that every network sees")
+    train_images: int | None = Field(None, ge=8, description="size of the training fold; all of it when left out")
+    normals: Literal["drop", "benign"] = Field("drop", description="normal scans, treated alike in both domains")
+    conflicts: Literal["drop", "train_only", "keep"] = Field("drop", description="near-duplicates with different labels")
+    loading: Literal["auto", "resident", "stream"] = Field("auto", description="decoded once and shared by the trials of a node, or streamed from the shards; auto: by size")
+    fit: Literal["pad", "stretch"] = Field("pad", description="how an oblong image becomes square")
+    split_seed: int = Field(0, ge=0)
+    folds: int | None = Field(None, ge=3, le=100, description="cross-validation: the source is cut into so many parts; one is the test, the next one validation")
+    fold: int | None = Field(None, ge=0, description="which part is the source's test: 0 to folds - 1; one run for each")
+    hold_out: list[str] = Field(default_factory=list, description="scanners or hospitals (column domain) of the source folder that are the target; target is left out then")
+    phantom_patients: int = Field(120, ge=12, le=20_000, description="patients per simulated hospital")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _held_out_of_the_source(cls, value: Any) -> Any:
+        return {**value, "target": value["source"]} if isinstance(value, dict) and value.get("hold_out") and "source" in value and "target" not in value else value
+
+    @model_validator(mode="after")
+    def _one_way_to_split(self) -> Data:
+        if self.hold_out and self.target != self.source:
+            raise ValueError(f"hold_out takes the target out of {self.source}, and target names {self.target}; keep one of them")
+        if (self.folds is None) != (self.fold is None):
+            raise ValueError(f"{'fold' if self.folds is None else 'folds'} stands alone; give both, like folds: 5 and fold: 0")
+        if self.folds is not None and self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} is none of {self.folds} folds; give 0 to {self.folds - 1}")
+        return self
+
+
+class Objective(Section):
+    """One metric to push up or down."""
+
+    metric: str
+    goal: Literal["maximize", "minimize"]
+    threat: str | None = None
+    eps: str | float | None = None
+    split: Literal["source", "target"] = "target"
+
+    @property
+    def name(self) -> str:
+        """The metric's full name in the records."""
+        if self.metric != "robust_accuracy":
+            return self.metric
+        from sweep.attacks.epsilon import epsilon_name, parse_epsilon
+
+        return f"robust_accuracy/{self.split}/{self.threat or 'worst'}@{epsilon_name(parse_epsilon(self.eps))}"
+
+
+class Seeds(Section):
+    """How many seeds each configuration gets."""
+
+    min: int = Field(2, ge=1, le=1000)
+    max: int | None = Field(None, ge=1, le=1000, description="seeds of those that a race keeps; min when left out")
+    race: bool = Field(False, description="more seeds only for configurations that could still be the best")
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The seeds that every configuration gets: 0, 1, ..."""
+        return tuple(range(self.min))
+
+    @model_validator(mode="after")
+    def _race_has_room(self) -> Seeds:
+        if self.max is not None and self.max < self.min:
+            raise ValueError(f"max {self.max} is below min {self.min}; raise max")
+        if self.race and (self.min < 2 or self.max is None):
+            raise ValueError("a race compares seeds that two configurations share; give min of at least 2, and max")
+        return self
+
+
+class Searcher(Section):
+    """How configurations are drawn inside a cell."""
+
+    algorithm: Literal["grid", "random", "tpe", "nsga2", "gp"] = "grid"
+    trials: int = Field(1, ge=1, le=100_000, description="configurations per cell of the grid")
+    seed: int = Field(0, ge=0)
+    warm_start: list[str] = Field(default_factory=list, description="run folders of earlier sweeps to learn from")
+
+
+class Scheduler(Section):
+    """When a configuration is stopped early."""
+
+    type: Literal["none", "asha", "pareto_asha"] = Field("none", description="asha halves by the first objective, pareto_asha by all of them")
+    grace_epochs: int = Field(1, ge=1, description="epochs before anything is stopped")
+    eta: float = Field(3, gt=1, le=100, description="the best 1/eta go on at each rung")
+
+
+class Threats(Section):
+    """Which attacks, at which budgets, on how many images."""
+
+    attacks: list[str] = Field(default_factory=list)
+    eps: list[str | float] = Field(default_factory=list)
+    images: Annotated[int, Field(ge=1)] | Literal["all"] = "all"
+    mode: Literal["exact", "fast"] = Field("exact", description="exact: float32, every epsilon that one call per epsilon could break; fast: bfloat16 search, float32 verdicts")
+    masking_images: int = Field(0, ge=0, description="images of each first seed's battery against masked gradients; 0: only the alarms that the attacks raise")
+    splits: list[Literal["source", "target"]] = Field(default_factory=lambda: ["source", "target"], min_length=1)
+
+
+class NodeType(Section):
+    """One kind of machine that the cluster may add."""
+
+    cpus: float = Field(gt=0)
+    gpus: float = Field(0, ge=0)
+    max_nodes: int = Field(1, ge=1, le=10_000)
+    price_per_hour: float | None = Field(None, ge=0, description="in the currency that the plan should speak")
+
+
+class Resources(Section):
+    """What one trial asks of the cluster."""
+
+    workers: int = Field(1, ge=1, le=1024, description="workers that train one trial together, each batch shared among them")
+    cpus_per_worker: float = Field(1, gt=0)
+    gpus_per_worker: float = Field(0, ge=0)
+    max_concurrent_trials: int | None = Field(None, ge=1)
+    reuse_workers: bool = Field(True, description="worker groups serve one trial after another; false: a Train run for each trial")
+    memory_per_worker: str | None = Field(None, pattern=MEMORY_PATTERN, description="like 500MB or 4GB; a worker that holds more is ended")
+    max_failures: int = Field(2, ge=0, description="times a trial's workers may die before the trial counts as failed")
+    max_preemptions: int = Field(20, ge=0, description="times a trial's machine may be taken away, counted apart from its failures")
+    node_types: dict[str, NodeType] = Field(default_factory=dict, description="machines that an autoscaler may add, for --plan and for what can be asked")
+
+    @property
+    def memory_bytes(self) -> float | None:
+        """What one worker may hold, or None without a limit."""
+        text = self.memory_per_worker
+        return None if text is None else float(text[:-2]) * {"MB": 1e6, "GB": 1e9}[text[-2:]]
+
+
+class Budget(Section):
+    """When to stop launching."""
+
+    wall: str | None = Field(None, description="like 90s, 30m, 2h or 1d")
+    gpu_hours: float | None = Field(None, gt=0, description="no trial is launched that would lead beyond it")
+
+    @property
+    def wall_s(self) -> float | None:
+        """Seconds, or None without a limit."""
+        if self.wall is None:
+            return None
+        amount, unit = _DURATION.fullmatch(self.wall).groups()
+        return float(amount) * _SECONDS[unit]
+
+    @model_validator(mode="after")
+    def _wall_is_a_duration(self) -> Budget:
+        if self.wall is not None and not (_DURATION.fullmatch(self.wall) and self.wall_s > 0):
+            raise ValueError(f"wall {self.wall!r} is not a duration; write it like 90s, 30m, 2h or 1d")
+        return self
+
+
+class Question(Section):
+    """The whole file."""
+
+    name: Annotated[str, Field(pattern=NAME_PATTERN, description="lower case letters, digits, - and _")]
+    data: Data
+    objectives: list[Objective] = Field(default_factory=lambda: [Objective(metric="auroc/target", goal="maximize")], min_length=1)
+    grid: dict[str, list[Scalar]] = Field(default_factory=dict, description="crossed: every cell is searched alone")
+    search: dict[str, Distribution] = Field(default_factory=dict, description="drawn inside every cell")
+    fixed: dict[str, Scalar] = Field(default_factory=dict, description="the same everywhere")
+    seeds: Annotated[Seeds, BeforeValidator(whole_seeds)] = Field(default_factory=Seeds)
+    searcher: Searcher = Field(default_factory=Searcher)
+    scheduler: Scheduler = Field(default_factory=Scheduler)
+    threats: Threats = Field(default_factory=Threats)
+    resources: Resources = Field(default_factory=Resources)
+    budget: Budget = Field(default_factory=Budget)
+    smoke: dict[str, Any] = Field(default_factory=dict, description="overrides for --smoke, keys like a.b")
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """The directions that some trial, or the other hospital's model that it starts from, may have."""
+        searched = self.search["direction"].values or [] if "direction" in self.search else []
+        named = [*self.grid.get("direction", []), *searched, *([self.fixed["direction"]] if "direction" in self.fixed else [])]
+        donors = [*self.grid.get("colorizer_from", []), self.fixed.get("colorizer_from"), *((self.search["colorizer_from"].values or []) if "colorizer_from" in self.search else [])]
+        both = ["source_to_target", "target_to_source"] if "other_domain" in donors else []
+        return tuple(dict.fromkeys([*(named or ["source_to_target"]), *both]))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _attacked_epsilons(cls, value: Any) -> Any:
+        """An objective's epsilon gets the name of the attacked one that it equals: records are found by it."""
+        return {**value, "objectives": _named_as_attacked(value)} if isinstance(value, dict) and isinstance(value.get("objectives"), list) else value
+
+
+def whole_seeds(value: Any) -> Any:
+    """`seeds: 3` is short for `seeds: {min: 3}`."""
+    if isinstance(value, (Mapping, Seeds)):
+        return value
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{value!r} is no number of seeds; give a whole number, or {{min: 2, max: 5, race: true}}")
+    return {"min": value}
+
+
+def _named_as_attacked(value: Mapping[str, Any]) -> list[Any]:
+    threats = value.get("threats")
+    attacked = threats.get("eps") if isinstance(threats, Mapping) else None
+    known = {number: eps for eps in attacked if (number := _number(eps)) is not None} if isinstance(attacked, list) else {}
+
+    def named(one: Any) -> Any:
+        number = _number(one.get("eps")) if isinstance(one, Mapping) else None
+        same = [eps for other, eps in known.items() if number is not None and math.isclose(number, other, rel_tol=_SAME_EPS)]
+        return {**one, "eps": same[0]} if same else one
+
+    return [named(one) for one in value["objectives"]]
+
+
+def _number(eps: Any) -> float | None:
+    from sweep.attacks.epsilon import parse_epsilon
+    from sweep.core.errors import InputError
+
+    try:
+        return parse_epsilon(eps)
+    except InputError:
+        return None

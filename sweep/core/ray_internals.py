@@ -1,0 +1,95 @@
+"""Every interface of Ray that is not public and is used here; measured and tested on Ray 2.60.
+
+Ray is imported inside the functions, so this module loads without it. tests/unit/core/test_ray_internals.py has one test per symbol:
+a Ray release that moves one fails there first.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import ray.data
+
+THROTTLE_PAUSE_S = 0.02  # shorter than a read task takes
+
+
+def throttled(rows: ray.data.Dataset) -> ray.data.Dataset:
+    """The data set with a pause after every step of Ray Data's scheduler.
+
+    While prefetched blocks wait for a slow reader, the scheduler polls without a pause in a thread of the training process: it takes a whole
+    core and holds the interpreter lock. With the pause it takes a few per cent of a core.
+    """
+    rows.context.custom_execution_callback_classes = [*rows.context.custom_execution_callback_classes, throttle_class()]
+    return rows
+
+
+@cache
+def throttle_class() -> type:
+    """The callback that pauses: a subclass of Ray Data's ExecutionCallback."""
+    from ray.data._internal.execution.execution_callback import ExecutionCallback
+
+    class Throttle(ExecutionCallback):
+        def on_execution_step(self, executor: object) -> None:
+            """Called by Ray Data between two scheduling steps."""
+            time.sleep(THROTTLE_PAUSE_S)
+
+    return Throttle
+
+
+def start_data_actors() -> None:
+    """Create Ray Data's detached helper actors on this node.
+
+    They stay for ever on the node that uses Ray Data first, which an autoscaler can then never release.
+    """
+    from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import get_or_create_autoscaling_coordinator
+    from ray.data._internal.stats import get_or_create_stats_actor
+
+    get_or_create_stats_actor()
+    get_or_create_autoscaling_coordinator()
+
+
+def draining_nodes() -> Mapping[str, Any]:
+    """Ids of the nodes that are being drained."""
+    from ray._private.state import state
+
+    return state.get_draining_nodes()
+
+
+def autoscaler_node_groups() -> list[tuple[dict[str, float], int]] | None:
+    """Resources and largest count (-1: any) of what the autoscaler may start; None where it has told Ray nothing."""
+    from ray._private.state import state
+
+    config = state.get_cluster_config()
+    if config is None or not config.node_group_configs:
+        return None
+    return [(dict(group.resources), group.max_count) for group in config.node_group_configs]
+
+
+def validate_launcher_file(tree: dict[str, Any]) -> None:
+    """Ray's own check of a cluster launcher file; raises whatever Ray raises.
+
+    prepare_config comes first: validate_config alone raises on every file.
+    """
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    validate_config(prepare_config(tree))
+
+
+def package_folder(folder: Path, package: Path) -> None:
+    """Write the archive that `ray job submit --working-dir` would upload."""
+    from ray._private.ray_constants import get_runtime_env_default_excludes
+    from ray._private.runtime_env.packaging import create_package
+
+    create_package(str(folder), package, include_gitignore=True, excludes=get_runtime_env_default_excludes())
+
+
+def azure_template() -> Path:
+    """The ARM template of virtual machines in Ray's wheel."""
+    import ray.autoscaler
+
+    return Path(ray.autoscaler.__file__).parent / "_private" / "_azure" / "azure-vm-template.json"

@@ -1,0 +1,1 @@
+"""Shard folders -> the data of a run: domains, splits, folds."""

@@ -1,0 +1,316 @@
+"""question -> data of the run: shards found or simulated, splits drawn once, the data card written.
+
+Everything later reads `split.parquet` and `data.json` in the run folder; no trial splits anything itself.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sweep.core.errors import InputError
+from sweep.core.hashing import content_hash
+from sweep.data.domains import FOLD_BACK, FOLDS, LABELS, copies_card, domain_frames, left_out, said_of, split_domains
+from sweep.config.sweep_config import Data as DataSection
+from sweep.shards.findings import constant_accuracy, present_counts, stacked
+from sweep.shards.image_set import ImageSet
+from sweep.shards.labels import classes_after
+from sweep.shards.lazy import Images
+from sweep.shards.reader import read_images, read_manifest
+from sweep.shards.schema import MANIFEST, Manifest
+from sweep.shards.splits import TARGET, UNUSED
+from sweep.shards.stored import StoredImages
+from sweep.core.storage import Storage
+
+SPLIT_FILE = "split.parquet"
+CARD_FILE = "data.json"
+SOURCE_TO_TARGET, TARGET_TO_SOURCE = DIRECTIONS = ("source_to_target", "target_to_source")
+PHANTOMS = ("phantom-a", "phantom-b")
+_PHANTOM_VERSION = 2  # of the simulator: raise it when its images change
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data of a run in one direction: two shard folders and one split.
+
+    `split` has a row per image: image_id, label (index into `classes`; or, of several findings an image, labels: one of 1, 0,
+    -1 and NaN for each class), group, domain and fold: train, val, test or unused in the source domain, target in the other;
+    where the other direction is in use too, its folds as fold_back. `loading` is how the workers read: auto, resident or stream.
+    """
+
+    source: str
+    target: str
+    classes: tuple[str, ...]
+    image_px: int
+    fit: str
+    normals: str
+    split: pd.DataFrame
+    loading: str = "auto"
+    direction: str = SOURCE_TO_TARGET
+
+    @cached_property
+    def hash(self) -> str:
+        """Identity of everything a trial is shown: images, labels, folds, size."""
+        rows = [self.fold_hash(fold) for fold in FOLDS]
+        return content_hash({"folds": rows, "image_px": self.image_px, "fit": self.fit})
+
+    def fold_hash(self, fold: str) -> str:
+        """Identity of one fold: pixels, labels and order."""
+        if fold not in self._fold_hashes:
+            rows = self.fold(fold)
+            if fold == TARGET:  # nothing depends on its order
+                rows = rows.sort_values("image_id")
+            labels = self._labels(rows)
+            labels = np.where(np.isnan(labels), None, labels) if self.multi_label else labels
+            self._fold_hashes[fold] = content_hash([self.classes, rows["sha256"].tolist(), labels.tolist()])
+        return self._fold_hashes[fold]
+
+    @cached_property
+    def _fold_hashes(self) -> dict[str, str]:
+        return {}
+
+    def directed(self, direction: str) -> Data:
+        """These data as a trial of `direction` sees them: with the hospitals' parts exchanged for target_to_source."""
+        return self if direction == self.direction else self._reversed
+
+    def seen_by(self, config: Mapping[str, Any]) -> Data:
+        """These data as a trial of this configuration sees them: in its direction, with its number of training images.
+
+        Raises InputError when the training fold holds fewer.
+        """
+        data, keep = self.directed(config.get("direction", SOURCE_TO_TARGET)), config.get("train_images")
+        return data if keep is None else data._limited(keep)
+
+    def _limited(self, keep: int) -> Data:
+        if keep not in self._limits:
+            train = self.split.index[self.split["fold"] == "train"]
+            if keep > len(train):
+                raise InputError("train_images", f"{keep} asked for, the training fold holds {len(train)}", f"ask for at most {len(train)}, or give more data")
+            fold = self.split["fold"].where(~self.split.index.isin(train[keep:]), UNUSED)
+            self._limits[keep] = replace(self, split=self.split.assign(fold=fold))
+        return self._limits[keep]
+
+    @cached_property
+    def _limits(self) -> dict[int, Data]:
+        return {}
+
+    @cached_property
+    def _reversed(self) -> Data:
+        if FOLD_BACK not in self.split:
+            raise InputError("direction", "target_to_source is not prepared in this run", "run the question once, which prepares the directions that it names")
+        exchanged = self.split.rename(columns={"fold": FOLD_BACK, FOLD_BACK: "fold"})
+        direction = next(name for name in DIRECTIONS if name != self.direction)
+        return replace(self, source=self.target, target=self.source, split=exchanged, direction=direction)
+
+    def fold(self, fold: str) -> pd.DataFrame:
+        """The rows of one fold."""
+        return self.split[self.split["fold"] == fold]
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several findings."""
+        return LABELS in self.split
+
+    def labels(self, fold: str) -> np.ndarray:
+        """Class numbers int64 [N] of one fold, or float32 [N, K] of several findings an image, uncertain ones undecided."""
+        return self._labels(self.fold(fold))
+
+    def _labels(self, rows: pd.DataFrame) -> np.ndarray:
+        return stacked(rows[LABELS]).reshape(-1, len(self.classes)) if self.multi_label else rows["label"].to_numpy(np.int64)
+
+    def class_counts(self, fold: str) -> list[int]:
+        """Images per class of one fold; of several findings an image those that have it."""
+        labels = self.labels(fold)
+        return (present_counts(labels) if self.multi_label else np.bincount(labels, minlength=len(self.classes))).tolist()
+
+    def read(self, fold: str, image_px: int | None = None) -> ImageSet:
+        """One fold decoded straight from its shards, at the run's size unless another is given."""
+        ids = list(self.fold(fold)["image_id"])
+        return self.image_set(fold, read_images(self.folder(fold), image_px or self.image_px, ids, self.fit).images)
+
+    def open(self, fold: str) -> ImageSet:
+        """The same without reading an image before it is looked at."""
+        return self.image_set(fold, StoredImages(self.folder(fold), self.image_px, list(self.fold(fold)["image_id"]), self.fit))
+
+    @property
+    def datasets(self) -> tuple[str, str]:
+        """Names of the source's and the target's data set, as their importers gave them."""
+        return read_manifest(self.source).name, read_manifest(self.target).name
+
+    def folder(self, fold: str) -> str:
+        """The shard folder that a fold lies in."""
+        return self.target if fold == TARGET else self.source
+
+    def image_set(self, fold: str, images: Images) -> ImageSet:
+        """One fold from its images, which are in the split's order, with its labels and groups."""
+        rows = self.fold(fold)
+        return ImageSet(
+            images=images,
+            labels=self.labels(fold),
+            ids=rows["image_id"].to_numpy(object),
+            groups=rows["group"].to_numpy(object),
+            classes=self.classes,
+            domain=rows["domain"].iloc[0],
+            synthetic=np.zeros(len(rows), bool),
+        )
+
+    def save(self, run: Storage, card: Mapping[str, Any]) -> None:
+        """Write the split and the data card into the run folder."""
+        run.write(SPLIT_FILE, self.split.to_parquet(index=False))
+        facts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "split"}
+        run.write(CARD_FILE, json.dumps({**card, "data": facts}, indent=1).encode())
+
+    @classmethod
+    def load(cls, run: Storage) -> Data:
+        """What `save` wrote."""
+        facts = json.loads(run.read(CARD_FILE))["data"]
+        split = pd.read_parquet(io.BytesIO(run.read(SPLIT_FILE)))
+        return cls(**{**facts, "classes": tuple(facts["classes"])}, split=split)
+
+
+def prepare(section: DataSection, run: Storage, directions: Iterable[str] = (SOURCE_TO_TARGET,)) -> Data:
+    """Find or make both shard folders, split the source, hold the target back whole, write the data card.
+
+    With target_to_source among `directions` the target is split too, for the trials in which it is the source.
+    """
+    folders = [_shard_folder(name, section, run) for name in (section.source, section.target)]
+    if folders[0] == folders[1] and not section.hold_out:
+        raise InputError("data", f"source and target are both {folders[0]}", "name another target, or hold some of its domains out: hold_out: [NAME]")
+    manifests = [read_manifest(folder) for folder in folders]
+    classes = _common_classes(manifests, section)
+    frames = domain_frames(folders, manifests, section, classes, run)
+    both = TARGET_TO_SOURCE in directions or _was_both(run)
+    whole = split_domains(frames, section, both)
+    data = Data(folders[0], folders[1], classes, section.image_px, section.fit, section.normals, whole, section.loading)
+    _refuse_empty(data, section)
+    if both:
+        _refuse_empty(data.directed(TARGET_TO_SOURCE), section.model_copy(update={"source": section.target, "target": section.source}))
+    card = _card(data, manifests, frames)
+    for line in filter(None, _said(card)):
+        print(f"data: {line}", flush=True)
+    data.save(run, card)
+    return data
+
+
+def _said(card: Mapping[str, Any]) -> Iterable[str]:
+    """What a person must know of the split: images left out because the other domain has them."""
+    names = card["source"]["name"], card["target"]["name"]
+    for direction, (here, there) in zip(DIRECTIONS, (names, names[::-1]), strict=True):
+        yield said_of(card["audit"].get(f"left_out_of_{direction}_for", {}), here, there)
+
+
+def _was_both(run: Storage) -> bool:
+    """Whether an earlier question of this run folder had both directions: its records still ask for theirs."""
+    return run.exists(SPLIT_FILE) and FOLD_BACK in pd.read_parquet(io.BytesIO(run.read(SPLIT_FILE)))
+
+
+def _shard_folder(name: str, section: DataSection, run: Storage) -> str:
+    if name in PHANTOMS:
+        return _phantom_folder(name, section.phantom_patients, run)
+    place = Storage(name)
+    if not place.exists():
+        raise InputError(
+            f"data: {name}",
+            "no such shard folder",
+            f"make it with: python -m sweep.importers NAME SRC {name}; or use {' or '.join(PHANTOMS)}",
+        )
+    return place.url
+
+
+def _phantom_folder(name: str, patients: int, run: Storage) -> str:
+    from sweep.importers import import_dataset
+
+    folder = run.child(f"artifacts/{content_hash({'phantom': name, 'patients': patients, 'version': _PHANTOM_VERSION})}")
+    if not folder.exists(MANIFEST):
+        import_dataset(name, None, folder.url, patients=patients)
+    return folder.url
+
+
+def _common_classes(manifests: list[Manifest], section: DataSection) -> tuple[str, ...]:
+    if manifests[0].task != manifests[1].task:
+        cure = "import both as two classes (--finding NAME), or both with several findings an image"
+        raise InputError("data", f"source is {manifests[0].task} and target {manifests[1].task}", cure)
+    if manifests[0].multi_label and manifests[0].classes != manifests[1].classes:  # columns stand in this order
+        cure = "import both with the same findings; chestxray14 --findings competition has CheXpert's"
+        raise InputError("data", f"source has findings {', '.join(manifests[0].classes)} and target {', '.join(manifests[1].classes)}", cure)
+    source, target = (classes_after(manifest.classes, section.normals) for manifest in manifests)
+    if set(source) != set(target):
+        raise InputError(
+            "data",
+            f"source has classes {', '.join(source)} and target {', '.join(target)}",
+            "import both with the same class names",
+        )
+    return tuple(source)
+
+
+def _refuse_empty(data: Data, section: DataSection) -> None:
+    for fold in FOLDS:
+        place = f"data: {section.target if fold == TARGET else section.source}"
+        if data.multi_label:
+            _refuse_undefined(data.labels(fold), fold, place)
+            continue
+        counts = data.class_counts(fold)
+        empty = [name for name, count in zip(data.classes, counts, strict=True) if not count]
+        if empty:
+            raise InputError(place, f"the {fold} fold has no {empty[0]} image", "give more images or patients, or raise train_images")
+
+
+def _refuse_undefined(labels: np.ndarray, fold: str, place: str) -> None:
+    """A finding that a fold lacks, or that all its images have, is left out of its mean; one finding must remain."""
+    if not ((labels == 1).any(axis=0) & (labels == 0).any(axis=0)).any():
+        raise InputError(place, f"the {fold} fold has no finding that is both present and absent", "give more images or patients, or raise train_images")
+
+
+def _card(data: Data, manifests: list[Manifest], frames: list[pd.DataFrame]) -> dict[str, Any]:
+    source, target = (_domain_card(manifest, frame) for manifest, frame in zip(manifests, frames, strict=True))
+    source["folds"], target["folds"] = _fold_counts(data, FOLDS[:3]), _fold_counts(data, (TARGET,))
+    if FOLD_BACK in data.split:
+        back = data.directed(TARGET_TO_SOURCE)
+        source["folds_target_to_source"], target["folds_target_to_source"] = _fold_counts(back, (TARGET,)), _fold_counts(back, FOLDS[:3])
+    return {"source": source, "target": target, "audit": _audit_card(frames, FOLD_BACK in data.split)}
+
+
+def _fold_counts(data: Data, folds: Iterable[str]) -> dict[str, dict[str, int]]:
+    return {fold: dict(zip(data.classes, data.class_counts(fold), strict=True)) for fold in folds}
+
+
+def _domain_card(manifest: Manifest, frame: pd.DataFrame) -> dict[str, Any]:
+    domain = str(frame["domain"].iloc[0])
+    return {
+        "name": manifest.name if domain == manifest.domain else domain,
+        "domain": domain,
+        "images": len(frame),
+        "patients": int(frame["patient"].replace("", np.nan).nunique()),
+        "groups": int(pd.Series(frame["near_duplicates"]).nunique()),
+        **_balance(manifest, frame),
+        "licence": manifest.licence,
+        "citation": manifest.citation,
+        "sha256": manifest.sha256,
+    }
+
+
+def _balance(manifest: Manifest, frame: pd.DataFrame) -> dict[str, Any]:
+    """Images per class and the accuracy of the constant predictor; of several findings also what is not certain."""
+    if not manifest.multi_label:
+        counts = Counter(frame["name"])
+        return {"classes": dict(counts), "constant_accuracy": max(counts.values()) / len(frame)}
+    labels = stacked(frame["labels"])
+    columns = {"classes": present_counts(labels), "uncertain": (labels == -1).sum(axis=0), "not_known": np.isnan(labels).sum(axis=0)}
+    named = {key: dict(zip(manifest.classes, counts.tolist(), strict=True)) for key, counts in columns.items()}
+    return {"task": manifest.task, **named, "constant_accuracy": constant_accuracy(labels)}
+
+
+def _audit_card(frames: list[pd.DataFrame], both: bool) -> dict[str, Any]:
+    """Copies within each domain, and what was left out of training in each direction because the other domain has it too."""
+    facts: dict[str, Any] = {name: copies_card(frame) for name, frame in zip(("source", TARGET), frames, strict=True)}
+    for target, name in ((1, SOURCE_TO_TARGET), (0, TARGET_TO_SOURCE))[: 1 + both]:
+        facts[f"left_out_of_{name}_for"] = left_out(frames, target)
+    return facts

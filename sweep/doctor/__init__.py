@@ -1,0 +1,1 @@
+"""Is everything there that a sweep needs: machine, cluster, storage, data, weights."""

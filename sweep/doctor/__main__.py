@@ -1,0 +1,78 @@
+"""question or nothing -> one line for everything a sweep needs: ok, warn or FAIL, and what to do about it.
+
+python -m sweep.doctor [search_spaces/ratio.yaml] [--set K=V] [--storage URL] [--address A]
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from sweep.core.errors import EXIT_BAD_INPUT, EXIT_COMPLETE, InputError, InputErrors
+from sweep.doctor.machine_checks import Finding, Subject, check_data, check_disk, check_storage, check_versions, check_weights
+from sweep.doctor.ray_checks import check_ray
+
+CHECKS: dict[str, Callable[[Subject], Iterator[Finding]]] = {
+    "versions": check_versions,
+    "ray": check_ray,
+    "storage": check_storage,
+    "disk": check_disk,
+    "data": check_data,
+    "weights": check_weights,
+}
+_COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
+
+
+def doctor(
+    space: Annotated[Path | None, typer.Argument(help="question file; without one, only what every sweep needs", show_default=False)] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="override one key: a.b=value; may be repeated")] = None,
+    storage: Annotated[str | None, typer.Option(help="run folder or URL  [default: results/<name>]")] = None,
+    address: Annotated[str | None, typer.Option(help="address of a running Ray cluster  [default: $RAY_ADDRESS, else a local one]")] = None,
+) -> None:
+    """Look for what would stop a sweep, before it starts; 0 when nothing would, else 2."""
+    console = Console(highlight=False, soft_wrap=True)
+    worst = EXIT_COMPLETE
+    for finding in examine(space, dict(_pair(text) for text in set_ or []), storage, address):
+        console.print(f"[{_COLOURS[finding.state]}]{finding.state:4}[/]  {finding.check:9}  ", end="")
+        console.print(finding.text + (f"\n      {'':9}  -> {finding.cure}" if finding.cure else ""), markup=False)
+        worst = EXIT_BAD_INPUT if finding.state == "FAIL" else worst
+    raise typer.Exit(worst)
+
+
+def examine(space: Path | None, overrides: dict[str, str], storage: str | None, address: str | None) -> Iterator[Finding]:
+    """Every finding, in the order of CHECKS; a question that cannot be read is a finding, and the rest is looked at without it."""
+    question = None
+    if space is not None:
+        from sweep.config.load import load_question
+
+        try:
+            question = load_question(space, overrides)
+        except InputErrors as mistakes:
+            yield from (Finding("question", "FAIL", f"{space}, {error.where}: {error.problem}", error.cure) for error in mistakes.errors)
+        except InputError as mistake:
+            yield Finding("question", "FAIL", f"{mistake.where}: {mistake.problem}", mistake.cure)
+        else:
+            yield Finding("question", "ok", f"{space}: {question.name}")
+    default = Path("results") / question.name if question else Path("results")
+    subject = Subject(question, storage or str(default), address or os.environ.get("RAY_ADDRESS"))
+    for name, check in CHECKS.items():
+        try:
+            yield from check(subject)
+        except InputError as mistake:
+            yield Finding(name, "FAIL", f"{mistake.where}: {mistake.problem}", mistake.cure)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        raise typer.BadParameter(f"{text!r} has no '='; write it like data.image_px=64", param_hint="--set")
+    return key.strip(), value
+
+
+if __name__ == "__main__":
+    typer.run(doctor)

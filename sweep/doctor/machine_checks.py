@@ -1,0 +1,202 @@
+"""What doctor looks at on this machine: versions, storage, disk, data, weights. Each check yields findings and raises nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+from sweep.core.errors import InputError
+from sweep.config.sweep_config import Question
+from sweep.core.storage import Storage
+
+ROOT = Path(__file__).parents[1]
+LOCK = "requirements.lock"
+_OLDEST_PYTHON = (3, 11)
+_LEAST_BYTES, _FEW_BYTES = 1e9, 10e9
+_FULL_SHARE = 0.95  # Ray stops spilling objects there (local_fs_capacity_threshold)
+_SHOWN = 4  # packages named; the rest are counted
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report; `cure` is empty when all is well."""
+
+    check: str
+    state: Literal["ok", "warn", "FAIL"]
+    text: str
+    cure: str = ""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is looked at: a question or none, the run's storage, the address of a running Ray or none."""
+
+    question: Question | None
+    storage: str
+    address: str | None
+
+
+def check_versions(subject: Subject, lock: Path = ROOT / LOCK) -> Iterator[Finding]:
+    """Python new enough; every package of the lock installed in that very version, Ray above all."""
+    running = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info < _OLDEST_PYTHON:
+        yield Finding("versions", "FAIL", f"Python {running} is too old", "make the environment with Python 3.11 or newer: make setup")
+    if not lock.is_file():
+        yield Finding("versions", "warn", f"Python {running}; no {LOCK} here to compare packages with", "run from a checkout")
+        return
+    pins = locked_packages(lock)
+    found = {name: _installed(name) for name in pins}
+    others = {name: here for name, here in found.items() if here != pins[name]}
+    if "ray" in others:
+        problem = f"Ray {others['ray'] or 'is not installed'}; the lock has {pins['ray']}, and nodes of two versions do not join"
+        yield Finding("versions", "FAIL", problem, "make setup")
+    elif others:
+        named = ", ".join(f"{name} {here or 'missing'} for {pins[name]}" for name, here in list(others.items())[:_SHOWN])
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+        yield Finding("versions", "warn", f"{len(others)} of {len(pins)} packages differ from {LOCK}: {named}{more}", "make setup")
+    else:
+        yield Finding("versions", "ok", f"Python {running}, Ray {found.get('ray')}; all {len(pins)} packages as in {LOCK}")
+
+
+def check_storage(subject: Subject, wait_s: float = 20) -> Iterator[Finding]:
+    """A file is written, read back, listed and deleted, as the sweep will; nothing is left."""
+    storage = Storage(subject.storage)
+    with _nothing_left(storage.local):
+        try:
+            storage.probe(wait_s)
+        except InputError as mistake:
+            yield Finding("storage", "FAIL", f"{storage.url}: {mistake.problem}", mistake.cure)
+        else:
+            yield Finding("storage", "ok", f"{storage.url}: written, read, listed, deleted")
+    if subject.address and storage.local is not None:
+        yield Finding("storage", "warn", f"{storage.url} is a folder; other nodes may not have it", "give --storage with an s3:// or gs:// URL, or file:// with a folder that every node mounts")
+
+
+def check_disk(subject: Subject) -> Iterator[Finding]:
+    """Free space where results go and where Ray spills its objects."""
+    results = Storage(subject.storage).local
+    places = {"results": _existing(results) if results else None, "Ray's temporary files": Path(tempfile.gettempdir())}
+    for what, folder in places.items():
+        if folder is None:
+            continue
+        usage = shutil.disk_usage(folder)
+        text, cure = f"{usage.free / 1e9:.0f} GB free for {what} ({folder})", "free some space, or choose another disk"
+        if usage.free < _LEAST_BYTES:
+            yield Finding("disk", "FAIL", text, cure)
+        elif usage.free < _FEW_BYTES or usage.used > _FULL_SHARE * usage.total:
+            yield Finding("disk", "warn", text, cure)
+        else:
+            yield Finding("disk", "ok", text)
+
+
+def check_data(subject: Subject, shards: Path = Path("shards")) -> Iterator[Finding]:
+    """Every part of every shard folder hashed and compared with its manifest; all of `shards` when there is no question."""
+    from sweep.data.datasets import PHANTOMS
+    from sweep.shards.reader import verify
+    from sweep.shards.schema import MANIFEST
+
+    if subject.question:
+        names = list(dict.fromkeys((subject.question.data.source, subject.question.data.target)))
+    else:
+        names = [str(path.parent) for path in sorted(shards.glob(f"*/{MANIFEST}"))]
+    if not names:
+        yield Finding("data", "ok", f"no data sets in {shards}; {' and '.join(PHANTOMS)} need none")
+    for name in names:
+        if name in PHANTOMS:
+            yield Finding("data", "ok", f"{name} is simulated")
+            continue
+        try:
+            manifest = verify(name)
+        except InputError as mistake:
+            yield Finding("data", "FAIL", f"{mistake.where}: {mistake.problem}", mistake.cure)
+        else:
+            yield Finding("data", "ok", f"{name}: {manifest.images} images of {', '.join(manifest.classes)}; hashes agree")
+
+
+def check_weights(subject: Subject) -> Iterator[Finding]:
+    """Every pretrained network of the question built once with the network switched off, as it will be on a closed cluster."""
+    if subject.question is None:
+        return
+    pairs = [(backbone, weights) for backbone in _values(subject.question, "backbone") for weights in _values(subject.question, "weights")]
+    wanted = [pair for pair in pairs if pair[1] is not None]
+    if not wanted:
+        yield Finding("weights", "ok", "none are asked for")
+    for backbone, weights in wanted:
+        try:
+            with _offline():
+                _build(subject.question, str(backbone), str(weights))
+        except InputError as mistake:
+            yield Finding("weights", "FAIL", f"{backbone}, {mistake.where}: {mistake.problem}", mistake.cure)
+        else:
+            yield Finding("weights", "ok", f"{backbone}: {weights} is here")
+
+
+def locked_packages(lock: Path) -> dict[str, str]:
+    """Version of every package that the lock asks for on this machine."""
+    from packaging.requirements import Requirement
+
+    lines = re.findall(r"^([A-Za-z0-9][^\s\\]*==[^\\\n]*)", lock.read_text(encoding="utf-8"), re.MULTILINE)
+    asked = [Requirement(line.strip()) for line in lines]
+    return {item.name: next(iter(item.specifier)).version for item in asked if item.marker is None or item.marker.evaluate()}
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+@contextlib.contextmanager
+def _nothing_left(folder: Path | None) -> Iterator[None]:
+    """Remove the empty folders that a probe had to make."""
+    before = _existing(folder) if folder else None
+    yield
+    while folder is not None and folder != before and folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent
+
+
+def _existing(folder: Path) -> Path:
+    return next(parent for parent in (folder, *folder.parents) if parent.exists())
+
+
+def _values(question: Question, name: str) -> list:
+    from sweep.config.hyperparameters import HYPERPARAMETERS
+
+    if name in question.grid:
+        return list(question.grid[name])
+    if name in question.search:
+        return list(question.search[name].values or [])
+    return [question.fixed.get(name, HYPERPARAMETERS[name].default)]
+
+
+def _build(question: Question, backbone: str, weights: str) -> None:
+    from sweep.models.classifier import build_classifier
+
+    build_classifier(backbone=backbone, weights=weights, num_classes=2, image_px=question.data.image_px, seed=0)
+
+
+@contextlib.contextmanager
+def _offline() -> Iterator[None]:
+    """The model hub's client looks into its cache only."""
+    from huggingface_hub import constants
+
+    before, variable = constants.HF_HUB_OFFLINE, os.environ.get("HF_HUB_OFFLINE")
+    constants.HF_HUB_OFFLINE, os.environ["HF_HUB_OFFLINE"] = True, "1"
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+        os.environ.pop("HF_HUB_OFFLINE")
+        if variable is not None:
+            os.environ["HF_HUB_OFFLINE"] = variable

@@ -1,0 +1,1 @@
+"""Ray Tune and Train: job queue, worker groups, artifact server, ledger callback, preemption."""

@@ -1,0 +1,85 @@
+"""One computation per artifact: the actor that every trial asks, whichever node it runs on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from sweep.store.artifact_store import ArtifactStore, Compute, Stage
+from sweep.execution.ray.nodes import HEAD
+from sweep.core.storage import Storage
+
+_RETRIES = 3  # a computation whose worker or node is killed begins again this often
+
+
+@dataclass(frozen=True)
+class Obtained:
+    """How an asker got its artifact: `reused` is False for the one asker that set the computation off."""
+
+    stage: str
+    hash: str
+    reused: bool
+    seconds: float  # what it cost this asker: nothing when it was taken over
+    saved_s: float  # what it cost the one who made it, when it was taken over
+    facts: dict[str, Any]  # what was noted with it: a pool's quality, its copies
+
+
+@ray.remote
+def _compute(run_url: str, stage: Stage, function: Compute | None, device: str, threads: int) -> dict[str, Any]:
+    import torch
+
+    torch.set_num_threads(threads)
+    return ArtifactStore(Storage(run_url), device).compute(stage, function or _work_of(stage.kind))
+
+
+def _work_of(kind: str) -> Compute:
+    from sweep.pipeline.compute_stages import STAGES  # here, so that the broker itself does without torch
+
+    return STAGES[kind]
+
+
+# A broker that is lost with its node begins anew: what is done lies in the run folder, what was under way is asked for again.
+@ray.remote(num_cpus=0, resources=HEAD, max_restarts=-1, max_task_retries=-1)
+class ArtifactBroker:
+    """Answers when the artifact is there; the first asker sets it off, the others wait for the same computation.
+
+    `work` computes kinds of stages in another way than `sweep.pipeline.compute_stages`.
+    """
+
+    def __init__(self, run_url: str, cpus: float, gpus: float, work: Mapping[str, Compute] | None = None) -> None:
+        self._run_url = run_url
+        self._store = ArtifactStore(Storage(run_url))
+        self._resources = {"num_cpus": cpus, "num_gpus": gpus}
+        self._how = ("cuda" if gpus else "cpu", max(1, int(cpus)))
+        self._work = dict(work or {})
+        self._running: dict[str, asyncio.Future] = {}
+
+    async def ensure(self, stage: Stage) -> list[Obtained]:
+        """Have `stage`, and what it needs unless it is there already; the computation's own exception is raised to every asker."""
+        there = self._is_there(stage)
+        needs = [need for need in stage.needs if not there or self._is_there(need)]
+        obtained = [item for need in needs for item in await self.ensure(need)]
+        mine = stage.hash not in self._running
+        if mine:
+            self._running[stage.hash] = asyncio.ensure_future(self._launch(stage))
+        meta = await asyncio.shield(self._running[stage.hash])
+        facts = {name: value for name, value in meta.items() if name not in ("kind", "version", "inputs", "seconds")}
+        spent, saved = (meta["seconds"], 0.0) if mine else (0.0, meta["seconds"])
+        return [*obtained, Obtained(stage.kind, stage.hash, not mine, spent, saved, facts)]
+
+    def _is_there(self, stage: Stage) -> bool:
+        """Whether a stage is finished or on its way."""
+        if stage.hash not in self._running and (found := self._store.meta(stage)):
+            self._running[stage.hash] = asyncio.ensure_future(self._known(found))
+        return stage.hash in self._running
+
+    async def _known(self, meta: dict[str, Any]) -> dict[str, Any]:
+        return meta
+
+    async def _launch(self, stage: Stage) -> dict[str, Any]:
+        task = _compute.options(max_retries=_RETRIES, **self._resources)
+        return await task.remote(self._run_url, stage, self._work.get(stage.kind), *self._how)

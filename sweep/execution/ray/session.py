@@ -1,0 +1,120 @@
+"""Ray started quiet and unable to starve itself; what a trial may ask of the cluster that is there.
+
+Logical CPUs are bookkeeping: on one machine there are more of them than cores, so that trial drivers, train workers and data
+reads never wait for each other in a ring. What really runs at once is bounded by `max_concurrent_trials` and one torch thread each.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from sweep.planning.capacity import Capacity, capacity_here, capacity_of, declared, of_types
+from sweep.core.errors import InputError
+from sweep.core.ray_internals import start_data_actors
+from sweep.config.sweep_config import Resources
+
+# glibc gives freed blocks back to the system at once by default; every batch then faults its pages in again.
+KEEP_PAGES = {
+    "MALLOC_MMAP_THRESHOLD_": "1073741824",
+    "MALLOC_TRIM_THRESHOLD_": "4294967295",
+    "MALLOC_TOP_PAD_": "67108864",
+}
+_SWITCHES = {
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",  # the controller takes one report per interval; its default is 2 s
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_TRAIN_ENABLE_CONTROLLER_STRUCTURED_LOGGING": "0",
+    "RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING": "0",
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "1800",  # nodes may still be booting
+    "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "1",  # of the 30 s that some clouds give, 5 are too many to wait for the news
+    "RAY_DATA_USE_DATASOURCE_V2": "0",  # V2 asks for 32 footer readers per epoch: 1.5-11 s against 0.4 s
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_enable_infeasible_task_early_exit": "true",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_maximum_startup_concurrency": "16",  # the raylet warns on the terminal at four times this
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: it says how to resume
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # the ledger is the truth; Tune's own snapshots are not read
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    **KEEP_PAGES,
+}
+_LOGGERS = ("ray", "ray.data", "ray.train", "ray.tune", "ray.air")
+
+
+@contextmanager
+def ray_session(address: str | None, resources: Resources) -> Iterator[Capacity]:
+    """Start or join Ray, quietly; leaves no process behind when it started one.
+
+    `address` is one that answers (`address.usable`), or None for a Ray of this machine's own. Raises InputError when one trial
+    can never fit.
+    """
+    for name, value in _SWITCHES.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    if address:
+        _join(address, quiet)
+    else:
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # one process less per slot: nobody takes this machine away
+        cores = os.cpu_count() or 1
+        ray.init(address="local", num_cpus=max(8, 4 * cores), include_dashboard=False, **quiet)
+    _silence()
+    try:
+        yield _capacity(resources, local=not address)
+    finally:
+        ray.shutdown()
+
+
+def _join(address: str, quiet: Mapping[str, Any]) -> None:
+    import ray
+
+    # processes of a cluster that already runs do not inherit this one's environment
+    switches = {"env_vars": {name: os.environ[name] for name in _SWITCHES}}
+    try:
+        ray.init(address=address, runtime_env=switches, **quiet)
+    except (ConnectionError, RuntimeError, ray.exceptions.RayError) as refused:
+        cure = "use the versions of requirements.lock and the cluster's token on both sides (RAY_AUTH_MODE=token); python -m sweep.doctor says more"
+        raise InputError("--address", f"{address} cannot be joined ({str(refused).strip().splitlines()[0]})", cure) from None
+    start_data_actors()
+
+
+@contextmanager
+def joined(address: str | None, resources: Resources) -> Iterator[Capacity | None]:
+    """Join the cluster before anything is prepared; None where a Ray of this machine will be started later.
+
+    Raises InputError at once when one trial can never fit, here or there.
+    """
+    if address:
+        with ray_session(address, resources) as capacity:
+            yield capacity
+        return
+    capacity_here(resources)
+    yield None
+
+
+def _silence() -> None:
+    import ray.data  # sets its loggers up when imported, so they are turned down after that
+
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _capacity(resources: Resources, local: bool) -> Capacity:
+    from sweep.execution.ray.nodes import alive, node_types
+
+    if local:
+        import ray
+
+        here = {"CPU": float(os.cpu_count() or 1), "GPU": ray.cluster_resources().get("GPU", 0.0)}
+        return capacity_of(resources, [here], [], spare_cpus=0)
+    types = node_types()
+    to_come = declared(resources) or None if types is None else of_types(types)
+    return capacity_of(resources, [node["Resources"] for node in alive()], to_come, spare_cpus=1)

@@ -1,0 +1,66 @@
+"""Decoded images in Ray's object store: one copy a node, shared by all its workers; or left in their shards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import ray
+import ray.data
+
+from sweep.data.datasets import FOLDS, TARGET, Data
+from sweep.data.folds import DOMAINS, RESIDENT, STREAM, Folds, decoded_bytes, loading_of, rows_of
+from sweep.execution.ray.nodes import alive
+from sweep.shards.stream import TASK_CPUS, decoded
+
+
+@dataclass(frozen=True)
+class SharedImages:
+    """How the workers of a run get their images; `held` has a reference to each domain's decoded array when resident."""
+
+    loading: str
+    held: Mapping[str, Any] = field(default_factory=dict)
+    counts: tuple[Any, ...] = ()  # beside each array a number that says whether it came about
+
+
+def folds_of(data: Data, images: SharedImages) -> Folds:
+    """The folds as a worker of the run gets them."""
+    return Folds(data, images.loading, {name: ray.get(reference) for name, reference in images.held.items()})
+
+
+def share_images(data: Data) -> SharedImages:
+    """Begin to decode both domains into the object store, unless they are to be streamed; waits for nothing."""
+    if loading_of(data.loading, decoded_bytes(data), _smallest_store()) == STREAM:
+        return SharedImages(STREAM)
+    begun = {name: _decode.options(num_returns=2).remote(data, name) for name in DOMAINS}
+    images, counts = ({name: references[which] for name, references in begun.items()} for which in (0, 1))
+    return SharedImages(RESIDENT, images, tuple(counts.values()))
+
+
+def wait_for(images: SharedImages) -> None:
+    """Return when every domain is decoded, wherever; raises what decoding raised."""
+    try:
+        ray.get(list(images.counts))
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from error
+
+
+def decode_domain(data: Data, domain: str) -> np.ndarray:
+    """uint8 [N, px, px] of a domain's images, in the order of the split."""
+    folder = data.folder(TARGET if domain == TARGET else FOLDS[0])
+    return decoded(folder, data.image_px, list(rows_of(data, domain)["image_id"]), data.fit)
+
+
+@ray.remote(num_cpus=TASK_CPUS)
+def _decode(data: Data, domain: str) -> tuple[np.ndarray, int]:
+    """A domain's images, of which one copy serves all processes of a node, and their number."""
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    images = decode_domain(data, domain)
+    return images, len(images)
+
+
+def _smallest_store() -> float:
+    """Bytes of the smallest object store among the nodes that are there."""
+    return min(node["Resources"].get("object_store_memory", 0.0) for node in alive())

@@ -1,0 +1,106 @@
+"""A Tune trial: it has its artifacts made, puts its job on the board and hands the reports on, one a step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray import tune
+
+from sweep.execution.ray.job_queue import DONE
+from sweep.data.datasets import Data
+from sweep.config.sweep_config import Resources
+from sweep.search.halving import ParetoHalving
+from sweep.execution.ray.worker_groups import SlotSetup
+from sweep.pipeline.stages import own_models, stages_of
+from sweep.planning.grid import epochs_of
+from sweep.execution.job import Work
+from sweep.store.trial import Attacks, Rungs, Trial
+from sweep.execution.worker_loop import failure
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What every trial driver is handed."""
+
+    attacks: Attacks
+    run_url: str
+    resources: Resources
+    attempt: int
+    halving: ParetoHalving | None = None  # whose rungs the workers measure at
+    metrics: tuple[str, ...] = ()
+    handed_on: frozenset[str] = frozenset()  # models that trials take from other trials, by the hash of their stage
+
+    def rungs(self, trial: Trial) -> Rungs:
+        """Where a trial is judged; nowhere without halving."""
+        if self.halving is None:
+            return Rungs()
+        return Rungs(self.halving.rungs(epochs_of(trial.config)), self.metrics)
+
+
+class TrialDriver(tune.Trainable):
+    """One Tune trial after another: artifacts first, then the job, then its reports, one a step."""
+
+    def setup(self, config: dict[str, Any], launch: Launch, data: Data, broker: Any, setup: SlotSetup) -> None:
+        """Called once per process; `reset_config` gives it the next trial."""
+        self._launch, self._data, self._broker, self._slots = launch, data, broker, setup
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next trial; the last one's job is dropped if it still runs."""
+        self.cleanup()
+        self._begin(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """The trial's next report."""
+        if self._stage == "artifacts":
+            self._stage = "job"
+            return self._make_artifacts()
+        if self._pending:
+            return self._pending.pop(0)
+        report = ray.get(self._slots.board.next_report.remote(self._trial.signature))
+        if report["kind"] != DONE:
+            return report
+        self._submitted = False
+        return {**report, "done": True}
+
+    def cleanup(self) -> None:
+        """Called when the trial is stopped."""
+        if self._submitted:
+            ray.get(self._slots.board.cancel.remote(self._trial.signature))
+            self._submitted = False
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing to keep: a seed's training state lies with the run."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing was kept."""
+
+    def _begin(self, config: Mapping[str, Any]) -> None:
+        self._trial = config["trial"]
+        self._stage, self._pending, self._submitted = "artifacts", [], False
+
+    def _make_artifacts(self) -> dict[str, Any]:
+        begin = time.perf_counter()
+        try:
+            stages = stages_of(self._trial, self._data) + own_models(self._trial, self._data, self._launch.handed_on)
+            obtained = ray.get([self._broker.ensure.remote(stage) for stage in stages])
+        except Exception as error:
+            reason = failure(getattr(error, "cause", None) or error)
+            self._pending = [{"kind": "failed", "seed": seed, **reason} for seed in self._trial.seeds] + [{"kind": DONE, "done": True}]
+            return {"kind": "stages", "stages": [], "waited_s": time.perf_counter() - begin}
+        self._submit()
+        everything = sorted((item for items in obtained for item in items), key=lambda item: item.reused, reverse=True)
+        noted = {item.hash: vars(item) for item in everything}  # two pools ask for one generator: the one that made it counts
+        return {"kind": "stages", "stages": list(noted.values()), "waited_s": time.perf_counter() - begin}
+
+    def _submit(self) -> None:
+        resources, reuse = self._launch.resources, self._launch.resources.reuse_workers
+        slot = None if reuse else f"only-{self._trial.signature}-{self._trial.seeds[0]}"
+        work = Work(self._trial, self._launch.attacks, self._launch.rungs(self._trial), threads=max(1, int(resources.cpus_per_worker)), slot=slot, last=not reuse)
+        ray.get(self._slots.board.submit.remote(work))
+        self._submitted = True

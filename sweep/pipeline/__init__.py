@@ -1,0 +1,1 @@
+"""One configuration: shared stages, synthetic pools, train -> evaluate -> attack, saved models. No Ray here."""

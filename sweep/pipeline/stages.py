@@ -1,0 +1,204 @@
+"""configuration -> the stages that it shares with other trials: generators, pools of their images, models handed on."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from sweep.store.artifact_store import ArtifactStore, Stage, with_needs
+from sweep.data.datasets import DIRECTIONS, Data
+from sweep.config.hyperparameters import complete
+from sweep.shards.mixing import synthetic_counts
+from sweep.store.code_versions import VERSIONS
+from sweep.store.trial import COLORIZER, MODEL, OTHER_DOMAIN, Trial
+
+GENERATOR, POOL, SHARED_MODEL = "generator", "pool", "shared_model"
+GENERATOR_FILE = "generator.safetensors"
+POOL_FILE = "images.npy"
+EPOCHS_FILE = "epochs.json"  # of a shared model: what it told after each epoch
+_POOL_UNIT = 64  # pools come in powers of two times this, so that near ratios share one
+_CANDIDATES = 2  # images that a model looks at for each one that it shall keep, before more are drawn
+_FEWEST_LOOKS, _MOST_LOOKS, _STEPS_A_LOOK = 4, 20, 250  # at a generator while it trains, where the question does not say how often
+_LOOKING_ON = ("check_every", "feature_net")  # settings that change nothing in a generator that does not stop on them
+
+
+def stages_of(trial: Trial, data: Data) -> list[Stage]:
+    """Everything that must be there before a trial's own work begins, each once, without what it needs in turn."""
+    seeds = trial.seeds if _takes_a_model(trial.config) else trial.seeds[:1]  # the others need the same
+    stages = [stage for seed in seeds for stage in _stages_of_seed(trial.config, data, seed)]
+    return list({stage.hash: stage for stage in stages}.values())
+
+
+def needed_stages(trials: Iterable[Trial], data: Data) -> list[Stage]:
+    """Every stage of several trials with all that it needs, each once, needs first."""
+    stages = (stage for trial in trials for stage in with_needs(stages_of(trial, data)))
+    return list({stage.hash: stage for stage in stages}.values())
+
+
+def handed_on(trials: Iterable[Trial], data: Data) -> frozenset[str]:
+    """Hashes of the models that some of the trials take from others.
+
+    A trial whose own model is among them has it made as a stage too, so that whoever comes first makes it for both.
+    """
+    takers = [trial for trial in trials if _takes_a_model(trial.config)]
+    return frozenset(stage.hash for stage in needed_stages(takers, data) if stage.kind == SHARED_MODEL)
+
+
+def own_models(trial: Trial, data: Data, wanted: frozenset[str]) -> list[Stage]:
+    """The trial's own models, as far as others want them."""
+    if not wanted:
+        return []
+    return [stage for seed in trial.seeds if (stage := model_stage(trial.config, data, seed)).hash in wanted]
+
+
+def generator_stages(config: Mapping[str, Any], data: Data) -> dict[int | None, Stage]:
+    """The generators that a configuration needs: one per class, or one (under None) for a conditional generator."""
+    from sweep.synth.generators import GENERATORS
+
+    if not config["synthetic_per_real"]:
+        return {}
+    data = data.seen_by(config)
+    classes = range(len(data.classes)) if GENERATORS[config["generator"]].per_class else (None,)
+    return {label: _generator_stage(config, data, label) for label in classes}
+
+
+def pool_stages(config: Mapping[str, Any], data: Data, seed: int) -> dict[int, Stage]:
+    """One pool of synthetic images per class, big enough for the configuration's ratio.
+
+    With `relabel: pseudo` a pool holds the images that the real-only model of this seed takes for its class.
+    """
+    generators = generator_stages(config, data)
+    if not generators:
+        return {}
+    data = data.seen_by(config)
+    counts = synthetic_counts(data.fold("train")["label"].to_numpy(), config["synthetic_per_real"], config["mixing_policy"])
+    judge = labeller_stage(config, data, seed) if _relabels(config) else None
+    return {label: _pool_for(config, data, label, count, generators.get(label, generators.get(None)), judge) for label, count in counts.items()}
+
+
+def labeller_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage:
+    """The model of the same configuration and seed that was trained on real images only, with the look that generators draw."""
+    seen = {"adapt": "none"} if config.get("adapt") == "histogram_to_target" else {}
+    return model_stage(complete({**config, "synthetic_per_real": 0, **seen}), data, seed)
+
+
+def model_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage:
+    """The model that a configuration trains with one seed, for others to use."""
+    trial = Trial(config, data.seen_by(config).hash, (seed,))
+    inputs = {"trial": trial.signature, "seed": seed}
+    return Stage(SHARED_MODEL, VERSIONS[SHARED_MODEL], inputs, tuple(_stages_of_seed(config, data, seed)), {"config": dict(config)})
+
+
+def donor_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage | None:
+    """The model of the same configuration and seed trained on all of the other hospital, where this one takes its colour module from it."""
+    if config.get("colorizer_from") != OTHER_DOMAIN:
+        return None
+    other = next(name for name in DIRECTIONS if name != config["direction"])
+    return model_stage(complete({**config, "direction": other, "train_images": None, "colorizer_from": None}), data, seed)
+
+
+def _stages_of_seed(config: Mapping[str, Any], data: Data, seed: int) -> list[Stage]:
+    donor = donor_stage(config, data, seed)
+    return [*pool_stages(config, data, seed).values(), *([donor] if donor else [])]
+
+
+def _takes_a_model(config: Mapping[str, Any]) -> bool:
+    return _relabels(config) or config.get("colorizer_from") == OTHER_DOMAIN
+
+
+def _relabels(config: Mapping[str, Any]) -> bool:
+    return config.get("relabel") == "pseudo"
+
+
+def _generator_stage(config: Mapping[str, Any], data: Data, label: int | None) -> Stage:
+    from sweep.synth.train import resolved_settings
+
+    settings = resolved_settings(config["generator"], _wishes(config))
+    settings["check_every"] = config["generator_check_every"] or _steps_between_looks(settings["steps"])
+    inputs = {
+        "generator": config["generator"],
+        "settings": settings if settings["patience"] else {name: value for name, value in settings.items() if name not in _LOOKING_ON},
+        "image_px": config["generator_px"],
+        "seed": config["generator_seed"],
+        "label": label,
+        "fold": data.fold_hash("train"),
+        "fit": data.fit,
+        "direction": config["direction"],
+        "train_images": config["train_images"],
+    }
+    return Stage(GENERATOR, VERSIONS[GENERATOR], inputs, aside={name: settings[name] for name in _LOOKING_ON})
+
+
+def _steps_between_looks(steps: int) -> int:
+    looks = min(_MOST_LOOKS, max(_FEWEST_LOOKS, steps // _STEPS_A_LOOK))
+    return max(1, steps // looks)
+
+
+def _wishes(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The generator's settings that the configuration names."""
+    from sweep.synth.generators import GENERATORS
+
+    names = ("length", "steps", "width", "lr", "lipschitz", "patience")
+    wishes = {name: wish for name in names if (wish := config.get(f"generator_{name}")) is not None}
+    own = GENERATORS[config["generator"]].defaults
+    if "lr" in wishes and "critic_lr" in own:
+        wishes["critic_lr"] = min(1.0, wishes["lr"] * (own["critic_lr"] / own["lr"]))
+    return wishes
+
+
+def _pool_for(config: Mapping[str, Any], data: Data, label: int, count: int, generator: Stage, judge: Stage | None) -> Stage:
+    size = _round_up(count)
+    inputs = {"label": label, "images": size, "drop_copies": config["drop_copies"], "class": data.classes[label]}
+    if judge is None:
+        return Stage(POOL, VERSIONS[POOL], inputs, (generator,))
+    candidates = Stage(POOL, VERSIONS[POOL], {**inputs, "images": _CANDIDATES * size}, (generator,))
+    return Stage(POOL, VERSIONS[POOL], {**inputs, "relabel": "pseudo", "confidence": config["relabel_confidence"]}, (generator, candidates, judge))
+
+
+def _round_up(images: int) -> int:
+    size = _POOL_UNIT
+    while size < images:
+        size *= 2
+    return size
+
+
+def read_model(store: ArtifactStore, stage: Stage) -> bytes:
+    """A shared model's weights, as safetensors."""
+    return store.read(stage, MODEL)
+
+
+def read_colorizer(store: ArtifactStore, stage: Stage) -> bytes:
+    """The colour module of a shared model."""
+    return store.read(stage, COLORIZER)
+
+
+def read_pool(store: ArtifactStore, stage: Stage, image_px: int, count: int | None = None) -> np.ndarray:
+    """A pool's first `count` images, or all, as uint8 [M, image_px, image_px]."""
+    return resized(np.array(_pixels(store, stage)[:count]), image_px)
+
+
+def pool_blocks(store: ArtifactStore, stage: Stage, block: int = 32) -> Iterator[np.ndarray]:
+    """All of a pool's images as they were drawn; on a local disk one block is in memory at a time."""
+    images = _pixels(store, stage)
+    for start in range(0, len(images), block):
+        yield np.array(images[start : start + block])
+
+
+def _pixels(store: ArtifactStore, stage: Stage) -> np.ndarray:
+    name = f"{store.folder(stage)}/{POOL_FILE}"
+    if store.run.local is not None:
+        return np.load(Path(store.run.local / name), mmap_mode="r", allow_pickle=False)
+    return np.load(io.BytesIO(store.run.read(name)), allow_pickle=False)
+
+
+def resized(images: np.ndarray, image_px: int) -> np.ndarray:
+    """Square uint8 images at another size; the same ones when they have it."""
+    if images.shape[-1] == image_px:
+        return images
+    larger = [np.asarray(Image.fromarray(image).resize((image_px, image_px), Image.Resampling.BILINEAR)) for image in images]
+    return np.stack(larger) if larger else np.empty((0, image_px, image_px), np.uint8)

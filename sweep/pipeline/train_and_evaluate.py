@@ -1,0 +1,299 @@
+"""one configuration and seed -> trained model, predictions, attack outcomes, result: where the rooms meet.
+
+No Ray here: `sweep.execution.worker_loop` calls this inside Train workers, `sweep.replay` calls it bare.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors.torch import save
+
+from sweep.pipeline import sample_images
+from sweep.pipeline.adaptation import after_training, before_training
+from sweep.store.artifact_store import ArtifactStore
+from sweep.attacks import outcomes
+from sweep.attacks.epsilon_sweep import epsilon_sweep
+from sweep.attacks.masking import alarms_of, check_masking
+from sweep.attacks.names import TRANSFER
+from sweep.attacks.threat import Threat
+from sweep.attacks.methods.transfer import transfer_from
+from sweep.core.seeds import named_seed, rng
+from sweep.evaluation.domain_gap import domain_gap
+from sweep.evaluation.evaluate import predict
+from sweep.evaluation.metrics import auroc_by_finding, classification_metrics, probabilities
+from sweep.models.classifier import Classifier
+from sweep.pipeline.training_job import FOLD_OF_SPLIT, SeedRun, build, decided, rebuilt, tensors
+from sweep.shards.batches import Batches, batches_of
+from sweep.shards.image_set import ImageSet
+from sweep.shards.mixing import mix, steps_per_epoch, synthetic_counts
+from sweep.pipeline.stages import EPOCHS_FILE, donor_stage, model_stage, pool_stages, read_colorizer, read_model, read_pool
+from sweep.pipeline.texture_loss import texture_loss
+from sweep.training.fit import fit
+from sweep.training.logbook import Logbook
+from sweep.training.parts import has_learned_colorizer
+from sweep.training.recipe import Recipe
+from sweep.training.transfer import colorizer_bytes
+from sweep.pipeline.saved_models import load_trained
+from sweep.training.workers import agreed, mean_over_workers, rank, shared_by_all, world_size
+from sweep.store.trial import COLORIZER, MODEL, RESULT
+
+_PREDICT_BATCH = 128
+ROBUST = "robust_accuracy/"
+
+
+def run_seed(job: SeedRun) -> dict[str, Any]:
+    """Train, evaluate and attack; returns the result, which is also written last into the seed's folder.
+
+    Several workers call this together; those that do not lead only train and return nothing.
+
+    Raises Diverged when a loss is not finite.
+    """
+    if not job.leader:
+        return _run(job)
+    with job.run.folder(f"tensorboard/{job.trial.signature}/seed-{job.seed}") as folder, Logbook(folder) as job.logbook:
+        return _run(job)
+
+
+def _run(job: SeedRun) -> dict[str, Any]:
+    begin = time.perf_counter()
+    job.folds = decided(job.folds, job.trial.config.get("uncertain"))
+    job.folds, job.look = before_training(job)
+    model, facts = _trained(job)
+    if not job.leader:
+        return {}
+    _keep(job, model)
+    trained = time.perf_counter()
+    job.folds, models = after_training(job, model)
+    logits = {split: predict(models[split], job.folds[fold].images, _PREDICT_BATCH, job.device) for split, fold in FOLD_OF_SPLIT.items()}
+    metrics = _clean_metrics(job, logits)
+    job.write_frame("predictions.parquet", _predictions(job, logits))
+    _log_curves(job, logits, facts["epochs_run"])
+    evaluated = time.perf_counter()
+    alarms: list[str] = []
+    if job.attacks.threats:
+        robustness, alarms = _attack(job, models)
+        metrics |= robustness
+    if job.seed == 0:  # one look at each configuration is enough
+        sample_images.write_trial(job, model)
+    done = time.perf_counter()
+    seconds = {"train": trained - begin, "evaluate": evaluated - trained, "attack": done - evaluated, "total": done - begin}
+    result = {
+        "signature": job.trial.signature,
+        "seed": job.seed,
+        "config": dict(job.trial.config),
+        "study": dict(job.trial.cell),
+        "metrics": {name: _finite(value) for name, value in metrics.items()},
+        "alarms": alarms,
+        "seconds": {name: round(value, 4) for name, value in seconds.items()},
+        **facts,
+    }
+    job.run.write(f"{job.folder}/{RESULT}", json.dumps(result, sort_keys=True).encode())
+    return result
+
+
+def trained_anew(job: SeedRun) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Train and no more: the files that a finished seed keeps of its model, and the facts of its training."""
+    job.folds = decided(job.folds, job.trial.config.get("uncertain"))
+    job.folds, job.look = before_training(job)
+    model, facts = _train(job)
+    return _files(model), facts
+
+
+def _trained(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
+    """The job's model: taken over where another trial of the run had it made, else trained here, as in every replay."""
+    store, stage = ArtifactStore(job.run), model_stage(job.trial.config, job.data, job.seed)
+    if not agreed(store.meta(stage) is not None):
+        return _train(job)
+    model = rebuilt(job.trial.config, job.data, job.seed, read_model(store, stage))
+    for metrics in json.loads(store.read(stage, EPOCHS_FILE)):
+        _report(job, metrics)
+    return model.to(job.device), {name: store.meta(stage)[name] for name in ("best_epoch", "epochs_run", "train_images")}
+
+
+def _report(job: SeedRun, metrics: dict[str, Any], model: Classifier | None = None) -> None:
+    """One epoch, to TensorBoard and to whoever listens; of a `model` in training the objectives too where its epoch is a rung."""
+    if model is not None and job.leader and metrics["epoch"] in job.rungs.epochs:
+        metrics = {**_at_rung(job, model), **metrics}
+    for name, value in metrics.items():
+        if name != "epoch" and isinstance(value, (int, float)):
+            job.logbook.scalar(name, value, metrics["epoch"])
+    if job.on_epoch:
+        job.on_epoch(metrics)
+
+
+def _train(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
+    config = job.trial.config
+    recipe = Recipe.from_config(config)
+    model = build(config, job.data, job.seed, _donated(job))
+    train, val = _mixed(job), job.folds["val"]
+    with closing(_batches(job, train, recipe)) as batches:
+        outcome = fit(
+            shared_by_all(model, job.device),
+            batches,
+            (val.images, val.labels),
+            recipe,
+            seed=named_seed(job.seed, "fit"),
+            device=job.device,
+            train_labels=_as_drawn(train, batches, recipe),
+            texture_loss=texture_loss(config),
+            on_epoch=partial(_report, job, model=model),
+            state=job.state,
+            save_state=job.save_state,
+            reduce=mean_over_workers,
+            interrupted=job.interrupted,
+        )
+    counts = {"real": len(job.folds["train"]), "synthetic": int(train.synthetic.sum())}
+    return model, {"best_epoch": outcome.best_epoch, "epochs_run": outcome.epochs_run, "train_images": counts}
+
+
+def _batches(job: SeedRun, train: ImageSet, recipe: Recipe) -> Batches:
+    """Batches of the mixed training set, as many an epoch as the real images alone would fill unless the budget says otherwise."""
+    real = len(job.folds["train"])
+    steps = steps_per_epoch(real, len(train), recipe.batch_size, job.trial.config.get("mixing_budget", "steps"))
+    settings = {"seed": named_seed(job.seed, "batches"), "steps_per_epoch": steps, "balanced": recipe.balanced_sampling}
+    return batches_of(train, min(recipe.batch_size, real), **settings, share=(rank(), world_size()))
+
+
+def _as_drawn(train: ImageSet, batches: Batches, recipe: Recipe) -> np.ndarray:
+    """Labels of all training images, by which classes are weighed: the same for every worker and, unless draws are balanced, every seed."""
+    return train.labels[batches.order(0)] if recipe.balanced_sampling else train.labels
+
+
+def _donated(job: SeedRun) -> bytes | None:
+    """The colour module of the other hospital's model, where the configuration starts from it."""
+    donor = donor_stage(job.trial.config, job.data, job.seed)
+    return read_colorizer(job.store, donor) if donor else None
+
+
+def _mixed(job: SeedRun) -> ImageSet:
+    config, store = job.trial.config, job.store
+    train = job.folds["train"]
+    if not config["synthetic_per_real"]:
+        return train
+    ratio, policy = config["synthetic_per_real"], config["mixing_policy"]
+    counts = synthetic_counts(train.labels, ratio, policy)
+    stages = pool_stages(config, job.data, job.seed)
+    pools = {label: job.look(read_pool(store, stage, job.data.image_px, counts[label])) for label, stage in stages.items()}
+    return mix(train, pools, synthetic_per_real=ratio, policy=policy, seed=named_seed(job.seed, "mix"))
+
+
+def _keep(job: SeedRun, model: Classifier) -> None:
+    for name, content in _files(model).items():
+        job.run.write(f"{job.folder}/{name}", content)
+
+
+def _files(model: Classifier) -> dict[str, bytes]:
+    """The trained weights, and the colour module by itself, so that another run can start from it."""
+    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    return {MODEL: save(state)} | ({COLORIZER: colorizer_bytes(model)} if has_learned_colorizer(model) else {})
+
+
+def _clean_metrics(job: SeedRun, logits: Mapping[str, np.ndarray]) -> dict[str, float]:
+    metrics: dict[str, float] = {}
+    classes = len(job.data.classes)
+    by_split = {split: classification_metrics(logits[split], job.folds[fold].labels, classes) for split, fold in FOLD_OF_SPLIT.items()}
+    for split, values in by_split.items():
+        metrics |= {f"{name}/{split}": value for name, value in values.items()}
+        if job.data.multi_label:
+            fold = job.folds[FOLD_OF_SPLIT[split]]
+            metrics |= {f"auroc/{split}/{name}": value for name, value in auroc_by_finding(logits[split], fold.labels, fold.classes).items()}
+    return metrics | domain_gap(by_split["source"], by_split["target"])
+
+
+def _at_rung(job: SeedRun, model: Classifier) -> dict[str, float]:
+    """The objectives of a model in training, for the rung that it stands on: as at the end, but attacked on few images."""
+    folds, models = after_training(job, model)
+    clean = {name for name in job.rungs.metrics if not name.startswith(ROBUST)}
+    metrics: dict[str, float] = {}
+    if clean:
+        logits = {split: predict(models[split], folds[fold].images, _PREDICT_BATCH, job.device) for split, fold in FOLD_OF_SPLIT.items()}
+        metrics = _clean_metrics(replace(job, folds=folds), logits)
+    for name in set(job.rungs.metrics) - clean:
+        _, split, rest = name.split("/", 2)
+        threat, eps = rest.rsplit("@", 1)
+        fold = folds[FOLD_OF_SPLIT[split]]
+        images, labels = tensors(fold, attacked(fold, job.rungs.images), job.device)
+        threats = {key: row for key, row in _threats(job).items() if threat in (key, "worst")}
+        metrics |= outcomes.metrics(epsilon_sweep(models[split], images, labels, threats, [eps], seed=named_seed(job.seed, "rung")), split)
+    return {name: metrics[name] for name in job.rungs.metrics}
+
+
+def _log_curves(job: SeedRun, logits: Mapping[str, np.ndarray], step: int) -> None:
+    """Precision-recall curves of the positive class or of each finding, and one batch as the network is shown it."""
+    for split, fold in FOLD_OF_SPLIT.items():
+        labels, scores = job.folds[fold].labels, probabilities(logits[split], multi_label=job.data.multi_label)
+        if job.data.multi_label:
+            for k, name in enumerate(job.data.classes):
+                known = ~np.isnan(labels[:, k])
+                job.logbook.pr_curve(f"pr/{split}/{name}", labels[known, k] == 1, scores[known, k], step)
+        elif len(job.data.classes) == 2:
+            job.logbook.pr_curve(f"pr/{split}", labels == 1, scores[:, 1], step)
+    for name in ("train", "target"):
+        job.logbook.image(f"samples/{name}", np.concatenate(list(job.folds[name].images[:8]), axis=1), step)
+
+
+def _predictions(job: SeedRun, logits: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    frames = [_rows(job, split, np.arange(len(logits[split]))).assign(logits=list(logits[split])) for split in FOLD_OF_SPLIT]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _rows(job: SeedRun, split: str, chosen: np.ndarray) -> pd.DataFrame:
+    fold = job.folds[FOLD_OF_SPLIT[split]]
+    labels = {"labels": list(fold.labels[chosen])} if fold.multi_label else {"label": fold.labels[chosen]}
+    columns = {"image_id": fold.ids[chosen], "group": fold.groups[chosen], "domain": fold.domain, "split": split, **labels, "seed": job.seed}
+    return pd.DataFrame(columns)
+
+
+def attacked(fold: ImageSet, images: int | str) -> np.ndarray:
+    """Which images of a fold are attacked: all, or the same random ones in every trial and seed."""
+    order = rng(0, "attacked", fold.domain).permutation(len(fold))
+    if fold.multi_label:  # an image of which nothing is known can neither stand nor fall
+        order = order[~np.isnan(fold.labels[order]).all(axis=1)]
+    return np.sort(order if images == "all" else order[: int(images)])
+
+
+def _attack(job: SeedRun, models: Mapping[str, Classifier]) -> tuple[dict[str, float], list[str]]:
+    """Robustness on every attacked split: metrics, per-image outcomes on file, and the alarms that the outcomes raise."""
+    metrics: dict[str, float] = {}
+    frames, alarms = [], []
+    for split in job.attacks.splits:
+        fold = job.folds[FOLD_OF_SPLIT[split]]
+        chosen = attacked(fold, job.attacks.images)
+        images, labels = tensors(fold, chosen, job.device)
+        seed = named_seed(job.seed, "attack", split)
+        outcome = epsilon_sweep(models[split], images, labels, _threats(job), list(job.attacks.eps), seed=seed, mode=job.attacks.mode)
+        metrics |= outcomes.metrics(outcome, split)
+        found = alarms_of(outcome)
+        if job.seed == 0 and job.attacks.masking_images:
+            few = slice(job.attacks.masking_images)
+            found += check_masking(models[split], images[few], labels[few], seed=named_seed(job.seed, "masking", split))
+        alarms += [f"{split}: {alarm}" for alarm in dict.fromkeys(found)]
+        for threat in outcome.threats:
+            breaking = outcome.breaking_epsilon[threat].cpu().numpy()
+            frames.append(_rows(job, split, chosen).assign(threat=threat, breaking_eps=breaking))
+    job.write_frame("attacks.parquet", pd.concat(frames, ignore_index=True))
+    return metrics, alarms
+
+
+def _threats(job: SeedRun) -> dict[str, str | Threat]:
+    """Threats by name; transfer:RUN/SIGNATURE attacks that trial's model and tries the result here."""
+    rows: dict[str, str | Threat] = {name: name for name in job.attacks.threats}
+    for name in rows:
+        if name.startswith(TRANSFER):
+            surrogate = load_trained(name.removeprefix(TRANSFER), job.data).to(job.device)
+            rows[name] = transfer_from(surrogate, name)
+    return rows
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

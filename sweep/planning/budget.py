@@ -1,0 +1,110 @@
+"""What a sweep has spent of its budget, and whether there is enough left to launch another trial."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sweep.config.sweep_config import Question
+from sweep.store.ledger import Event, Reading
+
+_HOUR = 3600.0
+_ENDS = ("finish", "failed", "stopped")
+
+
+@dataclass
+class Spending:
+    """Wall seconds and GPU hours. A launch is refused when a trial of the usual length would lead beyond the budget.
+
+    `gpus` is what one trial holds; `before_s` are trial-seconds of earlier attempts, which count as GPU time and not as wall time.
+    """
+
+    wall_s: float | None = None
+    gpu_hours: float | None = None
+    gpus: float = 0.0
+    before_s: float = 0.0
+    clock: Callable[[], float] = time.monotonic
+    refused: str | None = None  # why nothing is launched any more
+    _lengths: list[float] = field(default_factory=list)
+    _running: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._begin = self.clock()
+
+    def may_launch(self) -> bool:
+        """Whether another trial fits. Once refused, always refused: a sweep that winds down does not start anew."""
+        self.refused = self.refused or self._wall_reason() or self._gpu_reason()
+        return self.refused is None
+
+    def launched(self, trial: str) -> None:
+        """A trial begins."""
+        self._running[trial] = self.clock()
+
+    def ended(self, trial: str) -> None:
+        """A trial is over, however it ended."""
+        begin = self._running.pop(trial, None)
+        if begin is not None:
+            self._lengths.append(self.clock() - begin)
+
+    @property
+    def farewell(self) -> str | None:
+        """What the end of a sweep says of its budget; nothing where it was not reached."""
+        return f"no more trials were launched: {self.refused}" if self.refused else None
+
+    @property
+    def usual_s(self) -> float:
+        """Median length of this attempt's trials; 0 before the first one ended."""
+        return statistics.median(self._lengths) if self._lengths else 0.0
+
+    def _wall_reason(self) -> str | None:
+        elapsed = self.clock() - self._begin
+        if self.wall_s is None or elapsed + self.usual_s < self.wall_s:
+            return None
+        return f"budget.wall: {elapsed:.0f} s of {self.wall_s:.0f} s are spent and a trial takes about {self.usual_s:.0f} s"
+
+    def _gpu_reason(self) -> str | None:
+        if self.gpu_hours is None or not self.gpus:
+            return None
+        now = self.clock()
+        running = sum(max(now - begin, self.usual_s) for begin in self._running.values())
+        spent = (self.before_s + sum(self._lengths) + running) * self.gpus / _HOUR
+        usual = self.usual_s * self.gpus / _HOUR
+        if spent + usual < self.gpu_hours:
+            return None
+        return f"budget.gpu_hours: {spent:.3g} of {self.gpu_hours:g} GPU hours are spent or promised and a trial takes about {usual:.3g}"
+
+
+def spending_of(question: Question, before: Reading) -> Spending:
+    """The budget of a question, less what earlier attempts of its sweep spent."""
+    resources, budget = question.resources, question.budget
+    return Spending(budget.wall_s, budget.gpu_hours, resources.workers * resources.gpus_per_worker, spent_before(before, resources.workers))
+
+
+def spent_before(reading: Reading, workers: int) -> float:
+    """Trial-seconds that a ledger tells of: records however they ended, unfinished ones as far as they came, and what was made for them.
+
+    A generator or pool is made by one worker, so it counts as its share of a trial's `workers`.
+    """
+    made = {stage["hash"]: stage["seconds"] for event in reading.of_kind("finish") for stage in event.get("stages", []) if not stage["reused"]}
+    return sum(_record_seconds(events) for events in _by_record(reading).values()) + sum(made.values()) / workers
+
+
+def _by_record(reading: Reading) -> dict[tuple, list[Event]]:
+    """The events of each record, apart for each attempt at it."""
+    records: dict[tuple, list[Event]] = {}
+    for event in reading.events:
+        if event["event"] in ("start", "epoch", *_ENDS):
+            records.setdefault((event.get("attempt"), event["signature"], event["seed"]), []).append(event)
+    return records
+
+
+def _record_seconds(events: list[Event]) -> float:
+    """What a finished record measured; of any other the time from its first event to its last."""
+    measured = [event["seconds"]["total"] for event in events if event["event"] == "finish"]
+    if measured:
+        return measured[0]
+    times = [datetime.fromisoformat(event["time"]) for event in events]
+    return max(0.0, (max(times) - min(times)).total_seconds())

@@ -1,0 +1,133 @@
+"""resources asked + machines there or to come -> trials at once, or a refusal that says the arithmetic.
+
+Plain arithmetic, no Ray: a machine is a mapping from resource names to amounts.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sweep.core.errors import InputError
+from sweep.config.sweep_config import NodeType, Resources
+
+Machine = Mapping[str, float]
+_CURE = "ask for less under resources:, or add machines (resources.node_types, where an autoscaler brings them)"
+_MANY = 10_000  # stands for node types without a limit
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What the cluster offers, and how many trials that makes at once; `contested` where an idle slot keeps others from running."""
+
+    cpus: float
+    gpus: float
+    concurrent_trials: int
+    contested: bool = False
+
+
+def per_worker(resources: Resources) -> dict[str, float]:
+    """What one worker asks for, by Ray's names."""
+    asked = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker, "memory": resources.memory_bytes}
+    return {name: amount for name, amount in asked.items() if amount}
+
+
+def declared(resources: Resources) -> list[Machine]:
+    """The machines that the question says may come."""
+    return _each((machine_of(kind), kind.max_nodes) for kind in resources.node_types.values())
+
+
+def machine_of(kind: NodeType) -> Machine:
+    """One machine of a node type of the question."""
+    return {"CPU": kind.cpus} | ({"GPU": kind.gpus} if kind.gpus else {})
+
+
+def of_types(types: Iterable[tuple[Machine, int]]) -> list[Machine]:
+    """Machines of an autoscaler's node types with their largest numbers (-1: without a limit)."""
+    return _each((machine, _MANY if count < 0 else count) for machine, count in types)
+
+
+def capacity_of(resources: Resources, there: Sequence[Machine], to_come: Sequence[Machine] | None, spare_cpus: int) -> Capacity:
+    """Trials at once on the machines that are there, or on those that can come where that is more.
+
+    `to_come` is None where nobody knows; then `max_concurrent_trials`, said by hand, is believed. `spare_cpus` stay free for
+    reading data. Raises InputError when not one trial can ever fit.
+    """
+    best = max((there, to_come or []), key=lambda machines: trials_on(resources, machines, spare_cpus))
+    fitting = trials_on(resources, best, spare_cpus)
+    by_hand = resources.max_concurrent_trials
+    if fitting < 1 and to_come is None and by_hand and spare_cpus:
+        fitting = by_hand
+    if fitting < 1:
+        raise InputError("resources", _refusal(resources, there, to_come, spare_cpus), _CURE)
+    cpus, gpus = (sum(machine.get(name, 0.0) for machine in there) for name in ("CPU", "GPU"))
+    return Capacity(cpus, gpus, min(fitting, by_hand or fitting), contested=bool(spare_cpus or resources.gpus_per_worker))
+
+
+def trials_on(resources: Resources, machines: Sequence[Machine], spare_cpus: int) -> int:
+    """Trials that run at once on `machines`; a worker lies on one of them, a trial may lie on several."""
+    asked = per_worker(resources)
+    workers = sum(_fit(machine, asked) for machine in machines)
+    by_workers = workers // resources.workers
+    free = sum(machine.get("CPU", 0.0) for machine in machines) - spare_cpus
+    return min(by_workers, math.floor(free / (resources.workers * resources.cpus_per_worker) + 1e-9))
+
+
+def _fit(machine: Machine, asked: Mapping[str, float]) -> int:
+    """Workers on one machine; memory that a machine does not tell is no limit."""
+    known = {name: amount for name, amount in asked.items() if name != "memory" or name in machine}
+    return min(math.floor(machine.get(name, 0.0) / amount + 1e-9) for name, amount in known.items())
+
+
+def request(resources: Resources) -> str:
+    """What a trial asks for, in words."""
+    workers = "one worker" if resources.workers == 1 else f"{resources.workers} workers"
+    return f"{workers} of {amounts(per_worker(resources))}"
+
+
+def _refusal(resources: Resources, there: Sequence[Machine], to_come: Sequence[Machine] | None, spare_cpus: int) -> str:
+    kept = " (one CPU is kept for reading data)" if spare_cpus else ""
+    later = f", and at most {_listing(to_come)} can come" if to_come else ""
+    return f"a trial asks for {request(resources)}; there are {_listing(there)}{later}{kept}"
+
+
+def _listing(machines: Sequence[Machine]) -> str:
+    kinds: dict[str, int] = {}
+    for machine in machines:
+        kinds[amounts(machine)] = kinds.get(amounts(machine), 0) + 1
+    return ", ".join(f"{count} x {kind}" for kind, count in kinds.items()) or "no machines"
+
+
+def amounts(machine: Machine) -> str:
+    """What a machine has, in words."""
+    counts = {"CPUs": machine.get("CPU", 0.0), "GPUs": machine.get("GPU", 0.0)}
+    words = [f"{amount:g} {name}" for name, amount in counts.items() if amount or name == "CPUs"]
+    return " + ".join([*words, *([f"{machine['memory'] / 1e9:.3g} GB"] if machine.get("memory") else [])])
+
+
+def _each(types: Iterable[tuple[Machine, int]]) -> list[Machine]:
+    return [machine for machine, count in types for _ in range(min(count, _MANY))]
+
+
+def capacity_here(resources: Resources) -> Capacity:
+    """What a Ray of this machine's own will offer. Raises InputError when one trial can never fit."""
+    gpus = _gpus_here() if resources.gpus_per_worker else 0
+    return capacity_of(resources, [{"CPU": float(os.cpu_count() or 1), "GPU": float(gpus)}], [], spare_cpus=0)
+
+
+def _gpus_here() -> int:
+    """CUDA devices that a process started here sees, asked from the driver itself: to import torch for that takes seconds.
+
+    https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__DEVICE.html
+    """
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return 0
+    return count.value

@@ -1,0 +1,78 @@
+"""what is left + what was measured -> seconds, hours and money, with what the estimate rests on; plain arithmetic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sweep.planning.capacity import Capacity, amounts, machine_of, request, trials_on
+from sweep.config.sweep_config import NodeType, Resources
+
+_HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """One kind of step: how many are left, and how many seconds each of those took that are there."""
+
+    kind: str
+    left: int
+    measured: Sequence[float] = ()
+
+    @property
+    def mean_s(self) -> float:
+        """Seconds that one took."""
+        return sum(self.measured) / len(self.measured)
+
+    @property
+    def told(self) -> str:
+        """How many are left and what that rests on."""
+        return f"{self.count} of {self.mean_s:.1f} s (mean of {len(self.measured)})"
+
+    @property
+    def count(self) -> str:
+        """How many are left, in words."""
+        return f"{self.left} {self.kind.replace('_', ' ')}{'' if self.left == 1 else 's'}"
+
+
+def outlook(works: Sequence[Work], trials: int, resources: Resources, here: Capacity | None) -> list[str]:
+    """Time and money of what is left, for each node type or for this machine; says what it rests on and what is not in it.
+
+    `trials` is how many of those left could run at once; `here` is what this machine offers, where the sweep would run on it.
+    """
+    left = [work for work in works if work.left]
+    timed = [work for work in left if work.measured]
+    untimed = ", ".join(work.count for work in left if not work.measured)
+    if not left:
+        return ["nothing is left to compute"]
+    seconds = sum(work.left * work.mean_s for work in timed)
+    if timed:
+        lines = [f"about {seconds:.0f} worker-seconds left: {', '.join(work.told for work in timed)}, on the machines that those ran on"]
+        lines += [f"not counted, for none has been timed yet: {untimed}"] if untimed else []
+    else:
+        lines = [f"nothing of this sweep has been timed yet ({untimed} to do), so there is no time or price to tell: the first finished records give one"]
+    longest = max((work.mean_s for work in timed), default=0.0)
+    for name, node in resources.node_types.items():
+        lines.append("  " + _on_nodes(name, node, seconds, longest, trials, resources))
+    if here and not resources.node_types and timed:
+        places = max(1, min(here.concurrent_trials, trials))
+        lines.append(f"  on this machine: {places} trials at once, about {max(seconds / places, longest) / _HOUR:.2f} h")
+    return lines
+
+
+def _on_nodes(name: str, node: NodeType, seconds: float, longest: float, trials: int, resources: Resources) -> str:
+    """One node type: as many of its nodes as the trials left can fill."""
+    machine = machine_of(node)
+    places = trials_on(resources, [machine] * node.max_nodes, spare_cpus=0)
+    if not places:
+        return f"on {node.max_nodes} x {name}: no trial fits; one asks for {request(resources)}, a node has {amounts(machine)}"
+    used = max(1, min(places, trials, resources.max_concurrent_trials or places))
+    nodes = math.ceil(used * node.max_nodes / places)
+    hours = max(seconds / used, longest) / _HOUR
+    words = [f"on {nodes} x {name}: {used} trials at once"]
+    words += [f"about {hours:.2f} h"] if seconds else []
+    if node.price_per_hour is not None:
+        hourly = nodes * node.price_per_hour
+        words.append(f"price {hours * hourly:.2f}" if seconds else f"price {hourly:.2f} an hour")
+    return ", ".join(words)

@@ -1,0 +1,50 @@
+"""question -> studies -> configurations: what is crossed, what is drawn, and how often."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sweep.config.hyperparameters import Scalar, complete
+from sweep.search.sampling import draw, drawn, holds
+
+__all__ = ["Study", "cells", "draw", "epochs_of", "holds", "studies"]
+
+Config = dict[str, Scalar]
+
+
+@dataclass(frozen=True)
+class Study:
+    """One cell of the grid, searched alone with the same number of draws as every other cell."""
+
+    cell: Config
+    configs: tuple[Config, ...]
+
+
+def studies(grid: Mapping[str, list[Scalar]], search: Mapping[str, Any], fixed: Config, trials: int, seed: int = 0) -> list[Study]:
+    """Cross the grid; inside each cell draw `trials` configurations of the searched hyperparameters.
+
+    A draw depends on (seed, name of the hyperparameter, number of the draw) alone: adding a hyperparameter or a cell
+    reshuffles nothing, and every cell is shown the same draws.
+    """
+    return [Study(cell, tuple(_configs(search, {**fixed, **cell}, trials, seed))) for cell in cells(grid)]
+
+
+def cells(grid: Mapping[str, list[Scalar]]) -> list[Config]:
+    """Every combination of the grid's values, in order; one empty cell without a grid."""
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+
+
+def _configs(search: Mapping[str, Any], known: Config, trials: int, seed: int) -> list[Config]:
+    draws = trials if search else 1
+    return [complete({**known, **drawn(search, known, number, seed)}) for number in range(draws)]
+
+
+def epochs_of(config: Mapping[str, Any]) -> int:
+    """Epochs of a whole training, all phases of its procedure together."""
+    from sweep.training.procedures import phases
+    from sweep.training.recipe import Recipe
+
+    return sum(phase.epochs for phase in phases(Recipe.from_config(config)))

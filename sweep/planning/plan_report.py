@@ -1,0 +1,122 @@
+"""What --plan prints: what would be computed, what is there already, how long and for how much; computes nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from sweep.core.ray_address import LOCAL
+from sweep.store.artifact_store import ArtifactStore, Stage
+from sweep.planning.capacity import Capacity, capacity_here, capacity_of, declared
+from sweep.core.errors import InputErrors
+from sweep.planning.cost import Work, outlook
+from sweep.data.preview import foreseen_data
+from sweep.planning.plan import ADAPTIVE, Plan, make_plan, notes
+from sweep.planning.preflight import misfits
+from sweep.data.datasets import CARD_FILE, Data
+from sweep.config.sweep_config import Question, Resources
+from sweep.store.ledger import Reading, read_ledger
+from sweep.store.run_folder import check_same_code, check_same_question
+from sweep.pipeline.stages import needed_stages
+from sweep.core.storage import Storage
+from sweep.planning.grid import cells
+from sweep.planning.warm_start import earlier_results
+
+_ALWAYS = ("generator", "pool")  # have a row even where there are none
+
+
+@dataclass(frozen=True)
+class Step:
+    """One row of the plan: how many are needed, how many are there, and what is left."""
+
+    needed: int
+    there: int
+    work: Work
+
+
+def print_plan(question: Question, run: Storage, console: Console, address: str | None = None) -> None:
+    """Stages with what is needed, there and to do; then time and money from what was measured so far.
+
+    Raises InputError for what the cluster can never satisfy: the declared node types, or this machine where there are none and no
+    cluster is named by `address`; and where the folder holds another question.
+    """
+    here = foreseen_capacity(question.resources, address)
+    check_same_question(run, question)
+    check_same_code(run)
+    prepared = run.exists(CARD_FILE)
+    data, assumed = (Data.load(run), "") if prepared else foreseen_data(question)
+    reading = read_ledger(run)
+    warm = earlier_results(question.searcher.warm_start, [one.name for one in question.objectives])
+    plan = make_plan(question, data, reading, warm)
+    if wrong := misfits(plan.foreseen, data, question.threats.attacks):
+        raise InputErrors(question.name, wrong)
+    plan.campaign.has_work()  # earlier records answer what they can
+    steps = _steps(plan, data, reading, ArtifactStore(run))
+    console.print(f"{question.name} in {run.url}: {len(cells(question.grid))} cells, {_configurations(question, plan)} configurations, {question.seeds.min} seeds each", soft_wrap=True)
+    if not prepared:
+        console.print(f"nothing is there yet, no data have been prepared; {assumed}", soft_wrap=True)
+    console.print(_table(steps))
+    trials = math.ceil(steps["record"].work.left / question.seeds.min)
+    works = [step.work for step in steps.values()]
+    for line in (*notes(question, plan, len(warm)), *_bounds(question), *outlook(works, trials, question.resources, here)):
+        console.print(line, soft_wrap=True)
+
+
+def foreseen_capacity(resources: Resources, address: str | None) -> Capacity | None:
+    """What this machine offers where the sweep would run on it, else None. Raises InputError, with the arithmetic, where one trial can never fit."""
+    if resources.node_types:
+        capacity_of(resources, [], declared(resources), spare_cpus=0)
+        return None
+    return capacity_here(resources) if address in LOCAL else None
+
+
+def _configurations(question: Question, plan: Plan) -> str:
+    count = len(cells(question.grid)) * question.searcher.trials
+    return f"at most {count}" if question.searcher.algorithm in ADAPTIVE else str(len(plan.foreseen))
+
+
+def _steps(plan: Plan, data: Data, reading: Reading, store: ArtifactStore) -> Mapping[str, Step]:
+    """Every kind of step, stages first; a stage is to do where a trial that is left needs it and it is not there."""
+    by_kind: dict[str, list[Stage]] = {kind: [] for kind in _ALWAYS}
+    needed, left = needed_stages(plan.foreseen, data), plan.left
+    for stage in needed:
+        by_kind.setdefault(stage.kind, []).append(stage)
+    awaited = {stage.hash for stage in (needed if len(left) == len(plan.foreseen) else needed_stages(left, data))}
+    steps = {}
+    for kind, stages in by_kind.items():
+        found = {stage.hash: meta["seconds"] for stage in stages if (meta := store.meta(stage)) is not None}
+        steps[kind] = Step(len(stages), len(found), Work(kind, len(awaited & {stage.hash for stage in stages} - found.keys()), tuple(found.values())))
+    done, open_records = plan.settled(), _records_left(plan)
+    measured = tuple(event["seconds"]["total"] for event in reading.finished().values())
+    return {**steps, "record": Step(done + open_records, done, Work("record", open_records, measured))}
+
+
+def _records_left(plan: Plan) -> int:
+    """Records that are still to run: known where all configurations are, else as many as the campaign expects."""
+    if plan.campaign.rules.algorithm in ADAPTIVE:
+        return plan.campaign.expected_records - plan.settled()
+    asked = plan.campaign.candidates
+    return sum(len(asked[trial.signature].pending) if trial.signature in asked else plan.campaign.rules.seeds for trial in plan.foreseen)
+
+
+def _table(steps: Mapping[str, Step]) -> Table:
+    table = Table("stage", "needed", "there", "to do", box=None, pad_edge=False)
+    for kind, step in steps.items():
+        table.add_row(kind.replace("_", " "), str(step.needed), str(step.there), str(step.work.left))
+    return table
+
+
+def _bounds(question: Question) -> list[str]:
+    """What makes the counts a bound and no promise."""
+    lines = []
+    if question.searcher.algorithm in ADAPTIVE:
+        lines.append(f"{question.searcher.algorithm} chooses as it goes: the stages are those of as many random draws")
+    if question.scheduler.type != "none":
+        lines.append(f"at most: {question.scheduler.type} stops all but the best 1/{question.scheduler.eta:g} at each rung from epoch {question.scheduler.grace_epochs} on")
+    if question.seeds.race:
+        lines.append(f"and up to {question.seeds.max - question.seeds.min} more seeds for those that a race keeps")
+    return lines

@@ -1,0 +1,140 @@
+"""trials -> complaints: build every distinct network once before anything is launched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from sweep.attacks.names import TRANSFER
+from sweep.pipeline.pretrained_colorizer import colorizer_file, read_colorizer_file
+from sweep.core.errors import InputError, InputErrors
+from sweep.core.hashing import file_sha256
+from sweep.pipeline.model_options import NETWORK
+from sweep.data.datasets import Data
+from sweep.store.trial import OTHER_DOMAIN, Trial
+
+__all__ = ["NETWORK", "check_models", "misfits", "with_file_identities"]
+
+CHEST_RADIOGRAPHS = ("chexpert", "chestxray14", "kermany")  # data sets of this kind, by their importers' names
+
+
+def check_models(where: str | Path, trials: Iterable[Trial], data: Data, threats: Iterable[str] = ()) -> list[str]:
+    """Build each kind of network; returns a note for each whose published weights left parts random, and for chests that are mirrored.
+
+    Raises InputErrors with every backbone that cannot take the run's images, every file that does not fit, and every threat whose
+    model is missing.
+    """
+    from sweep.pipeline.training_job import build
+
+    trials, threats = list(trials), list(threats)
+    kinds = {tuple(trial.config.get(name) for name in NETWORK): trial.config for trial in trials}
+    errors, notes = [], []
+    for (backbone, weights, *_), config in kinds.items():
+        try:
+            report = build(config, data, seed=0).weights_report
+        except InputError as error:
+            errors.append(InputError(f"backbone {backbone}, {error.where}", error.problem, error.cure))
+            continue
+        if weights is not None:
+            notes.append(f"{backbone}: {report}")
+    notes += mirrored_chests(trials, data)
+    errors += misfits(trials, data, threats)
+    for name in threats:
+        try:
+            _check_threat(name, data)
+        except InputError as error:
+            errors.append(InputError(f"threats.attacks, {name}", error.problem, error.cure))
+    if errors:
+        raise InputErrors(where, errors)
+    return list(dict.fromkeys(notes))
+
+
+def misfits(trials: Iterable[Trial], data: Data, threats: Iterable[str]) -> list[InputError]:
+    """What cannot work, or would decide nothing, on data of this kind: several findings an image, or one class."""
+    from sweep.pipeline.texture_loss import texture_misfits
+
+    configs = [trial.config for trial in trials]
+    errors = [*recipe_misfits(configs), *texture_misfits(configs, data.image_px)]
+    if not data.multi_label:
+        idle = any(config.get("uncertain") for config in configs)
+        cure = "remove it, or import several findings an image (chexpert, chestxray14 without --finding)"
+        return [*errors, InputError("uncertain", "decides nothing: every image has one class", cure)] if idle else errors
+    from sweep.attacks.threats import resolve_threat
+
+    if any(config["synthetic_per_real"] for config in configs):
+        cure = "set it to 0, or import one finding as two classes: python -m sweep.importers chexpert SRC DST --finding NAME"
+        errors.append(InputError("synthetic_per_real", "synthetic images of data with several findings an image: generators draw one class each", cure))
+    for name in threats:
+        if not name.startswith(TRANSFER) and not resolve_threat(name).multi_label:
+            cure = "use fgsm, bim, pgd, mifgsm, apgd or square, or import one finding as two classes"
+            errors.append(InputError(f"threats.attacks, {name}", "torchattacks knows one class an image, these data have several findings", cure))
+    return errors
+
+
+def mirrored_chests(trials: Iterable[Trial], data: Data) -> list[str]:
+    """A note where chest radiographs meet an augmentation that flips them: the heart lies on the left."""
+    from sweep.training.augment import AUGMENTATIONS
+
+    chests = [name for name in dict.fromkeys(data.datasets) if name in CHEST_RADIOGRAPHS]
+    flipping = sorted({trial.config["augment"] for trial in trials if AUGMENTATIONS[trial.config["augment"]].flip})
+    if not (chests and flipping):
+        return []
+    return [f"augment {', '.join(flipping)} mirrors the chest radiographs of {', '.join(chests)}, which puts the heart on the right; set augment: xray"]
+
+
+def recipe_misfits(configs: Iterable[Mapping[str, Any]]) -> list[InputError]:
+    """Settings of the training loop that no recipe can hold together, each once."""
+    from sweep.training.recipe import Recipe
+
+    found: dict[str, InputError] = {}
+    for config in configs:
+        try:
+            Recipe.from_config(config)
+        except InputErrors as mistakes:
+            found |= {str(error): error for error in mistakes.errors}
+    return list(found.values())
+
+
+def _check_threat(name: str, data: Data) -> None:
+    if name.startswith(TRANSFER):
+        from sweep.pipeline.saved_models import load_trained
+
+        load_trained(name.removeprefix(TRANSFER), data)
+
+
+def with_file_identities(config: dict) -> dict:
+    """Files that a configuration names get absolute places, and beside them the hash of their content, which identifies them.
+
+    `colorizer_from` becomes the address of the file that it names.
+    """
+    weights, colorizer = config.get("weights"), config.get("colorizer_from")
+    if weights not in (None, "imagenet"):
+        path = Path(weights).absolute()
+        config = {**config, "weights": str(path), "weights_sha256": _hash(lambda: _content_hash(path, path.stat().st_mtime_ns))}
+    if colorizer not in (None, OTHER_DOMAIN):
+        address = colorizer_file(colorizer)
+        config = {**config, "colorizer_from": address, "colorizer_from_sha256": _hash(lambda: _colorizer_hash(address))}
+    return config
+
+
+@cache
+def _content_hash(path: Path, modified_ns: int) -> str:
+    """Of a file as it was at that time: every configuration of a sweep asks for the same one."""
+    return file_sha256(path)
+
+
+@cache
+def _colorizer_hash(address: str) -> str:
+    """Read once a sweep, perhaps from an object store: every configuration asks for the same file."""
+    return sha256(read_colorizer_file(address)).hexdigest()
+
+
+def _hash(of_content: Callable[[], str]) -> str:
+    """Content hash; a file that is not there is refused later, with all other mistakes, when the model is built."""
+    try:
+        return of_content()[:16]
+    except (OSError, InputError):
+        return "absent"

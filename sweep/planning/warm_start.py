@@ -1,0 +1,38 @@
+"""Ledgers of earlier sweeps -> results that a searcher can learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sweep.core.errors import InputError
+from sweep.store.ledger import FOLDER, Event, read_ledger
+from sweep.search.candidate import Config, Values
+from sweep.core.storage import Storage
+
+
+def earlier_results(runs: Iterable[str | Path], metrics: Sequence[str]) -> list[tuple[Config, Values]]:
+    """Every configuration that finished in `runs`, with the mean of each objective over its seeds; None where no seed has it.
+
+    Raises InputError for a run without records.
+    """
+    return [result for run in runs for result in _results(_finished(run), metrics)]
+
+
+def _finished(run: str | Path) -> list[Event]:
+    storage = Storage(run)
+    if not storage.names(FOLDER):
+        raise InputError("searcher.warm_start", f"{run} holds no records", "name the folder of a sweep that ran, like results/ratio")
+    return list(read_ledger(storage).finished().values())
+
+
+def _results(finished: Iterable[Event], metrics: Sequence[str]) -> list[tuple[Config, Values]]:
+    by_signature: dict[str, list[Event]] = {}
+    for event in finished:
+        by_signature.setdefault(event["signature"], []).append(event)
+    return [(events[0]["config"], [_mean(events, name) for name in metrics]) for events in by_signature.values()]
+
+
+def _mean(events: Sequence[Event], name: str) -> float | None:
+    known = [value for event in events if (value := event["metrics"].get(name)) is not None]
+    return sum(known) / len(known) if known else None

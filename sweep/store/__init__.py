@@ -1,0 +1,1 @@
+"""The run folder: ledger, lease, trial addresses, artifacts, code versions."""

@@ -1,0 +1,112 @@
+"""One driver at a time where nothing can be locked: an object store. The driver renews its name there; a name that is not renewed is free.
+
+Ages are differences between times that the store itself gave, so clocks of different machines need not agree.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from sweep.core.errors import InputError
+from sweep.core.storage import Storage
+
+LEASE_FILE, _NOW_FILE = "driver.lease", ".now"
+RENEWED_S, DEAD_S = 10.0, 45.0  # renewed this often; taken over when it is older than that
+_SETTLE_S = 1.0  # two drivers that begin at once both write; the one that is read back afterwards has it
+_CURE = "let that one go on; or end it and run the same command again, which resumes"
+
+
+class Lease:
+    """One driver's name in the store. A driver that was away for too long finds another name there, and must not write any more."""
+
+    def __init__(self, run: Storage, name: str) -> None:
+        self._run, self.name = run, name
+        self.holder: str | None = None  # who has it instead, once it is lost
+        self._lock = threading.Lock()  # the renewal and the ledger both ask
+
+    def __reduce__(self) -> tuple:
+        """Tune stores whatever holds a ledger; a lock cannot be stored, and a copy can read the name for itself."""
+        return Lease, (self._run, self.name)
+
+    def check(self) -> None:
+        """Read the lease; InputError names who holds it where that is not this driver."""
+        if self._holder_now() != self.name:
+            raise InputError(self._run.url, f"another sweep took it over ({self.holder}) while this one did not renew its lease; nothing more is written", _CURE)
+
+    def renew(self) -> bool:
+        """Write the name again if it still stands there; False once it does not."""
+        with self._lock:
+            if self._seen() == self.name:
+                self._run.write(LEASE_FILE, self.name.encode())
+        return self.holder is None
+
+    def release(self) -> None:
+        """Remove the name, unless it is another's."""
+        with self._lock:
+            if self._seen() == self.name:
+                self._run.delete(LEASE_FILE)
+
+    def _holder_now(self) -> str:
+        with self._lock:
+            return self._seen()
+
+    def _seen(self) -> str:
+        """The name in the store. What is lost once stays lost: the other one may have written and gone meanwhile."""
+        if self.holder is None:
+            try:
+                found = self._run.read(LEASE_FILE).decode()
+            except FileNotFoundError:
+                found = "one that has ended since"
+            self.holder = None if found == self.name else found
+        return self.holder or self.name
+
+
+@contextmanager
+def leased(run: Storage, renewed_s: float = RENEWED_S, dead_s: float = DEAD_S, settle_s: float = _SETTLE_S) -> Iterator[Lease]:
+    """Hold the run for this process; InputError when another one holds it."""
+    lease = Lease(run, f"process {os.getpid()} on {socket.gethostname()} ({uuid.uuid4().hex[:8]})")
+    _take(lease, run, dead_s, settle_s)
+    stop = threading.Event()
+    renewer = threading.Thread(target=_keep_renewing, args=(lease, renewed_s, stop), daemon=True)
+    renewer.start()
+    try:
+        yield lease
+    finally:
+        stop.set()
+        renewer.join(renewed_s)
+        with suppress(OSError):
+            lease.release()
+
+
+def _take(lease: Lease, run: Storage, dead_s: float, settle_s: float) -> None:
+    """Write the name where no other is alive, and see it stand after a while that is longer than the writing took."""
+    begin = time.monotonic()
+    _refuse_if_held(run, lease.name, dead_s)
+    run.write(LEASE_FILE, lease.name.encode())
+    time.sleep(max(settle_s, 2 * (time.monotonic() - begin)))  # another one that began at the same time is as slow as this one
+    _refuse_if_held(run, lease.name, dead_s)
+
+
+def _refuse_if_held(run: Storage, name: str, dead_s: float) -> None:
+    try:
+        holder = run.read(LEASE_FILE).decode()
+    except FileNotFoundError:
+        return
+    run.write(_NOW_FILE, b"")
+    age = run.written_at(_NOW_FILE) - run.written_at(LEASE_FILE)
+    if holder != name and age < dead_s:
+        cure = f"wait for it, or {dead_s:.0f} s if it was killed; or give another --storage"
+        raise InputError(run.url, f"another sweep writes there ({holder}, renewed {age:.0f} s ago)", cure)
+
+
+def _keep_renewing(lease: Lease, every_s: float, stop: threading.Event) -> None:
+    while not stop.wait(every_s):
+        with suppress(OSError):  # the next one may succeed; before it writes anything the driver asks for itself
+            if not lease.renew():
+                return

@@ -1,0 +1,185 @@
+"""events -> ledger -> events: the append-only truth of a run, for resume and for analysis.
+
+One JSON event a line under `records/`, each with a checksum. Kinds: sweep (what is asked), ask (a configuration was drawn), start, epoch,
+finish, failed, stopped (given up early), race (why a configuration gets no more seeds). A configuration is named by its signature; (signature, seed) names a record. Every driver attempt writes files of its own, so nobody edits a written line.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sweep.core.errors import InputError, suggestion
+from sweep.core.hashing import canonical_json
+from sweep.core.storage import Storage
+
+FOLDER = "records"
+KINDS = ("sweep", "ask", "start", "epoch", "finish", "failed", "stopped", "race")
+_CRC_DIGITS = 8
+_URGENT = ("sweep", "finish", "failed", "stopped", "race")  # what a driver killed now must not lose
+_HELD_S = 15  # how long other events may wait for a segment where nothing can be appended to
+
+Event = dict[str, Any]
+Record = tuple[str, int]  # signature, seed
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One line that could not be trusted: where it stands and why."""
+
+    file: str
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a ledger holds: its sound events in order, and its damaged lines."""
+
+    events: list[Event]
+    damages: list[Damage] = field(default_factory=list)
+
+    def of_kind(self, kind: str) -> list[Event]:
+        """The events of one kind, in order."""
+        return self._by_kind.get(kind, [])
+
+    @cached_property
+    def _by_kind(self) -> dict[str, list[Event]]:
+        found: dict[str, list[Event]] = {}
+        for event in self.events:
+            found.setdefault(event["event"], []).append(event)
+        return found
+
+    def finished(self) -> dict[Record, Event]:
+        """The finish event of every record that has one; the first one written holds."""
+        done: dict[Record, Event] = {}
+        for event in self.of_kind("finish"):
+            done.setdefault((event["signature"], event["seed"]), event)
+        return done
+
+    def failed(self) -> dict[Record, Event]:
+        """The last failure of every record that failed and never finished."""
+        done = self.finished()
+        failures = {(event["signature"], event["seed"]): event for event in self.of_kind("failed")}
+        return {record: event for record, event in failures.items() if record not in done}
+
+
+    def stopped(self) -> dict[Record, Event]:
+        """The event of every record that was given up early."""
+        return {(event["signature"], event["seed"]): event for event in self.of_kind("stopped")}
+
+
+class Ledger:
+    """The writing end: one per driver attempt. `still_ours` is asked before each write and raises once another driver has the run."""
+
+    def __init__(self, run: Storage, still_ours: Callable[[], None] = lambda: None) -> None:
+        self._run, self._still_ours = run, still_ours
+        attempts = [int(name[:4]) for name in run.names(FOLDER) if name[:4].isdigit()]
+        self.attempt = max(attempts, default=0) + 1
+        self._segment = 0
+        self._held: list[bytes] = []
+        self._held_since = time.monotonic()
+
+    def append(self, event: Event) -> Event:
+        """Stamp, sign and store one event; returns it as stored."""
+        event = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "attempt": self.attempt, **event}
+        event["crc"] = _checksum(event)
+        line = (json.dumps(event, sort_keys=True, allow_nan=False) + "\n").encode()
+        if self._run.local is not None:
+            self._still_ours()
+        if not self._run.append(f"{FOLDER}/{self.attempt:04d}.jsonl", line):
+            self._hold(line, event["event"] in _URGENT)
+        return event
+
+    def flush(self) -> None:
+        """Write what waits as one immutable segment: an object store has no append."""
+        if self._held:
+            self._still_ours()
+            self._segment += 1
+            self._run.write(f"{FOLDER}/{self.attempt:04d}-{self._segment:06d}.jsonl", b"".join(self._held))
+            self._held.clear()
+
+    def _hold(self, line: bytes, urgent: bool) -> None:
+        if not self._held:
+            self._held_since = time.monotonic()
+        self._held.append(line)
+        if urgent or time.monotonic() - self._held_since > _HELD_S:
+            self.flush()
+
+    @staticmethod
+    def read(run: Storage | str | Path) -> list[Event]:
+        """All sound events of a run, oldest first."""
+        return read_ledger(run).events
+
+
+def read_ledger(run: Storage | str | Path) -> Reading:
+    """Read every ledger file of a run; damaged lines are reported, never guessed at.
+
+    A torn last line, which a killed driver leaves, is damage like any other: the event it began did not happen.
+    """
+    storage = run if isinstance(run, Storage) else Storage(run)
+    events: list[Event] = []
+    damages: list[Damage] = []
+    with _no_collection():
+        for name in storage.names(FOLDER):
+            if name.endswith(".jsonl") and not name.startswith("."):
+                for item in _lines(name, storage.read(f"{FOLDER}/{name}")):
+                    (damages if isinstance(item, Damage) else events).append(item)
+    return Reading(events, damages)
+
+
+def finished_record(run: Storage, signature: str, seed: int) -> Event:
+    """The finish event of a record. Raises InputError when there is none, naming what there is."""
+    finished = read_ledger(run).finished()
+    if not finished:
+        raise InputError(run.url, "holds no finished record", "name the folder of a sweep that ran")
+    if (signature, seed) in finished:
+        return finished[signature, seed]
+    seeds = [other for name, other in finished if name == signature]
+    if seeds:
+        raise InputError(f"{run.url}, {signature}", f"seed {seed} has not finished", f"seeds that have: {', '.join(map(str, sorted(seeds)))}")
+    raise InputError(f"{run.url}, {signature}", "no such finished trial", suggestion(signature, {name for name, _ in finished}))
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without the search for rings, which none of a million new objects belongs to: a large ledger is read a sixth sooner."""
+    collected = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collected:
+            gc.enable()
+
+
+def _lines(name: str, data: bytes) -> Iterator[Event | Damage]:
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            event = json.loads(line)
+            kind = event["event"]
+        except (ValueError, KeyError, TypeError):
+            yield Damage(name, number, "not a whole event")
+            continue
+        if event.pop("crc", None) != _checksum(event):
+            yield Damage(name, number, "checksum differs")
+        elif kind not in KINDS:
+            yield Damage(name, number, f"unknown event {kind!r}")
+        else:
+            yield event
+
+
+def _checksum(event: Event) -> str:
+    body = {key: value for key, value in event.items() if key != "crc"}
+    return hashlib.sha256(canonical_json(body).encode()).hexdigest()[:_CRC_DIGITS]

@@ -1,0 +1,184 @@
+"""One run folder, one question, one driver at a time."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import io
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import IO, Any
+
+from ruamel.yaml import YAML
+
+from sweep.core.errors import InputError
+from sweep.store.lease import leased
+from sweep.config.sweep_config import Question
+from sweep.store.ledger import FOLDER
+from sweep.store.code_versions import VERSIONS
+from sweep.core.storage import Storage
+
+SPACE_FILE = "space.yaml"
+ENVIRONMENT_FILE = "environment.json"
+_LOCK_FILE = "driver.lock"
+_LARGE_SHARE = 0.5  # of the time that the slots were held
+_TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # what flock says of a lock that another process has; anything else says that there are no locks
+StillOurs = Callable[[], None]  # raises InputError once another driver has the run
+# What may change between two runs of one folder: how it is computed, never what is asked.
+_FREE_TO_CHANGE = ("resources", "budget", "smoke")
+_PACKAGES = ("ray", "torch", "torchvision", "timm", "optuna", "torchattacks", "scikit-image", "numpy", "pandas", "pyarrow")
+
+
+@contextmanager
+def opened(run: Storage, question: Question) -> Iterator[StillOurs]:
+    """Hold the run folder for one driver; write the resolved question and the environment. Yields what must be asked before each write.
+
+    Raises InputError when another driver holds it, when it cannot be written, or when it holds another question.
+    """
+    _make_folder(run)
+    with held(run) as still_ours:
+        check_same_question(run, question)
+        check_same_code(run)
+        run.write(SPACE_FILE, _yaml_text(question.model_dump(mode="json")).encode())
+        run.write(ENVIRONMENT_FILE, json.dumps(environment(), indent=1).encode())
+        yield still_ours
+
+
+def _make_folder(run: Storage) -> None:
+    """Make the run folder and use it once, so that a sweep does not end with a result it cannot keep."""
+    if run.local is not None:
+        try:
+            run.local.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--storage {run.url}", f"cannot be written ({error.strerror or error})", "give a folder you may write to") from error
+    run.probe()
+
+
+@contextmanager
+def held(run: Storage) -> Iterator[StillOurs]:
+    """Hold the run folder alone; InputError names who holds it when another does. Yields a check that raises once it is another's.
+
+    A folder is locked, which nobody can take away; an object store, and a file system without locks, is leased.
+    """
+    if run.local is None:
+        with leased(run) as lease:
+            yield lease.check
+        return
+    with open(run.local / _LOCK_FILE, "a+", encoding="utf-8") as lock:
+        if _locked(lock, run):
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            lock.flush()
+            yield lambda: None
+            return
+    with leased(run) as lease:
+        yield lease.check
+
+
+def _locked(lock: IO[str], run: Storage) -> bool:
+    """Lock an open file; False where the file system knows no locks. Raises InputError when another process has it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _TAKEN:
+            return False
+        lock.seek(0)
+        raise InputError(run.url, f"another sweep writes there ({lock.read().strip()})", "wait for it, or give another --storage") from error
+    return True
+
+
+def check_same_question(run: Storage, question: Question) -> None:
+    """InputError where the folder holds another question than this one."""
+    if not run.exists(SPACE_FILE):
+        return
+    before = _flat(YAML(typ="safe").load(run.read(SPACE_FILE).decode()))
+    now = _flat(question.model_dump(mode="json"))
+    changed = [key for key in {**before, **now} if before.get(key) != now.get(key) and key.split(".")[0] not in _FREE_TO_CHANGE]
+    if changed:
+        listing = ", ".join(f"{key} was {before.get(key)!r} and is {now.get(key)!r}" for key in sorted(changed))
+        raise InputError(f"{run.url}/{SPACE_FILE}", f"the folder holds another question: {listing}", "rename the question, or give another --storage")
+
+
+def check_same_code(run: Storage) -> None:
+    """InputError where the folder holds records that another version of the training code made: a report would mix them with this one's."""
+    if not run.names(FOLDER) or not run.exists(ENVIRONMENT_FILE):
+        return
+    before, now = json.loads(run.read(ENVIRONMENT_FILE)).get("versions", {}).get("training"), VERSIONS["training"]
+    if before != now:
+        told = "an earlier version" if before is None else f"version {before}"
+        raise InputError(run.url, f"its records were made by {told} of the training code, and this is version {now}", "give another --storage, or go on with the code that made them")
+
+
+def read_question(run: Storage) -> Question:
+    """The question that a run folder holds. Raises InputError when it holds none."""
+    try:
+        text = run.read(SPACE_FILE).decode()
+    except FileNotFoundError as error:
+        raise InputError(run.url, f"has no {SPACE_FILE}", "name the folder of a sweep that ran") from error
+    return Question.model_validate(YAML(typ="safe").load(text))
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix.rstrip("."): tree}
+    return {key: value for name, branch in tree.items() for key, value in _flat(branch, f"{prefix}{name}.").items()}
+
+
+def _yaml_text(tree: Any) -> str:
+    buffer = io.StringIO()
+    YAML(typ="safe").dump(tree, buffer)
+    return buffer.getvalue()
+
+
+def environment() -> dict[str, Any]:
+    """Versions, code and hardware, for the record."""
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+        "commit": _commit(),
+        "versions": dict(VERSIONS),
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None
+
+
+def note_overhead(run: Storage, wall_s: float, slots: int, finished: list) -> str | None:
+    """Add to the environment what the platform cost beside the work itself, start-up and waiting, per record; returns it as a line to print.
+
+    A large share says that trials are too short to be worth a cluster.
+    """
+    if not finished:
+        return None
+    made = {stage["hash"]: stage["seconds"] for event in finished for stage in event.get("stages", []) if not stage["reused"]}
+    work_s = sum(event["seconds"]["total"] for event in finished) + sum(made.values())
+    idle_s = max(0.0, wall_s * slots - work_s)
+    each_s = round(idle_s / len(finished), 2)
+    facts = json.loads(run.read(ENVIRONMENT_FILE))
+    facts["overhead"] = {"records": len(finished), "slots": slots, "wall_s": round(wall_s, 1), "work_s": round(work_s, 1), "overhead_s_per_record": each_s}
+    run.write(ENVIRONMENT_FILE, json.dumps(facts, indent=1).encode())
+    short = "; trials this short are hardly worth a cluster" if idle_s > _LARGE_SHARE * (idle_s + work_s) else ""
+    return f"{work_s:.0f} s of work for {len(finished)} records, and {each_s:.1f} s of start-up and waiting a record{short}"

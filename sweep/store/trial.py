@@ -1,0 +1,63 @@
+"""A configuration knows its own address: signature, folder and the folder of each of its seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sweep.core.hashing import content_hash
+from sweep.store.code_versions import VERSIONS
+
+SIGNATURE_DIGITS = 12
+MODEL = "model.safetensors"
+COLORIZER = "colorizer.safetensors"
+OTHER_DOMAIN = "other_domain"  # colorizer_from: the same configuration, trained at the other hospital
+STATE = "state"  # an unfinished seed's training state; gone when the seed is done
+RESULT = "result.json"  # written last: a seed without it is not done
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration on one data hash; its seeds run one after another in the same workers."""
+
+    config: Mapping[str, Any]
+    data_hash: str
+    seeds: tuple[int, ...]
+    cell: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def signature(self) -> str:
+        """Hash of the whole configuration, of the data and of the code's version; threats, seeds and the places of files are no part of it."""
+        identity = {name: value for name, value in self.config.items() if not self.config.get(f"{name}_sha256")}
+        return content_hash({"config": identity, "data": self.data_hash, "version": VERSIONS["training"]}, SIGNATURE_DIGITS)
+
+    @property
+    def folder(self) -> str:
+        """Where the trial's files lie, relative to the run."""
+        return f"trials/{self.signature}"
+
+    def seed_folder(self, seed: int) -> str:
+        """Where one seed's files lie, relative to the run."""
+        return f"{self.folder}/seed-{seed}"
+
+
+@dataclass(frozen=True)
+class Attacks:
+    """Which threats and budgets every trained model meets, on how many images of which splits."""
+
+    threats: tuple[str, ...] = ()
+    eps: tuple[str, ...] = ()
+    images: int | str = "all"
+    splits: tuple[str, ...] = ("source", "target")
+    masking_images: int = 0
+    mode: str = "exact"  # or "fast": bfloat16 search, every claimed break verified in float32
+
+
+@dataclass(frozen=True)
+class Rungs:
+    """After which epochs a trial is judged, and so what of its objectives is measured then; robust accuracy on at most `images` images."""
+
+    epochs: tuple[int, ...] = ()
+    metrics: tuple[str, ...] = ()
+    images: int = 64

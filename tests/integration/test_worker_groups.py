@@ -1,0 +1,52 @@
+"""How a sweep is spread changes nothing that it finds: one run per trial, or several workers per trial."""
+
+import pytest
+
+from sweep.store.ledger import read_ledger
+from tests.fakes.sweep_config import TEXT, write_question
+from tests.integration import sweep_process
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
+SMALL = TEXT.replace("synthetic_per_real: [0, 0.5]", "synthetic_per_real: [0]").replace("epochs: 2", "epochs: 3, augment: none").replace("seeds: 2", "seeds: 1")
+
+
+def sweep(folder, *settings):
+    folder.mkdir()
+    arguments = [word for setting in settings for word in ("--set", setting)]
+    done = sweep_process.run(folder, write_question(folder, SMALL), "--storage", folder / "run", *arguments, timeout_s=200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return read_ledger(folder / "run")
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory):
+    return sweep(tmp_path_factory.mktemp("usual") / "sweep")
+
+
+def losses(reading):
+    return {(event["signature"], event["epoch"]): event["metrics"]["loss/train"] for event in reading.of_kind("epoch")}
+
+
+def test_one_train_run_per_trial_gives_the_same_numbers(usual, tmp_path):
+    plain = sweep(tmp_path / "plain", "resources.reuse_workers=false")
+    assert {record: event["metrics"] for record, event in plain.finished().items()} == {
+        record: event["metrics"] for record, event in usual.finished().items()
+    }
+
+
+def test_two_workers_follow_the_loss_curve_of_one(tmp_path):
+    """With a network whose loss is a mean over images: batch norm would see half a batch on each worker."""
+    settings = ("grid.colorizer=[none]", "fixed.backbone=test_vit", "fixed.precision=fp32")
+    together = losses(sweep(tmp_path / "together", "resources.workers=2", *settings))
+    alone = losses(sweep(tmp_path / "alone", *settings))
+    assert together.keys() == alone.keys()
+    for epoch, loss in alone.items():
+        assert together[epoch] == pytest.approx(loss, rel=0.02)
+
+
+@pytest.mark.slow
+def test_streamed_from_the_shards_gives_the_same_numbers(usual, tmp_path):
+    streamed = sweep(tmp_path / "streamed", "data.loading=stream")
+    assert {record: event["metrics"] for record, event in streamed.finished().items()} == {
+        record: event["metrics"] for record, event in usual.finished().items()
+    }

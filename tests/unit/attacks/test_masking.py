@@ -1,0 +1,77 @@
+"""Every planted masking model raises an alarm, no plain one does."""
+
+import pytest
+import torch
+
+from sweep.attacks.colorizer_bypass import around_colorizer
+from sweep.attacks.epsilon_sweep import epsilon_sweep
+from sweep.attacks.masking import alarms_of, check_masking
+from tests.fakes.attack_models import lit_halves, masking_models, plain_models, trained_cnn
+
+MASKED, PLAIN = masking_models(), plain_models()
+EXPECTED = {
+    "staircase input": {"zero gradients", "black box beats white box", "large epsilon does not break it"},
+    "saturated logits": {"zero gradients"},
+    "shattered input": {"black box beats white box"},
+    "random input": {"random predictions"},
+    "sharp softmax": {"probabilities instead of logits", "zero gradients"},
+    "colorizer with a false gradient": {"colorizer hides the gradient", "black box beats white box"},
+}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return lit_halves(32, seed=3)
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_masking_models_are_flagged_for_the_right_reason(data, name):
+    torch.manual_seed(0)
+    found = {alarm.name for alarm in check_masking(MASKED[name], *data, steps=10, queries=100)}
+    assert found >= EXPECTED[name]
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_plain_models_are_not_flagged(data, name):
+    assert check_masking(PLAIN[name], *data, surrogate=trained_cnn(seed=9), steps=10, queries=100) == []
+
+
+def test_a_surrogate_sees_through_a_false_gradient(data):
+    model = MASKED["colorizer with a false gradient"]
+    alarms = check_masking(model, *data, surrogate=trained_cnn(seed=9), steps=5, queries=1)
+    assert "black box beats white box" in {alarm.name for alarm in alarms}
+
+
+def test_one_step_that_beats_many_is_seen_in_any_sweep(data):
+    """A step of the whole range overshoots: bim with a fixed step then does worse than fgsm."""
+    result = epsilon_sweep(trained_cnn(), *data, ["fgsm", "pgd2"], ["8/255"])
+    result.breaking_epsilon["pgd2"][:] = torch.inf
+    (alarm,) = alarms_of(result)
+    assert alarm.name == "one step beats many"
+    assert "8/255" in str(alarm)
+
+
+def test_the_way_around_a_colorizer_predicts_the_same(data):
+    model = PLAIN["honest colorizer"]
+    assert torch.allclose(around_colorizer(model)(data[0]), model(data[0]), atol=1e-5)
+    assert around_colorizer(trained_cnn()) is None
+
+
+def test_an_attack_that_was_only_too_short_is_no_alarm(data, monkeypatch):
+    """Images missed in the larger ball count when they stand under four times the steps too."""
+    from sweep.attacks import masking
+
+    def shortened(honest):
+        def sweep(model, images, labels, threats, epsilons, **options):
+            result = honest(model, images, labels, threats, epsilons, **options)
+            for name, breaking in result.breaking_epsilon.items():
+                if name == "pgd10x1" and epsilons == [32 / 255] or stubborn and name == "pgd40":
+                    breaking[:] = torch.inf
+            return result
+
+        return sweep
+
+    monkeypatch.setattr(masking, "epsilon_sweep", shortened(masking.epsilon_sweep))
+    for stubborn in (False, True):
+        names = {alarm.name for alarm in check_masking(trained_cnn(), *data, steps=10, queries=10)}
+        assert ("accuracy rises with epsilon" in names) == stubborn

@@ -1,0 +1,221 @@
+"""The job board without its processes: who gets which job, and what happens when a worker dies."""
+
+import asyncio
+
+import pytest
+
+from sweep.execution.ray.job_queue import DONE, JobBoard
+from sweep.execution.job import Work
+from sweep.store.trial import Attacks, Trial
+
+Board = JobBoard.__ray_metadata__.modified_class
+
+
+@pytest.fixture(autouse=True)
+def no_cluster(monkeypatch):
+    monkeypatch.setattr("sweep.execution.ray.job_queue.is_leaving", lambda node: node == "dead")
+
+
+def work(name, slot=None):
+    return Work(Trial({"name": name}, "data", (0,)), Attacks(), slot=slot)
+
+
+def play(scenario):
+    return asyncio.run(asyncio.wait_for(scenario(), timeout=10))
+
+
+def test_jobs_are_served_in_order_and_reports_come_back():
+    async def scenario():
+        board, jobs = Board(2, 2), [work("a"), work("b")]
+        for job in jobs:
+            await board.submit(job)
+        taken = [await board.take("s0"), await board.take("s1")]
+        signature = jobs[0].trial.signature
+        assert await board.report("s0", signature, {"kind": "epoch", "epoch": 1})
+        return taken == jobs, (await board.next_report(signature))["epoch"]
+
+    assert play(scenario) == (True, 1)
+
+
+def test_a_dead_worker_gets_its_job_again_until_it_died_too_often():
+    async def scenario():
+        board, job = Board(1, 2), work("poison")
+        await board.submit(job)
+        assert await board.take("s0") == job
+        assert await board.take("s0") == job  # asked again without having reported: the process died
+        waiting = asyncio.ensure_future(board.take("s0"))
+        report = await board.next_report(job.trial.signature)
+        await board.close()
+        return report, await waiting
+
+    report, after = play(scenario)
+    assert report["kind"] == DONE and "died 2 times" in report["reason"] and after is None
+
+
+def test_cancelled_job_is_dropped_at_its_next_report():
+    async def scenario():
+        board, job = Board(2, 2), work("a")
+        await board.submit(job)
+        await board.take("s0")
+        await board.cancel(job.trial.signature)
+        return await board.report("s0", job.trial.signature, {"kind": "epoch"})
+
+    assert play(scenario) is False
+
+
+def test_bound_job_waits_for_its_slot():
+    async def scenario():
+        board, job, free = Board(2, 2), work("a", slot="only-a"), work("b")
+        await board.submit(job)
+        await board.submit(free)
+        return await board.take("s0") == free, await board.take("only-a") == job
+
+    assert play(scenario) == (True, True)
+
+
+@pytest.mark.parametrize("submitted_first", [True, False])
+def test_jobs_fail_with_a_reason_when_every_slot_broke(submitted_first):
+    async def scenario():
+        board, job, started = Board(2, 2), work("a"), []
+        await board.open(started.append, 2, eager=True)
+        if submitted_first:
+            await board.submit(job)
+        for slot in started:
+            await board.slot_broke(slot, "no GPU")
+        if not submitted_first:
+            await board.submit(job)
+        return await board.next_report(job.trial.signature)
+
+    assert "no GPU" in play(scenario)["reason"]
+
+
+def test_a_slot_of_one_job_that_breaks_takes_only_that_job_with_it():
+    async def scenario():
+        board, bound, started = Board(2, 2), work("a", slot="only-a"), []
+        await board.open(started.append, 2)
+        await board.submit(bound)
+        await board.submit(work("b", slot="only-b"))
+        await board.slot_broke("only-a", "no GPU")
+        return started, await board.next_report(bound.trial.signature), await board.take("only-b") is not None
+
+    started, report, served = play(scenario)
+    assert started == ["only-a", "only-b"] and "no GPU" in report["reason"] and served
+
+
+def test_slots_come_with_the_jobs_and_go_home_when_there_is_none():
+    async def scenario():
+        board, started = Board(2, 2), []
+        await board.open(started.append, 2, idle_s=0.05, eager=True)
+        before = list(started)
+        for name in "abc":
+            await board.submit(work(name))
+        most = list(started)
+        for slot in most:
+            while job := await board.take(slot):
+                await board.report(slot, job.trial.signature, {"kind": DONE})
+        await board.submit(work("d"))
+        return before, most, started[len(most) :]
+
+    assert play(scenario) == ([], ["slot-0", "slot-1"], ["slot-2"])
+
+
+def test_a_slot_on_a_leaving_machine_is_replaced_up_to_the_limit():
+    async def scenario():
+        board, started = Board(2, 2), []
+        await board.open(started.append, 2, idle_s=5)
+        await board.submit(work("a"))
+        await board.take("slot-0", "node-a")
+        await board.leaving("slot-0")
+        return list(started)
+
+    assert play(scenario) == ["slot-0", "slot-1"]
+
+
+def test_a_leaving_machine_costs_no_failure_and_gets_no_job_again():
+    async def scenario():
+        board, job = Board(0, 1), work("a")
+        await board.submit(job)
+        assert await board.take("s0", "node-a") == job
+        await board.leaving("s0")
+        assert not await board.report("s0", job.trial.signature, {"kind": "epoch"})  # it was given back
+        waiting = asyncio.ensure_future(board.take("s0", "node-a"))
+        await asyncio.sleep(0)
+        assert not waiting.done() and await board.take("s1", "node-b") == job
+        await board.leaving("s1")
+        return await board.next_report(job.trial.signature)
+
+    report = play(scenario)
+    assert report["failure"] == "FAILED" and "taken away 2 times" in report["reason"]
+
+
+def test_a_job_given_again_goes_before_those_that_wait():
+    async def scenario():
+        board, jobs = Board(2, 2), [work("a"), work("b")]
+        for job in jobs:
+            await board.submit(job)
+        await board.take("s0", "node-a")
+        await board.leaving("s0")
+        return await board.take("s1", "node-b") == jobs[0]
+
+    assert play(scenario)
+
+
+def test_more_memory_than_allowed_is_named_and_not_tried_for_ever():
+    async def scenario():
+        board, job = Board(1, 2), work("big")
+        await board.submit(job)
+        for _ in range(2):
+            await board.take("s0")
+            await board.over_memory("s0", "its worker held 3 GB")
+        waiting = asyncio.ensure_future(board.take("s0"))
+        report = await board.next_report(job.trial.signature)
+        await board.close()
+        return report, await waiting
+
+    report, _ = play(scenario)
+    assert report["failure"] == "OOM" and report["reason"] == "its worker held 3 GB, 2 times"
+
+
+def test_the_same_trial_again_has_a_mailbox_of_its_own():
+    """A race gives a configuration more seeds; what a slot still says of the job before must not end the new one."""
+
+    async def scenario():
+        board, job = Board(2, 2), work("a")
+        signature = job.trial.signature
+        await board.submit(job)
+        await board.take("s0")
+        await board.report("s0", signature, {"kind": DONE})
+        assert (await board.next_report(signature))["kind"] == DONE
+        await board.submit(job)
+        assert await board.take("s1") == job
+        assert not await board.report("s0", signature, {"kind": DONE})
+        assert await board.report("s1", signature, {"kind": "epoch"})
+        return (await board.next_report(signature))["kind"]
+
+    assert play(scenario) == "epoch"
+
+
+def test_submitting_again_drops_the_job_that_still_runs():
+    async def scenario():
+        board, job = Board(2, 2), work("a")
+        signature = job.trial.signature
+        await board.submit(job)
+        await board.take("s0")
+        await board.cancel(signature)
+        await board.submit(job)
+        dropped = not await board.report("s0", signature, {"kind": "epoch"})
+        return dropped and await board.take("s0") == job and await board.report("s0", signature, {"kind": "epoch"})
+
+    assert play(scenario)
+
+
+def test_a_machine_that_is_gone_without_a_word_costs_no_failure():
+    async def scenario():
+        board, job = Board(0, 1), work("a")
+        await board.submit(job)
+        await board.take("s0", "dead-soon")
+        board._slots["s0"].node = "dead"
+        assert await board.take("s0", "node-b") == job
+        return board._slots["s0"].job.losses
+
+    assert play(scenario) == {"preemption": 1}

@@ -1,0 +1,149 @@
+"""A budget stops launching in time."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from sweep.planning.capacity import Capacity
+from sweep.execution.ray.tune_trial import Launch
+from sweep.config.sweep_config import Question, Resources
+from sweep.store.ledger import Reading
+from sweep.store.run_folder import ENVIRONMENT_FILE, note_overhead
+from sweep.planning.budget import Spending, spending_of, spent_before
+from sweep.execution.ray.tune_adapters import CampaignSearcher
+from sweep.core.storage import Storage
+from sweep.store.trial import Attacks
+from sweep.execution.ray.run_trials import run_trials
+from tests.fakes.campaigns import campaign
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def one_trial(spending, clock, seconds, name="a"):
+    spending.launched(name)
+    clock.now += seconds
+    spending.ended(name)
+
+
+def test_no_budget_no_limit(clock):
+    spending = Spending(clock=clock)
+    one_trial(spending, clock, 1e9)
+    assert spending.may_launch()
+
+
+def test_wall_refuses_a_trial_that_would_not_end_in_time(clock):
+    spending = Spending(wall_s=100, clock=clock)
+    one_trial(spending, clock, 40)
+    assert spending.may_launch()
+    one_trial(spending, clock, 40)
+    assert not spending.may_launch()
+    assert "budget.wall: 80 s of 100 s" in spending.refused
+
+
+def test_gpu_hours_count_what_runs_and_what_ran_before(clock):
+    spending = Spending(gpu_hours=1, gpus=0.5, before_s=3600, clock=clock)  # half an hour is left
+    one_trial(spending, clock, 1200)  # ten minutes of it
+    assert spending.may_launch()
+    spending.launched("b")  # as long as the first, it is assumed
+    assert not spending.may_launch()
+    assert "budget.gpu_hours" in spending.refused
+
+
+def test_a_sweep_that_winds_down_does_not_start_anew(clock):
+    spending = Spending(gpu_hours=1, gpus=1, clock=clock)
+    one_trial(spending, clock, 1900)
+    assert not spending.may_launch()
+    for name in "bcdefg":
+        one_trial(spending, clock, 1, name)
+    assert not spending.may_launch()
+
+
+def event(kind, seed, second, attempt=1, **facts):
+    return {"event": kind, "signature": "a", "seed": seed, "attempt": attempt, "time": f"2026-01-01T09:00:{second:02d}.000+00:00", **facts}
+
+
+MADE = {"stage": "generator", "hash": "g", "reused": False, "seconds": 30.0}
+LEDGER = Reading([
+    event("start", 0, 0), event("finish", 0, 9, seconds={"total": 8.0}, stages=[MADE]),
+    event("start", 1, 10), event("epoch", 1, 12), event("stopped", 1, 15),
+    event("start", 2, 20), event("failed", 2, 24),
+    event("start", 3, 30), event("epoch", 3, 37),  # the driver was killed
+    event("start", 3, 40, attempt=2), event("finish", 3, 59, attempt=2, seconds={"total": 18.0}, stages=[{**MADE, "reused": True, "seconds": 0.0}]),
+])
+
+
+def test_what_was_spent_before_counts_however_it_ended():
+    assert spent_before(LEDGER, workers=1) == 8 + 5 + 4 + 7 + 18 + 30
+    assert spent_before(LEDGER, workers=2) == 8 + 5 + 4 + 7 + 18 + 15, "a generator is made by one worker"
+
+
+def test_a_question_gives_its_budget_to_the_sweep():
+    section = {"name": "q", "data": {"source": "phantom-a", "target": "phantom-b"}}
+    question = Question.model_validate({**section, "budget": {"wall": "1.5h", "gpu_hours": 0.05}, "resources": {"workers": 2, "gpus_per_worker": 0.5}})
+    spending = spending_of(question, LEDGER)
+    assert (spending.wall_s, spending.gpu_hours, spending.gpus, spending.before_s) == (5400, 0.05, 1, 57)
+    assert spending.may_launch() and spending.farewell is None
+    spending.before_s = 180
+    assert not spending.may_launch()
+    assert spending.farewell == "no more trials were launched: budget.gpu_hours: 0.05 of 0.05 GPU hours are spent or promised and a trial takes about 0"
+
+
+def test_a_spent_budget_ends_the_search():
+    one = campaign(draws=2)
+    searcher = CampaignSearcher(one, Spending(gpu_hours=1, gpus=1, before_s=3600), 4, lambda job: job)
+    assert searcher.suggest("first") == searcher.FINISHED
+    assert CampaignSearcher(one, Spending(), 4, lambda job: job).suggest("first")["trial"].seeds == (0, 1)
+
+
+def test_wall_time_ends_tune_too(monkeypatch, tmp_path):
+    """The budget is Tune's own limit as well: what runs over it is ended, not only what would begin."""
+    seen = {}
+
+    class Tuner:
+        def __init__(self, trainable, *, tune_config, run_config):
+            seen["budget"] = tune_config.time_budget_s
+
+        def fit(self):
+            return None
+
+    class Actor:
+        def remote(self, *arguments, **options):
+            return None
+
+        def __getattr__(self, name):
+            return self
+
+    board = SimpleNamespace(remote=lambda *arguments: Actor())
+    stand_ins = {"JobBoard": board, "ArtifactBroker": board, "share_images": lambda data: None, "wait_for": lambda images: None, "SlotSetup": lambda *parts: SimpleNamespace(board=None)}
+    for name, stand_in in stand_ins.items():
+        monkeypatch.setattr(f"sweep.execution.ray.run_trials.{name}", stand_in)
+    monkeypatch.setattr("sweep.execution.ray.run_trials.ray.get", lambda reference: None)
+    monkeypatch.setattr("sweep.execution.ray.run_trials.tune.Tuner", Tuner)
+    monkeypatch.setattr("sweep.execution.ray.run_trials.tune.with_parameters", lambda driver, **parts: driver)
+    monkeypatch.setattr("sweep.execution.ray.run_trials.tune.with_resources", lambda driver, resources: driver)
+    monkeypatch.setenv("TUNE_MAX_PENDING_TRIALS_PG", "3")  # a sweep sets it, and this process runs others
+    launch, plan = Launch(Attacks(), str(tmp_path), Resources(), 1), SimpleNamespace(campaign=campaign(), foreseen=(), trial=None)
+    run_trials(launch, plan, None, Capacity(2, 0, 2), None, None, Spending(wall_s=90))
+    assert seen == {"budget": 90}
+
+
+def test_the_cost_of_the_platform_is_noted_and_told(tmp_path):
+    run = Storage(tmp_path)
+    run.write(ENVIRONMENT_FILE, b'{"cpus": 2}')
+    assert note_overhead(run, 10, 2, []) is None
+    records = [event("finish", seed, 0, seconds={"total": 5.0}, stages=[{**MADE, "seconds": 4.0}]) for seed in range(2)]
+    assert note_overhead(run, 10, 2, records) == "14 s of work for 2 records, and 3.0 s of start-up and waiting a record"
+    facts = json.loads(run.read(ENVIRONMENT_FILE))
+    assert facts == {"cpus": 2, "overhead": {"records": 2, "slots": 2, "wall_s": 10, "work_s": 14.0, "overhead_s_per_record": 3.0}}
+    assert note_overhead(run, 30, 2, records).endswith("; trials this short are hardly worth a cluster")

@@ -1,0 +1,155 @@
+"""What --plan says: what the cluster can never do is refused, what is left is counted, and times rest on what was measured."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from sweep.store.artifact_store import META, ArtifactStore
+from sweep.planning.capacity import Capacity
+from sweep.core.errors import InputError
+from sweep.planning.cost import Work, outlook
+from sweep.data.preview import foreseen_data
+from sweep.planning.plan import make_plan, notes
+from sweep.planning.plan_report import foreseen_capacity, print_plan
+from sweep.config.sweep_config import Question, Resources
+from sweep.store.ledger import Ledger, Reading
+from sweep.store.run_folder import ENVIRONMENT_FILE, SPACE_FILE, environment
+from sweep.pipeline.stages import GENERATOR, needed_stages
+from sweep.core.storage import Storage
+
+TWO_CPUS = Capacity(2, 0, 2)
+GPU_NODES = {"big": {"cpus": 8, "gpus": 1, "max_nodes": 4, "price_per_hour": 3}, "small": {"cpus": 4, "max_nodes": 9, "price_per_hour": 1}}
+
+
+def question(**sections):
+    base = {
+        "name": "q",
+        "data": {"source": "phantom-a", "target": "phantom-b", "image_px": 32, "phantom_patients": 40},
+        "grid": {"colorizer": ["none", "pixelshuffle"], "synthetic_per_real": [0, 1]},
+        "fixed": {"backbone": "small_cnn", "epochs": 2, "generator": "cgan", "generator_px": 32, "generator_steps": 4},
+    }
+    return Question.model_validate({**base, **sections})
+
+
+def said(asked, run, address="10.0.0.5:6379"):
+    console = Console(file=io.StringIO(), width=300)
+    print_plan(asked, run, console, address)
+    return console.file.getvalue()
+
+
+def rows(text):
+    """The table: kind -> needed, there, to do."""
+    cells = [line.rsplit(maxsplit=3) for line in text.splitlines()]
+    return {name: tuple(map(int, numbers)) for name, *numbers in filter(lambda row: len(row) == 4 and all(part.isdigit() for part in row[1:]), cells)}
+
+
+@pytest.mark.parametrize(
+    ("resources", "address", "arithmetic"),
+    [
+        ({"gpus_per_worker": 99}, None, r"one worker of 1 CPUs \+ 99 GPUs; there are 1 x 2 CPUs"),
+        ({"gpus_per_worker": 2, "node_types": GPU_NODES}, None, r"at most 4 x 8 CPUs \+ 1 GPUs, 9 x 4 CPUs can come"),
+        ({"gpus_per_worker": 2, "node_types": GPU_NODES}, "10.0.0.5:6379", "can come"),
+    ],
+)
+def test_what_can_never_run_is_refused(tmp_path, monkeypatch, resources, address, arithmetic):
+    monkeypatch.setattr("sweep.planning.capacity.os.cpu_count", lambda: 2)
+    monkeypatch.setattr("sweep.planning.capacity._gpus_here", lambda: 0)
+    with pytest.raises(InputError, match=arithmetic):
+        said(question(resources=resources), Storage(tmp_path), address)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cluster_that_is_only_named_is_not_guessed_at():
+    assert foreseen_capacity(Resources(gpus_per_worker=99), "10.0.0.5:6379") is None
+    assert foreseen_capacity(Resources(), None).concurrent_trials >= 1
+
+
+def test_before_anything_is_prepared_stages_are_counted(tmp_path):
+    text = said(question(), Storage(tmp_path))
+    assert "4 cells, 4 configurations, 2 seeds each" in text
+    assert "no data have been prepared; counted for 2 classes and about 60 training images" in text
+    assert rows(text) == {"generator": (1, 0, 1), "pool": (2, 0, 2), "record": (8, 0, 8)}
+    assert "nothing of this sweep has been timed yet (1 generator, 2 pools, 8 records to do), so there is no time or price to tell" in text
+    assert not list(tmp_path.iterdir()), "a plan writes nothing"
+
+
+def test_shards_that_are_elsewhere_are_said(tmp_path):
+    asked = question(data={"source": str(tmp_path / "busi"), "target": "phantom-b", "train_images": 100}, grid={"train_images": [50, 100]}, fixed={"synthetic_per_real": 2})
+    text = said(asked, Storage(tmp_path))
+    assert "2 classes and about 100 training images; " in text and "busi cannot be seen from here" in text
+    assert rows(text)["generator"] == (4, 0, 4) and rows(text)["record"] == (4, 0, 4)
+
+
+def test_shards_that_cannot_be_looked_at_are_refused(tmp_path):
+    with pytest.raises(InputError, match="cannot be looked at"):
+        said(question(data={"source": "x" * 300, "target": "phantom-b"}), Storage(tmp_path))
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """A run folder in which one configuration of four has finished and the generator is there."""
+    asked, run = question(), Storage(tmp_path / "run")
+    foreseen_data(asked)[0].save(run, {})
+    run.write(ENVIRONMENT_FILE, json.dumps(environment()).encode())
+    data, _ = foreseen_data(asked)
+    plan = make_plan(asked, data, Reading([]))
+    first = next(trial for trial in plan.foreseen if trial.config["synthetic_per_real"])
+    ledger = Ledger(run)
+    ledger.append({"event": "ask", "signature": first.signature, "draw": 0, "study": dict(first.cell), "values": {}})
+    for seed, seconds in ((0, 30.0), (1, 50.0)):
+        ledger.append({"event": "finish", "signature": first.signature, "seed": seed, "config": dict(first.config), "metrics": {"auroc/target": 0.7}, "seconds": {"total": seconds}})
+    generator = next(stage for stage in needed_stages([first], data) if stage.kind == GENERATOR)
+    run.write(f"{ArtifactStore(run).folder(generator)}/{META}", json.dumps({"kind": GENERATOR, "seconds": 100.0}).encode())
+    return asked, run
+
+
+def test_what_is_there_is_counted_and_timed(begun):
+    asked, run = begun
+    text = said(asked, run)
+    assert rows(text) == {"generator": (1, 1, 0), "pool": (2, 0, 2), "record": (8, 2, 6)}
+    assert "about 240 worker-seconds left: 6 records of 40.0 s (mean of 2), on the machines that those ran on" in text
+    assert "not counted, for none has been timed yet: 2 pools" in text
+
+
+def test_money_is_told_for_each_node_type_and_what_does_not_fit_is_said(begun):
+    asked, run = begun
+    text = said(asked.model_copy(update={"resources": Resources.model_validate({"gpus_per_worker": 0.5, "node_types": GPU_NODES})}), run)
+    assert "on 2 x big: 3 trials at once, about 0.02 h, price 0.13" in text  # 240 s / 3 = 80 s on two nodes of 3 an hour
+    assert "on 9 x small: no trial fits; one asks for one worker of 1 CPUs + 0.5 GPUs, a node has 4 CPUs" in text
+
+
+def test_another_question_in_the_folder_is_refused(begun):
+    asked, run = begun
+    run.write(SPACE_FILE, json.dumps(question(seeds=3).model_dump(mode="json")).encode())
+    with pytest.raises(InputError, match="the folder holds another question: seeds.min was 3 and is 2"):
+        said(asked, run)
+
+
+def test_records_of_other_code_are_refused(begun):
+    asked, run = begun
+    run.write(ENVIRONMENT_FILE, json.dumps({"versions": {"training": 0}}).encode())
+    with pytest.raises(InputError, match="version 0 of the training code"):
+        said(asked, run)
+
+
+def test_time_on_this_machine_and_a_longest_step():
+    works = [Work("record", 4, (10.0, 20.0)), Work("generator", 1, (3600.0,)), Work("pool", 0, (5.0,))]
+    lines = outlook(works, 4, Resources(), TWO_CPUS)
+    assert lines[0].startswith("about 3660 worker-seconds left: 4 records of 15.0 s (mean of 2), 1 generator of 3600.0 s (mean of 1)")
+    assert lines[1:] == ["  on this machine: 2 trials at once, about 1.00 h"], "two machines do not halve one generator"
+    assert outlook([Work("record", 0, (1.0,))], 0, Resources(), TWO_CPUS) == ["nothing is left to compute"]
+
+
+def test_before_a_first_run_money_is_told_by_the_hour():
+    resources = Resources.model_validate({"gpus_per_worker": 1, "node_types": GPU_NODES, "max_concurrent_trials": 3})
+    lines = outlook([Work("record", 40)], 40, resources, None)
+    assert lines[1] == "  on 3 x big: 3 trials at once, price 9.00 an hour"
+
+
+def test_probabilities_that_a_searcher_leaves_behind_are_said():
+    search = {"lr": {"values": [0.1, 0.2], "probabilities": [0.9, 0.1]}}
+    for algorithm, told in (("tpe", ["probabilities of lr hold for the first draws alone: tpe then prefers what did well"]), ("random", [])):
+        asked = question(search=search, searcher={"algorithm": algorithm, "trials": 3}, objectives=[{"metric": "auroc/source_val", "goal": "maximize"}])
+        assert notes(asked, make_plan(asked, foreseen_data(asked)[0], Reading([])), 0) == told

@@ -1,0 +1,67 @@
+"""The ledger keeps every whole event and reports every damaged one."""
+
+import pytest
+
+from sweep.store.ledger import Ledger, read_ledger
+from sweep.core.storage import Storage
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Storage(tmp_path / "run")
+
+
+def finish(seed, value=0.5):
+    return {"event": "finish", "signature": "abc", "seed": seed, "metrics": {"auroc/target": value}}
+
+
+def test_events_come_back_in_order_over_attempts(run):
+    first = Ledger(run)
+    first.append(finish(0))
+    second = Ledger(run)
+    second.append(finish(1))
+    assert (first.attempt, second.attempt) == (1, 2)
+    assert [event["seed"] for event in Ledger.read(run)] == [0, 1]
+
+
+def test_first_finish_of_a_record_holds(run):
+    ledger = Ledger(run)
+    ledger.append(finish(0, 0.5))
+    ledger.append(finish(0, 0.9))
+    assert read_ledger(run).finished()["abc", 0]["metrics"]["auroc/target"] == 0.5
+
+
+def test_failure_counts_only_without_a_finish(run):
+    ledger = Ledger(run)
+    for seed in (0, 1):
+        ledger.append({"event": "failed", "signature": "abc", "seed": seed, "kind": "FAILED", "reason": "x"})
+    ledger.append(finish(1))
+    assert list(read_ledger(run).failed()) == [("abc", 0)]
+
+
+def test_every_cut_of_the_last_line_loses_that_event_only(run):
+    ledger = Ledger(run)
+    for seed in range(3):
+        ledger.append(finish(seed))
+    path = run.local / "records" / "0001.jsonl"
+    whole = path.read_bytes()
+    last = whole.rstrip(b"\n").rfind(b"\n") + 1
+    for end in range(last + 1, len(whole) - 1):
+        path.write_bytes(whole[:end])
+        reading = read_ledger(run)
+        assert [event["seed"] for event in reading.events] == [0, 1]
+        assert [(damage.file, damage.line) for damage in reading.damages] == [("0001.jsonl", 3)]
+
+
+def test_a_flipped_byte_is_damage_not_a_number(run):
+    Ledger(run).append(finish(0, 0.5))
+    path = run.local / "records" / "0001.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"0.5", b"0.9"))
+    reading = read_ledger(run)
+    assert reading.events == [] and reading.damages[0].reason == "checksum differs"
+
+
+def test_not_a_number_is_never_stored(run):
+    with pytest.raises(ValueError):
+        Ledger(run).append(finish(0, float("nan")))
+    assert Ledger.read(run) == []
