@@ -68,8 +68,8 @@ def find_side(address: str, rule: str = selection.DEFAULT_RULE) -> Side:
         return Side(run, Estimates(run), best, rule)
     found = [key for key in run.means.index if key.startswith(start)]
     if len(found) != 1:
-        cure = f"one of {', '.join(found[:6])}" if found else f"signatures begin like {', '.join(key[:6] for key in run.means.index[:6])}"
-        raise InputError(address, f"{start!r} is the start of {len(found)} configurations", f"give {cure}")
+        fix = f"one of {', '.join(found[:6])}" if found else f"signatures begin like {', '.join(key[:6] for key in run.means.index[:6])}"
+        raise InputError(address, f"{start!r} is the start of {len(found)} configurations", f"give {fix}")
     return Side(run, Estimates(run), found[0], "named")
 
 

@@ -29,7 +29,7 @@ class Constraint:
     def __str__(self) -> str:
         return f"{self.name} {self.op} {self.value}"
 
-    def holds(self, run: Run) -> pd.Series:
+    def satisfies(self, run: Run) -> pd.Series:
         """True per signature; a metric that was not measured does not hold."""
         values = run.configs[self.name].reindex(run.means.index) if self.is_setting else run.means[self.name]
         if isinstance(self.value, str):
@@ -38,7 +38,7 @@ class Constraint:
 
 
 def parse_constraint(text: str, run: Run) -> Constraint:
-    """Read one constraint against what the run recorded; InputError with the cure."""
+    """Read one constraint against what the run recorded; InputError with the fix."""
     shape = _SHAPE.match(text)
     if not shape:
         raise InputError("--constraint", f"{text!r} is no comparison", "write it like 'robust_accuracy@2/255 >= 0.4'")
@@ -50,8 +50,8 @@ def parse_constraint(text: str, run: Run) -> Constraint:
     except InputError as unknown:
         if metric_names.parse(name).family == metric_names.ROBUST:
             raise
-        cure = suggestion(name, [*run.metrics, *run.configs])
-        raise InputError("--constraint", f"{name!r} is neither a recorded metric nor a setting", cure) from unknown
+        fix = suggestion(name, [*run.metrics, *run.configs])
+        raise InputError("--constraint", f"{name!r} is neither a recorded metric nor a setting", fix) from unknown
     return Constraint(known, op, _number(text, value), is_setting=False)
 
 
@@ -59,7 +59,7 @@ def passing(run: Run, constraints: Sequence[Constraint]) -> pd.Series:
     """True per signature that meets all constraints."""
     meets = pd.Series(True, index=run.means.index)
     for constraint in constraints:
-        meets &= constraint.holds(run)
+        meets &= constraint.satisfies(run)
     return meets
 
 

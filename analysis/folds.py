@@ -1,4 +1,4 @@
-"""Runs of one question on several splits of the same data -> configurations compared over the splits, whose training sets overlap.
+"""Runs of one sweep config on several splits of the same data -> configurations compared over the splits, whose training sets overlap.
 
 python -m analysis.folds results/ratio-split-0 results/ratio-split-1 results/ratio-split-2 --metric auroc/source
 
@@ -61,7 +61,7 @@ def compare_over_folds(runs: Sequence[Run], metric: str, rule: str = selection.D
     names = labels(runs[0].configs, runs[0].studies).rename(index=_identity(runs[0]))
     metric = metric_names.resolve(metric, set.intersection(*(set(run.metrics) for run in runs)), where="--metric")
     if not shared:
-        raise InputError("RUN", "no configuration ran on every split", "run the same question on each, with data.fold or data.split_seed alone changed")
+        raise InputError("RUN", "no configuration ran on every split", "run the same sweep config on each, with data.fold or data.split_seed alone changed")
     values = pd.DataFrame({number_: means.loc[shared, metric] for number_, means in enumerate(found)})
     quality = pd.concat([selection.rule_named(rule).score(means.loc[shared]) for means in found], axis=1).mean(axis=1)
     chosen = quality.idxmax()
@@ -104,7 +104,7 @@ def as_text(made: FoldTable) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the comparison; exit code 2 with a message when the input is wrong."""
     parser = argparse.ArgumentParser(prog="python -m analysis.folds", description="Compare configurations over several splits of the data.")
-    parser.add_argument("run", nargs="+", help="run folders of the same question, each with its own data.fold or data.split_seed")
+    parser.add_argument("run", nargs="+", help="run folders of the same sweep config, each with its own data.fold or data.split_seed")
     parser.add_argument("--metric", default="auroc/source", help="recorded metric (auroc/source)")
     parser.add_argument("--rule", default=selection.DEFAULT_RULE, help=f"how the configuration compared with is chosen: {', '.join(selection.RULES)}")
     options = parser.parse_args(arguments)

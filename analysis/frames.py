@@ -139,8 +139,8 @@ def load_run(folder: str | Path) -> Run:
     """Read a run folder's ledger and cards; InputError when it is no run folder or nothing has finished in it."""
     storage = Storage(folder)
     if not storage.exists("records"):
-        cure = "give the folder or URL that `python -m sweep.run` printed, e.g. results/quickstart"
-        raise InputError(folder, "is no run folder: it has no records/", cure)
+        fix = "give the folder or URL that `python -m sweep.run` printed, e.g. results/quickstart"
+        raise InputError(folder, "is no run folder: it has no records/", fix)
     return _run(storage, read_ledger(storage))
 
 

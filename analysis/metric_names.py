@@ -137,5 +137,5 @@ def _resolve_robust(spec: str, names: list[str], where: str) -> str:
         if (parts.split, parts.threat) == (split, threat) and same_eps:
             return name
     tried = sorted({f"{parts.threat}@{parts.eps}" for _, parts in robust if parts.split == split}, key=lambda text: text.partition("@")[0] != WORST)
-    cure = f"recorded on {split}: {', '.join(tried[:12])}" if tried else "this sweep attacked nothing there; add threats: to its file"
-    raise InputError(where, f"{spec!r} was not recorded", cure)
+    fix = f"recorded on {split}: {', '.join(tried[:12])}" if tried else "this sweep attacked nothing there; add threats: to its file"
+    raise InputError(where, f"{spec!r} was not recorded", fix)

@@ -41,7 +41,7 @@ class Outcomes:
         return self.labels.ndim == 2 and self.values.ndim == 3
 
     def finding(self, number: int) -> tuple[Outcomes, np.ndarray]:
-        """One finding as a question of two classes, on the images where it is known; and those images' positions."""
+        """One finding as a two-class task, on the images where it is known; and those images' positions."""
         known = np.flatnonzero(~np.isnan(self.labels[:, number]))
         part = self.take(list(range(len(self.seeds))), known)
         logits = part.values[:, :, number]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import metric_names, selection
-from analysis.warnings import Caution, cautions
+from analysis.warnings import ResultWarning, warnings
 from analysis.derived import labels
 from analysis.estimates import Estimates
 from analysis.figures.calibration import calibration_facts, draw_calibration
@@ -52,7 +52,7 @@ class Page:
     subtitle: str
     rule: str
     verdict: Verdict
-    cautions: tuple[Caution, ...]
+    warnings: tuple[ResultWarning, ...]
     leaderboard: Leaderboard
     figures: tuple[Figure, ...]
     galleries: tuple[Gallery, ...]
@@ -89,7 +89,7 @@ def build_page(run: Run, rule: str = selection.DEFAULT_RULE, *, draws: int = 200
         subtitle=_subtitle(run),
         rule=rule,
         verdict=verdict(run, ranking, estimates, curves),
-        cautions=cautions(run),
+        warnings=warnings(run),
         leaderboard=leaderboard(run, ranking),
         figures=tuple(figures),
         galleries=galleries(run, [row.signature for row in ranking.rows[:3]]),

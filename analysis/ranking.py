@@ -140,8 +140,8 @@ def _named(run: Run, spec: str) -> str:
     try:
         return metric_names.resolve(spec, run.metrics, where="--by")
     except InputError as unknown:
-        cure = f"{unknown.cure}; or a rule: {', '.join(selection.RULES)}; or pareto"
-        raise InputError("--by", unknown.problem, cure) from unknown
+        fix = f"{unknown.fix}; or a rule: {', '.join(selection.RULES)}; or pareto"
+        raise InputError("--by", unknown.problem, fix) from unknown
 
 
 def _weights(run: Run, text: str) -> dict[str, float]:

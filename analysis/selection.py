@@ -37,8 +37,8 @@ def _oracle_target(means: pd.DataFrame) -> pd.Series:
 def _robust_val(means: pd.DataFrame) -> pd.Series:
     robust = [name for name in means if name.startswith(f"{metric_names.ROBUST}/source_val/{metric_names.WORST}@")]
     if not robust:
-        cure = "attack the validation fold too, or choose source_val"
-        raise InputError("--rule robust_val", "no robust accuracy was recorded on source validation", cure)
+        fix = "attack the validation fold too, or choose source_val"
+        raise InputError("--rule robust_val", "no robust accuracy was recorded on source validation", fix)
     return (_column(means, "auroc/source_val") + means[robust].mean(axis=1)) / 2
 
 

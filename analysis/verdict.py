@@ -112,8 +112,8 @@ def _power_text(note: PowerNote) -> str:
         return f"This sweep would see a difference of {effect} four times in five."
     ways = [f"{note.images:,} test images".replace(",", "\N{NARROW NO-BREAK SPACE}")] if note.images else []
     ways += [f"{note.seeds} seeds"] if note.seeds else []
-    cure = f"{' or '.join(ways)} would" if ways else "neither more images nor more seeds alone would"
-    return f"Differences below {points(note.detectable).lstrip('+')} points are not seen reliably here; to see {effect} four times in five, {cure} do."
+    fix = f"{' or '.join(ways)} would" if ways else "neither more images nor more seeds alone would"
+    return f"Differences below {points(note.detectable).lstrip('+')} points are not seen reliably here; to see {effect} four times in five, {fix} do."
 
 
 def _tiles(run: Run, signature: str, estimates: Estimates, metric: str) -> tuple[Tile, ...]:

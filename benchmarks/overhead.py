@@ -1,6 +1,6 @@
 """What the platform costs beside the training: seconds per trial, scheduling of many trials, and the driver's memory.
 
-python -m benchmarks.overhead trial                      # one slot; against the same jobs run bare in one process
+python -m benchmarks.overhead trial                      # one worker group; against the same jobs run bare in one process
 python -m benchmarks.overhead scheduling --trials 10000  # jobs that train nothing, to the ledger and back
 python -m benchmarks.overhead campaign --trials 10000    # the search logic alone
 """
@@ -20,41 +20,41 @@ from typing import Any
 import ray
 
 from sweep.data.datasets import FOLDS, Data, prepare
-from sweep.config.sweep_config import Question
+from sweep.config.sweep_config import SweepConfig
 from sweep.store.ledger import Ledger, read_ledger
 from sweep.core.storage import Storage
 
-QUESTION = """\
+SWEEP_CONFIG = """\
 name: overhead
 data: {{source: phantom-a, target: phantom-b, image_px: 32, phantom_patients: 40}}
 search: {{lr: {{distribution: log_uniform, min: 1e-4, max: 1e-2}}}}
 fixed: {{backbone: small_cnn, epochs: 3, batch_size: 16}}
 searcher: {{algorithm: random, trials: {trials}}}
 seeds: 1
-resources: {{max_concurrent_trials: {slots}, reuse_workers: {reuse}}}
+resources: {{max_concurrent_trials: {worker groups}, reuse_workers: {reuse}}}
 """
 
 
-def question(trials: int, slots: int = 1) -> Question:
-    """The question of `trials` tiny configurations."""
-    from sweep.config.load import load_question
+def sweep_config(trials: int, worker_groups: int = 1) -> SweepConfig:
+    """The sweep config of `trials` tiny configurations."""
+    from sweep.config.load import load_config
 
     with tempfile.TemporaryDirectory() as folder:
-        return load_question(_written(folder, trials, slots))
+        return load_config(_written(folder, trials, worker_groups))
 
 
-def _written(folder: str, trials: int, slots: int = 1, reuse: bool = True) -> Path:
+def _written(folder: str, trials: int, worker_groups: int = 1, reuse: bool = True) -> Path:
     path = Path(folder) / "overhead.yaml"
-    path.write_text(QUESTION.format(trials=trials, slots=slots, reuse=str(reuse).lower()))
+    path.write_text(SWEEP_CONFIG.format(trials=trials, worker_groups=worker_groups, reuse=str(reuse).lower()))
     return path
 
 
 def sweep_seconds(trials: int, reuse: bool) -> float:
     """Wall seconds of a sweep's Ray part: first job taken to last result written, start-up included."""
-    from sweep.run import run_question
+    from sweep.run import run_sweep
 
     with tempfile.TemporaryDirectory() as folder:
-        run_question(_written(folder, trials, reuse=reuse), {}, False, False, f"{folder}/run", None)
+        run_sweep(_written(folder, trials, reuse=reuse), {}, False, False, f"{folder}/run", None)
         return json.loads((Path(folder) / "run" / "environment.json").read_text())["overhead"]["wall_s"]
 
 
@@ -63,13 +63,13 @@ def bare_seconds(trials: int) -> float:
     import torch
 
     from sweep.config.hyperparameters import complete
-    from sweep.pipeline.training_job import SeedRun
+    from sweep.pipeline.training_job import TrainingJob
     from sweep.planning.grid import studies
     from sweep.pipeline.train_and_evaluate import run_seed
     from sweep.store.trial import Attacks, Trial
 
     torch.set_num_threads(1)
-    asked = question(trials)
+    asked = sweep_config(trials)
     with tempfile.TemporaryDirectory() as folder:
         run = Storage(folder)
         data = prepare(asked.data, run)
@@ -77,15 +77,15 @@ def bare_seconds(trials: int) -> float:
         lengths = []
         for config in studies({}, asked.search, asked.fixed, trials)[0].configs:
             begin = time.perf_counter()
-            run_seed(SeedRun(Trial(complete(config), data.hash, (0,)), 0, data, folds, Attacks(), run))
+            run_seed(TrainingJob(Trial(complete(config), data.hash, (0,)), 0, data, folds, Attacks(), run))
             lengths.append(time.perf_counter() - begin)
     return statistics.median(lengths)
 
 
 def trial_cost(few: int, many: int) -> None:
-    """Seconds that one more trial costs, by slots and by a Train run of its own, against the job itself."""
+    """Seconds that one more trial costs, by worker groups and by a Train run of its own, against the job itself."""
     bare = bare_seconds(many)
-    rows = [("worker slots", True, few, many), ("a Train run for each trial", False, 1, 3)]
+    rows = [("worker groups", True, few, many), ("a Train run for each trial", False, 1, 3)]
     sys.stdout.write(f"the job itself, bare: {bare:.2f} s\n")
     for label, reuse, first, last in rows:
         walls = [sweep_seconds(count, reuse) for count in (first, last)]
@@ -94,34 +94,34 @@ def trial_cost(few: int, many: int) -> None:
 
 
 @ray.remote(num_cpus=0.001)
-def serve_nothing(board: Any, slot: str, run_url: str) -> None:
-    """A slot that trains nothing: every job gets one epoch and one made-up result a seed."""
+def serve_nothing(job_queue: Any, worker_group: str, run_url: str) -> None:
+    """A worker group that trains nothing: every job gets one epoch and one made-up result a seed."""
     from sweep.execution.ray.job_queue import DONE
     from sweep.store.trial import RESULT
 
     run = Storage(run_url)
-    while (work := ray.get(board.take.remote(slot))) is not None:
+    while (work := ray.get(job_queue.take.remote(worker_group))) is not None:
         trial = work.trial
         for seed in trial.seeds:
             metrics = {"auroc/target": trial.config["lr"] * 50 + 0.01 * seed, "auroc/source_val": 0.5}
-            ray.get(board.report.remote(slot, trial.signature, {"kind": "epoch", "seed": seed, "epoch": 1, **metrics}))
+            ray.get(job_queue.report.remote(worker_group, trial.signature, {"kind": "epoch", "seed": seed, "epoch": 1, **metrics}))
             result = {"signature": trial.signature, "seed": seed, "config": dict(trial.config), "study": {}, "metrics": metrics, "alarms": [], "seconds": {"total": 0.0}}
             run.write(f"{trial.seed_folder(seed)}/{RESULT}", json.dumps(result).encode())
-            ray.get(board.report.remote(slot, trial.signature, {"kind": "finish", "seed": seed}))
-        ray.get(board.report.remote(slot, trial.signature, {"kind": DONE}))
+            ray.get(job_queue.report.remote(worker_group, trial.signature, {"kind": "finish", "seed": seed}))
+        ray.get(job_queue.report.remote(worker_group, trial.signature, {"kind": DONE}))
 
 
-def scheduling(trials: int, slots: int) -> None:
-    """Trials a second through searcher, Tune, board and ledger, in tenths of the sweep, and what the driver's memory grew by."""
+def scheduling(trials: int, worker_groups: int) -> None:
+    """Trials a second through searcher, Tune, job queue and ledger, in tenths of the sweep, and what the driver's memory grew by."""
     from sweep.planning.capacity import Capacity
     from sweep.execution.ray.tune_trial import Launch
     from sweep.planning.plan import attacks_of, make_plan
     from sweep.execution.live_table import Progress
     from sweep.execution.ray.session import ray_session
-    from sweep.planning.budget import Spending
+    from sweep.planning.budget import BudgetTracker
     from sweep.execution.ray.run_trials import run_trials
 
-    asked = question(trials, slots)
+    asked = sweep_config(trials, worker_groups)
     marks: list[tuple[float, float]] = []
 
     class Watched(Progress):
@@ -131,7 +131,7 @@ def scheduling(trials: int, slots: int) -> None:
                 marks.append((time.perf_counter(), _memory_mb()))
 
     def serve(setup: Any, name: str) -> ray.ObjectRef:
-        return serve_nothing.remote(setup.board, name, setup.run_url)
+        return serve_nothing.remote(setup.job_queue, name, setup.run_url)
 
     with tempfile.TemporaryDirectory() as folder:
         run = Storage(folder)
@@ -141,7 +141,7 @@ def scheduling(trials: int, slots: int) -> None:
         with ray_session(None, asked.resources):
             begin = time.perf_counter()
             launch = Launch(attacks_of(asked), run.url, asked.resources, ledger.attempt)
-            run_trials(launch, plan, data, Capacity(slots, 0, slots), ledger, Watched("overhead", trials, (), ()), Spending(), serve)
+            run_trials(launch, plan, data, Capacity(worker_groups, 0, worker_groups), ledger, Watched("overhead", trials, (), ()), BudgetTracker(), serve)
         wall = time.perf_counter() - begin
         finished = len(read_ledger(run).finished())
     paces = [round((trials // 10) / (after[0] - before[0]), 1) for before, after in zip(marks, marks[1:], strict=False)]
@@ -154,7 +154,7 @@ def campaign(trials: int) -> None:
     from sweep.search.campaign import Campaign
     from sweep.search.candidate import Rules
 
-    rules = Rules(question(1).search, ("maximize",), ("score",), draws=trials // 20, seeds=1)
+    rules = Rules(sweep_config(1).search, ("maximize",), ("score",), draws=trials // 20, seeds=1)
 
     def fresh() -> Campaign:
         return Campaign([{"cell": number} for number in range(20)], {}, rules, lambda config: (f"{config['cell']}-{config['lr']}", dict(config)))
@@ -188,7 +188,7 @@ def main() -> None:
     if options.what == "trial":
         trial_cost(4, 24)
     elif options.what == "scheduling":
-        scheduling(options.trials, options.slots)
+        scheduling(options.trials, options.worker_groups)
     else:
         campaign(options.trials)
 

@@ -155,7 +155,7 @@ class Row:
     label: str
     games: Callable[[int, float], Game]
     unit: str = "trials"
-    needs: str | None = None  # a package that the project does not depend on
+    dependencies: str | None = None  # a package that the project does not depend on
 
 
 ROWS = (
@@ -165,7 +165,7 @@ ROWS = (
     Row("gp", lambda repeat, target: play("gp", repeat, target, 45)),
     Row("random + eta 3", lambda repeat, target: play("random", repeat, target, 500, eta=3), "epochs"),
     Row("random + eta 9", lambda repeat, target: play("random", repeat, target, 500, eta=9), "epochs"),
-    Row("random + MOASHA", lambda repeat, target: play_moasha(repeat, target, 500), "epochs", needs="syne_tune"),
+    Row("random + MOASHA", lambda repeat, target: play_moasha(repeat, target, 500), "epochs", dependencies="syne_tune"),
     Row("tpe + eta 3", lambda repeat, target: play("tpe", repeat, target, 250, eta=3), "epochs"),
     Row("tpe + eta 9", lambda repeat, target: play("tpe", repeat, target, 250, eta=9), "epochs"),
     Row("gp + eta 3", lambda repeat, target: play("gp", repeat, target, 60, eta=3), "epochs"),
@@ -257,8 +257,8 @@ def main() -> None:
     sys.stdout.write(f"| {'searcher':18} | unit   | median | speed-up [95 %]      | reached | CPU s per trial |\n|---|---|---|---|---|---|\n")
     for row in ROWS:
         if options.only is None or row.label in options.only:
-            if row.needs and not importlib.util.find_spec(row.needs):
-                sys.stdout.write(f"| {row.label:18} | not played: {row.needs} is not installed |\n")
+            if row.dependencies and not importlib.util.find_spec(row.dependencies):
+                sys.stdout.write(f"| {row.label:18} | not played: {row.dependencies} is not installed |\n")
                 continue
             games = [row.games(repeat, target) for repeat in range(options.repeats)]
             ratio, low, high = speed_up(games, row.unit)

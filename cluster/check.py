@@ -84,7 +84,7 @@ def _check_documents(path: Path, versions: Versions) -> tuple[list[InputError], 
             rules = LAUNCHER_RULES
             notes.append(machine_shape(launcher_rules.provider_of(document))[1])
         else:
-            errors.append(document.complaint((), "is neither a cluster launcher file nor a KubeRay object", "start from one of the files in cluster/"))
+            errors.append(document.violation((), "is neither a cluster launcher file nor a KubeRay object", "start from one of the files in cluster/"))
             continue
         errors += [error for rule in rules for error in rule(document, versions)]
     return errors, [note for note in notes if note]

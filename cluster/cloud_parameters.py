@@ -25,7 +25,7 @@ def cloud_parameters(document: Document, versions: Versions) -> Iterator[InputEr
     for name, row in document.section(TYPES).items() if shape is not None else ():
         place = (*TYPES, str(name), "node_config")
         for misfit in misfits(row.get("node_config", {}) if isinstance(row, dict) else {}, shape):
-            yield document.complaint((*place, *misfit.place), misfit.problem, misfit.cure)
+            yield document.violation((*place, *misfit.place), misfit.problem, misfit.fix)
 
 
 @cache

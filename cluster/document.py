@@ -47,10 +47,10 @@ class Document:
         """The mappings in the list at a place, each with its own place; the schema complains about anything else there."""
         return [((*place, index), item) for index, item in enumerate(self.items(place)) if isinstance(item, dict)]
 
-    def complaint(self, place: Place, problem: str, cure: str) -> InputError:
+    def violation(self, place: Place, problem: str, fix: str) -> InputError:
         """A mistake at a place, with the line of the nearest part of it that exists."""
         line = next((self.lines[place[:depth]] for depth in range(len(place), 0, -1) if place[:depth] in self.lines), 1)
-        return InputError(f"line {line}, {dotted(place)}" if place else f"line {line}", problem, cure)
+        return InputError(f"line {line}, {dotted(place)}" if place else f"line {line}", problem, fix)
 
     def scalars(self) -> Iterator[tuple[Place, Any]]:
         """Every value that is neither mapping nor list, with its place."""

@@ -28,14 +28,14 @@ def cost_is_bounded(document: Document, versions: Versions) -> Iterator[InputErr
         most, least = document.at((*group, "maxReplicas")), document.at((*group, "minReplicas"))
         if not isinstance(most, int) or not 1 <= most <= MOST_WORKERS:
             problem = "is missing, which means 2147483647 pods" if most is None else f"{most!r} pods"
-            yield document.complaint((*group, "maxReplicas"), problem, f"give a whole number from 1 to {MOST_WORKERS}")
+            yield document.violation((*group, "maxReplicas"), problem, f"give a whole number from 1 to {MOST_WORKERS}")
         if least != 0 or document.at((*group, "replicas")) not in (None, 0):
-            yield document.complaint((*group, "minReplicas"), "pods are paid for without work", "write minReplicas: 0 and replicas: 0")
+            yield document.violation((*group, "minReplicas"), "pods are paid for without work", "write minReplicas: 0 and replicas: 0")
         yield from _idle(document, (*group, "idleTimeoutSeconds"), required=False)
     if not autoscales(document):
-        yield document.complaint((*cluster, "enableInTreeAutoscaling"), "the cluster neither grows nor shrinks", "write true")
+        yield document.violation((*cluster, "enableInTreeAutoscaling"), "the cluster neither grows nor shrinks", "write true")
     if document.at((*cluster, "autoscalerOptions", "version")) != "v2":
-        yield document.complaint((*cluster, "autoscalerOptions", "version"), "autoscaler version 1 leaves nodes behind", "write v2")
+        yield document.violation((*cluster, "autoscalerOptions", "version"), "autoscaler version 1 leaves nodes behind", "write v2")
     yield from _idle(document, (*cluster, "autoscalerOptions", "idleTimeoutSeconds"), required=True)
     if kind_of(document) == "RayJob":
         yield from _job_ends(document)
@@ -46,9 +46,9 @@ def head_does_no_work(document: Document, versions: Versions) -> Iterator[InputE
     head = groups(document)[0]
     start, sizes = document.section((*head, "rayStartParams")), document.section((*head, "resources"))
     if str(start.get("num-cpus", sizes.get("CPU"))) != "0":
-        yield document.complaint((*head, "rayStartParams"), "the head offers its CPUs", 'write num-cpus: "0"')
+        yield document.violation((*head, "rayStartParams"), "the head offers its CPUs", 'write num-cpus: "0"')
     if str(start.get("num-gpus", sizes.get("GPU", "0"))) != "0" or _limits(document, head).get(_GPU):
-        yield document.complaint(head, "the head holds a GPU that never goes away", 'write num-gpus: "0" and no GPU limit')
+        yield document.violation(head, "the head holds a GPU that never goes away", 'write num-gpus: "0" and no GPU limit')
 
 
 def pods_have_their_size(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -60,15 +60,15 @@ def pods_have_their_size(document: Document, versions: Versions) -> Iterator[Inp
         requests = document.section((*place, "requests"))
         for name in ("cpu", "memory"):
             if name not in limits:
-                yield document.complaint((*place, "limits"), f"has no {name}", f"give limits of cpu and memory: Ray reads its {name} from there")
+                yield document.violation((*place, "limits"), f"has no {name}", f"give limits of cpu and memory: Ray reads its {name} from there")
         promised = str(document.at((*group, "rayStartParams", "num-gpus")) or "0")
         name = str(document.at((*group, "groupName")) or "")
         if (promised != "0" or "gpu" in name.lower()) and group != groups(document)[0] and not limits.get(_GPU):
-            yield document.complaint((*place, "limits"), f"a GPU group without {_GPU}", f'add {_GPU}: "1"')
+            yield document.violation((*place, "limits"), f"a GPU group without {_GPU}", f'add {_GPU}: "1"')
         elif limits.get(_GPU) and promised not in ("0", str(limits[_GPU])):
-            yield document.complaint((*group, "rayStartParams", "num-gpus"), f"{promised} are offered, the pod gets {limits[_GPU]}", "write the same number")
+            yield document.violation((*group, "rayStartParams", "num-gpus"), f"{promised} are offered, the pod gets {limits[_GPU]}", "write the same number")
         if _GPU in requests and str(requests[_GPU]) != str(limits.get(_GPU)):
-            yield document.complaint((*place, "requests", _GPU), "differs from the limit", "Kubernetes wants requests and limits of GPUs equal")
+            yield document.violation((*place, "requests", _GPU), "differs from the limit", "Kubernetes wants requests and limits of GPUs equal")
 
 
 def images_match_the_lock(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -76,17 +76,17 @@ def images_match_the_lock(document: Document, versions: Versions) -> Iterator[In
     cluster = cluster_place(document)
     named = document.at((*cluster, "rayVersion"))
     if named != versions.ray:
-        yield document.complaint((*cluster, "rayVersion"), f"{named} is not the lock's Ray", f"write {versions.ray}")
+        yield document.violation((*cluster, "rayVersion"), f"{named} is not the lock's Ray", f"write {versions.ray}")
     images = {}
     for group in groups(document):
         image = ray_container(document, group).get("image")
         place = (*ray_place(group), "image")
         found = image_problem(image, versions) if ray_container(document, group) else None
         if found:
-            yield document.complaint(place, *found)
+            yield document.violation(place, *found)
         images.setdefault(str(image), place)
     if len(images) > 1:
-        yield document.complaint(list(images.values())[1], f"head and workers run different images: {', '.join(sorted(images))}", "use one")
+        yield document.violation(list(images.values())[1], f"head and workers run different images: {', '.join(sorted(images))}", "use one")
 
 
 def pods_leave_in_peace(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -100,7 +100,7 @@ def pods_leave_in_peace(document: Document, versions: Versions) -> Iterator[Inpu
         grace = pod(document, group).get("terminationGracePeriodSeconds", _DEFAULT_GRACE_S)
         if not isinstance(grace, int) or grace <= drain:
             place = (*group, "template", "spec", "terminationGracePeriodSeconds")
-            yield document.complaint(place, f"{grace} s is not longer than the drain of {drain:g} s", f"give {2 * drain:g}")
+            yield document.violation(place, f"{grace} s is not longer than the drain of {drain:g} s", f"give {2 * drain:g}")
 
 
 def spot_has_a_fallback(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -110,35 +110,35 @@ def spot_has_a_fallback(document: Document, versions: Versions) -> Iterator[Inpu
     others = [group for group in workers if group not in spot]
     place = (*cluster_place(document), "workerGroupSpecs")
     if workers and not spot:
-        yield document.complaint(place, "no group asks for spot nodes", "give one a nodeSelector such as karpenter.sh/capacity-type: spot")
+        yield document.violation(place, "no group asks for spot nodes", "give one a nodeSelector such as karpenter.sh/capacity-type: spot")
     if spot and not others:
-        yield document.complaint(place, "nothing steps in when there are no spot nodes", "add a group without the spot nodeSelector")
+        yield document.violation(place, "nothing steps in when there are no spot nodes", "add a group without the spot nodeSelector")
     for group in spot:
         twins = [other for other in others if _limits(document, other) == _limits(document, group)]
         if others and not twins:
-            yield document.complaint(group, "no on-demand group has pods of the same size", "give both groups the same limits")
+            yield document.violation(group, "no on-demand group has pods of the same size", "give both groups the same limits")
         if any(_priority(document, group) <= _priority(document, twin) for twin in twins):
-            yield document.complaint((*group, "priority"), "spot is not preferred to on-demand", "give spot the higher priority")
+            yield document.violation((*group, "priority"), "spot is not preferred to on-demand", "give spot the higher priority")
 
 
 def doors_are_closed(document: Document, versions: Versions) -> Iterator[InputError]:
     """Token on, no door to the outside, no privilege, no secret in the file."""
     cluster, head = cluster_place(document), groups(document)[0]
     if document.at((*cluster, "authOptions", "mode")) != "token":
-        yield document.complaint((*cluster, "authOptions", "mode"), "anyone who reaches the pod can run code", "write token")
+        yield document.violation((*cluster, "authOptions", "mode"), "anyone who reaches the pod can run code", "write token")
     if document.at((*head, "serviceType")) not in (None, "ClusterIP"):
-        yield document.complaint((*head, "serviceType"), "the dashboard, which runs code, is open to the outside", "write ClusterIP and use kubectl port-forward")
+        yield document.violation((*head, "serviceType"), "the dashboard, which runs code, is open to the outside", "write ClusterIP and use kubectl port-forward")
     if document.at((*head, "enableIngress")):
-        yield document.complaint((*head, "enableIngress"), "the dashboard, which runs code, is open to the outside", "leave it out and use kubectl port-forward")
+        yield document.violation((*head, "enableIngress"), "the dashboard, which runs code, is open to the outside", "leave it out and use kubectl port-forward")
     for group in groups(document):
         yield from _privileges(document, group)
         for place, item in document.sections((*ray_place(group), "env")):
             if _SECRET_NAME.search(str(item.get("name"))) and item.get("value"):
-                yield document.complaint(place, f"{item['name']} is written out", "use valueFrom.secretKeyRef")
+                yield document.violation(place, f"{item['name']} is written out", "use valueFrom.secretKeyRef")
 
 
 def results_outlive_the_pods(document: Document, versions: Versions) -> Iterator[InputError]:
-    """The job runs a sweep whose question exists and whose storage every pod sees and none owns."""
+    """The job runs a sweep whose sweep config exists and whose storage every pod sees and none owns."""
     if kind_of(document) != "RayJob":
         return
     place, text = ("spec", "entrypoint"), document.at(("spec", "entrypoint"))
@@ -147,30 +147,30 @@ def results_outlive_the_pods(document: Document, versions: Versions) -> Iterator
     except ValueError:
         words = []
     if "sweep.run" not in words:
-        yield document.complaint(place, f"{text!r} does not run a sweep", "write: python -m sweep.run search_spaces/quickstart.yaml --storage URL")
+        yield document.violation(place, f"{text!r} does not run a sweep", "write: python -m sweep.run search_spaces/quickstart.yaml --storage URL")
         return
-    question = next((word for word in words[words.index("sweep.run") + 1 :] if not word.startswith("-")), "")
-    if not question.startswith("/") and not (ROOT / question).is_file():
-        yield document.complaint(place, f"the image will hold no {question or 'question file'}", "name a file of search_spaces/")
+    sweep_config = next((word for word in words[words.index("sweep.run") + 1 :] if not word.startswith("-")), "")
+    if not sweep_config.startswith("/") and not (ROOT / sweep_config).is_file():
+        yield document.violation(place, f"the image will hold no {sweep_config or 'question file'}", "name a file of search_spaces/")
     storage = _option(words, "--storage")
     if not storage:
-        yield document.complaint(place, "results stay in a pod and go with it", "add --storage with an s3:// or gs:// URL, or a mounted volume")
+        yield document.violation(place, "results stay in a pod and go with it", "add --storage with an s3:// or gs:// URL, or a mounted volume")
     elif "://" not in storage or storage.startswith("file://"):
         path = storage.removeprefix("file://")
         for group in groups(document):
             if not any(path == mount or path.startswith(mount.rstrip("/") + "/") for mount in _shared_mounts(document, group)):
-                yield document.complaint((*ray_place(group), "volumeMounts"), f"{storage} is local to the pod", "mount a persistentVolumeClaim there, in every group")
+                yield document.violation((*ray_place(group), "volumeMounts"), f"{storage} is local to the pod", "mount a persistentVolumeClaim there, in every group")
 
 
 def _job_ends(document: Document) -> Iterator[InputError]:
     deadline = document.at(("spec", "activeDeadlineSeconds"))
     if not isinstance(deadline, int) or deadline > _LONGEST_JOB_S:
         problem = "is missing, so a hung job is paid for for ever" if deadline is None else f"{deadline!r} s"
-        yield document.complaint(("spec", "activeDeadlineSeconds"), problem, f"give seconds, at most {_LONGEST_JOB_S}")
+        yield document.violation(("spec", "activeDeadlineSeconds"), problem, f"give seconds, at most {_LONGEST_JOB_S}")
     if document.at(("spec", "shutdownAfterJobFinishes")) is not True:
-        yield document.complaint(("spec", "shutdownAfterJobFinishes"), "the cluster stays when the job is over", "write true")
+        yield document.violation(("spec", "shutdownAfterJobFinishes"), "the cluster stays when the job is over", "write true")
     if (document.at(("spec", "backoffLimit")) or 0) != 0:
-        yield document.complaint(("spec", "backoffLimit"), "a retry builds a second cluster, which may overlap the first", "write 0: applied again, the sweep resumes")
+        yield document.violation(("spec", "backoffLimit"), "a retry builds a second cluster, which may overlap the first", "write 0: applied again, the sweep resumes")
 
 
 def _idle(document: Document, place: Place, required: bool) -> Iterator[InputError]:
@@ -178,21 +178,21 @@ def _idle(document: Document, place: Place, required: bool) -> Iterator[InputErr
     if seconds is None and not required:
         return
     if not isinstance(seconds, int) or not 1 <= seconds <= 60 * LONGEST_IDLE_MINUTES:
-        yield document.complaint(place, f"{seconds!r} keeps idle pods", f"give seconds from 1 to {60 * LONGEST_IDLE_MINUTES}")
+        yield document.violation(place, f"{seconds!r} keeps idle pods", f"give seconds from 1 to {60 * LONGEST_IDLE_MINUTES}")
 
 
 def _privileges(document: Document, group: Place) -> Iterator[InputError]:
     place, spec = (*group, "template", "spec"), pod(document, group)
     for name in ("hostNetwork", "hostPID", "hostIPC"):
         if spec.get(name):
-            yield document.complaint((*place, name), "the pod sees its whole machine", "leave it out")
+            yield document.violation((*place, name), "the pod sees its whole machine", "leave it out")
     if document.at((*place, "containers", 0, "securityContext", "privileged")):
-        yield document.complaint((*place, "containers", 0, "securityContext", "privileged"), "the pod rules its whole machine", "leave it out")
+        yield document.violation((*place, "containers", 0, "securityContext", "privileged"), "the pod rules its whole machine", "leave it out")
     for volume_place, volume in document.sections((*place, "volumes")):
         if "persistentVolumeClaim" in volume and not document.at((*volume_place, "persistentVolumeClaim", "claimName")):
-            yield document.complaint((*volume_place, "persistentVolumeClaim", "claimName"), "is missing", "name the claim")
+            yield document.violation((*volume_place, "persistentVolumeClaim", "claimName"), "is missing", "name the claim")
         if "hostPath" in volume:
-            yield document.complaint(volume_place, "hostPath is another folder on every machine", "use a persistentVolumeClaim")
+            yield document.violation(volume_place, "hostPath is another folder on every machine", "use a persistentVolumeClaim")
 
 
 def _shared_mounts(document: Document, group: Place) -> list[str]:

@@ -65,13 +65,13 @@ def fields_are_known(document: Document, versions: Versions) -> Iterator[InputEr
     """No field that would be dropped, no value of another kind, nothing required left out."""
     kind = kind_of(document)
     if not kind:
-        yield document.complaint(("kind",), f"{document.tree.get('kind')!r} is not covered", "use RayCluster or RayJob")
+        yield document.violation(("kind",), f"{document.tree.get('kind')!r} is not covered", "use RayCluster or RayJob")
         return
     for misfit in misfits(document.tree, object_shape(kind)):
-        yield document.complaint(misfit.place, misfit.problem, misfit.cure)
+        yield document.violation(misfit.place, misfit.problem, misfit.fix)
     crd = crd_shape(kind)
     for misfit in misfits(document.tree.get("spec", {}), crd, ("spec",)) if crd else ():
-        yield document.complaint(misfit.place, misfit.problem, misfit.cure)
+        yield document.violation(misfit.place, misfit.problem, misfit.fix)
     cluster = cluster_place(document)
     selected = kind == "RayJob" and bool(document.at(("spec", "clusterSelector")))
     required = [("apiVersion",), ("metadata", "name"), ("spec",)]
@@ -80,19 +80,19 @@ def fields_are_known(document: Document, versions: Versions) -> Iterator[InputEr
     required += [(*group, "groupName") for group in groups(document)[1:]]
     for place in required:
         if document.at(place) in (None, "", [], {}):
-            yield document.complaint(place, "is missing", "add it, as in the files of cluster/")
+            yield document.violation(place, "is missing", "add it, as in the files of cluster/")
 
 
 def name_is_legal(document: Document, versions: Versions) -> Iterator[InputError]:
     """DNS-1035, and short enough for what is made from it."""
     name, most = document.at(("metadata", "name")), _LONGEST_NAME.get(kind_of(document), 63)
     if isinstance(name, str) and name and not (_DNS_1035.fullmatch(name) and len(name) <= most):
-        yield document.complaint(("metadata", "name"), f"{name!r} is not a legal name", f"small letters, digits and -, a letter first, at most {most}")
+        yield document.violation(("metadata", "name"), f"{name!r} is not a legal name", f"small letters, digits and -, a letter first, at most {most}")
     seen: set[str] = set()
     for group in groups(document)[1:]:
         group_name = str(document.at((*group, "groupName")))
         if group_name in seen:
-            yield document.complaint((*group, "groupName"), f"{group_name!r} is used twice", "give every group a name of its own")
+            yield document.violation((*group, "groupName"), f"{group_name!r} is used twice", "give every group a name of its own")
         seen.add(group_name)
 
 
@@ -102,10 +102,10 @@ def replicas_are_ordered(document: Document, versions: Versions) -> Iterator[Inp
         low, now, high = (document.at((*group, name)) for name in ("minReplicas", "replicas", "maxReplicas"))
         numbers = [value for value in (low, now, high) if _whole(value)]
         if numbers != sorted(numbers) or any(value < 0 for value in numbers):
-            yield document.complaint((*group, "minReplicas"), f"min {low}, replicas {now}, max {high} are out of order", "0 <= minReplicas <= replicas <= maxReplicas")
+            yield document.violation((*group, "minReplicas"), f"min {low}, replicas {now}, max {high} are out of order", "0 <= minReplicas <= replicas <= maxReplicas")
         hosts = document.at((*group, "numOfHosts"))
         if _whole(hosts) and hosts < 1:
-            yield document.complaint((*group, "numOfHosts"), f"{hosts} hosts", "leave it out, which means 1")
+            yield document.violation((*group, "numOfHosts"), f"{hosts} hosts", "leave it out, which means 1")
 
 
 def autoscaler_is_consistent(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -114,16 +114,16 @@ def autoscaler_is_consistent(document: Document, versions: Versions) -> Iterator
     for place, item in document.sections((*ray_place(groups(document)[0]), "env")):
         if item.get("name") != "RAY_enable_autoscaler_v2":
             continue
-        yield document.complaint(place, "RAY_enable_autoscaler_v2 is set beside autoscalerOptions.version", "keep autoscalerOptions.version alone")
+        yield document.violation(place, "RAY_enable_autoscaler_v2 is set beside autoscalerOptions.version", "keep autoscalerOptions.version alone")
     for group in groups(document):
         policy = pod(document, group).get("restartPolicy")
         if autoscales(document) and policy not in (None, "", "Never"):
-            yield document.complaint((*group, "template", "spec", "restartPolicy"), f"{policy} does not go with autoscaler version 2", "write Never")
+            yield document.violation((*group, "template", "spec", "restartPolicy"), f"{policy} does not go with autoscaler version 2", "write Never")
         if autoscales(document) and document.at((*group, "suspend")) is True:
-            yield document.complaint((*group, "suspend"), "a group cannot be suspended under the autoscaler", "leave suspend out")
+            yield document.violation((*group, "suspend"), "a group cannot be suspended under the autoscaler", "leave suspend out")
     idle = document.at((*cluster, "autoscalerOptions", "idleTimeoutSeconds"))
     if _whole(idle) and idle < 0:
-        yield document.complaint((*cluster, "autoscalerOptions", "idleTimeoutSeconds"), f"{idle} s", "give 0 or more")
+        yield document.violation((*cluster, "autoscalerOptions", "idleTimeoutSeconds"), f"{idle} s", "give 0 or more")
 
 
 def groups_are_complete(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -132,12 +132,12 @@ def groups_are_complete(document: Document, versions: Versions) -> Iterator[Inpu
         if document.at(group) is None:
             continue
         if not document.at((*group, "template", "spec", "containers")):
-            yield document.complaint((*group, "template", "spec", "containers"), "holds no container", "add the one that runs Ray")
+            yield document.violation((*group, "template", "spec", "containers"), "holds no container", "add the one that runs Ray")
         start = document.section((*group, "rayStartParams"))
         if document.at((*group, "resources")) and any(start.get(name) for name in _SIZES):
-            yield document.complaint((*group, "resources"), "sizes stand in rayStartParams too", "keep them in one of the two")
+            yield document.violation((*group, "resources"), "sizes stand in rayStartParams too", "keep them in one of the two")
         if "labels" in start:
-            yield document.complaint((*group, "rayStartParams", "labels"), "is not read there", "use the group's labels")
+            yield document.violation((*group, "rayStartParams", "labels"), "is not read there", "use the group's labels")
         yield from _container_mistakes(document, group)
 
 
@@ -148,9 +148,9 @@ def token_needs_a_version(document: Document, versions: Versions) -> Iterator[In
     version = str(document.at((*cluster, "rayVersion")) or "")
     parts = re.match(r"(\d+)\.(\d+)", version)
     if auth and (parts is None or (int(parts[1]), int(parts[2])) < _FIRST_WITH_TOKEN):
-        yield document.complaint((*cluster, "rayVersion"), f"{version or 'nothing'} has no token authentication", "write 2.52.0 or newer")
+        yield document.violation((*cluster, "rayVersion"), f"{version or 'nothing'} has no token authentication", "write 2.52.0 or newer")
     if auth.get("enableK8sTokenAuth") and kind_of(document) == "RayJob":
-        yield document.complaint((*cluster, "authOptions", "enableK8sTokenAuth"), "is not supported for a RayJob", "write mode: token alone")
+        yield document.violation((*cluster, "authOptions", "enableK8sTokenAuth"), "is not supported for a RayJob", "write mode: token alone")
 
 
 def job_is_consistent(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -160,23 +160,23 @@ def job_is_consistent(document: Document, versions: Versions) -> Iterator[InputE
     spec = document.section(("spec",))
     ttl, retries, mode = spec.get("ttlSecondsAfterFinished"), spec.get("backoffLimit"), spec.get("submissionMode")
     if _whole(ttl) and (ttl < 0 or (ttl and not spec.get("shutdownAfterJobFinishes"))):
-        yield document.complaint(("spec", "ttlSecondsAfterFinished"), f"{ttl} has no effect", "set shutdownAfterJobFinishes: true and 0 or more seconds")
+        yield document.violation(("spec", "ttlSecondsAfterFinished"), f"{ttl} has no effect", "set shutdownAfterJobFinishes: true and 0 or more seconds")
     if _whole(retries) and retries < 0:
-        yield document.complaint(("spec", "backoffLimit"), f"{retries} retries", "give 0")
+        yield document.violation(("spec", "backoffLimit"), f"{retries} retries", "give 0")
     if _whole(retries) and retries > 0 and (mode == "InteractiveMode" or spec.get("clusterSelector")):
-        yield document.complaint(("spec", "backoffLimit"), "retries do not go with InteractiveMode or clusterSelector", "give 0")
+        yield document.violation(("spec", "backoffLimit"), "retries do not go with InteractiveMode or clusterSelector", "give 0")
     for name in ("activeDeadlineSeconds", "preRunningDeadlineSeconds"):
         if _whole(spec.get(name)) and spec[name] <= 0:
-            yield document.complaint(("spec", name), f"{spec[name]} s", "give a positive number of seconds")
+            yield document.violation(("spec", name), f"{spec[name]} s", "give a positive number of seconds")
     if mode == "SidecarMode":
         for name in ("submitterPodTemplate", "submitterConfig", "clusterSelector"):
             if spec.get(name):
-                yield document.complaint(("spec", name), "does not go with SidecarMode", "write submissionMode: K8sJobMode")
+                yield document.violation(("spec", name), "does not go with SidecarMode", "write submissionMode: K8sJobMode")
     strategy = spec.get("deletionStrategy")
     if isinstance(strategy, dict) and strategy.get("deletionRules") and spec.get("shutdownAfterJobFinishes"):
-        yield document.complaint(("spec", "deletionStrategy"), "deletionRules exclude shutdownAfterJobFinishes", "keep shutdownAfterJobFinishes")
+        yield document.violation(("spec", "deletionStrategy"), "deletionRules exclude shutdownAfterJobFinishes", "keep shutdownAfterJobFinishes")
     if spec.get("suspend") and (not spec.get("shutdownAfterJobFinishes") or spec.get("clusterSelector")):
-        yield document.complaint(("spec", "suspend"), "only a job that owns and deletes its cluster can wait", "set shutdownAfterJobFinishes: true")
+        yield document.violation(("spec", "suspend"), "only a job that owns and deletes its cluster can wait", "set shutdownAfterJobFinishes: true")
     yield from _runtime_environment(document)
 
 
@@ -185,13 +185,13 @@ def _container_mistakes(document: Document, group: Place) -> Iterator[InputError
     volumes = [volume.get("name") for _, volume in document.sections((*pod_place, "volumes"))]
     for place, container in document.sections((*pod_place, "containers")):
         if not container.get("name"):
-            yield document.complaint((*place, "name"), "is missing", "name the container")
+            yield document.violation((*place, "name"), "is missing", "name the container")
         for mount_place, mount in document.sections((*place, "volumeMounts")):
             if mount.get("name") not in volumes:
-                yield document.complaint(mount_place, f"{mount.get('name')!r} is not a volume of the pod", "add it under volumes")
+                yield document.violation(mount_place, f"{mount.get('name')!r} is not a volume of the pod", "add it under volumes")
         names = [str(item.get("name")) for _, item in document.sections((*place, "env"))]
         for name in sorted({name for name in names if names.count(name) > 1}):
-            yield document.complaint((*place, "env"), f"{name} is set twice", "keep one of the two")
+            yield document.violation((*place, "env"), f"{name} is set twice", "keep one of the two")
 
 
 def _runtime_environment(document: Document) -> Iterator[InputError]:
@@ -201,7 +201,7 @@ def _runtime_environment(document: Document) -> Iterator[InputError]:
     except yaml.YAMLError:
         value = None
     if not isinstance(value, dict):
-        yield document.complaint(("spec", "runtimeEnvYAML"), "is not YAML with keys", "correct it, or leave it out")
+        yield document.violation(("spec", "runtimeEnvYAML"), "is not YAML with keys", "correct it, or leave it out")
 
 
 def _whole(value: Any) -> bool:

@@ -1,6 +1,6 @@
 """What Ray's schema cannot say of a launcher file: what it may cost, and that it can work at all.
 
-A rule is a function of document and versions that yields complaints; `LAUNCHER_RULES` in check.py lists them.
+A rule is a function of document and versions that yields violations; `LAUNCHER_RULES` in check.py lists them.
 """
 
 from __future__ import annotations
@@ -43,23 +43,23 @@ def provider_is_known(document: Document, versions: Versions) -> Iterator[InputE
     """The provider is one these rules cover, with the keys it needs and no others."""
     kind = provider_of(document)
     if kind not in PROVIDERS:
-        yield document.complaint(("provider", "type"), f"{kind!r} is not covered", suggestion(kind, PROVIDERS))
+        yield document.violation(("provider", "type"), f"{kind!r} is not covered", suggestion(kind, PROVIDERS))
         return
     needs, may = PROVIDERS[kind]
     section = document.section(("provider",))
     for name in needs:
         if section.get(name) in (None, "", []):
-            yield document.complaint(("provider", name), "is missing", f"{kind} needs {', '.join(needs)}")
+            yield document.violation(("provider", name), "is missing", f"{kind} needs {', '.join(needs)}")
     for name in section:
         if name not in (*needs, *may, "type"):
-            yield document.complaint(("provider", name), "unknown key", suggestion(str(name), (*needs, *may)))
+            yield document.violation(("provider", name), "unknown key", suggestion(str(name), (*needs, *may)))
 
 
 def name_is_usable(document: Document, versions: Versions) -> Iterator[InputError]:
     """The cluster's name becomes part of the names of machines and networks."""
     name = document.tree.get("cluster_name")
     if isinstance(name, str) and not _NAME.fullmatch(name):
-        yield document.complaint(("cluster_name",), f"{name!r} does not fit every cloud", "small letters, digits and -, a letter first, at most 41")
+        yield document.violation(("cluster_name",), f"{name!r} does not fit every cloud", "small letters, digits and -, a letter first, at most 41")
 
 
 def head_does_no_work(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -67,17 +67,17 @@ def head_does_no_work(document: Document, versions: Versions) -> Iterator[InputE
     if provider_of(document) == "local":
         command = " ".join(map(str, document.items(("head_start_ray_commands",))))
         if "--num-cpus=0" not in command or "--num-gpus=0" not in command:
-            yield document.complaint(("head_start_ray_commands",), "the head offers its CPUs and GPUs", "start it with --num-cpus=0 --num-gpus=0")
+            yield document.violation(("head_start_ray_commands",), "the head offers its CPUs and GPUs", "start it with --num-cpus=0 --num-gpus=0")
         return
     place = (*TYPES, str(document.tree.get("head_node_type")))
     resources = document.section((*place, "resources"))
     if resources.get("CPU") != 0:
-        yield document.complaint((*place, "resources"), f"the head offers {resources.get('CPU', 'all its')} CPUs", "write resources: {CPU: 0}")
+        yield document.violation((*place, "resources"), f"the head offers {resources.get('CPU', 'all its')} CPUs", "write resources: {CPU: 0}")
     if resources.get("GPU", 0) != 0:
-        yield document.complaint((*place, "resources", "GPU"), "the head is a GPU machine that never goes away", "leave GPU out")
+        yield document.violation((*place, "resources", "GPU"), "the head is a GPU machine that never goes away", "leave GPU out")
     for name in ("min_workers", "max_workers"):
         if document.section(place).get(name, 0) != 0:
-            yield document.complaint((*place, name), "counts further machines of the head's kind", "leave it out")
+            yield document.violation((*place, name), "counts further machines of the head's kind", "leave it out")
 
 
 def workers_are_few(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -86,17 +86,17 @@ def workers_are_few(document: Document, versions: Versions) -> Iterator[InputErr
     if provider_of(document) == "local":
         return
     if document.tree.get("available_node_types") is None:
-        yield document.complaint(TYPES, "is missing", "describe the head and the workers, as in the files of cluster/")
+        yield document.violation(TYPES, "is missing", "describe the head and the workers, as in the files of cluster/")
     elif not worker_types(document):
-        yield document.complaint(TYPES, "holds no worker", "add a node type beside the head's")
+        yield document.violation(TYPES, "holds no worker", "add a node type beside the head's")
     for name, row in worker_types(document).items():
         place = (*TYPES, name)
         yield from _limit(document, (*place, "max_workers"), row.get("max_workers"))
         if row.get("min_workers", 0) != 0:
-            yield document.complaint((*place, "min_workers"), f"{row['min_workers']} machines are paid for without work", "write min_workers: 0")
+            yield document.violation((*place, "min_workers"), f"{row['min_workers']} machines are paid for without work", "write min_workers: 0")
         resources = row.get("resources") if isinstance(row.get("resources"), dict) else {}
         if not resources.get("CPU"):
-            yield document.complaint((*place, "resources"), "offers no CPU, so no trial fits", "write the machine's CPUs: {CPU: 4}")
+            yield document.violation((*place, "resources"), "offers no CPU, so no trial fits", "write the machine's CPUs: {CPU: 4}")
 
 
 def idle_nodes_go_away(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -104,17 +104,17 @@ def idle_nodes_go_away(document: Document, versions: Versions) -> Iterator[Input
     minutes = document.tree.get("idle_timeout_minutes")
     if not _number(minutes) or not 0 < minutes <= LONGEST_IDLE_MINUTES:
         problem = "is missing" if minutes is None else f"{minutes!r} keeps idle machines"
-        yield document.complaint(("idle_timeout_minutes",), problem, f"give minutes above 0, at most {LONGEST_IDLE_MINUTES}")
+        yield document.violation(("idle_timeout_minutes",), problem, f"give minutes above 0, at most {LONGEST_IDLE_MINUTES}")
     for name, row in worker_types(document).items():
         seconds = row.get("idle_timeout_s")
         if seconds is not None and (not _number(seconds) or not 0 < seconds <= 60 * LONGEST_IDLE_MINUTES):
             place = (*TYPES, name, "idle_timeout_s")
-            yield document.complaint(place, f"{seconds!r} keeps idle machines", f"give seconds, at most {60 * LONGEST_IDLE_MINUTES}")
+            yield document.violation(place, f"{seconds!r} keeps idle machines", f"give seconds, at most {60 * LONGEST_IDLE_MINUTES}")
     speed = document.tree.get("upscaling_speed", 1)
     if _number(speed) and not 0 < speed <= 10:
-        yield document.complaint(("upscaling_speed",), f"{speed:g} asks for too many machines at once, or none", "give 1.0")
+        yield document.violation(("upscaling_speed",), f"{speed:g} asks for too many machines at once, or none", "give 1.0")
     if provider_of(document) in ("aws", "gcp", "azure") and document.at(("provider", "cache_stopped_nodes")) is not False:
-        yield document.complaint(("provider", "cache_stopped_nodes"), "disks of idle nodes are kept and paid for", "write cache_stopped_nodes: false")
+        yield document.violation(("provider", "cache_stopped_nodes"), "disks of idle nodes are kept and paid for", "write cache_stopped_nodes: false")
 
 
 def images_match_the_lock(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -127,9 +127,9 @@ def images_match_the_lock(document: Document, versions: Versions) -> Iterator[In
     for place in places:
         found = image_problem(document.at(place), versions)
         if found:
-            yield document.complaint(place, *found)
+            yield document.violation(place, *found)
     if not docker.get("container_name"):
-        yield document.complaint(("docker", "container_name"), "is missing", "write container_name: ray_container")
+        yield document.violation(("docker", "container_name"), "is missing", "write container_name: ray_container")
     yield from _packages(document, versions, [str(document.at(place)) for place in places])
 
 
@@ -140,32 +140,32 @@ def files_are_sent(document: Document, versions: Versions) -> Iterator[InputErro
         for index, text in enumerate(document.items((name,))):
             for path in re.findall(r"(?<![\w:])/home/ray/[\w./-]+", str(text)):
                 if path not in sent:
-                    yield document.complaint((name, index), f"{path} is not sent to the nodes", "add it to file_mounts")
+                    yield document.violation((name, index), f"{path} is not sent to the nodes", "add it to file_mounts")
 
 
 def _packages(document: Document, versions: Versions, images: list[str]) -> Iterator[InputError]:
     commands = [(name, index, str(text)) for name in _COMMANDS for index, text in enumerate(document.items((name,)))]
     if any(image.startswith("rayproject/") for image in images) and not any("-r" in text and "requirements.lock" in text for *_, text in commands):
-        yield document.complaint(("setup_commands",), "Ray's image holds none of this project's packages", "install requirements.lock there, or use an image made from cluster/Dockerfile")
+        yield document.violation(("setup_commands",), "Ray's image holds none of this project's packages", "install requirements.lock there, or use an image made from cluster/Dockerfile")
     for name, index, text in commands:
         if re.search(r"requirements\.lock", text) and "--require-hashes" not in text:
-            yield document.complaint((name, index), "packages are installed without comparing their hashes", "add --require-hashes")
+            yield document.violation((name, index), "packages are installed without comparing their hashes", "add --require-hashes")
         for pinned in re.findall(r"\bray(?:\[[\w,]*\])?\s*==\s*([\w.]+)", text):
             if pinned != versions.ray:
-                yield document.complaint((name, index), f"installs Ray {pinned}", f"write {versions.ray}, as in requirements.lock")
+                yield document.violation((name, index), f"installs Ray {pinned}", f"write {versions.ray}, as in requirements.lock")
         if re.search(r"pip install(?:\s+-\S+)*\s+(?:\S+\s+)*\"?ray(\[[\w,]*\])?\"?(\s|$)", text):
-            yield document.complaint((name, index), "installs whatever Ray is newest", "leave Ray to the image")
+            yield document.violation((name, index), "installs whatever Ray is newest", "leave Ray to the image")
 
 
 _COMMANDS = ("setup_commands", "head_setup_commands", "worker_setup_commands", "initialization_commands")
 
 
 def _limit(document: Document, place: Place, value: Any) -> Iterator[InputError]:
-    cure = f"give a whole number from 1 to {MOST_WORKERS}"
+    fix = f"give a whole number from 1 to {MOST_WORKERS}"
     if value is None:
-        yield document.complaint(place, "is missing, so nothing bounds the cost", cure)
+        yield document.violation(place, "is missing, so nothing bounds the cost", fix)
     elif not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_WORKERS:
-        yield document.complaint(place, f"{value!r} machines", cure)
+        yield document.violation(place, f"{value!r} machines", fix)
 
 
 def _number(value: Any) -> bool:

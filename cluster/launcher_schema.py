@@ -24,27 +24,27 @@ def ray_schema(document: Document, versions: Versions) -> Iterator[InputError]:
     schema = json.loads((Path(ray.autoscaler.__file__).parent / "ray-schema.json").read_text())
     errors = list(jsonschema.Draft7Validator(schema).iter_errors(document.tree))
     for error in errors:
-        yield from _complaints(document, error)
+        yield from _violations(document, error)
     if not errors:
         yield from _preparation(document)
 
 
-def _complaints(document: Document, error) -> Iterator[InputError]:
+def _violations(document: Document, error) -> Iterator[InputError]:
     place = tuple(error.absolute_path)
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {})
         for name in sorted(set(error.instance) - set(known)):
-            yield document.complaint((*place, name), "unknown key", suggestion(name, known))
+            yield document.violation((*place, name), "unknown key", suggestion(name, known))
     elif error.validator == "required":
         missing = next(name for name in error.validator_value if name not in error.instance)
-        yield document.complaint((*place, missing), "is missing", "add it, as in the files of cluster/")
+        yield document.violation((*place, missing), "is missing", "add it, as in the files of cluster/")
     elif error.validator == "type":
         wanted = " or ".join([error.validator_value] if isinstance(error.validator_value, str) else error.validator_value)
-        yield document.complaint(place, f"{error.instance!r} is not of type {wanted}", f"write it as {wanted}")
+        yield document.violation(place, f"{error.instance!r} is not of type {wanted}", f"write it as {wanted}")
     elif error.validator == "minimum":
-        yield document.complaint(place, f"{error.instance!r} is too small", f"give at least {error.validator_value}")
+        yield document.violation(place, f"{error.instance!r} is too small", f"give at least {error.validator_value}")
     else:
-        yield document.complaint(place, error.message, "see the files of cluster/ for the form")
+        yield document.violation(place, error.message, "see the files of cluster/ for the form")
 
 
 def _preparation(document: Document) -> Iterator[InputError]:
@@ -57,6 +57,6 @@ def _preparation(document: Document) -> Iterator[InputError]:
             validate_launcher_file(copy.deepcopy(document.tree))
     except (Exception, SystemExit) as mistake:  # Ray aborts with whatever comes up: KeyError, AssertionError, ClickException
         reason = " ".join(str(getattr(mistake, "message", "") or mistake or said.getvalue()).split())
-        yield document.complaint((), f"Ray refuses it ({type(mistake).__name__}: {reason})", "correct what it names")
+        yield document.violation((), f"Ray refuses it ({type(mistake).__name__}: {reason})", "correct what it names")
     finally:
         log.setLevel(level)

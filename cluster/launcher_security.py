@@ -27,13 +27,13 @@ def token_is_everywhere(document: Document, versions: Versions) -> Iterator[Inpu
     if not any(_TOKEN_SWITCH in text for text in options):
         for name in _START:
             if not any(_TOKEN_SWITCH in str(text) for text in document.items((name,))):
-                yield document.complaint((name,), "Ray starts without token authentication", f'add "--env {_TOKEN_SWITCH}" to docker.run_options')
+                yield document.violation((name,), "Ray starts without token authentication", f'add "--env {_TOKEN_SWITCH}" to docker.run_options')
     mounts = document.section(("file_mounts",))
     if not any(str(target).endswith("/.ray/auth_token") for target in mounts):
-        yield document.complaint(("file_mounts",), "the token does not reach the nodes", "add /home/ray/.ray/auth_token: ~/.ray/auth_token")
+        yield document.violation(("file_mounts",), "the token does not reach the nodes", "add /home/ray/.ray/auth_token: ~/.ray/auth_token")
     for target, source in mounts.items():
         if re.match(r"/(home|root|Users)/", str(source)):
-            yield document.complaint(("file_mounts", str(target)), f"{source} exists on one machine only", "write it with ~ or relative to the checkout")
+            yield document.violation(("file_mounts", str(target)), f"{source} exists on one machine only", "write it with ~ or relative to the checkout")
 
 
 def no_secret_is_written(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -45,7 +45,7 @@ def no_secret_is_written(document: Document, versions: Versions) -> Iterator[Inp
         if kind is None and _SECRET_KEYS.search(str(place[-1])) and value and not value.startswith(("~", "/", "$")):
             kind = "a secret"
         if kind:
-            yield document.complaint(place, f"holds {kind}", "take it out, and make a new one: this one has been seen")
+            yield document.violation(place, f"holds {kind}", "take it out, and make a new one: this one has been seen")
 
 
 def ports_are_closed(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -55,13 +55,13 @@ def ports_are_closed(document: Document, versions: Versions) -> Iterator[InputEr
         ranges = str(rule)
         if ("0.0.0.0/0" in ranges or "::/0" in ranges) and not (isinstance(rule, dict) and rule.get("FromPort") == rule.get("ToPort") == _SSH_PORT):
             place = ("provider", "security_group", "IpPermissions", index)
-            yield document.complaint(place, "opens more than SSH to the whole internet", "name your own addresses, or remove it")
+            yield document.violation(place, "opens more than SSH to the whole internet", "name your own addresses, or remove it")
     for name in _START:
         for index, text in enumerate(document.items((name,))):
             if re.search(r"--dashboard-host[= ](0\.0\.0\.0|::|\*)", str(text)):
-                yield document.complaint((name, index), "the dashboard listens to the whole network", "write --dashboard-host=127.0.0.1 and use: ray dashboard FILE")
+                yield document.violation((name, index), "the dashboard listens to the whole network", "write --dashboard-host=127.0.0.1 and use: ray dashboard FILE")
     if not document.section(("auth",)).get("ssh_user"):
-        yield document.complaint(("auth", "ssh_user"), "is missing", "name the user of the machine image, like ubuntu")
+        yield document.violation(("auth", "ssh_user"), "is missing", "name the user of the machine image, like ubuntu")
 
 
 def start_commands_meet(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -69,20 +69,20 @@ def start_commands_meet(document: Document, versions: Versions) -> Iterator[Inpu
     head, worker = (" ; ".join(map(str, document.items((name,)))) for name in _START)
     for name, text in zip(_START, (head, worker), strict=True):
         if "ray start" not in text:
-            yield document.complaint((name,), "does not start Ray", "see the files of cluster/ for the command")
+            yield document.violation((name,), "does not start Ray", "see the files of cluster/ for the command")
         elif not text.lstrip().startswith("ray stop"):
-            yield document.complaint((name,), "does not end an older Ray first", "begin with: ray stop")
+            yield document.violation((name,), "does not end an older Ray first", "begin with: ray stop")
         if re.search(r"RAY_enable_autoscaler_v2=(0|false)", text):
-            yield document.complaint((name,), "turns the autoscaler's version 2 off", "leave RAY_enable_autoscaler_v2 out")
+            yield document.violation((name,), "turns the autoscaler's version 2 off", "leave RAY_enable_autoscaler_v2 out")
     for option in ("--head", "--autoscaling-config=~/ray_bootstrap_config.yaml"):
         if "ray start" in head and option not in head:
-            yield document.complaint((_START[0],), f"lacks {option}", "add it to ray start")
+            yield document.violation((_START[0],), f"lacks {option}", "add it to ray start")
     port = re.search(r"--port[= ](\d+)", head)
     joined = re.search(r"--address[= ]\$RAY_HEAD_IP:(\d+)", worker)
     if "ray start" in worker and joined is None:
-        yield document.complaint((_START[1],), "workers do not join the head", "add --address=$RAY_HEAD_IP:6379")
+        yield document.violation((_START[1],), "workers do not join the head", "add --address=$RAY_HEAD_IP:6379")
     elif joined and joined[1] != (port[1] if port else "6379"):
-        yield document.complaint((_START[1],), f"workers join port {joined[1]}, the head listens at {port[1] if port else 6379}", "write the same port")
+        yield document.violation((_START[1],), f"workers join port {joined[1]}, the head listens at {port[1] if port else 6379}", "write the same port")
     cloud = provider_of(document)
     if cloud in ("aws", "gcp", "azure") and worker_types(document) and not re.search(rf"spot_watch\.py --cloud {cloud}\b.*&\s*$", worker):
-        yield document.complaint((_START[1],), "nobody tells Ray when a spot node is taken away", f"add: nohup python /home/ray/spot_watch.py --cloud {cloud} > /tmp/spot_watch.log 2>&1 &")
+        yield document.violation((_START[1],), "nobody tells Ray when a spot node is taken away", f"add: nohup python /home/ray/spot_watch.py --cloud {cloud} > /tmp/spot_watch.log 2>&1 &")

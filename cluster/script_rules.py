@@ -10,7 +10,7 @@ from cluster.versions import Versions, image_problem
 from sweep.core.errors import InputError
 
 _LONGEST_HOURS = 7 * 24
-_SLURM_NEEDS = {  # pattern: what is wrong without it, and the cure
+_SLURM_NEEDS = {  # pattern: what is wrong without it, and the fix
     r"^#!.*\bbash": ("has no #! line for bash", "begin with #!/usr/bin/env bash"),
     r"^set -euo pipefail": ("goes on after an error", "add: set -euo pipefail"),
     r"^#SBATCH --requeue": ("does not come back after a preemption", "add: #SBATCH --requeue"),
@@ -23,9 +23,9 @@ _SLURM_NEEDS = {  # pattern: what is wrong without it, and the cure
 def slurm_rules(path: Path, text: str, versions: Versions) -> Iterator[InputError]:
     """Complaints about a Slurm script."""
     joined = re.sub(r"\\\n\s*", "", text)
-    for pattern, (problem, cure) in _SLURM_NEEDS.items():
+    for pattern, (problem, fix) in _SLURM_NEEDS.items():
         if not re.search(pattern, joined, re.MULTILINE):
-            yield InputError("line 1", problem, cure)
+            yield InputError("line 1", problem, fix)
     hours = _slurm_hours(text)
     if hours is None or not 0 < hours <= _LONGEST_HOURS:
         yield InputError(_line(text, "--time"), "has no time limit within a week", "add: #SBATCH --time=24:00:00")

@@ -1,4 +1,4 @@
-"""Values against a shape: unknown keys, wrong kinds, choices that do not exist; each with its place and cure.
+"""Values against a shape: unknown keys, wrong kinds, choices that do not exist; each with its place and fix.
 
 A shape is a kind by name ("string", "integer", "number", "boolean", "quantity", "any"), a tuple of choices, a one-item list
 (a list of that), `Map(shape)` (free keys), or a dict of known keys. SDK models and JSON Schemas are turned into shapes.
@@ -32,7 +32,7 @@ class Misfit:
 
     place: Place
     problem: str
-    cure: str
+    fix: str
 
 
 def misfits(value: Any, shape: Shape, place: Place = ()) -> Iterator[Misfit]:
@@ -49,7 +49,7 @@ def misfits(value: Any, shape: Shape, place: Place = ()) -> Iterator[Misfit]:
         if value not in shape:
             yield Misfit(place, f"{value!r} is not offered", suggestion(str(value), map(str, shape)))
     elif not _is_kind(value, shape):
-        yield Misfit(place, f"{value!r} is not a {shape}", _KIND_CURES.get(shape, f"give a {shape}"))
+        yield Misfit(place, f"{value!r} is not a {shape}", _KIND_FIXES.get(shape, f"give a {shape}"))
 
 
 def from_json_schema(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Shape:
@@ -121,7 +121,7 @@ def _is_kind(value: Any, kind: str) -> bool:
     }[kind]
 
 
-_KIND_CURES = {
+_KIND_FIXES = {
     "string": "put it in quotes",
     "boolean": "write true or false",
     "integer": "write a whole number without quotes",

@@ -82,8 +82,8 @@ def _client(address: str) -> JobSubmissionClient:
     try:
         return JobSubmissionClient(address)
     except (RuntimeError, ConnectionError, RayError) as refused:
-        cure = "export RAY_AUTH_MODE=token with the cluster's token in ~/.ray/auth_token, and use the versions of requirements.lock"
-        raise InputError("--address", f"{address}: {str(refused).strip().splitlines()[0]}", cure) from None
+        fix = "export RAY_AUTH_MODE=token with the cluster's token in ~/.ray/auth_token, and use the versions of requirements.lock"
+        raise InputError("--address", f"{address}: {str(refused).strip().splitlines()[0]}", fix) from None
 
 
 async def _follow(client: JobSubmissionClient, job: str) -> None:

@@ -38,20 +38,20 @@ def locked_versions(root: Path = ROOT) -> Versions:
 
 
 def image_problem(image: object, versions: Versions) -> tuple[str, str] | None:
-    """What is wrong with an image name, and the cure; None when its tag carries both versions of the lock."""
-    cure = f"use a tag like {versions.ray}-{versions.python_tag}, the versions of {_LOCK}"
+    """What is wrong with an image name, and the fix; None when its tag carries both versions of the lock."""
+    fix = f"use a tag like {versions.ray}-{versions.python_tag}, the versions of {_LOCK}"
     if not isinstance(image, str) or not image.strip():
-        return f"{image!r} is not an image name", cure
+        return f"{image!r} is not an image name", fix
     name, _, tag = image.rpartition(":")
     if not name or "/" in tag:
-        return f"{image} has no tag, which means latest", cure
+        return f"{image} has no tag, which means latest", fix
     parts = tag.split("-")
     if any(part in _MOVING_TAGS for part in parts):
-        return f"{image} changes without notice", cure
+        return f"{image} changes without notice", fix
     if versions.ray not in parts:
-        return f"{image} is not Ray {versions.ray}", cure
+        return f"{image} is not Ray {versions.ray}", fix
     if versions.python_tag not in parts:
-        return f"{image} is not Python {versions.python}", cure
+        return f"{image} is not Python {versions.python}", fix
     return None
 
 

@@ -1,4 +1,4 @@
-"""RUN -> the artifacts that no configuration of its question or ledger needs any more; with --delete they go.
+"""RUN -> the artifacts that no configuration of its sweep config or ledger needs any more; with --delete they go.
 
 python -m sweep.artifacts results/ratio [--keep generator] [--keep 3fa9] [--delete]
 """
@@ -21,7 +21,7 @@ from sweep.planning.plan import make_plan
 from sweep.data.datasets import CARD_FILE, Data
 from sweep.config.hyperparameters import complete
 from sweep.store.ledger import Reading, read_ledger
-from sweep.store.run_folder import SPACE_FILE, held, read_question
+from sweep.store.run_folder import SPACE_FILE, held, read_config
 from sweep.shards.schema import MANIFEST
 from sweep.pipeline.stages import needed_stages
 from sweep.core.storage import Storage
@@ -88,10 +88,10 @@ def collect(run: Storage, keep: Sequence[str] = ()) -> list[Artifact]:
 
 
 def _needed(run: Storage, data: Data) -> dict[str, str]:
-    """Names of the artifacts that the question's and the ledger's configurations ask for, each with who asks."""
-    question, reading = read_question(run), read_ledger(run)
+    """Names of the artifacts that the sweep config's and the ledger's configurations ask for, each with who asks."""
+    sweep_config, reading = read_config(run), read_ledger(run)
     named = {stage.hash: "the ledger" for stage in needed_stages(_recorded(reading, data), data)}
-    named |= {stage.hash: "the question" for stage in needed_stages(make_plan(question, data, reading).foreseen, data)}
+    named |= {stage.hash: "the sweep config" for stage in needed_stages(make_plan(sweep_config, data, reading).foreseen, data)}
     return named | {PurePath(folder).name: "the data" for folder in (data.source, data.target)}
 
 

@@ -50,18 +50,18 @@ def run_again(run: Storage, recorded: Event, out: Storage) -> Mapping[str, float
 
     from sweep.planning.plan import attacks_of
     from sweep.data.datasets import FOLDS, Data
-    from sweep.store.run_folder import read_question
-    from sweep.pipeline.training_job import SeedRun
+    from sweep.store.run_folder import read_config
+    from sweep.pipeline.training_job import TrainingJob
     from sweep.pipeline.train_and_evaluate import run_seed
     from sweep.store.trial import Trial
 
-    question = read_question(run)
-    torch.set_num_threads(max(1, int(question.resources.cpus_per_worker)))
+    sweep_config = read_config(run)
+    torch.set_num_threads(max(1, int(sweep_config.resources.cpus_per_worker)))
     data = Data.load(run).seen_by(recorded["config"])
     trial = Trial(recorded["config"], data.hash, (recorded["seed"],), recorded["study"])
-    device = "cuda" if torch.cuda.is_available() and question.resources.gpus_per_worker else "cpu"
+    device = "cuda" if torch.cuda.is_available() and sweep_config.resources.gpus_per_worker else "cpu"
     folds = {fold: data.read(fold) for fold in FOLDS}
-    job = SeedRun(trial, recorded["seed"], data, folds, attacks_of(question), out, device=device, artifacts=run)
+    job = TrainingJob(trial, recorded["seed"], data, folds, attacks_of(sweep_config), out, device=device, artifacts=run)
     return run_seed(job)["metrics"]
 
 

@@ -1,4 +1,4 @@
-"""question file -> run folder with ledger, models and report; the same command again resumes.
+"""sweep config -> run folder with ledger, models and report; the same command again resumes.
 
 python -m sweep.run search_spaces/quickstart.yaml [--set K=V] [--smoke] [--plan] [--storage URL] [--address A]
 """
@@ -16,8 +16,8 @@ from rich.console import Console
 
 from sweep.core.ray_address import usable
 from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS, EXIT_STOPPED, InputError, guarded
-from sweep.config.sweep_config import Question
-from sweep.config.load import load_question
+from sweep.config.sweep_config import SweepConfig
+from sweep.config.load import load_config
 from sweep.core.storage import Storage
 
 if TYPE_CHECKING:
@@ -32,33 +32,33 @@ _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for the command of a submitt
 
 
 def run(
-    space: Annotated[Path, typer.Argument(help="question file", show_default=False)],
+    space: Annotated[Path, typer.Argument(help="sweep config", show_default=False)],
     set_: Annotated[list[str] | None, typer.Option("--set", help="override one key: a.b=value; may be repeated")] = None,
-    smoke: Annotated[bool, typer.Option("--smoke", help="the same question in about a minute")] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="the same sweep config in about a minute")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="say what would be computed; compute nothing")] = False,
     storage: Annotated[str | None, typer.Option(help="run folder or URL  [default: results/<name>]")] = None,
     address: Annotated[str | None, typer.Option(help="address of a running Ray cluster  [default: $RAY_ADDRESS, else a local one]")] = None,
 ) -> None:
-    """Search for the recipe that answers a question file, and write its report."""
-    raise typer.Exit(guarded(lambda: run_question(space, _pairs(set_ or []), smoke, plan, storage, address)))
+    """Search for the recipe that answers a sweep config, and write its report."""
+    raise typer.Exit(guarded(lambda: run_sweep(space, _pairs(set_ or []), smoke, plan, storage, address)))
 
 
-def run_question(space: Path, overrides: dict[str, str], smoke: bool, plan_only: bool, storage: str | None, address: str | None) -> int:
+def run_sweep(space: Path, overrides: dict[str, str], smoke: bool, plan_only: bool, storage: str | None, address: str | None) -> int:
     """The command without its command line; returns the exit code."""
     address = address if plan_only else usable(address)  # before anything that takes seconds
-    question = load_question(space, overrides, smoke)
-    run_storage = Storage(storage or _usual_place(question.name))
+    sweep_config = load_config(space, overrides, smoke)
+    run_storage = Storage(storage or _usual_place(sweep_config.name))
     if plan_only:
         from sweep.planning.plan_report import print_plan
 
-        print_plan(question, run_storage, _console, address or os.environ.get("RAY_ADDRESS"))
+        print_plan(sweep_config, run_storage, _console, address or os.environ.get("RAY_ADDRESS"))
         return EXIT_COMPLETE
     from sweep.execution.ray.session import joined
     from sweep.store.run_folder import opened
 
-    with joined(address, question.resources) as capacity, opened(run_storage, question) as still_ours:
+    with joined(address, sweep_config.resources) as capacity, opened(run_storage, sweep_config) as still_ours:
         try:
-            return _sweep(question, run_storage, space, _command(space, overrides, smoke, storage), capacity, still_ours)
+            return _sweep(sweep_config, run_storage, space, _command(space, overrides, smoke, storage), capacity, still_ours)
         except Exception:
             still_ours()  # says so where the run was taken over: the reason of whatever else went wrong, and Tune wraps what is raised inside it
             raise
@@ -69,7 +69,7 @@ def _usual_place(name: str) -> Path:
     return (Path.home() if _JOB in os.environ else Path()) / "results" / name
 
 
-def _sweep(question: Question, run_storage: Storage, space: Path, command: str, capacity: Capacity | None, still_ours: StillOurs) -> int:
+def _sweep(sweep_config: SweepConfig, run_storage: Storage, space: Path, command: str, capacity: Capacity | None, still_ours: StillOurs) -> int:
     from sweep.pipeline.sample_images import GALLERY_FILE, write_samples
     from sweep.planning.plan import make_plan, notes
     from sweep.planning.preflight import check_models
@@ -78,25 +78,25 @@ def _sweep(question: Question, run_storage: Storage, space: Path, command: str, 
     from sweep.planning.warm_start import earlier_results
 
     begin = time.perf_counter()
-    _console.print(f"{question.name}: preparing data")
-    data = prepare(question.data, run_storage, question.directions)
+    _console.print(f"{sweep_config.name}: preparing data")
+    data = prepare(sweep_config.data, run_storage, sweep_config.directions)
     if not run_storage.exists(GALLERY_FILE):
         write_samples(data, run_storage)
     reading = read_ledger(run_storage)
     for damage in reading.damages:
         _console.print(f"records/{damage.file}:{damage.line}: {damage.reason}; the event is ignored")
-    objectives = [objective.name for objective in question.objectives]
-    warm = earlier_results(question.searcher.warm_start, objectives)
-    plan = make_plan(question, data, reading, warm)
-    for note in (*notes(question, plan, len(warm)), *check_models(space, plan.left, data, question.threats.attacks)):
+    objectives = [objective.name for objective in sweep_config.objectives]
+    warm = earlier_results(sweep_config.searcher.warm_start, objectives)
+    plan = make_plan(sweep_config, data, reading, warm)
+    for note in (*notes(sweep_config, plan, len(warm)), *check_models(space, plan.left, data, sweep_config.threats.attacks)):
         _console.print(note, soft_wrap=True)
     ledger = Ledger(run_storage, still_ours)
-    event = {"event": "sweep", "name": question.name, "objectives": _objectives(question), "trials": len(plan.foreseen), "seeds": question.seeds.min}
-    ledger.append({**event, "algorithm": question.searcher.algorithm, "scheduler": question.scheduler.type, "warm": plan.warm})
+    event = {"event": "sweep", "name": sweep_config.name, "objectives": _objectives(sweep_config), "trials": len(plan.foreseen), "seeds": sweep_config.seeds.min}
+    ledger.append({**event, "algorithm": sweep_config.searcher.algorithm, "scheduler": sweep_config.scheduler.type, "warm": plan.warm})
     plan.campaign.log = ledger.append
     try:
         if plan.campaign.has_work():
-            _run_left(question, run_storage, plan, data, ledger, reading, capacity)
+            _run_left(sweep_config, run_storage, plan, data, ledger, reading, capacity)
     except KeyboardInterrupt:
         _console.print(f"\nstopped; nothing finished is lost. Resume with:\n  {command}", highlight=False, soft_wrap=True)
         return EXIT_STOPPED
@@ -104,17 +104,17 @@ def _sweep(question: Question, run_storage: Storage, space: Path, command: str, 
     return _report(run_storage, plan, begin)
 
 
-def _run_left(question: Question, run_storage: Storage, plan: Plan, data: Data, ledger: Ledger, before: Reading, capacity: Capacity | None) -> None:
+def _run_left(sweep_config: SweepConfig, run_storage: Storage, plan: Plan, data: Data, ledger: Ledger, before: Reading, capacity: Capacity | None) -> None:
     from sweep.planning.plan import attacks_of
     from sweep.execution.live_table import Progress
     from sweep.execution.ray.session import ray_session
     from sweep.store.run_folder import note_overhead
-    from sweep.planning.budget import spending_of
+    from sweep.planning.budget import budget_tracker_of
 
-    metrics = tuple(dict.fromkeys(objective.name for objective in question.objectives))
-    progress = Progress(question.name, plan.campaign.expected_records, plan.varied, metrics, question.objectives[0].goal == "maximize", _console)
+    metrics = tuple(dict.fromkeys(objective.name for objective in sweep_config.objectives))
+    progress = Progress(sweep_config.name, plan.campaign.expected_records, plan.varied, metrics, sweep_config.objectives[0].goal == "maximize", _console)
     progress.reused = plan.settled()
-    with nullcontext(capacity) if capacity else ray_session(None, question.resources) as capacity:
+    with nullcontext(capacity) if capacity else ray_session(None, sweep_config.resources) as capacity:
         from sweep.execution.ray.tune_trial import Launch
         from sweep.execution.ray.nodes import check_places
         from sweep.execution.ray.run_trials import run_trials
@@ -123,16 +123,16 @@ def _run_left(question: Question, run_storage: Storage, plan: Plan, data: Data, 
         begin = time.perf_counter()
         rules = plan.campaign.rules
         halving = rules.halving() if rules.halving else None
-        launch = Launch(attacks_of(question), run_storage.url, question.resources, ledger.attempt, halving, rules.metrics)
-        spending = spending_of(question, before)
+        launch = Launch(attacks_of(sweep_config), run_storage.url, sweep_config.resources, ledger.attempt, halving, rules.metrics)
+        budget_tracker = budget_tracker_of(sweep_config, before)
         try:
             with progress:
-                run_trials(launch, plan, data, capacity, ledger, progress, spending)
+                run_trials(launch, plan, data, capacity, ledger, progress, budget_tracker)
         finally:
             ledger.flush()
-        slots = min(capacity.concurrent_trials, plan.campaign.expected_records)  # no more are ever held
-        overhead = note_overhead(run_storage, time.perf_counter() - begin, slots, progress.finished)
-        for line in filter(None, (spending.farewell, overhead)):
+        worker_groups = min(capacity.concurrent_trials, plan.campaign.expected_records)  # no more are ever held
+        overhead = note_overhead(run_storage, time.perf_counter() - begin, worker_groups, progress.finished)
+        for line in filter(None, (budget_tracker.farewell, overhead)):
             _console.print(line, soft_wrap=True)
 
 
@@ -154,8 +154,8 @@ def _report(run_storage: Storage, plan: Plan, begin: float) -> int:
     return EXIT_COMPLETE if whole else EXIT_FAILED_TRIALS
 
 
-def _objectives(question: Question) -> list[dict]:
-    return [{"metric": objective.name, "goal": objective.goal} for objective in question.objectives]
+def _objectives(sweep_config: SweepConfig) -> list[dict]:
+    return [{"metric": objective.name, "goal": objective.goal} for objective in sweep_config.objectives]
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:

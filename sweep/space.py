@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 
-from sweep.config.load import load_question
+from sweep.config.load import load_config
 from sweep.core.errors import InputError, guarded
 
 
@@ -20,10 +20,10 @@ def _main(arguments: list[str]) -> int:
         print(json.dumps(schema(), indent=2))
         return 0
     if not arguments:
-        raise InputError("python -m sweep.space", "no file given", "give question files, or --schema")
+        raise InputError("python -m sweep.space", "no file given", "give sweep configs, or --schema")
     for argument in arguments:
-        question = load_question(argument)
-        print(f"{argument}: {question.name}, no mistakes")
+        sweep_config = load_config(argument)
+        print(f"{argument}: {sweep_config.name}, no mistakes")
     return 0
 
 

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from sweep.attacks import criteria
-from sweep.attacks.fuse_batch_norm import folded
+from sweep.attacks.fuse_batch_norm import fused
 from sweep.attacks.network import Loss, Network, Passes, gradient_of
 
 TIGHT, LOOSE = 1e-5, 1e-3  # largest difference of the copy's logits, as a share of the largest logit, to be taken
 DOUBT = 1e-3  # share of the largest logit within which the copy's rounding could decide a verdict; measured differences are near 1e-6
 
 
-class FoldedNetwork(Network):
+class FusedNetwork(Network):
     """A Network whose `gradient` comes from the folded copy in float32; `forward` and `exact_gradient` are the model's own."""
 
     bfloat16 = False
@@ -50,7 +50,7 @@ class FoldedNetwork(Network):
             return self._copy(images).to(images.dtype)
 
 
-class FastNetwork(FoldedNetwork):
+class FastNetwork(FusedNetwork):
     """As FoldedNetwork, but in bfloat16 where that is native and pays; what it says is too coarse for a verdict."""
 
     exact = False
@@ -64,11 +64,11 @@ class FastNetwork(FoldedNetwork):
 def network_for(model: nn.Module, sample: Tensor, *, fast: bool) -> Network:
     """The network to search in: where nothing can be folded the model itself, or for `fast` a copy of it."""
     spent = Passes()
-    merged = folded(model, sample, within=LOOSE if fast else TIGHT, passes=spent)
+    merged = fused(model, sample, within=LOOSE if fast else TIGHT, passes=spent)
     if fast:
         network = FastNetwork(model, merged or copy.deepcopy(model).eval(), sample)
     else:
-        network = Network(model) if merged is None else FoldedNetwork(model, merged)
+        network = Network(model) if merged is None else FusedNetwork(model, merged)
     network.passes += spent
     return network
 

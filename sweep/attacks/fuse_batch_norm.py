@@ -16,7 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from sweep.attacks.network import Passes
 
 
-def folded(model: nn.Module, sample: Tensor, *, within: float = 1e-3, passes: Passes | None = None) -> nn.Module | None:
+def fused(model: nn.Module, sample: Tensor, *, within: float = 1e-3, passes: Passes | None = None) -> nn.Module | None:
     """A copy of `model` in eval mode with batch norms folded; None where there is nothing to fold.
 
     `sample` [n, C, H, W] is passed through both, whose logits may differ by the share `within` of the largest one; else None.

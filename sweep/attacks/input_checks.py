@@ -30,8 +30,8 @@ def check_labels(labels: Tensor, count: int) -> None:
     if labels.ndim == 1 and labels.is_floating_point():
         raise InputError("labels", f"type {labels.dtype}", "give class numbers as integers")
     if labels.ndim == 2 and not ((labels == 0) | (labels == 1) | labels.isnan()).all():
-        cure = "robust accuracy is defined for hard labels only: round or drop uncertain ones"
-        raise InputError("labels", "soft labels (values other than 0 and 1)", cure)
+        fix = "robust accuracy is defined for hard labels only: round or drop uncertain ones"
+        raise InputError("labels", "soft labels (values other than 0 and 1)", fix)
     if labels.ndim == 2 and labels.isnan().all(dim=1).any():
         raise InputError("labels", "an image without any known label", "leave it out: nothing can be right or wrong about it")
 
@@ -42,8 +42,8 @@ def check_logits(logits: Tensor, labels: Tensor) -> None:
         raise InputError("model", f"output of shape {tuple(logits.shape)}", "return logits [N, K]")
     classes = logits.shape[1]
     if classes < 2:
-        cure = "attacks need a logit per class: give the head two outputs (0 for the negative class will do)"
-        raise InputError("model", "a single logit", cure)
+        fix = "attacks need a logit per class: give the head two outputs (0 for the negative class will do)"
+        raise InputError("model", "a single logit", fix)
     if labels.ndim == 2 and labels.shape[1] != classes:
         raise InputError("labels", f"{labels.shape[1]} labels for {classes} logits", "give one 0/1 label per logit")
     if labels.ndim == 1 and not ((labels >= 0) & (labels < classes)).all():

@@ -67,8 +67,8 @@ class EpsilonSweep:
         if threat not in self.breaking_epsilon:
             raise InputError("threat", f"{threat!r} was not run", suggestion(threat, (*self.threats, "worst")))
         if self.worst_only and len(self.threats) > 1:
-            cure = "ask for worst_case, or sweep without worst_only"
-            raise InputError("threat", f"{threat!r} attacked only what others left", cure)
+            fix = "ask for worst_case, or sweep without worst_only"
+            raise InputError("threat", f"{threat!r} attacked only what others left", fix)
         return self.breaking_epsilon[threat]
 
     def on_grid(self, epsilon: str | float) -> float:

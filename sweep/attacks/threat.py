@@ -48,7 +48,7 @@ class Threat:
 
     @property
     def asks_clean_gradient(self) -> bool:
-        """Whether the first question is the cross-entropy gradient at the clean image itself."""
+        """Whether the first query is the cross-entropy gradient at the clean image itself."""
         return self.uses_gradient and not self.random_start and self.loss == "ce"
 
     def step_size(self, epsilon: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""How one searched hyperparameter is drawn, as the question file says it."""
+"""How one searched hyperparameter is drawn, as the sweep config says it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from sweep.config.section import Scalar, Section
-from sweep.search.sampling import support
+from sweep.search.sampling import bounds
 
 _NEEDS = {"values": ("values",), "normal": ("mean", "sd"), "q_uniform": ("min", "max", "q")}
 _SUM_TOLERANCE = 1e-6  # of probabilities, which are written with few digits
@@ -56,7 +56,7 @@ class Distribution(Section):
             raise ValueError(f"{' and '.join(broken)} cannot be drawn by int_uniform; give whole numbers")
 
     def _check_bell(self) -> None:
-        low, high = support(self)
+        low, high = bounds(self)
         if not low < high:
             raise ValueError(f"mean {self.mean:g} with sd {self.sd:g} draws next to nothing between min and max; move them to where the distribution lies")
 

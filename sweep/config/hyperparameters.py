@@ -1,4 +1,4 @@
-"""The names a question file may put under grid, search and fixed, each with its type, default and range."""
+"""The names a sweep config may put under grid, search and fixed, each with its type, default and range."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Scalar = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """One row: what it sets, the types it takes, its default and a check that returns a complaint or None."""
+    """One row: what it sets, the types it takes, its default and a check that returns a violation or None."""
 
     describe: str
     kinds: tuple[type, ...]
@@ -24,8 +24,8 @@ class Hyperparameter:
     check: Callable[[Any], str | None] = lambda value: None
     optional: bool = False
 
-    def complaint(self, value: Any) -> str | None:
-        """Why `value` cannot be used, with the cure; None when it can."""
+    def violation(self, value: Any) -> str | None:
+        """Why `value` cannot be used, with the fix; None when it can."""
         if value is None:
             return None if self.optional else "has no value; give one"
         if isinstance(value, bool) and bool not in self.kinds or not isinstance(value, self._accepted):
@@ -172,7 +172,7 @@ def _recipe_check(name: str) -> Callable[[Any], str | None]:
         try:
             Recipe(**{name: value})
         except InputErrors as mistakes:
-            return f"{mistakes.errors[0].problem}; {mistakes.errors[0].cure}"
+            return f"{mistakes.errors[0].problem}; {mistakes.errors[0].fix}"
         return None
 
     return check

@@ -1,4 +1,4 @@
-"""The question file's JSON Schema: what an editor offers and marks while one is written."""
+"""The sweep config's JSON Schema: what an editor offers and marks while one is written."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sweep.config.hyperparameters import HYPERPARAMETERS, Hyperparameter
-from sweep.config.sweep_config import PLACES, Question
+from sweep.config.sweep_config import PLACES, SweepConfig
 
 _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
 Document = dict[str, Any]
 
 
 def schema() -> Document:
-    """JSON Schema of the question file, with the known hyperparameters under grid, search and fixed."""
-    document = Question.model_json_schema()
+    """JSON Schema of the sweep config, with the known hyperparameters under grid, search and fixed."""
+    document = SweepConfig.model_json_schema()
     seeds = document["properties"]["seeds"]
     whole = {"type": "integer", "minimum": 1, "maximum": 1000, "description": "how many seeds each configuration gets"}
     document["properties"]["seeds"] = {"anyOf": [whole, {"$ref": "#/$defs/Seeds"}], **{key: value for key, value in seeds.items() if key == "default"}}

@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from sweep.core.errors import InputError, InputErrors, suggestion
-from sweep.config.checks import complaints
-from sweep.config.sweep_config import MEMORY_PATTERN, NAME_PATTERN, Question
+from sweep.config.checks import violations
+from sweep.config.sweep_config import MEMORY_PATTERN, NAME_PATTERN, SweepConfig
 from sweep.config.yaml_source import Origin, Written, flat, read_file, read_value
 
 _BRANCHES = {"bool": "true or false", "int": "a whole number", "constrained-int": "a whole number", "float": "a number", "str": "text", "literal['all']": "all"}  # pydantic names the branch of a union it tried
@@ -33,8 +33,8 @@ _PATTERNS = {
 }
 
 
-def load_question(path: str | Path, overrides: Mapping[str, str] | None = None, smoke: bool = False) -> Question:
-    """Read and check a question file; `overrides` are the --set pairs, `smoke` applies the file's smoke section.
+def load_config(path: str | Path, overrides: Mapping[str, str] | None = None, smoke: bool = False) -> SweepConfig:
+    """Read and check a sweep config; `overrides` are the --set pairs, `smoke` applies the file's smoke section.
 
     Raises InputErrors with all mistakes at once, each with its line; those of the smoke section too where it is not asked for.
     """
@@ -44,23 +44,23 @@ def load_question(path: str | Path, overrides: Mapping[str, str] | None = None, 
         written = _smoked(written, path)
     for key, text in (overrides or {}).items():
         written.set(key, read_value(text, f"--set {key}"), Origin(option=True))
-    question, errors = _checked(written, path)
+    sweep_config, errors = _checked(written, path)
     if not smoke and not overrides and not errors and written.tree.get("smoke") is not None:
         errors = _checked(_smoked(written, path), path)[1]
-        errors = [one if "smoke" in one.where else InputError(f"{one.where} with --smoke", one.problem, one.cure) for one in errors]
+        errors = [one if "smoke" in one.where else InputError(f"{one.where} with --smoke", one.problem, one.fix) for one in errors]
     if errors:
         raise InputErrors(path, sorted(errors, key=_line_of))
-    return question
+    return sweep_config
 
 
 def _smoked(written: Written, path: Path) -> Written:
-    """The question that --smoke asks. Raises InputError where the file does not say which."""
+    """The sweep config that --smoke asks. Raises InputError where the file does not say which."""
     changes = written.tree.get("smoke")
-    cure = "write the sizes that make it small, like smoke: {data.image_px: 32, fixed.epochs: 1}"
+    fix = "write the sizes that make it small, like smoke: {data.image_px: 32, fixed.epochs: 1}"
     if changes is None:
-        raise InputError(path, "has no smoke section, so --smoke would run it at full size", cure)
+        raise InputError(path, "has no smoke section, so --smoke would run it at full size", fix)
     if not isinstance(changes, dict):
-        raise InputErrors(path, [InputError(written.where(("smoke",)), f"{changes!r} is not a section", cure)])
+        raise InputErrors(path, [InputError(written.where(("smoke",)), f"{changes!r} is not a section", fix)])
     small = written.copy()
     for key, place, value in flat(changes):
         line = written.origins.get(("smoke", *place), Origin()).line
@@ -74,23 +74,23 @@ def _line_of(error: InputError) -> int:
     return int(first.removeprefix("line ")) if first.startswith("line ") else 0
 
 
-def _checked(written: Written, path: Path) -> tuple[Question, list[InputError]]:
-    """The question, and every mistake in it; what its schema refuses is left out, so that the rest can be checked too."""
+def _checked(written: Written, path: Path) -> tuple[SweepConfig, list[InputError]]:
+    """The sweep config, and every mistake in it; what its schema refuses is left out, so that the rest can be checked too."""
     errors: list[InputError] = []
     spoilt: set[str] = set()  # sections that something was left out of
     sound = copy.deepcopy(written.tree)
     for _ in range(_MAX_PASSES):
         try:
-            question = Question.model_validate(sound)
+            sweep_config = SweepConfig.model_validate(sound)
         except ValidationError as error:
             items = [{**item, "loc": _loc(item["loc"])} for item in error.errors()]
-            errors += _complaints(error.errors(), written)
+            errors += _violations(error.errors(), written)
             for item in items:
                 _leave_out(sound, item["loc"], missing=item["type"] == "missing")
             spoilt |= {str(item["loc"][0]) for item in items if item["loc"]}
             continue
-        found = complaints(question, frozenset(spoilt))
-        return question, _dedupe(errors) + [InputError(written.where(loc), problem, cure) for loc, problem, cure in found]
+        found = violations(sweep_config, frozenset(spoilt))
+        return sweep_config, _dedupe(errors) + [InputError(written.where(loc), problem, fix) for loc, problem, fix in found]
     raise InputErrors(path, _dedupe(errors))
 
 
@@ -100,7 +100,7 @@ def _loc(loc: tuple) -> tuple:
 
 
 def _leave_out(tree: Any, loc: tuple, missing: bool) -> None:
-    """Drop what a complaint points at, or put a stand-in where something required is missing or wrong."""
+    """Drop what a violation points at, or put a stand-in where something required is missing or wrong."""
     steps = list(loc[:2] if loc[0] == "search" else loc)  # half a distribution says what nobody asked for
     for part in steps[:-1]:
         inner = tree[part] if isinstance(tree, list) or part in tree else None
@@ -117,12 +117,12 @@ def _leave_out(tree: Any, loc: tuple, missing: bool) -> None:
         tree.pop(last, None)
 
 
-def _complaints(items: list[Any], written: Written) -> list[InputError]:
-    """One complaint a place: a value that fits no branch of a union is one mistake, not one for each branch."""
+def _violations(items: list[Any], written: Written) -> list[InputError]:
+    """One violation a place: a value that fits no branch of a union is one mistake, not one for each branch."""
     places: dict[tuple, list[Mapping[str, Any]]] = {}
     for item in items:
         places.setdefault(_loc(item["loc"]), []).append(item)
-    return [_complaint(loc, _telling(found), found, written.where(loc)) for loc, found in places.items()]
+    return [_violation(loc, _telling(found), found, written.where(loc)) for loc, found in places.items()]
 
 
 def _telling(found: list[Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -130,15 +130,15 @@ def _telling(found: list[Mapping[str, Any]]) -> Mapping[str, Any]:
     return next((item for item in found if not item["type"].endswith(("_type", "literal_error"))), found[0])
 
 
-def _complaint(loc: tuple, item: Mapping[str, Any], found: list[Mapping[str, Any]], where: str) -> InputError:
+def _violation(loc: tuple, item: Mapping[str, Any], found: list[Mapping[str, Any]], where: str) -> InputError:
     value, kind = item.get("input"), item["type"]
     if kind == "extra_forbidden":
         return InputError(where, "unknown key", suggestion(str(loc[-1]), _fields_at(loc[:-1])))
     if kind == "missing":
         return InputError(where, "is missing", "add it")
     if kind == "value_error":
-        problem, _, cure = str(item["ctx"]["error"]).rpartition("; ")
-        return InputError(where, problem, cure)
+        problem, _, fix = str(item["ctx"]["error"]).rpartition("; ")
+        return InputError(where, problem, fix)
     if kind in ("model_type", "dict_type"):
         return InputError(where, f"{value!r} is not a section", "write its keys under it, as in search_spaces/quickstart.yaml")
     branches = [_BRANCHES[part] for one in found for part in one["loc"] if part in _BRANCHES]
@@ -146,12 +146,12 @@ def _complaint(loc: tuple, item: Mapping[str, Any], found: list[Mapping[str, Any
         return InputError(where, f"{value!r} does not fit", f"give {', '.join(branches[:-1])} or {branches[-1]}" if branches[1:] else f"give {branches[0]}")
     if kind == "literal_error":
         return InputError(where, f"{value!r} is not offered", f"choose {item['ctx']['expected']}")
-    cure = _PATTERNS[item["ctx"]["pattern"]] if kind == "string_pattern_mismatch" else _NO_FIT.get(kind)
-    return InputError(where, f"{value!r} does not fit", cure or item["msg"][0].lower() + item["msg"][1:])
+    fix = _PATTERNS[item["ctx"]["pattern"]] if kind == "string_pattern_mismatch" else _NO_FIT.get(kind)
+    return InputError(where, f"{value!r} does not fit", fix or item["msg"][0].lower() + item["msg"][1:])
 
 
 def _fields_at(loc: tuple) -> list[str]:
-    model: Any = Question
+    model: Any = SweepConfig
     for part in loc:
         if isinstance(part, int) or model is None:
             continue

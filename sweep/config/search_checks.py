@@ -1,4 +1,4 @@
-"""What a schema cannot say about how a question is searched: conditions that can hold, sizes that can be planned, settings that decide something."""
+"""What a schema cannot say about how a sweep config is searched: conditions that can hold, sizes that can be planned, settings that decide something."""
 
 from __future__ import annotations
 
@@ -8,42 +8,42 @@ from typing import Any
 
 from sweep.core.errors import suggestion
 from sweep.config.hyperparameters import HYPERPARAMETERS
-from sweep.config.sweep_config import Question
+from sweep.config.sweep_config import SweepConfig
 
-Complaint = tuple[tuple, str, str]  # place in the file, problem, cure
+Violation = tuple[tuple, str, str]  # place in the file, problem, fix
 MOST_CONFIGURATIONS = 100_000  # of a whole sweep; every one of them is in the driver's memory
 _OPERATORS = "write a value, a list of values, or {not: ...} around one of them"
 
 
-def _searched(question: Question, spoilt: frozenset[str]) -> Iterator[Complaint]:
-    algorithm, there = question.searcher.algorithm, bool(question.search) or "search" in spoilt
-    if question.search and algorithm == "grid" and "searcher" not in spoilt:
+def _searched(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Violation]:
+    algorithm, there = sweep_config.searcher.algorithm, bool(sweep_config.search) or "search" in spoilt
+    if sweep_config.search and algorithm == "grid" and "searcher" not in spoilt:
         yield ("search",), "nothing draws it under searcher.algorithm grid", "set searcher: {algorithm: random, trials: 20}"
-    elif algorithm == "grid" and question.searcher.trials > 1 and not {"search", "searcher"} & spoilt:
-        yield ("searcher", "trials"), f"{question.searcher.trials} trials mean nothing under algorithm grid, which takes each cell once", "add search and an algorithm that draws it, or leave trials out"
+    elif algorithm == "grid" and sweep_config.searcher.trials > 1 and not {"search", "searcher"} & spoilt:
+        yield ("searcher", "trials"), f"{sweep_config.searcher.trials} trials mean nothing under algorithm grid, which takes each cell once", "add search and an algorithm that draws it, or leave trials out"
     if not there and algorithm != "grid":
         yield ("searcher", "algorithm"), f"{algorithm} has nothing to draw: search is empty", "add search, or leave searcher out"
-    if question.scheduler.type == "none":
+    if sweep_config.scheduler.type == "none":
         return
     if not there:
-        yield ("scheduler", "type"), f"{question.scheduler.type} compares configurations inside a cell and each cell has one", "add search, or set type none"
-    longest, grace = _most_epochs(question), question.scheduler.grace_epochs
+        yield ("scheduler", "type"), f"{sweep_config.scheduler.type} compares configurations inside a cell and each cell has one", "add search, or set type none"
+    longest, grace = _most_epochs(sweep_config), sweep_config.scheduler.grace_epochs
     if longest is not None and grace >= longest and not {"search", "fixed", "grid"} & spoilt:
         yield ("scheduler", "grace_epochs"), f"{grace} is not below the {longest} epochs of a training, so nothing is ever stopped", "give fewer, or set scheduler type none"
 
 
-def _most_epochs(question: Question) -> int | None:
-    """Epochs of the longest training that the question can ask for; None where they are not whole numbers."""
-    searched = question.search.get("epochs")
+def _most_epochs(sweep_config: SweepConfig) -> int | None:
+    """Epochs of the longest training that the sweep config can ask for; None where they are not whole numbers."""
+    searched = sweep_config.search.get("epochs")
     drawn = [searched.max, *(searched.values or [])] if searched else []
-    found = [*drawn, *question.grid.get("epochs", []), *([question.fixed["epochs"]] if "epochs" in question.fixed else [])]
+    found = [*drawn, *sweep_config.grid.get("epochs", []), *([sweep_config.fixed["epochs"]] if "epochs" in sweep_config.fixed else [])]
     numbers = [value for value in found if isinstance(value, (int, float)) and not isinstance(value, bool)]
     return int(max(numbers)) if numbers else None if found else HYPERPARAMETERS["epochs"].default
 
 
-def _size(question: Question, spoilt: frozenset[str]) -> Iterator[Complaint]:
-    lengths = [len(values) for values in question.grid.values()]
-    draws = question.searcher.trials if question.search else 1
+def _size(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Violation]:
+    lengths = [len(values) for values in sweep_config.grid.values()]
+    draws = sweep_config.searcher.trials if sweep_config.search else 1
     count = math.prod(lengths) * draws
     if count > MOST_CONFIGURATIONS:
         product = " x ".join(map(str, lengths)) or "1"
@@ -52,23 +52,23 @@ def _size(question: Question, spoilt: frozenset[str]) -> Iterator[Complaint]:
         yield place, f"{product} = {math.prod(lengths)} cells{times}", f"a sweep takes at most {MOST_CONFIGURATIONS}; cross fewer values, or move some to search"
 
 
-def _training_images(question: Question, spoilt: frozenset[str]) -> Iterator[Complaint]:
-    fold = question.data.train_images
+def _training_images(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Violation]:
+    fold = sweep_config.data.train_images
     if fold is None:
         return
-    if "train_images" in question.fixed:
+    if "train_images" in sweep_config.fixed:
         yield ("fixed", "train_images"), "stands under data too", "keep it in one place"
-    listed = {("grid", "train_images"): question.grid.get("train_images", [])}
-    if "train_images" in question.search:
-        listed[("search", "train_images", "values")] = question.search["train_images"].values or []
+    listed = {("grid", "train_images"): sweep_config.grid.get("train_images", [])}
+    if "train_images" in sweep_config.search:
+        listed[("search", "train_images", "values")] = sweep_config.search["train_images"].values or []
     for loc, values in listed.items():
         for index, value in enumerate(values):
             if isinstance(value, int) and value > fold:
                 yield (*loc, index), f"{value} of the {fold} training images that data.train_images leaves", "ask for fewer, or raise data.train_images"
 
 
-def _conditions(question: Question, spoilt: frozenset[str]) -> Iterator[Complaint]:
-    for name, distribution in question.search.items():
+def _conditions(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Violation]:
+    for name, distribution in sweep_config.search.items():
         for other, rule in (distribution.when or {}).items():
             loc = ("search", name, "when", other)
             if other not in HYPERPARAMETERS:
@@ -76,8 +76,8 @@ def _conditions(question: Question, spoilt: frozenset[str]) -> Iterator[Complain
             elif other == name:
                 yield loc, f"{name} hangs on itself", "name another hyperparameter"
             else:
-                yield from ((loc, problem, cure) for problem, cure in _rule(other, rule))
-    ring = _ring({name: set(distribution.when or {}) & set(question.search) - {name} for name, distribution in question.search.items()})
+                yield from ((loc, problem, fix) for problem, fix in _rule(other, rule))
+    ring = _ring({name: set(distribution.when or {}) & set(sweep_config.search) - {name} for name, distribution in sweep_config.search.items()})
     if ring:
         yield ("search", ring[0], "when"), f"conditions in a ring: {' on '.join([*ring, ring[0]])}", "remove one of them"
 
@@ -97,10 +97,10 @@ def _rule(name: str, rule: Any) -> Iterator[tuple[str, str]]:
     if not values:
         yield "lists no value", _OPERATORS
     for value in values:
-        complaint = HYPERPARAMETERS[name].complaint(value) if not isinstance(value, (list, Mapping)) else f"{value!r} is no value; {_OPERATORS}"
-        if complaint:
-            problem, _, cure = complaint.partition("; ")
-            yield f"never holds: {problem}", cure
+        violation = HYPERPARAMETERS[name].violation(value) if not isinstance(value, (list, Mapping)) else f"{value!r} is no value; {_OPERATORS}"
+        if violation:
+            problem, _, fix = violation.partition("; ")
+            yield f"never holds: {problem}", fix
 
 
 def _ring(parents: Mapping[str, set[str]]) -> list[str]:
@@ -117,4 +117,4 @@ def _ring(parents: Mapping[str, set[str]]) -> list[str]:
     return path[path.index(step):]
 
 
-SEARCH_CHECKS: tuple[Callable[[Question, frozenset[str]], Iterator[Complaint]], ...] = (_searched, _size, _training_images, _conditions)
+SEARCH_CHECKS: tuple[Callable[[SweepConfig, frozenset[str]], Iterator[Violation]], ...] = (_searched, _size, _training_images, _conditions)

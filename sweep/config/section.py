@@ -1,4 +1,4 @@
-"""What every section of a question file has in common."""
+"""What every section of a sweep config has in common."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The question file's shape: every section, its keys, types and defaults."""
+"""The sweep config's shape: every section, its keys, types and defaults."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ class Budget(Section):
         return self
 
 
-class Question(Section):
+class SweepConfig(Section):
     """The whole file."""
 
     name: Annotated[str, Field(pattern=NAME_PATTERN, description="lower case letters, digits, - and _")]

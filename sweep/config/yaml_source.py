@@ -1,4 +1,4 @@
-"""text of a question file -> plain values, each with the place where it was written.
+"""text of a sweep config -> plain values, each with the place where it was written.
 
 YAML 1.2 alone: plain YAML 1.1 reads `1:2` as 62 and `1e-4` as text; a ratio sweep would meet both. Tags and merge keys are refused,
 and what is nested or repeated without end.
@@ -18,7 +18,7 @@ from ruamel.yaml.error import YAMLError
 
 from sweep.core.errors import InputError
 
-_DEEPEST = 20  # levels of nesting; a question has four
+_DEEPEST = 20  # levels of nesting; a sweep config has four
 _MOST_VALUES = 100_000  # of a whole file, every alias written out: a few lines of aliases of aliases make billions
 _INDENTATION = "write each key once, with consistent indentation"
 
@@ -40,7 +40,7 @@ class Origin:
 
 @dataclass
 class Written:
-    """The values of a question, and the origin of each by its path."""
+    """The values of a sweep config, and the origin of each by its path."""
 
     tree: dict[str, Any]
     origins: dict[tuple, Origin] = field(default_factory=dict)
@@ -73,12 +73,12 @@ class Written:
 
 
 def read_file(path: Path) -> Written:
-    """A question file's values. Raises InputError, with the line, for what is no plain YAML 1.2."""
+    """A sweep config's values. Raises InputError, with the line, for what is no plain YAML 1.2."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         near = sorted(str(other) for other in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-        raise InputError(path, "no such file", f"files there: {', '.join(near)}" if near else "give the path of a question file") from error
+        raise InputError(path, "no such file", f"files there: {', '.join(near)}" if near else "give the path of a sweep config") from error
     except (UnicodeDecodeError, OSError) as error:
         raise InputError(path, f"cannot be read ({error})", "give a UTF-8 text file") from error
     node = _load(text, lambda line: f"{path}:{line}" if line else str(path), _INDENTATION)
@@ -102,7 +102,7 @@ def _yaml() -> YAML:
     return yaml
 
 
-def _load(text: str, place: Any, cure: str) -> Any:
+def _load(text: str, place: Any, fix: str) -> Any:
     try:
         for line, problem, remedy in _strangers(text):
             raise InputError(place(line), problem, remedy)
@@ -110,7 +110,7 @@ def _load(text: str, place: Any, cure: str) -> Any:
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = " ".join((getattr(error, "problem", None) or str(error)).split())
-        raise InputError(place(mark.line + 1 if mark else None), problem, cure) from error
+        raise InputError(place(mark.line + 1 if mark else None), problem, fix) from error
 
 
 def _strangers(text: str) -> Iterator[tuple[int, str, str]]:
@@ -120,7 +120,7 @@ def _strangers(text: str) -> Iterator[tuple[int, str, str]]:
         line, kind = event.start_mark.line + 1, type(event).__name__
         depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
         if depth > _DEEPEST + 2:  # the stream and its document count too
-            yield line, f"is nested deeper than {_DEEPEST} levels", "close the brackets; a question has few levels"
+            yield line, f"is nested deeper than {_DEEPEST} levels", "close the brackets; a sweep config has few levels"
         elif getattr(event, "tag", None) is not None and kind != "DocumentStartEvent":
             yield line, f"the tag {event.tag} is not read", "write the plain value"
         elif kind == "ScalarEvent" and event.value == "<<" and event.style is None:

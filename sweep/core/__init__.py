@@ -1,1 +1,1 @@
-"""What every room needs and nothing more: errors with a cure, named seeds, content hashes, atomic writes."""
+"""What every room needs and nothing more: errors with a fix, named seeds, content hashes, atomic writes."""

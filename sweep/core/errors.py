@@ -1,4 +1,4 @@
-"""Mistakes of the user's, each with its place, the value found and the cure; never a traceback."""
+"""Mistakes of the user's, each with its place, the value found and the fix; never a traceback."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ EXIT_READER_GONE = 141
 
 
 class InputError(Exception):
-    """Bad input: `where` names file and place, `problem` the value found, `cure` what to do about it."""
+    """Bad input: `where` names file and place, `problem` the value found, `fix` what to do about it."""
 
-    def __init__(self, where: str | Path, problem: str, cure: str) -> None:
-        self.where, self.problem, self.cure = str(where), problem, cure
-        super().__init__(f"{where}: {problem}; {cure}")
+    def __init__(self, where: str | Path, problem: str, fix: str) -> None:
+        self.where, self.problem, self.fix = str(where), problem, fix
+        super().__init__(f"{where}: {problem}; {fix}")
 
     def __reduce__(self):  # crosses process borders whole: Exception would pickle the joined message only
-        return type(self), (self.where, self.problem, self.cure)
+        return type(self), (self.where, self.problem, self.fix)
 
 
 class InputErrors(InputError):
@@ -32,7 +32,7 @@ class InputErrors(InputError):
     def __init__(self, where: str | Path, errors: Sequence[InputError]) -> None:
         self.errors = list(errors)
         Exception.__init__(self, _listing(where, self.errors))
-        self.where, self.problem, self.cure = str(where), f"{len(self.errors)} mistakes", "see the list"
+        self.where, self.problem, self.fix = str(where), f"{len(self.errors)} mistakes", "see the list"
 
     def __reduce__(self):
         return type(self), (self.where, self.errors)
@@ -51,7 +51,7 @@ class Diverged(Exception):
 
 def _listing(where: str | Path, errors: Sequence[InputError]) -> str:
     noun = "mistake" if len(errors) == 1 else "mistakes"
-    return "\n".join([f"{where}: {len(errors)} {noun}", *(f"  {e.where}: {e.problem}; {e.cure}" for e in errors)])
+    return "\n".join([f"{where}: {len(errors)} {noun}", *(f"  {e.where}: {e.problem}; {e.fix}" for e in errors)])
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

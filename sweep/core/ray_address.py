@@ -37,8 +37,8 @@ def refuse_dead(address: str) -> None:
 def refuse_dashboard(address: str) -> None:
     """InputError when `address` is that of the dashboard, which takes jobs and runs no sweep by itself."""
     if urlsplit(address).scheme in ("http", "https"):
-        cure = f"submit to it: python -m cluster.submit --address {address} -- python -m sweep.run SPACE (or ray job submit)"
-        raise InputError("--address", f"{address} answers, but is the dashboard's address", cure)
+        fix = f"submit to it: python -m cluster.submit --address {address} -- python -m sweep.run SPACE (or ray job submit)"
+        raise InputError("--address", f"{address} answers, but is the dashboard's address", fix)
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

@@ -138,8 +138,8 @@ class Storage:
         attempt.start()
         attempt.join(wait_s)
         if state["problem"]:
-            cure = "check the address, the rights and, for a bucket, the credentials of this machine and of every node"
-            raise InputError(f"--storage {self.url}", f"cannot {state['step']} ({state['problem']})", cure)
+            fix = "check the address, the rights and, for a bucket, the credentials of this machine and of every node"
+            raise InputError(f"--storage {self.url}", f"cannot {state['step']} ({state['problem']})", fix)
 
     def _probe(self, name: str, state: dict[str, str]) -> None:
         steps: dict[str, Callable[[], object]] = {

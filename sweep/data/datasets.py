@@ -1,4 +1,4 @@
-"""question -> data of the run: shards found or simulated, splits drawn once, the data card written.
+"""sweep config -> data of the run: shards found or simulated, splits drawn once, the data card written.
 
 Everything later reads `split.parquet` and `data.json` in the run folder; no trial splits anything itself.
 """
@@ -18,7 +18,7 @@ import pandas as pd
 
 from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash
-from sweep.data.domains import FOLD_BACK, FOLDS, LABELS, copies_card, domain_frames, left_out, said_of, split_domains
+from sweep.data.domains import FOLD_BACK, FOLDS, LABELS, copies_card, domain_frames, left_out, summary_of, split_domains
 from sweep.config.sweep_config import Data as DataSection
 from sweep.shards.findings import constant_accuracy, present_counts, stacked
 from sweep.shards.image_set import ImageSet
@@ -105,7 +105,7 @@ class Data:
     @cached_property
     def _reversed(self) -> Data:
         if FOLD_BACK not in self.split:
-            raise InputError("direction", "target_to_source is not prepared in this run", "run the question once, which prepares the directions that it names")
+            raise InputError("direction", "target_to_source is not prepared in this run", "run the sweep config once, which prepares the directions that it names")
         exchanged = self.split.rename(columns={"fold": FOLD_BACK, FOLD_BACK: "fold"})
         direction = next(name for name in DIRECTIONS if name != self.direction)
         return replace(self, source=self.target, target=self.source, split=exchanged, direction=direction)
@@ -204,11 +204,11 @@ def _said(card: Mapping[str, Any]) -> Iterable[str]:
     """What a person must know of the split: images left out because the other domain has them."""
     names = card["source"]["name"], card["target"]["name"]
     for direction, (here, there) in zip(DIRECTIONS, (names, names[::-1]), strict=True):
-        yield said_of(card["audit"].get(f"left_out_of_{direction}_for", {}), here, there)
+        yield summary_of(card["audit"].get(f"left_out_of_{direction}_for", {}), here, there)
 
 
 def _was_both(run: Storage) -> bool:
-    """Whether an earlier question of this run folder had both directions: its records still ask for theirs."""
+    """Whether an earlier sweep config of this run folder had both directions: its records still ask for theirs."""
     return run.exists(SPLIT_FILE) and FOLD_BACK in pd.read_parquet(io.BytesIO(run.read(SPLIT_FILE)))
 
 
@@ -236,11 +236,11 @@ def _phantom_folder(name: str, patients: int, run: Storage) -> str:
 
 def _common_classes(manifests: list[Manifest], section: DataSection) -> tuple[str, ...]:
     if manifests[0].task != manifests[1].task:
-        cure = "import both as two classes (--finding NAME), or both with several findings an image"
-        raise InputError("data", f"source is {manifests[0].task} and target {manifests[1].task}", cure)
+        fix = "import both as two classes (--finding NAME), or both with several findings an image"
+        raise InputError("data", f"source is {manifests[0].task} and target {manifests[1].task}", fix)
     if manifests[0].multi_label and manifests[0].classes != manifests[1].classes:  # columns stand in this order
-        cure = "import both with the same findings; chestxray14 --findings competition has CheXpert's"
-        raise InputError("data", f"source has findings {', '.join(manifests[0].classes)} and target {', '.join(manifests[1].classes)}", cure)
+        fix = "import both with the same findings; chestxray14 --findings competition has CheXpert's"
+        raise InputError("data", f"source has findings {', '.join(manifests[0].classes)} and target {', '.join(manifests[1].classes)}", fix)
     source, target = (classes_after(manifest.classes, section.normals) for manifest in manifests)
     if set(source) != set(target):
         raise InputError(

@@ -58,7 +58,7 @@ def _held_out(frame: pd.DataFrame, section: DataSection) -> np.ndarray:
     try:
         return of_domains(frame, section.hold_out)
     except InputError as error:
-        raise InputError("data.hold_out", error.problem, error.cure) from None
+        raise InputError("data.hold_out", error.problem, error.fix) from None
 
 
 def _labelled(frame: pd.DataFrame, domain: str, numbering: str, manifest: Manifest, classes: tuple[str, ...], folder: str) -> pd.DataFrame:
@@ -117,7 +117,7 @@ def _with_folds(frames: Sequence[pd.DataFrame], target: int, section: DataSectio
     try:
         split = split_without(whole, away, near_duplicates=whole["picture"].to_numpy(), folds=section.folds, fold=section.fold or 0, **rules)
     except InputError as error:
-        raise InputError(f"data: {error.where}", error.problem, error.cure) from None
+        raise InputError(f"data: {error.where}", error.problem, error.fix) from None
     folds = whole.assign(fold=split.frame["fold"].to_numpy(), place=split.frame["place"].to_numpy())[~away]
     folds = folds.assign(number=folds["fold"].map((*FOLDS[:3], UNUSED).index), patient=frames[1 - target]["patient"].to_numpy())
     return folds.sort_values(["number", "place"], kind="stable").drop(columns=["number", "place"])
@@ -145,7 +145,7 @@ def copies_card(frame: pd.DataFrame) -> dict[str, Any]:
     return {"images_with_a_near_copy": int((sizes > 1).sum()), "groups_with_conflicting_labels": int(copies[in_doubt].nunique())}
 
 
-def said_of(card: Mapping[str, int], here: str, there: str) -> str:
+def summary_of(card: Mapping[str, int], here: str, there: str) -> str:
     """`left_out` in words; '' when nothing was."""
     total = sum(card.values())
     if not total:

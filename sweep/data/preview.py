@@ -1,4 +1,4 @@
-"""question -> its data as far as they can be foreseen before anything is prepared: classes and sizes, no images.
+"""sweep config -> its data as far as they can be foreseen before anything is prepared: classes and sizes, no images.
 
 Enough to count trials and stages by; the names that follow from it are nobody's.
 """
@@ -10,7 +10,7 @@ import pandas as pd
 from sweep.core.errors import InputError
 from sweep.data.datasets import FOLD_BACK, PHANTOMS, TARGET, Data
 from sweep.config.sweep_config import Data as DataSection
-from sweep.config.sweep_config import Question
+from sweep.config.sweep_config import SweepConfig
 from sweep.shards.labels import classes_after
 from sweep.shards.reader import read_manifest
 from sweep.shards.schema import MANIFEST
@@ -24,9 +24,9 @@ _UNKNOWN = (("negative", "positive"), 1000, False)  # classes, images, several f
 Sight = tuple[tuple[str, ...], int, bool]  # classes, images, several findings an image
 
 
-def foreseen_data(question: Question) -> tuple[Data, str]:
-    """The data that a question will have, as a table without images; and the sentence that says what was assumed."""
-    section = question.data
+def foreseen_data(sweep_config: SweepConfig) -> tuple[Data, str]:
+    """The data that a sweep config will have, as a table without images; and the sentence that says what was assumed."""
+    section = sweep_config.data
     sights = [_sight(name, section) for name in (section.source, section.target)]
     classes, images, several = sights[0] or sights[1] or _UNKNOWN
     classes = classes if several else classes_after(classes, section.normals)
@@ -35,7 +35,7 @@ def foreseen_data(question: Question) -> tuple[Data, str]:
     told = f"counted for {len(classes)} {'findings' if several else 'classes'} and about {train} training images"
     if absent:
         told += f"; {' and '.join(dict.fromkeys(absent))} cannot be seen from here"
-    rows = [row for domain in ("source", "target") for row in _rows(domain, max(train, *_asked(question)), len(classes), several)]
+    rows = [row for domain in ("source", "target") for row in _rows(domain, max(train, *_asked(sweep_config)), len(classes), several)]
     return Data(section.source, section.target, classes, section.image_px, section.fit, section.normals, pd.DataFrame(rows)), told
 
 
@@ -52,10 +52,10 @@ def _sight(name: str, section: DataSection) -> Sight | None:
     return manifest.classes, manifest.images, manifest.multi_label
 
 
-def _asked(question: Question) -> list[int]:
+def _asked(sweep_config: SweepConfig) -> list[int]:
     """Sizes of training sets that configurations ask for: the table has room for the largest."""
-    searched = question.search["train_images"] if "train_images" in question.search else None
-    values = [*question.grid.get("train_images", []), question.fixed.get("train_images"), *((searched.values or [searched.max]) if searched else [])]
+    searched = sweep_config.search["train_images"] if "train_images" in sweep_config.search else None
+    values = [*sweep_config.grid.get("train_images", []), sweep_config.fixed.get("train_images"), *((searched.values or [searched.max]) if searched else [])]
     return [2, *(int(value) for value in values if value)]
 
 

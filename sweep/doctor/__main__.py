@@ -1,4 +1,4 @@
-"""question or nothing -> one line for everything a sweep needs: ok, warn or FAIL, and what to do about it.
+"""sweep config or nothing -> one line for everything a sweep needs: ok, warn or FAIL, and what to do about it.
 
 python -m sweep.doctor [search_spaces/ratio.yaml] [--set K=V] [--storage URL] [--address A]
 """
@@ -29,7 +29,7 @@ _COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
 
 
 def doctor(
-    space: Annotated[Path | None, typer.Argument(help="question file; without one, only what every sweep needs", show_default=False)] = None,
+    space: Annotated[Path | None, typer.Argument(help="sweep config; without one, only what every sweep needs", show_default=False)] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="override one key: a.b=value; may be repeated")] = None,
     storage: Annotated[str | None, typer.Option(help="run folder or URL  [default: results/<name>]")] = None,
     address: Annotated[str | None, typer.Option(help="address of a running Ray cluster  [default: $RAY_ADDRESS, else a local one]")] = None,
@@ -39,32 +39,32 @@ def doctor(
     worst = EXIT_COMPLETE
     for finding in examine(space, dict(_pair(text) for text in set_ or []), storage, address):
         console.print(f"[{_COLOURS[finding.state]}]{finding.state:4}[/]  {finding.check:9}  ", end="")
-        console.print(finding.text + (f"\n      {'':9}  -> {finding.cure}" if finding.cure else ""), markup=False)
+        console.print(finding.text + (f"\n      {'':9}  -> {finding.fix}" if finding.fix else ""), markup=False)
         worst = EXIT_BAD_INPUT if finding.state == "FAIL" else worst
     raise typer.Exit(worst)
 
 
 def examine(space: Path | None, overrides: dict[str, str], storage: str | None, address: str | None) -> Iterator[Finding]:
-    """Every finding, in the order of CHECKS; a question that cannot be read is a finding, and the rest is looked at without it."""
-    question = None
+    """Every finding, in the order of CHECKS; a sweep config that cannot be read is a finding, and the rest is looked at without it."""
+    sweep_config = None
     if space is not None:
-        from sweep.config.load import load_question
+        from sweep.config.load import load_config
 
         try:
-            question = load_question(space, overrides)
+            sweep_config = load_config(space, overrides)
         except InputErrors as mistakes:
-            yield from (Finding("question", "FAIL", f"{space}, {error.where}: {error.problem}", error.cure) for error in mistakes.errors)
+            yield from (Finding("sweep_config", "FAIL", f"{space}, {error.where}: {error.problem}", error.fix) for error in mistakes.errors)
         except InputError as mistake:
-            yield Finding("question", "FAIL", f"{mistake.where}: {mistake.problem}", mistake.cure)
+            yield Finding("sweep_config", "FAIL", f"{mistake.where}: {mistake.problem}", mistake.fix)
         else:
-            yield Finding("question", "ok", f"{space}: {question.name}")
-    default = Path("results") / question.name if question else Path("results")
-    subject = Subject(question, storage or str(default), address or os.environ.get("RAY_ADDRESS"))
+            yield Finding("sweep_config", "ok", f"{space}: {sweep_config.name}")
+    default = Path("results") / sweep_config.name if sweep_config else Path("results")
+    subject = Subject(sweep_config, storage or str(default), address or os.environ.get("RAY_ADDRESS"))
     for name, check in CHECKS.items():
         try:
             yield from check(subject)
         except InputError as mistake:
-            yield Finding(name, "FAIL", f"{mistake.where}: {mistake.problem}", mistake.cure)
+            yield Finding(name, "FAIL", f"{mistake.where}: {mistake.problem}", mistake.fix)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from sweep.core.errors import InputError
-from sweep.config.sweep_config import Question
+from sweep.config.sweep_config import SweepConfig
 from sweep.core.storage import Storage
 
 ROOT = Path(__file__).parents[1]
@@ -28,19 +28,19 @@ _SHOWN = 4  # packages named; the rest are counted
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report; `cure` is empty when all is well."""
+    """One line of the report; `fix` is empty when all is well."""
 
     check: str
     state: Literal["ok", "warn", "FAIL"]
     text: str
-    cure: str = ""
+    fix: str = ""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is looked at: a question or none, the run's storage, the address of a running Ray or none."""
+    """What is looked at: a sweep config or none, the run's storage, the address of a running Ray or none."""
 
-    question: Question | None
+    sweep_config: SweepConfig | None
     storage: str
     address: str | None
 
@@ -74,7 +74,7 @@ def check_storage(subject: Subject, wait_s: float = 20) -> Iterator[Finding]:
         try:
             storage.probe(wait_s)
         except InputError as mistake:
-            yield Finding("storage", "FAIL", f"{storage.url}: {mistake.problem}", mistake.cure)
+            yield Finding("storage", "FAIL", f"{storage.url}: {mistake.problem}", mistake.fix)
         else:
             yield Finding("storage", "ok", f"{storage.url}: written, read, listed, deleted")
     if subject.address and storage.local is not None:
@@ -89,23 +89,23 @@ def check_disk(subject: Subject) -> Iterator[Finding]:
         if folder is None:
             continue
         usage = shutil.disk_usage(folder)
-        text, cure = f"{usage.free / 1e9:.0f} GB free for {what} ({folder})", "free some space, or choose another disk"
+        text, fix = f"{usage.free / 1e9:.0f} GB free for {what} ({folder})", "free some space, or choose another disk"
         if usage.free < _LEAST_BYTES:
-            yield Finding("disk", "FAIL", text, cure)
+            yield Finding("disk", "FAIL", text, fix)
         elif usage.free < _FEW_BYTES or usage.used > _FULL_SHARE * usage.total:
-            yield Finding("disk", "warn", text, cure)
+            yield Finding("disk", "warn", text, fix)
         else:
             yield Finding("disk", "ok", text)
 
 
 def check_data(subject: Subject, shards: Path = Path("shards")) -> Iterator[Finding]:
-    """Every part of every shard folder hashed and compared with its manifest; all of `shards` when there is no question."""
+    """Every part of every shard folder hashed and compared with its manifest; all of `shards` when there is no sweep config."""
     from sweep.data.datasets import PHANTOMS
     from sweep.shards.reader import verify
     from sweep.shards.schema import MANIFEST
 
-    if subject.question:
-        names = list(dict.fromkeys((subject.question.data.source, subject.question.data.target)))
+    if subject.sweep_config:
+        names = list(dict.fromkeys((subject.sweep_config.data.source, subject.sweep_config.data.target)))
     else:
         names = [str(path.parent) for path in sorted(shards.glob(f"*/{MANIFEST}"))]
     if not names:
@@ -117,25 +117,25 @@ def check_data(subject: Subject, shards: Path = Path("shards")) -> Iterator[Find
         try:
             manifest = verify(name)
         except InputError as mistake:
-            yield Finding("data", "FAIL", f"{mistake.where}: {mistake.problem}", mistake.cure)
+            yield Finding("data", "FAIL", f"{mistake.where}: {mistake.problem}", mistake.fix)
         else:
             yield Finding("data", "ok", f"{name}: {manifest.images} images of {', '.join(manifest.classes)}; hashes agree")
 
 
 def check_weights(subject: Subject) -> Iterator[Finding]:
-    """Every pretrained network of the question built once with the network switched off, as it will be on a closed cluster."""
-    if subject.question is None:
+    """Every pretrained network of the sweep config built once with the network switched off, as it will be on a closed cluster."""
+    if subject.sweep_config is None:
         return
-    pairs = [(backbone, weights) for backbone in _values(subject.question, "backbone") for weights in _values(subject.question, "weights")]
+    pairs = [(backbone, weights) for backbone in _values(subject.sweep_config, "backbone") for weights in _values(subject.sweep_config, "weights")]
     wanted = [pair for pair in pairs if pair[1] is not None]
     if not wanted:
         yield Finding("weights", "ok", "none are asked for")
     for backbone, weights in wanted:
         try:
             with _offline():
-                _build(subject.question, str(backbone), str(weights))
+                _build(subject.sweep_config, str(backbone), str(weights))
         except InputError as mistake:
-            yield Finding("weights", "FAIL", f"{backbone}, {mistake.where}: {mistake.problem}", mistake.cure)
+            yield Finding("weights", "FAIL", f"{backbone}, {mistake.where}: {mistake.problem}", mistake.fix)
         else:
             yield Finding("weights", "ok", f"{backbone}: {weights} is here")
 
@@ -170,20 +170,20 @@ def _existing(folder: Path) -> Path:
     return next(parent for parent in (folder, *folder.parents) if parent.exists())
 
 
-def _values(question: Question, name: str) -> list:
+def _values(sweep_config: SweepConfig, name: str) -> list:
     from sweep.config.hyperparameters import HYPERPARAMETERS
 
-    if name in question.grid:
-        return list(question.grid[name])
-    if name in question.search:
-        return list(question.search[name].values or [])
-    return [question.fixed.get(name, HYPERPARAMETERS[name].default)]
+    if name in sweep_config.grid:
+        return list(sweep_config.grid[name])
+    if name in sweep_config.search:
+        return list(sweep_config.search[name].values or [])
+    return [sweep_config.fixed.get(name, HYPERPARAMETERS[name].default)]
 
 
-def _build(question: Question, backbone: str, weights: str) -> None:
+def _build(sweep_config: SweepConfig, backbone: str, weights: str) -> None:
     from sweep.models.classifier import build_classifier
 
-    build_classifier(backbone=backbone, weights=weights, num_classes=2, image_px=question.data.image_px, seed=0)
+    build_classifier(backbone=backbone, weights=weights, num_classes=2, image_px=sweep_config.data.image_px, seed=0)
 
 
 @contextlib.contextmanager

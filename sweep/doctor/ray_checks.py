@@ -22,7 +22,7 @@ from sweep.core.errors import InputError
 from sweep.doctor.machine_checks import Finding, Subject
 
 _ASK_S = 60  # importing and joining Ray takes ten seconds on a busy machine
-_TOKEN_CURE = "ray get-auth-token --generate here, the same file on every node, and: export RAY_AUTH_MODE=token"
+_TOKEN_FIX = "ray get-auth-token --generate here, the same file on every node, and: export RAY_AUTH_MODE=token"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Room:
 
 
 def check_ray(subject: Subject, environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
-    """Address, token and room, in this order: what fails makes the next question pointless."""
+    """Address, token and room, in this order: what fails makes the next sweep config pointless."""
     if subject.address in LOCAL:
         yield Finding("ray", "ok", "no address: a Ray of this machine will be started")
         yield _local_room(subject)
@@ -59,11 +59,11 @@ def _answers(address: str) -> Finding:
     try:
         refuse_dead(address)
     except InputError as mistake:
-        return Finding("ray", "FAIL", mistake.problem, mistake.cure)
+        return Finding("ray", "FAIL", mistake.problem, mistake.fix)
     try:
         refuse_dashboard(address)
     except InputError as mistake:
-        return Finding("ray", "warn", mistake.problem, mistake.cure)
+        return Finding("ray", "warn", mistake.problem, mistake.fix)
     return Finding("ray", "ok", f"{address} answers")
 
 
@@ -71,7 +71,7 @@ def _token(environment: Mapping[str, str], home: Path) -> Finding:
     """Ray's own order: RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token."""
     mode = environment.get("RAY_AUTH_MODE", "").lower()
     if mode == "disabled":
-        return Finding("token", "warn", "RAY_AUTH_MODE=disabled: anyone who reaches the cluster runs code on it", _TOKEN_CURE)
+        return Finding("token", "warn", "RAY_AUTH_MODE=disabled: anyone who reaches the cluster runs code on it", _TOKEN_FIX)
     if environment.get("RAY_AUTH_TOKEN"):
         source = "RAY_AUTH_TOKEN"
     else:
@@ -80,9 +80,9 @@ def _token(environment: Mapping[str, str], home: Path) -> Finding:
         try:
             empty = not path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as mistake:
-            return Finding("token", "FAIL", f"no token: {path} cannot be read ({type(mistake).__name__})", _TOKEN_CURE)
+            return Finding("token", "FAIL", f"no token: {path} cannot be read ({type(mistake).__name__})", _TOKEN_FIX)
         if empty:
-            return Finding("token", "FAIL", f"no token: {path} is empty", _TOKEN_CURE)
+            return Finding("token", "FAIL", f"no token: {path} is empty", _TOKEN_FIX)
         if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
             return Finding("token", "warn", f"{path} can be read by others", f"chmod 600 {path}")
         source = str(path)
@@ -92,11 +92,11 @@ def _token(environment: Mapping[str, str], home: Path) -> Finding:
 
 
 def _local_room(subject: Subject) -> Finding:
-    if subject.question is None:
+    if subject.sweep_config is None:
         return Finding("resources", "ok", f"{os.cpu_count() or 1} CPUs here")
     import torch
 
-    gpus = torch.cuda.device_count() if subject.question.resources.gpus_per_worker else 0
+    gpus = torch.cuda.device_count() if subject.sweep_config.resources.gpus_per_worker else 0
     return _fits(subject, Room(1, float(os.cpu_count() or 1), float(gpus)), spare_cpus=0)
 
 
@@ -107,13 +107,13 @@ def _room_there(subject: Subject) -> Iterator[Finding]:
         yield Finding("cluster", "FAIL", f"Ray at {subject.address}: {mistake}", "use the versions of requirements.lock and the cluster's token on both sides")
         return
     yield Finding("cluster", "ok", f"{room.nodes} nodes, {room.cpus:g} CPUs, {room.gpus:g} GPUs; versions agree")
-    if subject.question is not None:
+    if subject.sweep_config is not None:
         yield _fits(subject, room, spare_cpus=1)
 
 
 def _fits(subject: Subject, room: Room, spare_cpus: int) -> Finding:
     """The sweep's own arithmetic."""
-    asked = subject.question.resources
+    asked = subject.sweep_config.resources
     there = list(room.machines) or [{"CPU": room.cpus, "GPU": room.gpus}]
     to_come = None if room.to_come is None else of_types(room.to_come)
     if to_come is None and asked.node_types:
@@ -124,7 +124,7 @@ def _fits(subject: Subject, room: Room, spare_cpus: int) -> Finding:
     try:
         found = capacity_of(asked, there, to_come, spare_cpus)
     except InputError as mistake:
-        return Finding("resources", "FAIL", mistake.problem, mistake.cure)
+        return Finding("resources", "FAIL", mistake.problem, mistake.fix)
     return Finding("resources", "ok", f"{found.concurrent_trials} trials at once")
 
 

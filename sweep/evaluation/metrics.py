@@ -94,7 +94,7 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 def _binary_problems(scores: Scores, labels: Labels) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(score, is positive) of each yes/no question: one for two classes, one against the rest, or one per label."""
+    """(score, is positive) of each binary task: one for two classes, one against the rest, or one per label."""
     if labels.ndim == 2:
         known = ~np.isnan(labels)
         return [(scores[known[:, k], k], labels[known[:, k], k] == 1) for k in range(scores.shape[1])]
@@ -104,7 +104,7 @@ def _binary_problems(scores: Scores, labels: Labels) -> list[tuple[np.ndarray, n
 
 
 def _mean_over_problems(measure: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[Scores, Labels], float]:
-    """The mean of a two-class measure over all questions whose labels define it."""
+    """The mean of a two-class measure over all binary tasks whose labels define it."""
 
     def mean(scores: Scores, labels: Labels) -> float:
         values = [measure(score, positive) for score, positive in _binary_problems(scores, labels)]

@@ -9,12 +9,12 @@ from sweep.store.trial import Attacks, Rungs, Trial
 
 @dataclass(frozen=True)
 class Work:
-    """One job for a worker slot: plain data, so that no process needs torch to carry it."""
+    """One job for a worker group: plain data, so that no process needs torch to carry it."""
 
     trial: Trial
     attacks: Attacks
     rungs: Rungs = Rungs()  # of the trial's first seed
     threads: int = 1
     checkpoint_every_s: float = 15.0
-    slot: str | None = None  # the one slot that may take it; None: any
-    last: bool = False  # the slot goes home after it
+    worker_group: str | None = None  # the one worker group that may take it; None: any
+    last: bool = False  # the worker group goes home after it

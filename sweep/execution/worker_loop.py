@@ -1,4 +1,4 @@
-"""The loop inside a Train worker: images in once, then jobs from the board, one after another.
+"""The loop inside a Train worker: images in once, then jobs from the job queue, one after another.
 
 torch is imported inside the functions that run on workers: the processes that only carry this module do not need it.
 """
@@ -27,7 +27,7 @@ from sweep.core.storage import Storage
 from sweep.execution.job import Work
 from sweep.store.trial import RESULT, STATE, Rungs
 
-Tell = Callable[[dict[str, Any]], bool]  # hands a report to the board; False: drop the job
+Tell = Callable[[dict[str, Any]], bool]  # hands a report to the job queue; False: drop the job
 
 
 class Cancelled(Exception):
@@ -35,18 +35,18 @@ class Cancelled(Exception):
 
 
 def train_worker(config: Mapping[str, Any]) -> None:
-    """Entry point of every Train worker. `config`: board (actor), slot (name), run_url, images, memory_bytes or None."""
+    """Entry point of every Train worker. `config`: job queue (actor), worker group (name), run_url, images, memory_bytes or None."""
     from sweep.training.workers import agreed
 
-    board, slot, run = config["board"], config["slot"], Storage(config["run_url"])
+    job_queue, worker_group, run = config["job_queue"], config["worker_group"], Storage(config["run_url"])
     there = run.exists(CARD_FILE)
     if not agreed(there):
-        ray.get(board.slot_broke.remote(slot, f"{run.url} cannot be read on every node; give a --storage that all of them have"))
+        ray.get(job_queue.worker_group_broke.remote(worker_group, f"{run.url} cannot be read on every node; give a --storage that all of them have"))
         return
-    _serve_jobs(board, slot, run, config["images"], config["memory_bytes"])
+    _serve_jobs(job_queue, worker_group, run, config["images"], config["memory_bytes"])
 
 
-def _serve_jobs(board: Any, slot: str, run: Storage, images: SharedImages, memory_bytes: float | None) -> None:
+def _serve_jobs(job_queue: Any, worker_group: str, run: Storage, images: SharedImages, memory_bytes: float | None) -> None:
     import torch
 
     notice = Notice()
@@ -54,44 +54,44 @@ def _serve_jobs(board: Any, slot: str, run: Storage, images: SharedImages, memor
     data = Data.load(run)
     folds = folds_of(data, images)
     device = str(ray.train.torch.get_device()) if torch.cuda.is_available() else "cpu"
-    while (work := _next_job(board, slot, leader)) is not None:
+    while (work := _next_job(job_queue, worker_group, leader)) is not None:
         torch.set_num_threads(work.threads)
 
         def tell(report: dict[str, Any], signature: str = work.trial.signature) -> bool:
-            return ray.get(board.report.remote(slot, signature, report)) if leader else True
+            return ray.get(job_queue.report.remote(worker_group, signature, report)) if leader else True
 
         try:
-            with _memory_guard(memory_bytes, board, slot):
+            with _memory_guard(memory_bytes, job_queue, worker_group):
                 _serve(work, run, data, folds, device, leader, tell, notice)
         except Cancelled:
             pass
         except Preempted:
             if leader:
-                ray.get(board.leaving.remote(slot))
-            raise  # to return would mean that this slot is finished: Train starts it elsewhere
+                ray.get(job_queue.leaving.remote(worker_group))
+            raise  # to return would mean that this worker group is finished: Train starts it elsewhere
         tell({"kind": DONE})
         if work.last:
             return
 
 
-def _memory_guard(most_bytes: float | None, board: Any, slot: str) -> contextlib.AbstractContextManager:
+def _memory_guard(most_bytes: float | None, job_queue: Any, worker_group: str) -> contextlib.AbstractContextManager:
     if most_bytes is None:
         return contextlib.nullcontext()
-    return MemoryGuard(most_bytes, lambda text: ray.get(board.over_memory.remote(slot, text)))
+    return MemoryGuard(most_bytes, lambda text: ray.get(job_queue.over_memory.remote(worker_group, text)))
 
 
-def _next_job(board: Any, slot: str, leader: bool) -> Work | None:
-    """The leader takes a job off the board; the workers beside it are told and look it up."""
-    work = ray.get(board.take.remote(slot, ray.get_runtime_context().get_node_id())) if leader else None
+def _next_job(job_queue: Any, worker_group: str, leader: bool) -> Work | None:
+    """The leader takes a job off the job queue; the workers beside it are told and look it up."""
+    work = ray.get(job_queue.take.remote(worker_group, ray.get_runtime_context().get_node_id())) if leader else None
     if ray.train.get_context().get_world_size() == 1:
         return work
     there_is_one = ray.train.collective.broadcast_from_rank_zero(work is not None)
-    return work if leader or not there_is_one else ray.get(board.held.remote(slot))
+    return work if leader or not there_is_one else ray.get(job_queue.held.remote(worker_group))
 
 
 def _serve(work: Work, run: Storage, data: Data, folds: Folds, device: str, leader: bool, tell: Tell, notice: Notice) -> None:
     """Every seed of one trial that has no result yet. A seed that fails does not stop the next one."""
-    from sweep.pipeline.training_job import SeedRun
+    from sweep.pipeline.training_job import TrainingJob
 
     alone = ray.train.get_context().get_world_size() == 1
     for seed in work.trial.seeds:
@@ -101,7 +101,7 @@ def _serve(work: Work, run: Storage, data: Data, folds: Folds, device: str, lead
             ray.train.collective.barrier()
         if not done:
             rungs = work.rungs if seed == 0 else Rungs()
-            job = SeedRun(work.trial, seed, data.seen_by(work.trial.config), folds.seen_by(work.trial.config), work.attacks, run, rungs, device, leader=leader)
+            job = TrainingJob(work.trial, seed, data.seen_by(work.trial.config), folds.seen_by(work.trial.config), work.attacks, run, rungs, device, leader=leader)
             job.state = run.read(f"{folder}/{STATE}") if run.exists(f"{folder}/{STATE}") else None
             job.on_epoch, job.interrupted = _epoch_reporter(seed, tell), notice
             if leader:
@@ -115,7 +115,7 @@ def _settled(job: Any, alone: bool, tell: Tell) -> bool:
     """Run one seed; False when it failed, which has then been told.
 
     Among several workers only a divergence is everybody's own; anything else must end all of them, so that none waits for the
-    one that failed: Train starts them anew and the board counts it.
+    one that failed: Train starts them anew and the job queue counts it.
     """
     from sweep.pipeline.train_and_evaluate import run_seed
     from sweep.training.midway import Interrupted

@@ -19,7 +19,7 @@ from sweep.shards.findings import present_counts, stacked
 from sweep.shards.reader import read_metadata
 from sweep.shards.schema import Manifest
 
-_SHOWN = 20  # complaints printed before the list is cut
+_SHOWN = 20  # violations printed before the list is cut
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,15 +31,15 @@ def _import(argv: list[str]) -> int:
     name = _named(argv)
     given = vars(_parser(name).parse_args(argv))
     src, dst = _places(name, given["paths"])
-    complaints: list[InputError] = []
+    violations: list[InputError] = []
     with _progress() as counter:
         manifest = import_dataset(
             name, src, dst, domain=given["domain"], import_px=given["px"], skip_bad=given["skip_bad"], depth=given["depth"],
-            workers=given["workers"], on_skip=_both(complaints.append, counter and counter.skip),
+            workers=given["workers"], on_skip=_both(violations.append, counter and counter.skip),
             on_image=counter and counter.done, on_total=counter and counter.total,
             **{option: given[option] for option in IMPORTERS[name].options},
         )  # fmt: skip
-    print("\n".join([*_summary(dst, manifest), *_left_out(IMPORTERS[name], src, manifest), *_skipped(complaints)]))
+    print("\n".join([*_summary(dst, manifest), *_left_out(IMPORTERS[name], src, manifest), *_skipped(violations)]))
     return 0
 
 
@@ -60,8 +60,8 @@ def _places(name: str, paths: Sequence[str]) -> tuple[str | None, str]:
     row = IMPORTERS[name]
     if len(paths) == 1 + row.needs_source:
         return (paths[0] if row.needs_source else None), paths[-1]
-    cure = "give two: the source and the new shard folder" if row.needs_source else "give one: the new shard folder"
-    raise InputError(f"importer {name}", f"{'one path' if len(paths) == 1 else f'{len(paths)} paths'} given", cure)
+    fix = "give two: the source and the new shard folder" if row.needs_source else "give one: the new shard folder"
+    raise InputError(f"importer {name}", f"{'one path' if len(paths) == 1 else f'{len(paths)} paths'} given", fix)
 
 
 def _add_general(parser: argparse.ArgumentParser, words: bool = True) -> None:
@@ -106,10 +106,10 @@ def _progress() -> AbstractContextManager[Counter | None]:
 
 
 def _both(first: Callable[[InputError], None], second: Callable[[InputError], None] | None) -> Callable[[InputError], None]:
-    def tell(complaint: InputError) -> None:
-        first(complaint)
+    def tell(violation: InputError) -> None:
+        first(violation)
         if second is not None:
-            second(complaint)
+            second(violation)
 
     return tell
 
@@ -125,11 +125,11 @@ def _left_out(row: Importer, src: str | None, manifest: Manifest) -> Sequence[st
     return row.notes(Path(src), manifest.settings) if src is not None else ()
 
 
-def _skipped(complaints: Sequence[InputError]) -> list[str]:
+def _skipped(violations: Sequence[InputError]) -> list[str]:
     """What was skipped, by its path, which the manifest of a clinic's files does not keep."""
-    lines = [f"  {complaint}" for complaint in complaints[:_SHOWN]]
-    more = [f"  ... and {len(complaints) - _SHOWN} more"] if len(complaints) > _SHOWN else []
-    return [f"skipped {len(complaints)} bad images:", *lines, *more] if complaints else []
+    lines = [f"  {violation}" for violation in violations[:_SHOWN]]
+    more = [f"  ... and {len(violations) - _SHOWN} more"] if len(violations) > _SHOWN else []
+    return [f"skipped {len(violations)} bad images:", *lines, *more] if violations else []
 
 
 if __name__ == "__main__":

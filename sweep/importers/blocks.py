@@ -31,7 +31,7 @@ from sweep.shards.writer import write_dataset
 
 BLOCK = 512  # images; a kill costs at most these, per core
 _WAVE = 16  # blocks handed to Ray Data at once: bounds what is listed, and how long the counter stands still
-_COMPLAINTS = "complaints.json"
+_VIOLATIONS = "violations.json"
 
 Item = TypeVar("Item")
 
@@ -48,14 +48,14 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Complaint:
+class Violation:
     """Why an image is left out: the error for the terminal, and what is kept of it in the manifest."""
 
     error: InputError
     kept: str
 
     @classmethod
-    def about(cls, image: RawImage, error: InputError) -> Complaint:
+    def about(cls, image: RawImage, error: InputError) -> Violation:
         """Behind an alias only what the project itself says is kept: a decoder's own words may quote the file's header."""
         return cls(error, f"{image.alias}: {error.problem.partition(' (')[0]}" if image.alias else str(error))
 
@@ -115,19 +115,19 @@ def rows_by_block(images: Iterable[RawImage], folder: Path, job: Job) -> Iterato
             for place, block in missing:
                 _make(place, block, job)
         for place in places:
-            tolerate(_complaints(place), job)
+            tolerate(_violations(place), job)
             yield from _rows(place, job)
 
 
-def tolerate(complaints: Sequence[Complaint], job: Job) -> None:
-    """Note complaints in the header's settings; raise the first one too many."""
+def tolerate(violations: Sequence[Violation], job: Job) -> None:
+    """Note violations in the header's settings; raise the first one too many."""
     skipped = job.header.settings["skipped"]
-    for complaint in complaints:
+    for violation in violations:
         if len(skipped) >= job.skip_bad:
-            raise complaint.error
-        skipped.append(complaint.kept)
+            raise violation.error
+        skipped.append(violation.kept)
         if job.on_skip is not None:
-            job.on_skip(complaint.error)
+            job.on_skip(violation.error)
 
 
 def _make_in_parallel(missing: Sequence[tuple[Path, list[RawImage]]], job: Job) -> None:
@@ -142,7 +142,7 @@ def _make_in_parallel(missing: Sequence[tuple[Path, list[RawImage]]], job: Job) 
     )
     for batch in rows.iter_batches(batch_size=1, batch_format="numpy"):
         if batch["where"][0]:
-            raise InputError(batch["where"][0], batch["problem"][0], batch["cure"][0])
+            raise InputError(batch["where"][0], batch["problem"][0], batch["fix"][0])
 
 
 def _task(numbers: dict[str, np.ndarray], held: Any) -> dict[str, np.ndarray]:
@@ -155,22 +155,22 @@ def _task(numbers: dict[str, np.ndarray], held: Any) -> dict[str, np.ndarray]:
         _make(place, block, job)
     except InputError as raised:
         error = raised
-    told = {"where": error.where, "problem": error.problem, "cure": error.cure} if error else dict.fromkeys(("where", "problem", "cure"), "")
+    told = {"where": error.where, "problem": error.problem, "fix": error.fix} if error else dict.fromkeys(("where", "problem", "fix"), "")
     return {name: np.array([text], dtype=object) for name, text in told.items()}
 
 
 def _make(place: Path, block: Iterable[RawImage], job: Job) -> None:
     """Decode one block and write it, whole or not at all; InputError when it has more unreadable images than are tolerated."""
-    rows, complaints = [], []
+    rows, violations = [], []
     for image in block:
         try:
             rows.append(job.decode(image))
         except InputError as bad:
-            complaints.append([bad.where, bad.problem, bad.cure, Complaint.about(image, bad).kept])
-            if len(complaints) > job.skip_bad:
+            violations.append([bad.where, bad.problem, bad.fix, Violation.about(image, bad).kept])
+            if len(violations) > job.skip_bad:
                 raise
     place.mkdir(parents=True, exist_ok=True)
-    write_text(place / _COMPLAINTS, json.dumps(complaints))
+    write_text(place / _VIOLATIONS, json.dumps(violations))
     if rows:
         shutil.rmtree(place / "rows", ignore_errors=True)
         write_dataset(place / "rows", job.header, rows)
@@ -181,10 +181,10 @@ def _is_there(place: Path) -> bool:
     return (place / "done").exists()
 
 
-def _complaints(place: Path) -> list[Complaint]:
-    path = place / _COMPLAINTS
+def _violations(place: Path) -> list[Violation]:
+    path = place / _VIOLATIONS
     found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    return [Complaint(InputError(*parts), kept) for *parts, kept in found]
+    return [Violation(InputError(*parts), kept) for *parts, kept in found]
 
 
 def _rows(place: Path, job: Job) -> Iterator[ShardRow]:

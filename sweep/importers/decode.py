@@ -21,7 +21,7 @@ MAX_PIXELS = 64_000_000  # an 8,000 x 8,000 scan; anything larger is a bomb or n
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 _TINT = 6  # levels between the largest and smallest channel from which a pixel counts as tinted (JPEG noise is below)
 _BITS_PER_SAMPLE, _MAX_SAMPLE_VALUE = 258, 281  # TIFF tags
-_CURE = "restore the file from the archive, remove it, or pass --skip-bad N"
+_FIX = "restore the file from the archive, remove it, or pass --skip-bad N"
 
 
 @dataclass(frozen=True)
@@ -40,21 +40,21 @@ def read_grey(path: Path, depth: int | None = None) -> Decoded:
     """
     try:
         if path.stat().st_size == 0:
-            raise InputError(path, "the file is empty (0 bytes)", _CURE)
+            raise InputError(path, "the file is empty (0 bytes)", _FIX)
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 return _to_grey(_upright(image), path, depth)
     except UnidentifiedImageError:
-        raise InputError(path, "not an image that can be read", _CURE) from None
+        raise InputError(path, "not an image that can be read", _FIX) from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise InputError(path, f"more than {MAX_PIXELS:,} pixels", _CURE) from None
+        raise InputError(path, f"more than {MAX_PIXELS:,} pixels", _FIX) from None
     except FileNotFoundError:
         raise InputError(path, "there is no such file", "check the list of files against the archive") from None
     except PermissionError:
         raise InputError(path, "no permission to read it", "change its permissions") from None
     except (OSError, SyntaxError, ValueError) as broken:  # Pillow's plugins raise all three on damaged files
-        raise InputError(path, f"damaged image ({broken})", _CURE) from None
+        raise InputError(path, f"damaged image ({broken})", _FIX) from None
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -103,6 +103,6 @@ def _deep(values: np.ndarray, path: Path, depth: int) -> np.ndarray:
         raise InputError(path, "32-bit floating-point pixels have no known scale", "convert it to 8- or 16-bit grey")
     low, high = int(values.min()), int(values.max())
     if low < 0 or high >= 2**depth:
-        cure = "convert it to 16-bit grey" if high > 65535 or low < 0 else "pass the depth of the whole data set, like --depth 16"
-        raise InputError(path, f"pixel values from {low} to {high} do not fit {depth} bits", cure)
+        fix = "convert it to 16-bit grey" if high > 65535 or low < 0 else "pass the depth of the whole data set, like --depth 16"
+        raise InputError(path, f"pixel values from {low} to {high} do not fit {depth} bits", fix)
     return np.round(values.astype(np.float32) * (255.0 / (2**depth - 1))).astype(np.uint8)

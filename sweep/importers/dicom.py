@@ -56,15 +56,15 @@ def _of_table(src: Path, name: str) -> Iterator[tuple[Path, str]]:
 
 def _images(path: Path, label: str, alias: str, key: bytes, options: Mapping[str, Any], window: str) -> Iterator[RawImage]:
     """One RawImage per frame; a file that cannot be used yields one that says so when it is read."""
-    # File names may hold a patient's name: the shards keep hashes instead, of complaints too.
+    # File names may hold a patient's name: the shards keep hashes instead, of violations too.
     if not path.is_file():
         yield RawImage(alias, label, alias=alias, bad=InputError(path, "there is no such file", "correct the table, or pass --skip-bad N"))
         return
     try:
         facts = read_facts(path, key)
         if facts.written_on and options["burned_in"] == "refuse":
-            cure = "look at the images, then pass --burned-in keep; blank blackens all but the scan of ultrasound frames"
-            raise InputError(path, facts.written_on, cure)
+            fix = "look at the images, then pass --burned-in keep; blank blackens all but the scan of ultrasound frames"
+            raise InputError(path, facts.written_on, fix)
     except InputError as error:
         yield RawImage(alias, label, path, alias=alias, bad=error)
         return

@@ -25,7 +25,7 @@ WHITELIST = (
 # Frames of these are screens or photographs: name, date and hospital are usually written into the picture.
 _WRITTEN_ON = frozenset({"US", "IVUS", "SC", "OT", "XC", "ES", "GM", "DG", "OP"})
 _SHORTEST_KEY = 16  # bytes
-CURE = "restore the file from the archive, remove it, or pass --skip-bad N"
+FIX = "restore the file from the archive, remove it, or pass --skip-bad N"
 
 
 @dataclass(frozen=True)
@@ -55,18 +55,18 @@ def named(path: Path) -> Iterator[Any]:
     except PermissionError:
         raise InputError(path, "no permission to read it", "change its permissions") from None
     except pydicom.errors.InvalidDicomError:
-        raise InputError(path, "not a DICOM file", CURE) from None
+        raise InputError(path, "not a DICOM file", FIX) from None
     except Exception as broken:  # pydicom and its decoders raise whatever the damaged element makes them raise
         reason = " ".join(str(broken).split())[:200] or type(broken).__name__
-        cure = "install the extra: pip install 'recipe-finder[dicom]'" if "missing dependencies" in reason else CURE
-        raise InputError(path, f"damaged or unsupported DICOM ({reason})", cure) from None
+        fix = "install the extra: pip install 'recipe-finder[dicom]'" if "missing dependencies" in reason else FIX
+        raise InputError(path, f"damaged or unsupported DICOM ({reason})", fix) from None
 
 
 def read_key(path: str) -> bytes:
     """The secret that identities are hashed with; InputError when the file is missing or too short to be one."""
     if not path:
-        cure = f"write a secret of {_SHORTEST_KEY} or more characters into a file and pass --key-file FILE; the same key gives the same patients"
-        raise InputError("key_file", "patient ids are hashed with a key, and none is given", cure)
+        fix = f"write a secret of {_SHORTEST_KEY} or more characters into a file and pass --key-file FILE; the same key gives the same patients"
+        raise InputError("key_file", "patient ids are hashed with a key, and none is given", fix)
     try:
         key = Path(path).read_bytes().strip()
     except OSError as error:
@@ -82,9 +82,9 @@ def read_facts(path: Path, key: bytes) -> Facts:
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(WHITELIST))
         for name in ("SOPInstanceUID", "Rows", "Columns", "PhotometricInterpretation"):
             if name not in header:
-                raise InputError(path, f"no {name} in its header: not an image", CURE)
+                raise InputError(path, f"no {name} in its header: not an image", FIX)
         if header.Rows * header.Columns > MAX_PIXELS:
-            raise InputError(path, f"more than {MAX_PIXELS:,} pixels", CURE)
+            raise InputError(path, f"more than {MAX_PIXELS:,} pixels", FIX)
         patient = str(header.get("PatientID") or "").strip()
         return Facts(
             uid=hashed(str(header.SOPInstanceUID), key),

@@ -10,7 +10,7 @@ from PIL import Image
 
 from sweep.core.errors import InputError
 from sweep.importers.decode import Decoded, untinted
-from sweep.importers.dicom_header import CURE, WHITELIST, named
+from sweep.importers.dicom_header import FIX, WHITELIST, named
 
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 
@@ -91,7 +91,7 @@ def _coloured(pydicom: Any, pixels: np.ndarray, header: Any, path: Path) -> Deco
     if header.PhotometricInterpretation == "PALETTE COLOR":
         pixels = pydicom.pixels.apply_color_lut(pixels, header)
     if pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise InputError(path, f"photometric interpretation {header.PhotometricInterpretation} is not supported", CURE)
+        raise InputError(path, f"photometric interpretation {header.PhotometricInterpretation} is not supported", FIX)
     if pixels.dtype != np.uint8:
         deepest = 65535 if header.PhotometricInterpretation == "PALETTE COLOR" else 2 ** int(header.BitsStored) - 1
         pixels = np.rint(pixels.astype(np.float64) * (255 / deepest)).astype(np.uint8)
@@ -101,8 +101,8 @@ def _coloured(pydicom: Any, pixels: np.ndarray, header: Any, path: Path) -> Deco
 def _inside_regions(decoded: Decoded, header: Any, path: Path) -> Decoded:
     regions = header.get("SequenceOfUltrasoundRegions") or []
     if not regions:
-        cure = "look at the images, then pass --burned-in keep, or remove the file"
-        raise InputError(path, "no SequenceOfUltrasoundRegions says where the scan ends and the writing begins", cure)
+        fix = "look at the images, then pass --burned-in keep, or remove the file"
+        raise InputError(path, "no SequenceOfUltrasoundRegions says where the scan ends and the writing begins", fix)
     inside = np.zeros(decoded.grey.shape, dtype=bool)
     for region in regions:
         rows = slice(int(region.RegionLocationMinY0), int(region.RegionLocationMaxY1) + 1)

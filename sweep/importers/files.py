@@ -119,8 +119,8 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     for column in columns:
         if column not in frame:
             other = next((mark for mark in (";", "\t", "|") if len(frame.columns) == 1 and mark in frame.columns[0]), "")
-            cure = f"it seems to be separated by {other!r}; save it with commas" if other else f"name the column so; {suggestion(column, frame.columns)}"
-            raise InputError(f"{path}, row 1", f"no column {column!r}", cure)
+            fix = f"it seems to be separated by {other!r}; save it with commas" if other else f"name the column so; {suggestion(column, frame.columns)}"
+            raise InputError(f"{path}, row 1", f"no column {column!r}", fix)
     if frame.empty:
         raise InputError(path, "the table has no rows", "restore it from the archive")
     frame.index = pd.RangeIndex(2, len(frame) + 2)

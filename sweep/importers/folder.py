@@ -36,8 +36,8 @@ def _classes(src: Path) -> list[Path]:
     folders = class_folders(src, _EXPECTS)
     parts = [folder.name for folder in folders if folder.name.lower() in _SPLITS]
     if len(parts) > 1:
-        cure = f"import each by itself (SRC {src / parts[0]}), or name images and labels in a table: importer csv"
-        raise InputError(src, f"its folders {', '.join(parts)} are parts of a split, not classes", cure)
+        fix = f"import each by itself (SRC {src / parts[0]}), or name images and labels in a table: importer csv"
+        raise InputError(src, f"its folders {', '.join(parts)} are parts of a split, not classes", fix)
     for folder in folders:
         if is_mask_folder(folder.name):
             raise InputError(folder, "by its name it holds masks, and would become a class", "move it away, or use the importer of this data set (--help lists them)")

@@ -19,7 +19,7 @@ from sweep.importers.raw import Importer, RawImage
 
 _SPLITS = ("train", "val", "test")
 _EXPECTS = "a .npz with train_images, train_labels, val_images, ..., as MedMNIST publishes it"
-_CURE = "download the file again"
+_FIX = "download the file again"
 # Class names of the sets with two classes, by the first word of the file's name; others keep their numbers.
 _NAMES = {
     "breastmnist": {0: "malignant", 1: "benign"},  # 1 is "normal, benign": the collection merged them
@@ -35,7 +35,7 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
             for split in _SPLITS if options["split"] == "all" else (options["split"],):
                 yield from _split(src, archive, split, options["finding"])
     except (zipfile.BadZipFile, zlib.error, EOFError) as broken:
-        raise InputError(src, f"a damaged archive ({broken})", _CURE) from None
+        raise InputError(src, f"a damaged archive ({broken})", _FIX) from None
 
 
 def _total(src: Path, options: Mapping[str, Any]) -> int | None:
@@ -59,7 +59,7 @@ def _split(src: Path, archive: zipfile.ZipFile, split: str, finding: int) -> Ite
     labels = list(_rows(src, archive, f"{split}_labels"))
     images = _shape(src, archive, f"{split}_images")[0]
     if images != len(labels):
-        raise InputError(src, f"{split}: {images} images and {len(labels)} labels", _CURE)
+        raise InputError(src, f"{split}: {images} images and {len(labels)} labels", _FIX)
     names = _NAMES.get(src.stem.split("_")[0], {})
     for number, pixels in enumerate(_rows(src, archive, f"{split}_images")):
         yield RawImage(
@@ -94,7 +94,7 @@ def _rows(src: Path, archive: zipfile.ZipFile, name: str) -> Iterator[np.ndarray
         for _ in range(shape[0]):
             data = stream.read(size)
             if len(data) < size:
-                raise InputError(src, f"array {name!r} ends early", _CURE)
+                raise InputError(src, f"array {name!r} ends early", _FIX)
             yield np.frombuffer(data, dtype=dtype).reshape(shape[1:])
 
 
@@ -104,10 +104,10 @@ def _header(src: Path, name: str, stream: IO[bytes]) -> tuple[tuple[int, ...], n
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, column_major, dtype = read(stream)
     except ValueError as broken:
-        raise InputError(src, f"array {name!r} has no readable header ({' '.join(str(broken).split())})", _CURE) from None
+        raise InputError(src, f"array {name!r} has no readable header ({' '.join(str(broken).split())})", _FIX) from None
     # Object arrays would have to be unpickled, which runs code from the file.
     if column_major or dtype.hasobject or not shape:
-        raise InputError(src, f"array {name!r} is not a plain row-major array", _CURE)
+        raise InputError(src, f"array {name!r} is not a plain row-major array", _FIX)
     return shape, dtype
 
 

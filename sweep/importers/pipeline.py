@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.core.errors import InputError, suggestion
-from sweep.importers.blocks import BLOCK, Complaint, Job, cache, rows_by_block, tolerate
+from sweep.importers.blocks import BLOCK, Violation, Job, cache, rows_by_block, tolerate
 from sweep.importers.decode import Decoded, read_grey
 from sweep.importers.raw import Importer, RawImage
 from sweep.importers.roi import crop_to_lesion
@@ -46,7 +46,7 @@ def run_import(
 
     `import_px` bounds the longer side in pixels; `depth` is the number of bits of files deeper than eight where it is not the
     files' own; up to `skip_bad` images that are unreadable, missing or listed twice are left out and listed in the manifest's
-    settings. `on_image` is told the number of images done, `on_skip` each complaint, `on_total` how many there will be, where
+    settings. `on_image` is told the number of images done, `on_skip` each violation, `on_total` how many there will be, where
     that is known; `options` are those of `row`. Large sets are decoded by `workers` processes (default: one per core from 8,192
     files on, this one below) and, when killed, go on where they were. Raises InputError for any mistake in what was given;
     only blocks of a large set that are done stay.
@@ -74,7 +74,7 @@ def run_import(
         first += islice(images, _PARALLEL_FROM - len(first))
     wanted = 1 if decoded else workers or (os.cpu_count() or 1 if len(first) == _PARALLEL_FROM else 1)
     with _ray(wanted), cache(dst) as blocks:
-        rows = rows_by_block(_handed_on(first, images), blocks, replace(job, workers=wanted))
+        rows = rows_by_block(_shared_models(first, images), blocks, replace(job, workers=wanted))
         return write_dataset(dst, header, _told(rows, on_image, dst, depth))
 
 
@@ -102,7 +102,7 @@ def _once(images: Iterable[RawImage]) -> Iterator[RawImage]:
         yield image
 
 
-def _handed_on(first: list[RawImage], rest: Iterator[RawImage]) -> Iterator[RawImage]:
+def _shared_models(first: list[RawImage], rest: Iterator[RawImage]) -> Iterator[RawImage]:
     """What was looked at ahead, let go of one by one, then the rest."""
     first.reverse()
     while first:
@@ -134,8 +134,8 @@ def _ray(workers: int) -> Iterator[None]:
 def _options(name: str, row: Importer, given: Mapping[str, Any]) -> dict[str, Any]:
     for option in given:
         if option not in row.options:
-            cure = suggestion(option, row.options) if row.options else "it takes none"
-            raise InputError(f"importer {name}", f"unknown option {option!r}", cure)
+            fix = suggestion(option, row.options) if row.options else "it takes none"
+            raise InputError(f"importer {name}", f"unknown option {option!r}", fix)
     chosen = {**row.options, **given}
     for option, allowed in row.choices.items():
         if chosen[option] not in allowed:
@@ -158,7 +158,7 @@ def _rows(images: Iterable[RawImage], job: Job) -> Iterator[ShardRow]:
         try:
             yield job.decode(raw)
         except InputError as bad:
-            tolerate([Complaint.about(raw, bad)], job)
+            tolerate([Violation.about(raw, bad)], job)
 
 
 def shard_row(raw: RawImage, import_px: int, depth: int | None = None) -> ShardRow:
@@ -195,5 +195,5 @@ def _told(rows: Iterator[ShardRow], on_image: Callable[[int], None] | None, dst:
         if on_image is not None:
             on_image(number)
     if depth is None and 0 <= brightest <= _DARKEST_SET:
-        cure = "pass the depth that the scanner wrote, like --depth 12, or --depth 16 when the images are that dark"
-        raise InputError(dst, f"no pixel of any image is brighter than {brightest} of 255 under the depth that the files declare", cure)
+        fix = "pass the depth that the scanner wrote, like --depth 12, or --depth 16 when the images are that dark"
+        raise InputError(dst, f"no pixel of any image is brighter than {brightest} of 255 under the depth that the files declare", fix)

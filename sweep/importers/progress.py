@@ -37,6 +37,6 @@ class Counter:
         """Say that one more is written; the number itself does not count those that were left out."""
         self._bar.advance(self._task)
 
-    def skip(self, complaint: InputError) -> None:
+    def skip(self, violation: InputError) -> None:
         """Say that one was left out."""
         self._bar.advance(self._task)

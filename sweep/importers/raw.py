@@ -18,7 +18,7 @@ class RawImage:
     """One image as published: a file still to be decoded, or `pixels` (uint8 [H, W] grey) already in memory.
 
     `read` decodes the file where it is no ordinary image. `bad` says why there is no image where one is listed.
-    `alias` stands for the image in what is kept of a complaint, where its path may name a patient.
+    `alias` stands for the image in what is kept of a violation, where its path may name a patient.
     """
 
     image_id: str
@@ -36,9 +36,9 @@ class RawImage:
     alias: str = ""
 
 
-def missing(image_id: str, label: str, where: str, problem: str, cure: str = "restore the file from the archive, remove the row") -> RawImage:
-    """An image that a table lists and that is not there: a complaint that `--skip-bad` may tolerate, like any unreadable image."""
-    return RawImage(image_id, label, bad=InputError(where, problem, f"{cure}, or pass --skip-bad N"))
+def missing(image_id: str, label: str, where: str, problem: str, fix: str = "restore the file from the archive, remove the row") -> RawImage:
+    """An image that a table lists and that is not there: a violation that `--skip-bad` may tolerate, like any unreadable image."""
+    return RawImage(image_id, label, bad=InputError(where, problem, f"{fix}, or pass --skip-bad N"))
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def load_weights(
     """Copy the file's tensors into `module`, names and shapes matching exactly.
 
     Only keys under `head_prefixes` (the published classifier) and `cut_prefixes` (layers this backbone leaves out) may
-    stay unused. Raises InputError naming the file, the keys that are missing, unexpected or of another shape, the cure.
+    stay unused. Raises InputError naming the file, the keys that are missing, unexpected or of another shape, the fix.
     """
     state = _translated(module, read_state(path))
     skip = (*_dotted(head_prefixes), *_dotted(cut_prefixes))
@@ -104,10 +104,10 @@ def _refuse_misfits(path: Path, wanted: Mapping[str, Tensor], found: Mapping[str
     parts = [("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen)]
     problems = [f"{len(keys)} {what}: {_some(keys)}" for what, keys in parts if keys]
     if problems:
-        cure = "name the backbone that these weights belong to"
+        fix = "name the backbone that these weights belong to"
         if missing and not unexpected and not misshapen:
-            cure = "give the complete file, or a backbone cut to what it holds such as resnet18_layer3"
-        raise InputError(path, f"weights do not fit ({'; '.join(problems)})", cure)
+            fix = "give the complete file, or a backbone cut to what it holds such as resnet18_layer3"
+        raise InputError(path, f"weights do not fit ({'; '.join(problems)})", fix)
 
 
 def _some(keys: Iterable[str]) -> str:

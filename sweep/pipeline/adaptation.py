@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from sweep.models.classifier import Classifier
-from sweep.pipeline.training_job import FOLD_OF_SPLIT, SeedRun
+from sweep.pipeline.training_job import FOLD_OF_SPLIT, TrainingJob
 from sweep.shards.image_set import ImageSet
 from sweep.shards.lazy import Images, changed
 from sweep.training.adapt import adapt_batch_norm, grey_histogram, match_histogram
@@ -14,7 +14,7 @@ from sweep.training.adapt import adapt_batch_norm, grey_histogram, match_histogr
 Look = Callable[[Images], Images]
 
 
-def before_training(job: SeedRun) -> tuple[dict[str, ImageSet], Look]:
+def before_training(job: TrainingJob) -> tuple[dict[str, ImageSet], Look]:
     """The folds as the model learns and is judged on them, and what its source images went through: with `histogram_to_target` all of them
     get the target's grey levels, synthetic ones too.
 
@@ -23,11 +23,11 @@ def before_training(job: SeedRun) -> tuple[dict[str, ImageSet], Look]:
     folds = dict(job.folds)
     if job.trial.config["adapt"] != "histogram_to_target":
         return folds, lambda images: images
-    look = look_of(folds["target"])
-    return {name: fold if name == "target" else replace(fold, images=look(fold.images)) for name, fold in folds.items()}, look
+    image_transform = look_of(folds["target"])
+    return {name: fold if name == "target" else replace(fold, images=image_transform(fold.images)) for name, fold in folds.items()}, image_transform
 
 
-def after_training(job: SeedRun, model: Classifier) -> tuple[dict[str, ImageSet], dict[str, Classifier]]:
+def after_training(job: TrainingJob, model: Classifier) -> tuple[dict[str, ImageSet], dict[str, Classifier]]:
     """Folds to predict and the model for each split: at the target with the help that the configuration asks for."""
     models, folds, way = dict.fromkeys(FOLD_OF_SPLIT, model), dict(job.folds), job.trial.config["adapt"]
     if way == "batch_norm":

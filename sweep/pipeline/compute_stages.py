@@ -1,4 +1,4 @@
-"""stage -> artifact: how each kind of stage is computed. Nothing here asks for Ray; the broker decides where it runs."""
+"""stage -> artifact: how each kind of stage is computed. Nothing here asks for Ray; the artifact server decides where it runs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def train_generator_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
             fold.images,
             None if label is not None else fold.labels,
             num_classes=1 if label is not None else len(data.classes),
-            settings={**inputs["settings"], **stage.aside},
+            settings={**inputs["settings"], **stage.non_hashed},
             seed=inputs["seed"],
             device=store.device,
             on_step=on_step,
@@ -61,10 +61,10 @@ def _watched(stage: Stage, store: ArtifactStore) -> Iterator[Callable[[int, dict
 
 def train_model_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
     """The model of one configuration and seed: that of a trial which has finished here, or trained now."""
-    from sweep.pipeline.training_job import SeedRun
+    from sweep.pipeline.training_job import TrainingJob
     from sweep.pipeline.train_and_evaluate import trained_anew
 
-    whole, config, seed = Data.load(store.run), stage.aside["config"], stage.inputs["seed"]
+    whole, config, seed = Data.load(store.run), stage.non_hashed["config"], stage.inputs["seed"]
     data = whole.seen_by(config)
     trial = Trial(config, data.hash, (seed,))
     folder = trial.seed_folder(seed)
@@ -73,7 +73,7 @@ def train_model_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
         files = {name: store.run.read(f"{folder}/{name}") for name in (MODEL, COLORIZER) if store.run.exists(f"{folder}/{name}")}
         epochs, facts = [], {name: result[name] for name in ("best_epoch", "epochs_run", "train_images")}
     else:
-        job = SeedRun(trial, seed, data, _folds(whole, config), Attacks(), store.run, device=store.device)
+        job = TrainingJob(trial, seed, data, _folds(whole, config), Attacks(), store.run, device=store.device)
         epochs = []
         job.on_epoch = epochs.append
         files, facts = trained_anew(job)
@@ -84,7 +84,7 @@ def train_model_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
 
 
 def _folds(whole: Data, config: Mapping[str, Any]) -> Mapping[str, ImageSet]:
-    """The folds in memory, or left in their shards where they are large or the question says so."""
+    """The folds in memory, or left in their shards where they are large or the sweep config says so."""
     if loading_of(whole.loading, decoded_bytes(whole), _ROOM_BYTES) == STREAM:
         return Folds(whole, STREAM).seen_by(config)
     return {fold: whole.seen_by(config).read(fold) for fold in FOLDS}

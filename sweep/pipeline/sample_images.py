@@ -13,7 +13,7 @@ from PIL import Image
 from sweep.attacks.names import TRANSFER
 from sweep.core.seeds import named_seed, rng
 from sweep.data.datasets import Data
-from sweep.pipeline.training_job import FOLD_OF_SPLIT, SeedRun, tensors
+from sweep.pipeline.training_job import FOLD_OF_SPLIT, TrainingJob, tensors
 from sweep.shards.findings import summary
 from sweep.shards.image_set import ImageSet
 from sweep.pipeline.stages import pool_stages, read_pool
@@ -70,7 +70,7 @@ def write_samples(data: Data, run: Storage) -> None:
     write(run, GALLERY_FILE, frames)
 
 
-def write_trial(job: SeedRun, model: Classifier) -> None:
+def write_trial(job: TrainingJob, model: Classifier) -> None:
     """A trial's gallery: colorized views, synthetic images beside the nearest real one, attacked images."""
     frames = [] if job.trial.config["colorizer"] == "none" else [_colorized(job, model)]
     frames += _synthetic(job) if job.trial.config["synthetic_per_real"] else []
@@ -78,7 +78,7 @@ def write_trial(job: SeedRun, model: Classifier) -> None:
     write(job.run, f"{job.folder}/{GALLERY_FILE}", frames)
 
 
-def _colorized(job: SeedRun, model: Classifier) -> pd.DataFrame:
+def _colorized(job: TrainingJob, model: Classifier) -> pd.DataFrame:
     """What the backbone is shown, each image stretched to its own range."""
     import torch
 
@@ -93,7 +93,7 @@ def _colorized(job: SeedRun, model: Classifier) -> pd.DataFrame:
     return rows("colorized", fold, positions, list(pixels), "source", job.trial.config["colorizer"])
 
 
-def _synthetic(job: SeedRun) -> list[pd.DataFrame]:
+def _synthetic(job: TrainingJob) -> list[pd.DataFrame]:
     """The first images of each pool, and for each the training image that it resembles most."""
     from sweep.synth.copies import copy_check
 
@@ -110,7 +110,7 @@ def _synthetic(job: SeedRun) -> list[pd.DataFrame]:
     return frames
 
 
-def _attacked(job: SeedRun, model: Classifier) -> list[pd.DataFrame]:
+def _attacked(job: TrainingJob, model: Classifier) -> list[pd.DataFrame]:
     """One image of each class of the first attacked split under the last threat that follows a gradient, at the middle epsilon."""
     from sweep.attacks.gallery import gallery
 

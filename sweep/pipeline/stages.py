@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sweep.store.artifact_store import ArtifactStore, Stage, with_needs
+from sweep.store.artifact_store import ArtifactStore, Stage, with_dependencies
 from sweep.data.datasets import DIRECTIONS, Data
 from sweep.config.hyperparameters import complete
 from sweep.shards.mixing import synthetic_counts
@@ -23,7 +23,7 @@ POOL_FILE = "images.npy"
 EPOCHS_FILE = "epochs.json"  # of a shared model: what it told after each epoch
 _POOL_UNIT = 64  # pools come in powers of two times this, so that near ratios share one
 _CANDIDATES = 2  # images that a model looks at for each one that it shall keep, before more are drawn
-_FEWEST_LOOKS, _MOST_LOOKS, _STEPS_A_LOOK = 4, 20, 250  # at a generator while it trains, where the question does not say how often
+_FEWEST_LOOKS, _MOST_LOOKS, _STEPS_A_LOOK = 4, 20, 250  # at a generator while it trains, where the sweep config does not say how often
 _LOOKING_ON = ("check_every", "feature_net")  # settings that change nothing in a generator that does not stop on them
 
 
@@ -36,11 +36,11 @@ def stages_of(trial: Trial, data: Data) -> list[Stage]:
 
 def needed_stages(trials: Iterable[Trial], data: Data) -> list[Stage]:
     """Every stage of several trials with all that it needs, each once, needs first."""
-    stages = (stage for trial in trials for stage in with_needs(stages_of(trial, data)))
+    stages = (stage for trial in trials for stage in with_dependencies(stages_of(trial, data)))
     return list({stage.hash: stage for stage in stages}.values())
 
 
-def handed_on(trials: Iterable[Trial], data: Data) -> frozenset[str]:
+def shared_models(trials: Iterable[Trial], data: Data) -> frozenset[str]:
     """Hashes of the models that some of the trials take from others.
 
     A trial whose own model is among them has it made as a stage too, so that whoever comes first makes it for both.
@@ -131,7 +131,7 @@ def _generator_stage(config: Mapping[str, Any], data: Data, label: int | None) -
         "direction": config["direction"],
         "train_images": config["train_images"],
     }
-    return Stage(GENERATOR, VERSIONS[GENERATOR], inputs, aside={name: settings[name] for name in _LOOKING_ON})
+    return Stage(GENERATOR, VERSIONS[GENERATOR], inputs, non_hashed={name: settings[name] for name in _LOOKING_ON})
 
 
 def _steps_between_looks(steps: int) -> int:

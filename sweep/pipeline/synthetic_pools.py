@@ -67,10 +67,10 @@ def sample_pool(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
 
     Raises InputError when the generator has seen an image outside the training fold, Collapsed when hardly an image can be kept.
     """
-    generator = TrainedGenerator.from_bytes(store.read(stage.needs[0], GENERATOR_FILE), device=store.device)
-    data = Data.load(store.run).seen_by(stage.needs[0].inputs)
+    generator = TrainedGenerator.from_bytes(store.read(stage.dependencies[0], GENERATOR_FILE), device=store.device)
+    data = Data.load(store.run).seen_by(stage.dependencies[0].inputs)
     fold = data.read("train", generator.image_px)
-    refuse_leak(generator, fold, data, store.folder(stage.needs[0]))
+    refuse_leak(generator, fold, data, store.folder(stage.dependencies[0]))
     others = [data.read(name, generator.image_px) for name in ("val", "test")]
     held_out = np.concatenate([other.images for other in others])
     sieve = Sieve(Originals(fold.images, fold.groups), held_out, stage.inputs["drop_copies"], _judge(stage, store, data))
@@ -104,10 +104,10 @@ def npy_blocks(count: int, image_px: int, blocks: Iterable[np.ndarray]) -> Itera
 
 def _candidates(stage: Stage, store: ArtifactStore, generator: TrainedGenerator) -> Iterator[np.ndarray]:
     """Images to choose from: a pool that is there already where the stage names one, then new ones, up to a limit."""
-    trained, start = stage.needs[0], 0
-    if len(stage.needs) > 1:
-        yield from pool_blocks(store, stage.needs[1])
-        start = store.meta(stage.needs[1])["drawn"]
+    trained, start = stage.dependencies[0], 0
+    if len(stage.dependencies) > 1:
+        yield from pool_blocks(store, stage.dependencies[1])
+        start = store.meta(stage.dependencies[1])["drawn"]
     label = None if trained.inputs["label"] is not None else stage.inputs["label"]
     most = max(0, _MOST_DRAWS * stage.inputs["images"] - start)
     yield from generator.stream(most, seed=trained.inputs["seed"], label=label, start=start)
@@ -145,14 +145,14 @@ def _judge(stage: Stage, store: ArtifactStore, data: Data) -> Judge | None:
         return None
     from sweep.pipeline.training_job import rebuilt
 
-    needed, label, confidence = stage.needs[2], stage.inputs["label"], stage.inputs["confidence"]
-    model = rebuilt(needed.aside["config"], data, needed.inputs["seed"], read_model(store, needed)).to(store.device)
+    needed, label, confidence = stage.dependencies[2], stage.inputs["label"], stage.inputs["confidence"]
+    model = rebuilt(needed.non_hashed["config"], data, needed.inputs["seed"], read_model(store, needed)).to(store.device)
     return lambda block: agreeing(predict(model, resized(block, data.image_px), _BLOCK, store.device), label, confidence)
 
 
 def _facts(stage: Stage, sieve: Sieve) -> dict[str, Any]:
     facts = {
-        "generator": stage.needs[0].inputs["generator"],
+        "generator": stage.dependencies[0].inputs["generator"],
         "class": stage.inputs["class"],
         "images": stage.inputs["images"],
         "drawn": sieve.drawn,

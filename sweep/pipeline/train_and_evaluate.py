@@ -32,7 +32,7 @@ from sweep.evaluation.domain_gap import domain_gap
 from sweep.evaluation.evaluate import predict
 from sweep.evaluation.metrics import auroc_by_finding, classification_metrics, probabilities
 from sweep.models.classifier import Classifier
-from sweep.pipeline.training_job import FOLD_OF_SPLIT, SeedRun, build, decided, rebuilt, tensors
+from sweep.pipeline.training_job import FOLD_OF_SPLIT, TrainingJob, build, decided, rebuilt, tensors
 from sweep.shards.batches import Batches, batches_of
 from sweep.shards.image_set import ImageSet
 from sweep.shards.mixing import mix, steps_per_epoch, synthetic_counts
@@ -51,7 +51,7 @@ _PREDICT_BATCH = 128
 ROBUST = "robust_accuracy/"
 
 
-def run_seed(job: SeedRun) -> dict[str, Any]:
+def run_seed(job: TrainingJob) -> dict[str, Any]:
     """Train, evaluate and attack; returns the result, which is also written last into the seed's folder.
 
     Several workers call this together; those that do not lead only train and return nothing.
@@ -64,10 +64,10 @@ def run_seed(job: SeedRun) -> dict[str, Any]:
         return _run(job)
 
 
-def _run(job: SeedRun) -> dict[str, Any]:
+def _run(job: TrainingJob) -> dict[str, Any]:
     begin = time.perf_counter()
     job.folds = decided(job.folds, job.trial.config.get("uncertain"))
-    job.folds, job.look = before_training(job)
+    job.folds, job.image_transform = before_training(job)
     model, facts = _trained(job)
     if not job.leader:
         return {}
@@ -101,15 +101,15 @@ def _run(job: SeedRun) -> dict[str, Any]:
     return result
 
 
-def trained_anew(job: SeedRun) -> tuple[dict[str, bytes], dict[str, Any]]:
+def trained_anew(job: TrainingJob) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Train and no more: the files that a finished seed keeps of its model, and the facts of its training."""
     job.folds = decided(job.folds, job.trial.config.get("uncertain"))
-    job.folds, job.look = before_training(job)
+    job.folds, job.image_transform = before_training(job)
     model, facts = _train(job)
     return _files(model), facts
 
 
-def _trained(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
+def _trained(job: TrainingJob) -> tuple[Classifier, dict[str, Any]]:
     """The job's model: taken over where another trial of the run had it made, else trained here, as in every replay."""
     store, stage = ArtifactStore(job.run), model_stage(job.trial.config, job.data, job.seed)
     if not agreed(store.meta(stage) is not None):
@@ -120,7 +120,7 @@ def _trained(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
     return model.to(job.device), {name: store.meta(stage)[name] for name in ("best_epoch", "epochs_run", "train_images")}
 
 
-def _report(job: SeedRun, metrics: dict[str, Any], model: Classifier | None = None) -> None:
+def _report(job: TrainingJob, metrics: dict[str, Any], model: Classifier | None = None) -> None:
     """One epoch, to TensorBoard and to whoever listens; of a `model` in training the objectives too where its epoch is a rung."""
     if model is not None and job.leader and metrics["epoch"] in job.rungs.epochs:
         metrics = {**_at_rung(job, model), **metrics}
@@ -131,7 +131,7 @@ def _report(job: SeedRun, metrics: dict[str, Any], model: Classifier | None = No
         job.on_epoch(metrics)
 
 
-def _train(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
+def _train(job: TrainingJob) -> tuple[Classifier, dict[str, Any]]:
     config = job.trial.config
     recipe = Recipe.from_config(config)
     model = build(config, job.data, job.seed, _donated(job))
@@ -156,7 +156,7 @@ def _train(job: SeedRun) -> tuple[Classifier, dict[str, Any]]:
     return model, {"best_epoch": outcome.best_epoch, "epochs_run": outcome.epochs_run, "train_images": counts}
 
 
-def _batches(job: SeedRun, train: ImageSet, recipe: Recipe) -> Batches:
+def _batches(job: TrainingJob, train: ImageSet, recipe: Recipe) -> Batches:
     """Batches of the mixed training set, as many an epoch as the real images alone would fill unless the budget says otherwise."""
     real = len(job.folds["train"])
     steps = steps_per_epoch(real, len(train), recipe.batch_size, job.trial.config.get("mixing_budget", "steps"))
@@ -169,13 +169,13 @@ def _as_drawn(train: ImageSet, batches: Batches, recipe: Recipe) -> np.ndarray:
     return train.labels[batches.order(0)] if recipe.balanced_sampling else train.labels
 
 
-def _donated(job: SeedRun) -> bytes | None:
+def _donated(job: TrainingJob) -> bytes | None:
     """The colour module of the other hospital's model, where the configuration starts from it."""
     donor = donor_stage(job.trial.config, job.data, job.seed)
     return read_colorizer(job.store, donor) if donor else None
 
 
-def _mixed(job: SeedRun) -> ImageSet:
+def _mixed(job: TrainingJob) -> ImageSet:
     config, store = job.trial.config, job.store
     train = job.folds["train"]
     if not config["synthetic_per_real"]:
@@ -183,11 +183,11 @@ def _mixed(job: SeedRun) -> ImageSet:
     ratio, policy = config["synthetic_per_real"], config["mixing_policy"]
     counts = synthetic_counts(train.labels, ratio, policy)
     stages = pool_stages(config, job.data, job.seed)
-    pools = {label: job.look(read_pool(store, stage, job.data.image_px, counts[label])) for label, stage in stages.items()}
+    pools = {label: job.image_transform(read_pool(store, stage, job.data.image_px, counts[label])) for label, stage in stages.items()}
     return mix(train, pools, synthetic_per_real=ratio, policy=policy, seed=named_seed(job.seed, "mix"))
 
 
-def _keep(job: SeedRun, model: Classifier) -> None:
+def _keep(job: TrainingJob, model: Classifier) -> None:
     for name, content in _files(model).items():
         job.run.write(f"{job.folder}/{name}", content)
 
@@ -198,7 +198,7 @@ def _files(model: Classifier) -> dict[str, bytes]:
     return {MODEL: save(state)} | ({COLORIZER: colorizer_bytes(model)} if has_learned_colorizer(model) else {})
 
 
-def _clean_metrics(job: SeedRun, logits: Mapping[str, np.ndarray]) -> dict[str, float]:
+def _clean_metrics(job: TrainingJob, logits: Mapping[str, np.ndarray]) -> dict[str, float]:
     metrics: dict[str, float] = {}
     classes = len(job.data.classes)
     by_split = {split: classification_metrics(logits[split], job.folds[fold].labels, classes) for split, fold in FOLD_OF_SPLIT.items()}
@@ -210,7 +210,7 @@ def _clean_metrics(job: SeedRun, logits: Mapping[str, np.ndarray]) -> dict[str, 
     return metrics | domain_gap(by_split["source"], by_split["target"])
 
 
-def _at_rung(job: SeedRun, model: Classifier) -> dict[str, float]:
+def _at_rung(job: TrainingJob, model: Classifier) -> dict[str, float]:
     """The objectives of a model in training, for the rung that it stands on: as at the end, but attacked on few images."""
     folds, models = after_training(job, model)
     clean = {name for name in job.rungs.metrics if not name.startswith(ROBUST)}
@@ -228,7 +228,7 @@ def _at_rung(job: SeedRun, model: Classifier) -> dict[str, float]:
     return {name: metrics[name] for name in job.rungs.metrics}
 
 
-def _log_curves(job: SeedRun, logits: Mapping[str, np.ndarray], step: int) -> None:
+def _log_curves(job: TrainingJob, logits: Mapping[str, np.ndarray], step: int) -> None:
     """Precision-recall curves of the positive class or of each finding, and one batch as the network is shown it."""
     for split, fold in FOLD_OF_SPLIT.items():
         labels, scores = job.folds[fold].labels, probabilities(logits[split], multi_label=job.data.multi_label)
@@ -242,12 +242,12 @@ def _log_curves(job: SeedRun, logits: Mapping[str, np.ndarray], step: int) -> No
         job.logbook.image(f"samples/{name}", np.concatenate(list(job.folds[name].images[:8]), axis=1), step)
 
 
-def _predictions(job: SeedRun, logits: Mapping[str, np.ndarray]) -> pd.DataFrame:
+def _predictions(job: TrainingJob, logits: Mapping[str, np.ndarray]) -> pd.DataFrame:
     frames = [_rows(job, split, np.arange(len(logits[split]))).assign(logits=list(logits[split])) for split in FOLD_OF_SPLIT]
     return pd.concat(frames, ignore_index=True)
 
 
-def _rows(job: SeedRun, split: str, chosen: np.ndarray) -> pd.DataFrame:
+def _rows(job: TrainingJob, split: str, chosen: np.ndarray) -> pd.DataFrame:
     fold = job.folds[FOLD_OF_SPLIT[split]]
     labels = {"labels": list(fold.labels[chosen])} if fold.multi_label else {"label": fold.labels[chosen]}
     columns = {"image_id": fold.ids[chosen], "group": fold.groups[chosen], "domain": fold.domain, "split": split, **labels, "seed": job.seed}
@@ -262,7 +262,7 @@ def attacked(fold: ImageSet, images: int | str) -> np.ndarray:
     return np.sort(order if images == "all" else order[: int(images)])
 
 
-def _attack(job: SeedRun, models: Mapping[str, Classifier]) -> tuple[dict[str, float], list[str]]:
+def _attack(job: TrainingJob, models: Mapping[str, Classifier]) -> tuple[dict[str, float], list[str]]:
     """Robustness on every attacked split: metrics, per-image outcomes on file, and the alarms that the outcomes raise."""
     metrics: dict[str, float] = {}
     frames, alarms = [], []
@@ -285,7 +285,7 @@ def _attack(job: SeedRun, models: Mapping[str, Classifier]) -> tuple[dict[str, f
     return metrics, alarms
 
 
-def _threats(job: SeedRun) -> dict[str, str | Threat]:
+def _threats(job: TrainingJob) -> dict[str, str | Threat]:
     """Threats by name; transfer:RUN/SIGNATURE attacks that trial's model and tries the result here."""
     rows: dict[str, str | Threat] = {name: name for name in job.attacks.threats}
     for name in rows:

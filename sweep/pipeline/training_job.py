@@ -31,7 +31,7 @@ FOLD_OF_SPLIT = {"source_val": "val", "source": "test", "target": "target"}
 
 
 @dataclass
-class SeedRun:
+class TrainingJob:
     """One seed of one trial: what it reads, where it writes, whom it tells."""
 
     trial: Trial
@@ -47,7 +47,7 @@ class SeedRun:
     save_state: Callable[[bytes], None] | None = None
     interrupted: Callable[[], bool] | None = None  # asked after every step; yes raises Interrupted
     logbook: Logbook = field(default_factory=lambda: Logbook(None))
-    look: Callable[[Images], Images] = lambda images: images  # what source images go through before the model sees them
+    image_transform: Callable[[Images], Images] = lambda images: images  # what source images go through before the model sees them
     leader: bool = True  # of several workers that train together one evaluates and writes
     artifacts: Storage | None = None  # the run whose artifacts are used, when it is not the one written to
 

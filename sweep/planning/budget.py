@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sweep.config.sweep_config import Question
+from sweep.config.sweep_config import SweepConfig
 from sweep.store.ledger import Event, Reading
 
 _HOUR = 3600.0
@@ -16,7 +16,7 @@ _ENDS = ("finish", "failed", "stopped")
 
 
 @dataclass
-class Spending:
+class BudgetTracker:
     """Wall seconds and GPU hours. A launch is refused when a trial of the usual length would lead beyond the budget.
 
     `gpus` is what one trial holds; `before_s` are trial-seconds of earlier attempts, which count as GPU time and not as wall time.
@@ -77,10 +77,10 @@ class Spending:
         return f"budget.gpu_hours: {spent:.3g} of {self.gpu_hours:g} GPU hours are spent or promised and a trial takes about {usual:.3g}"
 
 
-def spending_of(question: Question, before: Reading) -> Spending:
-    """The budget of a question, less what earlier attempts of its sweep spent."""
-    resources, budget = question.resources, question.budget
-    return Spending(budget.wall_s, budget.gpu_hours, resources.workers * resources.gpus_per_worker, spent_before(before, resources.workers))
+def budget_tracker_of(sweep_config: SweepConfig, before: Reading) -> BudgetTracker:
+    """The budget of a sweep config, less what earlier attempts of its sweep spent."""
+    resources, budget = sweep_config.resources, sweep_config.budget
+    return BudgetTracker(budget.wall_s, budget.gpu_hours, resources.workers * resources.gpus_per_worker, spent_before(before, resources.workers))
 
 
 def spent_before(reading: Reading, workers: int) -> float:

@@ -15,13 +15,13 @@ from sweep.core.errors import InputError
 from sweep.config.sweep_config import NodeType, Resources
 
 Machine = Mapping[str, float]
-_CURE = "ask for less under resources:, or add machines (resources.node_types, where an autoscaler brings them)"
+_FIX = "ask for less under resources:, or add machines (resources.node_types, where an autoscaler brings them)"
 _MANY = 10_000  # stands for node types without a limit
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """What the cluster offers, and how many trials that makes at once; `contested` where an idle slot keeps others from running."""
+    """What the cluster offers, and how many trials that makes at once; `contested` where an idle worker group keeps others from running."""
 
     cpus: float
     gpus: float
@@ -36,12 +36,12 @@ def per_worker(resources: Resources) -> dict[str, float]:
 
 
 def declared(resources: Resources) -> list[Machine]:
-    """The machines that the question says may come."""
+    """The machines that the sweep config says may come."""
     return _each((machine_of(kind), kind.max_nodes) for kind in resources.node_types.values())
 
 
 def machine_of(kind: NodeType) -> Machine:
-    """One machine of a node type of the question."""
+    """One machine of a node type of the sweep config."""
     return {"CPU": kind.cpus} | ({"GPU": kind.gpus} if kind.gpus else {})
 
 
@@ -62,7 +62,7 @@ def capacity_of(resources: Resources, there: Sequence[Machine], to_come: Sequenc
     if fitting < 1 and to_come is None and by_hand and spare_cpus:
         fitting = by_hand
     if fitting < 1:
-        raise InputError("resources", _refusal(resources, there, to_come, spare_cpus), _CURE)
+        raise InputError("resources", _refusal(resources, there, to_come, spare_cpus), _FIX)
     cpus, gpus = (sum(machine.get(name, 0.0) for machine in there) for name in ("CPU", "GPU"))
     return Capacity(cpus, gpus, min(fitting, by_hand or fitting), contested=bool(spare_cpus or resources.gpus_per_worker))
 

@@ -1,4 +1,4 @@
-"""question -> studies -> configurations: what is crossed, what is drawn, and how often."""
+"""sweep config -> studies -> configurations: what is crossed, what is drawn, and how often."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweep.config.hyperparameters import Scalar, complete
-from sweep.search.sampling import draw, drawn, holds
+from sweep.search.sampling import draw, drawn, satisfies
 
-__all__ = ["Study", "cells", "draw", "epochs_of", "holds", "studies"]
+__all__ = ["Study", "cells", "draw", "epochs_of", "satisfies", "studies"]
 
 Config = dict[str, Scalar]
 

@@ -1,4 +1,4 @@
-"""question + data -> what to run: the campaign with everything that the ledger already holds, and what can be foreseen of it."""
+"""sweep config + data -> what to run: the campaign with everything that the ledger already holds, and what can be foreseen of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from sweep.planning.preflight import NETWORK, with_file_identities
 from sweep.data.datasets import Data
 from sweep.config.hyperparameters import HYPERPARAMETERS, complete
-from sweep.config.sweep_config import Question
+from sweep.config.sweep_config import SweepConfig
 from sweep.store.ledger import Reading
 from sweep.search.campaign import Campaign
 from sweep.search.candidate import Config, Job, Rules, Values
@@ -28,7 +28,7 @@ class Plan:
 
     campaign: Campaign
     foreseen: tuple[Trial, ...]
-    varied: tuple[str, ...]  # hyperparameters that differ between trials, in the order of the question
+    varied: tuple[str, ...]  # hyperparameters that differ between trials, in the order of the sweep config
     data: Data
     warm: int = 0  # results of earlier sweeps that the searchers could use
 
@@ -47,66 +47,66 @@ class Plan:
         return sum(len(one.outcomes) for one in self.campaign.candidates.values())
 
 
-def make_plan(question: Question, data: Data, reading: Reading, warm: Sequence[tuple[Config, Values]] = ()) -> Plan:
+def make_plan(sweep_config: SweepConfig, data: Data, reading: Reading, warm: Sequence[tuple[Config, Values]] = ()) -> Plan:
     """Every configuration once, however many cells lead to it; records that finished, were stopped or diverged are not run again."""
-    rules = rules_of(question)
-    trials = {trial.signature: trial for trial in reversed(list(_foreseen(question, data)))}
+    rules = rules_of(sweep_config)
+    trials = {trial.signature: trial for trial in reversed(list(_foreseen(sweep_config, data)))}
     foreseen = tuple(reversed(trials.values()))
 
     def completed(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        trial = _trial({**question.fixed, **config}, data)
+        trial = _trial({**sweep_config.fixed, **config}, data)
         return trial.signature, dict(trial.config)
 
     defaults = {name: row.default for name, row in HYPERPARAMETERS.items()}
-    campaign = Campaign(_real_only_first(question), {**defaults, **question.fixed}, rules, completed, epochs_of=epochs_of)
+    campaign = Campaign(_real_only_first(sweep_config), {**defaults, **sweep_config.fixed}, rules, completed, epochs_of=epochs_of)
     taken = campaign.warm_start(warm)
     campaign.replay(reading.events)
-    varied = [name for name in (*question.grid, *question.search) if len({str(trial.config.get(name)) for trial in foreseen}) > 1 or question.searcher.algorithm in ADAPTIVE]
+    varied = [name for name in (*sweep_config.grid, *sweep_config.search) if len({str(trial.config.get(name)) for trial in foreseen}) > 1 or sweep_config.searcher.algorithm in ADAPTIVE]
     return Plan(campaign, foreseen, tuple(dict.fromkeys(varied)), data, taken)
 
 
-def notes(question: Question, plan: Plan, offered: int) -> list[str]:
+def notes(sweep_config: SweepConfig, plan: Plan, offered: int) -> list[str]:
     """What a user should know before the search begins."""
-    found = [f"warm start: {plan.warm} of {offered} earlier results are of use"] if question.searcher.warm_start else []
-    weighed = [name for name, distribution in question.search.items() if distribution.probabilities is not None]
-    if weighed and question.searcher.algorithm in ADAPTIVE:
-        found.append(f"probabilities of {', '.join(weighed)} hold for the first draws alone: {question.searcher.algorithm} then prefers what did well")
-    learns = question.searcher.algorithm in ADAPTIVE or question.scheduler.type != "none" or question.seeds.race
-    on_target = [one.name for one in question.objectives if "/source" not in one.name]
+    found = [f"warm start: {plan.warm} of {offered} earlier results are of use"] if sweep_config.searcher.warm_start else []
+    weighed = [name for name, distribution in sweep_config.search.items() if distribution.probabilities is not None]
+    if weighed and sweep_config.searcher.algorithm in ADAPTIVE:
+        found.append(f"probabilities of {', '.join(weighed)} hold for the first draws alone: {sweep_config.searcher.algorithm} then prefers what did well")
+    learns = sweep_config.searcher.algorithm in ADAPTIVE or sweep_config.scheduler.type != "none" or sweep_config.seeds.race
+    on_target = [one.name for one in sweep_config.objectives if "/source" not in one.name]
     if learns and on_target:
         found.append(f"the search itself sees the target through {', '.join(on_target)}: what it finds is chosen by oracle, not by source validation")
     return found
 
 
-def rules_of(question: Question) -> Rules:
-    """The campaign's rules as the question file gives them."""
-    goals, metrics = tuple(one.goal for one in question.objectives), tuple(one.name for one in question.objectives)
-    halving_goals = goals[:1] if question.scheduler.type == "asha" else goals
-    seeds = question.seeds
+def rules_of(sweep_config: SweepConfig) -> Rules:
+    """The campaign's rules as the sweep config gives them."""
+    goals, metrics = tuple(one.goal for one in sweep_config.objectives), tuple(one.name for one in sweep_config.objectives)
+    halving_goals = goals[:1] if sweep_config.scheduler.type == "asha" else goals
+    seeds = sweep_config.seeds
     return Rules(
-        search=question.search,
+        search=sweep_config.search,
         goals=goals,
         metrics=metrics,
-        algorithm=question.searcher.algorithm if question.searcher.algorithm in ADAPTIVE else "random",
-        draws=question.searcher.trials,
-        seed=question.searcher.seed,
+        algorithm=sweep_config.searcher.algorithm if sweep_config.searcher.algorithm in ADAPTIVE else "random",
+        draws=sweep_config.searcher.trials,
+        seed=sweep_config.searcher.seed,
         seeds=seeds.min,
-        halving=None if question.scheduler.type == "none" else lambda: ParetoHalving(halving_goals, question.scheduler.grace_epochs, question.scheduler.eta),
+        halving=None if sweep_config.scheduler.type == "none" else lambda: ParetoHalving(halving_goals, sweep_config.scheduler.grace_epochs, sweep_config.scheduler.eta),
         judged=len(halving_goals),
         race=Race(goals, seeds.min, seeds.max) if seeds.race else None,
     )
 
 
-def _foreseen(question: Question, data: Data) -> Iterable[Trial]:
+def _foreseen(sweep_config: SweepConfig, data: Data) -> Iterable[Trial]:
     """What will run, or for a searcher that learns what may: the draws of a random search, and every listed network."""
-    listed = {name: question.search[name].values for name in NETWORK if name in question.search and question.search[name].values}
-    variants = itertools.product(*listed.values()) if question.searcher.algorithm in ADAPTIVE else ()
-    for study in studies(question.grid, question.search, question.fixed, question.searcher.trials, question.searcher.seed):
+    listed = {name: sweep_config.search[name].values for name in NETWORK if name in sweep_config.search and sweep_config.search[name].values}
+    variants = itertools.product(*listed.values()) if sweep_config.searcher.algorithm in ADAPTIVE else ()
+    for study in studies(sweep_config.grid, sweep_config.search, sweep_config.fixed, sweep_config.searcher.trials, sweep_config.searcher.seed):
         for config in study.configs:
-            yield Trial(with_file_identities(config), data.seen_by(config).hash, question.seeds.numbers, study.cell)
+            yield Trial(with_file_identities(config), data.seen_by(config).hash, sweep_config.seeds.numbers, study.cell)
     for values in variants:
-        for cell in cells(question.grid):
-            yield _trial({**question.fixed, **cell, **dict(zip(listed, values, strict=True))}, data, cell, question.seeds.numbers)
+        for cell in cells(sweep_config.grid):
+            yield _trial({**sweep_config.fixed, **cell, **dict(zip(listed, values, strict=True))}, data, cell, sweep_config.seeds.numbers)
 
 
 def _trial(config: Mapping[str, Any], data: Data, cell: Mapping[str, Any] | None = None, seeds: tuple[int, ...] = ()) -> Trial:
@@ -114,14 +114,14 @@ def _trial(config: Mapping[str, Any], data: Data, cell: Mapping[str, Any] | None
     return Trial(whole, data.seen_by(whole).hash, seeds, cell or {})
 
 
-def _real_only_first(question: Question) -> list[dict[str, Any]]:
+def _real_only_first(sweep_config: SweepConfig) -> list[dict[str, Any]]:
     """Cells that need no generator first: they keep the workers busy while generators train."""
-    ratio = question.fixed.get("synthetic_per_real", 0)
-    return sorted(cells(question.grid), key=lambda cell: cell.get("synthetic_per_real", ratio) > 0)
+    ratio = sweep_config.fixed.get("synthetic_per_real", 0)
+    return sorted(cells(sweep_config.grid), key=lambda cell: cell.get("synthetic_per_real", ratio) > 0)
 
 
-def attacks_of(question: Question) -> Attacks:
-    """The question's threats as the workers take them."""
-    threats = question.threats
+def attacks_of(sweep_config: SweepConfig) -> Attacks:
+    """The sweep config's threats as the workers take them."""
+    threats = sweep_config.threats
     return Attacks(tuple(threats.attacks), tuple(str(eps) for eps in threats.eps), threats.images, tuple(threats.splits), threats.masking_images, threats.mode)
 

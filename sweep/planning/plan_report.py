@@ -18,9 +18,9 @@ from sweep.data.preview import foreseen_data
 from sweep.planning.plan import ADAPTIVE, Plan, make_plan, notes
 from sweep.planning.preflight import misfits
 from sweep.data.datasets import CARD_FILE, Data
-from sweep.config.sweep_config import Question, Resources
+from sweep.config.sweep_config import SweepConfig, Resources
 from sweep.store.ledger import Reading, read_ledger
-from sweep.store.run_folder import check_same_code, check_same_question
+from sweep.store.run_folder import check_same_code, check_same_config
 from sweep.pipeline.stages import needed_stages
 from sweep.core.storage import Storage
 from sweep.planning.grid import cells
@@ -38,31 +38,31 @@ class Step:
     work: Work
 
 
-def print_plan(question: Question, run: Storage, console: Console, address: str | None = None) -> None:
+def print_plan(sweep_config: SweepConfig, run: Storage, console: Console, address: str | None = None) -> None:
     """Stages with what is needed, there and to do; then time and money from what was measured so far.
 
     Raises InputError for what the cluster can never satisfy: the declared node types, or this machine where there are none and no
-    cluster is named by `address`; and where the folder holds another question.
+    cluster is named by `address`; and where the folder holds another sweep config.
     """
-    here = foreseen_capacity(question.resources, address)
-    check_same_question(run, question)
+    here = foreseen_capacity(sweep_config.resources, address)
+    check_same_config(run, sweep_config)
     check_same_code(run)
     prepared = run.exists(CARD_FILE)
-    data, assumed = (Data.load(run), "") if prepared else foreseen_data(question)
+    data, assumed = (Data.load(run), "") if prepared else foreseen_data(sweep_config)
     reading = read_ledger(run)
-    warm = earlier_results(question.searcher.warm_start, [one.name for one in question.objectives])
-    plan = make_plan(question, data, reading, warm)
-    if wrong := misfits(plan.foreseen, data, question.threats.attacks):
-        raise InputErrors(question.name, wrong)
+    warm = earlier_results(sweep_config.searcher.warm_start, [one.name for one in sweep_config.objectives])
+    plan = make_plan(sweep_config, data, reading, warm)
+    if wrong := misfits(plan.foreseen, data, sweep_config.threats.attacks):
+        raise InputErrors(sweep_config.name, wrong)
     plan.campaign.has_work()  # earlier records answer what they can
     steps = _steps(plan, data, reading, ArtifactStore(run))
-    console.print(f"{question.name} in {run.url}: {len(cells(question.grid))} cells, {_configurations(question, plan)} configurations, {question.seeds.min} seeds each", soft_wrap=True)
+    console.print(f"{sweep_config.name} in {run.url}: {len(cells(sweep_config.grid))} cells, {_configurations(sweep_config, plan)} configurations, {sweep_config.seeds.min} seeds each", soft_wrap=True)
     if not prepared:
         console.print(f"nothing is there yet, no data have been prepared; {assumed}", soft_wrap=True)
     console.print(_table(steps))
-    trials = math.ceil(steps["record"].work.left / question.seeds.min)
+    trials = math.ceil(steps["record"].work.left / sweep_config.seeds.min)
     works = [step.work for step in steps.values()]
-    for line in (*notes(question, plan, len(warm)), *_bounds(question), *outlook(works, trials, question.resources, here)):
+    for line in (*notes(sweep_config, plan, len(warm)), *_bounds(sweep_config), *outlook(works, trials, sweep_config.resources, here)):
         console.print(line, soft_wrap=True)
 
 
@@ -74,9 +74,9 @@ def foreseen_capacity(resources: Resources, address: str | None) -> Capacity | N
     return capacity_here(resources) if address in LOCAL else None
 
 
-def _configurations(question: Question, plan: Plan) -> str:
-    count = len(cells(question.grid)) * question.searcher.trials
-    return f"at most {count}" if question.searcher.algorithm in ADAPTIVE else str(len(plan.foreseen))
+def _configurations(sweep_config: SweepConfig, plan: Plan) -> str:
+    count = len(cells(sweep_config.grid)) * sweep_config.searcher.trials
+    return f"at most {count}" if sweep_config.searcher.algorithm in ADAPTIVE else str(len(plan.foreseen))
 
 
 def _steps(plan: Plan, data: Data, reading: Reading, store: ArtifactStore) -> Mapping[str, Step]:
@@ -110,13 +110,13 @@ def _table(steps: Mapping[str, Step]) -> Table:
     return table
 
 
-def _bounds(question: Question) -> list[str]:
+def _bounds(sweep_config: SweepConfig) -> list[str]:
     """What makes the counts a bound and no promise."""
     lines = []
-    if question.searcher.algorithm in ADAPTIVE:
-        lines.append(f"{question.searcher.algorithm} chooses as it goes: the stages are those of as many random draws")
-    if question.scheduler.type != "none":
-        lines.append(f"at most: {question.scheduler.type} stops all but the best 1/{question.scheduler.eta:g} at each rung from epoch {question.scheduler.grace_epochs} on")
-    if question.seeds.race:
-        lines.append(f"and up to {question.seeds.max - question.seeds.min} more seeds for those that a race keeps")
+    if sweep_config.searcher.algorithm in ADAPTIVE:
+        lines.append(f"{sweep_config.searcher.algorithm} chooses as it goes: the stages are those of as many random draws")
+    if sweep_config.scheduler.type != "none":
+        lines.append(f"at most: {sweep_config.scheduler.type} stops all but the best 1/{sweep_config.scheduler.eta:g} at each rung from epoch {sweep_config.scheduler.grace_epochs} on")
+    if sweep_config.seeds.race:
+        lines.append(f"and up to {sweep_config.seeds.max - sweep_config.seeds.min} more seeds for those that a race keeps")
     return lines

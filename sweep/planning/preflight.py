@@ -1,4 +1,4 @@
-"""trials -> complaints: build every distinct network once before anything is launched."""
+"""trials -> violations: build every distinct network once before anything is launched."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_models(where: str | Path, trials: Iterable[Trial], data: Data, threats
         try:
             report = build(config, data, seed=0).weights_report
         except InputError as error:
-            errors.append(InputError(f"backbone {backbone}, {error.where}", error.problem, error.cure))
+            errors.append(InputError(f"backbone {backbone}, {error.where}", error.problem, error.fix))
             continue
         if weights is not None:
             notes.append(f"{backbone}: {report}")
@@ -46,7 +46,7 @@ def check_models(where: str | Path, trials: Iterable[Trial], data: Data, threats
         try:
             _check_threat(name, data)
         except InputError as error:
-            errors.append(InputError(f"threats.attacks, {name}", error.problem, error.cure))
+            errors.append(InputError(f"threats.attacks, {name}", error.problem, error.fix))
     if errors:
         raise InputErrors(where, errors)
     return list(dict.fromkeys(notes))
@@ -60,17 +60,17 @@ def misfits(trials: Iterable[Trial], data: Data, threats: Iterable[str]) -> list
     errors = [*recipe_misfits(configs), *texture_misfits(configs, data.image_px)]
     if not data.multi_label:
         idle = any(config.get("uncertain") for config in configs)
-        cure = "remove it, or import several findings an image (chexpert, chestxray14 without --finding)"
-        return [*errors, InputError("uncertain", "decides nothing: every image has one class", cure)] if idle else errors
+        fix = "remove it, or import several findings an image (chexpert, chestxray14 without --finding)"
+        return [*errors, InputError("uncertain", "decides nothing: every image has one class", fix)] if idle else errors
     from sweep.attacks.threats import resolve_threat
 
     if any(config["synthetic_per_real"] for config in configs):
-        cure = "set it to 0, or import one finding as two classes: python -m sweep.importers chexpert SRC DST --finding NAME"
-        errors.append(InputError("synthetic_per_real", "synthetic images of data with several findings an image: generators draw one class each", cure))
+        fix = "set it to 0, or import one finding as two classes: python -m sweep.importers chexpert SRC DST --finding NAME"
+        errors.append(InputError("synthetic_per_real", "synthetic images of data with several findings an image: generators draw one class each", fix))
     for name in threats:
         if not name.startswith(TRANSFER) and not resolve_threat(name).multi_label:
-            cure = "use fgsm, bim, pgd, mifgsm, apgd or square, or import one finding as two classes"
-            errors.append(InputError(f"threats.attacks, {name}", "torchattacks knows one class an image, these data have several findings", cure))
+            fix = "use fgsm, bim, pgd, mifgsm, apgd or square, or import one finding as two classes"
+            errors.append(InputError(f"threats.attacks, {name}", "torchattacks knows one class an image, these data have several findings", fix))
     return errors
 
 

@@ -1,4 +1,4 @@
-"""distribution of the question file <-> the coordinate that Optuna sees."""
+"""distribution of the sweep config <-> the coordinate that Optuna sees."""
 
 from __future__ import annotations
 

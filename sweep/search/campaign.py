@@ -1,6 +1,6 @@
 """results so far -> the next configuration and seeds to run: all studies of a sweep, dealt fairly; what to stop; whom to give more seeds.
 
-A campaign follows from its question and from what it was told, in order, and from nothing else: told the ledger of a killed sweep
+A campaign follows from its sweep config and from what it was told, in order, and from nothing else: told the ledger of a killed sweep
 (`replay`), it stands where that sweep stood. Every decision that cannot be computed again is handed to `log` as an event.
 """
 
@@ -149,7 +149,7 @@ class Campaign:
         for event in events:
             kind, signature = event["event"], event.get("signature")
             if kind == "ask":
-                self._reopen(event)
+                self._restore(event)
             elif kind == "epoch" and (reason := self.report(signature, event["seed"], event["epoch"], event["metrics"])):
                 late[signature] = (event["seed"], reason, self.values(event["metrics"]))
             elif kind == "stopped":
@@ -211,10 +211,10 @@ class Campaign:
         self._after(candidate)
         return candidate
 
-    def _reopen(self, event: Event) -> None:
+    def _restore(self, event: Event) -> None:
         number = self._number_of.get(canonical_json(event["study"]))
         if number is not None and event["draw"] not in self._studies[number].asked:
-            self._studies[number].searcher.reopen(event["draw"], event["values"])
+            self._studies[number].searcher.restore(event["draw"], event["values"])
             self._note_ask(number, event["draw"], event["values"])
 
     def _enqueue(self, candidate: Candidate, seeds: set[int]) -> None:

@@ -21,7 +21,7 @@ Values = Sequence[float | None] | None  # one per objective; None: failed
 class Rules:
     """What is searched and how; the same in every study."""
 
-    search: Mapping[str, Any]  # distributions of the question file
+    search: Mapping[str, Any]  # distributions of the sweep config
     goals: tuple[str, ...]
     metrics: tuple[str, ...]  # names of the objectives in the records
     algorithm: str = "random"

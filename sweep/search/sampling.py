@@ -31,7 +31,7 @@ def drawn(search: Mapping[str, Any], known: Mapping[str, Scalar], number: int, s
 def active(name: str, search: Mapping[str, Any], config: Mapping[str, Scalar]) -> bool:
     """Whether all `when:` rules of a name hold in `config`; a rule on a searched name that was not drawn does not hold."""
     rules = search[name].when or {}
-    return all((other in config or other not in search) and holds(rule, config.get(other)) for other, rule in rules.items())
+    return all((other in config or other not in search) and satisfies(rule, config.get(other)) for other, rule in rules.items())
 
 
 def by_dependency(search: Mapping[str, Any]) -> Iterator[str]:
@@ -44,15 +44,15 @@ def by_dependency(search: Mapping[str, Any]) -> Iterator[str]:
             yield name
 
 
-def holds(rule: Any, value: Scalar) -> bool:
+def satisfies(rule: Any, value: Scalar) -> bool:
     """Whether a `when:` rule accepts a value: a scalar, a list of scalars, or {not: scalar or list}."""
     if isinstance(rule, Mapping):
-        return not holds(rule["not"], value)
+        return not satisfies(rule["not"], value)
     return value in rule if isinstance(rule, list) else value == rule
 
 
 def draw(distribution: Any, generator: np.random.Generator) -> Scalar:
-    """One value of a distribution of the question file."""
+    """One value of a distribution of the sweep config."""
     kind = distribution.distribution
     if kind == "values":
         return distribution.values[int(generator.choice(len(distribution.values), p=distribution.probabilities))]
@@ -84,7 +84,7 @@ def at_quantile(distribution: Any, quantile: float) -> float:
     return value if distribution.max is None else min(distribution.max, value)
 
 
-def support(distribution: Any) -> tuple[float, float] | None:
+def bounds(distribution: Any) -> tuple[float, float] | None:
     """The smallest and the largest value that a distribution of numbers draws; None of listed values."""
     if distribution.distribution == "values":
         return None

@@ -16,7 +16,7 @@ from optuna.trial import TrialState, create_trial
 from sweep.core.errors import InputError, suggestion
 from sweep.core.seeds import named_seed
 from sweep.search.axes import Axis, make_axes
-from sweep.search.sampling import Scalar, active, by_dependency, drawn, holds
+from sweep.search.sampling import Scalar, active, by_dependency, drawn, satisfies
 
 Config = dict[str, Scalar]
 Values = Sequence[float | None] | None  # one per objective; None when the trial failed
@@ -33,7 +33,7 @@ class Searcher(Protocol):
     def tell(self, token: int, values: Values) -> None:
         """The result of an asked configuration; anything but a finite number for every objective counts as failed."""
 
-    def reopen(self, token: int, config: Config) -> None:
+    def restore(self, token: int, config: Config) -> None:
         """Stand where `ask` had just returned this: how a resumed sweep takes up what it had asked for."""
 
     def warm_start(self, results: Sequence[tuple[Mapping[str, Scalar], Values]]) -> int:
@@ -53,7 +53,7 @@ class RandomSearcher:
         self._open.add(token)
         return token, drawn(self._space.search, self._space.known, token, self._seed)
 
-    def reopen(self, token: int, config: Config) -> None:
+    def restore(self, token: int, config: Config) -> None:
         """The draw was handed out before."""
         self._open.add(token)
         self._next = max(self._next, token + 1)
@@ -70,7 +70,7 @@ class RandomSearcher:
 class OptunaSearcher:
     """An Optuna study in memory, asked and told.
 
-    The first proposal is the middle of every range: what the question's author would try first, and a measure for what follows. Until
+    The first proposal is the middle of every range: what the sweep config's author would try first, and a measure for what follows. Until
     `startup` results are in, the others are the random searcher's draws of the same seed. Every later proposal depends on the
     results told, in their order, and on (seed, number of the proposal): a searcher built anew after a crash goes on as before,
     except NSGA-II, which puts all results of before into its first generation.
@@ -94,7 +94,7 @@ class OptunaSearcher:
             self._numbers[token], config = self._propose(token)
         return token, config
 
-    def reopen(self, token: int, config: Config) -> None:
+    def restore(self, token: int, config: Config) -> None:
         """The proposal was handed out before."""
         self._numbers[token] = self._add(config, TrialState.RUNNING)
         self._next = max(self._next, token + 1)
@@ -190,7 +190,7 @@ def reachable(search: Mapping[str, Any], known: Mapping[str, Scalar]) -> dict[st
     left: dict[str, Any] = {}
     for name in by_dependency(search):
         rules = search[name].when or {}
-        if all(other in left or (other not in search and holds(rule, known.get(other))) for other, rule in rules.items()):
+        if all(other in left or (other not in search and satisfies(rule, known.get(other))) for other, rule in rules.items()):
             left[name] = search[name]
     return left
 
@@ -222,7 +222,7 @@ def build_searcher(
 ) -> Searcher:
     """A searcher of one study.
 
-    `search` maps names to distributions of the question file; `goals` is "maximize" or "minimize" per objective; `known` holds the
+    `search` maps names to distributions of the sweep config; `goals` is "maximize" or "minimize" per objective; `known` holds the
     fixed and grid values that conditions may refer to; `first` is the number of the first draw, above 0 when a sweep resumes.
     Raises InputError for an unknown name.
     """

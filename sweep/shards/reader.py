@@ -21,7 +21,7 @@ from sweep.core.location import below, located
 from sweep.shards.resize import fit_square
 from sweep.shards.schema import FORMAT, MANIFEST, Manifest, metadata_columns
 
-_IMPORT_CURE = "import it again: python -m sweep.importers NAME SRC DST"
+_IMPORT_FIX = "import it again: python -m sweep.importers NAME SRC DST"
 _DECODE_COLUMNS = ["image_id", "image", "height", "width"]
 _BATCH = 256  # rows decoded at once, a row group as written
 
@@ -34,20 +34,20 @@ def read_manifest(folder: Path | str) -> Manifest:
     """
     files, root = located(folder)
     if files.get_file_info(root).type != fs.FileType.Directory:
-        raise InputError(folder, "there is no such folder", "check the path, or " + _IMPORT_CURE)
+        raise InputError(folder, "there is no such folder", "check the path, or " + _IMPORT_FIX)
     if files.get_file_info(f"{root}/{MANIFEST}").type != fs.FileType.File:
-        raise InputError(folder, f"no {MANIFEST}: not a data set, or an import that did not finish", _IMPORT_CURE)
+        raise InputError(folder, f"no {MANIFEST}: not a data set, or an import that did not finish", _IMPORT_FIX)
     path = below(folder, MANIFEST)
     try:
         with files.open_input_stream(f"{root}/{MANIFEST}") as stream:
             manifest = Manifest.from_json(json.loads(stream.read().decode("utf-8")))
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as broken:
-        raise InputError(path, f"cannot be read as a manifest ({broken})", _IMPORT_CURE) from None
+        raise InputError(path, f"cannot be read as a manifest ({broken})", _IMPORT_FIX) from None
     if manifest.format != FORMAT:
-        raise InputError(path, f"format {manifest.format}, this version reads {FORMAT}", _IMPORT_CURE)
+        raise InputError(path, f"format {manifest.format}, this version reads {FORMAT}", _IMPORT_FIX)
     rows = sum(part.rows for part in manifest.parts)
     if rows != manifest.images:
-        raise InputError(path, f"{manifest.images} images, and {rows} rows in its parts", _IMPORT_CURE)
+        raise InputError(path, f"{manifest.images} images, and {rows} rows in its parts", _IMPORT_FIX)
     found = files.get_file_info([f"{root}/{part.file}" for part in manifest.parts])
     for part, info in zip(manifest.parts, found, strict=True):
         _check_part(below(folder, part.file), info, part.bytes)
@@ -61,10 +61,10 @@ def verify(folder: Path | str) -> Manifest:
     for part in manifest.parts:
         with files.open_input_stream(f"{root}/{part.file}") as stream:
             if stream_sha256(stream) != part.sha256:
-                raise InputError(below(folder, part.file), "its bytes are not those the manifest was written for", _IMPORT_CURE)
+                raise InputError(below(folder, part.file), "its bytes are not those the manifest was written for", _IMPORT_FIX)
         with files.open_input_file(f"{root}/{part.file}") as stream, pq.ParquetFile(stream) as opened:
             if opened.metadata.num_rows != part.rows:
-                raise InputError(below(folder, part.file), f"{opened.metadata.num_rows} rows where the manifest says {part.rows}", _IMPORT_CURE)
+                raise InputError(below(folder, part.file), f"{opened.metadata.num_rows} rows where the manifest says {part.rows}", _IMPORT_FIX)
     return manifest
 
 
@@ -89,7 +89,7 @@ def read_batches(folder: Path | str, columns: Sequence[str]) -> Iterator[pa.Reco
             with files.open_input_file(f"{root}/{part.file}") as stream, pq.ParquetFile(stream) as opened:
                 yield from opened.iter_batches(batch_size=_BATCH, columns=list(columns))
         except (pa.ArrowException, OSError) as broken:
-            raise InputError(path, f"damaged ({str(broken).splitlines()[0]})", _IMPORT_CURE) from None
+            raise InputError(path, f"damaged ({str(broken).splitlines()[0]})", _IMPORT_FIX) from None
 
 
 def decode(image: bytes, height: int, width: int, image_px: int, fit: str = "pad") -> np.ndarray:
@@ -178,6 +178,6 @@ def _select(frame: pd.DataFrame, image_ids: Sequence[str], folder: Path | str) -
 
 def _check_part(path: str, found: fs.FileInfo, size: int) -> None:
     if found.type != fs.FileType.File:
-        raise InputError(path, "listed in the manifest, but absent", _IMPORT_CURE)
+        raise InputError(path, "listed in the manifest, but absent", _IMPORT_FIX)
     if found.size != size:
-        raise InputError(path, f"{found.size} bytes where the manifest says {size}", _IMPORT_CURE)
+        raise InputError(path, f"{found.size} bytes where the manifest says {size}", _IMPORT_FIX)

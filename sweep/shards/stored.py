@@ -21,7 +21,7 @@ from sweep.shards.reader import decode_column, read_batches, read_manifest
 _COLUMNS = ["image", "height", "width"]
 _KEPT_GROUPS = 2  # row groups remembered: walking through a fold in small slices reads each of them once
 _OPEN_PARTS = 32  # per process, least recently used closed first
-_CURE = "import it again: python -m sweep.importers NAME SRC DST"
+_FIX = "import it again: python -m sweep.importers NAME SRC DST"
 
 
 class StoredImages(LazyImages):
@@ -81,7 +81,7 @@ class StoredImages(LazyImages):
         try:
             return _opened(path, content).read_row_group(int(self._first_rows["group"][number]), columns=_COLUMNS, use_threads=False)
         except (pa.ArrowException, OSError) as broken:
-            raise InputError(path, f"damaged ({str(broken).splitlines()[0]})", _CURE) from None
+            raise InputError(path, f"damaged ({str(broken).splitlines()[0]})", _FIX) from None
 
 
 def _parts(folder: str) -> list[tuple[str, str]]:

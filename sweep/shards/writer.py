@@ -49,8 +49,8 @@ def write_dataset(dst: Path | str, header: Header, rows: Iterable[ShardRow]) -> 
             _send(Path(draft), manifest, files, root)
             return manifest
     except OSError as broken:  # read-only, full, or a file where a folder should be
-        cure = "choose a folder that can be written, on a disk with room"
-        raise InputError(dst, f"cannot be written ({broken.strerror or broken})", cure) from None
+        fix = "choose a folder that can be written, on a disk with room"
+        raise InputError(dst, f"cannot be written ({broken.strerror or broken})", fix) from None
 
 
 def _write(draft: Path, dst: Path | str, header: Header, rows: Iterable[ShardRow]) -> Manifest:

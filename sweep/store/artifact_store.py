@@ -27,20 +27,20 @@ class Stage:
     kind: str
     version: int  # of the code of this stage: raise it when the output changes
     inputs: Mapping[str, Any]
-    needs: tuple[Stage, ...] = ()
-    aside: Mapping[str, Any] = field(default_factory=dict)
+    dependencies: tuple[Stage, ...] = ()
+    non_hashed: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def hash(self) -> str:
         """Name of the artifact: kind, code version, inputs and the hashes of what it needs."""
-        needs = [stage.hash for stage in self.needs]
-        return content_hash({"kind": self.kind, "version": self.version, "inputs": self.inputs, "needs": needs})
+        dependencies = [stage.hash for stage in self.dependencies]
+        return content_hash({"kind": self.kind, "version": self.version, "inputs": self.inputs, "dependencies": dependencies})
 
 
-def with_needs(stages: Iterable[Stage]) -> Iterator[Stage]:
+def with_dependencies(stages: Iterable[Stage]) -> Iterator[Stage]:
     """Each stage after everything that it needs; what several need comes several times."""
     for stage in stages:
-        yield from with_needs(stage.needs)
+        yield from with_dependencies(stage.dependencies)
         yield stage
 
 

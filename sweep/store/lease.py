@@ -19,7 +19,7 @@ from sweep.core.storage import Storage
 LEASE_FILE, _NOW_FILE = "driver.lease", ".now"
 RENEWED_S, DEAD_S = 10.0, 45.0  # renewed this often; taken over when it is older than that
 _SETTLE_S = 1.0  # two drivers that begin at once both write; the one that is read back afterwards has it
-_CURE = "let that one go on; or end it and run the same command again, which resumes"
+_FIX = "let that one go on; or end it and run the same command again, which resumes"
 
 
 class Lease:
@@ -37,7 +37,7 @@ class Lease:
     def check(self) -> None:
         """Read the lease; InputError names who holds it where that is not this driver."""
         if self._holder_now() != self.name:
-            raise InputError(self._run.url, f"another sweep took it over ({self.holder}) while this one did not renew its lease; nothing more is written", _CURE)
+            raise InputError(self._run.url, f"another sweep took it over ({self.holder}) while this one did not renew its lease; nothing more is written", _FIX)
 
     def renew(self) -> bool:
         """Write the name again if it still stands there; False once it does not."""
@@ -101,8 +101,8 @@ def _refuse_if_held(run: Storage, name: str, dead_s: float) -> None:
     run.write(_NOW_FILE, b"")
     age = run.written_at(_NOW_FILE) - run.written_at(LEASE_FILE)
     if holder != name and age < dead_s:
-        cure = f"wait for it, or {dead_s:.0f} s if it was killed; or give another --storage"
-        raise InputError(run.url, f"another sweep writes there ({holder}, renewed {age:.0f} s ago)", cure)
+        fix = f"wait for it, or {dead_s:.0f} s if it was killed; or give another --storage"
+        raise InputError(run.url, f"another sweep writes there ({holder}, renewed {age:.0f} s ago)", fix)
 
 
 def _keep_renewing(lease: Lease, every_s: float, stop: threading.Event) -> None:

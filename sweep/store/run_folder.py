@@ -1,4 +1,4 @@
-"""One run folder, one question, one driver at a time."""
+"""One run folder, one sweep config, one driver at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ruamel.yaml import YAML
 
 from sweep.core.errors import InputError
 from sweep.store.lease import leased
-from sweep.config.sweep_config import Question
+from sweep.config.sweep_config import SweepConfig
 from sweep.store.ledger import FOLDER
 from sweep.store.code_versions import VERSIONS
 from sweep.core.storage import Storage
@@ -29,7 +29,7 @@ from sweep.core.storage import Storage
 SPACE_FILE = "space.yaml"
 ENVIRONMENT_FILE = "environment.json"
 _LOCK_FILE = "driver.lock"
-_LARGE_SHARE = 0.5  # of the time that the slots were held
+_LARGE_SHARE = 0.5  # of the time that the worker groups were held
 _TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # what flock says of a lock that another process has; anything else says that there are no locks
 StillOurs = Callable[[], None]  # raises InputError once another driver has the run
 # What may change between two runs of one folder: how it is computed, never what is asked.
@@ -38,16 +38,16 @@ _PACKAGES = ("ray", "torch", "torchvision", "timm", "optuna", "torchattacks", "s
 
 
 @contextmanager
-def opened(run: Storage, question: Question) -> Iterator[StillOurs]:
-    """Hold the run folder for one driver; write the resolved question and the environment. Yields what must be asked before each write.
+def opened(run: Storage, sweep_config: SweepConfig) -> Iterator[StillOurs]:
+    """Hold the run folder for one driver; write the resolved sweep config and the environment. Yields what must be asked before each write.
 
-    Raises InputError when another driver holds it, when it cannot be written, or when it holds another question.
+    Raises InputError when another driver holds it, when it cannot be written, or when it holds another sweep config.
     """
     _make_folder(run)
     with held(run) as still_ours:
-        check_same_question(run, question)
+        check_same_config(run, sweep_config)
         check_same_code(run)
-        run.write(SPACE_FILE, _yaml_text(question.model_dump(mode="json")).encode())
+        run.write(SPACE_FILE, _yaml_text(sweep_config.model_dump(mode="json")).encode())
         run.write(ENVIRONMENT_FILE, json.dumps(environment(), indent=1).encode())
         yield still_ours
 
@@ -95,16 +95,16 @@ def _locked(lock: IO[str], run: Storage) -> bool:
     return True
 
 
-def check_same_question(run: Storage, question: Question) -> None:
-    """InputError where the folder holds another question than this one."""
+def check_same_config(run: Storage, sweep_config: SweepConfig) -> None:
+    """InputError where the folder holds another sweep config than this one."""
     if not run.exists(SPACE_FILE):
         return
     before = _flat(YAML(typ="safe").load(run.read(SPACE_FILE).decode()))
-    now = _flat(question.model_dump(mode="json"))
+    now = _flat(sweep_config.model_dump(mode="json"))
     changed = [key for key in {**before, **now} if before.get(key) != now.get(key) and key.split(".")[0] not in _FREE_TO_CHANGE]
     if changed:
         listing = ", ".join(f"{key} was {before.get(key)!r} and is {now.get(key)!r}" for key in sorted(changed))
-        raise InputError(f"{run.url}/{SPACE_FILE}", f"the folder holds another question: {listing}", "rename the question, or give another --storage")
+        raise InputError(f"{run.url}/{SPACE_FILE}", f"the folder holds another sweep config: {listing}", "rename the sweep config, or give another --storage")
 
 
 def check_same_code(run: Storage) -> None:
@@ -117,13 +117,13 @@ def check_same_code(run: Storage) -> None:
         raise InputError(run.url, f"its records were made by {told} of the training code, and this is version {now}", "give another --storage, or go on with the code that made them")
 
 
-def read_question(run: Storage) -> Question:
-    """The question that a run folder holds. Raises InputError when it holds none."""
+def read_config(run: Storage) -> SweepConfig:
+    """The sweep config that a run folder holds. Raises InputError when it holds none."""
     try:
         text = run.read(SPACE_FILE).decode()
     except FileNotFoundError as error:
         raise InputError(run.url, f"has no {SPACE_FILE}", "name the folder of a sweep that ran") from error
-    return Question.model_validate(YAML(typ="safe").load(text))
+    return SweepConfig.model_validate(YAML(typ="safe").load(text))
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
@@ -166,7 +166,7 @@ def _commit() -> str | None:
     return found.stdout.strip() or None
 
 
-def note_overhead(run: Storage, wall_s: float, slots: int, finished: list) -> str | None:
+def note_overhead(run: Storage, wall_s: float, worker_groups: int, finished: list) -> str | None:
     """Add to the environment what the platform cost beside the work itself, start-up and waiting, per record; returns it as a line to print.
 
     A large share says that trials are too short to be worth a cluster.
@@ -175,10 +175,10 @@ def note_overhead(run: Storage, wall_s: float, slots: int, finished: list) -> st
         return None
     made = {stage["hash"]: stage["seconds"] for event in finished for stage in event.get("stages", []) if not stage["reused"]}
     work_s = sum(event["seconds"]["total"] for event in finished) + sum(made.values())
-    idle_s = max(0.0, wall_s * slots - work_s)
+    idle_s = max(0.0, wall_s * worker_groups - work_s)
     each_s = round(idle_s / len(finished), 2)
     facts = json.loads(run.read(ENVIRONMENT_FILE))
-    facts["overhead"] = {"records": len(finished), "slots": slots, "wall_s": round(wall_s, 1), "work_s": round(work_s, 1), "overhead_s_per_record": each_s}
+    facts["overhead"] = {"records": len(finished), "worker_groups": worker_groups, "wall_s": round(wall_s, 1), "work_s": round(work_s, 1), "overhead_s_per_record": each_s}
     run.write(ENVIRONMENT_FILE, json.dumps(facts, indent=1).encode())
     short = "; trials this short are hardly worth a cluster" if idle_s > _LARGE_SHARE * (idle_s + work_s) else ""
     return f"{work_s:.0f} s of work for {len(finished)} records, and {each_s:.1f} s of start-up and waiting a record{short}"

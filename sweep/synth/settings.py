@@ -45,7 +45,7 @@ RANGES = {  # lowest and highest value; an int low asks for whole numbers
 def resolve(where: str, defaults: Mapping[str, Any], changes: Mapping[str, Any]) -> Settings:
     """`defaults` with `changes` on top, every value checked.
 
-    Raises InputErrors that lists each unknown name and each impossible value with its cure.
+    Raises InputErrors that lists each unknown name and each impossible value with its fix.
     """
     mistakes = [m for key, value in changes.items() if (m := _mistake(f"{where}.{key}", key, value, defaults))]
     if mistakes:

@@ -34,12 +34,12 @@ class Collapsed(Exception):
     Trials that need it stop here, with the reason.
     """
 
-    def __init__(self, stage: str, problem: str, cure: str) -> None:
-        self.stage, self.problem, self.cure = stage, problem, cure
-        super().__init__(f"{stage}: {problem}; {cure}")
+    def __init__(self, stage: str, problem: str, fix: str) -> None:
+        self.stage, self.problem, self.fix = stage, problem, fix
+        super().__init__(f"{stage}: {problem}; {fix}")
 
     def __reduce__(self):
-        return type(self), (self.stage, self.problem, self.cure)
+        return type(self), (self.stage, self.problem, self.fix)
 
 
 class Watch:

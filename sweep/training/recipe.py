@@ -1,4 +1,4 @@
-"""Every setting of one training run, with default and unit; a question file names them by these names."""
+"""Every setting of one training run, with default and unit; a sweep config names them by these names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Recipe:
     """Settings of the training loop; every one is a plain scalar, so a configuration can name it.
 
     The defaults are this project's own, for a few hundred images and one short run: cosine, 20 epochs in all, patience 10. The papers'
-    schedules stand in the question files that follow them (search_spaces/colorizer.yaml: one-cycle, 20 + 20 epochs, patience 5).
+    schedules stand in the sweep configs that follow them (search_spaces/colorizer.yaml: one-cycle, 20 + 20 epochs, patience 5).
     """
 
     epochs: int = 20  # passes over the training images, all steps of a procedure together
@@ -79,8 +79,8 @@ class Recipe:
 
     def _conflicts(self) -> list[InputError]:
         if self.dual_bn and self.train_attack in ("free", "trades"):
-            cure = "use train_attack pgd or fgsm, or dual_bn false"
-            return [InputError("recipe.dual_bn", f"has no meaning with train_attack {self.train_attack}", cure)]
+            fix = "use train_attack pgd or fgsm, or dual_bn false"
+            return [InputError("recipe.dual_bn", f"has no meaning with train_attack {self.train_attack}", fix)]
         return []
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from analysis import folds, hparams, interchange, rank, report, selection, serve, tables, watch
 from analysis import compare as compare_command
-from analysis.warnings import CHECKS, Caution
+from analysis.warnings import CHECKS, ResultWarning
 from analysis.estimates import Estimates
 from analysis.frames import load_run
 from analysis.outcomes import MEASURES
@@ -122,8 +122,8 @@ def test_every_figure_is_drawn_named_and_has_its_numbers(page):
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_every_check_gives_cautions_that_a_person_can_act_on(check, run):
-    for caution in check(run):
-        assert isinstance(caution, Caution) and caution.severity in ("serious", "note") and caution.headline and caution.detail
+    for warning in check(run):
+        assert isinstance(warning, ResultWarning) and warning.severity in ("serious", "note") and warning.headline and warning.detail
 
 
 @pytest.mark.parametrize("form", tables.FORMATS)

@@ -1,4 +1,4 @@
-"""Every importer, on a fake with the published layout: the same questions to each."""
+"""Every importer, on a fake with the published layout: the same sweep configs to each."""
 
 import importlib
 from types import SimpleNamespace
@@ -100,5 +100,5 @@ class TestEveryImporterOfFiles:
         before = set(tmp_path.iterdir())
         with pytest.raises(InputError) as refused:
             import_dataset(name, src, tmp_path / "shards", **options)
-        assert refused.value.cure and str(src.parent if src.is_file() else src) in str(refused.value)
+        assert refused.value.fix and str(src.parent if src.is_file() else src) in str(refused.value)
         assert set(tmp_path.iterdir()) == before

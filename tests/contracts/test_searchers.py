@@ -1,4 +1,4 @@
-"""Every searcher, the same questions: support, conditions, seeds, failures, warm starts, what it takes to go on after a crash."""
+"""Every searcher, the same sweep configs: support, conditions, seeds, failures, warm starts, what it takes to go on after a crash."""
 
 import math
 

@@ -92,7 +92,7 @@ def test_a_width_need_not_be_round(name: str) -> None:
         ({"labels": np.full(8, 7)}, "one label an image|^$"),
     ],
 )
-def test_refusals_name_the_cure(name: str, changes: dict, words: str) -> None:
+def test_refusals_name_the_fix(name: str, changes: dict, words: str) -> None:
     if "labels" in changes and GENERATORS[name].per_class:
         pytest.skip("labels are not read")
     with pytest.raises(InputError, match=words):

@@ -38,8 +38,8 @@ def campaign(cells=CELLS, search=None, **rules):
     return Campaign(cells, {"lr": 1e-3}, Rules(**settings), complete)
 
 
-def play(make, *, ledger=None, kill_after=None, slots=3, fails=lambda config, seed: False):
-    """Run a campaign to its end on `slots` slots; returns its ledger and the records that were trained, each as often as it was.
+def play(make, *, ledger=None, kill_after=None, worker_groups=3, fails=lambda config, seed: False):
+    """Run a campaign to its end on `worker groups` worker groups; returns its ledger and the records that were trained, each as often as it was.
 
     With `kill_after` the driver dies after that many more events; the ledger so far is what a later call is given.
     """
@@ -58,7 +58,7 @@ def play(make, *, ledger=None, kill_after=None, slots=3, fails=lambda config, se
     running = []
     try:
         while True:
-            while len(running) < slots and (job := one.next_job()) is not None:
+            while len(running) < worker_groups and (job := one.next_job()) is not None:
                 running.append((job, iter(job.seeds)))
             if not running:
                 break

@@ -17,7 +17,7 @@ REMOVE = object()
 
 @dataclass(frozen=True)
 class Mutation:
-    """One change to one file; `says` is what the complaint must hold."""
+    """One change to one file; `says` is what the violation must hold."""
 
     what: str
     file: str
@@ -200,7 +200,7 @@ KUBERAY = [
     Mutation("storage left out", JOB, "spec.entrypoint", "python -m sweep.run search_spaces/quickstart.yaml", "results stay in a pod"),
     Mutation("storage in the pod", JOB, "spec.entrypoint", "python -m sweep.run search_spaces/quickstart.yaml --storage /tmp/results", "local to the pod"),
     Mutation("storage not on workers", JOB, f"{_GPU_POD}/volumes", [{"name": "sweeps", "emptyDir": {}}], "local to the pod"),
-    Mutation("no such question", JOB, "spec.entrypoint", "python -m sweep.run search_spaces/none.yaml --storage s3://b/x", "the image will hold no"),
+    Mutation("no such sweep config", JOB, "spec.entrypoint", "python -m sweep.run search_spaces/none.yaml --storage s3://b/x", "the image will hold no"),
     Mutation("other entrypoint", JOB, "spec.entrypoint", "sleep infinity", "does not run a sweep"),
     Mutation("dashboard outside", JOB, f"{_HEAD_GROUP}/serviceType", "LoadBalancer", "open to the outside"),
     Mutation("ingress", CLUSTER, "spec/headGroupSpec/enableIngress", True, "open to the outside"),

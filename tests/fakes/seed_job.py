@@ -10,7 +10,7 @@ import numpy as np
 
 from sweep.data.datasets import FOLDS
 from sweep.config.hyperparameters import complete
-from sweep.pipeline.training_job import SeedRun
+from sweep.pipeline.training_job import TrainingJob
 from sweep.shards.image_set import ImageSet
 from sweep.core.storage import Storage
 from sweep.store.trial import Attacks, Trial
@@ -41,10 +41,10 @@ def fold(name: str, labels: np.ndarray, px: int = 32, seed: int = 0, darker: int
     return ImageSet(images, labels, ids, ids, FakeData.classes, "a", np.zeros(len(labels), bool))
 
 
-def seed_job(folder: Path, *, labels: np.ndarray | None = None, seed: int = 0, **config: Any) -> SeedRun:
+def seed_job(folder: Path, *, labels: np.ndarray | None = None, seed: int = 0, **config: Any) -> TrainingJob:
     """A job whose training fold has `labels` (16 of each class when left out); the target is darker than the source."""
     balanced = np.arange(32) % 2
     labels = {name: balanced[:16] for name in FOLDS} | {"train": balanced if labels is None else labels}
     folds = {name: fold(name, labels[name], seed=number, darker=40 * (name == "target")) for number, name in enumerate(FOLDS)}
     trial = Trial(complete({**BASE, **config}), FakeData.hash, (seed,))
-    return SeedRun(trial, seed, FakeData(), folds, Attacks(), Storage(folder))
+    return TrainingJob(trial, seed, FakeData(), folds, Attacks(), Storage(folder))

@@ -1,4 +1,4 @@
-"""A question small enough for a test: two tiny networks on simulated scanners at 32 pixels."""
+"""A sweep config small enough for a test: two tiny networks on simulated scanners at 32 pixels."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ threats: {attacks: [fgsm, pgd], eps: [1/255, 4/255], images: 8}
 """
 
 
-def write_question(folder: Path, text: str = TEXT) -> Path:
-    """The question as a file of its own."""
+def write_config(folder: Path, text: str = TEXT) -> Path:
+    """The sweep config as a file of its own."""
     path = folder / "tiny.yaml"
     path.write_text(text)
     return path

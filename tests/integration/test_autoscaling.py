@@ -7,13 +7,13 @@ import psutil
 import pytest
 
 from sweep.store.ledger import read_ledger
-from tests.fakes.sweep_config import TEXT, write_question
+from tests.fakes.sweep_config import TEXT, write_config
 from tests.integration.cluster_view import watched
 from tests.integration.head_node import head_node
 from tests.integration.sweep_process import command, end
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(500)]
-QUESTION = (
+SWEEP_CONFIG = (
     TEXT.replace("synthetic_per_real: [0, 0.5]", "synthetic_per_real: [0]").replace("epochs: 2", "epochs: 20").replace("batch_size: 16", "batch_size: 2")
     .replace("phantom_patients: 40", "phantom_patients: 120")
     + "resources: {node_types: {worker: {cpus: 1, max_nodes: 3}}}\n"
@@ -25,9 +25,9 @@ NODE = {"worker": {"resources": {"CPU": 1, "object_store_memory": 200_000_000}, 
 def test_from_no_worker_node_to_some_and_back_with_one_taken_away_in_between(tmp_path):
     with head_node(tmp_path, node_types=NODE) as head, watched(head, tmp_path) as view:
         (head_id,) = view.wait_for(lambda nodes: len(nodes) == 1, 60)
-        question = write_question(tmp_path, QUESTION)
+        sweep_config = write_config(tmp_path, SWEEP_CONFIG)
         with open(tmp_path / "sweep.log", "w", encoding="utf-8") as log:
-            sweep = subprocess.Popen(command(question, "--storage", f"file://{tmp_path}/run", "--address", head.address),
+            sweep = subprocess.Popen(command(sweep_config, "--storage", f"file://{tmp_path}/run", "--address", head.address),
                                      env=head.variables, cwd=tmp_path, stdout=log, stderr=subprocess.STDOUT)  # fmt: skip
         try:
             wait_until(lambda: read_ledger(tmp_path / "run").of_kind("epoch"), sweep, 240)

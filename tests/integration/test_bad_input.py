@@ -1,4 +1,4 @@
-"""Bad input ends with exit code 2 and one message that names file, place, value and cure; nothing half-written."""
+"""Bad input ends with exit code 2 and one message that names file, place, value and fix; nothing half-written."""
 
 import fcntl
 import json
@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from sweep.run import run
-from tests.fakes.sweep_config import TEXT, write_question
+from tests.fakes.sweep_config import TEXT, write_config
 from tests.integration import sweep_process
 
 command = typer.Typer()
@@ -32,61 +32,61 @@ def home(tmp_path, monkeypatch):
 
 @pytest.mark.timeout(120)
 def test_as_a_process_there_is_no_traceback_either(tmp_path):
-    done = sweep_process.run(tmp_path, write_question(tmp_path, TEXT.replace("seeds: 2", "seds: 2")), timeout_s=90)
+    done = sweep_process.run(tmp_path, write_config(tmp_path, TEXT.replace("seeds: 2", "seds: 2")), timeout_s=90)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.splitlines()[-1] == "  line 7, seds: unknown key; did you mean seeds?"
 
 
 def test_missing_shard_folder(tmp_path):
-    question = write_question(tmp_path, TEXT.replace("source: phantom-a", "source: shards/none"))
-    refuse(question, says=["shards/none", "no such shard folder", "python -m sweep.importers"])
+    sweep_config = write_config(tmp_path, TEXT.replace("source: phantom-a", "source: shards/none"))
+    refuse(sweep_config, says=["shards/none", "no such shard folder", "python -m sweep.importers"])
 
 
 def test_empty_shard_folder(tmp_path):
     (tmp_path / "shards").mkdir()
-    question = write_question(tmp_path, TEXT.replace("source: phantom-a", "source: shards"))
-    refuse(question, says=["shards", "manifest.json"])
+    sweep_config = write_config(tmp_path, TEXT.replace("source: phantom-a", "source: shards"))
+    refuse(sweep_config, says=["shards", "manifest.json"])
 
 
 def test_manifest_that_does_not_match(tmp_path):
     folder = tmp_path / "shards"
     folder.mkdir()
     (folder / "manifest.json").write_text(json.dumps({"format": 1}))
-    question = write_question(tmp_path, TEXT.replace("source: phantom-a", "source: shards"))
-    refuse(question, says=["manifest.json"])
+    sweep_config = write_config(tmp_path, TEXT.replace("source: phantom-a", "source: shards"))
+    refuse(sweep_config, says=["manifest.json"])
 
 
 def test_several_mistakes_in_one_message(tmp_path):
     text = TEXT.replace("colorizer: [none, pixelshuffle]", "colorizer: [non]").replace("small_cnn", "resnet81").replace("seeds: 2", "seds: 2")
-    refuse(write_question(tmp_path, text), says=["3 mistakes", "line 4", "did you mean none?", "did you mean resnet18?", "did you mean seeds?"])
+    refuse(write_config(tmp_path, text), says=["3 mistakes", "line 4", "did you mean none?", "did you mean resnet18?", "did you mean seeds?"])
     assert not (tmp_path / "results").exists()
 
 
 def test_more_training_images_than_there_are(tmp_path):
     text = TEXT.replace("phantom_patients: 40", "phantom_patients: 40, train_images: 5000")
-    refuse(write_question(tmp_path, text), says=["5000 asked for"])
+    refuse(write_config(tmp_path, text), says=["5000 asked for"])
 
 
-@pytest.mark.parametrize(("content", "complaint"), [("absent", "no such weights file"), ("garbage", "not a readable weights file"), ("misfit", "w.pth")])
-def test_weights_that_cannot_be_used(tmp_path, content, complaint):
+@pytest.mark.parametrize(("content", "violation"), [("absent", "no such weights file"), ("garbage", "not a readable weights file"), ("misfit", "w.pth")])
+def test_weights_that_cannot_be_used(tmp_path, content, violation):
     path = tmp_path / "w.pth"
     if content == "garbage":
         path.write_bytes(b"not weights")
     elif content == "misfit":
         torch.save({"conv1.weight": torch.zeros(3, 3)}, path)
-    question = write_question(tmp_path, TEXT.replace("fixed: {backbone: small_cnn", f"fixed: {{weights: {path}, backbone: resnet10t"))
-    refuse(question, "--storage", tmp_path / "run", says=["resnet10t", "w.pth", complaint])
+    sweep_config = write_config(tmp_path, TEXT.replace("fixed: {backbone: small_cnn", f"fixed: {{weights: {path}, backbone: resnet10t"))
+    refuse(sweep_config, "--storage", tmp_path / "run", says=["resnet10t", "w.pth", violation])
     assert not (tmp_path / "run" / "trials").exists()
 
 
 def test_override_without_a_value(tmp_path):
-    done = CliRunner().invoke(command, [str(write_question(tmp_path)), "--set", "data.image_px"])
+    done = CliRunner().invoke(command, [str(write_config(tmp_path)), "--set", "data.image_px"])
     assert done.exit_code == 2 and "data.image_px" in done.stderr
 
 
 def test_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    refuse(write_question(tmp_path), "--storage", tmp_path / "file", says=[str(tmp_path / "file")])
+    refuse(write_config(tmp_path), "--storage", tmp_path / "file", says=[str(tmp_path / "file")])
 
 
 def test_second_driver_is_told_who_holds_the_folder(tmp_path):
@@ -95,4 +95,4 @@ def test_second_driver_is_told_who_holds_the_folder(tmp_path):
         lock.write("process 1 on elsewhere\n")
         lock.flush()
         fcntl.flock(lock, fcntl.LOCK_EX)
-        refuse(write_question(tmp_path), "--storage", tmp_path / "run", says=["another sweep writes there (process 1 on elsewhere)"])
+        refuse(write_config(tmp_path), "--storage", tmp_path / "run", says=["another sweep writes there (process 1 on elsewhere)"])

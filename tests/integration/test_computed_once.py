@@ -9,7 +9,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from sweep.store.artifact_store import ArtifactStore, Stage
-from sweep.execution.ray.artifact_server import ArtifactBroker
+from sweep.execution.ray.artifact_server import ArtifactServer
 from sweep.core.errors import Diverged
 from sweep.core.storage import Storage
 from sweep.execution.worker_loop import failure
@@ -59,18 +59,18 @@ WORK = {"generator": slow, "pool": slow, "killed": killed_the_first_time, "diver
 
 
 @ray.remote(num_cpus=0.01, max_retries=0)
-def ask(broker, stage):
+def ask(artifact_server, stage):
     """One asker in a process of its own: what it obtained, or the reason that it did not."""
     try:
-        return [vars(item) for item in ray.get(broker.ensure.remote(stage))], ray.get_runtime_context().get_node_id()
+        return [vars(item) for item in ray.get(artifact_server.ensure.remote(stage))], ray.get_runtime_context().get_node_id()
     except Exception as error:
         return failure(getattr(error, "cause", None) or error), ray.get_runtime_context().get_node_id()
 
 
 def everybody(run, stage):
     """The answers to twelve askers on both nodes, asking at once."""
-    broker = ArtifactBroker.remote(run.url, 1, 0, WORK)
-    asked = [ask.options(resources={node: 1}).remote(broker, stage) for node in ("first", "second") for _ in range(ASKERS)]
+    artifact_server = ArtifactServer.remote(run.url, 1, 0, WORK)
+    asked = [ask.options(resources={node: 1}).remote(artifact_server, stage) for node in ("first", "second") for _ in range(ASKERS)]
     answers = ray.get(asked, timeout=120)
     assert len({node for _, node in answers}) == 2
     return [answer for answer, _ in answers]

@@ -33,8 +33,8 @@ seeds: 1
 
 
 def sweep(home, text, code=0):
-    (home / "question.yaml").write_text(text)
-    done = sweep_process.run(home, home / "question.yaml", "--storage", home / "run", timeout_s=300)
+    (home / "sweep_config.yaml").write_text(text)
+    done = sweep_process.run(home, home / "sweep_config.yaml", "--storage", home / "run", timeout_s=300)
     assert done.returncode == code, done.stdout + done.stderr
     return done
 

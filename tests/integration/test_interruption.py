@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from sweep.store.ledger import read_ledger
-from tests.fakes.sweep_config import TEXT, write_question
+from tests.fakes.sweep_config import TEXT, write_config
 from tests.integration import sweep_process
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -47,7 +47,7 @@ def finishes(home):
 
 
 def test_ctrl_c_leaves_no_process_and_says_how_to_resume(tmp_path):
-    process = sweep_process.start(tmp_path, write_question(tmp_path, SHORT), "--storage", tmp_path / "run")
+    process = sweep_process.start(tmp_path, write_config(tmp_path, SHORT), "--storage", tmp_path / "run")
     wait_for(lambda: read_ledger(tmp_path / "run").of_kind("epoch"), process)
     family = sweep_process.descendants(process)
     try:
@@ -63,15 +63,15 @@ def test_ctrl_c_leaves_no_process_and_says_how_to_resume(tmp_path):
 
 def killed_and_resumed(tmp_path, text, finished):
     """The ledger's finished records at the kill, and its reading after the same command ran to its end."""
-    question = write_question(tmp_path, text)
-    process = sweep_process.start(tmp_path, question, "--storage", tmp_path / "run")
+    sweep_config = write_config(tmp_path, text)
+    process = sweep_process.start(tmp_path, sweep_config, "--storage", tmp_path / "run")
     wait_for(lambda: finishes(tmp_path) >= finished, process)
     family = sweep_process.descendants(process)
     process.kill()
     process.wait(timeout=10)
     sweep_process.end(family)
     before = read_ledger(tmp_path / "run").finished()
-    again = sweep_process.run(tmp_path, question, "--storage", tmp_path / "run", timeout_s=300)
+    again = sweep_process.run(tmp_path, sweep_config, "--storage", tmp_path / "run", timeout_s=300)
     assert again.returncode == 0, again.stdout + again.stderr
     reading = read_ledger(tmp_path / "run")
     counts = Counter((event["signature"], event["seed"]) for event in reading.of_kind("finish"))

@@ -13,7 +13,7 @@ from tests.integration.sweep_process import REPOSITORY
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 ONE = TEXT.replace("[none, pixelshuffle]", "[none]").replace("[0, 0.5]", "[0]").replace("seeds: 2", "seeds: 1")
-QUESTIONS = {"good": ONE, "bad": ONE.replace("seeds:", "seds:"), "partly": ONE.replace("grid:", "grid:\n  lr: [0.002, 100]").replace(", lr: 0.002", ", optimizer: sgd, grad_clip: 0")}
+SWEEP_CONFIGS = {"good": ONE, "bad": ONE.replace("seeds:", "seds:"), "partly": ONE.replace("grid:", "grid:\n  lr: [0.002, 100]").replace(", lr: 0.002", ", optimizer: sgd, grad_clip: 0")}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def checkout(tmp_path_factory):
         (copy / place).mkdir(parents=True)
         (copy / place / "big.bin").write_bytes(bytes(3_000_000))
     (copy / "search_spaces").mkdir()
-    for name, text in QUESTIONS.items():
+    for name, text in SWEEP_CONFIGS.items():
         (copy / "search_spaces" / f"{name}.yaml").write_text(text.replace("name: tiny", f"name: {name}"))
     return copy
 

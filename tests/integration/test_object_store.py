@@ -9,13 +9,13 @@ from sweep.importers import import_dataset
 from sweep.store.ledger import FOLDER, read_ledger
 from sweep.core.storage import Storage
 from tests.fakes.object_store import BUCKET, object_store
-from tests.fakes.sweep_config import TEXT, write_question
+from tests.fakes.sweep_config import TEXT, write_config
 from tests.integration import sweep_process
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
 RUN = f"s3://{BUCKET}/runs/tiny"
 TARGET = f"s3://{BUCKET}/shards/b"
-QUESTION = TEXT.replace("target: phantom-b", f"target: {TARGET}").replace("colorizer: [none, pixelshuffle]", "colorizer: [none]").replace("seeds: 2", "seeds: 1")
+SWEEP_CONFIG = TEXT.replace("target: phantom-b", f"target: {TARGET}").replace("colorizer: [none, pixelshuffle]", "colorizer: [none]").replace("seeds: 2", "seeds: 1")
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +23,10 @@ def swept(tmp_path_factory):
     home = tmp_path_factory.mktemp("s3")
     with object_store() as found_by:
         import_dataset("phantom-b", None, TARGET, patients=40)
-        question = write_question(home, QUESTION)
-        done = sweep_process.run(home, question, "--storage", RUN, timeout_s=300, **found_by)
+        sweep_config = write_config(home, SWEEP_CONFIG)
+        done = sweep_process.run(home, sweep_config, "--storage", RUN, timeout_s=300, **found_by)
         assert done.returncode == 0, done.stdout + done.stderr
-        yield home, question, done, found_by
+        yield home, sweep_config, done, found_by
 
 
 def test_report_is_in_the_store_and_named_last(swept):
@@ -57,14 +57,14 @@ def test_what_trials_leave_is_there(swept):
 
 
 def test_same_command_again_runs_nothing_twice(swept):
-    home, question, _, found_by = swept
+    home, sweep_config, _, found_by = swept
     before = read_ledger(RUN).of_kind("finish")
-    again = sweep_process.run(home, question, "--storage", RUN, timeout_s=120, **found_by)
+    again = sweep_process.run(home, sweep_config, "--storage", RUN, timeout_s=120, **found_by)
     assert again.returncode == 0, again.stdout + again.stderr
     assert "2 of 2 records finished" in again.stdout and read_ledger(RUN).of_kind("finish") == before
 
 
 def test_a_bucket_that_is_not_there_is_refused_at_once(swept):
-    home, question, _, found_by = swept
-    done = sweep_process.run(home, question, "--storage", "s3://absent/run", timeout_s=60, **found_by)
+    home, sweep_config, _, found_by = swept
+    done = sweep_process.run(home, sweep_config, "--storage", "s3://absent/run", timeout_s=60, **found_by)
     assert done.returncode == 2 and "s3://absent/run: cannot write" in done.stderr

@@ -9,7 +9,7 @@ import pytest
 
 from sweep.store.ledger import read_ledger
 from sweep.store.trial import STATE
-from tests.fakes.sweep_config import TEXT, write_question
+from tests.fakes.sweep_config import TEXT, write_config
 from tests.integration.cluster_view import watched
 from tests.integration.head_node import head_node
 from tests.integration.sweep_process import command
@@ -17,7 +17,7 @@ from tests.integration.worker_node import worker_node
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(400)]
 # One long epoch after another: what is lost with a machine would show; no failure is allowed.
-QUESTION = (
+SWEEP_CONFIG = (
     TEXT.replace("synthetic_per_real: [0, 0.5]", "synthetic_per_real: [0]").replace("[none, pixelshuffle]", "[none]").replace("seeds: 2", "seeds: 1")
     .replace("epochs: 2", "epochs: 20, augment: none").replace("batch_size: 16", "batch_size: 2").replace("phantom_patients: 40", "phantom_patients: 240")
     + "resources: {max_failures: 0, max_concurrent_trials: 1}\n"
@@ -27,9 +27,9 @@ QUESTION = (
 def test_a_drained_trial_goes_on_at_its_step(tmp_path):
     with head_node(tmp_path, "--num-cpus", "0") as head, worker_node(head, tmp_path / "a"), worker_node(head, tmp_path / "b"), watched(head, tmp_path) as view:
         view.wait_for(lambda nodes: len(nodes) == 3, 180)
-        question = write_question(tmp_path, QUESTION)
+        sweep_config = write_config(tmp_path, SWEEP_CONFIG)
         with open(tmp_path / "sweep.log", "w", encoding="utf-8") as log:
-            sweep = subprocess.Popen(command(question, "--storage", f"file://{tmp_path}/run", "--address", head.address),
+            sweep = subprocess.Popen(command(sweep_config, "--storage", f"file://{tmp_path}/run", "--address", head.address),
                                      env=head.variables, cwd=tmp_path, stdout=log, stderr=subprocess.STDOUT)  # fmt: skip
         try:
             at = view.wait_for(lambda nodes: any(nodes.values()), 200)

@@ -18,8 +18,8 @@ from sweep.planning.preflight import check_models
 from sweep.data.datasets import FOLDS, Data, prepare
 from sweep.config.hyperparameters import complete
 from sweep.config.sweep_config import Data as Section
-from sweep.config.sweep_config import Question
-from sweep.pipeline.training_job import SeedRun, decided
+from sweep.config.sweep_config import SweepConfig
+from sweep.pipeline.training_job import TrainingJob, decided
 from sweep.core.storage import Storage
 from sweep.pipeline.train_and_evaluate import run_seed
 from sweep.store.trial import Attacks, Trial
@@ -47,7 +47,7 @@ NOTHING = Attacks()
 
 def job(prepared, attacks=NOTHING, **config):
     run, data, folds = prepared
-    return SeedRun(Trial(complete({**BASE, **config}), data.hash, (0,)), 0, data, dict(folds), attacks, run)
+    return TrainingJob(Trial(complete({**BASE, **config}), data.hash, (0,)), 0, data, dict(folds), attacks, run)
 
 
 def test_prepared_data_come_back_whole(prepared):
@@ -114,22 +114,22 @@ def test_every_way_of_training_takes_them(prepared, config):
     assert np.isfinite(metrics["log_loss/target"])
 
 
-def test_what_cannot_work_is_refused_with_its_cure(prepared):
+def test_what_cannot_work_is_refused_with_its_fix(prepared):
     _, data, _ = prepared
     trial = Trial(complete({**BASE, "synthetic_per_real": 0.5}), data.hash, (0,))
     with pytest.raises(InputErrors) as refused:
-        check_models("question", [trial], data, ["fgsm", "fab", "torchattacks:CW"])
+        check_models("sweep_config", [trial], data, ["fgsm", "fab", "torchattacks:CW"])
     assert "import one finding as two classes" in str(refused.value)
-    question = Question(name="q", data=Section(source="here", target="there"), fixed={**BASE, "synthetic_per_real": 0.5})
+    sweep_config = SweepConfig(name="q", data=Section(source="here", target="there"), fixed={**BASE, "synthetic_per_real": 0.5})
     with pytest.raises(InputErrors, match="set it to 0"):
-        print_plan(question, prepared[0], Console())
+        print_plan(sweep_config, prepared[0], Console())
     assert all(name in str(refused.value) for name in ("synthetic_per_real", "fab", "torchattacks:CW")) and "threats.attacks, fgsm" not in str(refused.value)
 
 
 def test_uncertain_decides_nothing_with_one_class_an_image(tmp_path):
     data = prepare(Section(source="phantom-a", target="phantom-b", image_px=32, phantom_patients=12), Storage(tmp_path))
     with pytest.raises(InputErrors, match="decides nothing"):
-        check_models("question", [Trial(complete({**BASE, "uncertain": "ones"}), data.hash, (0,))], data)
+        check_models("sweep_config", [Trial(complete({**BASE, "uncertain": "ones"}), data.hash, (0,))], data)
 
 
 def test_two_data_sets_must_have_the_same_findings(tmp_path):
@@ -173,15 +173,15 @@ def test_report_tables_and_tensorboard_read_it(prepared, analysed, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.e2e
-def test_through_ray_from_question_to_report(tmp_path):
+def test_through_ray_from_sweep_config_to_report(tmp_path):
     for number, name in enumerate(("here", "there")):
         import_dataset("chexpert", findings.write(tmp_path / f"raw-{name}", seed=number), tmp_path / name, domain=name, import_px=40)
-    question = tmp_path / "findings.yaml"
-    question.write_text(
+    sweep_config = tmp_path / "findings.yaml"
+    sweep_config.write_text(
         f"name: findings\ndata: {{source: {tmp_path / 'here'}, target: {tmp_path / 'there'}, image_px: 40}}\ngrid: {{uncertain: [ones, ignore]}}\n"
         "fixed: {backbone: small_cnn, epochs: 4, lr: 0.01, batch_size: 16, augment: none}\nseeds: 1\nthreats: {attacks: [fgsm], eps: [1/255], images: 12}\n"
     )
-    done = sweep_process.run(tmp_path, question, timeout_s=280)
+    done = sweep_process.run(tmp_path, sweep_config, timeout_s=280)
     assert done.returncode == 0, done.stdout + done.stderr
     run = load_run(tmp_path / "results" / "findings")
     assert len(run.records) == 2 and run.means["auroc/target"].min() > 0.8

@@ -9,14 +9,14 @@ import torch
 from safetensors.torch import load
 
 from sweep.pipeline import compute_stages, synthetic_pools, train_and_evaluate
-from sweep.store.artifact_store import ArtifactStore, Stage, with_needs
+from sweep.store.artifact_store import ArtifactStore, Stage, with_dependencies
 from sweep.core.errors import InputError
 from sweep.data.datasets import DIRECTIONS, FOLDS, prepare
 from sweep.config.hyperparameters import complete
 from sweep.config.sweep_config import Data
-from sweep.pipeline.training_job import SeedRun, build
+from sweep.pipeline.training_job import TrainingJob, build
 from sweep.shards.mixing import synthetic_counts
-from sweep.pipeline.stages import GENERATOR_FILE, donor_stage, generator_stages, handed_on, labeller_stage, model_stage, own_models, pool_stages, read_pool
+from sweep.pipeline.stages import GENERATOR_FILE, donor_stage, generator_stages, shared_models, labeller_stage, model_stage, own_models, pool_stages, read_pool
 from sweep.core.storage import Storage
 from sweep.synth.train import train_generator
 from sweep.synth.watch import Collapsed
@@ -60,7 +60,7 @@ def config(**changes):
 def have(store, *stages):
     """Compute stages with all that they need; how many of each kind were not there."""
     made = []
-    for stage in with_needs(stages):
+    for stage in with_dependencies(stages):
         if store.meta(stage) is None:
             store.compute(stage, compute_stages.STAGES[stage.kind])
             made.append(stage.kind)
@@ -68,7 +68,7 @@ def have(store, *stages):
 
 
 def job(store, data, seed=0, **changes):
-    return SeedRun(Trial(config(**changes), data.hash, (seed,)), seed, data, {fold: data.read(fold) for fold in FOLDS}, Attacks(), store.run)
+    return TrainingJob(Trial(config(**changes), data.hash, (seed,)), seed, data, {fold: data.read(fold) for fold in FOLDS}, Attacks(), store.run)
 
 
 def test_pool_is_the_generator_s_images_and_says_what_they_are_worth(store, data):
@@ -90,7 +90,7 @@ def test_generator_that_saw_a_test_image_is_refused(store, data):
     train, test = data.read("train", 32), data.read("test", 32)
     images, labels = np.concatenate([train.images, test.images[:2]]), np.concatenate([train.labels, test.labels[:2]])
     leaking = train_generator("cgan", images, labels, num_classes=2, settings={"steps": 1, "width": 4}, seed=0)
-    store.compute(pool.needs[0], lambda stage, store: store.write(stage, GENERATOR_FILE, leaking.to_bytes()) or {})
+    store.compute(pool.dependencies[0], lambda stage, store: store.write(stage, GENERATOR_FILE, leaking.to_bytes()) or {})
     with pytest.raises(InputError, match=r"seen 2 images outside the training fold \(2 in test\); its images would leak"):
         have(store, pool)
     assert store.meta(pool) is None
@@ -106,7 +106,7 @@ def test_copies_of_held_out_images_are_counted(store, data):
         def stream(self, n, **where):
             yield from (test[np.arange(start, start + 32) % len(test)] for start in range(0, n, 32))
 
-    have(store, pool.needs[0])
+    have(store, pool.dependencies[0])
     sieve = synthetic_pools.Sieve(synthetic_pools.Originals(data.read("train", 32).images), test, False, None)
     list(synthetic_pools._chosen(pool, synthetic_pools._in_blocks(synthetic_pools._candidates(pool, store, Copying()), 64), sieve))
     assert sieve.held_out_copies > 32
@@ -122,12 +122,12 @@ def test_pool_that_cannot_be_filled_ends_with_its_reason(store, data):
 
 def test_pool_is_never_in_memory_as_a_whole(store, data, monkeypatch):
     pool = pool_stages(config(), data, 0)[0]
-    have(store, *pool.needs)
+    have(store, *pool.dependencies)
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 32), dtype=np.uint8)
     monkeypatch.setattr(synthetic_pools, "_JUDGED", 64)
     monkeypatch.setattr(synthetic_pools.TrainedGenerator, "stream", lambda *where, **more: (noise for _ in range(1000)))
     count = 8192
-    big = Stage(pool.kind, pool.version, {**pool.inputs, "images": count}, pool.needs)
+    big = Stage(pool.kind, pool.version, {**pool.inputs, "images": count}, pool.dependencies)
     tracemalloc.start()
     store.compute(big, compute_stages.STAGES["pool"])
     peak = tracemalloc.get_traced_memory()[1]
@@ -141,7 +141,7 @@ def test_relabelled_pool_holds_what_the_real_only_model_takes_for_its_class(stor
     pools = pool_stages(ours, data, 0)
     assert have(store, *pools.values()) == ["generator", "pool", "pool", "pool", "pool", "shared_model"]
     assert have(store, *pool_stages(ours, data, 1).values()) == ["pool", "pool", "shared_model"]  # another seed's model judges the same images
-    kept, candidates = read_pool(store, pools[0], 32), read_pool(store, pools[0].needs[1], 32)
+    kept, candidates = read_pool(store, pools[0], 32), read_pool(store, pools[0].dependencies[1], 32)
     brighter = np.concatenate([half.mean((1, 2)) < np.median(half.mean((1, 2))) for half in (candidates[:64], candidates[64:])])
     assert np.array_equal(kept, candidates[brighter][:64])
     assert store.meta(pools[0])["agreement"] == 0.5
@@ -187,10 +187,10 @@ def test_only_models_that_somebody_takes_are_made_as_stages(data):
     real = Trial(config(synthetic_per_real=0), data.hash, (0, 1))
     other = Trial(config(synthetic_per_real=0, lr=0.1), data.hash, (0,))
     taker = Trial(config(relabel="pseudo"), data.hash, (0,))
-    wanted = handed_on([real, other, taker], data)
+    wanted = shared_models([real, other, taker], data)
     assert [stage.inputs["seed"] for stage in own_models(real, data, wanted)] == [0]
     assert own_models(other, data, wanted) == [] == own_models(taker, data, wanted)
-    assert handed_on([real, other], data) == frozenset()
+    assert shared_models([real, other], data) == frozenset()
 
 
 def test_looking_on_changes_no_generator_unless_it_stops_on_what_it_sees(data):
@@ -240,7 +240,7 @@ def test_colour_module_of_the_other_hospital_starts_this_one(both_ways, tmp_path
     kept = load(store.run.read(f"{job(store, both_ways, **ours).folder}/{COLORIZER}"))
     assert all(torch.equal(handed[name], kept[name]) for name in handed)  # head_only leaves the module as it came
     there = Trial(config(**{**ours, "colorizer_from": None, "direction": "target_to_source"}), both_ways.directed("target_to_source").hash, (0,))
-    assert own_models(there, both_ways, handed_on([Trial(config(**ours), both_ways.hash, (0,))], both_ways)) == [donor]
+    assert own_models(there, both_ways, shared_models([Trial(config(**ours), both_ways.hash, (0,))], both_ways)) == [donor]
 
 
 def test_a_colorizer_that_learns_nothing_takes_nothing_from_the_other_hospital(both_ways):

@@ -11,7 +11,7 @@ import pytest
 
 from sweep.store.ledger import read_ledger
 from sweep.core.storage import Storage
-from tests.fakes.sweep_config import write_question
+from tests.fakes.sweep_config import write_config
 from tests.integration import sweep_process
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
@@ -21,10 +21,10 @@ RECORDS = 8  # two colorizers, two ratios, two seeds
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory):
     home = tmp_path_factory.mktemp("sweep")
-    question = write_question(home)
-    done = sweep_process.run(home, question, "--storage", home / "run", timeout_s=300)
+    sweep_config = write_config(home)
+    done = sweep_process.run(home, sweep_config, "--storage", home / "run", timeout_s=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    return home, question, done
+    return home, sweep_config, done
 
 
 def test_report_is_named_last_and_is_there(sweep):
@@ -102,24 +102,24 @@ def test_no_group_is_in_two_folds(sweep):
 
 
 def test_same_command_again_runs_nothing_twice(sweep):
-    home, question, _ = sweep
+    home, sweep_config, _ = sweep
     before = read_ledger(home / "run").of_kind("finish")
-    again = sweep_process.run(home, question, "--storage", home / "run", timeout_s=120)
+    again = sweep_process.run(home, sweep_config, "--storage", home / "run", timeout_s=120)
     assert again.returncode == 0, again.stdout + again.stderr
     assert "8 of 8 records finished" in again.stdout
     assert read_ledger(home / "run").of_kind("finish") == before
 
 
-def test_another_question_in_the_same_folder_is_refused(sweep):
-    home, question, _ = sweep
-    other = sweep_process.run(home, question, "--storage", home / "run", "--set", "fixed.lr=0.1", timeout_s=60)
+def test_another_sweep_config_in_the_same_folder_is_refused(sweep):
+    home, sweep_config, _ = sweep
+    other = sweep_process.run(home, sweep_config, "--storage", home / "run", "--set", "fixed.lr=0.1", timeout_s=60)
     assert other.returncode == 2
     assert "fixed.lr was 0.002 and is 0.1" in other.stderr
 
 
 def test_plan_of_a_finished_run_has_nothing_to_do(sweep):
-    home, question, _ = sweep
-    plan = sweep_process.run(home, question, "--storage", home / "run", "--plan", timeout_s=60)
+    home, sweep_config, _ = sweep
+    plan = sweep_process.run(home, sweep_config, "--storage", home / "run", "--plan", timeout_s=60)
     assert plan.returncode == 0
     rows = {line.split()[0]: line.split()[1:] for line in plan.stdout.splitlines() if line.startswith(("generator", "record"))}
     assert rows == {"generator": ["1", "1", "0"], "record": ["8", "8", "0"]}

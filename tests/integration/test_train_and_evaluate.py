@@ -12,7 +12,7 @@ from sweep.planning.preflight import check_models, with_file_identities
 from sweep.data.datasets import FOLDS, prepare
 from sweep.config.hyperparameters import complete
 from sweep.config.sweep_config import Data
-from sweep.pipeline.training_job import SeedRun
+from sweep.pipeline.training_job import TrainingJob
 from sweep.core.storage import Storage
 from sweep.pipeline.train_and_evaluate import run_seed
 from sweep.store.trial import Attacks, Trial
@@ -32,7 +32,7 @@ def prepared(tmp_path_factory):
 def job(prepared, seed=0, run=None, **config):
     own, data, folds = prepared
     trial = Trial(with_file_identities(complete({**BASE, **config})), data.hash, (seed,))
-    return SeedRun(trial, seed, data, folds, ATTACKS, run or own)
+    return TrainingJob(trial, seed, data, folds, ATTACKS, run or own)
 
 
 def test_first_and_later_runs_of_a_job_are_bit_equal(prepared, tmp_path):
@@ -69,7 +69,7 @@ def test_colour_module_of_one_trial_starts_another(prepared, tmp_path):
     assert all(torch.equal(taken[name], kept[name]) for name in taken)  # head_only leaves the module as it came
     absent = job(prepared, colorizer="matching", colorizer_from=str(tmp_path / "no" / "trial"))
     with pytest.raises(InputError, match="name RUN/SIGNATURE or RUN/SIGNATURE/seed-K of a finished trial"):
-        check_models("question", [absent.trial], data)
+        check_models("sweep_config", [absent.trial], data)
 
 
 def test_attack_from_another_trial_s_model(prepared):
@@ -83,7 +83,7 @@ def test_attack_from_another_trial_s_model(prepared):
     metrics = run_seed(second)["metrics"]
     assert metrics[f"robust_accuracy/target/{name}@32/255"] <= metrics["robust_accuracy/target/noise@32/255"]
     with pytest.raises(InputError, match="no trained model"):
-        check_models("question", [], data, [f"transfer:{run.local}/nobody"])
+        check_models("sweep_config", [], data, [f"transfer:{run.local}/nobody"])
 
 
 @pytest.mark.parametrize("way", ["batch_norm", "histogram"])
@@ -118,13 +118,13 @@ def test_result_is_written_last_and_outcomes_are_whole(prepared):
     assert result["metrics"]["robust_accuracy/target/fgsm@1/255"] == pytest.approx(by_hand)
 
 
-def test_the_question_chooses_the_engine_s_mode(prepared, monkeypatch):
+def test_the_sweep_config_chooses_the_engine_s_mode(prepared, monkeypatch):
     from sweep.pipeline import train_and_evaluate
     from sweep.planning.plan import attacks_of
-    from sweep.config.sweep_config import Question
+    from sweep.config.sweep_config import SweepConfig
 
     asked = {"name": "q", "data": {"source": "phantom-a", "target": "phantom-b"}, "threats": {"attacks": ["fgsm"], "eps": ["1/255"], "mode": "fast"}}
-    assert attacks_of(Question.model_validate(asked)).mode == "fast" and Attacks().mode == "exact"
+    assert attacks_of(SweepConfig.model_validate(asked)).mode == "fast" and Attacks().mode == "exact"
     modes, engine = [], train_and_evaluate.epsilon_sweep
     monkeypatch.setattr(train_and_evaluate, "epsilon_sweep", lambda *args, mode, **options: modes.append(mode) or engine(*args, mode=mode, **options))
     ours = job(prepared, epochs=1)

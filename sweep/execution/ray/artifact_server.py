@@ -37,14 +37,14 @@ def _compute(run_url: str, stage: Stage, function: Compute | None, device: str, 
 
 
 def _work_of(kind: str) -> Compute:
-    from sweep.pipeline.compute_stages import STAGES  # here, so that the broker itself does without torch
+    from sweep.pipeline.compute_stages import STAGES  # here, so that the artifact server itself does without torch
 
     return STAGES[kind]
 
 
-# A broker that is lost with its node begins anew: what is done lies in the run folder, what was under way is asked for again.
+# A artifact server that is lost with its node begins anew: what is done lies in the run folder, what was under way is asked for again.
 @ray.remote(num_cpus=0, resources=HEAD, max_restarts=-1, max_task_retries=-1)
-class ArtifactBroker:
+class ArtifactServer:
     """Answers when the artifact is there; the first asker sets it off, the others wait for the same computation.
 
     `work` computes kinds of stages in another way than `sweep.pipeline.compute_stages`.
@@ -61,8 +61,8 @@ class ArtifactBroker:
     async def ensure(self, stage: Stage) -> list[Obtained]:
         """Have `stage`, and what it needs unless it is there already; the computation's own exception is raised to every asker."""
         there = self._is_there(stage)
-        needs = [need for need in stage.needs if not there or self._is_there(need)]
-        obtained = [item for need in needs for item in await self.ensure(need)]
+        dependencies = [need for need in stage.dependencies if not there or self._is_there(need)]
+        obtained = [item for need in dependencies for item in await self.ensure(need)]
         mine = stage.hash not in self._running
         if mine:
             self._running[stage.hash] = asyncio.ensure_future(self._launch(stage))

@@ -1,7 +1,7 @@
-"""The job board: trials put jobs on it, worker slots take them off, reports travel back.
+"""The job queue: trials put jobs on it, worker groups take them off, reports travel back.
 
-A slot is one long-lived Ray Train run; torch is imported and the data read once for all the trials that it serves. Slots are
-started when jobs wait and go home when none do, where others could use what they hold. A job that raises does not end its slot; a job whose process or machine goes away is given again, to whichever slot asks next, until its
+A worker group is one long-lived Ray Train run; torch is imported and the data read once for all the trials that it serves. Slots are
+started when jobs wait and go home when none do, where others could use what they hold. A job that raises does not end its worker group; a job whose process or machine goes away is given again, to whichever worker group asks next, until its
 budget for that is spent. Faults and preemptions have budgets of their own.
 """
 
@@ -39,8 +39,8 @@ class Job:
 
 
 @dataclass
-class Slot:
-    """What the board knows of one slot."""
+class WorkerGroup:
+    """What the job queue knows of one worker group."""
 
     node: str = ""
     job: Job | None = None
@@ -50,35 +50,35 @@ class Slot:
 
 
 @ray.remote(num_cpus=0, resources=HEAD)  # on the head: workers' machines come and go
-class JobBoard:
+class JobQueue:
     """Jobs in the order of their submission. Every method is a coroutine: nobody blocks anybody."""
 
     def __init__(self, max_failures: int, max_preemptions: int) -> None:
         self._budgets = {FAULT: max_failures, PREEMPTION: max_preemptions}
         self._waiting: list[Job] = []
         self._present: dict[str, Job] = {}  # by signature: the one whose reports are asked for
-        self._slots: dict[str, Slot] = {}
+        self._worker_groups: dict[str, WorkerGroup] = {}
         self._leaving: set[str] = set()  # nodes that will be taken away
         self._closed = False
         self._start: Callable[[str], Any] | None = None
-        self._runs: list[Any] = []  # what starting a slot returned: resolves when it has gone home
+        self._runs: list[Any] = []  # what starting a worker group returned: resolves when it has gone home
         self._most = 0
         self._idle_s: float | None = None
         self._broken: list[str] = []
         self._news = asyncio.Condition()
 
     async def open(self, start: Callable[[str], Any], most: int, idle_s: float | None = None, eager: bool = False) -> None:
-        """How a slot is started, how many there may be at once, and how long one may wait for a job before it goes home.
+        """How a worker group is started, how many there may be at once, and how long one may wait for a job before it goes home.
 
         When as many as there may be break, waiting jobs fail instead of waiting for ever. `eager` starts all of them now, unless
         idle ones would be sent home.
         """
         self._start, self._most, self._idle_s = start, most, idle_s
         for _ in range(most if eager and idle_s is None else 0):
-            self._start_slot(f"slot-{len(self._runs)}")
+            self._start_worker_group(f"group-{len(self._runs)}")
 
     async def submit(self, work: Work) -> None:
-        """Put a trial's job on the board; one that the same trial still has there is dropped."""
+        """Put a trial's job on the job queue; one that the same trial still has there is dropped."""
         job = Job(work)
         await self.cancel(job.signature)
         self._present[job.signature] = job
@@ -86,12 +86,12 @@ class JobBoard:
         self._serve_waiting()
         await self._tell()
 
-    async def take(self, slot: str, node: str = "") -> Work | None:
-        """The next job for a slot on a node, waiting for one; None when the board is closed.
+    async def take(self, worker_group: str, node: str = "") -> Work | None:
+        """The next job for a worker group on a node, waiting for one; None when the job queue is closed.
 
-        A slot that asks while it still holds a job has lost its process under that job. Nothing is given to a node that leaves.
+        A worker group that asks while it still holds a job has lost its process under that job. Nothing is given to a node that leaves.
         """
-        mine = self._slots.setdefault(slot, Slot())
+        mine = self._worker_groups.setdefault(worker_group, WorkerGroup())
         self._put_back(mine)
         mine.node = node
         if is_leaving(node):
@@ -99,26 +99,26 @@ class JobBoard:
         self._serve_waiting()
         async with self._news:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait_for(lambda: self._closed or self._next(slot) is not None), self._idle_s)
-            if self._closed or self._next(slot) is None:
+                await asyncio.wait_for(self._news.wait_for(lambda: self._closed or self._next(worker_group) is not None), self._idle_s)
+            if self._closed or self._next(worker_group) is None:
                 mine.gone = True
                 return None
-            mine.job = self._next(slot)
+            mine.job = self._next(worker_group)
             self._waiting.remove(mine.job)
         return mine.job.work
 
-    async def held(self, slot: str) -> Work:
-        """The job that a slot has taken, for the workers beside the one that took it."""
-        return self._slots[slot].job.work
+    async def held(self, worker_group: str) -> Work:
+        """The job that a worker group has taken, for the workers beside the one that took it."""
+        return self._worker_groups[worker_group].job.work
 
-    async def report(self, slot: str, signature: str, report: Report) -> bool:
-        """Hand one report to the trial; False tells the slot to drop the job."""
-        job = self._slots[slot].job
+    async def report(self, worker_group: str, signature: str, report: Report) -> bool:
+        """Hand one report to the trial; False tells the worker group to drop the job."""
+        job = self._worker_groups[worker_group].job
         if job is None or job.signature != signature:
             return False
         job.mail.put_nowait(report)
         if report["kind"] == DONE:
-            self._slots[slot].job = None
+            self._worker_groups[worker_group].job = None
         return not job.cancelled
 
     async def next_report(self, signature: str) -> Report:
@@ -136,39 +136,39 @@ class JobBoard:
             job.cancelled = True
             self._waiting = [other for other in self._waiting if other is not job]
 
-    async def leaving(self, slot: str) -> None:
-        """The machine under a slot will be taken away: its job, whose state is saved, goes to another one at once."""
-        mine = self._slots[slot]
+    async def leaving(self, worker_group: str) -> None:
+        """The machine under a worker group will be taken away: its job, whose state is saved, goes to another one at once."""
+        mine = self._worker_groups[worker_group]
         self._leaving.add(mine.node)
         self._put_back(mine)
         self._serve_waiting()
         await self._tell()
 
-    async def over_memory(self, slot: str, text: str) -> None:
-        """A slot's worker is about to end itself because it holds more memory than it may."""
-        self._slots[slot].over_memory = text
+    async def over_memory(self, worker_group: str, text: str) -> None:
+        """A worker group's worker is about to end itself because it holds more memory than it may."""
+        self._worker_groups[worker_group].over_memory = text
 
-    async def slot_broke(self, slot: str, reason: str) -> None:
-        """A slot's Train run ended with an error and will not ask again."""
-        mine = self._slots.setdefault(slot, Slot())
+    async def worker_group_broke(self, worker_group: str, reason: str) -> None:
+        """A worker group's Train run ended with an error and will not ask again."""
+        mine = self._worker_groups.setdefault(worker_group, WorkerGroup())
         self._put_back(mine)
         mine.gone = True
         if mine.of_one_job:
-            self._fail_those(lambda job: job.work.slot == slot, [reason])
+            self._fail_those(lambda job: job.work.worker_group == worker_group, [reason])
         else:
             self._broken.append(reason)
         self._serve_waiting()
         await self._tell()
 
     async def close(self, wait_s: float = 0) -> None:
-        """Send every slot home, and give them `wait_s` seconds to end their runs."""
+        """Send every worker group home, and give them `wait_s` seconds to end their runs."""
         self._closed = True
         await self._tell()
         if self._runs and wait_s:
             await asyncio.wait([asyncio.ensure_future(_ended(run)) for run in self._runs], timeout=wait_s)
 
     def _serve_waiting(self) -> None:
-        """Start slots for jobs that nobody is free for; fail the jobs when too many slots have broken."""
+        """Start worker groups for jobs that nobody is free for; fail the jobs when too many worker groups have broken."""
         if self._closed:
             return
         if self._most and len(self._broken) >= self._most:
@@ -176,31 +176,31 @@ class JobBoard:
         if self._start is None:
             return
         for job in self._waiting:
-            if job.work.slot is not None and job.work.slot not in self._slots:
-                self._start_slot(job.work.slot, of_one_job=True)
-        live = [slot for slot in self._slots.values() if not (slot.gone or slot.of_one_job)]
-        free = sum(slot.job is None and slot.node not in self._leaving for slot in live)
-        wanted = sum(job.work.slot is None for job in self._waiting) - free
+            if job.work.worker_group is not None and job.work.worker_group not in self._worker_groups:
+                self._start_worker_group(job.work.worker_group, of_one_job=True)
+        live = [worker_group for worker_group in self._worker_groups.values() if not (worker_group.gone or worker_group.of_one_job)]
+        free = sum(worker_group.job is None and worker_group.node not in self._leaving for worker_group in live)
+        wanted = sum(job.work.worker_group is None for job in self._waiting) - free
         for _ in range(min(wanted, self._most - len(live) - len(self._broken))):
-            self._start_slot(f"slot-{len(self._runs)}")
+            self._start_worker_group(f"group-{len(self._runs)}")
 
-    def _start_slot(self, name: str, of_one_job: bool = False) -> None:
-        self._slots[name] = Slot(of_one_job=of_one_job)
+    def _start_worker_group(self, name: str, of_one_job: bool = False) -> None:
+        self._worker_groups[name] = WorkerGroup(of_one_job=of_one_job)
         self._runs.append(self._start(name))
 
-    def _next(self, slot: str) -> Job | None:
-        """A job bound to this slot, or the first one bound to none."""
-        if self._slots[slot].node in self._leaving:
+    def _next(self, worker_group: str) -> Job | None:
+        """A job bound to this worker group, or the first one bound to none."""
+        if self._worker_groups[worker_group].node in self._leaving:
             return None
-        return next((job for job in self._waiting if job.work.slot in (None, slot)), None)
+        return next((job for job in self._waiting if job.work.worker_group in (None, worker_group)), None)
 
-    def _put_back(self, slot: Slot) -> None:
-        """A slot let go of its job without an end: give it again, first in the queue, if its budget allows."""
-        job, slot.job = slot.job, None
-        memory, slot.over_memory = slot.over_memory, None
+    def _put_back(self, worker_group: WorkerGroup) -> None:
+        """A worker group let go of its job without an end: give it again, first in the queue, if its budget allows."""
+        job, worker_group.job = worker_group.job, None
+        memory, worker_group.over_memory = worker_group.over_memory, None
         if job is None or job.cancelled:
             return
-        kind = PREEMPTION if slot.node in self._leaving or is_leaving(slot.node) else FAULT
+        kind = PREEMPTION if worker_group.node in self._leaving or is_leaving(worker_group.node) else FAULT
         job.losses[kind] += 1
         if job.losses[kind] <= self._budgets[kind]:
             self._waiting.insert(0, job)
@@ -216,7 +216,7 @@ class JobBoard:
         lost = [job for job in self._waiting if chosen(job)]
         self._waiting = [job for job in self._waiting if job not in lost]
         for job in lost:
-            self._fail(job, "FAILED", f"no worker slot is left: {reason}")
+            self._fail(job, "FAILED", f"no worker group is left: {reason}")
 
     def _fail(self, job: Job, kind: str, reason: str) -> None:
         job.mail.put_nowait({"kind": DONE, "failure": kind, "reason": reason})
@@ -227,7 +227,7 @@ class JobBoard:
 
 
 async def _ended(run: Any) -> None:
-    with suppress(Exception):  # why a slot broke has been told
+    with suppress(Exception):  # why a worker group broke has been told
         await run
 
 

@@ -14,7 +14,7 @@ from sweep.execution.ray.job_queue import DONE
 from sweep.execution.live_table import Progress
 from sweep.store.ledger import Ledger, Record
 from sweep.search.campaign import Campaign
-from sweep.planning.budget import Spending
+from sweep.planning.budget import BudgetTracker
 from sweep.core.storage import Storage
 from sweep.store.trial import RESULT, STATE, Trial
 
@@ -27,7 +27,7 @@ class RecordCallback(tune.Callback):
     ledger: Ledger
     progress: Progress
     campaign: Campaign
-    spending: Spending
+    budget_tracker: BudgetTracker
     stages: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     settled: set[Record] = field(default_factory=set)
     started: set[Record] = field(default_factory=set)
@@ -68,7 +68,7 @@ class RecordCallback(tune.Callback):
         self._take_finished(ours)
         if ours.signature in self.stops:
             self._stopped(ours)
-        self.spending.ended(trial.trial_id)
+        self.budget_tracker.ended(trial.trial_id)
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         """A driver raised: a fault of the machine or of ours."""

@@ -18,7 +18,7 @@ from sweep.core.location import is_url, located
 HEAD = {"node:__internal_head__": 0.0001}  # a resource that only the head has: what asks for it stays while workers come and go
 LAUNCHER_FILE = "ray_bootstrap_config.yaml"
 _LOOK_S = 60
-_CURE = "give an s3:// or gs:// URL, or file:///PATH for a folder that every node mounts there"
+_FIX = "give an s3:// or gs:// URL, or file:///PATH for a folder that every node mounts there"
 
 
 def alive() -> list[dict[str, Any]]:
@@ -65,7 +65,7 @@ def check_places(places: Iterable[str]) -> None:
     for place in dict.fromkeys(places):
         if not is_url(place):
             who = f"{len(nodes)} nodes are alive" if len(nodes) > 1 else "the autoscaler will start other nodes"
-            raise InputError(place, f"is a folder of this machine, and {who}", _CURE)
+            raise InputError(place, f"is a folder of this machine, and {who}", _FIX)
         looks = {node["NodeManagerAddress"]: _look_from(node["NodeID"], place) for node in nodes}
         blind = [address for address, look in looks.items() if not _seen(look)]
         if blind:

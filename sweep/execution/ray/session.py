@@ -62,7 +62,7 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[Capacity]
     if address:
         _join(address, quiet)
     else:
-        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # one process less per slot: nobody takes this machine away
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # one process less per worker group: nobody takes this machine away
         cores = os.cpu_count() or 1
         ray.init(address="local", num_cpus=max(8, 4 * cores), include_dashboard=False, **quiet)
     _silence()
@@ -80,8 +80,8 @@ def _join(address: str, quiet: Mapping[str, Any]) -> None:
     try:
         ray.init(address=address, runtime_env=switches, **quiet)
     except (ConnectionError, RuntimeError, ray.exceptions.RayError) as refused:
-        cure = "use the versions of requirements.lock and the cluster's token on both sides (RAY_AUTH_MODE=token); python -m sweep.doctor says more"
-        raise InputError("--address", f"{address} cannot be joined ({str(refused).strip().splitlines()[0]})", cure) from None
+        fix = "use the versions of requirements.lock and the cluster's token on both sides (RAY_AUTH_MODE=token); python -m sweep.doctor says more"
+        raise InputError("--address", f"{address} cannot be joined ({str(refused).strip().splitlines()[0]})", fix) from None
     start_data_actors()
 
 

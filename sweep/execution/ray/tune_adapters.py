@@ -11,29 +11,29 @@ from ray.tune.search import Searcher
 from sweep.execution.ray.ledger_callback import RecordCallback
 from sweep.search.campaign import Campaign
 from sweep.search.candidate import Job
-from sweep.planning.budget import Spending
+from sweep.planning.budget import BudgetTracker
 from sweep.store.trial import Trial
 
 
 class CampaignSearcher(Searcher):
     """Hands out the campaign's jobs, at most `limit` at once. Results reach the campaign through the recorder."""
 
-    def __init__(self, campaign: Campaign, spending: Spending, limit: int, trial_of: Callable[[Job], Trial]) -> None:
+    def __init__(self, campaign: Campaign, budget_tracker: BudgetTracker, limit: int, trial_of: Callable[[Job], Trial]) -> None:
         super().__init__()
-        self._campaign, self._spending, self._limit, self._trial_of = campaign, spending, limit, trial_of
+        self._campaign, self._budget_tracker, self._limit, self._trial_of = campaign, budget_tracker, limit, trial_of
         self._live: dict[str, Trial] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial; nothing for now when all places are taken or all results are waited for; FINISHED at the end."""
         if len(self._live) >= self._limit:
             return None
-        if not self._spending.may_launch():
+        if not self._budget_tracker.may_launch():
             return self.FINISHED
         job = self._campaign.next_job()
         if job is None:
             return self.FINISHED if self._campaign.finished else None
         self._live[trial_id] = self._trial_of(job)
-        self._spending.launched(trial_id)
+        self._budget_tracker.launched(trial_id)
         return {"trial": self._live[trial_id]}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""A Tune trial: it has its artifacts made, puts its job on the board and hands the reports on, one a step."""
+"""A Tune trial: it has its artifacts made, puts its job on the job queue and hands the reports on, one a step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sweep.execution.ray.job_queue import DONE
 from sweep.data.datasets import Data
 from sweep.config.sweep_config import Resources
 from sweep.search.halving import ParetoHalving
-from sweep.execution.ray.worker_groups import SlotSetup
+from sweep.execution.ray.worker_groups import WorkerGroupSetup
 from sweep.pipeline.stages import own_models, stages_of
 from sweep.planning.grid import epochs_of
 from sweep.execution.job import Work
@@ -32,7 +32,7 @@ class Launch:
     attempt: int
     halving: ParetoHalving | None = None  # whose rungs the workers measure at
     metrics: tuple[str, ...] = ()
-    handed_on: frozenset[str] = frozenset()  # models that trials take from other trials, by the hash of their stage
+    shared_models: frozenset[str] = frozenset()  # models that trials take from other trials, by the hash of their stage
 
     def rungs(self, trial: Trial) -> Rungs:
         """Where a trial is judged; nowhere without halving."""
@@ -44,9 +44,9 @@ class Launch:
 class TrialDriver(tune.Trainable):
     """One Tune trial after another: artifacts first, then the job, then its reports, one a step."""
 
-    def setup(self, config: dict[str, Any], launch: Launch, data: Data, broker: Any, setup: SlotSetup) -> None:
+    def setup(self, config: dict[str, Any], launch: Launch, data: Data, artifact_server: Any, setup: WorkerGroupSetup) -> None:
         """Called once per process; `reset_config` gives it the next trial."""
-        self._launch, self._data, self._broker, self._slots = launch, data, broker, setup
+        self._launch, self._data, self._artifact_server, self._worker_groups = launch, data, artifact_server, setup
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -62,7 +62,7 @@ class TrialDriver(tune.Trainable):
             return self._make_artifacts()
         if self._pending:
             return self._pending.pop(0)
-        report = ray.get(self._slots.board.next_report.remote(self._trial.signature))
+        report = ray.get(self._worker_groups.job_queue.next_report.remote(self._trial.signature))
         if report["kind"] != DONE:
             return report
         self._submitted = False
@@ -71,7 +71,7 @@ class TrialDriver(tune.Trainable):
     def cleanup(self) -> None:
         """Called when the trial is stopped."""
         if self._submitted:
-            ray.get(self._slots.board.cancel.remote(self._trial.signature))
+            ray.get(self._worker_groups.job_queue.cancel.remote(self._trial.signature))
             self._submitted = False
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -87,8 +87,8 @@ class TrialDriver(tune.Trainable):
     def _make_artifacts(self) -> dict[str, Any]:
         begin = time.perf_counter()
         try:
-            stages = stages_of(self._trial, self._data) + own_models(self._trial, self._data, self._launch.handed_on)
-            obtained = ray.get([self._broker.ensure.remote(stage) for stage in stages])
+            stages = stages_of(self._trial, self._data) + own_models(self._trial, self._data, self._launch.shared_models)
+            obtained = ray.get([self._artifact_server.ensure.remote(stage) for stage in stages])
         except Exception as error:
             reason = failure(getattr(error, "cause", None) or error)
             self._pending = [{"kind": "failed", "seed": seed, **reason} for seed in self._trial.seeds] + [{"kind": DONE, "done": True}]
@@ -100,7 +100,7 @@ class TrialDriver(tune.Trainable):
 
     def _submit(self) -> None:
         resources, reuse = self._launch.resources, self._launch.resources.reuse_workers
-        slot = None if reuse else f"only-{self._trial.signature}-{self._trial.seeds[0]}"
-        work = Work(self._trial, self._launch.attacks, self._launch.rungs(self._trial), threads=max(1, int(resources.cpus_per_worker)), slot=slot, last=not reuse)
-        ray.get(self._slots.board.submit.remote(work))
+        worker_group = None if reuse else f"only-{self._trial.signature}-{self._trial.seeds[0]}"
+        work = Work(self._trial, self._launch.attacks, self._launch.rungs(self._trial), threads=max(1, int(resources.cpus_per_worker)), worker_group=worker_group, last=not reuse)
+        ray.get(self._worker_groups.job_queue.submit.remote(work))
         self._submitted = True

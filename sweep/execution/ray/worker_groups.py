@@ -1,4 +1,4 @@
-"""Worker slots: Ray Train runs that serve jobs from the board until it closes."""
+"""worker groups: Ray Train runs that serve jobs from the job queue until it closes."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ TRAIN_FOLDER = "ray/train"
 
 
 @dataclass(frozen=True)
-class SlotSetup:
-    """What every slot is started with."""
+class WorkerGroupSetup:
+    """What every worker group is started with."""
 
     run_url: str
     resources: Resources
     attempt: int
     images: Any
-    board: Any
+    job_queue: Any
 
 
-def start_slot(setup: SlotSetup, name: str) -> ray.ObjectRef:
+def start_worker_group(setup: WorkerGroupSetup, name: str) -> ray.ObjectRef:
     """Start one Train run; the reference resolves when it has gone home."""
-    return _serve_slot.remote(setup, name)
+    return _serve_worker_group.remote(setup, name)
 
 
 # "DEFAULT" keeps it out of the placement group of the Tune trial that may have started it, which has no room
 # On the head, where Train puts the run's controller beside it: workers' machines come and go.
 @ray.remote(num_cpus=0, resources=HEAD, max_retries=3, scheduling_strategy="DEFAULT")
-def _serve_slot(setup: SlotSetup, name: str) -> None:
-    """One slot, in a task of its own because `fit` wants a main thread."""
+def _serve_worker_group(setup: WorkerGroupSetup, name: str) -> None:
+    """One worker group, in a task of its own because `fit` wants a main thread."""
     from ray import train
     from ray.train.torch import TorchConfig, TorchTrainer
 
@@ -44,7 +44,7 @@ def _serve_slot(setup: SlotSetup, name: str) -> None:
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={
-            "board": setup.board, "slot": name, "run_url": setup.run_url, "images": setup.images, "memory_bytes": resources.memory_bytes,
+            "job_queue": setup.job_queue, "worker_group": name, "run_url": setup.run_url, "images": setup.images, "memory_bytes": resources.memory_bytes,
         },
         torch_config=TorchConfig(backend=_backend(resources)),
         scaling_config=train.ScalingConfig(
@@ -53,14 +53,14 @@ def _serve_slot(setup: SlotSetup, name: str) -> None:
         run_config=train.RunConfig(
             name=f"{setup.attempt:04d}-{name}",
             storage_path=f"{setup.run_url}/{TRAIN_FOLDER}",
-            # the board counts deaths and preemptions per job, so that one poison trial cannot use up what the others may need
+            # the job queue counts deaths and preemptions per job, so that one poison trial cannot use up what the others may need
             failure_config=train.FailureConfig(max_failures=-1, max_preemption_failures=-1),
         ),
     )
     try:
         trainer.fit()
     except Exception as error:
-        ray.get(setup.board.slot_broke.remote(name, str(error).strip().splitlines()[-1]))
+        ray.get(setup.job_queue.worker_group_broke.remote(name, str(error).strip().splitlines()[-1]))
 
 
 def _backend(resources: Resources) -> str | None:

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from analysis.warnings import cautions
+from analysis.warnings import warnings
 from analysis.frames import load_run
 from analysis.rank import FORMATS, as_table
 from analysis.ranking import rank
@@ -151,7 +151,7 @@ class TestStoppedEarly:
                          "c": "dropped from the race, seeds 2: behind a in every objective"}
         for form in FORMATS.values():
             assert all(words in form(rank(run)) for words in marks.values())
-        assert any("2 ranked configurations rest on fewer seeds" in caution.headline for caution in cautions(run))
+        assert any("2 ranked configurations rest on fewer seeds" in warning.headline for warning in warnings(run))
 
 
 def test_an_objective_on_the_source_stays_there(write):

@@ -60,14 +60,14 @@ def test_constraints_leave_out_and_are_counted(run, estimates):
     assert all(row.config["colorizer"] != "none" and row.numbers["robust_accuracy/target/worst@2/255"].estimate >= limit for row in made.rows)
 
 
-@pytest.mark.parametrize(("text", "holds"), [
+@pytest.mark.parametrize(("text", "satisfies"), [
     ("synthetic_per_real == 0", lambda run: run.configs["synthetic_per_real"] == 0),
     ("backbone == 'resnet18'", lambda run: run.configs["backbone"] == "resnet18"),
     ("domain_gap < 10%", lambda run: run.means["domain_gap"] < 0.1),
     ("glcm_weight > 0", lambda run: run.configs["glcm_weight"] > 0),
 ])
-def test_constraints_on_settings_and_metrics(run, text, holds):
-    assert passing(run, [parse_constraint(text, run)]).tolist() == holds(run).tolist()
+def test_constraints_on_settings_and_metrics(run, text, satisfies):
+    assert passing(run, [parse_constraint(text, run)]).tolist() == satisfies(run).tolist()
 
 
 @pytest.mark.parametrize(("text", "words"), [

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from analysis.warnings import cautions
+from analysis.warnings import warnings
 from analysis.estimates import Estimates
 from analysis.figures.ratio import ratio_curves
 from analysis.frames import load_run
@@ -127,7 +127,7 @@ class TestVerdict:
 class TestCautions:
     def heads(self, folder, *events):
         write_ledger(folder, list(events))
-        return " | ".join(f"{c.severity}: {c.headline}" for c in cautions(load_run(folder)))
+        return " | ".join(f"{c.severity}: {c.headline}" for c in warnings(load_run(folder)))
 
     def test_constant_predictor(self, tmp_path):
         metrics = {"accuracy/target": 0.6, "constant_accuracy/target": 0.6, "balanced_accuracy/target": 0.5}
@@ -162,7 +162,7 @@ class TestCautions:
         assert "note: 1 configuration trained on the target's grey levels" in self.heads(tmp_path, plain, matched)
 
     def test_serious_first(self, run):
-        severities = [caution.severity for caution in cautions(run)]
+        severities = [warning.severity for warning in warnings(run)]
         assert severities == sorted(severities, key=lambda s: s != "serious")
 
 
@@ -201,7 +201,7 @@ def test_what_was_stopped_early_stands_apart(tmp_path):
     assert len(page.leaderboard.rows) == 2 and [row[1:4] for row in page.stopped.rows] == [("1", "0.520", "halving")] * 2
     html = render(page)
     assert "Stopped early, not ranked" in html and "3rd of 3 at epoch 1" in html
-    assert any("2 records stopped early (2 by halving)" in caution.headline for caution in page.cautions)
+    assert any("2 records stopped early (2 by halving)" in warning.headline for warning in page.warnings)
 
 
 @pytest.mark.slow

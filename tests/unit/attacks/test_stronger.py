@@ -9,7 +9,7 @@ from torch import nn
 from sweep.attacks.craft import craft
 from sweep.attacks.epsilon_sweep import epsilon_sweep
 from sweep.attacks.fast import has_bfloat16, network_for
-from sweep.attacks.fuse_batch_norm import folded
+from sweep.attacks.fuse_batch_norm import fused
 from sweep.attacks.methods.torchattacks_library import library_threat
 from sweep.attacks.threat import Threat
 from sweep.attacks.methods.transfer import transfer_from
@@ -169,7 +169,7 @@ def test_folding_keeps_the_function_and_drops_the_norms():
     model(torch.rand(8, 1, 12, 12))
     model.eval()
     sample = torch.rand(4, 1, 12, 12)
-    merged = folded(model, sample)
+    merged = fused(model, sample)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in merged.modules())
     torch.testing.assert_close(merged(sample), model(sample), atol=1e-5, rtol=1e-4)
 
@@ -185,7 +185,7 @@ def test_a_convolution_used_twice_is_not_folded():
 
     model = Twice().eval()
     sample = torch.rand(2, 1, 12, 12)
-    assert folded(model, sample) is None
+    assert fused(model, sample) is None
 
 
 def test_what_is_not_the_same_function_is_not_taken():
@@ -199,7 +199,7 @@ def test_what_is_not_the_same_function_is_not_taken():
         def forward(self, images):
             return self.inner(images + 0.1 * torch.randn_like(images))
 
-    assert folded(Noisy().eval(), torch.rand(4, 1, 12, 12)) is None
+    assert fused(Noisy().eval(), torch.rand(4, 1, 12, 12)) is None
 
 
 def test_bfloat16_is_left_alone_where_it_is_slower():

@@ -25,7 +25,7 @@ def broken(tmp_path, name, *changes):
     return path
 
 
-def test_all_mistakes_at_once_each_with_line_value_and_cure(tmp_path):
+def test_all_mistakes_at_once_each_with_line_value_and_fix(tmp_path):
     path = broken(tmp_path, AWS, ("max_workers: 4\nidle", "max_workers: 400\nidle"), ("{CPU: 0}", "{CPU: 2}"), ("InstanceType: g6", "InstanceTyp: g6"))
     line = {number: text for number, text in enumerate(path.read_text().splitlines(), 1)}
     with pytest.raises(InputErrors) as caught:
@@ -33,9 +33,9 @@ def test_all_mistakes_at_once_each_with_line_value_and_cure(tmp_path):
     found = [str(error) for error in caught.value.errors]
     assert str(caught.value).startswith(f"{path}: {len(found)} mistakes")
     for part, text in [("max_workers: 400 machines; give a whole number", "max_workers: 400"), ("head.resources: the head offers 2 CPUs; write", "{CPU: 2}"), ("InstanceTyp: unknown key; did you mean InstanceType?", "InstanceTyp:")]:
-        complaint = next(complaint for complaint in found if part in complaint)
-        assert text in line[int(complaint.split(",")[0].removeprefix("line "))]
-    numbers = [int(complaint.split(",")[0].removeprefix("line ")) for complaint in found]
+        violation = next(violation for violation in found if part in violation)
+        assert text in line[int(violation.split(",")[0].removeprefix("line "))]
+    numbers = [int(violation.split(",")[0].removeprefix("line ")) for violation in found]
     assert numbers == sorted(numbers)
 
 
@@ -96,7 +96,7 @@ def test_no_value_anywhere_makes_it_stumble(name, tmp_path):
         try:
             check_file(path, VERSIONS)
         except InputErrors as mistakes:
-            assert all(error.cure for error in mistakes.errors)
+            assert all(error.fix for error in mistakes.errors)
 
 
 def test_merged_keys_keep_the_line_they_were_written_on():

@@ -1,4 +1,4 @@
-"""What nothing needs is listed and, when asked for, removed; what a question or a running sweep needs stays."""
+"""What nothing needs is listed and, when asked for, removed; what a sweep config or a running sweep needs stays."""
 
 import fcntl
 import shutil
@@ -12,24 +12,24 @@ from sweep.planning.plan import make_plan
 from sweep.data.datasets import prepare
 from sweep.store.ledger import read_ledger
 from sweep.store.run_folder import opened
-from sweep.config.load import load_question
+from sweep.config.load import load_config
 from sweep.pipeline.stages import needed_stages
 from sweep.core.storage import Storage
-from tests.fakes.sweep_config import write_question
+from tests.fakes.sweep_config import write_config
 
 
 @pytest.fixture(scope="module")
 def made_once(tmp_path_factory):
-    """A run whose question needs a generator and two pools; beside them an old generator, half a pool and data of a smaller hospital."""
+    """A run whose sweep config needs a generator and two pools; beside them an old generator, half a pool and data of a smaller hospital."""
     home = tmp_path_factory.mktemp("artifacts")
     run = Storage(home / "run")
-    question = load_question(write_question(home), {}, False)
-    with opened(run, question):
-        data = prepare(question.data, run)
-        prepare(question.data.model_copy(update={"phantom_patients": 20}), run)
+    sweep_config = load_config(write_config(home), {}, False)
+    with opened(run, sweep_config):
+        data = prepare(sweep_config.data, run)
+        prepare(sweep_config.data.model_copy(update={"phantom_patients": 20}), run)
         data.save(run, {})
     store = ArtifactStore(run)
-    for stage in (*needed_stages(make_plan(question, data, read_ledger(run)).foreseen, data), Stage("generator", 0, {"generator": "old"})):
+    for stage in (*needed_stages(make_plan(sweep_config, data, read_ledger(run)).foreseen, data), Stage("generator", 0, {"generator": "old"})):
         store.compute(stage, lambda stage, store: store.write(stage, "data", b"x") or {})
     store.write(Stage("pool", 0, {}), "data", b"half")
     return run.local
@@ -47,7 +47,7 @@ def kinds(found):
 def test_every_artifact_is_listed_with_what_keeps_it(folder):
     found = artifacts(folder)
     assert kinds(one for one in found if one.kept_by) == ["data", "data", "generator", "pool", "pool"]
-    assert {one.kept_by for one in found if one.kind == "pool"} == {"the question"}
+    assert {one.kept_by for one in found if one.kind == "pool"} == {"the sweep config"}
     assert kinds(one for one in found if not one.kept_by) == ["data", "data", "generator", "unfinished"]
 
 

@@ -48,7 +48,7 @@ CASES = [
 @pytest.mark.parametrize(("setting", "matters", "idle"), CASES, ids=lambda value: " ".join(map(str, next(iter(value.items())))))
 def test_equal_trainings_are_equal_trials(setting, matters, idle):
     (name, value), = setting.items()
-    assert HYPERPARAMETERS[name].complaint(value) is None and value != HYPERPARAMETERS[name].default
+    assert HYPERPARAMETERS[name].violation(value) is None and value != HYPERPARAMETERS[name].default
     assert complete(matters | setting) != complete(matters) and complete(matters | setting)[name] == value
     assert complete(idle | setting) == complete(idle)
 

@@ -1,4 +1,4 @@
-"""Questions that could be read but not meant: each is refused once, at its line, with its cure; none ends in a traceback."""
+"""Questions that could be read but not meant: each is refused once, at its line, with its fix; none ends in a traceback."""
 
 import pytest
 
@@ -7,16 +7,16 @@ from sweep.core.seeds import rng
 from sweep.config.distribution import Distribution
 from sweep.search.axes import make_axis
 from sweep.search.sampling import draw
-from sweep.config.load import load_question
+from sweep.config.load import load_config
 
 GOOD = "name: good\ndata: {source: phantom-a, target: phantom-b}\n"
 RANDOM = "searcher: {algorithm: random, trials: 3}\n"
 
 
 def load(tmp_path, text, **options):
-    path = tmp_path / "question.yaml"
+    path = tmp_path / "sweep_config.yaml"
     path.write_text(GOOD + text)
-    return load_question(path, **options)
+    return load_config(path, **options)
 
 
 def refused(tmp_path, text, **options):
@@ -105,25 +105,25 @@ def test_one_mistake_is_said_once(tmp_path, text):
     ],
 )
 def test_training_images_in_two_places(tmp_path, section, expected):
-    path = tmp_path / "question.yaml"
+    path = tmp_path / "sweep_config.yaml"
     path.write_text(GOOD.replace("phantom-b", "phantom-b, train_images: 100") + section + "\n")
     with pytest.raises(InputErrors) as caught:
-        load_question(path)
+        load_config(path)
     assert [expected in str(error) for error in caught.value.errors] == [True]
 
 
 def test_a_source_without_a_name(tmp_path):
-    path = tmp_path / "question.yaml"
+    path = tmp_path / "sweep_config.yaml"
     path.write_text(GOOD.replace("phantom-a", "''"))
     with pytest.raises(InputErrors, match=r"line 2, data.source: '' does not fit; give a name"):
-        load_question(path)
+        load_config(path)
 
 
 UNREADABLE = {
-    "fixed: &f {lr: 1e-3}\ngrid: {<<: *f}": r"question\.yaml:4: merge keys \(<<\) are not read; write the keys out",
-    "fixed: !!python/object/apply:os.system ['touch called']": r"question\.yaml:3: the tag .*os\.system is not read",
-    "fixed: {lr: !!float 1}": r"question\.yaml:3: the tag .*float is not read",
-    "grid: " + "[" * 3000: r"question\.yaml:3: is nested deeper than 20 levels",
+    "fixed: &f {lr: 1e-3}\ngrid: {<<: *f}": r"sweep config\.yaml:4: merge keys \(<<\) are not read; write the keys out",
+    "fixed: !!python/object/apply:os.system ['touch called']": r"sweep config\.yaml:3: the tag .*os\.system is not read",
+    "fixed: {lr: !!float 1}": r"sweep config\.yaml:3: the tag .*float is not read",
+    "grid: " + "[" * 3000: r"sweep config\.yaml:3: is nested deeper than 20 levels",
     "smoke:\n  a: &a [" + "1, " * 99 + "1]\n" + "\n".join(f"  {name}: &{name} [{', '.join([f'*{before}'] * 99)}]" for before, name in zip("abc", "bcd", strict=True)): "an alias repeats itself",
 }
 
@@ -137,8 +137,8 @@ def test_more_than_plain_values_is_refused(tmp_path, monkeypatch, text):
 
 
 def test_an_alias_is_written_out(tmp_path):
-    question = load(tmp_path, "search:\n  lr: &d {distribution: uniform, min: 0.1, max: 0.2}\n  dropout: *d\n" + RANDOM)
-    assert question.search["dropout"].min == 0.1
+    sweep_config = load(tmp_path, "search:\n  lr: &d {distribution: uniform, min: 0.1, max: 0.2}\n  dropout: *d\n" + RANDOM)
+    assert sweep_config.search["dropout"].min == 0.1
 
 
 @pytest.mark.parametrize("text", ["[1", "a: b: c", "!!python/object:x {}", "[" * 500])
@@ -163,7 +163,7 @@ def test_smoke_needs_its_section(tmp_path):
         load(tmp_path, "", smoke=True)
 
 
-def test_what_only_the_smaller_question_gets_wrong_is_said_too(tmp_path):
+def test_what_only_the_smaller_sweep_config_gets_wrong_is_said_too(tmp_path):
     text = RANDOM + "search: {lr: {values: [0.1]}}\nscheduler: {type: asha, grace_epochs: 4}\nsmoke: {fixed.epochs: 2}\n"
     assert refused(tmp_path, text) == ["line 5, scheduler.grace_epochs with --smoke: 4 is not below the 2 epochs of a training, so nothing is ever stopped; give fewer, or set scheduler type none"]
 

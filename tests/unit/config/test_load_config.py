@@ -1,4 +1,4 @@
-"""Every mistake of a question file at once, each with its line, value and cure."""
+"""Every mistake of a sweep config at once, each with its line, value and fix."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from sweep.core.errors import InputError, InputErrors
 from sweep.config.json_schema import schema
-from sweep.config.load import load_question
+from sweep.config.load import load_config
 
 GOOD = """\
 name: good
@@ -24,36 +24,36 @@ smoke:
 
 
 def load(tmp_path, text, **options):
-    path = tmp_path / "question.yaml"
+    path = tmp_path / "sweep_config.yaml"
     path.write_text(text)
-    return load_question(path, **options)
+    return load_config(path, **options)
 
 
-def complaints(tmp_path, text):
+def violations(tmp_path, text):
     with pytest.raises(InputErrors) as caught:
         load(tmp_path, text)
     return [str(error) for error in caught.value.errors]
 
 
 def test_numbers_are_read_as_yaml_1_2(tmp_path):
-    question = load(tmp_path, GOOD)
-    assert question.fixed["lr"] == 1e-4 and isinstance(question.fixed["lr"], float)
-    assert question.grid["synthetic_per_real"] == [0, 0.25, 1]
+    sweep_config = load(tmp_path, GOOD)
+    assert sweep_config.fixed["lr"] == 1e-4 and isinstance(sweep_config.fixed["lr"], float)
+    assert sweep_config.grid["synthetic_per_real"] == [0, 0.25, 1]
 
 
 def test_overrides_and_smoke(tmp_path):
-    question = load(tmp_path, GOOD, overrides={"data.image_px": "48", "fixed.lr": "0.01"}, smoke=True)
-    assert question.name == "good-smoke"
-    assert (question.data.image_px, question.fixed["lr"], question.fixed["epochs"]) == (48, 0.01, 1)
+    sweep_config = load(tmp_path, GOOD, overrides={"data.image_px": "48", "fixed.lr": "0.01"}, smoke=True)
+    assert sweep_config.name == "good-smoke"
+    assert (sweep_config.data.image_px, sweep_config.fixed["lr"], sweep_config.fixed["epochs"]) == (48, 0.01, 1)
 
 
 def test_all_mistakes_in_one_message_with_their_lines(tmp_path):
     text = GOOD.replace("name: good", "name: No Good").replace("[0, 0.25, 1]", "[0, 1:2, 30]").replace("lr: 1e-4", "lrate: 1, epochs: 0")
-    assert complaints(tmp_path, text + "seeds: 0\nbudget: {wall: soon}\n") == [
+    assert violations(tmp_path, text + "seeds: 0\nbudget: {wall: soon}\n") == [
         "line 1, name: 'No Good' does not fit; start with a lower-case letter or digit; then those, - and _, at most 63 in all",
         "line 4, grid.synthetic_per_real[1]: '1:2' is text; give a number",
         "line 4, grid.synthetic_per_real[2]: 30 is out of range; give a number from 0 to 20",
-        complaints(tmp_path, GOOD.replace("lr: 1e-4", "lrate: 1"))[0],
+        violations(tmp_path, GOOD.replace("lr: 1e-4", "lrate: 1"))[0],
         "line 5, fixed.epochs: 0 is out of range; give a number from 1 to 100000",
         "line 9, seeds.min: 0 does not fit; input should be greater than or equal to 1",
         "line 10, budget: wall 'soon' is not a duration; write it like 90s, 30m, 2h or 1d",
@@ -80,26 +80,26 @@ def test_all_mistakes_in_one_message_with_their_lines(tmp_path):
         (("smoke:", "objectives: [{metric: robust_accuracy, goal: maximize, threat: pgd, eps: 1/255}]\nthreats: {attacks: [fgsm], eps: [1/255]}\nsmoke:"), "threat pgd is not among the attacks"),
     ],
 )
-def test_one_mistake_one_cure(tmp_path, change, expected):
-    found = complaints(tmp_path, GOOD.replace(*change))
-    assert any(expected in complaint for complaint in found), found
+def test_one_mistake_one_fix(tmp_path, change, expected):
+    found = violations(tmp_path, GOOD.replace(*change))
+    assert any(expected in violation for violation in found), found
 
 
 def test_repeated_key_is_refused_with_its_line(tmp_path):
-    with pytest.raises(InputError, match=r"question\.yaml:9: .*duplicate key"):
+    with pytest.raises(InputError, match=r"sweep config\.yaml:9: .*duplicate key"):
         load(tmp_path, GOOD + "name: again\n")
 
 
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "name: [unclosed\n", "\x00"])
-def test_what_is_no_question_is_refused(tmp_path, text):
+def test_what_is_no_sweep_config_is_refused(tmp_path, text):
     with pytest.raises(InputError):
         load(tmp_path, text)
 
 
 def test_missing_file_lists_its_neighbours(tmp_path):
     load(tmp_path, GOOD)
-    with pytest.raises(InputError, match=r"no such file; files there: .*question\.yaml"):
-        load_question(tmp_path / "qestion.yaml")
+    with pytest.raises(InputError, match=r"no such file; files there: .*sweep config\.yaml"):
+        load_config(tmp_path / "qestion.yaml")
 
 
 def test_schema_is_json_and_knows_the_hyperparameters():
@@ -110,8 +110,8 @@ def test_schema_is_json_and_knows_the_hyperparameters():
 
 @pytest.mark.parametrize("path", sorted(Path("search_spaces").rglob("*.yaml")), ids=str)
 @pytest.mark.parametrize("smoke", [False, True])
-def test_every_shipped_question_is_sound(path, smoke):
-    assert load_question(path, smoke=smoke).data.source
+def test_every_shipped_sweep_config_is_sound(path, smoke):
+    assert load_config(path, smoke=smoke).data.source
 
 
 def plain(path):
@@ -126,7 +126,7 @@ def offered():
 
 
 @pytest.mark.parametrize("path", sorted(Path("search_spaces").rglob("*.yaml")), ids=str)
-def test_the_schema_takes_every_shipped_question(path, offered):
+def test_the_schema_takes_every_shipped_sweep_config(path, offered):
     assert [error.message for error in offered.iter_errors(plain(path))] == []
 
 
@@ -149,9 +149,9 @@ def test_the_schema_takes_every_shipped_question(path, offered):
     ids=str,
 )
 def test_the_schema_marks_what_the_check_refuses(change, offered, tmp_path):
-    question = {"name": "good", "data": {"source": "phantom-a", "target": "phantom-b"}}
-    assert not list(offered.iter_errors(question))
-    assert list(offered.iter_errors(question | change))
-    YAML().dump(question | change, tmp_path / "question.yaml")
+    sweep_config = {"name": "good", "data": {"source": "phantom-a", "target": "phantom-b"}}
+    assert not list(offered.iter_errors(sweep_config))
+    assert list(offered.iter_errors(sweep_config | change))
+    YAML().dump(sweep_config | change, tmp_path / "sweep_config.yaml")
     with pytest.raises(InputErrors):
-        load_question(tmp_path / "question.yaml")
+        load_config(tmp_path / "sweep_config.yaml")

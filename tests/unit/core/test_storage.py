@@ -72,11 +72,11 @@ def test_probe_uses_it_once_and_leaves_nothing(place):
 
 def test_a_folder_of_files_arrives_even_when_the_block_fails(place):
     run = Storage(place)
-    with pytest.raises(ZeroDivisionError), run.folder("board/x") as folder:
+    with pytest.raises(ZeroDivisionError), run.folder("job queue/x") as folder:
         (folder / "deep").mkdir(parents=True)
         (folder / "deep" / "events").write_bytes(b"1")
         raise ZeroDivisionError
-    assert run.read("board/x/deep/events") == b"1"
+    assert run.read("job queue/x/deep/events") == b"1"
 
 
 def test_ledger_reads_back_in_order_and_keeps_what_must_not_be_lost(place):

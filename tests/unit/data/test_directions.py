@@ -7,7 +7,7 @@ from sweep.core.errors import InputError
 from sweep.data.datasets import DIRECTIONS, FOLDS, SOURCE_TO_TARGET, TARGET_TO_SOURCE, Data, prepare
 from sweep.config.hyperparameters import complete
 from sweep.config.sweep_config import Data as DataSection
-from sweep.config.sweep_config import Question
+from sweep.config.sweep_config import SweepConfig
 from sweep.pipeline.stages import generator_stages
 from sweep.core.storage import Storage
 
@@ -68,10 +68,10 @@ def test_generators_of_the_directions_differ(data):
 
 def test_directions_are_read_from_wherever_they_stand():
     base = {"name": "x", "data": {"source": "phantom-a", "target": "phantom-b"}}
-    assert Question(**base).directions == (SOURCE_TO_TARGET,)
-    assert Question(**base, fixed={"direction": TARGET_TO_SOURCE}).directions == (TARGET_TO_SOURCE,)
-    assert Question(**base, grid={"direction": list(DIRECTIONS)}).directions == DIRECTIONS
-    assert Question(**base, search={"direction": {"values": list(DIRECTIONS)}}).directions == DIRECTIONS
+    assert SweepConfig(**base).directions == (SOURCE_TO_TARGET,)
+    assert SweepConfig(**base, fixed={"direction": TARGET_TO_SOURCE}).directions == (TARGET_TO_SOURCE,)
+    assert SweepConfig(**base, grid={"direction": list(DIRECTIONS)}).directions == DIRECTIONS
+    assert SweepConfig(**base, search={"direction": {"values": list(DIRECTIONS)}}).directions == DIRECTIONS
 
 
 def test_copies_are_looked_for_once_in_a_run_folder(data, run, monkeypatch):

@@ -1,4 +1,4 @@
-"""What source and target share never reaches training; cross-validation and held-out scanners from a question."""
+"""What source and target share never reaches training; cross-validation and held-out scanners from a sweep config."""
 
 import json
 
@@ -13,7 +13,7 @@ from sweep.config.sweep_config import Data
 from sweep.config.json_schema import schema
 from sweep.shards.schema import Header, ShardRow
 from sweep.shards.writer import write_dataset
-from sweep.config.load import load_question
+from sweep.config.load import load_config
 from sweep.core.storage import Storage
 
 SCANNERS = ("logiq", "vivid", "acuson")
@@ -135,10 +135,10 @@ def test_an_unknown_scanner_is_refused(scanners, tmp_path):
     ("image_px: 64", "data.target: is missing"),
 ])  # fmt: skip
 def test_contradictions_are_refused(tmp_path, given, said):
-    path = tmp_path / "question.yaml"
+    path = tmp_path / "sweep_config.yaml"
     path.write_text(f"name: x\ndata: {{source: phantom-a, {given}}}\n")
     with pytest.raises(InputErrors) as refused:
-        load_question(path)
+        load_config(path)
     assert said in str(refused.value)
 
 

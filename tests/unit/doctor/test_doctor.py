@@ -1,4 +1,4 @@
-"""Doctor: each thing that stops a sweep is found, named with its cure, within seconds, and nothing is left behind."""
+"""Doctor: each thing that stops a sweep is found, named with its fix, within seconds, and nothing is left behind."""
 
 import os
 import shutil
@@ -19,8 +19,8 @@ from sweep.doctor.__main__ import CHECKS, doctor, examine
 from sweep.doctor.machine_checks import Subject, check_data, check_disk, check_storage, check_versions, check_weights, locked_packages
 from sweep.doctor.ray_checks import Room, ask, check_ray
 from sweep.importers import import_dataset
-from sweep.config.load import load_question
-from tests.fakes.sweep_config import TEXT, write_question
+from sweep.config.load import load_config
+from tests.fakes.sweep_config import TEXT, write_config
 
 
 @pytest.fixture(autouse=True)
@@ -45,8 +45,8 @@ def free_port():
         return server.getsockname()[1]
 
 
-def question(tmp_path, text=TEXT):
-    return load_question(write_question(tmp_path, text))
+def sweep_config(tmp_path, text=TEXT):
+    return load_config(write_config(tmp_path, text))
 
 
 def states(findings):
@@ -57,29 +57,29 @@ def only(findings, check):
     return next(finding for finding in findings if finding.check == check)
 
 
-def test_without_a_question_everything_general_is_looked_at():
+def test_without_a_sweep_config_everything_general_is_looked_at():
     findings = list(examine(None, {}, None, None))
     assert {finding.check for finding in findings} >= {"versions", "ray", "storage", "disk", "data", "resources"}
-    assert all(finding.cure for finding in findings if finding.state != "ok")
+    assert all(finding.fix for finding in findings if finding.state != "ok")
     assert not Path("results").exists()
 
 
 def test_command_prints_a_line_a_check_and_ends_with_its_code(tmp_path):
     app = typer.Typer()
     app.command()(doctor)
-    path = str(write_question(tmp_path))
+    path = str(write_config(tmp_path))
     good = CliRunner().invoke(app, [path])
     assert good.exit_code == 0, good.output
-    assert "question" in good.output and "FAIL" not in good.output
+    assert "sweep_config" in good.output and "FAIL" not in good.output
     bad = CliRunner().invoke(app, [path, "--address", f"127.0.0.1:{free_port()}", "--set", "data.source=shards/none"])
     assert bad.exit_code == 2 and "did not answer" in bad.output and "python -m sweep.importers" in bad.output
     assert CliRunner().invoke(app, [path, "--set", "nothing"]).exit_code == 2
 
 
-def test_question_with_mistakes_is_a_finding_for_each_and_the_rest_goes_on(tmp_path):
-    path = write_question(tmp_path, TEXT.replace("small_cnn", "resnet81").replace("seeds: 2", "seeds: 0"))
+def test_sweep_config_with_mistakes_is_a_finding_for_each_and_the_rest_goes_on(tmp_path):
+    path = write_config(tmp_path, TEXT.replace("small_cnn", "resnet81").replace("seeds: 2", "seeds: 0"))
     findings = list(examine(path, {}, None, None))
-    assert [finding.state for finding in findings if finding.check == "question"] == ["FAIL", "FAIL"]
+    assert [finding.state for finding in findings if finding.check == "sweep_config"] == ["FAIL", "FAIL"]
     assert only(findings, "storage").state == "ok"
     assert next(examine(tmp_path / "none.yaml", {}, None, None)).state == "FAIL"
 
@@ -134,11 +134,11 @@ class TestAddress:
     @pytest.mark.parametrize("address", ["here", "host:port", "host:99999999", ":6379"])
     def test_what_is_no_address(self, address):
         (found,) = check_ray(Subject(None, "results", address))
-        assert found.state == "FAIL" and "10.0.0.5:6379" in found.cure
+        assert found.state == "FAIL" and "10.0.0.5:6379" in found.fix
 
     def test_dashboard_address_is_for_submitting(self, listener):
         found = only(check_ray(Subject(None, "results", f"http://{listener}")), "ray")
-        assert found.state == "warn" and "ray job submit" in found.cure
+        assert found.state == "warn" and "ray job submit" in found.fix
 
     def test_something_that_is_not_ray_is_left_within_the_limit(self, listener):
         begin = time.monotonic()
@@ -165,7 +165,7 @@ class TestToken:
 
     def test_no_token_fails(self, listener, monkeypatch):
         found = self.found(listener, monkeypatch, RAY_AUTH_MODE="token")
-        assert found.state == "FAIL" and "get-auth-token --generate" in found.cure
+        assert found.state == "FAIL" and "get-auth-token --generate" in found.fix
 
     def test_token_of_the_environment(self, listener, monkeypatch):
         assert self.found(listener, monkeypatch, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="x").state == "ok"
@@ -179,7 +179,7 @@ class TestToken:
         assert self.found(listener, monkeypatch, RAY_AUTH_MODE="token").state == "FAIL"
         path.write_text("abc")
         path.chmod(0o644)
-        assert "chmod 600" in self.found(listener, monkeypatch, RAY_AUTH_MODE="token").cure
+        assert "chmod 600" in self.found(listener, monkeypatch, RAY_AUTH_MODE="token").fix
         path.chmod(0o600)
         assert self.found(listener, monkeypatch, RAY_AUTH_MODE="token").state == "ok"
 
@@ -195,7 +195,7 @@ class TestResources:
     )
     def test_room_on_a_cluster(self, tmp_path, monkeypatch, listener, room, state):
         monkeypatch.setattr(ray_checks, "ask", lambda address: room)
-        asked = question(tmp_path, TEXT + "resources: {cpus_per_worker: 4, gpus_per_worker: 1}\n")
+        asked = sweep_config(tmp_path, TEXT + "resources: {cpus_per_worker: 4, gpus_per_worker: 1}\n")
         findings = list(check_ray(Subject(asked, "results", listener), {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "x", "HOME": "/"}))
         assert only(findings, "resources").state == state
 
@@ -208,7 +208,7 @@ class TestResources:
         assert only(findings, "cluster").state == "FAIL" and "Version mismatch" in only(findings, "cluster").text
 
     def test_more_than_this_machine_has(self, tmp_path):
-        asked = question(tmp_path, TEXT + "resources: {cpus_per_worker: 4096}\n")
+        asked = sweep_config(tmp_path, TEXT + "resources: {cpus_per_worker: 4096}\n")
         assert only(check_ray(Subject(asked, "results", None), {}), "resources").state == "FAIL"
 
 
@@ -254,8 +254,8 @@ class TestData:
         import_dataset("phantom-a", None, tmp_path / "shards" / "a", patients=12)
         return tmp_path / "shards" / "a"
 
-    def test_shards_of_the_question_or_of_the_folder(self, shards, tmp_path):
-        asked = question(tmp_path, TEXT.replace("source: phantom-a", "source: shards/a"))
+    def test_shards_of_the_sweep_config_or_of_the_folder(self, shards, tmp_path):
+        asked = sweep_config(tmp_path, TEXT.replace("source: phantom-a", "source: shards/a"))
         findings = list(check_data(Subject(asked, "results", None)))
         assert states(findings) == {"data: ok"} and "hashes agree" in findings[0].text and "simulated" in findings[1].text
         assert ["hashes agree" in finding.text for finding in check_data(Subject(None, "results", None))] == [True]
@@ -266,17 +266,17 @@ class TestData:
         content[len(content) // 2] ^= 1
         part.write_bytes(content)
         (found,) = check_data(Subject(None, "results", None))
-        assert found.state == "FAIL" and part.name in found.text and "import it again" in found.cure
+        assert found.state == "FAIL" and part.name in found.text and "import it again" in found.fix
 
     def test_shards_that_are_not_there(self, tmp_path):
-        asked = question(tmp_path, TEXT.replace("source: phantom-a", "source: shards/none"))
+        asked = sweep_config(tmp_path, TEXT.replace("source: phantom-a", "source: shards/none"))
         assert states(check_data(Subject(asked, "results", None))) == {"data: FAIL", "data: ok"}
 
 
 class TestWeights:
     def test_nothing_is_built_when_none_are_asked_for(self, tmp_path, monkeypatch):
         monkeypatch.setattr(machine_checks, "_build", lambda *_: pytest.fail("built"))
-        assert states(check_weights(Subject(question(tmp_path), "results", None))) == {"weights: ok"}
+        assert states(check_weights(Subject(sweep_config(tmp_path), "results", None))) == {"weights: ok"}
         assert list(check_weights(Subject(None, "results", None))) == []
 
     def test_every_pair_is_built_without_the_network(self, tmp_path, monkeypatch):
@@ -289,12 +289,12 @@ class TestWeights:
 
         monkeypatch.setattr(machine_checks, "_build", build)
         text = TEXT.replace("grid:", "grid:\n  backbone: [resnet10t, resnet18]").replace("backbone: small_cnn", "weights: imagenet")
-        findings = list(check_weights(Subject(question(tmp_path, text), "results", None)))
-        assert [finding.state for finding in findings] == ["ok", "FAIL"] and findings[1].cure == "go online once"
+        findings = list(check_weights(Subject(sweep_config(tmp_path, text), "results", None)))
+        assert [finding.state for finding in findings] == ["ok", "FAIL"] and findings[1].fix == "go online once"
         assert built == [("resnet10t", "imagenet", "1"), ("resnet18", "imagenet", "1")] and "HF_HUB_OFFLINE" not in os.environ
 
     def test_file_that_does_not_fit(self, tmp_path):
         torch.save({"conv1.weight": torch.zeros(3, 3)}, tmp_path / "w.pth")
         text = TEXT.replace("backbone: small_cnn", f"backbone: resnet10t, weights: {tmp_path / 'w.pth'}")
-        (found,) = check_weights(Subject(question(tmp_path, text), "results", None))
-        assert found.state == "FAIL" and "w.pth" in found.text and found.cure
+        (found,) = check_weights(Subject(sweep_config(tmp_path, text), "results", None))
+        assert found.state == "FAIL" and "w.pth" in found.text and found.fix

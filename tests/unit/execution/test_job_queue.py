@@ -1,14 +1,14 @@
-"""The job board without its processes: who gets which job, and what happens when a worker dies."""
+"""The job queue without its processes: who gets which job, and what happens when a worker dies."""
 
 import asyncio
 
 import pytest
 
-from sweep.execution.ray.job_queue import DONE, JobBoard
+from sweep.execution.ray.job_queue import DONE, JobQueue
 from sweep.execution.job import Work
 from sweep.store.trial import Attacks, Trial
 
-Board = JobBoard.__ray_metadata__.modified_class
+Board = JobQueue.__ray_metadata__.modified_class
 
 
 @pytest.fixture(autouse=True)
@@ -16,8 +16,8 @@ def no_cluster(monkeypatch):
     monkeypatch.setattr("sweep.execution.ray.job_queue.is_leaving", lambda node: node == "dead")
 
 
-def work(name, slot=None):
-    return Work(Trial({"name": name}, "data", (0,)), Attacks(), slot=slot)
+def work(name, worker_group=None):
+    return Work(Trial({"name": name}, "data", (0,)), Attacks(), worker_group=worker_group)
 
 
 def play(scenario):
@@ -26,26 +26,26 @@ def play(scenario):
 
 def test_jobs_are_served_in_order_and_reports_come_back():
     async def scenario():
-        board, jobs = Board(2, 2), [work("a"), work("b")]
+        job_queue, jobs = Board(2, 2), [work("a"), work("b")]
         for job in jobs:
-            await board.submit(job)
-        taken = [await board.take("s0"), await board.take("s1")]
+            await job_queue.submit(job)
+        taken = [await job_queue.take("s0"), await job_queue.take("s1")]
         signature = jobs[0].trial.signature
-        assert await board.report("s0", signature, {"kind": "epoch", "epoch": 1})
-        return taken == jobs, (await board.next_report(signature))["epoch"]
+        assert await job_queue.report("s0", signature, {"kind": "epoch", "epoch": 1})
+        return taken == jobs, (await job_queue.next_report(signature))["epoch"]
 
     assert play(scenario) == (True, 1)
 
 
 def test_a_dead_worker_gets_its_job_again_until_it_died_too_often():
     async def scenario():
-        board, job = Board(1, 2), work("poison")
-        await board.submit(job)
-        assert await board.take("s0") == job
-        assert await board.take("s0") == job  # asked again without having reported: the process died
-        waiting = asyncio.ensure_future(board.take("s0"))
-        report = await board.next_report(job.trial.signature)
-        await board.close()
+        job_queue, job = Board(1, 2), work("poison")
+        await job_queue.submit(job)
+        assert await job_queue.take("s0") == job
+        assert await job_queue.take("s0") == job  # asked again without having reported: the process died
+        waiting = asyncio.ensure_future(job_queue.take("s0"))
+        report = await job_queue.next_report(job.trial.signature)
+        await job_queue.close()
         return report, await waiting
 
     report, after = play(scenario)
@@ -54,95 +54,95 @@ def test_a_dead_worker_gets_its_job_again_until_it_died_too_often():
 
 def test_cancelled_job_is_dropped_at_its_next_report():
     async def scenario():
-        board, job = Board(2, 2), work("a")
-        await board.submit(job)
-        await board.take("s0")
-        await board.cancel(job.trial.signature)
-        return await board.report("s0", job.trial.signature, {"kind": "epoch"})
+        job_queue, job = Board(2, 2), work("a")
+        await job_queue.submit(job)
+        await job_queue.take("s0")
+        await job_queue.cancel(job.trial.signature)
+        return await job_queue.report("s0", job.trial.signature, {"kind": "epoch"})
 
     assert play(scenario) is False
 
 
-def test_bound_job_waits_for_its_slot():
+def test_bound_job_waits_for_its_worker_group():
     async def scenario():
-        board, job, free = Board(2, 2), work("a", slot="only-a"), work("b")
-        await board.submit(job)
-        await board.submit(free)
-        return await board.take("s0") == free, await board.take("only-a") == job
+        job_queue, job, free = Board(2, 2), work("a", worker_group="only-a"), work("b")
+        await job_queue.submit(job)
+        await job_queue.submit(free)
+        return await job_queue.take("s0") == free, await job_queue.take("only-a") == job
 
     assert play(scenario) == (True, True)
 
 
 @pytest.mark.parametrize("submitted_first", [True, False])
-def test_jobs_fail_with_a_reason_when_every_slot_broke(submitted_first):
+def test_jobs_fail_with_a_reason_when_every_worker_group_broke(submitted_first):
     async def scenario():
-        board, job, started = Board(2, 2), work("a"), []
-        await board.open(started.append, 2, eager=True)
+        job_queue, job, started = Board(2, 2), work("a"), []
+        await job_queue.open(started.append, 2, eager=True)
         if submitted_first:
-            await board.submit(job)
-        for slot in started:
-            await board.slot_broke(slot, "no GPU")
+            await job_queue.submit(job)
+        for worker_group in started:
+            await job_queue.worker_group_broke(worker_group, "no GPU")
         if not submitted_first:
-            await board.submit(job)
-        return await board.next_report(job.trial.signature)
+            await job_queue.submit(job)
+        return await job_queue.next_report(job.trial.signature)
 
     assert "no GPU" in play(scenario)["reason"]
 
 
-def test_a_slot_of_one_job_that_breaks_takes_only_that_job_with_it():
+def test_a_worker_group_of_one_job_that_breaks_takes_only_that_job_with_it():
     async def scenario():
-        board, bound, started = Board(2, 2), work("a", slot="only-a"), []
-        await board.open(started.append, 2)
-        await board.submit(bound)
-        await board.submit(work("b", slot="only-b"))
-        await board.slot_broke("only-a", "no GPU")
-        return started, await board.next_report(bound.trial.signature), await board.take("only-b") is not None
+        job_queue, bound, started = Board(2, 2), work("a", worker_group="only-a"), []
+        await job_queue.open(started.append, 2)
+        await job_queue.submit(bound)
+        await job_queue.submit(work("b", worker_group="only-b"))
+        await job_queue.worker_group_broke("only-a", "no GPU")
+        return started, await job_queue.next_report(bound.trial.signature), await job_queue.take("only-b") is not None
 
     started, report, served = play(scenario)
     assert started == ["only-a", "only-b"] and "no GPU" in report["reason"] and served
 
 
-def test_slots_come_with_the_jobs_and_go_home_when_there_is_none():
+def test_worker_groups_come_with_the_jobs_and_go_home_when_there_is_none():
     async def scenario():
-        board, started = Board(2, 2), []
-        await board.open(started.append, 2, idle_s=0.05, eager=True)
+        job_queue, started = Board(2, 2), []
+        await job_queue.open(started.append, 2, idle_s=0.05, eager=True)
         before = list(started)
         for name in "abc":
-            await board.submit(work(name))
+            await job_queue.submit(work(name))
         most = list(started)
-        for slot in most:
-            while job := await board.take(slot):
-                await board.report(slot, job.trial.signature, {"kind": DONE})
-        await board.submit(work("d"))
+        for worker_group in most:
+            while job := await job_queue.take(worker_group):
+                await job_queue.report(worker_group, job.trial.signature, {"kind": DONE})
+        await job_queue.submit(work("d"))
         return before, most, started[len(most) :]
 
-    assert play(scenario) == ([], ["slot-0", "slot-1"], ["slot-2"])
+    assert play(scenario) == ([], ["worker group-0", "worker group-1"], ["worker group-2"])
 
 
-def test_a_slot_on_a_leaving_machine_is_replaced_up_to_the_limit():
+def test_a_worker_group_on_a_leaving_machine_is_replaced_up_to_the_limit():
     async def scenario():
-        board, started = Board(2, 2), []
-        await board.open(started.append, 2, idle_s=5)
-        await board.submit(work("a"))
-        await board.take("slot-0", "node-a")
-        await board.leaving("slot-0")
+        job_queue, started = Board(2, 2), []
+        await job_queue.open(started.append, 2, idle_s=5)
+        await job_queue.submit(work("a"))
+        await job_queue.take("worker group-0", "node-a")
+        await job_queue.leaving("worker group-0")
         return list(started)
 
-    assert play(scenario) == ["slot-0", "slot-1"]
+    assert play(scenario) == ["worker group-0", "worker group-1"]
 
 
 def test_a_leaving_machine_costs_no_failure_and_gets_no_job_again():
     async def scenario():
-        board, job = Board(0, 1), work("a")
-        await board.submit(job)
-        assert await board.take("s0", "node-a") == job
-        await board.leaving("s0")
-        assert not await board.report("s0", job.trial.signature, {"kind": "epoch"})  # it was given back
-        waiting = asyncio.ensure_future(board.take("s0", "node-a"))
+        job_queue, job = Board(0, 1), work("a")
+        await job_queue.submit(job)
+        assert await job_queue.take("s0", "node-a") == job
+        await job_queue.leaving("s0")
+        assert not await job_queue.report("s0", job.trial.signature, {"kind": "epoch"})  # it was given back
+        waiting = asyncio.ensure_future(job_queue.take("s0", "node-a"))
         await asyncio.sleep(0)
-        assert not waiting.done() and await board.take("s1", "node-b") == job
-        await board.leaving("s1")
-        return await board.next_report(job.trial.signature)
+        assert not waiting.done() and await job_queue.take("s1", "node-b") == job
+        await job_queue.leaving("s1")
+        return await job_queue.next_report(job.trial.signature)
 
     report = play(scenario)
     assert report["failure"] == "FAILED" and "taken away 2 times" in report["reason"]
@@ -150,26 +150,26 @@ def test_a_leaving_machine_costs_no_failure_and_gets_no_job_again():
 
 def test_a_job_given_again_goes_before_those_that_wait():
     async def scenario():
-        board, jobs = Board(2, 2), [work("a"), work("b")]
+        job_queue, jobs = Board(2, 2), [work("a"), work("b")]
         for job in jobs:
-            await board.submit(job)
-        await board.take("s0", "node-a")
-        await board.leaving("s0")
-        return await board.take("s1", "node-b") == jobs[0]
+            await job_queue.submit(job)
+        await job_queue.take("s0", "node-a")
+        await job_queue.leaving("s0")
+        return await job_queue.take("s1", "node-b") == jobs[0]
 
     assert play(scenario)
 
 
 def test_more_memory_than_allowed_is_named_and_not_tried_for_ever():
     async def scenario():
-        board, job = Board(1, 2), work("big")
-        await board.submit(job)
+        job_queue, job = Board(1, 2), work("big")
+        await job_queue.submit(job)
         for _ in range(2):
-            await board.take("s0")
-            await board.over_memory("s0", "its worker held 3 GB")
-        waiting = asyncio.ensure_future(board.take("s0"))
-        report = await board.next_report(job.trial.signature)
-        await board.close()
+            await job_queue.take("s0")
+            await job_queue.over_memory("s0", "its worker held 3 GB")
+        waiting = asyncio.ensure_future(job_queue.take("s0"))
+        report = await job_queue.next_report(job.trial.signature)
+        await job_queue.close()
         return report, await waiting
 
     report, _ = play(scenario)
@@ -177,45 +177,45 @@ def test_more_memory_than_allowed_is_named_and_not_tried_for_ever():
 
 
 def test_the_same_trial_again_has_a_mailbox_of_its_own():
-    """A race gives a configuration more seeds; what a slot still says of the job before must not end the new one."""
+    """A race gives a configuration more seeds; what a worker group still says of the job before must not end the new one."""
 
     async def scenario():
-        board, job = Board(2, 2), work("a")
+        job_queue, job = Board(2, 2), work("a")
         signature = job.trial.signature
-        await board.submit(job)
-        await board.take("s0")
-        await board.report("s0", signature, {"kind": DONE})
-        assert (await board.next_report(signature))["kind"] == DONE
-        await board.submit(job)
-        assert await board.take("s1") == job
-        assert not await board.report("s0", signature, {"kind": DONE})
-        assert await board.report("s1", signature, {"kind": "epoch"})
-        return (await board.next_report(signature))["kind"]
+        await job_queue.submit(job)
+        await job_queue.take("s0")
+        await job_queue.report("s0", signature, {"kind": DONE})
+        assert (await job_queue.next_report(signature))["kind"] == DONE
+        await job_queue.submit(job)
+        assert await job_queue.take("s1") == job
+        assert not await job_queue.report("s0", signature, {"kind": DONE})
+        assert await job_queue.report("s1", signature, {"kind": "epoch"})
+        return (await job_queue.next_report(signature))["kind"]
 
     assert play(scenario) == "epoch"
 
 
 def test_submitting_again_drops_the_job_that_still_runs():
     async def scenario():
-        board, job = Board(2, 2), work("a")
+        job_queue, job = Board(2, 2), work("a")
         signature = job.trial.signature
-        await board.submit(job)
-        await board.take("s0")
-        await board.cancel(signature)
-        await board.submit(job)
-        dropped = not await board.report("s0", signature, {"kind": "epoch"})
-        return dropped and await board.take("s0") == job and await board.report("s0", signature, {"kind": "epoch"})
+        await job_queue.submit(job)
+        await job_queue.take("s0")
+        await job_queue.cancel(signature)
+        await job_queue.submit(job)
+        dropped = not await job_queue.report("s0", signature, {"kind": "epoch"})
+        return dropped and await job_queue.take("s0") == job and await job_queue.report("s0", signature, {"kind": "epoch"})
 
     assert play(scenario)
 
 
 def test_a_machine_that_is_gone_without_a_word_costs_no_failure():
     async def scenario():
-        board, job = Board(0, 1), work("a")
-        await board.submit(job)
-        await board.take("s0", "dead-soon")
-        board._slots["s0"].node = "dead"
-        assert await board.take("s0", "node-b") == job
-        return board._slots["s0"].job.losses
+        job_queue, job = Board(0, 1), work("a")
+        await job_queue.submit(job)
+        await job_queue.take("s0", "dead-soon")
+        job_queue._worker_groups["s0"].node = "dead"
+        assert await job_queue.take("s0", "node-b") == job
+        return job_queue._worker_groups["s0"].job.losses
 
     assert play(scenario) == {"preemption": 1}

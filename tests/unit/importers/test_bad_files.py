@@ -65,7 +65,7 @@ def test_a_bad_file_is_refused_by_name_or_listed(tmp_path, capsys, kind):
     spoil(bad)
     with pytest.raises(InputError, match=message) as refused:
         import_dataset("folder", tmp_path / "source", tmp_path / "set")
-    assert refused.value.where == str(bad) and refused.value.cure
+    assert refused.value.where == str(bad) and refused.value.fix
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
     assert main(["folder", str(tmp_path / "source"), str(tmp_path / "set"), "--skip-bad", "1"]) == 0
     assert "skipped 1 bad images" in (said := capsys.readouterr().out) and NAME in said
@@ -101,4 +101,4 @@ def test_a_table_in_another_encoding_is_named(tmp_path):
     table.write_bytes(table.read_bytes() + "Zürich.png,gutartig\n".encode("latin-1"))
     with pytest.raises(InputError, match="not UTF-8") as refused:
         import_dataset("csv", path, tmp_path / "set", **getattr(csv_table, "OPTIONS", {}))
-    assert str(table) in refused.value.where and "UTF-8" in refused.value.cure and not (tmp_path / "set").exists()
+    assert str(table) in refused.value.where and "UTF-8" in refused.value.fix and not (tmp_path / "set").exists()

@@ -116,7 +116,7 @@ def test_broken_files_are_refused(tmp_path, damage, message):
     damage(path)
     with pytest.raises(InputError, match=message) as refused:
         read_grey(path)
-    assert refused.value.where == str(path) and refused.value.cure
+    assert refused.value.where == str(path) and refused.value.fix
 
 
 def test_a_file_without_permission_is_refused(tmp_path):

@@ -24,7 +24,7 @@ def small(**settings):
     return CNNTransformer(tiny_encoder(16), 16, image_px=64, **settings).eval()
 
 
-def test_settings_that_no_question_names():
+def test_settings_that_no_sweep_config_names():
     model = small()  # a token is a map of 16x16, so its width is 256
     assert (model.token, model.d_model, len(model.blocks)) == ("channel", 256, 4)
     assert model.class_token.shape == (1, 1, 256) and model.positions.shape == (1, 17, 256)

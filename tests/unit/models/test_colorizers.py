@@ -112,6 +112,6 @@ def test_resized_texture_color_has_no_transposed_convolution():
         (lambda: build_colorizer("texture_color", tc_upsample="tcon"), "did you mean tconv"),
     ],
 )
-def test_mistakes_name_the_cure(call, words):
+def test_mistakes_name_the_fix(call, words):
     with pytest.raises(InputError, match=words):
         call()

@@ -1,4 +1,4 @@
-"""Every setting of a question that shapes a network is found in the network, in its export and in the check before a run."""
+"""Every setting of a sweep config that shapes a network is found in the network, in its export and in the check before a run."""
 
 import json
 
@@ -28,25 +28,25 @@ def kinds(module, kind):
     return [part for part in module.modules() if isinstance(part, kind)]
 
 
-def test_texture_color_grows_as_the_question_says():
+def test_texture_color_grows_as_the_sweep_config_says():
     assert len(kinds(model(colorizer="texture_color").colorizer, nn.ConvTranspose2d)) == 2
     assert not kinds(model(colorizer="texture_color", tc_upsample="resize_conv").colorizer, nn.ConvTranspose2d)
 
 
-def test_local_contrast_is_set_as_the_question_says():
+def test_local_contrast_is_set_as_the_sweep_config_says():
     settings = model(colorizer="decomposition", clahe_tiles=4, clahe_bins=16, clahe_clip=3.0).colorizer.settings
     assert settings == {"tiles": 4, "bins": 16, "clip": 3.0}
     assert model(colorizer="decomposition").colorizer.settings == {"tiles": 8, "bins": 64, "clip": 2.0}
 
 
-def test_the_transformer_is_set_as_the_question_says():
+def test_the_transformer_is_set_as_the_sweep_config_says():
     net = model(**TINY, transformer_width=48, transformer_depth=3, transformer_heads=6, transformer_mlp_ratio=4.0, backbone_dropout=0.35, token="spatial").backbone
     assert net.token == "spatial" and net.d_model == 48 and len(net.blocks) == 3 and net.blocks[0].heads == 6
     assert net.blocks[0].mlp[0].out_features == 192
     assert {part.p for part in kinds(net, nn.Dropout)} == {0.35} and {block.dropout for block in kinds(net, Block)} == {0.35}
 
 
-def test_a_backbone_keeps_its_own_defaults_where_the_question_is_silent():
+def test_a_backbone_keeps_its_own_defaults_where_the_sweep_config_is_silent():
     net = model(**TINY).backbone
     assert (net.token, net.d_model, len(net.blocks), net.blocks[0].heads, net.drop.p) == ("channel", 128, 2, 8, 0.1)
     assert isinstance(net.norm_in, nn.LayerNorm) and isinstance(model(**TINY, token_norm=False).backbone.norm_in, nn.Identity)
@@ -72,7 +72,7 @@ def test_replicated_grey_is_standardised_as_published_or_as_grey(config, mean, s
     torch.testing.assert_close(after(grey), (grey - torch.tensor(mean).view(1, -1, 1, 1)) / torch.tensor(std).view(1, -1, 1, 1))
 
 
-def test_a_learned_colorizer_meets_grey_standardised_as_the_question_says():
+def test_a_learned_colorizer_meets_grey_standardised_as_the_sweep_config_says():
     net = model(backbone="resnet10t", colorizer="matching", grey_mean=0.25, grey_std=0.5)
     assert (net.before.mean.item(), net.before.std.item()) == (0.25, 0.5) and isinstance(net.after, nn.Identity)
 
@@ -96,7 +96,7 @@ def test_what_shapes_a_network_survives_json_as_an_export_needs():
 def test_networks_that_cannot_be_built_are_all_named_before_anything_runs():
     configs = [{**TINY, "transformer_heads": heads} for heads in (4, 7, 5)]
     with pytest.raises(InputErrors) as refused:
-        check_models("question", [Trial(complete(config), "h", (0,)) for config in configs], FakeData(image_px=64))
+        check_models("sweep_config", [Trial(complete(config), "h", (0,)) for config in configs], FakeData(image_px=64))
     assert len(refused.value.errors) == 2 and "7 heads do not divide width 128" in str(refused.value)
 
 
@@ -111,7 +111,7 @@ def test_networks_that_cannot_be_built_are_all_named_before_anything_runs():
 )
 def test_chest_radiographs_that_are_mirrored_are_said_before_anything_runs(datasets, augments, said):
     trials = [Trial(complete({"augment": augment}), "h", (0,)) for augment in augments]
-    notes = check_models("question", trials, FakeData(datasets=datasets))
+    notes = check_models("sweep_config", trials, FakeData(datasets=datasets))
     assert [note.split(", which")[0] for note in notes] == ([said] if said else [])
     assert all(note.endswith("set augment: xray") for note in notes)
 
@@ -124,7 +124,7 @@ def test_recipes_and_texture_areas_that_cannot_be_are_named_before_anything_runs
         {"glcm_weight": 0.1, "glcm_window": 512},  # without colours to compare it decides nothing
     ]
     with pytest.raises(InputErrors) as refused:
-        check_models("question", [Trial(complete(config), "h", (0,)) for config in configs], FakeData(image_px=32))
+        check_models("sweep_config", [Trial(complete(config), "h", (0,)) for config in configs], FakeData(image_px=32))
     message = str(refused.value)
     assert len(refused.value.errors) == 3
     assert "glcm_window: 40 px does not fit images of 32 px" in message and "no pairs at distance 9" in message and "dual_bn" in message

@@ -67,7 +67,7 @@ def test_a_url_is_a_place_like_any_other(run):
 def test_what_is_not_there_is_named_before_anything_runs(run, reference):
     trial = Trial(with_file_identities(complete({**MATCHING, "colorizer_from": f"{run.url}/{reference}"})), "h", (0,))
     with pytest.raises(InputErrors, match="no colorizer at .*safetensors; name RUN/SIGNATURE or RUN/SIGNATURE/seed-K"):
-        check_models("question", [trial], FakeData())
+        check_models("sweep_config", [trial], FakeData())
 
 
 def test_a_file_of_another_colorizer_is_refused(run, tmp_path):

@@ -70,7 +70,7 @@ def test_draws_that_are_balanced_already_are_not_weighed_again(given, tmp_path):
     assert np.bincount(labels).tolist() == [20, 20]
 
 
-def test_the_weights_and_the_focus_of_a_question_are_those_of_its_loss(tmp_path, monkeypatch):
+def test_the_weights_and_the_focus_of_a_sweep_config_are_those_of_its_loss(tmp_path, monkeypatch):
     objectives = []
     original = fitting.build_objective
     monkeypatch.setattr(fitting, "build_objective", lambda *given: objectives.append(original(*given)) or objectives[-1])
@@ -91,7 +91,7 @@ def test_mixup_blends_inside_the_step(tmp_path, monkeypatch):
     assert len(alphas) == 4
 
 
-def test_the_texture_loss_is_set_as_the_question_says():
+def test_the_texture_loss_is_set_as_the_sweep_config_says():
     texture = {"colorizer": "matching", "glcm_weight": 0.1}
     plain = texture_loss(complete(texture))
     assert (plain.levels, plain.window, plain.gap_unit, plain.times) == (32, 20, 31, 2) and (0, 3) in plain.offsets
@@ -107,7 +107,7 @@ def test_training_on_the_target_s_grey_levels_leaves_the_target_as_it_is(given, 
     levels = np.arange(256)
     mean = lambda images: float(grey_histogram(images) @ levels)  # noqa: E731
     assert abs(mean(plain["val"][0]) - mean(target)) > 20
-    for images in (matched["val"][0], job.folds["train"].images, job.folds["test"].images, job.look(np.array(plain["val"][0]))):
+    for images in (matched["val"][0], job.folds["train"].images, job.folds["test"].images, job.image_transform(np.array(plain["val"][0]))):
         assert mean(images) == pytest.approx(mean(target), abs=3)
     assert np.array_equal(job.folds["target"].images, target)
     (batch, _), *_ = matched["batches"](0)
@@ -120,7 +120,7 @@ def test_synthetic_images_get_the_target_s_grey_levels_with_the_real_ones(tmp_pa
     brightness = []
     for way in ("none", "histogram_to_target"):
         job = seed_job(tmp_path, synthetic_per_real=1, adapt=way)
-        job.folds, job.look = before_training(job)
+        job.folds, job.image_transform = before_training(job)
         mixed = train_and_evaluate._mixed(job)
         brightness.append(mixed.images[mixed.synthetic].mean())
     assert brightness[0] > 220 and brightness[1] < 120

@@ -7,10 +7,10 @@ import pytest
 
 from sweep.planning.capacity import Capacity
 from sweep.execution.ray.tune_trial import Launch
-from sweep.config.sweep_config import Question, Resources
+from sweep.config.sweep_config import SweepConfig, Resources
 from sweep.store.ledger import Reading
 from sweep.store.run_folder import ENVIRONMENT_FILE, note_overhead
-from sweep.planning.budget import Spending, spending_of, spent_before
+from sweep.planning.budget import BudgetTracker, budget_tracker_of, spent_before
 from sweep.execution.ray.tune_adapters import CampaignSearcher
 from sweep.core.storage import Storage
 from sweep.store.trial import Attacks
@@ -30,43 +30,43 @@ def clock():
     return Clock()
 
 
-def one_trial(spending, clock, seconds, name="a"):
-    spending.launched(name)
+def one_trial(budget_tracker, clock, seconds, name="a"):
+    budget_tracker.launched(name)
     clock.now += seconds
-    spending.ended(name)
+    budget_tracker.ended(name)
 
 
 def test_no_budget_no_limit(clock):
-    spending = Spending(clock=clock)
-    one_trial(spending, clock, 1e9)
-    assert spending.may_launch()
+    budget_tracker = BudgetTracker(clock=clock)
+    one_trial(budget_tracker, clock, 1e9)
+    assert budget_tracker.may_launch()
 
 
 def test_wall_refuses_a_trial_that_would_not_end_in_time(clock):
-    spending = Spending(wall_s=100, clock=clock)
-    one_trial(spending, clock, 40)
-    assert spending.may_launch()
-    one_trial(spending, clock, 40)
-    assert not spending.may_launch()
-    assert "budget.wall: 80 s of 100 s" in spending.refused
+    budget_tracker = BudgetTracker(wall_s=100, clock=clock)
+    one_trial(budget_tracker, clock, 40)
+    assert budget_tracker.may_launch()
+    one_trial(budget_tracker, clock, 40)
+    assert not budget_tracker.may_launch()
+    assert "budget.wall: 80 s of 100 s" in budget_tracker.refused
 
 
 def test_gpu_hours_count_what_runs_and_what_ran_before(clock):
-    spending = Spending(gpu_hours=1, gpus=0.5, before_s=3600, clock=clock)  # half an hour is left
-    one_trial(spending, clock, 1200)  # ten minutes of it
-    assert spending.may_launch()
-    spending.launched("b")  # as long as the first, it is assumed
-    assert not spending.may_launch()
-    assert "budget.gpu_hours" in spending.refused
+    budget_tracker = BudgetTracker(gpu_hours=1, gpus=0.5, before_s=3600, clock=clock)  # half an hour is left
+    one_trial(budget_tracker, clock, 1200)  # ten minutes of it
+    assert budget_tracker.may_launch()
+    budget_tracker.launched("b")  # as long as the first, it is assumed
+    assert not budget_tracker.may_launch()
+    assert "budget.gpu_hours" in budget_tracker.refused
 
 
 def test_a_sweep_that_winds_down_does_not_start_anew(clock):
-    spending = Spending(gpu_hours=1, gpus=1, clock=clock)
-    one_trial(spending, clock, 1900)
-    assert not spending.may_launch()
+    budget_tracker = BudgetTracker(gpu_hours=1, gpus=1, clock=clock)
+    one_trial(budget_tracker, clock, 1900)
+    assert not budget_tracker.may_launch()
     for name in "bcdefg":
-        one_trial(spending, clock, 1, name)
-    assert not spending.may_launch()
+        one_trial(budget_tracker, clock, 1, name)
+    assert not budget_tracker.may_launch()
 
 
 def event(kind, seed, second, attempt=1, **facts):
@@ -88,22 +88,22 @@ def test_what_was_spent_before_counts_however_it_ended():
     assert spent_before(LEDGER, workers=2) == 8 + 5 + 4 + 7 + 18 + 15, "a generator is made by one worker"
 
 
-def test_a_question_gives_its_budget_to_the_sweep():
+def test_a_sweep_config_gives_its_budget_to_the_sweep():
     section = {"name": "q", "data": {"source": "phantom-a", "target": "phantom-b"}}
-    question = Question.model_validate({**section, "budget": {"wall": "1.5h", "gpu_hours": 0.05}, "resources": {"workers": 2, "gpus_per_worker": 0.5}})
-    spending = spending_of(question, LEDGER)
-    assert (spending.wall_s, spending.gpu_hours, spending.gpus, spending.before_s) == (5400, 0.05, 1, 57)
-    assert spending.may_launch() and spending.farewell is None
-    spending.before_s = 180
-    assert not spending.may_launch()
-    assert spending.farewell == "no more trials were launched: budget.gpu_hours: 0.05 of 0.05 GPU hours are spent or promised and a trial takes about 0"
+    sweep_config = SweepConfig.model_validate({**section, "budget": {"wall": "1.5h", "gpu_hours": 0.05}, "resources": {"workers": 2, "gpus_per_worker": 0.5}})
+    budget_tracker = budget_tracker_of(sweep_config, LEDGER)
+    assert (budget_tracker.wall_s, budget_tracker.gpu_hours, budget_tracker.gpus, budget_tracker.before_s) == (5400, 0.05, 1, 57)
+    assert budget_tracker.may_launch() and budget_tracker.farewell is None
+    budget_tracker.before_s = 180
+    assert not budget_tracker.may_launch()
+    assert budget_tracker.farewell == "no more trials were launched: budget.gpu_hours: 0.05 of 0.05 GPU hours are spent or promised and a trial takes about 0"
 
 
 def test_a_spent_budget_ends_the_search():
     one = campaign(draws=2)
-    searcher = CampaignSearcher(one, Spending(gpu_hours=1, gpus=1, before_s=3600), 4, lambda job: job)
+    searcher = CampaignSearcher(one, BudgetTracker(gpu_hours=1, gpus=1, before_s=3600), 4, lambda job: job)
     assert searcher.suggest("first") == searcher.FINISHED
-    assert CampaignSearcher(one, Spending(), 4, lambda job: job).suggest("first")["trial"].seeds == (0, 1)
+    assert CampaignSearcher(one, BudgetTracker(), 4, lambda job: job).suggest("first")["trial"].seeds == (0, 1)
 
 
 def test_wall_time_ends_tune_too(monkeypatch, tmp_path):
@@ -124,8 +124,8 @@ def test_wall_time_ends_tune_too(monkeypatch, tmp_path):
         def __getattr__(self, name):
             return self
 
-    board = SimpleNamespace(remote=lambda *arguments: Actor())
-    stand_ins = {"JobBoard": board, "ArtifactBroker": board, "share_images": lambda data: None, "wait_for": lambda images: None, "SlotSetup": lambda *parts: SimpleNamespace(board=None)}
+    job_queue = SimpleNamespace(remote=lambda *arguments: Actor())
+    stand_ins = {"JobQueue": job_queue, "ArtifactServer": job_queue, "share_images": lambda data: None, "wait_for": lambda images: None, "WorkerGroupSetup": lambda *parts: SimpleNamespace(job_queue=None)}
     for name, stand_in in stand_ins.items():
         monkeypatch.setattr(f"sweep.execution.ray.run_trials.{name}", stand_in)
     monkeypatch.setattr("sweep.execution.ray.run_trials.ray.get", lambda reference: None)
@@ -134,7 +134,7 @@ def test_wall_time_ends_tune_too(monkeypatch, tmp_path):
     monkeypatch.setattr("sweep.execution.ray.run_trials.tune.with_resources", lambda driver, resources: driver)
     monkeypatch.setenv("TUNE_MAX_PENDING_TRIALS_PG", "3")  # a sweep sets it, and this process runs others
     launch, plan = Launch(Attacks(), str(tmp_path), Resources(), 1), SimpleNamespace(campaign=campaign(), foreseen=(), trial=None)
-    run_trials(launch, plan, None, Capacity(2, 0, 2), None, None, Spending(wall_s=90))
+    run_trials(launch, plan, None, Capacity(2, 0, 2), None, None, BudgetTracker(wall_s=90))
     assert seen == {"budget": 90}
 
 
@@ -145,5 +145,5 @@ def test_the_cost_of_the_platform_is_noted_and_told(tmp_path):
     records = [event("finish", seed, 0, seconds={"total": 5.0}, stages=[{**MADE, "seconds": 4.0}]) for seed in range(2)]
     assert note_overhead(run, 10, 2, records) == "14 s of work for 2 records, and 3.0 s of start-up and waiting a record"
     facts = json.loads(run.read(ENVIRONMENT_FILE))
-    assert facts == {"cpus": 2, "overhead": {"records": 2, "slots": 2, "wall_s": 10, "work_s": 14.0, "overhead_s_per_record": 3.0}}
+    assert facts == {"cpus": 2, "overhead": {"records": 2, "worker_groups": 2, "wall_s": 10, "work_s": 14.0, "overhead_s_per_record": 3.0}}
     assert note_overhead(run, 30, 2, records).endswith("; trials this short are hardly worth a cluster")

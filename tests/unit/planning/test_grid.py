@@ -6,7 +6,7 @@ import pytest
 
 from sweep.core.seeds import rng
 from sweep.config.sweep_config import Distribution
-from sweep.planning.grid import draw, holds, studies
+from sweep.planning.grid import draw, satisfies, studies
 
 LR = Distribution(distribution="log_uniform", min=1e-5, max=1e-1)
 DROPOUT = Distribution(distribution="uniform", min=0, max=0.5)
@@ -41,7 +41,7 @@ def test_settings_that_cannot_matter_are_left_out_so_equal_trials_are_equal():
     [("none", "none", True), (["a", "b"], "b", True), ({"not": "none"}, "none", False), ({"not": ["a"]}, "b", True)],
 )
 def test_rules(rule, value, expected):
-    assert holds(rule, value) is expected
+    assert satisfies(rule, value) is expected
 
 
 @pytest.mark.parametrize(

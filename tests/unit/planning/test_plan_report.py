@@ -13,7 +13,7 @@ from sweep.planning.cost import Work, outlook
 from sweep.data.preview import foreseen_data
 from sweep.planning.plan import make_plan, notes
 from sweep.planning.plan_report import foreseen_capacity, print_plan
-from sweep.config.sweep_config import Question, Resources
+from sweep.config.sweep_config import SweepConfig, Resources
 from sweep.store.ledger import Ledger, Reading
 from sweep.store.run_folder import ENVIRONMENT_FILE, SPACE_FILE, environment
 from sweep.pipeline.stages import GENERATOR, needed_stages
@@ -23,14 +23,14 @@ TWO_CPUS = Capacity(2, 0, 2)
 GPU_NODES = {"big": {"cpus": 8, "gpus": 1, "max_nodes": 4, "price_per_hour": 3}, "small": {"cpus": 4, "max_nodes": 9, "price_per_hour": 1}}
 
 
-def question(**sections):
+def sweep_config(**sections):
     base = {
         "name": "q",
         "data": {"source": "phantom-a", "target": "phantom-b", "image_px": 32, "phantom_patients": 40},
         "grid": {"colorizer": ["none", "pixelshuffle"], "synthetic_per_real": [0, 1]},
         "fixed": {"backbone": "small_cnn", "epochs": 2, "generator": "cgan", "generator_px": 32, "generator_steps": 4},
     }
-    return Question.model_validate({**base, **sections})
+    return SweepConfig.model_validate({**base, **sections})
 
 
 def said(asked, run, address="10.0.0.5:6379"):
@@ -57,7 +57,7 @@ def test_what_can_never_run_is_refused(tmp_path, monkeypatch, resources, address
     monkeypatch.setattr("sweep.planning.capacity.os.cpu_count", lambda: 2)
     monkeypatch.setattr("sweep.planning.capacity._gpus_here", lambda: 0)
     with pytest.raises(InputError, match=arithmetic):
-        said(question(resources=resources), Storage(tmp_path), address)
+        said(sweep_config(resources=resources), Storage(tmp_path), address)
     assert not list(tmp_path.iterdir())
 
 
@@ -67,7 +67,7 @@ def test_a_cluster_that_is_only_named_is_not_guessed_at():
 
 
 def test_before_anything_is_prepared_stages_are_counted(tmp_path):
-    text = said(question(), Storage(tmp_path))
+    text = said(sweep_config(), Storage(tmp_path))
     assert "4 cells, 4 configurations, 2 seeds each" in text
     assert "no data have been prepared; counted for 2 classes and about 60 training images" in text
     assert rows(text) == {"generator": (1, 0, 1), "pool": (2, 0, 2), "record": (8, 0, 8)}
@@ -76,7 +76,7 @@ def test_before_anything_is_prepared_stages_are_counted(tmp_path):
 
 
 def test_shards_that_are_elsewhere_are_said(tmp_path):
-    asked = question(data={"source": str(tmp_path / "busi"), "target": "phantom-b", "train_images": 100}, grid={"train_images": [50, 100]}, fixed={"synthetic_per_real": 2})
+    asked = sweep_config(data={"source": str(tmp_path / "busi"), "target": "phantom-b", "train_images": 100}, grid={"train_images": [50, 100]}, fixed={"synthetic_per_real": 2})
     text = said(asked, Storage(tmp_path))
     assert "2 classes and about 100 training images; " in text and "busi cannot be seen from here" in text
     assert rows(text)["generator"] == (4, 0, 4) and rows(text)["record"] == (4, 0, 4)
@@ -84,13 +84,13 @@ def test_shards_that_are_elsewhere_are_said(tmp_path):
 
 def test_shards_that_cannot_be_looked_at_are_refused(tmp_path):
     with pytest.raises(InputError, match="cannot be looked at"):
-        said(question(data={"source": "x" * 300, "target": "phantom-b"}), Storage(tmp_path))
+        said(sweep_config(data={"source": "x" * 300, "target": "phantom-b"}), Storage(tmp_path))
 
 
 @pytest.fixture
 def begun(tmp_path):
     """A run folder in which one configuration of four has finished and the generator is there."""
-    asked, run = question(), Storage(tmp_path / "run")
+    asked, run = sweep_config(), Storage(tmp_path / "run")
     foreseen_data(asked)[0].save(run, {})
     run.write(ENVIRONMENT_FILE, json.dumps(environment()).encode())
     data, _ = foreseen_data(asked)
@@ -120,10 +120,10 @@ def test_money_is_told_for_each_node_type_and_what_does_not_fit_is_said(begun):
     assert "on 9 x small: no trial fits; one asks for one worker of 1 CPUs + 0.5 GPUs, a node has 4 CPUs" in text
 
 
-def test_another_question_in_the_folder_is_refused(begun):
+def test_another_sweep_config_in_the_folder_is_refused(begun):
     asked, run = begun
-    run.write(SPACE_FILE, json.dumps(question(seeds=3).model_dump(mode="json")).encode())
-    with pytest.raises(InputError, match="the folder holds another question: seeds.min was 3 and is 2"):
+    run.write(SPACE_FILE, json.dumps(sweep_config(seeds=3).model_dump(mode="json")).encode())
+    with pytest.raises(InputError, match="the folder holds another sweep config: seeds.min was 3 and is 2"):
         said(asked, run)
 
 
@@ -151,5 +151,5 @@ def test_before_a_first_run_money_is_told_by_the_hour():
 def test_probabilities_that_a_searcher_leaves_behind_are_said():
     search = {"lr": {"values": [0.1, 0.2], "probabilities": [0.9, 0.1]}}
     for algorithm, told in (("tpe", ["probabilities of lr hold for the first draws alone: tpe then prefers what did well"]), ("random", [])):
-        asked = question(search=search, searcher={"algorithm": algorithm, "trials": 3}, objectives=[{"metric": "auroc/source_val", "goal": "maximize"}])
+        asked = sweep_config(search=search, searcher={"algorithm": algorithm, "trials": 3}, objectives=[{"metric": "auroc/source_val", "goal": "maximize"}])
         assert notes(asked, make_plan(asked, foreseen_data(asked)[0], Reading([])), 0) == told

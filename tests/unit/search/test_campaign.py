@@ -38,14 +38,14 @@ class TestEveryKind:
         def make():
             return campaign(**KINDS[kind])
 
-        whole, _ = play(make, slots=1)
+        whole, _ = play(make, worker_groups=1)
         for kill_after in range(0, len(whole), 3 if len(whole) < 200 else 11):
-            before, first = play(make, slots=1, kill_after=kill_after)
-            after, second = play(make, slots=1, ledger=before)
+            before, first = play(make, worker_groups=1, kill_after=kill_after)
+            after, second = play(make, worker_groups=1, ledger=before)
             counts = Counter(event["signature"] + str(event["seed"]) for event in after if event["event"] == "finish")
             assert set(counts.values()) == {1}, "a record finished twice"
             assert finishes(after) == finishes(whole), f"killed after {kill_after}: other results"
-            again, third = play(make, slots=1, ledger=after)
+            again, third = play(make, worker_groups=1, ledger=after)
             assert not third and again == after, "a finished sweep has work left"
 
     def test_the_cells_get_equally_many_draws(self, kind):
@@ -90,7 +90,7 @@ def test_a_stopped_configuration_gets_no_other_seed():
 
 
 def test_a_stop_that_was_decided_but_not_written_is_written_on_resume():
-    whole, _ = play(lambda: campaign(**HALVING), slots=1)
+    whole, _ = play(lambda: campaign(**HALVING), worker_groups=1)
     place = next(number for number, event in enumerate(whole) if event["event"] == "stopped")
     one = campaign(**HALVING)
     written = []

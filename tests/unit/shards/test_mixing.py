@@ -89,7 +89,7 @@ def test_replace_depends_on_the_seed_only() -> None:
         ({"pools": {0: np.zeros((9, 8, 8), np.uint8)}}, "resize it to uint8 4 px"),
     ],
 )
-def test_refusals_name_the_cure(changes: dict, words: str) -> None:
+def test_refusals_name_the_fix(changes: dict, words: str) -> None:
     arguments = {"pools": pools(9), "synthetic_per_real": 1, **changes}
     with pytest.raises(InputError, match=words):
         mix(real_images(4, 2), arguments.pop("pools"), seed=0, **arguments)

@@ -120,7 +120,7 @@ def test_damaged_folder_is_refused(folder, damage):
     damage(folder)
     with pytest.raises(InputError, match=r"part-00000|manifest") as refused:
         reader.read_images(folder, 16)
-    assert "sweep.importers" in refused.value.cure
+    assert "sweep.importers" in refused.value.fix
 
 
 def test_damage_inside_a_part_of_the_right_size(folder):

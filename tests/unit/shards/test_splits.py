@@ -57,7 +57,7 @@ def test_a_thousand_random_data_sets_are_split_without_leak_reproducibly_and_in_
 
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 80), conflicts=st.sampled_from(CONFLICTS))
-def test_the_same_question_gets_the_same_split(seed, count, conflicts):
+def test_the_same_sweep_config_gets_the_same_split(seed, count, conflicts):
     frame, copies = table(seed, count, 30, 2, duplicates=5)
     split, again = (make_split(frame, seed=seed, conflicts=conflicts, near_duplicates=copies) for _ in range(2))
     assert split.frame.equals(again.frame) and split.sha256 == again.sha256

@@ -11,10 +11,10 @@ import pytest
 from sweep.core.errors import InputError
 from sweep.store.lease import LEASE_FILE, Lease, leased
 from sweep.store.ledger import Ledger, read_ledger
-from sweep.run import run_question
+from sweep.run import run_sweep
 from sweep.store.run_folder import held
 from sweep.core.storage import Storage
-from tests.fakes.sweep_config import write_question
+from tests.fakes.sweep_config import write_config
 
 QUICK = {"renewed_s": 0.05, "settle_s": 0.0}
 
@@ -121,7 +121,7 @@ def test_a_folder_without_locks_is_leased(tmp_path, monkeypatch):
 def test_a_sweep_that_was_taken_over_ends_with_that_reason(tmp_path, monkeypatch):
     """What is raised inside Tune comes out wrapped; the reason is the lost run whatever else went wrong."""
 
-    def sweep(question, run, *rest):
+    def sweep(sweep_config, run, *rest):
         run.write(LEASE_FILE, b"process 7 on elsewhere")
         raise RuntimeError("a trial's callback failed")
 
@@ -130,18 +130,18 @@ def test_a_sweep_that_was_taken_over_ends_with_that_reason(tmp_path, monkeypatch
     monkeypatch.setattr("sweep.run._sweep", sweep)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(InputError, match=r"another sweep took it over \(process 7 on elsewhere\)"):
-        run_question(write_question(tmp_path), {}, False, False, str(tmp_path / "run"), None)
+        run_sweep(write_config(tmp_path), {}, False, False, str(tmp_path / "run"), None)
 
 
 HOLD = """
 import sys
 from sweep.core.errors import guarded
-from sweep.config.sweep_config import Question
+from sweep.config.sweep_config import SweepConfig
 from sweep.store.run_folder import opened
 from sweep.core.storage import Storage
 
 def hold():
-    with opened(Storage(sys.argv[1]), Question.model_validate({"name": "q", "data": {"source": "phantom-a", "target": "phantom-b"}})):
+    with opened(Storage(sys.argv[1]), SweepConfig.model_validate({"name": "q", "data": {"source": "phantom-a", "target": "phantom-b"}})):
         print("held", flush=True)
         sys.stdin.read()
 
