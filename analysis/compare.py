@@ -68,7 +68,11 @@ def find_side(address: str, rule: str = selection.DEFAULT_RULE) -> Side:
         return Side(run, Estimates(run), best, rule)
     found = [key for key in run.means.index if key.startswith(start)]
     if len(found) != 1:
-        fix = f"one of {', '.join(found[:6])}" if found else f"signatures begin like {', '.join(key[:6] for key in run.means.index[:6])}"
+        fix = (
+            f"one of {', '.join(found[:6])}"
+            if found
+            else f"signatures begin like {', '.join(key[:6] for key in run.means.index[:6])}"
+        )
         raise InputError(address, f"{start!r} is the start of {len(found)} configurations", f"give {fix}")
     return Side(run, Estimates(run), found[0], "named")
 
@@ -78,8 +82,15 @@ def compare(a: Side, b: Side) -> Comparison:
     shared = [metric for metric in shown_metrics(a.run) if metric in b.run.metrics]
     samples = {metric: sample for metric in shared if (sample := _paired(a, b, metric)) is not None}
     tested = dict(zip(samples, compare_family([("b", "a", sample) for sample in samples.values()]), strict=True))
-    metrics = tuple(MetricDifference(metric, a.estimates.of(a.signature, metric), b.estimates.of(b.signature, metric), tested.get(metric)) for metric in shared)
-    return Comparison(_name(a), _name(b), _settings(a.run.configs.loc[a.signature], b.run.configs.loc[b.signature]), metrics)
+    metrics = tuple(
+        MetricDifference(
+            metric, a.estimates.of(a.signature, metric), b.estimates.of(b.signature, metric), tested.get(metric)
+        )
+        for metric in shared
+    )
+    return Comparison(
+        _name(a), _name(b), _settings(a.run.configs.loc[a.signature], b.run.configs.loc[b.signature]), metrics
+    )
 
 
 def _paired(a: Side, b: Side, metric: str) -> Resampled | None:
@@ -108,7 +119,9 @@ def _value(config: pd.Series, name: str) -> str:
 
 
 def _name(side: Side) -> str:
-    return f"{side.run.name}:{side.signature[:6]}" + ("" if side.chosen_by == "named" else f" (chosen by {side.chosen_by})")
+    return f"{side.run.name}:{side.signature[:6]}" + (
+        "" if side.chosen_by == "named" else f" (chosen by {side.chosen_by})"
+    )
 
 
 def as_text(made: Comparison) -> str:
@@ -121,7 +134,11 @@ def as_text(made: Comparison) -> str:
     console.print(settings if made.settings else f"A {made.a}\nB {made.b}\nNo setting differs.")
     metrics = Table("metric", "A", "B", "B minus A", "after Holm")
     for row in made.metrics:
-        change = (difference_text(row.difference.interval), p_text(row.difference.p_adjusted)) if row.difference else ("other images or seeds", "-")
+        change = (
+            (difference_text(row.difference.interval), p_text(row.difference.p_adjusted))
+            if row.difference
+            else ("other images or seeds", "-")
+        )
         metrics.add_row(metric_names.title(row.metric), with_interval(row.a), with_interval(row.b), *change)
     console.print(metrics)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
@@ -129,10 +146,14 @@ def as_text(made: Comparison) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the comparison; exit code 2 with a message when the input is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.compare", description="What differs between two configurations.")
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.compare", description="What differs between two configurations."
+    )
     parser.add_argument("a", help="RUN or RUN:SIGNATURE")
     parser.add_argument("b", help="RUN or RUN:SIGNATURE")
-    parser.add_argument("--rule", default=selection.DEFAULT_RULE, help="how a run's configuration is chosen where none is named")
+    parser.add_argument(
+        "--rule", default=selection.DEFAULT_RULE, help="how a run's configuration is chosen where none is named"
+    )
     options = parser.parse_args(arguments)
 
     def command() -> int:

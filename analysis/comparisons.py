@@ -71,7 +71,9 @@ def compare_family(pairs: Sequence[tuple[str, str, Resampled]], *, seed: int = 0
     """Test every (a, b, paired difference) and adjust the p-values over all of them."""
     p_values = [sign_flip_test(sample, seed=seed) for _, _, sample in pairs]
     rows = zip(pairs, p_values, holm(p_values), strict=True)
-    return tuple(Compared(a, b, interval(sample, seed=seed), p, float(adjusted)) for (a, b, sample), p, adjusted in rows)
+    return tuple(
+        Compared(a, b, interval(sample, seed=seed), p, float(adjusted)) for (a, b, sample), p, adjusted in rows
+    )
 
 
 def equivalence_margin(samples: Sequence[Resampled], *, alpha: float = ALPHA, seed: int = 0) -> float:

@@ -13,7 +13,14 @@ from analysis import metric_names
 from analysis.frames import Run
 from sweep.core.errors import InputError, suggestion
 
-OPERATORS: dict[str, Callable] = {">=": operator.ge, "<=": operator.le, "==": operator.eq, "!=": operator.ne, ">": operator.gt, "<": operator.lt}
+OPERATORS: dict[str, Callable] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "==": operator.eq,
+    "!=": operator.ne,
+    ">": operator.gt,
+    "<": operator.lt,
+}
 _SHAPE = re.compile(r"^\s*(?P<name>[^<>=!]+?)\s*(?P<op>>=|<=|==|!=|>|<)\s*(?P<value>.+?)\s*$")
 
 
@@ -68,7 +75,9 @@ def _setting(text: str, op: str, value: str) -> float | str:
         return float(value)
     except ValueError:
         if op not in ("==", "!="):
-            raise InputError("--constraint", f"{text!r} orders words", "use == or != for a setting that is a word") from None
+            raise InputError(
+                "--constraint", f"{text!r} orders words", "use == or != for a setting that is a word"
+            ) from None
         return value.strip("'\"")
 
 
@@ -76,4 +85,6 @@ def _number(text: str, value: str) -> float:
     try:
         return float(value[:-1]) / 100 if value.endswith("%") else float(value)
     except ValueError:
-        raise InputError("--constraint", f"{value!r} in {text!r} is not a number", "write a share such as 0.4") from None
+        raise InputError(
+            "--constraint", f"{value!r} in {text!r} is not a number", "write a share such as 0.4"
+        ) from None

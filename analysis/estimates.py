@@ -13,7 +13,9 @@ from analysis.frames import Run
 from analysis.intervals import DRAWS, Interval, Resampled, SeedPrior, independent, interval, paired, resample
 from analysis.outcomes import MEASURES, Outcomes, accuracy, attacked_logits, prediction_outcomes, robust_outcomes
 
-PRIOR_DF = 4.0  # what the other configurations count for: two seeds then rest on five degrees of freedom, ten on thirteen
+PRIOR_DF = (
+    4.0  # what the other configurations count for: two seeds then rest on five degrees of freedom, ten on thirteen
+)
 
 
 @dataclass
@@ -81,11 +83,17 @@ class Estimates:
         """The per-image outcomes that a metric is computed from; None when they were not kept."""
         name = metric_names.parse(metric)
         if name.threat:
-            stands = robust_outcomes(self.run.attacks(signature), name.split, metric_names.epsilon(name.eps), name.threat)
+            stands = robust_outcomes(
+                self.run.attacks(signature), name.split, metric_names.epsilon(name.eps), name.threat
+            )
             if name.family == metric_names.ROBUST or stands is None:
                 return stands
             predicted = prediction_outcomes(self.run.predictions(signature), name.split)
-            return None if predicted is None else attacked_logits(predicted, stands, clean=metric_names.epsilon(name.eps) == 0)
+            return (
+                None
+                if predicted is None
+                else attacked_logits(predicted, stands, clean=metric_names.epsilon(name.eps) == 0)
+            )
         return prediction_outcomes(self.run.predictions(signature), name.split) if name.split else None
 
 

@@ -55,13 +55,19 @@ class FoldTable:
 def compare_over_folds(runs: Sequence[Run], metric: str, rule: str = selection.DEFAULT_RULE) -> FoldTable:
     """Compare over at least two runs; InputError when they share no configuration or split alike."""
     if len(runs) < 2:
-        raise InputError("RUN", "is one split", "give at least two runs, each with a data.fold or data.split_seed of its own")
+        raise InputError(
+            "RUN", "is one split", "give at least two runs, each with a data.fold or data.split_seed of its own"
+        )
     found = [run.means.rename(index=_identity(run)) for run in runs]
     shared = [key for key in found[0].index if all(key in means.index for means in found)]
     names = labels(runs[0].configs, runs[0].studies).rename(index=_identity(runs[0]))
     metric = metric_names.resolve(metric, set.intersection(*(set(run.metrics) for run in runs)), where="--metric")
     if not shared:
-        raise InputError("RUN", "no configuration ran on every split", "run the same sweep config on each, with data.fold or data.split_seed alone changed")
+        raise InputError(
+            "RUN",
+            "no configuration ran on every split",
+            "run the same sweep config on each, with data.fold or data.split_seed alone changed",
+        )
     values = pd.DataFrame({number_: means.loc[shared, metric] for number_, means in enumerate(found)})
     quality = pd.concat([selection.rule_named(rule).score(means.loc[shared]) for means in found], axis=1).mean(axis=1)
     chosen = quality.idxmax()
@@ -70,8 +76,16 @@ def compare_over_folds(runs: Sequence[Run], metric: str, rule: str = selection.D
     tests = {key: nadeau_bengio((values.loc[key] - values.loc[chosen]).to_numpy(), test, train) for key in others}
     adjusted = dict(zip(others, holm([p for _, p in tests.values()]), strict=True))
     means = values.mean(axis=1)
-    rows = [FoldRow(names[key], float(means[key]), float(means[key] - means[chosen]), *tests.get(key, (np.nan, np.nan)), float(adjusted.get(key, np.nan)))
-            for key in sorted(shared, key=lambda key: -means[key] * metric_names.sign(metric, runs[0].goals))]
+    rows = [
+        FoldRow(
+            names[key],
+            float(means[key]),
+            float(means[key] - means[chosen]),
+            *tests.get(key, (np.nan, np.nan)),
+            float(adjusted.get(key, np.nan)),
+        )
+        for key in sorted(shared, key=lambda key: -means[key] * metric_names.sign(metric, runs[0].goals))
+    ]
     return FoldTable(metric, len(runs), names[chosen], tuple(rows))
 
 
@@ -85,17 +99,30 @@ def _sizes(run: Run) -> tuple[int, int]:
     folds = run.data_card.get("source", {}).get("folds", {})
     sizes = {name: sum(count.values()) if isinstance(count, dict) else count for name, count in folds.items()}
     if not sizes.get("test") or not sizes.get("train"):
-        raise InputError(run.storage.url, "its data card names no test and training fold", "give run folders that a sweep wrote")
+        raise InputError(
+            run.storage.url, "its data card names no test and training fold", "give run folders that a sweep wrote"
+        )
     return sizes["test"], sizes["train"]
 
 
 def as_text(made: FoldTable) -> str:
     """One table for the terminal."""
     stream = io.StringIO()
-    table = Table("configuration", metric_names.title(made.metric), "against the chosen", "corrected", "after Holm", title_justify="left",
-                  title=f"{made.splits} splits; chosen: {made.chosen}")
+    table = Table(
+        "configuration",
+        metric_names.title(made.metric),
+        "against the chosen",
+        "corrected",
+        "after Holm",
+        title_justify="left",
+        title=f"{made.splits} splits; chosen: {made.chosen}",
+    )
     for row in made.rows:
-        change = ("chosen", "-", "-") if row.p != row.p else (f"{points(row.difference)} points", p_text(row.p), p_text(row.p_adjusted))
+        change = (
+            ("chosen", "-", "-")
+            if row.p != row.p
+            else (f"{points(row.difference)} points", p_text(row.p), p_text(row.p_adjusted))
+        )
         table.add_row(row.label, number(row.mean), *change)
     Console(file=stream, width=140, force_terminal=sys.stdout.isatty()).print(table)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
@@ -103,15 +130,25 @@ def as_text(made: FoldTable) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the comparison; exit code 2 with a message when the input is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.folds", description="Compare configurations over several splits of the data.")
-    parser.add_argument("run", nargs="+", help="run folders of the same sweep config, each with its own data.fold or data.split_seed")
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.folds", description="Compare configurations over several splits of the data."
+    )
+    parser.add_argument(
+        "run", nargs="+", help="run folders of the same sweep config, each with its own data.fold or data.split_seed"
+    )
     parser.add_argument("--metric", default="auroc/source", help="recorded metric (auroc/source)")
-    parser.add_argument("--rule", default=selection.DEFAULT_RULE, help=f"how the configuration compared with is chosen: {', '.join(selection.RULES)}")
+    parser.add_argument(
+        "--rule",
+        default=selection.DEFAULT_RULE,
+        help=f"how the configuration compared with is chosen: {', '.join(selection.RULES)}",
+    )
     options = parser.parse_args(arguments)
 
     def command() -> int:
         selection.rule_named(options.rule)
-        sys.stdout.write(as_text(compare_over_folds([load_run(folder) for folder in options.run], options.metric, options.rule)))
+        sys.stdout.write(
+            as_text(compare_over_folds([load_run(folder) for folder in options.run], options.metric, options.rule))
+        )
         return 0
 
     return guarded(command)

@@ -13,8 +13,8 @@ import pandas as pd
 
 from analysis import derived, metric_names
 from sweep.core.errors import InputError
-from sweep.store.ledger import Damage, Reading, read_ledger
 from sweep.core.storage import Storage
+from sweep.store.ledger import Damage, Reading, read_ledger
 
 Event = dict[str, Any]
 KEY = ["signature", "seed"]
@@ -35,15 +35,15 @@ class Run:
     storage: Storage
     name: str
     objectives: tuple[Objective, ...]
-    records: pd.DataFrame          # index (signature, seed), one column a metric
-    configs: pd.DataFrame          # index signature, one column a setting; absent settings are NaN
-    studies: dict[str, dict]       # signature -> grid cell
+    records: pd.DataFrame  # index (signature, seed), one column a metric
+    configs: pd.DataFrame  # index signature, one column a setting; absent settings are NaN
+    studies: dict[str, dict]  # signature -> grid cell
     finishes: list[Event] = field(repr=False)
     epochs_seen: list[Event] = field(repr=False)
-    failures: pd.DataFrame         # signature, seed, kind, reason of records that never finished
+    failures: pd.DataFrame  # signature, seed, kind, reason of records that never finished
     stops: list[Event] = field(repr=False)  # records given up early: neither finished nor failed
     verdicts: list[Event] = field(repr=False)  # why the race gives a configuration no more seeds
-    damages: tuple[Damage, ...]    # ledger lines that could not be trusted
+    damages: tuple[Damage, ...]  # ledger lines that could not be trusted
     planned_records: int | None
     data_card: dict
     environment: dict
@@ -92,13 +92,19 @@ class Run:
     @cached_property
     def stopped(self) -> pd.DataFrame:
         """One row a record that was given up early: signature, seed, epoch, by (halving, race, budget), reason."""
-        rows = [{**_key(event), **{name: event.get(name) for name in ("epoch", "by", "reason")}} for event in self.stops]
+        rows = [
+            {**_key(event), **{name: event.get(name) for name in ("epoch", "by", "reason")}} for event in self.stops
+        ]
         return pd.DataFrame(rows, columns=[*KEY, "epoch", "by", "reason"])
 
     @cached_property
     def marks(self) -> dict[str, str]:
         """What sets a ranked configuration apart from those that ran to the end: signature -> words."""
-        marks = {event["signature"]: f"dropped from the race, seeds {event['seeds']}: {event['reason']}" for event in self.verdicts if event["state"] == "dropped"}
+        marks = {
+            event["signature"]: f"dropped from the race, seeds {event['seeds']}: {event['reason']}"
+            for event in self.verdicts
+            if event["state"] == "dropped"
+        }
         for row in self.stopped.itertuples():
             marks[row.signature] = f"seed {row.seed} stopped after epoch {row.epoch} by {row.by}: {row.reason}"
         return {key: words for key, words in marks.items() if key in self.means.index}
@@ -106,7 +112,9 @@ class Run:
     @cached_property
     def alarms(self) -> pd.DataFrame:
         """One row an alarm: signature, seed, alarm."""
-        rows = [{**_key(event), "alarm": _alarm_text(alarm)} for event in self.finishes for alarm in event.get("alarms", [])]
+        rows = [
+            {**_key(event), "alarm": _alarm_text(alarm)} for event in self.finishes for alarm in event.get("alarms", [])
+        ]
         return pd.DataFrame(rows, columns=[*KEY, "alarm"])
 
     def predictions(self, signature: str) -> pd.DataFrame:
@@ -148,14 +156,20 @@ def _run(storage: Storage, ledger: Reading) -> Run:
     finished, stopped = ledger.finished(), ledger.stopped()
     finishes = list(finished.values())
     if not finishes:
-        raise InputError(storage.url, "no record has finished yet", "run the sweep's command again; it resumes where it stopped")
+        raise InputError(
+            storage.url, "no record has finished yet", "run the sweep's command again; it resumes where it stopped"
+        )
     sweep = (ledger.of_kind("sweep") or [{}])[-1]
-    records = _indexed([{**_key(event), **event["metrics"]} for event in finishes]).astype(float)  # a metric that was not finite is null there
+    records = _indexed([{**_key(event), **event["metrics"]} for event in finishes]).astype(
+        float
+    )  # a metric that was not finite is null there
     configs = pd.DataFrame.from_dict({event["signature"]: event["config"] for event in finishes}, orient="index")
     studies = {event["signature"]: event.get("study", {}) for event in finishes}
     if {"auroc/source", "auroc/target"} <= set(records) and derived.RATIO in configs:
         quality = records.get("auroc/source_val", records["auroc/source"]).groupby(level="signature").mean()
-        records["domain_gap_vs_real_only"] = derived.gap_vs_real_only(records, derived.real_only_partner(configs, studies, quality))
+        records["domain_gap_vs_real_only"] = derived.gap_vs_real_only(
+            records, derived.real_only_partner(configs, studies, quality)
+        )
     planned = sweep.get("trials", 0) * _seed_count(sweep.get("seeds", 1))
     return Run(
         storage=storage,
@@ -185,7 +199,11 @@ def _objectives(rows: list[dict], known: list[str]) -> tuple[Objective, ...]:
     found = []
     for row in rows:
         threat, eps = row.get("threat"), row.get("eps")
-        spec = row["metric"] + (f"/{row.get('split', metric_names.DEFAULT_SPLIT)}/{threat}@{eps}" if threat and "@" not in row["metric"] else "")
+        spec = row["metric"] + (
+            f"/{row.get('split', metric_names.DEFAULT_SPLIT)}/{threat}@{eps}"
+            if threat and "@" not in row["metric"]
+            else ""
+        )
         try:
             metric = metric_names.resolve(spec, known)
         except InputError:
@@ -220,4 +238,6 @@ def _json(storage: Storage, name: str) -> dict:
     try:
         return json.loads(storage.read(name))
     except ValueError as broken:
-        raise InputError(storage.address(name), f"is not JSON ({broken})", "restore it or delete it; the report then goes without") from None
+        raise InputError(
+            storage.address(name), f"is not JSON ({broken})", "restore it or delete it; the report then goes without"
+        ) from None

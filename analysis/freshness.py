@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from sweep.core.hashing import content_hash
-from sweep.store.ledger import FOLDER
 from sweep.core.storage import Storage
+from sweep.store.ledger import FOLDER
 
 
 def ledger_version(folder: str | Path) -> str:

@@ -47,7 +47,16 @@ def write_tensorboard(run: Run, out: Path) -> int:
     for key in run.means.index:
         row = run.configs.index.get_loc(key)
         session = _session(key, {name: values[row] for name, values in settings.items()})
-        _write(out / key, [*session, *_numbers(run, key, metrics), *_epochs(run, key), *_curves(estimates, key), *_pictures(run.gallery(key))])
+        _write(
+            out / key,
+            [
+                *session,
+                *_numbers(run, key, metrics),
+                *_epochs(run, key),
+                *_curves(estimates, key),
+                *_pictures(run.gallery(key)),
+            ],
+        )
     _write(out, list(_pictures(run.gallery())))
     return len(run.means)
 
@@ -65,10 +74,14 @@ def _clear(out: Path) -> None:
 def column_values(column: pd.Series) -> list[float | str | bool]:
     """A setting over all configurations in one type: numbers where all are, else words; absent is '-'."""
     present = column[column.notna()]
-    numeric = len(present) == len(column) and all(isinstance(v, (int, float, np.number)) and not isinstance(v, bool) for v in present)
+    numeric = len(present) == len(column) and all(
+        isinstance(v, (int, float, np.number)) and not isinstance(v, bool) for v in present
+    )
     if numeric:
         return [float(value) for value in column]
-    return [ABSENT if pd.isna(value) else (f"{value:g}" if isinstance(value, float) else str(value)) for value in column]
+    return [
+        ABSENT if pd.isna(value) else (f"{value:g}" if isinstance(value, float) else str(value)) for value in column
+    ]
 
 
 def _experiment(settings: dict[str, list], metrics: Sequence[str]) -> bytes:
@@ -79,7 +92,9 @@ def _experiment(settings: dict[str, list], metrics: Sequence[str]) -> bytes:
             info.domain_discrete.extend(sorted(set(values)))
     for metric in metrics:
         experiment.metric_infos.add(name=api_pb2.MetricName(tag=metric))
-    return plugin_data_pb2.HParamsPluginData(version=metadata.PLUGIN_DATA_VERSION, experiment=experiment).SerializeToString()
+    return plugin_data_pb2.HParamsPluginData(
+        version=metadata.PLUGIN_DATA_VERSION, experiment=experiment
+    ).SerializeToString()
 
 
 def _type(value: float | str) -> int:
@@ -94,8 +109,13 @@ def _session(key: str, values: dict[str, float | str]) -> Iterator[Event]:
         else:
             start.hparams[name].number_value = value
     end = plugin_data_pb2.SessionEndInfo(status=api_pb2.STATUS_SUCCESS)
-    for tag, data in ((metadata.SESSION_START_INFO_TAG, {"session_start_info": start}), (metadata.SESSION_END_INFO_TAG, {"session_end_info": end})):
-        yield _summary_event(tag, plugin_data_pb2.HParamsPluginData(version=metadata.PLUGIN_DATA_VERSION, **data).SerializeToString())
+    for tag, data in (
+        (metadata.SESSION_START_INFO_TAG, {"session_start_info": start}),
+        (metadata.SESSION_END_INFO_TAG, {"session_end_info": end}),
+    ):
+        yield _summary_event(
+            tag, plugin_data_pb2.HParamsPluginData(version=metadata.PLUGIN_DATA_VERSION, **data).SerializeToString()
+        )
 
 
 def _summary_event(tag: str, content: bytes) -> Event:
@@ -137,7 +157,13 @@ def _curves(estimates: Estimates, key: str) -> Iterator[Event]:
         outcomes = estimates.outcomes(key, f"auroc/{split}")
         if outcomes is not None and outcomes.values.shape[2] == 2 and not outcomes.multi_label:
             tensor = tensor_util.make_tensor_proto(precision_recall(outcomes))
-            value = Summary.Value(tag=f"precision recall/{split}", tensor=tensor, metadata=pr_metadata.create_summary_metadata(f"Precision and recall, {split}", "All seeds pooled", THRESHOLDS))
+            value = Summary.Value(
+                tag=f"precision recall/{split}",
+                tensor=tensor,
+                metadata=pr_metadata.create_summary_metadata(
+                    f"Precision and recall, {split}", "All seeds pooled", THRESHOLDS
+                ),
+            )
             yield Event(summary=Summary(value=[value]))
 
 
@@ -172,7 +198,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def command() -> int:
-        place, name = Storage.of_file(options.out) if options.out else (Storage(options.run), "tensorboard/configurations")
+        place, name = (
+            Storage.of_file(options.out) if options.out else (Storage(options.run), "tensorboard/configurations")
+        )
         out = place.address(name)
         with place.folder(name) as folder:
             count = write_tensorboard(load_run(options.run), folder)

@@ -33,7 +33,10 @@ def records_frame(run: Run) -> pd.DataFrame:
     """
     configs = pd.concat([run.configs, stopped_configs(run)]).add_prefix("config/")
     rows = [{"signature": event["signature"], "seed": event["seed"], **event.get("metrics", {})} for event in run.stops]
-    frames = [run.records.reset_index().assign(state="finished"), *([pd.DataFrame(rows).assign(state="stopped")] if rows else [])]
+    frames = [
+        run.records.reset_index().assign(state="finished"),
+        *([pd.DataFrame(rows).assign(state="stopped")] if rows else []),
+    ]
     frame = pd.concat(frames, ignore_index=True).merge(configs, left_on="signature", right_index=True, how="left")
     return frame.merge(run.seconds.add_prefix("seconds/").reset_index(), on=["signature", "seed"], how="left")
 
@@ -49,7 +52,7 @@ def _to_csv(run: Run, out: Path) -> None:
 
 def _to_parquet(run: Run, out: Path) -> None:
     frame = records_frame(run)
-    for name in frame.columns[frame.dtypes == object]:  # a setting may be a number here and a word there
+    for name in frame.select_dtypes(object).columns:  # a setting may be a number here and a word there
         frame[name] = frame[name].map(lambda value: None if value is None or value != value else str(value))
     atomic.write_bytes(out, frame.to_parquet(index=False))
 
@@ -70,7 +73,9 @@ def _to_optuna(run: Run, out: Path) -> None:
         storage = optuna.storages.RDBStorage(f"sqlite:///{draft}")
         study = optuna.create_study(storage=storage, study_name=run.name, directions=directions)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # names of objectives: the dashboard shows them
+            warnings.simplefilter(
+                "ignore", optuna.exceptions.ExperimentalWarning
+            )  # names of objectives: the dashboard shows them
             study.set_metric_names(list(goals))
         study.add_trials(_trials(run, goals))
         storage.remove_session()
@@ -91,14 +96,36 @@ def _trials(run: Run, goals: Sequence[str]) -> list[FrozenTrial]:
         params = _params(config, distributions)
         values = [float(means[metric]) for metric in goals]
         whole = all(value == value for value in values)
-        trials.append(create_trial(
-            state=COMPLETE if whole else FAILED, values=values if whole else None, params=params,
-            distributions={name: distributions[name] for name in params},
-            user_attrs={"signature": key, "seeds": int(len(run.records.loc[[key]])), **{m: float(v) for m, v in means.items() if v == v}}))
+        trials.append(
+            create_trial(
+                state=COMPLETE if whole else FAILED,
+                values=values if whole else None,
+                params=params,
+                distributions={name: distributions[name] for name in params},
+                user_attrs={
+                    "signature": key,
+                    "seeds": len(run.records.loc[[key]]),
+                    **{m: float(v) for m, v in means.items() if v == v},
+                },
+            )
+        )
     for event in unranked(run):
         params = _params(given_up.loc[event["signature"]].dropna(), distributions)
-        attrs = {"signature": event["signature"], "stopped by": event["by"], "why": event["reason"], "epoch": event["epoch"], **event.get("metrics", {})}
-        trials.append(create_trial(state=PRUNED, params=params, distributions={name: distributions[name] for name in params}, user_attrs=attrs))
+        attrs = {
+            "signature": event["signature"],
+            "stopped by": event["by"],
+            "why": event["reason"],
+            "epoch": event["epoch"],
+            **event.get("metrics", {}),
+        }
+        trials.append(
+            create_trial(
+                state=PRUNED,
+                params=params,
+                distributions={name: distributions[name] for name in params},
+                user_attrs=attrs,
+            )
+        )
     return trials
 
 
@@ -129,12 +156,19 @@ def _to_mlflow(run: Run, out: Path) -> None:
     write_mlflow(run, out)
 
 
-WRITERS: dict[str, Callable[[Run, Path], None]] = {"csv": _to_csv, "parquet": _to_parquet, "optuna": _to_optuna, "mlflow": _to_mlflow}
+WRITERS: dict[str, Callable[[Run, Path], None]] = {
+    "csv": _to_csv,
+    "parquet": _to_parquet,
+    "optuna": _to_optuna,
+    "mlflow": _to_mlflow,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the file and print its path; exit code 2 with a message when the input is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.interchange", description="Hand a run's records to other tools.")
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.interchange", description="Hand a run's records to other tools."
+    )
     parser.add_argument("run", help="run folder, e.g. results/quickstart")
     parser.add_argument("--to", choices=WRITERS, required=True)
     parser.add_argument("--out", type=Path, required=True, help="file to write")

@@ -123,8 +123,15 @@ def paired(a: Resampled, b: Resampled) -> Resampled:
     """a minus b on the same images: draw by draw, and seed by seed over the seeds that both ran."""
     common = [seed for seed in a.seeds if seed in b.seeds]
     i, j = [a.seeds.index(s) for s in common], [b.seeds.index(s) for s in common]
-    return Resampled(tuple(common), a.point[i] - b.point[j], a.draws[:, i] - b.draws[:, j], a.jackknife[:, i] - b.jackknife[:, j],
-                     a.images, a.groups, _added(a.prior, b.prior))
+    return Resampled(
+        tuple(common),
+        a.point[i] - b.point[j],
+        a.draws[:, i] - b.draws[:, j],
+        a.jackknife[:, i] - b.jackknife[:, j],
+        a.images,
+        a.groups,
+        _added(a.prior, b.prior),
+    )
 
 
 def independent(a: Resampled, b: Resampled) -> Resampled:
@@ -133,8 +140,15 @@ def independent(a: Resampled, b: Resampled) -> Resampled:
     i, j = [a.seeds.index(s) for s in common], [b.seeds.index(s) for s in common]
     draws = min(len(a.draws), len(b.draws))
     left_out = np.concatenate([a.jackknife[:, i] - b.point[j], a.point[i] - b.jackknife[:, j]])
-    return Resampled(tuple(common), a.point[i] - b.point[j], a.draws[:draws, i] - b.draws[:draws][:, j], left_out,
-                     a.images + b.images, a.groups + b.groups, _added(a.prior, b.prior))
+    return Resampled(
+        tuple(common),
+        a.point[i] - b.point[j],
+        a.draws[:draws, i] - b.draws[:draws][:, j],
+        left_out,
+        a.images + b.images,
+        a.groups + b.groups,
+        _added(a.prior, b.prior),
+    )
 
 
 def _added(a: SeedPrior | None, b: SeedPrior | None) -> SeedPrior | None:
@@ -146,11 +160,11 @@ def _added(a: SeedPrior | None, b: SeedPrior | None) -> SeedPrior | None:
 class Noise:
     """Where the chance in a mean over seeds comes from, as variances: images alike for all seeds, each seed's draw of images, seeds."""
 
-    shared: float       # of the mean, common to all seeds
-    by_images: float    # of one seed's score, beyond the shared part
-    between: float      # between seeds: `by_images` and the seeds' own effects
+    shared: float  # of the mean, common to all seeds
+    by_images: float  # of one seed's score, beyond the shared part
+    between: float  # between seeds: `by_images` and the seeds' own effects
     seeds: int
-    df: float           # degrees of freedom behind `between`
+    df: float  # degrees of freedom behind `between`
 
     @property
     def own(self) -> float:
@@ -191,14 +205,23 @@ def noise_of(sample: Resampled) -> Noise:
     return Noise(max(0.0, total - by_images / count), by_images, between, count, df)
 
 
-def interval(sample: Resampled, *, level: float = 0.95, limits: tuple[float, float] = (-np.inf, np.inf), seed: int = 0, share: bool = False) -> Interval:
+def interval(
+    sample: Resampled,
+    *,
+    level: float = 0.95,
+    limits: tuple[float, float] = (-np.inf, np.inf),
+    seed: int = 0,
+    share: bool = False,
+) -> Interval:
     """BCa interval of the mean over seeds, cut to `limits`; with one seed and no prior it covers image noise only.
 
     `share`: the measure is a share of images. Where few patients are on one side, the interval is at least Clopper and Pearson's.
     """
     estimate, noise, draws = float(sample.point.mean()), noise_of(sample), sample.mean
     if np.ptp(draws) == 0 and estimate in limits and limits == (0.0, 1.0):
-        return Interval(estimate, *counted(estimate, sample.groups, level), level, sample.images, sample.groups, noise.seeds)
+        return Interval(
+            estimate, *counted(estimate, sample.groups, level), level, sample.images, sample.groups, noise.seeds
+        )
     image_share = 1.0
     if noise.seeds_matter:
         centre = draws.mean()

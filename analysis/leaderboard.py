@@ -65,9 +65,15 @@ class Leaderboard:
 def leaderboard(run: Run, ranking: Ranking) -> Leaderboard:
     """The page's table of a ranking."""
     drawn = [row.numbers[DRAWN] for row in ranking.rows if DRAWN in row.numbers]
-    scale = svg.Scale(*svg.nice_range([v for made in drawn for v in (made.low, made.high)], floor=0, ceiling=1), 4, WIDTH - 4)
+    scale = svg.Scale(
+        *svg.nice_range([v for made in drawn for v in (made.low, made.high)], floor=0, ceiling=1), 4, WIDTH - 4
+    )
     columns = tuple(_column(ranking, metric) for metric in ranking.metrics)
-    searched = [name for name in derived.varying_settings(run.configs) if not any(name in study for study in run.studies.values())]
+    searched = [
+        name
+        for name in derived.varying_settings(run.configs)
+        if not any(name in study for study in run.studies.values())
+    ]
     rows = tuple(_row(row, ranking.metrics, searched, scale) for row in ranking.rows)
     return Leaderboard(ranking.describe, ranking.oracle, columns, rows, ranking.ranked)
 
@@ -91,7 +97,11 @@ def _cell(made: Interval, drawn: bool, scale: svg.Scale) -> Cell:
 def _drawing(made: Interval, scale: svg.Scale) -> Markup:
     middle = HEIGHT / 2
     low, high = scale(max(made.low, scale.low)), scale(min(made.high, scale.high))
-    parts = [svg.el("line", x1=scale.start, x2=scale.end, y1=middle, y2=middle, class_="grid"),
-             svg.el("line", x1=low, x2=high, y1=middle, y2=middle, class_="whisker s0"),
-             svg.el("circle", cx=scale(made.estimate), cy=middle, r=4.2, class_="dot s0")]
-    return svg.el("svg", *parts, viewBox=f"0 0 {WIDTH} {HEIGHT}", width=WIDTH, height=HEIGHT, class_="spark", aria_hidden="true")
+    parts = [
+        svg.el("line", x1=scale.start, x2=scale.end, y1=middle, y2=middle, class_="grid"),
+        svg.el("line", x1=low, x2=high, y1=middle, y2=middle, class_="whisker s0"),
+        svg.el("circle", cx=scale(made.estimate), cy=middle, r=4.2, class_="dot s0"),
+    ]
+    return svg.el(
+        "svg", *parts, viewBox=f"0 0 {WIDTH} {HEIGHT}", width=WIDTH, height=HEIGHT, class_="spark", aria_hidden="true"
+    )

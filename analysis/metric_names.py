@@ -51,7 +51,7 @@ def parse(name: str) -> MetricName:
     head, _, eps = name.partition("@")
     parts = head.split("/")
     if parts[0] in (ROBUST, ROBUST_AUROC) and eps:
-        split, threat = (parts[1:] + [None, None])[:2]
+        split, threat = ([*parts[1:], None, None])[:2]
         return MetricName(parts[0], split, threat, eps)
     if len(parts) == 2 and parts[1] in (*SPLITS, "train"):
         return MetricName(parts[0], parts[1])
@@ -136,6 +136,13 @@ def _resolve_robust(spec: str, names: list[str], where: str) -> str:
         same_eps = wanted.eps and abs(epsilon(parts.eps) - epsilon(wanted.eps)) < 1e-9
         if (parts.split, parts.threat) == (split, threat) and same_eps:
             return name
-    tried = sorted({f"{parts.threat}@{parts.eps}" for _, parts in robust if parts.split == split}, key=lambda text: text.partition("@")[0] != WORST)
-    fix = f"recorded on {split}: {', '.join(tried[:12])}" if tried else "this sweep attacked nothing there; add threats: to its file"
+    tried = sorted(
+        {f"{parts.threat}@{parts.eps}" for _, parts in robust if parts.split == split},
+        key=lambda text: text.partition("@")[0] != WORST,
+    )
+    fix = (
+        f"recorded on {split}: {', '.join(tried[:12])}"
+        if tried
+        else "this sweep attacked nothing there; add threats: to its file"
+    )
     raise InputError(where, f"{spec!r} was not recorded", fix)

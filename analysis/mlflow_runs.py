@@ -31,7 +31,9 @@ def write_mlflow(run: Run, out: Path) -> None:
     """Write every record of `run` to the new file `out`; InputError when it exists or MLflow is not installed."""
     if out.exists():
         raise InputError("--out", f"{out} exists", "give a new file; a store is not written over")
-    draft = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")  # MLflow keeps connections by address, so no address serves twice
+    draft = out.with_name(
+        f".{out.name}.{uuid.uuid4().hex[:8]}"
+    )  # MLflow keeps connections by address, so no address serves twice
     draft.parent.mkdir(parents=True, exist_ok=True)
     try:
         with warnings.catch_warnings():
@@ -43,12 +45,16 @@ def write_mlflow(run: Run, out: Path) -> None:
 
 
 def _fill(client: MlflowClient, run: Run, out: Path) -> None:
-    experiment = client.create_experiment(run.name, artifact_location=(out.parent / f"{out.name}.artifacts").absolute().as_uri())
+    experiment = client.create_experiment(
+        run.name, artifact_location=(out.parent / f"{out.name}.artifacts").absolute().as_uri()
+    )
     names = labels(run.configs, run.studies)
     curves = dict(list(run.epochs.groupby(["signature", "seed"]))) if len(run.epochs) else {}
     parents = {key: _parent(client, experiment, run, key, names[key]) for key in run.means.index}
     for event in (*run.finishes, *run.stops):
-        _record(client, experiment, event, curves.get((event["signature"], event["seed"])), parents.get(event["signature"]))
+        _record(
+            client, experiment, event, curves.get((event["signature"], event["seed"])), parents.get(event["signature"])
+        )
 
 
 def _client(file: Path) -> MlflowClient:
@@ -63,23 +69,38 @@ def _client(file: Path) -> MlflowClient:
 
 
 def _parent(client: MlflowClient, experiment: str, run: Run, key: str, label: str) -> str:
-    tags = {"signature": key, "seeds": str(len(run.records.loc[[key]])), "state": "FINISHED"} | ({"mark": run.marks[key]} if key in run.marks else {})
+    tags = {"signature": key, "seeds": str(len(run.records.loc[[key]])), "state": "FINISHED"} | (
+        {"mark": run.marks[key]} if key in run.marks else {}
+    )
     made = client.create_run(experiment, run_name=label, tags=tags, start_time=0).info.run_id
-    _log(client, made, run.configs.loc[key].dropna().to_dict(), [(name, value, 0) for name, value in run.means.loc[key].items()])
+    _log(
+        client,
+        made,
+        run.configs.loc[key].dropna().to_dict(),
+        [(name, value, 0) for name, value in run.means.loc[key].items()],
+    )
     client.set_terminated(made, "FINISHED", end_time=0)
     return made
 
 
 def _record(client: MlflowClient, experiment: str, event: Mapping[str, Any], curve: Any, parent: str | None) -> None:
     stopped = event["event"] == "stopped"
-    tags = {"signature": event["signature"], "seed": str(event["seed"])} | ({"mlflow.parentRunId": parent} if parent else {})
+    tags = {"signature": event["signature"], "seed": str(event["seed"])} | (
+        {"mlflow.parentRunId": parent} if parent else {}
+    )
     tags |= {"stopped by": str(event["by"]), "why": str(event["reason"])} if stopped else {}
     time = _milliseconds(event)
-    made = client.create_run(experiment, run_name=f"{event['signature'][:6]} seed {event['seed']}", tags=tags, start_time=time).info.run_id
+    made = client.create_run(
+        experiment, run_name=f"{event['signature'][:6]} seed {event['seed']}", tags=tags, start_time=time
+    ).info.run_id
     numbers = [(name, value, 0) for name, value in event.get("metrics", {}).items()]
     numbers += [(f"seconds/{name}", value, 0) for name, value in event.get("seconds", {}).items()]
     for row in curve.to_dict("records") if curve is not None else ():
-        numbers += [(f"epoch/{name}", value, int(row["epoch"])) for name, value in row.items() if name not in ("signature", "seed", "epoch")]
+        numbers += [
+            (f"epoch/{name}", value, int(row["epoch"]))
+            for name, value in row.items()
+            if name not in ("signature", "seed", "epoch")
+        ]
     _log(client, made, event["config"], numbers)
     client.set_terminated(made, "KILLED" if stopped else "FINISHED", end_time=time)
 
@@ -88,7 +109,11 @@ def _log(client: MlflowClient, run_id: str, config: Mapping[str, Any], numbers: 
     from mlflow.entities import Metric, Param
 
     params = [Param(name, str(value)[:MOST_LETTERS]) for name, value in config.items() if value is not None]
-    metrics = [Metric(_name(name), float(value), 0, step) for name, value, step in numbers if isinstance(value, (int, float)) and math.isfinite(value)]
+    metrics = [
+        Metric(_name(name), float(value), 0, step)
+        for name, value, step in numbers
+        if isinstance(value, (int, float)) and math.isfinite(value)
+    ]
     for start in range(0, len(params), PARAMS_AT_ONCE):
         client.log_batch(run_id, params=params[start : start + PARAMS_AT_ONCE])
     for start in range(0, len(metrics), METRICS_AT_ONCE):

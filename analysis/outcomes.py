@@ -22,18 +22,24 @@ class Outcomes:
     Of several findings an image, every logit answers one of them.
     """
 
-    images: np.ndarray   # str [N]
-    groups: np.ndarray   # str [N], the patient, or the image itself where unknown
-    labels: np.ndarray   # int [N]; of several findings an image float [N, K] of 1, 0 and NaN (not known)
+    images: np.ndarray  # str [N]
+    groups: np.ndarray  # str [N], the patient, or the image itself where unknown
+    labels: np.ndarray  # int [N]; of several findings an image float [N, K] of 1, 0 and NaN (not known)
     seeds: tuple[int, ...]
     values: np.ndarray
-    seen: np.ndarray     # bool [S, N]
+    seen: np.ndarray  # bool [S, N]
 
     def take(self, seeds: list[int], images: np.ndarray) -> Outcomes:
         """The outcomes of some seeds on some images (indices into both)."""
-        return replace(self, images=self.images[images], groups=self.groups[images], labels=self.labels[images],
-                       seeds=tuple(self.seeds[i] for i in seeds), values=self.values[seeds][:, images], seen=self.seen[seeds][:, images])
-
+        return replace(
+            self,
+            images=self.images[images],
+            groups=self.groups[images],
+            labels=self.labels[images],
+            seeds=tuple(self.seeds[i] for i in seeds),
+            values=self.values[seeds][:, images],
+            seen=self.seen[seeds][:, images],
+        )
 
     @property
     def multi_label(self) -> bool:
@@ -64,7 +70,9 @@ def robust_outcomes(attacks: pd.DataFrame, split: str, eps: float, threat: str =
         rows = rows[rows["threat"] == threat]
     if not len(rows):
         return None
-    rows = rows.groupby(["seed", "image_id"], as_index=False, sort=False).agg({"group": "first", _truth(rows): "first", "breaking_eps": "min"})
+    rows = rows.groupby(["seed", "image_id"], as_index=False, sort=False).agg(
+        {"group": "first", _truth(rows): "first", "breaking_eps": "min"}
+    )
     return _arrange(rows, (rows["breaking_eps"].to_numpy() > eps + 1e-9).astype(np.float64))
 
 
@@ -74,10 +82,17 @@ def attacked_logits(predicted: Outcomes, stands: Outcomes, *, clean: bool = Fals
     A lower bound of what ranking is left under attack: the attacker is credited with moving an image past the whole other class.
     `clean` leaves the logits alone (epsilon 0). None outside two classes, or where images or seeds were attacked but not predicted.
     """
-    if predicted.values.shape[-1] != 2 or predicted.multi_label or not set(stands.images) <= set(predicted.images) or not set(stands.seeds) <= set(predicted.seeds):
+    if (
+        predicted.values.shape[-1] != 2
+        or predicted.multi_label
+        or not set(stands.images) <= set(predicted.images)
+        or not set(stands.seeds) <= set(predicted.seeds)
+    ):
         return None
     place = {image: position for position, image in enumerate(predicted.images)}
-    part = predicted.take([predicted.seeds.index(seed) for seed in stands.seeds], np.array([place[image] for image in stands.images]))
+    part = predicted.take(
+        [predicted.seeds.index(seed) for seed in stands.seeds], np.array([place[image] for image in stands.images])
+    )
     if clean:
         return part
     worst = np.where(stands.labels == 1, -np.inf, np.inf)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import metric_names, selection
-from analysis.warnings import ResultWarning, warnings
 from analysis.derived import labels
 from analysis.estimates import Estimates
 from analysis.figures.calibration import calibration_facts, draw_calibration
@@ -28,6 +27,7 @@ from analysis.frames import Run
 from analysis.leaderboard import Leaderboard, leaderboard
 from analysis.ranking import Ranking, objectives, rank, shown_metrics, unranked
 from analysis.verdict import Verdict, verdict
+from analysis.warnings import ResultWarning, warnings
 
 ROWS = 40  # configurations in the leaderboard
 STOPS = 200  # configurations listed as stopped early
@@ -103,15 +103,32 @@ def build_page(run: Run, rule: str = selection.DEFAULT_RULE, *, draws: int = 200
 
 def _stopped(run: Run) -> DataTable:
     events = unranked(run)
-    configs = pd.concat([run.configs, pd.DataFrame.from_dict({event["signature"]: event["config"] for event in events}, orient="index")])
-    names = labels(configs, {**run.studies, **{event["signature"]: event.get("study", {}) for event in events}}) if events else {}
+    configs = pd.concat(
+        [run.configs, pd.DataFrame.from_dict({event["signature"]: event["config"] for event in events}, orient="index")]
+    )
+    names = (
+        labels(configs, {**run.studies, **{event["signature"]: event.get("study", {}) for event in events}})
+        if events
+        else {}
+    )
     quality = "auroc/source_val"
-    rows = tuple((names[event["signature"]], str(event["epoch"]), number(event.get("metrics", {}).get(quality)), event["by"], event["reason"]) for event in events[:STOPS])
+    rows = tuple(
+        (
+            names[event["signature"]],
+            str(event["epoch"]),
+            number(event.get("metrics", {}).get(quality)),
+            event["by"],
+            event["reason"],
+        )
+        for event in events[:STOPS]
+    )
     return DataTable(("configuration", "epoch", f"{metric_names.title(quality)} then", "by", "why"), rows)
 
 
 def _epsilon(context: Context) -> Figure | None:
-    facts = epsilon_facts(context.run, context.estimates, [row.signature for row in context.ranking.rows], context.labels)
+    facts = epsilon_facts(
+        context.run, context.estimates, [row.signature for row in context.ranking.rows], context.labels
+    )
     return draw_epsilon_curves(facts) if facts else None
 
 
@@ -158,7 +175,16 @@ def _calibration(context: Context) -> Figure | None:
 
 
 FIGURES: tuple[Callable[[Context], Figure | None], ...] = (
-    _epsilon, _pareto, _parallel, _importance, _glcm, _calibration, _learning, _synthetic, _compute)
+    _epsilon,
+    _pareto,
+    _parallel,
+    _importance,
+    _glcm,
+    _calibration,
+    _learning,
+    _synthetic,
+    _compute,
+)
 
 
 def _subtitle(run: Run) -> str:
@@ -166,7 +192,11 @@ def _subtitle(run: Run) -> str:
     seeds = run.records.groupby(level="signature").size()
     count = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
     noun = "seed" if count == "1" else "seeds"
-    arrow = "\N{LEFT RIGHT ARROW}" if "folds_target_to_source" in run.data_card.get("source", {}) else "\N{RIGHTWARDS ARROW}"
+    arrow = (
+        "\N{LEFT RIGHT ARROW}"
+        if "folds_target_to_source" in run.data_card.get("source", {})
+        else "\N{RIGHTWARDS ARROW}"
+    )
     way = f"{sides[0]} {arrow} {sides[1]} · " if all(sides) else ""
     return f"{way}{len(seeds)} configurations · {count} {noun} each"
 
@@ -189,7 +219,9 @@ def class_names(card: dict) -> tuple[str, ...]:
 
 def _flat(card: object, prefix: str = "") -> tuple[tuple[str, str], ...]:
     if isinstance(card, dict):
-        return tuple(row for key, value in card.items() for row in _flat(value, f"{prefix} {key}".strip().replace("_", " ")))
+        return tuple(
+            row for key, value in card.items() for row in _flat(value, f"{prefix} {key}".strip().replace("_", " "))
+        )
     if isinstance(card, list):
         text = ", ".join(str(item) for item in card[:12]) + (f" and {len(card) - 12} more" if len(card) > 12 else "")
         return ((prefix, text or "none"),)
@@ -199,7 +231,9 @@ def _flat(card: object, prefix: str = "") -> tuple[tuple[str, str], ...]:
 def _scatter_json(facts: ParetoFacts | None, run: Run) -> str:
     if facts is None:
         return "null"
-    points = [{"s": p.signature, "l": p.label, "v": [round(v, 5) if v == v else None for v in p.values]} for p in facts.points]
+    points = [
+        {"s": p.signature, "l": p.label, "v": [round(v, 5) if v == v else None for v in p.values]} for p in facts.points
+    ]
     metrics = [{"name": name, "title": metric_names.title(name)} for name in facts.metrics]
     # '<' is escaped so that no value can close the script element around it.
     return json.dumps({"metrics": metrics, "points": points}, separators=(",", ":")).replace("<", "\\u003c")

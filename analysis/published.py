@@ -42,7 +42,12 @@ COLORIZER = {  # (colorizer, what is trained) -> mean AUROC x 100 and its spread
     ("pixelshuffle", "everything"): ((88.9, 0.1), (89.6, 0.1)),
     ("unet", "everything"): ((89.3, 0.3), (89.7, 0.3)),
 }
-TRAINED = {"head_only": "last layer", "deco": "colorizer and last layer", "joint": "everything", "two_step": "everything"}
+TRAINED = {
+    "head_only": "last layer",
+    "deco": "colorizer and last layer",
+    "joint": "everything",
+    "two_step": "everything",
+}
 
 EPSILON = {  # (colorizer with texture loss?, threat) -> accuracy at 0, 1, 2, ... grey levels of 255
     (False, "fgsm"): (97.5, 11.9, 18.8, 28.8),
@@ -61,7 +66,12 @@ def backbone_column(name: str) -> str:
     """The papers' name of a backbone, e.g. 'ViT' for vit_base_patch16_224; the name itself where they have none."""
     if name.startswith("vit"):
         return "ViT"
-    return {"resnet50": "ResNet50", "resnet18": "ResNet18", "densenet121": "DenseNet121", "cnn_transformer": "CNN-Transformer"}.get(name, name)
+    return {
+        "resnet50": "ResNet50",
+        "resnet18": "ResNet18",
+        "densenet121": "DenseNet121",
+        "cnn_transformer": "CNN-Transformer",
+    }.get(name, name)
 
 
 def threat_family(name: str) -> str:

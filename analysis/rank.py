@@ -37,9 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m analysis.rank", description="Order the configurations of a sweep.")
     parser.add_argument("run", help="run folder, e.g. results/quickstart")
-    parser.add_argument("--by", default=selection.DEFAULT_RULE,
-                        help=f"{', '.join(selection.RULES)}, pareto, a metric, weights 'auroc=2,domain_gap=1' or an order 'auroc > domain_gap'")
-    parser.add_argument("--constraint", action="append", default=[], help="e.g. 'robust_accuracy@2/255 >= 0.4'; may be given again")
+    parser.add_argument(
+        "--by",
+        default=selection.DEFAULT_RULE,
+        help=f"{', '.join(selection.RULES)}, pareto, a metric, weights 'auroc=2,domain_gap=1' or an order 'auroc > domain_gap'",
+    )
+    parser.add_argument(
+        "--constraint", action="append", default=[], help="e.g. 'robust_accuracy@2/255 >= 0.4'; may be given again"
+    )
     parser.add_argument("--top", type=int, default=10, help="rows to show (10)")
     parser.add_argument("--format", choices=FORMATS, default="table")
     return parser
@@ -57,7 +62,12 @@ def as_table(ranking: Ranking) -> str:
     for metric in ranking.metrics:
         table.add_column(_column(ranking, metric), justify="right")
     for row in ranking.rows:
-        table.add_row(str(row.rank), row.label + (f" {MARK}" if row.mark else ""), str(row.front), *(_cell(row.numbers[metric]) for metric in ranking.metrics))
+        table.add_row(
+            str(row.rank),
+            row.label + (f" {MARK}" if row.mark else ""),
+            str(row.front),
+            *(_cell(row.numbers[metric]) for metric in ranking.metrics),
+        )
     console.print(table)
     for row in ranking.rows:
         if row.mark:
@@ -74,15 +84,44 @@ def as_csv(ranking: Ranking) -> str:
     writer.writerow(["rank", "signature", "front", "score", *settings, *bounds, "mark"])
     for row in ranking.rows:
         numbers = [value for metric in ranking.metrics for value in _bounds(row.numbers[metric])]
-        writer.writerow([row.rank, row.signature, row.front, row.score, *(row.config.get(name, "") for name in settings), *numbers, row.mark])
+        writer.writerow(
+            [
+                row.rank,
+                row.signature,
+                row.front,
+                row.score,
+                *(row.config.get(name, "") for name in settings),
+                *numbers,
+                row.mark,
+            ]
+        )
     return stream.getvalue()
 
 
 def as_json(ranking: Ranking) -> str:
     """The ranking with what it is by, for programs."""
-    rows = [{"rank": row.rank, "signature": row.signature, "label": row.label, "front": row.front, "score": _finite(row.score), "config": row.config, "mark": row.mark,
-             "metrics": {metric: _facts(made) for metric, made in row.numbers.items()}} for row in ranking.rows]
-    head = {"by": ranking.by, "describe": ranking.describe, "oracle": ranking.oracle, "constants": ranking.constants, "ranked": ranking.ranked, "excluded": ranking.excluded, "stopped": ranking.stopped}
+    rows = [
+        {
+            "rank": row.rank,
+            "signature": row.signature,
+            "label": row.label,
+            "front": row.front,
+            "score": _finite(row.score),
+            "config": row.config,
+            "mark": row.mark,
+            "metrics": {metric: _facts(made) for metric, made in row.numbers.items()},
+        }
+        for row in ranking.rows
+    ]
+    head = {
+        "by": ranking.by,
+        "describe": ranking.describe,
+        "oracle": ranking.oracle,
+        "constants": ranking.constants,
+        "ranked": ranking.ranked,
+        "excluded": ranking.excluded,
+        "stopped": ranking.stopped,
+    }
     return json.dumps({**head, "rows": rows}, indent=2, default=str) + "\n"
 
 
@@ -117,7 +156,13 @@ def _bounds(made: Interval) -> list[str]:
 
 
 def _facts(made: Interval) -> dict:
-    return {"estimate": _finite(made.estimate), "low": _finite(made.low), "high": _finite(made.high), "images": made.images, "seeds": made.seeds}
+    return {
+        "estimate": _finite(made.estimate),
+        "low": _finite(made.low),
+        "high": _finite(made.high),
+        "images": made.images,
+        "seeds": made.seeds,
+    }
 
 
 def _finite(value: float) -> float | None:

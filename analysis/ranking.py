@@ -70,8 +70,14 @@ def goodness(run: Run, metrics: Sequence[str]) -> np.ndarray:
     return run.means[list(metrics)].to_numpy() * signs
 
 
-def rank(run: Run, by: str = selection.DEFAULT_RULE, constraints: Sequence[str] = (), top: int | None = None, *,
-         estimates: Estimates | None = None) -> Ranking:
+def rank(
+    run: Run,
+    by: str = selection.DEFAULT_RULE,
+    constraints: Sequence[str] = (),
+    top: int | None = None,
+    *,
+    estimates: Estimates | None = None,
+) -> Ranking:
     """Order the configurations that meet `constraints`; intervals are computed for the first `top`.
 
     `by` is a rule (source_val, oracle_target, robust_val), a metric, 'pareto', weights ('auroc=2,domain_gap=1') or an order
@@ -82,21 +88,44 @@ def rank(run: Run, by: str = selection.DEFAULT_RULE, constraints: Sequence[str] 
     parsed = [parse_constraint(text, run) for text in constraints]
     keep = passing(run, parsed)
     score, describe, oracle = scores(run, by)
-    fronts = pd.Series(nondominated_rank(goodness(run, objectives(run))) if objectives(run) else 1, index=run.means.index)
+    fronts = pd.Series(
+        nondominated_rank(goodness(run, objectives(run))) if objectives(run) else 1, index=run.means.index
+    )
     if by == PARETO:
         score = score - 2.0 * fronts  # any member of a front before any of the next
     order = score[keep].sort_values(ascending=False, kind="stable", na_position="last").index
     estimates, shown, names = estimates or Estimates(run), shown_metrics(run), labels(run.configs, run.studies)
     rows = tuple(
-        Ranked(place, key, names[key], int(fronts[key]), float(score[key]), _config(run, key),
-               {metric: estimates.of(key, metric) for metric in shown}, run.marks.get(key, ""))
-        for place, key in enumerate(order[:top], start=1))
-    return Ranking(by, describe, oracle, shown, constants(run, shown), rows, int(keep.sum()), int((~keep).sum()), len(unranked(run)))
+        Ranked(
+            place,
+            key,
+            names[key],
+            int(fronts[key]),
+            float(score[key]),
+            _config(run, key),
+            {metric: estimates.of(key, metric) for metric in shown},
+            run.marks.get(key, ""),
+        )
+        for place, key in enumerate(order[:top], start=1)
+    )
+    return Ranking(
+        by,
+        describe,
+        oracle,
+        shown,
+        constants(run, shown),
+        rows,
+        int(keep.sum()),
+        int((~keep).sum()),
+        len(unranked(run)),
+    )
 
 
 def unranked(run: Run) -> list[dict]:
     """The last stop event of every configuration that was given up before any seed finished."""
-    return list({event["signature"]: event for event in run.stops if event["signature"] not in run.means.index}.values())
+    return list(
+        {event["signature"]: event for event in run.stops if event["signature"] not in run.means.index}.values()
+    )
 
 
 def scores(run: Run, by: str) -> tuple[pd.Series, str, bool]:
@@ -106,7 +135,11 @@ def scores(run: Run, by: str) -> tuple[pd.Series, str, bool]:
         return rule.score(run.means), rule.describe, rule.oracle
     if by == PARETO:
         metrics = objectives(run)
-        return _weighted(run, dict.fromkeys(metrics, 1.0)), f"Pareto fronts of {', '.join(map(metric_names.title, metrics))}", _looks(metrics)
+        return (
+            _weighted(run, dict.fromkeys(metrics, 1.0)),
+            f"Pareto fronts of {', '.join(map(metric_names.title, metrics))}",
+            _looks(metrics),
+        )
     if "=" in by:
         weights = _weights(run, by)
         words = ", ".join(f"{value:g} x {metric_names.title(name)}" for name, value in weights.items())
@@ -151,9 +184,15 @@ def _weights(run: Run, text: str) -> dict[str, float]:
         try:
             weights[_named(run, name)] = float(value)
         except ValueError:
-            raise InputError("--by", f"{part.strip()!r} has no number for a weight", "write auroc=2,domain_gap=1") from None
+            raise InputError(
+                "--by", f"{part.strip()!r} has no number for a weight", "write auroc=2,domain_gap=1"
+            ) from None
     if min(weights.values()) < 0 or not sum(weights.values()):
-        raise InputError("--by", "weights must not be negative nor all zero", "the direction of each metric is known; give its importance")
+        raise InputError(
+            "--by",
+            "weights must not be negative nor all zero",
+            "the direction of each metric is known; give its importance",
+        )
     return weights
 
 
@@ -168,7 +207,7 @@ def _weighted(run: Run, weights: dict[str, float]) -> pd.Series:
 
 def _in_order(run: Run, metrics: Sequence[str]) -> pd.Series:
     values = goodness(run, metrics)
-    steps = np.floor((np.nanmax(values, axis=0) - values[:, :-1 or None]) / TOLERANCE + 1e-9)
+    steps = np.floor((np.nanmax(values, axis=0) - values[:, : -1 or None]) / TOLERANCE + 1e-9)
     keys = [-values[:, -1], *steps[:, :-1].T[::-1]]  # the last objective decides exactly, those before it by steps
     order = np.lexsort(keys)
     place = np.empty(len(order))

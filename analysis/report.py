@@ -37,10 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m analysis.report", description="Write a sweep's report as one HTML file.")
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.report", description="Write a sweep's report as one HTML file."
+    )
     parser.add_argument("run", help="run folder, e.g. results/quickstart")
     parser.add_argument("--out", help="file to write (RUN/report.html)")
-    parser.add_argument("--rule", default=selection.DEFAULT_RULE, help=f"how configurations are chosen: {', '.join(selection.RULES)}")
+    parser.add_argument(
+        "--rule", default=selection.DEFAULT_RULE, help=f"how configurations are chosen: {', '.join(selection.RULES)}"
+    )
     return parser
 
 
@@ -66,7 +70,13 @@ def waiting(reason: str) -> str:
 
 
 def _fill(template: str, script: str, live: bool, **facts: object) -> str:
-    environment = Environment(loader=FileSystemLoader(DASHBOARD), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(DASHBOARD),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     assets = {"style": Markup(_asset("report.css")), "script": Markup(script), "policy": _policy(script, live)}
     return environment.get_template(template).render(**assets, **facts)
 
@@ -75,8 +85,10 @@ def _policy(script: str, live: bool) -> str:
     # The browser itself refuses every request but the page's own; only this one script may run.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     connect = "'self'" if live else "'none'"
-    return (f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; connect-src {connect}; "
-            "base-uri 'none'; form-action 'none'")
+    return (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; connect-src {connect}; "
+        "base-uri 'none'; form-action 'none'"
+    )
 
 
 def _asset(name: str) -> str:

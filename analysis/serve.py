@@ -22,7 +22,7 @@ from sweep.core.errors import EXIT_STOPPED, InputError, guarded
 from sweep.core.storage import Storage
 
 HOST = "127.0.0.1"  # never another: the page shows images of patients to whoever can reach it
-DRAWS = 500         # a live page is soon replaced
+DRAWS = 500  # a live page is soon replaced
 
 
 class LiveReport:
@@ -76,8 +76,14 @@ def make_server(folder: str | Path, port: int = 0, rule: str = selection.DEFAULT
         def _answer(self, status: HTTPStatus, kind: str, text: str) -> None:
             body = text.encode()
             self.send_response(status)
-            headers = {"Content-Type": f"{kind}; charset=utf-8", "Content-Length": str(len(body)), "Cache-Control": "no-store",
-                       "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer"}
+            headers = {
+                "Content-Type": f"{kind}; charset=utf-8",
+                "Content-Length": str(len(body)),
+                "Cache-Control": "no-store",
+                "X-Content-Type-Options": "nosniff",
+                "X-Frame-Options": "DENY",
+                "Referrer-Policy": "no-referrer",
+            }
             for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()
@@ -89,7 +95,9 @@ def make_server(folder: str | Path, port: int = 0, rule: str = selection.DEFAULT
     try:
         return ThreadingHTTPServer((HOST, port), Handler)
     except (OSError, OverflowError) as taken:
-        raise InputError(f"--port {port}", f"cannot be used ({taken})", "give another port, or 0 for any free one") from None
+        raise InputError(
+            f"--port {port}", f"cannot be used ({taken})", "give another port, or 0 for any free one"
+        ) from None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,7 +105,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m analysis.serve", description="Serve the live report on 127.0.0.1.")
     parser.add_argument("run", help="run folder, e.g. results/quickstart")
     parser.add_argument("--port", type=int, default=8000, help="port (8000); 0 for any free one")
-    parser.add_argument("--rule", default=selection.DEFAULT_RULE, help=f"how configurations are chosen: {', '.join(selection.RULES)}")
+    parser.add_argument(
+        "--rule", default=selection.DEFAULT_RULE, help=f"how configurations are chosen: {', '.join(selection.RULES)}"
+    )
     options = parser.parse_args(arguments)
 
     def command() -> int:

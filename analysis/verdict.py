@@ -42,7 +42,11 @@ def verdict(run: Run, ranking: Ranking, estimates: Estimates, curves: tuple[Rati
     best = ranking.rows[0]
     metric = METRIC if METRIC in run.metrics else ranking.metrics[0]
     made = estimates.of(best.signature, metric)
-    rule = "chosen on the target itself (oracle, so the number is optimistic)" if ranking.oracle else f"chosen by {ranking.describe}"
+    rule = (
+        "chosen on the target itself (oracle, so the number is optimistic)"
+        if ranking.oracle
+        else f"chosen by {ranking.describe}"
+    )
     recommendation = f"Use {best.label}: {rule}, it reaches {_where(metric, with_interval(made))} {_rests_on(made)}."
     answer, power = _ratio_answer(curves, estimates) if curves else _rival_answer(ranking, estimates, metric)
     return Verdict(best.label, recommendation, answer, _tiles(run, best.signature, estimates, metric), power)
@@ -50,7 +54,9 @@ def verdict(run: Run, ranking: Ranking, estimates: Estimates, curves: tuple[Rati
 
 def _where(metric: str, value: str) -> str:
     parts = metric_names.parse(metric)
-    place = {"target": " on the target", "source": " on the source", "source_val": " on source validation"}.get(parts.split, "")
+    place = {"target": " on the target", "source": " on the source", "source_val": " on source validation"}.get(
+        parts.split, ""
+    )
     return f"{metric_names.TITLES.get(parts.family, parts.family)} {value}{place}"
 
 
@@ -65,24 +71,34 @@ def _rests_on(made: Interval) -> str:
 def _ratio_answer(curves: tuple[RatioCurve, ...], estimates: Estimates) -> tuple[str, str]:
     compared = [point for curve in curves for point in curve.points if point.against]
     if not compared:
-        return "Whether synthetic images help cannot be said: no real-only configuration was tested on the same images.", ""
+        return (
+            "Whether synthetic images help cannot be said: no real-only configuration was tested on the same images.",
+            "",
+        )
     samples = [estimates.paired(point.against.a, point.against.b, METRIC) for point in compared]
     power = _power_text(power_note(sorted(samples, key=lambda sample: sample.mean.std())[len(samples) // 2]))
     seen = [point for point in compared if point.against.distinguishable]
     if not seen:
         margin = equivalence_margin(samples)
-        return (f"No ratio of synthetic images is distinguishable from real only in {counted(len(compared), 'comparison')}; "
-                f"every difference lies within \N{PLUS-MINUS SIGN}{100 * margin:.1f} points (equivalence tests at 5 %)."), power
+        return (
+            f"No ratio of synthetic images is distinguishable from real only in {counted(len(compared), 'comparison')}; "
+            f"every difference lies within \N{PLUS-MINUS SIGN}{100 * margin:.1f} points (equivalence tests at 5 %)."
+        ), power
     best = max(seen, key=lambda point: abs(point.against.interval.estimate))
     word = "help" if best.against.interval.estimate > 0 else "hurt"
     where = next(curve.cell for curve in curves if best in curve.points)
-    return (f"Synthetic images {word} in {len(seen)} of {counted(len(compared), 'comparison')}: most with {best.ratio:g} per real image ({where}), "
-            f"{difference_text(best.against.interval)} against real only, {p_text(best.against.p_adjusted)} after Holm's correction."), power
+    return (
+        f"Synthetic images {word} in {len(seen)} of {counted(len(compared), 'comparison')}: most with {best.ratio:g} per real image ({where}), "
+        f"{difference_text(best.against.interval)} against real only, {p_text(best.against.p_adjusted)} after Holm's correction."
+    ), power
 
 
 def _rival_answer(ranking: Ranking, estimates: Estimates, metric: str) -> tuple[str, str]:
     first, rivals = ranking.rows[0], ranking.rows[1:6]
-    pairs = [(first.signature, rival.signature, estimates.paired(first.signature, rival.signature, metric)) for rival in rivals]
+    pairs = [
+        (first.signature, rival.signature, estimates.paired(first.signature, rival.signature, metric))
+        for rival in rivals
+    ]
     pairs = [pair for pair in pairs if pair[2] is not None]
     if not pairs:
         return "It has no rival that was tested on the same images.", ""
@@ -100,10 +116,14 @@ def _rival_text(compared: tuple[Compared, ...], names: dict[str, str], metric: s
         word = "is distinguishable" if seen else "is not distinguishable"
         return f"It {word} from the runner-up, {names[next_one.b]}, in {title}: the difference is {gap}, {p_text(next_one.p_adjusted)}."
     if not seen:
-        return (f"It is not distinguishable from the next {len(compared)} in {title}; "
-                f"from the runner-up, {names[next_one.b]}, it differs by {gap}.")
-    return (f"It differs from {seen} of the next {len(compared)} in {title} after Holm's correction; "
-            f"from the runner-up, {names[next_one.b]}, by {gap}, {p_text(next_one.p_adjusted)}.")
+        return (
+            f"It is not distinguishable from the next {len(compared)} in {title}; "
+            f"from the runner-up, {names[next_one.b]}, it differs by {gap}."
+        )
+    return (
+        f"It differs from {seen} of the next {len(compared)} in {title} after Holm's correction; "
+        f"from the runner-up, {names[next_one.b]}, by {gap}, {p_text(next_one.p_adjusted)}."
+    )
 
 
 def _power_text(note: PowerNote) -> str:
@@ -117,7 +137,14 @@ def _power_text(note: PowerNote) -> str:
 
 
 def _tiles(run: Run, signature: str, estimates: Estimates, metric: str) -> tuple[Tile, ...]:
-    names = [metric, *(m for m in (*objectives(run), "balanced_accuracy/target", "accuracy/target") if m != metric and m in run.metrics)]
+    names = [
+        metric,
+        *(
+            m
+            for m in (*objectives(run), "balanced_accuracy/target", "accuracy/target")
+            if m != metric and m in run.metrics
+        ),
+    ]
     return tuple(_tile(run, signature, estimates, name) for name in dict.fromkeys(names))[:5]
 
 
@@ -126,4 +153,3 @@ def _tile(run: Run, signature: str, estimates: Estimates, name: str) -> Tile:
     constant = constants(run, [name]).get(name)
     beside = "" if constant is None else f"constant predictor {number(constant)}"
     return Tile(metric_names.title(name), number(made.estimate), f"{number(made.low)} to {number(made.high)}", beside)
-

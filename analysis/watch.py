@@ -61,7 +61,9 @@ def watch(folder: str | Path, by: str, top: int, *, period_s: float, once: bool)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Watch until interrupted (or once); exit code 2 with a message when the input is wrong, 130 when stopped by hand."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.watch", description="Follow a sweep's ranking in the terminal.")
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.watch", description="Follow a sweep's ranking in the terminal."
+    )
     parser.add_argument("run", help="run folder, e.g. results/quickstart")
     parser.add_argument("--by", default=selection.DEFAULT_RULE, help="as in analysis.rank")
     parser.add_argument("--top", type=int, default=8, help="rows to show (8)")

@@ -41,17 +41,35 @@ def main() -> None:
 
 def write_large_run(folder: Path, trials: int, seeds: int) -> Path:
     """A ledger of made-up metrics; every record links to the images of one small real fake, so that reading costs what it costs."""
-    sample = write_fake_run(folder.parent / "sample", FakeSweep(backbones=("resnet18",), colorizers=("none",), ratios=(0,), images=200, seeds=seeds, failed=0))
+    sample = write_fake_run(
+        folder.parent / "sample",
+        FakeSweep(backbones=("resnet18",), colorizers=("none",), ratios=(0,), images=200, seeds=seeds, failed=0),
+    )
     source = next((sample / "trials").iterdir())
     folder.mkdir()
-    events: list[dict] = [{"event": "sweep", "name": "large", "trials": trials, "seeds": seeds, "objectives": [
-        {"metric": "auroc/target", "goal": "maximize"}, {"metric": "domain_gap", "goal": "minimize"},
-        {"metric": "robust_accuracy", "goal": "maximize", "threat": "worst", "eps": "2/255"}]}]
+    events: list[dict] = [
+        {
+            "event": "sweep",
+            "name": "large",
+            "trials": trials,
+            "seeds": seeds,
+            "objectives": [
+                {"metric": "auroc/target", "goal": "maximize"},
+                {"metric": "domain_gap", "goal": "minimize"},
+                {"metric": "robust_accuracy", "goal": "maximize", "threat": "worst", "eps": "2/255"},
+            ],
+        }
+    ]
     cells = itertools.cycle(itertools.product(BACKBONES, COLORIZERS, RATIOS))
     for number, (backbone, colorizer, ratio) in zip(range(trials), cells, strict=False):
         draw = rng(0, "trial", number)
         study = {"backbone": backbone, "colorizer": colorizer, "synthetic_per_real": ratio}
-        config = {**study, "lr": float(10 ** draw.uniform(-5, -3)), "weight_decay": float(10 ** draw.uniform(-6, -2)), "epochs": 20}
+        config = {
+            **study,
+            "lr": float(10 ** draw.uniform(-5, -3)),
+            "weight_decay": float(10 ** draw.uniform(-6, -2)),
+            "epochs": 20,
+        }
         if colorizer != "none":
             config["glcm_weight"] = float(draw.uniform(0, 0.9))
         signature, level = signature_of(config), draw.normal(0.75, 0.04)
@@ -68,13 +86,33 @@ def write_large_run(folder: Path, trials: int, seeds: int) -> Path:
 def _record(signature: str, seed: int, config: dict, study: dict, level: float, draw) -> list[dict]:
     head = {"signature": signature, "seed": seed, "config": config, "study": study}
     auroc = float(level + draw.normal(0, 0.01))
-    metrics = {"auroc/source_val": auroc + 0.1, "auroc/source": auroc + 0.1, "auroc/target": auroc, "domain_gap": 0.1 + float(draw.normal(0, 0.02))}
-    for family, split in itertools.product(("accuracy", "balanced_accuracy", "constant_accuracy"), ("source", "target")):
+    metrics = {
+        "auroc/source_val": auroc + 0.1,
+        "auroc/source": auroc + 0.1,
+        "auroc/target": auroc,
+        "domain_gap": 0.1 + float(draw.normal(0, 0.02)),
+    }
+    for family, split in itertools.product(
+        ("accuracy", "balanced_accuracy", "constant_accuracy"), ("source", "target")
+    ):
         metrics[f"{family}/{split}"] = 0.6 if "constant" in family else auroc - 0.03
     for threat, (place, eps) in itertools.product(("fgsm", "pgd20", "square", "worst"), enumerate(EPS)):
         metrics[f"robust_accuracy/target/{threat}@{eps}"] = max(0.0, auroc - 0.15 * (place + 1))
-    epochs = [{"event": "epoch", "signature": signature, "seed": seed, "epoch": epoch, "metrics": {"loss/train": 0.6, "auroc/source_val": auroc}} for epoch in range(EPOCHS_LOGGED)]
-    work = {"seconds": {"train": 8.0, "attack": 2.0, "total": 10.0}, "stages": [{"stage": "model", "hash": signature, "reused": False, "seconds": 8.0}], "alarms": []}
+    epochs = [
+        {
+            "event": "epoch",
+            "signature": signature,
+            "seed": seed,
+            "epoch": epoch,
+            "metrics": {"loss/train": 0.6, "auroc/source_val": auroc},
+        }
+        for epoch in range(EPOCHS_LOGGED)
+    ]
+    work = {
+        "seconds": {"train": 8.0, "attack": 2.0, "total": 10.0},
+        "stages": [{"stage": "model", "hash": signature, "reused": False, "seconds": 8.0}],
+        "alarms": [],
+    }
     return [{"event": "start", **head}, *epochs, {"event": "finish", **head, "metrics": metrics, **work}]
 
 
@@ -83,7 +121,9 @@ def _time(name: str, module: str, *arguments: str) -> None:
     subprocess.run([sys.executable, "-m", module, *arguments], check=True, stdout=subprocess.DEVNULL)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
-    sys.stdout.write(f"{name:7} {time.perf_counter() - start:6.1f} s ({cpu:.1f} s of one core, {used.ru_maxrss / 1e6:.2f} GB)\n")
+    sys.stdout.write(
+        f"{name:7} {time.perf_counter() - start:6.1f} s ({cpu:.1f} s of one core, {used.ru_maxrss / 1e6:.2f} GB)\n"
+    )
 
 
 if __name__ == "__main__":

@@ -114,7 +114,9 @@ def _extrapolate(found: list[dict]) -> None:
     whole = linear * CHEXPERT + square * CHEXPERT**2
     growth = f"{linear * 1e4:.1f} s per 10,000 images and {square * 1e8:.2f} s per (10,000 images)^2"
     print(f"time: {growth}; {CHEXPERT:,} images: about {whole / 60:.0f} CPU minutes")
-    print(f"memory: {slope * 1e4:.0f} MB per 10,000 images; {CHEXPERT:,} images: about {slope * CHEXPERT / 1024:.1f} GB")
+    print(
+        f"memory: {slope * 1e4:.0f} MB per 10,000 images; {CHEXPERT:,} images: about {slope * CHEXPERT / 1024:.1f} GB"
+    )
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ from torch.utils.data import DataLoader, Dataset
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import itertools
+
 from sweep.synth.adversarial import Duel, critic_step, generator_step, start_duel
 from sweep.synth.feed import Feed
 from sweep.synth.layers import SMALLEST_MAP, channels_at, sizes_up
@@ -63,7 +65,7 @@ def common_generator(px: int, width: int) -> nn.Module:
         nn.Unflatten(1, (widths[0], SMALLEST_MAP, SMALLEST_MAP)),
     ]
     layers += [nn.BatchNorm2d(widths[0]), nn.ReLU()]
-    for below, here in zip(widths, widths[1:]):
+    for below, here in itertools.pairwise(widths):
         layers += [
             nn.Upsample(scale_factor=2),
             nn.Conv2d(below, here, 3, padding=1, bias=False),
@@ -77,7 +79,7 @@ def common_critic(px: int, width: int) -> nn.Module:
     """The same layers as ConvCritic, normalised by PyTorch's own spectral norm."""
     widths = [1, *(channels_at(size // 2, px, width) for size in sizes_up(px)[::-1])]
     layers: list[nn.Module] = []
-    for below, here in zip(widths, widths[1:]):
+    for below, here in itertools.pairwise(widths):
         layers += [spectral_norm(nn.Conv2d(below, here, 4, stride=2, padding=1)), nn.LeakyReLU(0.2)]
     return nn.Sequential(*layers, nn.Flatten(), spectral_norm(nn.Linear(widths[-1] * SMALLEST_MAP**2, 1)))
 
@@ -153,7 +155,9 @@ def sampling_rates(px: int) -> dict[str, float]:
     noise = np.random.default_rng(0).integers(0, 256, (4, px, px), dtype=np.uint8)
     for name, row in GENERATORS.items():
         classes = 1 if row.per_class else 2
-        generator = train_generator(name, noise, np.arange(4) % classes, num_classes=classes, settings={"steps": 1, "batch_size": 2}, seed=0)
+        generator = train_generator(
+            name, noise, np.arange(4) % classes, num_classes=classes, settings={"steps": 1, "batch_size": 2}, seed=0
+        )
         count = SAMPLED_SLOWLY if "denoising_steps" in row.defaults else SAMPLED
         generator.sample(1, seed=1, label=0)
         with tempfile.TemporaryDirectory() as folder:

@@ -82,9 +82,7 @@ def train(name: str, real: ImageSet, settings: dict[str, Any]) -> tuple[dict[int
     """Generators by class and the CPU seconds they took."""
     before = time.process_time()
     if GENERATORS[name].per_class:
-        made = {
-            k: train_generator(name, real.images[real.labels == k], settings=settings, seed=SEED) for k in CLASSES
-        }
+        made = {k: train_generator(name, real.images[real.labels == k], settings=settings, seed=SEED) for k in CLASSES}
     else:
         shared = train_generator(
             name, real.images, real.labels, num_classes=len(CLASSES), settings=BUDGETS[name], seed=SEED

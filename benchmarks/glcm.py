@@ -189,8 +189,13 @@ def table(milliseconds: dict[str, float]) -> str:
     for name, value in milliseconds.items():
         group, base = name.split(": ")[0], next(n for n in milliseconds if n.startswith(name.split(": ")[0] + ":"))
         if group == "loss":
-            steps = [milliseconds[f"loss: {step}"] for step in ("ResNet-18 step, fp32", "ResNet-18 step, bf16", "T+C+ResNet-18 step, bf16")]
-            note = "{:7.2%} of the fp32 step {:7.2%} of the bf16 step {:7.2%} of the bf16 step with T+C".format(*(value / step for step in steps))
+            steps = [
+                milliseconds[f"loss: {step}"]
+                for step in ("ResNet-18 step, fp32", "ResNet-18 step, bf16", "T+C+ResNet-18 step, bf16")
+            ]
+            note = "{:7.2%} of the fp32 step {:7.2%} of the bf16 step {:7.2%} of the bf16 step with T+C".format(
+                *(value / step for step in steps)
+            )
         else:
             note = f"{milliseconds[base] / value:7.1f}x"
         lines.append(f"{name:<36} {value:9.2f} ms  {note}")

@@ -58,7 +58,9 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=4096)
     parser.add_argument("--streamed", type=int, default=65_536)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=40, help="optimiser steps of ResNet-18 on which waiting is measured")
+    parser.add_argument(
+        "--steps", type=int, default=40, help="optimiser steps of ResNet-18 on which waiting is measured"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     ray.init(address="local", num_cpus=8, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
@@ -67,7 +69,9 @@ def main() -> None:
         folders, shards = Path(place) / "png", {px: Path(place) / f"shards{px}" for px in (PX, STORED_PX)}
         _write_files(folders, arguments.images)
         for px, folder in shards.items():
-            write_dataset(folder, Header(name="noise", domain="noise"), _rows(arguments.streamed * PX**2 // px**2, px // PX))
+            write_dataset(
+                folder, Header(name="noise", domain="noise"), _rows(arguments.streamed * PX**2 // px**2, px // PX)
+            )
         ways = _ways(folders, shards, arguments.images)
         times: dict[str, list[float]] = {name: [] for name in ways}
         for number in range(arguments.rounds + 1):
@@ -75,8 +79,14 @@ def main() -> None:
                 speed = _speed(way)
                 times[name] += [speed] if number else []  # the first round starts processes and fills caches
         _report({name: statistics.median(speeds) for name, speeds in times.items()})
-        for name, batches in (("memory", _resident(shards[PX], arguments.images)), ("shards, resized, streamed", _streamed(shards[STORED_PX]))):
-            print(f"ResNet-18 waits {_waiting(batches, arguments.steps):.2%} of its time for batches from {name}", flush=True)
+        for name, batches in (
+            ("memory", _resident(shards[PX], arguments.images)),
+            ("shards, resized, streamed", _streamed(shards[STORED_PX])),
+        ):
+            print(
+                f"ResNet-18 waits {_waiting(batches, arguments.steps):.2%} of its time for batches from {name}",
+                flush=True,
+            )
 
 
 def _write_files(folders: Path, count: int) -> None:
@@ -107,7 +117,9 @@ def _ways(folders: Path, shards: dict[int, Path], count: int) -> dict[str, Way]:
     for px, kind in ((PX, "as stored"), (STORED_PX, "resized")):
         streamed = _streamed(shards[px])
         ways[f"pyarrow alone, {kind}"] = lambda folder=shards[px]: _pyarrow(folder)
-        ways[f"streamed, {kind}"] = lambda streamed=streamed, epochs=itertools.count(): sum(len(images) for images, _ in streamed(next(epochs)))
+        ways[f"streamed, {kind}"] = lambda streamed=streamed, epochs=itertools.count(): sum(
+            len(images) for images, _ in streamed(next(epochs))
+        )
     return ways
 
 
@@ -129,7 +141,9 @@ def _image_set(folder: Path) -> ImageSet:
     frame = read_metadata(folder)
     ids = frame["image_id"].to_numpy(str)
     labels = (frame["label"] == "malignant").to_numpy(np.int64)
-    return ImageSet(StoredImages(folder, PX, ids), labels, ids, ids, ("benign", "malignant"), "noise", np.zeros(len(ids), bool))
+    return ImageSet(
+        StoredImages(folder, PX, ids), labels, ids, ids, ("benign", "malignant"), "noise", np.zeros(len(ids), bool)
+    )
 
 
 def _others(lazy: ImageSet) -> tuple:
@@ -155,7 +169,10 @@ def _report(speed: dict[str, float]) -> None:
     for name, value in speed.items():
         print(f"{name:<26} {value:>12,.0f} images/s  {value / best:>7.1f} x the best DataLoader")
     for kind in ("as stored", "resized"):
-        print(f"streaming takes {speed[f'pyarrow alone, {kind}'] / speed[f'streamed, {kind}']:.2f} times as long as pyarrow alone, {kind}", flush=True)
+        print(
+            f"streaming takes {speed[f'pyarrow alone, {kind}'] / speed[f'streamed, {kind}']:.2f} times as long as pyarrow alone, {kind}",
+            flush=True,
+        )
 
 
 def _waiting(batches: Batches, steps: int) -> float:

@@ -8,6 +8,7 @@ python -m benchmarks.overhead campaign --trials 10000    # the search logic alon
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import resource
 import statistics
@@ -19,10 +20,10 @@ from typing import Any
 
 import ray
 
-from sweep.data.datasets import FOLDS, Data, prepare
 from sweep.config.sweep_config import SweepConfig
-from sweep.store.ledger import Ledger, read_ledger
 from sweep.core.storage import Storage
+from sweep.data.datasets import FOLDS, Data, prepare
+from sweep.store.ledger import Ledger, read_ledger
 
 SWEEP_CONFIG = """\
 name: overhead
@@ -63,9 +64,9 @@ def bare_seconds(trials: int) -> float:
     import torch
 
     from sweep.config.hyperparameters import complete
+    from sweep.pipeline.train_and_evaluate import run_seed
     from sweep.pipeline.training_job import TrainingJob
     from sweep.planning.grid import studies
-    from sweep.pipeline.train_and_evaluate import run_seed
     from sweep.store.trial import Attacks, Trial
 
     torch.set_num_threads(1)
@@ -90,7 +91,9 @@ def trial_cost(few: int, many: int) -> None:
     for label, reuse, first, last in rows:
         walls = [sweep_seconds(count, reuse) for count in (first, last)]
         each = (walls[1] - walls[0]) / (last - first)
-        sys.stdout.write(f"{label}: {each:.2f} s per further trial, of which {each - bare:.2f} s are the platform's; the first {first} took {walls[0]:.1f} s with start-up\n")
+        sys.stdout.write(
+            f"{label}: {each:.2f} s per further trial, of which {each - bare:.2f} s are the platform's; the first {first} took {walls[0]:.1f} s with start-up\n"
+        )
 
 
 @ray.remote(num_cpus=0.001)
@@ -104,8 +107,20 @@ def serve_nothing(job_queue: Any, worker_group: str, run_url: str) -> None:
         trial = work.trial
         for seed in trial.seeds:
             metrics = {"auroc/target": trial.config["lr"] * 50 + 0.01 * seed, "auroc/source_val": 0.5}
-            ray.get(job_queue.report.remote(worker_group, trial.signature, {"kind": "epoch", "seed": seed, "epoch": 1, **metrics}))
-            result = {"signature": trial.signature, "seed": seed, "config": dict(trial.config), "study": {}, "metrics": metrics, "alarms": [], "seconds": {"total": 0.0}}
+            ray.get(
+                job_queue.report.remote(
+                    worker_group, trial.signature, {"kind": "epoch", "seed": seed, "epoch": 1, **metrics}
+                )
+            )
+            result = {
+                "signature": trial.signature,
+                "seed": seed,
+                "config": dict(trial.config),
+                "study": {},
+                "metrics": metrics,
+                "alarms": [],
+                "seconds": {"total": 0.0},
+            }
             run.write(f"{trial.seed_folder(seed)}/{RESULT}", json.dumps(result).encode())
             ray.get(job_queue.report.remote(worker_group, trial.signature, {"kind": "finish", "seed": seed}))
         ray.get(job_queue.report.remote(worker_group, trial.signature, {"kind": DONE}))
@@ -113,13 +128,13 @@ def serve_nothing(job_queue: Any, worker_group: str, run_url: str) -> None:
 
 def scheduling(trials: int, worker_groups: int) -> None:
     """Trials a second through searcher, Tune, job queue and ledger, in tenths of the sweep, and what the driver's memory grew by."""
-    from sweep.planning.capacity import Capacity
-    from sweep.execution.ray.tune_trial import Launch
-    from sweep.planning.plan import attacks_of, make_plan
     from sweep.execution.live_table import Progress
-    from sweep.execution.ray.session import ray_session
-    from sweep.planning.budget import BudgetTracker
     from sweep.execution.ray.run_trials import run_trials
+    from sweep.execution.ray.session import ray_session
+    from sweep.execution.ray.tune_trial import Launch
+    from sweep.planning.budget import BudgetTracker
+    from sweep.planning.capacity import Capacity
+    from sweep.planning.plan import attacks_of, make_plan
 
     asked = sweep_config(trials, worker_groups)
     marks: list[tuple[float, float]] = []
@@ -141,12 +156,23 @@ def scheduling(trials: int, worker_groups: int) -> None:
         with ray_session(None, asked.resources):
             begin = time.perf_counter()
             launch = Launch(attacks_of(asked), run.url, asked.resources, ledger.attempt)
-            run_trials(launch, plan, data, Capacity(worker_groups, 0, worker_groups), ledger, Watched("overhead", trials, (), ()), BudgetTracker(), serve)
+            run_trials(
+                launch,
+                plan,
+                data,
+                Capacity(worker_groups, 0, worker_groups),
+                ledger,
+                Watched("overhead", trials, (), ()),
+                BudgetTracker(),
+                serve,
+            )
         wall = time.perf_counter() - begin
         finished = len(read_ledger(run).finished())
-    paces = [round((trials // 10) / (after[0] - before[0]), 1) for before, after in zip(marks, marks[1:], strict=False)]
+    paces = [round((trials // 10) / (after[0] - before[0]), 1) for before, after in itertools.pairwise(marks)]
     grown = (marks[-1][1] - marks[0][1]) / (trials * 0.9)
-    sys.stdout.write(f"{finished} of {trials} trials in {wall:.0f} s: {1000 * wall / trials:.1f} ms each; trials a second by tenth {paces}; the driver grew by {grown:.3f} MB per trial\n")
+    sys.stdout.write(
+        f"{finished} of {trials} trials in {wall:.0f} s: {1000 * wall / trials:.1f} ms each; trials a second by tenth {paces}; the driver grew by {grown:.3f} MB per trial\n"
+    )
 
 
 def campaign(trials: int) -> None:
@@ -157,17 +183,26 @@ def campaign(trials: int) -> None:
     rules = Rules(sweep_config(1).search, ("maximize",), ("score",), draws=trials // 20, seeds=1)
 
     def fresh() -> Campaign:
-        return Campaign([{"cell": number} for number in range(20)], {}, rules, lambda config: (f"{config['cell']}-{config['lr']}", dict(config)))
+        return Campaign(
+            [{"cell": number} for number in range(20)],
+            {},
+            rules,
+            lambda config: (f"{config['cell']}-{config['lr']}", dict(config)),
+        )
 
     events: list[dict[str, Any]] = []
     one, begin = fresh(), time.perf_counter()
     one.log = events.append
     while (job := one.next_job()) is not None:
         one.settle(job.signature, 0, [job.config["lr"]])
-        events.append({"event": "finish", "signature": job.signature, "seed": 0, "metrics": {"score": job.config["lr"]}})
+        events.append(
+            {"event": "finish", "signature": job.signature, "seed": 0, "metrics": {"score": job.config["lr"]}}
+        )
     played = time.perf_counter()
     fresh().replay(events)
-    sys.stdout.write(f"{trials} configurations: {1e6 * (played - begin) / trials:.0f} us each asked and told; replayed in {time.perf_counter() - played:.2f} s\n")
+    sys.stdout.write(
+        f"{trials} configurations: {1e6 * (played - begin) / trials:.0f} us each asked and told; replayed in {time.perf_counter() - played:.2f} s\n"
+    )
 
 
 def _memory_mb() -> float:

@@ -22,8 +22,8 @@ from sweep.importers import phantom
 from sweep.models.classifier import build_classifier
 from sweep.shards.batches import ResidentBatches
 from sweep.shards.image_set import ImageSet
-from sweep.shards.reader import read_images, read_metadata
 from sweep.shards.labels import apply_normals
+from sweep.shards.reader import read_images, read_metadata
 from sweep.shards.splits import make_split
 from sweep.training.fit import fit
 from sweep.training.recipe import Recipe
@@ -55,14 +55,20 @@ def _trial(place: Path, own: str, other: str, seed: int, arguments: argparse.Nam
     """AUROC on the own scanner's test patients and on the whole other scanner."""
     frame = apply_normals(read_metadata(place / own))
     split = make_split(frame, seed=seed)
-    train, val, test = (read_images(place / own, arguments.px, split.ids(fold), normals="drop") for fold in ("train", "val", "test"))
-    recipe = Recipe(epochs=arguments.epochs, lr=2e-3, weight_decay=1e-2, schedule="one_cycle", augment="ultrasound", patience=0)
+    train, val, test = (
+        read_images(place / own, arguments.px, split.ids(fold), normals="drop") for fold in ("train", "val", "test")
+    )
+    recipe = Recipe(
+        epochs=arguments.epochs, lr=2e-3, weight_decay=1e-2, schedule="one_cycle", augment="ultrasound", patience=0
+    )
     model = build_classifier(backbone="small_cnn", num_classes=2, image_px=arguments.px, seed=seed)
     start = time.process_time()
     fit(model, ResidentBatches(train, recipe.batch_size, seed=seed), (val.images, val.labels), recipe, seed=seed)
     seconds = time.process_time() - start
     here, there = _auroc(model, test), _auroc(model, read_images(place / other, arguments.px, normals="drop"))
-    print(f"  {own} seed {seed}: own {here:.3f} ({len(test)} images), other {there:.3f}, {seconds:.0f} CPU s", flush=True)
+    print(
+        f"  {own} seed {seed}: own {here:.3f} ({len(test)} images), other {there:.3f}, {seconds:.0f} CPU s", flush=True
+    )
     return here, there
 
 

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sweep.config.sweep_config import Distribution
 from sweep.core.pareto import hypervolume
 from sweep.core.seeds import rng
-from sweep.config.sweep_config import Distribution
-from sweep.search.sampling import drawn
 from sweep.search.halving import ParetoHalving
 from sweep.search.pareto import oriented
 from sweep.search.projection import END, projected
+from sweep.search.sampling import drawn
 from sweep.search.searchers import build_searcher
 
 RANDOM_TRIALS = 100
@@ -57,17 +57,23 @@ def surrogate(config: Mapping[str, object], epoch: int = EPOCHS) -> list[float]:
     """
     best_lr, ceiling, hardening = _BACKBONES[config["backbone"]]
     lr = math.log10(config["lr"])
-    trained = math.exp(-(((lr - best_lr) / 0.8) ** 2)) * math.exp(-(((math.log10(config["weight_decay"]) + 3.5) / 2.5) ** 2))
+    trained = math.exp(-(((lr - best_lr) / 0.8) ** 2)) * math.exp(
+        -(((math.log10(config["weight_decay"]) + 3.5) / 2.5) ** 2)
+    )
     colour_gain = 0.0
     if config["colorizer"] != "none":
         colour_lr, texture, closes = _COLORIZERS[config["colorizer"]]
-        well = math.exp(-(((math.log10(config["colorizer_lr"]) - colour_lr) / 0.7) ** 2)) * (1 - ((config["glcm_weight"] - texture) / 0.6) ** 2)
+        well = math.exp(-(((math.log10(config["colorizer_lr"]) - colour_lr) / 0.7) ** 2)) * (
+            1 - ((config["glcm_weight"] - texture) / 0.6) ** 2
+        )
         colour_gain = closes * (1.5 * well - 0.5)  # a badly trained colorizer harms
     ratio, eps = config["synthetic_per_real"], config["train_eps"]
     mixing = 0.03 * (1 - ((ratio - 0.5) / 0.5) ** 2)
     source = 0.55 + (ceiling - 0.55) * trained - 0.012 * eps - 0.01 * ratio
     gap = 0.15 - colour_gain - mixing - 0.004 * eps + 0.05 * (1 - trained)
-    robust = (source - 0.45) * 1.6 * hardening * (1 - math.exp(-(eps + 0.3) / 2.5)) - 0.15 * max(colour_gain, 0.0) / 0.06
+    robust = (source - 0.45) * 1.6 * hardening * (1 - math.exp(-(eps + 0.3) / 2.5)) - 0.15 * max(
+        colour_gain, 0.0
+    ) / 0.06
     # Slow learning rates and adversarial training take longer; the gap opens as the network fits its source.
     done = 1 - math.exp(-epoch / (3.0 + 1.2 * max(0.0, best_lr - lr) + 0.3 * eps))
     return [0.5 + (source - gap - 0.5) * done, gap * (0.4 + 0.6 * done) + 0.1 * (1 - done), max(0.0, robust) * done]
@@ -123,7 +129,13 @@ def play_moasha(repeat: int, target: float, most: int) -> Game:
     from importlib import import_module
 
     scheduler = import_module("syne_tune.optimizer.schedulers.multiobjective.moasha").MOASHA(
-        {}, metrics=["0", "1", "2"], time_attr="epoch", max_t=EPOCHS, grace_period=1, reduction_factor=3, random_seed=repeat
+        {},
+        metrics=["0", "1", "2"],
+        time_attr="epoch",
+        max_t=EPOCHS,
+        grace_period=1,
+        reduction_factor=3,
+        random_seed=repeat,
     )
     make_trial = import_module("syne_tune.backend.trial_status").Trial
     searcher = build_searcher("random", SPACE, GOALS, seed=repeat)
@@ -136,7 +148,12 @@ def play_moasha(repeat: int, target: float, most: int) -> Game:
             values = surrogate(config, epoch)
             epochs += 1
             costs = -oriented(np.array([values]), GOALS)[0]
-            if scheduler.on_trial_result(trial, {"epoch": epoch, **{str(number): cost for number, cost in enumerate(costs)}}) == "STOP":
+            if (
+                scheduler.on_trial_result(
+                    trial, {"epoch": epoch, **{str(number): cost for number, cost in enumerate(costs)}}
+                )
+                == "STOP"
+            ):
                 break
         points.append(values)
         if _volume(points) >= target:
@@ -184,12 +201,18 @@ def speed_up(games: Sequence[Game], unit: str) -> tuple[float, float, float]:
 
 def one_objective(repeats: int) -> list[str]:
     """Epochs to what random search's target AUROC is after 100 whole trials: ours against Ray's scheduler and Ray's Optuna search."""
-    target = float(np.median([max(surrogate(drawn(SPACE, {}, n, repeat))[0] for n in range(RANDOM_TRIALS)) for repeat in range(40)]))
+    target = float(
+        np.median(
+            [max(surrogate(drawn(SPACE, {}, n, repeat))[0] for n in range(RANDOM_TRIALS)) for repeat in range(40)]
+        )
+    )
     lines = [f"one objective, target AUROC {target:.4f} (random search after 100 trials)"]
     for label, parts in {"ours: tpe + halving": _our_parts, "Ray: OptunaSearch + ASHA": _ray_parts}.items():
         spent = np.array([_play_one(*parts(repeat), target) for repeat in range(repeats)], dtype=float)
         low, high = np.quantile(spent, [0.25, 0.75])
-        lines.append(f"  {label:26} median {np.median(spent):5.0f} epochs (quartiles {low:.0f}-{high:.0f}), {RANDOM_TRIALS * EPOCHS / np.median(spent):.1f}x")
+        lines.append(
+            f"  {label:26} median {np.median(spent):5.0f} epochs (quartiles {low:.0f}-{high:.0f}), {RANDOM_TRIALS * EPOCHS / np.median(spent):.1f}x"
+        )
     return lines
 
 
@@ -209,8 +232,15 @@ def _play_one(ask: Callable, tell: Callable, decide: Callable, target: float) ->
 
 
 def _our_parts(repeat: int) -> tuple[Callable, Callable, Callable]:
-    searcher, halving = build_searcher("tpe", SPACE, ["maximize"], seed=repeat), ParetoHalving(["maximize"], 1, 3, EPOCHS)
-    return lambda number: searcher.ask()[1], lambda number, value: searcher.tell(number, [value]), lambda number, epoch, value: halving.decide(number, epoch, [value])
+    searcher, halving = (
+        build_searcher("tpe", SPACE, ["maximize"], seed=repeat),
+        ParetoHalving(["maximize"], 1, 3, EPOCHS),
+    )
+    return (
+        lambda number: searcher.ask()[1],
+        lambda number, value: searcher.tell(number, [value]),
+        lambda number, epoch, value: halving.decide(number, epoch, [value]),
+    )
 
 
 def _ray_parts(repeat: int) -> tuple[Callable, Callable, Callable]:
@@ -231,7 +261,15 @@ def _ray_parts(repeat: int) -> tuple[Callable, Callable, Callable]:
         trial.suggest_float("train_eps", 0, 8)
 
     search = OptunaSearch(space=space, metric="value", mode="max", seed=repeat)
-    scheduler = ASHAScheduler(time_attr="epoch", metric="value", mode="max", max_t=EPOCHS, grace_period=1, reduction_factor=3, stop_last_trials=False)
+    scheduler = ASHAScheduler(
+        time_attr="epoch",
+        metric="value",
+        mode="max",
+        max_t=EPOCHS,
+        grace_period=1,
+        reduction_factor=3,
+        stop_last_trials=False,
+    )
     trials: dict[int, SimpleNamespace] = {}
 
     def decide(number: int, epoch: int, value: float) -> str:
@@ -240,21 +278,35 @@ def _ray_parts(repeat: int) -> tuple[Callable, Callable, Callable]:
             scheduler.on_trial_add(None, trials[number])
         return scheduler.on_trial_result(None, trials[number], {"epoch": epoch, "value": value}).lower()
 
-    return lambda number: search.suggest(str(number)), lambda number, value: search.on_trial_complete(str(number), {"value": value}), decide
+    return (
+        lambda number: search.suggest(str(number)),
+        lambda number, value: search.on_trial_complete(str(number), {"value": value}),
+        decide,
+    )
 
 
 def main() -> None:
     """Play every row `--repeats` times and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=12)
-    parser.add_argument("--only", nargs="*", help="labels of the rows to play; 'one' for the comparison on one objective")
-    parser.add_argument("--off-centre", action="store_true", help="learning rate and weight decay over ranges whose middle is a bad first guess")
+    parser.add_argument(
+        "--only", nargs="*", help="labels of the rows to play; 'one' for the comparison on one objective"
+    )
+    parser.add_argument(
+        "--off-centre",
+        action="store_true",
+        help="learning rate and weight decay over ranges whose middle is a bad first guess",
+    )
     options = parser.parse_args()
     if options.off_centre:
         SPACE.update(OFF_CENTRE)
     target = float(np.median([random_volume(repeat) for repeat in range(40)]))
-    sys.stdout.write(f"hypervolume {target:.5f}: the median of 40 random searches of {RANDOM_TRIALS} trials of {EPOCHS} epochs\n")
-    sys.stdout.write(f"| {'searcher':18} | unit   | median | speed-up [95 %]      | reached | CPU s per trial |\n|---|---|---|---|---|---|\n")
+    sys.stdout.write(
+        f"hypervolume {target:.5f}: the median of 40 random searches of {RANDOM_TRIALS} trials of {EPOCHS} epochs\n"
+    )
+    sys.stdout.write(
+        f"| {'searcher':18} | unit   | median | speed-up [95 %]      | reached | CPU s per trial |\n|---|---|---|---|---|---|\n"
+    )
     for row in ROWS:
         if options.only is None or row.label in options.only:
             if row.dependencies and not importlib.util.find_spec(row.dependencies):
@@ -265,7 +317,9 @@ def main() -> None:
             median = np.median([getattr(game, row.unit) for game in games])
             cost = sum(game.seconds for game in games) / sum(game.trials for game in games)
             reached = f"{sum(game.reached for game in games)}/{len(games)}"
-            sys.stdout.write(f"| {row.label:18} | {row.unit} | {median:6.1f} | {ratio:5.1f}x [{low:4.1f}, {high:4.1f}] | {reached:7} | {cost:.3f} |\n")
+            sys.stdout.write(
+                f"| {row.label:18} | {row.unit} | {median:6.1f} | {ratio:5.1f}x [{low:4.1f}, {high:4.1f}] | {reached:7} | {cost:.3f} |\n"
+            )
             sys.stdout.flush()
     if options.only is None or "one" in options.only:
         sys.stdout.write("\n".join(one_objective(10 * options.repeats)) + "\n")

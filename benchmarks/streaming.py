@@ -22,7 +22,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
 os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
-os.environ.setdefault("RAY_worker_maximum_startup_concurrency", "16")  # the raylet warns on the terminal at four times this
+os.environ.setdefault(
+    "RAY_worker_maximum_startup_concurrency", "16"
+)  # the raylet warns on the terminal at four times this
 
 import numpy as np
 
@@ -58,7 +60,14 @@ def measured(count: int, px: int, train: bool = False) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as place:
         shards = f"{place}/shards"
         write(shards, count, px)
-        ray.init(address="local", num_cpus=8, include_dashboard=False, log_to_driver=False, logging_level="ERROR", object_store_memory=400_000_000)
+        ray.init(
+            address="local",
+            num_cpus=8,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            object_store_memory=400_000_000,
+        )
         try:
             TorchTrainer(
                 stream_once,
@@ -71,7 +80,13 @@ def measured(count: int, px: int, train: bool = False) -> dict[str, float]:
         workers = [json.loads((Path(place) / f"{rank}.json").read_text()) for rank in range(WORKERS)]
     seen, seconds = sum(worker["seen"] for worker in workers), max(worker["seconds"] for worker in workers)
     most = max(workers, key=lambda worker: worker["peak"])
-    facts = {"images": count, "px": px, "decoded_mb": count * px * px / 1e6, "seen": seen, "images_per_s": seen / seconds}
+    facts = {
+        "images": count,
+        "px": px,
+        "decoded_mb": count * px * px / 1e6,
+        "seen": seen,
+        "images_per_s": seen / seconds,
+    }
     return facts | {"peak_mb": most["peak"] / 1e6, "grown_mb": (most["peak"] - most["before"]) / 1e6}
 
 
@@ -122,7 +137,15 @@ def lazy_images(shards: str, px: int) -> Any:
     manifest, frame = read_manifest(shards), read_metadata(shards)
     ids = frame["image_id"].to_numpy(str)
     labels = label_indices(frame["label"].tolist(), manifest.classes, shards)
-    return ImageSet(StoredImages(shards, px, list(ids)), labels, ids, groups_of(frame), manifest.classes, manifest.domain, np.zeros(len(ids), bool))
+    return ImageSet(
+        StoredImages(shards, px, list(ids)),
+        labels,
+        ids,
+        groups_of(frame),
+        manifest.classes,
+        manifest.domain,
+        np.zeros(len(ids), bool),
+    )
 
 
 def _trainer(px: int) -> Any:

@@ -26,8 +26,8 @@ from torch import nn
 
 from sweep.evaluation.evaluate import predict
 from sweep.evaluation.metrics import classification_metrics
-from sweep.models.classifier import build_classifier
 from sweep.execution.ray.session import KEEP_PAGES
+from sweep.models.classifier import build_classifier
 from sweep.shards.batches import ResidentBatches
 from sweep.shards.image_set import ImageSet
 from sweep.training.ema import snapshot
@@ -48,9 +48,13 @@ def main() -> None:
     parser.add_argument("what", choices=("overhead", "usual", "worker"))
     parser.add_argument("--models", nargs="+", choices=STEPS, default=list(STEPS))
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--steps", type=int, help="of a round, instead of each model's own number; few suit a busy machine")
+    parser.add_argument(
+        "--steps", type=int, help="of a round, instead of each model's own number; few suit a busy machine"
+    )
     parser.add_argument("--loop", choices=LOOPS, default="fit")
-    parser.add_argument("--threads", type=int, default=2, help="of the usual loop; 1 on a busy machine, where two only wait")
+    parser.add_argument(
+        "--threads", type=int, default=2, help="of the usual loop; 1 on a busy machine, where two only wait"
+    )
     arguments = parser.parse_args()
     if arguments.steps:
         STEPS.update(dict.fromkeys(STEPS, arguments.steps))
@@ -114,7 +118,20 @@ class Worker:
         settings = {**os.environ, "OMP_NUM_THREADS": str(threads), **allocator}
         settings = {key: value for key, value in settings.items() if value is not None}
         steps = str(STEPS[name])
-        command = [sys.executable, "-m", "benchmarks.training", "worker", "--models", name, "--loop", loop, "--threads", str(threads), "--steps", steps]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.training",
+            "worker",
+            "--models",
+            name,
+            "--loop",
+            loop,
+            "--threads",
+            str(threads),
+            "--steps",
+            steps,
+        ]
         self.process = subprocess.Popen(command, env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def start(self) -> None:

@@ -84,7 +84,13 @@ def _check_documents(path: Path, versions: Versions) -> tuple[list[InputError], 
             rules = LAUNCHER_RULES
             notes.append(machine_shape(launcher_rules.provider_of(document))[1])
         else:
-            errors.append(document.violation((), "is neither a cluster launcher file nor a KubeRay object", "start from one of the files in cluster/"))
+            errors.append(
+                document.violation(
+                    (),
+                    "is neither a cluster launcher file nor a KubeRay object",
+                    "start from one of the files in cluster/",
+                )
+            )
             continue
         errors += [error for rule in rules for error in rule(document, versions)]
     return errors, [note for note in notes if note]
@@ -93,7 +99,11 @@ def _check_documents(path: Path, versions: Versions) -> tuple[list[InputError], 
 def main(arguments: list[str]) -> int:
     """The command: 0 when every file is good, 2 with every mistake of every file."""
     if not arguments:
-        raise InputError("python -m cluster.check", "no file given", "give launcher files, KubeRay files, Slurm scripts or Dockerfiles")
+        raise InputError(
+            "python -m cluster.check",
+            "no file given",
+            "give launcher files, KubeRay files, Slurm scripts or Dockerfiles",
+        )
     versions, worst = locked_versions(), EXIT_COMPLETE
     for name in arguments:
         try:

@@ -18,14 +18,43 @@ _AWS_DISK = {
 }
 
 AWS = {
-    **dict.fromkeys(("ImageId", "InstanceType", "KeyName", "SubnetId", "UserData", "KernelId", "RamdiskId", "PrivateIpAddress", "AdditionalInfo", "ClientToken"), "string"),
-    **dict.fromkeys(("DisableApiStop", "DisableApiTermination", "EbsOptimized", "EnablePrimaryIpv6", "DryRun"), "boolean"),
+    **dict.fromkeys(
+        (
+            "ImageId",
+            "InstanceType",
+            "KeyName",
+            "SubnetId",
+            "UserData",
+            "KernelId",
+            "RamdiskId",
+            "PrivateIpAddress",
+            "AdditionalInfo",
+            "ClientToken",
+        ),
+        "string",
+    ),
+    **dict.fromkeys(
+        ("DisableApiStop", "DisableApiTermination", "EbsOptimized", "EnablePrimaryIpv6", "DryRun"), "boolean"
+    ),
     **dict.fromkeys(("MinCount", "MaxCount", "Ipv6AddressCount"), "integer"),
     **dict.fromkeys(("SecurityGroupIds", "SecurityGroups"), ["string"]),
     **dict.fromkeys(
         (
-            *("Ipv6Addresses", "Monitoring", "ElasticGpuSpecification", "ElasticInferenceAccelerators", "TagSpecifications", "LaunchTemplate"),
-            *("CreditSpecification", "CpuOptions", "CapacityReservationSpecification", "HibernationOptions", "LicenseSpecifications"),
+            *(
+                "Ipv6Addresses",
+                "Monitoring",
+                "ElasticGpuSpecification",
+                "ElasticInferenceAccelerators",
+                "TagSpecifications",
+                "LaunchTemplate",
+            ),
+            *(
+                "CreditSpecification",
+                "CpuOptions",
+                "CapacityReservationSpecification",
+                "HibernationOptions",
+                "LicenseSpecifications",
+            ),
             *("EnclaveOptions", "PrivateDnsNameOptions", "MaintenanceOptions", "NetworkPerformanceOptions", "Operator"),
             *("SecondaryInterfaces", "NetworkInterfaces", "Placement"),
         ),
@@ -55,7 +84,16 @@ _GCP_SCHEDULING = {
     **dict.fromkeys(("automaticRestart", "preemptible", "exposeHostTopology", "skipGuestOsShutdown"), "boolean"),
     **dict.fromkeys(("availabilityDomain", "hostErrorTimeoutSeconds", "minNodeCpus"), "integer"),
     **dict.fromkeys(("locationHint", "terminationTime"), "string"),
-    **dict.fromkeys(("gracefulShutdown", "localSsdRecoveryTimeout", "nodeAffinities", "onInstanceStopAction", "preemptionNoticeDuration"), "any"),
+    **dict.fromkeys(
+        (
+            "gracefulShutdown",
+            "localSsdRecoveryTimeout",
+            "nodeAffinities",
+            "onInstanceStopAction",
+            "preemptionNoticeDuration",
+        ),
+        "any",
+    ),
     "maxRunDuration": {"seconds": "integer or its text", "nanos": "integer"},
     "instanceTerminationAction": ("DELETE", "INSTANCE_TERMINATION_ACTION_UNSPECIFIED", "STOP"),
     "onHostMaintenance": ("MIGRATE", "TERMINATE"),
@@ -71,7 +109,19 @@ _GCP_DISK = {
     "index": "integer",
     "diskSizeGb": "integer or its text",
     "initializeParams": {
-        **dict.fromkeys(("architecture", "description", "diskName", "diskType", "onUpdateAction", "sourceImage", "sourceSnapshot", "storagePool"), "string"),
+        **dict.fromkeys(
+            (
+                "architecture",
+                "description",
+                "diskName",
+                "diskType",
+                "onUpdateAction",
+                "sourceImage",
+                "sourceSnapshot",
+                "storagePool",
+            ),
+            "string",
+        ),
         **dict.fromkeys(("diskSizeGb", "provisionedIops", "provisionedThroughput"), "integer or its text"),
         **dict.fromkeys(("labels", "licenses", "replicaZones", "resourceManagerTags", "resourcePolicies"), "any"),
         **dict.fromkeys(("sourceImageEncryptionKey", "sourceSnapshotEncryptionKey"), "any"),
@@ -81,12 +131,34 @@ _GCP_DISK = {
 
 GCP = {
     **dict.fromkeys(("canIpForward", "deletionProtection"), "boolean"),
-    **dict.fromkeys(("description", "hostname", "machineType", "minCpuPlatform", "name", "sourceMachineImage", "zone"), "string"),
+    **dict.fromkeys(
+        ("description", "hostname", "machineType", "minCpuPlatform", "name", "sourceMachineImage", "zone"), "string"
+    ),
     **dict.fromkeys(
         (
-            *("advancedMachineFeatures", "confidentialInstanceConfig", "displayDevice", "instanceEncryptionKey", "keyRevocationActionType"),
-            *("labels", "metadata", "networkInterfaces", "networkPerformanceConfig", "params", "privateIpv6GoogleAccess", "reservationAffinity"),
-            *("resourcePolicies", "serviceAccounts", "shieldedInstanceConfig", "shieldedInstanceIntegrityPolicy", "tags"),
+            *(
+                "advancedMachineFeatures",
+                "confidentialInstanceConfig",
+                "displayDevice",
+                "instanceEncryptionKey",
+                "keyRevocationActionType",
+            ),
+            *(
+                "labels",
+                "metadata",
+                "networkInterfaces",
+                "networkPerformanceConfig",
+                "params",
+                "privateIpv6GoogleAccess",
+                "reservationAffinity",
+            ),
+            *(
+                "resourcePolicies",
+                "serviceAccounts",
+                "shieldedInstanceConfig",
+                "shieldedInstanceIntegrityPolicy",
+                "tags",
+            ),
             *("localSsdEncryptionMode", "sourceMachineImageEncryptionKey", "workloadIdentityConfig"),
         ),
         "any",

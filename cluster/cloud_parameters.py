@@ -11,12 +11,12 @@ from functools import cache
 from pathlib import Path
 
 from cluster.cloud_keys import AWS, GCP
-from sweep.core.ray_internals import azure_template
 from cluster.document import Document
 from cluster.launcher_rules import TYPES, provider_of
 from cluster.shapes import Shape, from_botocore, from_json_schema, misfits
 from cluster.versions import Versions
 from sweep.core.errors import InputError
+from sweep.core.ray_internals import azure_template
 
 
 def cloud_parameters(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -59,5 +59,9 @@ def _azure() -> tuple[Shape, str]:
     parameters = json.loads(azure_template().read_text(encoding="utf-8"))["parameters"]
     kinds = {"string": "string", "securestring": "string", "int": "integer", "bool": "boolean", "array": ["string"]}
     shape = {name: kinds.get(row["type"], "any") for name, row in parameters.items()}
-    shape |= {"priority": ("Regular", "Low", "Spot"), "evictionPolicy": ("Delete", "Deallocate"), "availability_zone": "string"}
+    shape |= {
+        "priority": ("Regular", "Low", "Spot"),
+        "evictionPolicy": ("Delete", "Deallocate"),
+        "availability_zone": "string",
+    }
     return {"azure_arm_parameters": shape | {"billingProfile": {"maxPrice": "number"}}}, ""

@@ -69,12 +69,16 @@ def read_documents(path: Path) -> list[Document]:
     try:
         nodes = [node for node in yaml.compose_all(text, Loader=_LOADER) if node is not None]
         _refuse_repeated_keys(path, nodes)
-        lines = [dict(_lines(node, ())) for node in nodes]  # before the values are made, which resolves merge keys in place
+        lines = [
+            dict(_lines(node, ())) for node in nodes
+        ]  # before the values are made, which resolves merge keys in place
         trees = [yaml.constructor.SafeConstructor().construct_document(node) for node in nodes]
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else path
-        raise InputError(where, getattr(error, "problem", None) or "not YAML", "correct the indentation and the brackets") from None
+        raise InputError(
+            where, getattr(error, "problem", None) or "not YAML", "correct the indentation and the brackets"
+        ) from None
     if not trees or not all(isinstance(tree, dict) for tree in trees):
         raise InputError(path, "holds no keys", "start from one of the files in cluster/")
     return [Document(path, tree, places) for tree, places in zip(trees, lines, strict=True)]
@@ -115,7 +119,9 @@ def _refuse_repeated_keys(path: Path, nodes: list[yaml.Node]) -> None:
                 stack.append(value)
                 name = str(key.value)
                 if name in seen and name != "<<":
-                    raise InputError(f"{path}:{key.start_mark.line + 1}", f"{name} is written twice", "keep one of the two")
+                    raise InputError(
+                        f"{path}:{key.start_mark.line + 1}", f"{name} is written twice", "keep one of the two"
+                    )
                 seen.add(name)
 
 

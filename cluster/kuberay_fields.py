@@ -20,16 +20,33 @@ _RESOURCES = {"requests": Map("quantity"), "limits": Map("quantity"), "claims": 
 _ENV = [{"name": "string", "value": "string", "valueFrom": "any"}]
 _MOUNTS = [
     {
-        **dict.fromkeys(("name", "mountPath", "subPath", "subPathExpr", "mountPropagation", "recursiveReadOnly"), "string"),
+        **dict.fromkeys(
+            ("name", "mountPath", "subPath", "subPathExpr", "mountPropagation", "recursiveReadOnly"), "string"
+        ),
         "readOnly": "boolean",
     }
 ]
 
 _CONTAINER = {
-    **dict.fromkeys(("name", "image", "workingDir", "restartPolicy", "terminationMessagePath", "terminationMessagePolicy"), "string"),
+    **dict.fromkeys(
+        ("name", "image", "workingDir", "restartPolicy", "terminationMessagePath", "terminationMessagePolicy"), "string"
+    ),
     **dict.fromkeys(("command", "args"), ["string"]),
     **dict.fromkeys(("stdin", "stdinOnce", "tty"), "boolean"),
-    **dict.fromkeys(("envFrom", "lifecycle", "livenessProbe", "readinessProbe", "startupProbe", "ports", "resizePolicy", "securityContext", "volumeDevices"), "any"),
+    **dict.fromkeys(
+        (
+            "envFrom",
+            "lifecycle",
+            "livenessProbe",
+            "readinessProbe",
+            "startupProbe",
+            "ports",
+            "resizePolicy",
+            "securityContext",
+            "volumeDevices",
+        ),
+        "any",
+    ),
     "imagePullPolicy": ("Always", "IfNotPresent", "Never"),
     "env": _ENV,
     "resources": _RESOURCES,
@@ -38,9 +55,53 @@ _CONTAINER = {
 
 _POD = {
     **dict.fromkeys(("terminationGracePeriodSeconds", "activeDeadlineSeconds", "priority"), "integer"),
-    **dict.fromkeys(("hostNetwork", "hostPID", "hostIPC", "hostUsers", "automountServiceAccountToken", "enableServiceLinks", "shareProcessNamespace", "setHostnameAsFQDN"), "boolean"),
-    **dict.fromkeys(("dnsPolicy", "hostname", "nodeName", "preemptionPolicy", "priorityClassName", "runtimeClassName", "schedulerName", "serviceAccount", "serviceAccountName", "subdomain"), "string"),
-    **dict.fromkeys(("affinity", "dnsConfig", "ephemeralContainers", "hostAliases", "imagePullSecrets", "os", "overhead", "readinessGates", "resourceClaims", "resources", "schedulingGates", "securityContext", "tolerations", "topologySpreadConstraints"), "any"),
+    **dict.fromkeys(
+        (
+            "hostNetwork",
+            "hostPID",
+            "hostIPC",
+            "hostUsers",
+            "automountServiceAccountToken",
+            "enableServiceLinks",
+            "shareProcessNamespace",
+            "setHostnameAsFQDN",
+        ),
+        "boolean",
+    ),
+    **dict.fromkeys(
+        (
+            "dnsPolicy",
+            "hostname",
+            "nodeName",
+            "preemptionPolicy",
+            "priorityClassName",
+            "runtimeClassName",
+            "schedulerName",
+            "serviceAccount",
+            "serviceAccountName",
+            "subdomain",
+        ),
+        "string",
+    ),
+    **dict.fromkeys(
+        (
+            "affinity",
+            "dnsConfig",
+            "ephemeralContainers",
+            "hostAliases",
+            "imagePullSecrets",
+            "os",
+            "overhead",
+            "readinessGates",
+            "resourceClaims",
+            "resources",
+            "schedulingGates",
+            "securityContext",
+            "tolerations",
+            "topologySpreadConstraints",
+        ),
+        "any",
+    ),
     "restartPolicy": ("Always", "OnFailure", "Never"),
     "nodeSelector": Map("string"),
     "containers": [_CONTAINER],
@@ -89,7 +150,9 @@ _CLUSTER = {
             "groupName": "string",
             "suspend": "boolean",
             "scaleStrategy": {"workersToDelete": ["string"]},
-            **dict.fromkeys(("replicas", "minReplicas", "maxReplicas", "idleTimeoutSeconds", "priority", "numOfHosts"), "integer"),
+            **dict.fromkeys(
+                ("replicas", "minReplicas", "maxReplicas", "idleTimeoutSeconds", "priority", "numOfHosts"), "integer"
+            ),
         }
     ],
 }
@@ -98,7 +161,9 @@ _JOB = {
     "submissionMode": ("K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode"),
     **dict.fromkeys(("entrypoint", "runtimeEnvYAML", "jobId", "entrypointResources"), "string"),
     **dict.fromkeys(("entrypointNumCpus", "entrypointNumGpus"), "number"),
-    **dict.fromkeys(("activeDeadlineSeconds", "preRunningDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"), "integer"),
+    **dict.fromkeys(
+        ("activeDeadlineSeconds", "preRunningDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"), "integer"
+    ),
     **dict.fromkeys(("shutdownAfterJobFinishes", "suspend"), "boolean"),
     **dict.fromkeys(("metadata", "clusterSelector"), Map("string")),
     "submitterPodTemplate": _TEMPLATE,

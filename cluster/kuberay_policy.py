@@ -30,12 +30,18 @@ def cost_is_bounded(document: Document, versions: Versions) -> Iterator[InputErr
             problem = "is missing, which means 2147483647 pods" if most is None else f"{most!r} pods"
             yield document.violation((*group, "maxReplicas"), problem, f"give a whole number from 1 to {MOST_WORKERS}")
         if least != 0 or document.at((*group, "replicas")) not in (None, 0):
-            yield document.violation((*group, "minReplicas"), "pods are paid for without work", "write minReplicas: 0 and replicas: 0")
+            yield document.violation(
+                (*group, "minReplicas"), "pods are paid for without work", "write minReplicas: 0 and replicas: 0"
+            )
         yield from _idle(document, (*group, "idleTimeoutSeconds"), required=False)
     if not autoscales(document):
-        yield document.violation((*cluster, "enableInTreeAutoscaling"), "the cluster neither grows nor shrinks", "write true")
+        yield document.violation(
+            (*cluster, "enableInTreeAutoscaling"), "the cluster neither grows nor shrinks", "write true"
+        )
     if document.at((*cluster, "autoscalerOptions", "version")) != "v2":
-        yield document.violation((*cluster, "autoscalerOptions", "version"), "autoscaler version 1 leaves nodes behind", "write v2")
+        yield document.violation(
+            (*cluster, "autoscalerOptions", "version"), "autoscaler version 1 leaves nodes behind", "write v2"
+        )
     yield from _idle(document, (*cluster, "autoscalerOptions", "idleTimeoutSeconds"), required=True)
     if kind_of(document) == "RayJob":
         yield from _job_ends(document)
@@ -48,7 +54,9 @@ def head_does_no_work(document: Document, versions: Versions) -> Iterator[InputE
     if str(start.get("num-cpus", sizes.get("CPU"))) != "0":
         yield document.violation((*head, "rayStartParams"), "the head offers its CPUs", 'write num-cpus: "0"')
     if str(start.get("num-gpus", sizes.get("GPU", "0"))) != "0" or _limits(document, head).get(_GPU):
-        yield document.violation(head, "the head holds a GPU that never goes away", 'write num-gpus: "0" and no GPU limit')
+        yield document.violation(
+            head, "the head holds a GPU that never goes away", 'write num-gpus: "0" and no GPU limit'
+        )
 
 
 def pods_have_their_size(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -60,15 +68,27 @@ def pods_have_their_size(document: Document, versions: Versions) -> Iterator[Inp
         requests = document.section((*place, "requests"))
         for name in ("cpu", "memory"):
             if name not in limits:
-                yield document.violation((*place, "limits"), f"has no {name}", f"give limits of cpu and memory: Ray reads its {name} from there")
+                yield document.violation(
+                    (*place, "limits"),
+                    f"has no {name}",
+                    f"give limits of cpu and memory: Ray reads its {name} from there",
+                )
         promised = str(document.at((*group, "rayStartParams", "num-gpus")) or "0")
         name = str(document.at((*group, "groupName")) or "")
         if (promised != "0" or "gpu" in name.lower()) and group != groups(document)[0] and not limits.get(_GPU):
             yield document.violation((*place, "limits"), f"a GPU group without {_GPU}", f'add {_GPU}: "1"')
         elif limits.get(_GPU) and promised not in ("0", str(limits[_GPU])):
-            yield document.violation((*group, "rayStartParams", "num-gpus"), f"{promised} are offered, the pod gets {limits[_GPU]}", "write the same number")
+            yield document.violation(
+                (*group, "rayStartParams", "num-gpus"),
+                f"{promised} are offered, the pod gets {limits[_GPU]}",
+                "write the same number",
+            )
         if _GPU in requests and str(requests[_GPU]) != str(limits.get(_GPU)):
-            yield document.violation((*place, "requests", _GPU), "differs from the limit", "Kubernetes wants requests and limits of GPUs equal")
+            yield document.violation(
+                (*place, "requests", _GPU),
+                "differs from the limit",
+                "Kubernetes wants requests and limits of GPUs equal",
+            )
 
 
 def images_match_the_lock(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -86,7 +106,9 @@ def images_match_the_lock(document: Document, versions: Versions) -> Iterator[In
             yield document.violation(place, *found)
         images.setdefault(str(image), place)
     if len(images) > 1:
-        yield document.violation(list(images.values())[1], f"head and workers run different images: {', '.join(sorted(images))}", "use one")
+        yield document.violation(
+            list(images.values())[1], f"head and workers run different images: {', '.join(sorted(images))}", "use one"
+        )
 
 
 def pods_leave_in_peace(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -95,12 +117,16 @@ def pods_leave_in_peace(document: Document, versions: Versions) -> Iterator[Inpu
         if not ray_container(document, group):
             continue
         env = document.sections((*ray_place(group), "env"))
-        given = next((item.get("value") for _, item in env if item.get("name") == "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"), None)
+        given = next(
+            (item.get("value") for _, item in env if item.get("name") == "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"), None
+        )
         drain = _float(given, _DEFAULT_DRAIN_S)
         grace = pod(document, group).get("terminationGracePeriodSeconds", _DEFAULT_GRACE_S)
         if not isinstance(grace, int) or grace <= drain:
             place = (*group, "template", "spec", "terminationGracePeriodSeconds")
-            yield document.violation(place, f"{grace} s is not longer than the drain of {drain:g} s", f"give {2 * drain:g}")
+            yield document.violation(
+                place, f"{grace} s is not longer than the drain of {drain:g} s", f"give {2 * drain:g}"
+            )
 
 
 def spot_has_a_fallback(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -110,26 +136,44 @@ def spot_has_a_fallback(document: Document, versions: Versions) -> Iterator[Inpu
     others = [group for group in workers if group not in spot]
     place = (*cluster_place(document), "workerGroupSpecs")
     if workers and not spot:
-        yield document.violation(place, "no group asks for spot nodes", "give one a nodeSelector such as karpenter.sh/capacity-type: spot")
+        yield document.violation(
+            place, "no group asks for spot nodes", "give one a nodeSelector such as karpenter.sh/capacity-type: spot"
+        )
     if spot and not others:
-        yield document.violation(place, "nothing steps in when there are no spot nodes", "add a group without the spot nodeSelector")
+        yield document.violation(
+            place, "nothing steps in when there are no spot nodes", "add a group without the spot nodeSelector"
+        )
     for group in spot:
         twins = [other for other in others if _limits(document, other) == _limits(document, group)]
         if others and not twins:
-            yield document.violation(group, "no on-demand group has pods of the same size", "give both groups the same limits")
+            yield document.violation(
+                group, "no on-demand group has pods of the same size", "give both groups the same limits"
+            )
         if any(_priority(document, group) <= _priority(document, twin) for twin in twins):
-            yield document.violation((*group, "priority"), "spot is not preferred to on-demand", "give spot the higher priority")
+            yield document.violation(
+                (*group, "priority"), "spot is not preferred to on-demand", "give spot the higher priority"
+            )
 
 
 def doors_are_closed(document: Document, versions: Versions) -> Iterator[InputError]:
     """Token on, no door to the outside, no privilege, no secret in the file."""
     cluster, head = cluster_place(document), groups(document)[0]
     if document.at((*cluster, "authOptions", "mode")) != "token":
-        yield document.violation((*cluster, "authOptions", "mode"), "anyone who reaches the pod can run code", "write token")
+        yield document.violation(
+            (*cluster, "authOptions", "mode"), "anyone who reaches the pod can run code", "write token"
+        )
     if document.at((*head, "serviceType")) not in (None, "ClusterIP"):
-        yield document.violation((*head, "serviceType"), "the dashboard, which runs code, is open to the outside", "write ClusterIP and use kubectl port-forward")
+        yield document.violation(
+            (*head, "serviceType"),
+            "the dashboard, which runs code, is open to the outside",
+            "write ClusterIP and use kubectl port-forward",
+        )
     if document.at((*head, "enableIngress")):
-        yield document.violation((*head, "enableIngress"), "the dashboard, which runs code, is open to the outside", "leave it out and use kubectl port-forward")
+        yield document.violation(
+            (*head, "enableIngress"),
+            "the dashboard, which runs code, is open to the outside",
+            "leave it out and use kubectl port-forward",
+        )
     for group in groups(document):
         yield from _privileges(document, group)
         for place, item in document.sections((*ray_place(group), "env")):
@@ -147,19 +191,35 @@ def results_outlive_the_pods(document: Document, versions: Versions) -> Iterator
     except ValueError:
         words = []
     if "sweep.run" not in words:
-        yield document.violation(place, f"{text!r} does not run a sweep", "write: python -m sweep.run search_spaces/quickstart.yaml --storage URL")
+        yield document.violation(
+            place,
+            f"{text!r} does not run a sweep",
+            "write: python -m sweep.run search_spaces/quickstart.yaml --storage URL",
+        )
         return
     sweep_config = next((word for word in words[words.index("sweep.run") + 1 :] if not word.startswith("-")), "")
     if not sweep_config.startswith("/") and not (ROOT / sweep_config).is_file():
-        yield document.violation(place, f"the image will hold no {sweep_config or 'question file'}", "name a file of search_spaces/")
+        yield document.violation(
+            place, f"the image will hold no {sweep_config or 'question file'}", "name a file of search_spaces/"
+        )
     storage = _option(words, "--storage")
     if not storage:
-        yield document.violation(place, "results stay in a pod and go with it", "add --storage with an s3:// or gs:// URL, or a mounted volume")
+        yield document.violation(
+            place,
+            "results stay in a pod and go with it",
+            "add --storage with an s3:// or gs:// URL, or a mounted volume",
+        )
     elif "://" not in storage or storage.startswith("file://"):
         path = storage.removeprefix("file://")
         for group in groups(document):
-            if not any(path == mount or path.startswith(mount.rstrip("/") + "/") for mount in _shared_mounts(document, group)):
-                yield document.violation((*ray_place(group), "volumeMounts"), f"{storage} is local to the pod", "mount a persistentVolumeClaim there, in every group")
+            if not any(
+                path == mount or path.startswith(mount.rstrip("/") + "/") for mount in _shared_mounts(document, group)
+            ):
+                yield document.violation(
+                    (*ray_place(group), "volumeMounts"),
+                    f"{storage} is local to the pod",
+                    "mount a persistentVolumeClaim there, in every group",
+                )
 
 
 def _job_ends(document: Document) -> Iterator[InputError]:
@@ -168,9 +228,15 @@ def _job_ends(document: Document) -> Iterator[InputError]:
         problem = "is missing, so a hung job is paid for for ever" if deadline is None else f"{deadline!r} s"
         yield document.violation(("spec", "activeDeadlineSeconds"), problem, f"give seconds, at most {_LONGEST_JOB_S}")
     if document.at(("spec", "shutdownAfterJobFinishes")) is not True:
-        yield document.violation(("spec", "shutdownAfterJobFinishes"), "the cluster stays when the job is over", "write true")
+        yield document.violation(
+            ("spec", "shutdownAfterJobFinishes"), "the cluster stays when the job is over", "write true"
+        )
     if (document.at(("spec", "backoffLimit")) or 0) != 0:
-        yield document.violation(("spec", "backoffLimit"), "a retry builds a second cluster, which may overlap the first", "write 0: applied again, the sweep resumes")
+        yield document.violation(
+            ("spec", "backoffLimit"),
+            "a retry builds a second cluster, which may overlap the first",
+            "write 0: applied again, the sweep resumes",
+        )
 
 
 def _idle(document: Document, place: Place, required: bool) -> Iterator[InputError]:
@@ -178,7 +244,9 @@ def _idle(document: Document, place: Place, required: bool) -> Iterator[InputErr
     if seconds is None and not required:
         return
     if not isinstance(seconds, int) or not 1 <= seconds <= 60 * LONGEST_IDLE_MINUTES:
-        yield document.violation(place, f"{seconds!r} keeps idle pods", f"give seconds from 1 to {60 * LONGEST_IDLE_MINUTES}")
+        yield document.violation(
+            place, f"{seconds!r} keeps idle pods", f"give seconds from 1 to {60 * LONGEST_IDLE_MINUTES}"
+        )
 
 
 def _privileges(document: Document, group: Place) -> Iterator[InputError]:
@@ -187,19 +255,29 @@ def _privileges(document: Document, group: Place) -> Iterator[InputError]:
         if spec.get(name):
             yield document.violation((*place, name), "the pod sees its whole machine", "leave it out")
     if document.at((*place, "containers", 0, "securityContext", "privileged")):
-        yield document.violation((*place, "containers", 0, "securityContext", "privileged"), "the pod rules its whole machine", "leave it out")
+        yield document.violation(
+            (*place, "containers", 0, "securityContext", "privileged"),
+            "the pod rules its whole machine",
+            "leave it out",
+        )
     for volume_place, volume in document.sections((*place, "volumes")):
         if "persistentVolumeClaim" in volume and not document.at((*volume_place, "persistentVolumeClaim", "claimName")):
-            yield document.violation((*volume_place, "persistentVolumeClaim", "claimName"), "is missing", "name the claim")
+            yield document.violation(
+                (*volume_place, "persistentVolumeClaim", "claimName"), "is missing", "name the claim"
+            )
         if "hostPath" in volume:
-            yield document.violation(volume_place, "hostPath is another folder on every machine", "use a persistentVolumeClaim")
+            yield document.violation(
+                volume_place, "hostPath is another folder on every machine", "use a persistentVolumeClaim"
+            )
 
 
 def _shared_mounts(document: Document, group: Place) -> list[str]:
     volumes = document.sections((*group, "template", "spec", "volumes"))
     shared = [volume.get("name") for _, volume in volumes if any(kind in volume for kind in _SHARED_VOLUMES)]
     mounts = document.sections((*ray_place(group), "volumeMounts"))
-    return [str(mount.get("mountPath")) for _, mount in mounts if mount.get("name") in shared and not mount.get("readOnly")]
+    return [
+        str(mount.get("mountPath")) for _, mount in mounts if mount.get("name") in shared and not mount.get("readOnly")
+    ]
 
 
 def _is_spot(document: Document, group: Place) -> bool:

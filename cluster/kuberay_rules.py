@@ -87,12 +87,18 @@ def name_is_legal(document: Document, versions: Versions) -> Iterator[InputError
     """DNS-1035, and short enough for what is made from it."""
     name, most = document.at(("metadata", "name")), _LONGEST_NAME.get(kind_of(document), 63)
     if isinstance(name, str) and name and not (_DNS_1035.fullmatch(name) and len(name) <= most):
-        yield document.violation(("metadata", "name"), f"{name!r} is not a legal name", f"small letters, digits and -, a letter first, at most {most}")
+        yield document.violation(
+            ("metadata", "name"),
+            f"{name!r} is not a legal name",
+            f"small letters, digits and -, a letter first, at most {most}",
+        )
     seen: set[str] = set()
     for group in groups(document)[1:]:
         group_name = str(document.at((*group, "groupName")))
         if group_name in seen:
-            yield document.violation((*group, "groupName"), f"{group_name!r} is used twice", "give every group a name of its own")
+            yield document.violation(
+                (*group, "groupName"), f"{group_name!r} is used twice", "give every group a name of its own"
+            )
         seen.add(group_name)
 
 
@@ -102,7 +108,11 @@ def replicas_are_ordered(document: Document, versions: Versions) -> Iterator[Inp
         low, now, high = (document.at((*group, name)) for name in ("minReplicas", "replicas", "maxReplicas"))
         numbers = [value for value in (low, now, high) if _whole(value)]
         if numbers != sorted(numbers) or any(value < 0 for value in numbers):
-            yield document.violation((*group, "minReplicas"), f"min {low}, replicas {now}, max {high} are out of order", "0 <= minReplicas <= replicas <= maxReplicas")
+            yield document.violation(
+                (*group, "minReplicas"),
+                f"min {low}, replicas {now}, max {high} are out of order",
+                "0 <= minReplicas <= replicas <= maxReplicas",
+            )
         hosts = document.at((*group, "numOfHosts"))
         if _whole(hosts) and hosts < 1:
             yield document.violation((*group, "numOfHosts"), f"{hosts} hosts", "leave it out, which means 1")
@@ -114,13 +124,23 @@ def autoscaler_is_consistent(document: Document, versions: Versions) -> Iterator
     for place, item in document.sections((*ray_place(groups(document)[0]), "env")):
         if item.get("name") != "RAY_enable_autoscaler_v2":
             continue
-        yield document.violation(place, "RAY_enable_autoscaler_v2 is set beside autoscalerOptions.version", "keep autoscalerOptions.version alone")
+        yield document.violation(
+            place,
+            "RAY_enable_autoscaler_v2 is set beside autoscalerOptions.version",
+            "keep autoscalerOptions.version alone",
+        )
     for group in groups(document):
         policy = pod(document, group).get("restartPolicy")
         if autoscales(document) and policy not in (None, "", "Never"):
-            yield document.violation((*group, "template", "spec", "restartPolicy"), f"{policy} does not go with autoscaler version 2", "write Never")
+            yield document.violation(
+                (*group, "template", "spec", "restartPolicy"),
+                f"{policy} does not go with autoscaler version 2",
+                "write Never",
+            )
         if autoscales(document) and document.at((*group, "suspend")) is True:
-            yield document.violation((*group, "suspend"), "a group cannot be suspended under the autoscaler", "leave suspend out")
+            yield document.violation(
+                (*group, "suspend"), "a group cannot be suspended under the autoscaler", "leave suspend out"
+            )
     idle = document.at((*cluster, "autoscalerOptions", "idleTimeoutSeconds"))
     if _whole(idle) and idle < 0:
         yield document.violation((*cluster, "autoscalerOptions", "idleTimeoutSeconds"), f"{idle} s", "give 0 or more")
@@ -132,12 +152,18 @@ def groups_are_complete(document: Document, versions: Versions) -> Iterator[Inpu
         if document.at(group) is None:
             continue
         if not document.at((*group, "template", "spec", "containers")):
-            yield document.violation((*group, "template", "spec", "containers"), "holds no container", "add the one that runs Ray")
+            yield document.violation(
+                (*group, "template", "spec", "containers"), "holds no container", "add the one that runs Ray"
+            )
         start = document.section((*group, "rayStartParams"))
         if document.at((*group, "resources")) and any(start.get(name) for name in _SIZES):
-            yield document.violation((*group, "resources"), "sizes stand in rayStartParams too", "keep them in one of the two")
+            yield document.violation(
+                (*group, "resources"), "sizes stand in rayStartParams too", "keep them in one of the two"
+            )
         if "labels" in start:
-            yield document.violation((*group, "rayStartParams", "labels"), "is not read there", "use the group's labels")
+            yield document.violation(
+                (*group, "rayStartParams", "labels"), "is not read there", "use the group's labels"
+            )
         yield from _container_mistakes(document, group)
 
 
@@ -148,9 +174,13 @@ def token_needs_a_version(document: Document, versions: Versions) -> Iterator[In
     version = str(document.at((*cluster, "rayVersion")) or "")
     parts = re.match(r"(\d+)\.(\d+)", version)
     if auth and (parts is None or (int(parts[1]), int(parts[2])) < _FIRST_WITH_TOKEN):
-        yield document.violation((*cluster, "rayVersion"), f"{version or 'nothing'} has no token authentication", "write 2.52.0 or newer")
+        yield document.violation(
+            (*cluster, "rayVersion"), f"{version or 'nothing'} has no token authentication", "write 2.52.0 or newer"
+        )
     if auth.get("enableK8sTokenAuth") and kind_of(document) == "RayJob":
-        yield document.violation((*cluster, "authOptions", "enableK8sTokenAuth"), "is not supported for a RayJob", "write mode: token alone")
+        yield document.violation(
+            (*cluster, "authOptions", "enableK8sTokenAuth"), "is not supported for a RayJob", "write mode: token alone"
+        )
 
 
 def job_is_consistent(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -160,23 +190,39 @@ def job_is_consistent(document: Document, versions: Versions) -> Iterator[InputE
     spec = document.section(("spec",))
     ttl, retries, mode = spec.get("ttlSecondsAfterFinished"), spec.get("backoffLimit"), spec.get("submissionMode")
     if _whole(ttl) and (ttl < 0 or (ttl and not spec.get("shutdownAfterJobFinishes"))):
-        yield document.violation(("spec", "ttlSecondsAfterFinished"), f"{ttl} has no effect", "set shutdownAfterJobFinishes: true and 0 or more seconds")
+        yield document.violation(
+            ("spec", "ttlSecondsAfterFinished"),
+            f"{ttl} has no effect",
+            "set shutdownAfterJobFinishes: true and 0 or more seconds",
+        )
     if _whole(retries) and retries < 0:
         yield document.violation(("spec", "backoffLimit"), f"{retries} retries", "give 0")
     if _whole(retries) and retries > 0 and (mode == "InteractiveMode" or spec.get("clusterSelector")):
-        yield document.violation(("spec", "backoffLimit"), "retries do not go with InteractiveMode or clusterSelector", "give 0")
+        yield document.violation(
+            ("spec", "backoffLimit"), "retries do not go with InteractiveMode or clusterSelector", "give 0"
+        )
     for name in ("activeDeadlineSeconds", "preRunningDeadlineSeconds"):
         if _whole(spec.get(name)) and spec[name] <= 0:
             yield document.violation(("spec", name), f"{spec[name]} s", "give a positive number of seconds")
     if mode == "SidecarMode":
         for name in ("submitterPodTemplate", "submitterConfig", "clusterSelector"):
             if spec.get(name):
-                yield document.violation(("spec", name), "does not go with SidecarMode", "write submissionMode: K8sJobMode")
+                yield document.violation(
+                    ("spec", name), "does not go with SidecarMode", "write submissionMode: K8sJobMode"
+                )
     strategy = spec.get("deletionStrategy")
     if isinstance(strategy, dict) and strategy.get("deletionRules") and spec.get("shutdownAfterJobFinishes"):
-        yield document.violation(("spec", "deletionStrategy"), "deletionRules exclude shutdownAfterJobFinishes", "keep shutdownAfterJobFinishes")
+        yield document.violation(
+            ("spec", "deletionStrategy"),
+            "deletionRules exclude shutdownAfterJobFinishes",
+            "keep shutdownAfterJobFinishes",
+        )
     if spec.get("suspend") and (not spec.get("shutdownAfterJobFinishes") or spec.get("clusterSelector")):
-        yield document.violation(("spec", "suspend"), "only a job that owns and deletes its cluster can wait", "set shutdownAfterJobFinishes: true")
+        yield document.violation(
+            ("spec", "suspend"),
+            "only a job that owns and deletes its cluster can wait",
+            "set shutdownAfterJobFinishes: true",
+        )
     yield from _runtime_environment(document)
 
 
@@ -188,7 +234,9 @@ def _container_mistakes(document: Document, group: Place) -> Iterator[InputError
             yield document.violation((*place, "name"), "is missing", "name the container")
         for mount_place, mount in document.sections((*place, "volumeMounts")):
             if mount.get("name") not in volumes:
-                yield document.violation(mount_place, f"{mount.get('name')!r} is not a volume of the pod", "add it under volumes")
+                yield document.violation(
+                    mount_place, f"{mount.get('name')!r} is not a volume of the pod", "add it under volumes"
+                )
         names = [str(item.get("name")) for _, item in document.sections((*place, "env"))]
         for name in sorted({name for name in names if names.count(name) > 1}):
             yield document.violation((*place, "env"), f"{name} is set twice", "keep one of the two")

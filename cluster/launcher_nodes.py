@@ -28,7 +28,12 @@ class Cloud:
 CLOUDS = {
     "aws": Cloud(("InstanceType",), re.compile(r"(g\d|p\d)\w*\..+"), ("InstanceMarketOptions", "MarketType"), "spot"),
     "gcp": Cloud(("machineType",), re.compile(r"(a2|a3|a4|g2|g4)-.+"), ("scheduling", "provisioningModel"), "SPOT"),
-    "azure": Cloud(("azure_arm_parameters", "vmSize"), re.compile(r"Standard_N[CDGV].+"), ("azure_arm_parameters", "priority"), "Spot"),
+    "azure": Cloud(
+        ("azure_arm_parameters", "vmSize"),
+        re.compile(r"Standard_N[CDGV].+"),
+        ("azure_arm_parameters", "priority"),
+        "Spot",
+    ),
 }
 
 
@@ -41,7 +46,11 @@ def machines_have_what_they_promise(document: Document, versions: Versions) -> I
         if not isinstance(machine, str) or not machine:
             yield document.violation(place, "is missing", "name the kind of machine")
         elif bool(gpus) != _has_gpu(document, name, cloud, machine):
-            problem = f"{machine} has no GPU but {gpus} are offered" if gpus else f"{machine} is a GPU machine whose GPUs are not offered"
+            problem = (
+                f"{machine} has no GPU but {gpus} are offered"
+                if gpus
+                else f"{machine} is a GPU machine whose GPUs are not offered"
+            )
             yield document.violation(place, problem, "make machine and resources agree")
 
 
@@ -59,17 +68,29 @@ def spot_has_a_fallback(document: Document, versions: Versions) -> Iterator[Inpu
         return
     head = str(document.tree.get("head_node_type"))
     if _is_spot(document, head, cloud):
-        yield document.violation((*TYPES, head, "node_config", *cloud.spot), "the head may be taken away, and the sweep with it", "keep the head on demand")
+        yield document.violation(
+            (*TYPES, head, "node_config", *cloud.spot),
+            "the head may be taken away, and the sweep with it",
+            "keep the head on demand",
+        )
     spot = {name: row for name, row in worker_types(document).items() if _is_spot(document, name, cloud)}
     others = {name: row for name, row in worker_types(document).items() if name not in spot}
     if not spot:
-        yield document.violation(TYPES, "no worker type is spot", f"set {'.'.join(cloud.spot)}: {cloud.spot_value} in one")
+        yield document.violation(
+            TYPES, "no worker type is spot", f"set {'.'.join(cloud.spot)}: {cloud.spot_value} in one"
+        )
     for name, row in spot.items():
         twins = [other for other in others.values() if _resources(other) == _resources(row)]
         if not twins:
-            yield document.violation((*TYPES, name), "nothing steps in when spot is sold out", "add an on-demand type with the same resources")
+            yield document.violation(
+                (*TYPES, name),
+                "nothing steps in when spot is sold out",
+                "add an on-demand type with the same resources",
+            )
         elif not all(_priority(row) > _priority(twin) for twin in twins):
-            yield document.violation((*TYPES, name, "priority"), "spot is not preferred to on-demand", "give spot the higher priority")
+            yield document.violation(
+                (*TYPES, name, "priority"), "spot is not preferred to on-demand", "give spot the higher priority"
+            )
 
 
 def nothing_outlives_its_deadline(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -77,33 +98,59 @@ def nothing_outlives_its_deadline(document: Document, versions: Versions) -> Ite
     rule = {"aws": _aws_end, "gcp": _gcp_end, "azure": _azure_end}.get(provider_of(document))
     for name in _types(document) if rule else ():
         yield from rule(document, (*TYPES, name, "node_config"))
-    if provider_of(document) == "aws" and not any("shutdown" in str(text) and "+" in str(text) for text in document.items(("initialization_commands",))):
-        yield document.violation(("initialization_commands",), "machines have no deadline", "add: sudo shutdown -P +2880")
+    if provider_of(document) == "aws" and not any(
+        "shutdown" in str(text) and "+" in str(text) for text in document.items(("initialization_commands",))
+    ):
+        yield document.violation(
+            ("initialization_commands",), "machines have no deadline", "add: sudo shutdown -P +2880"
+        )
 
 
 def _aws_start(document: Document, place: Place, gpu: bool) -> Iterator[InputError]:
     if gpu and not document.at((*place, "ImageId")):
-        yield document.violation((*place, "ImageId"), "is missing, and the image Ray picks has a driver too old for the lock's PyTorch", "name an image, as in cluster/ray-cluster.aws.yaml")
+        yield document.violation(
+            (*place, "ImageId"),
+            "is missing, and the image Ray picks has a driver too old for the lock's PyTorch",
+            "name an image, as in cluster/ray-cluster.aws.yaml",
+        )
 
 
 def _gcp_start(document: Document, place: Place, gpu: bool) -> Iterator[InputError]:
-    images = [document.section((*disk, "initializeParams")).get("sourceImage") for disk, row in document.sections((*place, "disks")) if row.get("boot") is True]
+    images = [
+        document.section((*disk, "initializeParams")).get("sourceImage")
+        for disk, row in document.sections((*place, "disks"))
+        if row.get("boot") is True
+    ]
     if not any(images):
-        yield document.violation((*place, "disks"), "no boot disk names its image", "add boot: true and initializeParams: {sourceImage: ...}")
+        yield document.violation(
+            (*place, "disks"), "no boot disk names its image", "add boot: true and initializeParams: {sourceImage: ...}"
+        )
     if gpu and document.at((*place, "scheduling", "onHostMaintenance")) != "TERMINATE":
-        yield document.violation((*place, "scheduling", "onHostMaintenance"), "a machine with a GPU cannot be moved, so the cloud refuses it", "write TERMINATE")
+        yield document.violation(
+            (*place, "scheduling", "onHostMaintenance"),
+            "a machine with a GPU cannot be moved, so the cloud refuses it",
+            "write TERMINATE",
+        )
 
 
 def _azure_start(document: Document, place: Place, gpu: bool) -> Iterator[InputError]:
     given = document.section((*place, "azure_arm_parameters"))
     for name in ("imagePublisher", "imageOffer", "imageSku", "imageVersion"):
         if not given.get("imageId") and not given.get(name):
-            yield document.violation((*place, "azure_arm_parameters", name), "is missing", "name publisher, offer, sku and version of the image, or its imageId")
+            yield document.violation(
+                (*place, "azure_arm_parameters", name),
+                "is missing",
+                "name publisher, offer, sku and version of the image, or its imageId",
+            )
 
 
 def _aws_end(document: Document, place: Place) -> Iterator[InputError]:
     if document.at((*place, "InstanceInitiatedShutdownBehavior")) != "terminate":
-        yield document.violation((*place, "InstanceInitiatedShutdownBehavior"), "a machine that shuts down is kept and its disk paid for", "write terminate")
+        yield document.violation(
+            (*place, "InstanceInitiatedShutdownBehavior"),
+            "a machine that shuts down is kept and its disk paid for",
+            "write terminate",
+        )
     for disk, _ in document.sections((*place, "BlockDeviceMappings")):
         if document.section((*disk, "Ebs")).get("DeleteOnTermination", True) is not True:
             yield document.violation(disk, "the disk stays when the machine goes", "write DeleteOnTermination: true")
@@ -114,9 +161,17 @@ def _gcp_end(document: Document, place: Place) -> Iterator[InputError]:
     limit = scheduling.get("maxRunDuration") if isinstance(scheduling.get("maxRunDuration"), dict) else {}
     seconds = str(limit.get("seconds", ""))
     if not seconds.isdigit() or not 0 < int(seconds) <= _LONGEST_LIFE_S:
-        yield document.violation((*place, "scheduling", "maxRunDuration"), "the machine has no deadline within a week", "write maxRunDuration: {seconds: 172800}")
+        yield document.violation(
+            (*place, "scheduling", "maxRunDuration"),
+            "the machine has no deadline within a week",
+            "write maxRunDuration: {seconds: 172800}",
+        )
     if scheduling.get("instanceTerminationAction") != "DELETE":
-        yield document.violation((*place, "scheduling", "instanceTerminationAction"), "a machine that ends is kept and its disk paid for", "write DELETE")
+        yield document.violation(
+            (*place, "scheduling", "instanceTerminationAction"),
+            "a machine that ends is kept and its disk paid for",
+            "write DELETE",
+        )
     for disk_place, disk in document.sections((*place, "disks")):
         if disk.get("autoDelete") is not True:
             yield document.violation(disk_place, "the disk stays when the machine goes", "write autoDelete: true")
@@ -124,7 +179,11 @@ def _gcp_end(document: Document, place: Place) -> Iterator[InputError]:
 
 def _azure_end(document: Document, place: Place) -> Iterator[InputError]:
     if document.at((*place, "azure_arm_parameters", "evictionPolicy")) not in (None, "Delete"):
-        yield document.violation((*place, "azure_arm_parameters", "evictionPolicy"), "an evicted machine is kept and its disk paid for", "leave it out, which means Delete")
+        yield document.violation(
+            (*place, "azure_arm_parameters", "evictionPolicy"),
+            "an evicted machine is kept and its disk paid for",
+            "leave it out, which means Delete",
+        )
 
 
 def _types(document: Document) -> dict[str, dict[str, Any]]:
@@ -144,4 +203,6 @@ def _is_spot(document: Document, name: str, cloud: Cloud) -> bool:
 
 
 def _has_gpu(document: Document, name: str, cloud: Cloud, machine: str) -> bool:
-    return bool(cloud.gpu_machines.fullmatch(machine) or document.at((*TYPES, name, "node_config", "guestAccelerators")))
+    return bool(
+        cloud.gpu_machines.fullmatch(machine) or document.at((*TYPES, name, "node_config", "guestAccelerators"))
+    )

@@ -14,11 +14,26 @@ from cluster.versions import Versions, image_problem
 from sweep.core.errors import InputError, suggestion
 
 PROVIDERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # provider: what it needs, what it may have besides
-    "aws": (("region",), ("availability_zone", "cache_stopped_nodes", "security_group", "use_internal_ips", "cloudwatch")),
-    "gcp": (("region", "availability_zone", "project_id"), ("cache_stopped_nodes", "use_internal_ips", "gcp_credentials")),
+    "aws": (
+        ("region",),
+        ("availability_zone", "cache_stopped_nodes", "security_group", "use_internal_ips", "cloudwatch"),
+    ),
+    "gcp": (
+        ("region", "availability_zone", "project_id"),
+        ("cache_stopped_nodes", "use_internal_ips", "gcp_credentials"),
+    ),
     "azure": (
         ("location", "resource_group"),
-        ("availability_zone", "cache_stopped_nodes", "subscription_id", "use_internal_ips", "use_external_head_ip", "tags", "unique_id", "subnet_mask"),
+        (
+            "availability_zone",
+            "cache_stopped_nodes",
+            "subscription_id",
+            "use_internal_ips",
+            "use_external_head_ip",
+            "tags",
+            "unique_id",
+            "subnet_mask",
+        ),
     ),
     "local": (("head_ip", "worker_ips"), ("coordinator_address",)),
 }
@@ -36,7 +51,11 @@ def provider_of(document: Document) -> str:
 def worker_types(document: Document) -> dict[str, dict[str, Any]]:
     """Node types by name, without the head's."""
     types = document.section(TYPES)
-    return {name: row for name, row in types.items() if name != document.tree.get("head_node_type") and isinstance(row, dict)}
+    return {
+        name: row
+        for name, row in types.items()
+        if name != document.tree.get("head_node_type") and isinstance(row, dict)
+    }
 
 
 def provider_is_known(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -59,7 +78,11 @@ def name_is_usable(document: Document, versions: Versions) -> Iterator[InputErro
     """The cluster's name becomes part of the names of machines and networks."""
     name = document.tree.get("cluster_name")
     if isinstance(name, str) and not _NAME.fullmatch(name):
-        yield document.violation(("cluster_name",), f"{name!r} does not fit every cloud", "small letters, digits and -, a letter first, at most 41")
+        yield document.violation(
+            ("cluster_name",),
+            f"{name!r} does not fit every cloud",
+            "small letters, digits and -, a letter first, at most 41",
+        )
 
 
 def head_does_no_work(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -67,14 +90,24 @@ def head_does_no_work(document: Document, versions: Versions) -> Iterator[InputE
     if provider_of(document) == "local":
         command = " ".join(map(str, document.items(("head_start_ray_commands",))))
         if "--num-cpus=0" not in command or "--num-gpus=0" not in command:
-            yield document.violation(("head_start_ray_commands",), "the head offers its CPUs and GPUs", "start it with --num-cpus=0 --num-gpus=0")
+            yield document.violation(
+                ("head_start_ray_commands",),
+                "the head offers its CPUs and GPUs",
+                "start it with --num-cpus=0 --num-gpus=0",
+            )
         return
     place = (*TYPES, str(document.tree.get("head_node_type")))
     resources = document.section((*place, "resources"))
     if resources.get("CPU") != 0:
-        yield document.violation((*place, "resources"), f"the head offers {resources.get('CPU', 'all its')} CPUs", "write resources: {CPU: 0}")
+        yield document.violation(
+            (*place, "resources"),
+            f"the head offers {resources.get('CPU', 'all its')} CPUs",
+            "write resources: {CPU: 0}",
+        )
     if resources.get("GPU", 0) != 0:
-        yield document.violation((*place, "resources", "GPU"), "the head is a GPU machine that never goes away", "leave GPU out")
+        yield document.violation(
+            (*place, "resources", "GPU"), "the head is a GPU machine that never goes away", "leave GPU out"
+        )
     for name in ("min_workers", "max_workers"):
         if document.section(place).get(name, 0) != 0:
             yield document.violation((*place, name), "counts further machines of the head's kind", "leave it out")
@@ -93,10 +126,16 @@ def workers_are_few(document: Document, versions: Versions) -> Iterator[InputErr
         place = (*TYPES, name)
         yield from _limit(document, (*place, "max_workers"), row.get("max_workers"))
         if row.get("min_workers", 0) != 0:
-            yield document.violation((*place, "min_workers"), f"{row['min_workers']} machines are paid for without work", "write min_workers: 0")
+            yield document.violation(
+                (*place, "min_workers"),
+                f"{row['min_workers']} machines are paid for without work",
+                "write min_workers: 0",
+            )
         resources = row.get("resources") if isinstance(row.get("resources"), dict) else {}
         if not resources.get("CPU"):
-            yield document.violation((*place, "resources"), "offers no CPU, so no trial fits", "write the machine's CPUs: {CPU: 4}")
+            yield document.violation(
+                (*place, "resources"), "offers no CPU, so no trial fits", "write the machine's CPUs: {CPU: 4}"
+            )
 
 
 def idle_nodes_go_away(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -104,17 +143,30 @@ def idle_nodes_go_away(document: Document, versions: Versions) -> Iterator[Input
     minutes = document.tree.get("idle_timeout_minutes")
     if not _number(minutes) or not 0 < minutes <= LONGEST_IDLE_MINUTES:
         problem = "is missing" if minutes is None else f"{minutes!r} keeps idle machines"
-        yield document.violation(("idle_timeout_minutes",), problem, f"give minutes above 0, at most {LONGEST_IDLE_MINUTES}")
+        yield document.violation(
+            ("idle_timeout_minutes",), problem, f"give minutes above 0, at most {LONGEST_IDLE_MINUTES}"
+        )
     for name, row in worker_types(document).items():
         seconds = row.get("idle_timeout_s")
         if seconds is not None and (not _number(seconds) or not 0 < seconds <= 60 * LONGEST_IDLE_MINUTES):
             place = (*TYPES, name, "idle_timeout_s")
-            yield document.violation(place, f"{seconds!r} keeps idle machines", f"give seconds, at most {60 * LONGEST_IDLE_MINUTES}")
+            yield document.violation(
+                place, f"{seconds!r} keeps idle machines", f"give seconds, at most {60 * LONGEST_IDLE_MINUTES}"
+            )
     speed = document.tree.get("upscaling_speed", 1)
     if _number(speed) and not 0 < speed <= 10:
-        yield document.violation(("upscaling_speed",), f"{speed:g} asks for too many machines at once, or none", "give 1.0")
-    if provider_of(document) in ("aws", "gcp", "azure") and document.at(("provider", "cache_stopped_nodes")) is not False:
-        yield document.violation(("provider", "cache_stopped_nodes"), "disks of idle nodes are kept and paid for", "write cache_stopped_nodes: false")
+        yield document.violation(
+            ("upscaling_speed",), f"{speed:g} asks for too many machines at once, or none", "give 1.0"
+        )
+    if (
+        provider_of(document) in ("aws", "gcp", "azure")
+        and document.at(("provider", "cache_stopped_nodes")) is not False
+    ):
+        yield document.violation(
+            ("provider", "cache_stopped_nodes"),
+            "disks of idle nodes are kept and paid for",
+            "write cache_stopped_nodes: false",
+        )
 
 
 def images_match_the_lock(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -123,7 +175,11 @@ def images_match_the_lock(document: Document, versions: Versions) -> Iterator[In
     names = ["image"] if docker.get("image") else ["head_image", "worker_image"]
     names += [name for name in ("head_image", "worker_image") if docker.get(name) and name not in names]
     places = [("docker", name) for name in names]
-    places += [place for name in worker_types(document) if document.at(place := (*TYPES, name, "docker", "worker_image")) is not None]
+    places += [
+        place
+        for name in worker_types(document)
+        if document.at(place := (*TYPES, name, "docker", "worker_image")) is not None
+    ]
     for place in places:
         found = image_problem(document.at(place), versions)
         if found:
@@ -145,14 +201,24 @@ def files_are_sent(document: Document, versions: Versions) -> Iterator[InputErro
 
 def _packages(document: Document, versions: Versions, images: list[str]) -> Iterator[InputError]:
     commands = [(name, index, str(text)) for name in _COMMANDS for index, text in enumerate(document.items((name,)))]
-    if any(image.startswith("rayproject/") for image in images) and not any("-r" in text and "requirements.lock" in text for *_, text in commands):
-        yield document.violation(("setup_commands",), "Ray's image holds none of this project's packages", "install requirements.lock there, or use an image made from cluster/Dockerfile")
+    if any(image.startswith("rayproject/") for image in images) and not any(
+        "-r" in text and "requirements.lock" in text for *_, text in commands
+    ):
+        yield document.violation(
+            ("setup_commands",),
+            "Ray's image holds none of this project's packages",
+            "install requirements.lock there, or use an image made from cluster/Dockerfile",
+        )
     for name, index, text in commands:
         if re.search(r"requirements\.lock", text) and "--require-hashes" not in text:
-            yield document.violation((name, index), "packages are installed without comparing their hashes", "add --require-hashes")
+            yield document.violation(
+                (name, index), "packages are installed without comparing their hashes", "add --require-hashes"
+            )
         for pinned in re.findall(r"\bray(?:\[[\w,]*\])?\s*==\s*([\w.]+)", text):
             if pinned != versions.ray:
-                yield document.violation((name, index), f"installs Ray {pinned}", f"write {versions.ray}, as in requirements.lock")
+                yield document.violation(
+                    (name, index), f"installs Ray {pinned}", f"write {versions.ray}, as in requirements.lock"
+                )
         if re.search(r"pip install(?:\s+-\S+)*\s+(?:\S+\s+)*\"?ray(\[[\w,]*\])?\"?(\s|$)", text):
             yield document.violation((name, index), "installs whatever Ray is newest", "leave Ray to the image")
 

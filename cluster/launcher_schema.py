@@ -39,7 +39,9 @@ def _violations(document: Document, error) -> Iterator[InputError]:
         missing = next(name for name in error.validator_value if name not in error.instance)
         yield document.violation((*place, missing), "is missing", "add it, as in the files of cluster/")
     elif error.validator == "type":
-        wanted = " or ".join([error.validator_value] if isinstance(error.validator_value, str) else error.validator_value)
+        wanted = " or ".join(
+            [error.validator_value] if isinstance(error.validator_value, str) else error.validator_value
+        )
         yield document.violation(place, f"{error.instance!r} is not of type {wanted}", f"write it as {wanted}")
     elif error.validator == "minimum":
         yield document.violation(place, f"{error.instance!r} is too small", f"give at least {error.validator_value}")
@@ -55,7 +57,8 @@ def _preparation(document: Document) -> Iterator[InputError]:
     try:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             validate_launcher_file(copy.deepcopy(document.tree))
-    except (Exception, SystemExit) as mistake:  # Ray aborts with whatever comes up: KeyError, AssertionError, ClickException
+    # Ray aborts with whatever comes up: KeyError, AssertionError, ClickException
+    except (Exception, SystemExit) as mistake:  # noqa: BLE001
         reason = " ".join(str(getattr(mistake, "message", "") or mistake or said.getvalue()).split())
         yield document.violation((), f"Ray refuses it ({type(mistake).__name__}: {reason})", "correct what it names")
     finally:

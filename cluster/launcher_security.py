@@ -16,7 +16,10 @@ _SSH_PORT = 22
 _SECRETS = (  # what a credential looks like
     (re.compile(r"\b(AKIA|ASIA)[0-9A-Z]{16}\b"), "an AWS access key"),
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY"), "a private key"),
-    (re.compile(r"(?i)(secret|token|password|passwd|api_?key|access_?key)\w*\s*[=:]\s*['\"]?[^\s'\"$~/{]{8,}"), "a secret"),
+    (
+        re.compile(r"(?i)(secret|token|password|passwd|api_?key|access_?key)\w*\s*[=:]\s*['\"]?[^\s'\"$~/{]{8,}"),
+        "a secret",
+    ),
 )
 _SECRET_KEYS = re.compile(r"(?i)(secret|password|passwd|token|credentials)$")
 
@@ -27,13 +30,23 @@ def token_is_everywhere(document: Document, versions: Versions) -> Iterator[Inpu
     if not any(_TOKEN_SWITCH in text for text in options):
         for name in _START:
             if not any(_TOKEN_SWITCH in str(text) for text in document.items((name,))):
-                yield document.violation((name,), "Ray starts without token authentication", f'add "--env {_TOKEN_SWITCH}" to docker.run_options')
+                yield document.violation(
+                    (name,),
+                    "Ray starts without token authentication",
+                    f'add "--env {_TOKEN_SWITCH}" to docker.run_options',
+                )
     mounts = document.section(("file_mounts",))
     if not any(str(target).endswith("/.ray/auth_token") for target in mounts):
-        yield document.violation(("file_mounts",), "the token does not reach the nodes", "add /home/ray/.ray/auth_token: ~/.ray/auth_token")
+        yield document.violation(
+            ("file_mounts",), "the token does not reach the nodes", "add /home/ray/.ray/auth_token: ~/.ray/auth_token"
+        )
     for target, source in mounts.items():
         if re.match(r"/(home|root|Users)/", str(source)):
-            yield document.violation(("file_mounts", str(target)), f"{source} exists on one machine only", "write it with ~ or relative to the checkout")
+            yield document.violation(
+                ("file_mounts", str(target)),
+                f"{source} exists on one machine only",
+                "write it with ~ or relative to the checkout",
+            )
 
 
 def no_secret_is_written(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -53,13 +66,21 @@ def ports_are_closed(document: Document, versions: Versions) -> Iterator[InputEr
     rules = document.items(("provider", "security_group", "IpPermissions"))
     for index, rule in enumerate(rules):
         ranges = str(rule)
-        if ("0.0.0.0/0" in ranges or "::/0" in ranges) and not (isinstance(rule, dict) and rule.get("FromPort") == rule.get("ToPort") == _SSH_PORT):
+        if ("0.0.0.0/0" in ranges or "::/0" in ranges) and not (
+            isinstance(rule, dict) and rule.get("FromPort") == rule.get("ToPort") == _SSH_PORT
+        ):
             place = ("provider", "security_group", "IpPermissions", index)
-            yield document.violation(place, "opens more than SSH to the whole internet", "name your own addresses, or remove it")
+            yield document.violation(
+                place, "opens more than SSH to the whole internet", "name your own addresses, or remove it"
+            )
     for name in _START:
         for index, text in enumerate(document.items((name,))):
             if re.search(r"--dashboard-host[= ](0\.0\.0\.0|::|\*)", str(text)):
-                yield document.violation((name, index), "the dashboard listens to the whole network", "write --dashboard-host=127.0.0.1 and use: ray dashboard FILE")
+                yield document.violation(
+                    (name, index),
+                    "the dashboard listens to the whole network",
+                    "write --dashboard-host=127.0.0.1 and use: ray dashboard FILE",
+                )
     if not document.section(("auth",)).get("ssh_user"):
         yield document.violation(("auth", "ssh_user"), "is missing", "name the user of the machine image, like ubuntu")
 
@@ -73,7 +94,9 @@ def start_commands_meet(document: Document, versions: Versions) -> Iterator[Inpu
         elif not text.lstrip().startswith("ray stop"):
             yield document.violation((name,), "does not end an older Ray first", "begin with: ray stop")
         if re.search(r"RAY_enable_autoscaler_v2=(0|false)", text):
-            yield document.violation((name,), "turns the autoscaler's version 2 off", "leave RAY_enable_autoscaler_v2 out")
+            yield document.violation(
+                (name,), "turns the autoscaler's version 2 off", "leave RAY_enable_autoscaler_v2 out"
+            )
     for option in ("--head", "--autoscaling-config=~/ray_bootstrap_config.yaml"):
         if "ray start" in head and option not in head:
             yield document.violation((_START[0],), f"lacks {option}", "add it to ray start")
@@ -82,7 +105,19 @@ def start_commands_meet(document: Document, versions: Versions) -> Iterator[Inpu
     if "ray start" in worker and joined is None:
         yield document.violation((_START[1],), "workers do not join the head", "add --address=$RAY_HEAD_IP:6379")
     elif joined and joined[1] != (port[1] if port else "6379"):
-        yield document.violation((_START[1],), f"workers join port {joined[1]}, the head listens at {port[1] if port else 6379}", "write the same port")
+        yield document.violation(
+            (_START[1],),
+            f"workers join port {joined[1]}, the head listens at {port[1] if port else 6379}",
+            "write the same port",
+        )
     cloud = provider_of(document)
-    if cloud in ("aws", "gcp", "azure") and worker_types(document) and not re.search(rf"spot_watch\.py --cloud {cloud}\b.*&\s*$", worker):
-        yield document.violation((_START[1],), "nobody tells Ray when a spot node is taken away", f"add: nohup python /home/ray/spot_watch.py --cloud {cloud} > /tmp/spot_watch.log 2>&1 &")
+    if (
+        cloud in ("aws", "gcp", "azure")
+        and worker_types(document)
+        and not re.search(rf"spot_watch\.py --cloud {cloud}\b.*&\s*$", worker)
+    ):
+        yield document.violation(
+            (_START[1],),
+            "nobody tells Ray when a spot node is taken away",
+            f"add: nohup python /home/ray/spot_watch.py --cloud {cloud} > /tmp/spot_watch.log 2>&1 &",
+        )

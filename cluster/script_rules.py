@@ -15,7 +15,10 @@ _SLURM_NEEDS = {  # pattern: what is wrong without it, and the fix
     r"^set -euo pipefail": ("goes on after an error", "add: set -euo pipefail"),
     r"^#SBATCH --requeue": ("does not come back after a preemption", "add: #SBATCH --requeue"),
     r"RAY_AUTH_MODE=token": ("starts Ray without token authentication", "add: export RAY_AUTH_MODE=token"),
-    r"symmetric-run.*--address": ("does not start Ray on every node", "use: srun ray symmetric-run --address ... -- ..."),
+    r"symmetric-run.*--address": (
+        "does not start Ray on every node",
+        "use: srun ray symmetric-run --address ... -- ...",
+    ),
     r"sweep\.run .*--storage": ("keeps results on one node", "give sweep.run a --storage on the shared file system"),
 }
 
@@ -41,7 +44,11 @@ def docker_rules(path: Path, text: str, versions: Versions) -> Iterator[InputErr
         if found:
             yield InputError(_line(text, base), *found)
     if not re.search(r"pip install .*--require-hashes .*requirements\.lock", text):
-        yield InputError(_line(text, "pip install"), "packages are not those of requirements.lock, compared by hash", "install with --no-deps --require-hashes -r requirements.lock")
+        yield InputError(
+            _line(text, "pip install"),
+            "packages are not those of requirements.lock, compared by hash",
+            "install with --no-deps --require-hashes -r requirements.lock",
+        )
     users = re.findall(r"^USER\s+(\S+)", text, re.MULTILINE)
     if not users or users[-1] in ("root", "0"):
         yield InputError(_line(text, "USER root"), "runs as root", "end with: USER ray")

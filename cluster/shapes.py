@@ -37,7 +37,7 @@ class Misfit:
 
 def misfits(value: Any, shape: Shape, place: Place = ()) -> Iterator[Misfit]:
     """Everything in `value` that does not fit `shape`; `place` is where it stands."""
-    if isinstance(shape, Map) or isinstance(shape, dict):
+    if isinstance(shape, (Map, dict)):
         yield from _in_mapping(value, shape, place)
     elif isinstance(shape, list):
         if not isinstance(value, list):
@@ -88,7 +88,14 @@ def _from_botocore(model: Any, parents: tuple[str, ...]) -> Shape:
         return Map(_from_botocore(model.value, parents))
     if getattr(model, "enum", None):
         return tuple(model.enum)
-    kinds = {"integer": "integer", "long": "integer", "boolean": "boolean", "string": "string", "float": "number", "double": "number"}
+    kinds = {
+        "integer": "integer",
+        "long": "integer",
+        "boolean": "boolean",
+        "string": "string",
+        "float": "number",
+        "double": "number",
+    }
     return kinds.get(model.type_name, "any")
 
 

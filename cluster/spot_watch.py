@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, Request, build_opener
@@ -74,7 +74,9 @@ def azure_notice(endpoint: str) -> Notice | None:
     name = _fetch(f"{endpoint}/metadata/instance/compute/name?api-version=2021-02-01&format=text", headers)
     for event in ending:
         if name is None or name.strip() in event.get("Resources", [name.strip()]):
-            when = parsedate_to_datetime(event["NotBefore"]) if event.get("NotBefore") else None  # empty once it has started
+            when = (
+                parsedate_to_datetime(event["NotBefore"]) if event.get("NotBefore") else None
+            )  # empty once it has started
             return Notice(f"Azure event {event['EventType']}", _seconds_until(when, default=30))
     return None
 
@@ -133,7 +135,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cloud", choices=sorted(CLOUDS), required=True)
     parser.add_argument("--endpoint", help="address of the metadata service  [default: the cloud's own]")
     parser.add_argument("--interval", type=float, default=5, help="seconds between two looks  [default: 5]")
-    parser.add_argument("--drain", default="ray drain-node", help="command that drains; reason and deadline are appended")
+    parser.add_argument(
+        "--drain", default="ray drain-node", help="command that drains; reason and deadline are appended"
+    )
     options = parser.parse_args(arguments)
     read_notice, endpoint = CLOUDS[options.cloud]
     endpoint = (options.endpoint or endpoint).rstrip("/")
@@ -162,13 +166,13 @@ def _json(body: str | None) -> dict:
 def _seconds_until(when: datetime | None, default: float) -> float:
     if when is None:
         return default
-    when = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
-    return max(_SHORTEST_NOTICE_S, (when - datetime.now(timezone.utc)).total_seconds())
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return max(_SHORTEST_NOTICE_S, (when - datetime.now(UTC)).total_seconds())
 
 
 def _say(text: str) -> None:
     """One line to the log that the start command opened."""
-    sys.stderr.write(f"{datetime.now(timezone.utc):%H:%M:%S} {text}\n")
+    sys.stderr.write(f"{datetime.now(UTC):%H:%M:%S} {text}\n")
     sys.stderr.flush()
 
 

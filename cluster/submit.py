@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster.versions import ROOT
-from sweep.core.ray_address import refuse_dead
 from sweep.core.errors import EXIT_STOPPED, InputError, guarded
+from sweep.core.ray_address import refuse_dead
 from sweep.core.ray_internals import package_folder
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ _FAILED = 1  # Ray could not run the command at all
 def main(arguments: Sequence[str] | None = None) -> int:
     """Submit and follow; exit code of the job's command, 2 with a message when it could not be submitted."""
     parser = argparse.ArgumentParser(prog="python -m cluster.submit", description=__doc__.splitlines()[0])
-    parser.add_argument("--address", help=f"the cluster's dashboard  [default: $RAY_API_SERVER_ADDRESS, $RAY_ADDRESS, {_USUAL}]")
+    parser.add_argument(
+        "--address", help=f"the cluster's dashboard  [default: $RAY_API_SERVER_ADDRESS, $RAY_ADDRESS, {_USUAL}]"
+    )
     parser.add_argument("command", nargs="+", help="after --, as it would be typed here")
     options = parser.parse_args(arguments)
     address = options.address or os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS") or _USUAL
@@ -45,7 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def submit(address: str, command: Sequence[str], checkout: Path = ROOT) -> int:
     """Send the checkout, run `command` in it on the cluster, print what it prints; its exit code."""
     if not address.startswith(("http://", "https://")):
-        raise InputError("--address", f"{address} is no dashboard's address", f"write it like {_USUAL}; ray dashboard FILE opens a tunnel there")
+        raise InputError(
+            "--address",
+            f"{address} is no dashboard's address",
+            f"write it like {_USUAL}; ray dashboard FILE opens a tunnel there",
+        )
     refuse_dead(address)
     client = _client(address)
     with tempfile.TemporaryDirectory() as folder:
@@ -71,7 +77,11 @@ def pack(checkout: Path, package: Path) -> Path:
         _say(f"sending {len(archive.namelist())} files of {checkout}, {size / 1e6:.2f} MB")
         if size > _MOST_BYTES:
             largest = max(archive.infolist(), key=lambda item: item.file_size)
-            raise InputError(checkout, f"{size / 1e6:.0f} MB to send, the largest file is {largest.filename}", "name what is no code in .rayignore")
+            raise InputError(
+                checkout,
+                f"{size / 1e6:.0f} MB to send, the largest file is {largest.filename}",
+                "name what is no code in .rayignore",
+            )
     return package
 
 

@@ -15,16 +15,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from sweep.store.artifact_store import FOLDER, META
-from sweep.core.errors import EXIT_COMPLETE, InputError, guarded, suggestion
-from sweep.planning.plan import make_plan
-from sweep.data.datasets import CARD_FILE, Data
 from sweep.config.hyperparameters import complete
+from sweep.core.errors import EXIT_COMPLETE, InputError, guarded, suggestion
+from sweep.core.storage import Storage
+from sweep.data.datasets import CARD_FILE, Data
+from sweep.pipeline.stages import needed_stages
+from sweep.planning.plan import make_plan
+from sweep.shards.schema import MANIFEST
+from sweep.store.artifact_store import FOLDER, META
 from sweep.store.ledger import Reading, read_ledger
 from sweep.store.run_folder import SPACE_FILE, held, read_config
-from sweep.shards.schema import MANIFEST
-from sweep.pipeline.stages import needed_stages
-from sweep.core.storage import Storage
 from sweep.store.trial import Trial
 
 _console = Console(highlight=False)
@@ -43,8 +43,16 @@ class Artifact:
 
 def main(
     run: Annotated[str, typer.Argument(help="run folder or URL, e.g. results/ratio", show_default=False)],
-    keep: Annotated[list[str] | None, typer.Option("--keep", help="a kind (generator, pool, ...) or the beginning of a name that stays although nothing needs it; may be repeated")] = None,
-    delete: Annotated[bool, typer.Option("--delete", help="remove what nothing keeps; without it they are only listed")] = False,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keep",
+            help="a kind (generator, pool, ...) or the beginning of a name that stays although nothing needs it; may be repeated",
+        ),
+    ] = None,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="remove what nothing keeps; without it they are only listed")
+    ] = False,
 ) -> None:
     """List the artifacts of a run folder, and remove those that no configuration needs."""
     raise typer.Exit(guarded(lambda: _collect(Storage(run), keep or [], delete)))
@@ -66,13 +74,19 @@ def artifacts(run: Storage, keep: Sequence[str] = ()) -> list[Artifact]:
     """Every artifact of a run folder with what keeps it. Raises InputError where there is no run, and for a `keep` that fits nothing."""
     for name in (SPACE_FILE, CARD_FILE):
         if not run.exists(name):
-            raise InputError(run.url, f"no {name}, so nobody can say what is needed", "name the folder of a sweep, e.g. results/quickstart")
+            raise InputError(
+                run.url,
+                f"no {name}, so nobody can say what is needed",
+                "name the folder of a sweep, e.g. results/quickstart",
+            )
     data = Data.load(run)
     needed = _needed(run, data)
     found = [_artifact(run, name, needed) for name in run.names(FOLDER)]
     for wish in keep:
         if not any(_fits(wish, one) for one in found):
-            raise InputError(f"--keep {wish}", "is no kind and no artifact here", suggestion(wish, {one.kind for one in found}))
+            raise InputError(
+                f"--keep {wish}", "is no kind and no artifact here", suggestion(wish, {one.kind for one in found})
+            )
     return [_with_wishes(one, keep) for one in found]
 
 
@@ -82,7 +96,9 @@ def collect(run: Storage, keep: Sequence[str] = ()) -> list[Artifact]:
         gone = [one for one in artifacts(run, keep) if not one.kept_by]
         for one in gone:
             if run.exists(f"{FOLDER}/{one.name}/{META}"):
-                run.delete(f"{FOLDER}/{one.name}/{META}")  # first: what is left of a removal that was cut short counts as unfinished
+                run.delete(
+                    f"{FOLDER}/{one.name}/{META}"
+                )  # first: what is left of a removal that was cut short counts as unfinished
             run.delete(f"{FOLDER}/{one.name}")
     return gone
 
@@ -91,12 +107,18 @@ def _needed(run: Storage, data: Data) -> dict[str, str]:
     """Names of the artifacts that the sweep config's and the ledger's configurations ask for, each with who asks."""
     sweep_config, reading = read_config(run), read_ledger(run)
     named = {stage.hash: "the ledger" for stage in needed_stages(_recorded(reading, data), data)}
-    named |= {stage.hash: "the sweep config" for stage in needed_stages(make_plan(sweep_config, data, reading).foreseen, data)}
+    named |= {
+        stage.hash: "the sweep config" for stage in needed_stages(make_plan(sweep_config, data, reading).foreseen, data)
+    }
     return named | {PurePath(folder).name: "the data" for folder in (data.source, data.target)}
 
 
 def _recorded(reading: Reading, data: Data) -> Iterable[Trial]:
-    seen = {(event["signature"], event["seed"]): complete(event["config"]) for event in reading.events if "config" in event and "seed" in event}
+    seen = {
+        (event["signature"], event["seed"]): complete(event["config"])
+        for event in reading.events
+        if "config" in event and "seed" in event
+    }
     return (Trial(config, data.seen_by(config).hash, (seed,)) for (_, seed), config in seen.items())
 
 
@@ -108,7 +130,9 @@ def _artifact(run: Storage, name: str, needed: dict[str, str]) -> Artifact:
     meta = json.loads(run.read(f"{FOLDER}/{name}/{META}"))
     inputs = meta["inputs"]
     words = [str(inputs[key]) for key in ("generator", "class", "images", "trial") if key in inputs]
-    return Artifact(name, meta["kind"], f"{' '.join(words)}, {meta['seconds']:.0f} s to make".lstrip(", "), needed.get(name, ""))
+    return Artifact(
+        name, meta["kind"], f"{' '.join(words)}, {meta['seconds']:.0f} s to make".lstrip(", "), needed.get(name, "")
+    )
 
 
 def _fits(wish: str, one: Artifact) -> bool:

@@ -16,10 +16,10 @@ import typer
 from rich.console import Console
 
 from sweep.core.errors import EXIT_COMPLETE, InputError, guarded
-from sweep.pipeline.model_options import network_of
-from sweep.data.datasets import CARD_FILE, Data
-from sweep.store.ledger import Event, finished_record, read_ledger
 from sweep.core.storage import Storage
+from sweep.data.datasets import CARD_FILE, Data
+from sweep.pipeline.model_options import network_of
+from sweep.store.ledger import Event, finished_record, read_ledger
 from sweep.store.trial import MODEL
 
 if TYPE_CHECKING:
@@ -75,7 +75,9 @@ def load_exported(folder: str | Path) -> Classifier:
     try:
         facts, state = json.loads(place.read(CONFIG)), load(place.read(MODEL))
     except FileNotFoundError as error:
-        raise InputError(place.url, f"{CONFIG} or {MODEL} is absent", "write the folder with: python -m sweep.export RUN TRIAL OUT") from error
+        raise InputError(
+            place.url, f"{CONFIG} or {MODEL} is absent", "write the folder with: python -m sweep.export RUN TRIAL OUT"
+        ) from error
     network = {**facts["network"], "num_classes": len(facts["classes"]), "image_px": facts["image_px"]}
     model = build_classifier(**network, weights=None, seed=0)
     try:
@@ -86,16 +88,27 @@ def load_exported(folder: str | Path) -> Classifier:
 
 
 def _card(record: Event, seeds: list[Event], data: Mapping[str, Any]) -> str:
-    lines = [f"# {record['config']['backbone']}, colorizer {record['config']['colorizer']}", "", f"Trial {record['signature']}, seed {record['seed']}. Not for clinical use.", ""]
+    lines = [
+        f"# {record['config']['backbone']}, colorizer {record['config']['colorizer']}",
+        "",
+        f"Trial {record['signature']}, seed {record['seed']}. Not for clinical use.",
+        "",
+    ]
     lines += ["## Trained and tested on", ""]
     for role in ("source", "target"):
         card = data[role]
-        lines.append(f"- {role}: {card['name']}, {card['images']} images, licence {card['licence']}; always naming the commonest class is right in {card['constant_accuracy']:.3f}")
+        lines.append(
+            f"- {role}: {card['name']}, {card['images']} images, licence {card['licence']}; always naming the commonest class is right in {card['constant_accuracy']:.3f}"
+        )
     lines += ["", "## What it is worth", "", f"| metric | this seed | mean of {len(seeds)} seeds |", "|---|---|---|"]
     for name, value in sorted(record["metrics"].items()):
         mean = _mean([event["metrics"].get(name) for event in seeds])
         lines.append(f"| {name} | {_figure(value)} | {_figure(mean)} |")
-    lines += ["", "Intervals: `python -m analysis.rank RUN`. A number on the target says how this model did at one other hospital, not at a third.", ""]
+    lines += [
+        "",
+        "Intervals: `python -m analysis.rank RUN`. A number on the target says how this model did at one other hospital, not at a third.",
+        "",
+    ]
     lines += ["## Settings", "", "```json", json.dumps(record["config"], indent=1, sort_keys=True), "```", ""]
     return "\n".join(lines)
 

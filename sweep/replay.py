@@ -15,8 +15,8 @@ import typer
 from rich.console import Console
 
 from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS, guarded
-from sweep.store.ledger import Event, finished_record
 from sweep.core.storage import Storage
+from sweep.store.ledger import Event, finished_record
 
 _console = Console(highlight=False)
 _TOLERANCE = 1e-6  # another processor or thread count rounds sums in another order
@@ -48,11 +48,11 @@ def run_again(run: Storage, recorded: Event, out: Storage) -> Mapping[str, float
     """The record's metrics computed anew in this process; artifacts are read from `run`, everything is written to `out`."""
     import torch
 
-    from sweep.planning.plan import attacks_of
     from sweep.data.datasets import FOLDS, Data
-    from sweep.store.run_folder import read_config
-    from sweep.pipeline.training_job import TrainingJob
     from sweep.pipeline.train_and_evaluate import run_seed
+    from sweep.pipeline.training_job import TrainingJob
+    from sweep.planning.plan import attacks_of
+    from sweep.store.run_folder import read_config
     from sweep.store.trial import Trial
 
     sweep_config = read_config(run)
@@ -65,7 +65,9 @@ def run_again(run: Storage, recorded: Event, out: Storage) -> Mapping[str, float
     return run_seed(job)["metrics"]
 
 
-def differences(before: Mapping[str, float | None], now: Mapping[str, float | None]) -> dict[str, tuple[float | None, float | None]]:
+def differences(
+    before: Mapping[str, float | None], now: Mapping[str, float | None]
+) -> dict[str, tuple[float | None, float | None]]:
     """Metrics that are not the same within rounding: (recorded, now)."""
     return {name: (value, now.get(name)) for name, value in before.items() if not _equal(value, now.get(name))}
 

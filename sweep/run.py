@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from sweep.core.ray_address import usable
-from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS, EXIT_STOPPED, InputError, guarded
-from sweep.config.sweep_config import SweepConfig
 from sweep.config.load import load_config
+from sweep.config.sweep_config import SweepConfig
+from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS, EXIT_STOPPED, InputError, guarded
+from sweep.core.ray_address import usable
 from sweep.core.storage import Storage
 
 if TYPE_CHECKING:
+    from sweep.data.datasets import Data
     from sweep.planning.capacity import Capacity
     from sweep.planning.plan import Plan
-    from sweep.data.datasets import Data
     from sweep.store.ledger import Ledger, Reading
     from sweep.store.run_folder import StillOurs
 
@@ -33,17 +33,23 @@ _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for the command of a submitt
 
 def run(
     space: Annotated[Path, typer.Argument(help="sweep config", show_default=False)],
-    set_: Annotated[list[str] | None, typer.Option("--set", help="override one key: a.b=value; may be repeated")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="override one key: a.b=value; may be repeated")
+    ] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="the same sweep config in about a minute")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="say what would be computed; compute nothing")] = False,
     storage: Annotated[str | None, typer.Option(help="run folder or URL  [default: results/<name>]")] = None,
-    address: Annotated[str | None, typer.Option(help="address of a running Ray cluster  [default: $RAY_ADDRESS, else a local one]")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="address of a running Ray cluster  [default: $RAY_ADDRESS, else a local one]")
+    ] = None,
 ) -> None:
     """Search for the recipe that answers a sweep config, and write its report."""
     raise typer.Exit(guarded(lambda: run_sweep(space, _pairs(set_ or []), smoke, plan, storage, address)))
 
 
-def run_sweep(space: Path, overrides: dict[str, str], smoke: bool, plan_only: bool, storage: str | None, address: str | None) -> int:
+def run_sweep(
+    space: Path, overrides: dict[str, str], smoke: bool, plan_only: bool, storage: str | None, address: str | None
+) -> int:
     """The command without its command line; returns the exit code."""
     address = address if plan_only else usable(address)  # before anything that takes seconds
     sweep_config = load_config(space, overrides, smoke)
@@ -58,7 +64,9 @@ def run_sweep(space: Path, overrides: dict[str, str], smoke: bool, plan_only: bo
 
     with joined(address, sweep_config.resources) as capacity, opened(run_storage, sweep_config) as still_ours:
         try:
-            return _sweep(sweep_config, run_storage, space, _command(space, overrides, smoke, storage), capacity, still_ours)
+            return _sweep(
+                sweep_config, run_storage, space, _command(space, overrides, smoke, storage), capacity, still_ours
+            )
         except Exception:
             still_ours()  # says so where the run was taken over: the reason of whatever else went wrong, and Tune wraps what is raised inside it
             raise
@@ -69,13 +77,20 @@ def _usual_place(name: str) -> Path:
     return (Path.home() if _JOB in os.environ else Path()) / "results" / name
 
 
-def _sweep(sweep_config: SweepConfig, run_storage: Storage, space: Path, command: str, capacity: Capacity | None, still_ours: StillOurs) -> int:
+def _sweep(
+    sweep_config: SweepConfig,
+    run_storage: Storage,
+    space: Path,
+    command: str,
+    capacity: Capacity | None,
+    still_ours: StillOurs,
+) -> int:
+    from sweep.data.datasets import prepare
     from sweep.pipeline.sample_images import GALLERY_FILE, write_samples
     from sweep.planning.plan import make_plan, notes
     from sweep.planning.preflight import check_models
-    from sweep.data.datasets import prepare
-    from sweep.store.ledger import Ledger, read_ledger
     from sweep.planning.warm_start import earlier_results
+    from sweep.store.ledger import Ledger, read_ledger
 
     begin = time.perf_counter()
     _console.print(f"{sweep_config.name}: preparing data")
@@ -88,42 +103,77 @@ def _sweep(sweep_config: SweepConfig, run_storage: Storage, space: Path, command
     objectives = [objective.name for objective in sweep_config.objectives]
     warm = earlier_results(sweep_config.searcher.warm_start, objectives)
     plan = make_plan(sweep_config, data, reading, warm)
-    for note in (*notes(sweep_config, plan, len(warm)), *check_models(space, plan.left, data, sweep_config.threats.attacks)):
+    for note in (
+        *notes(sweep_config, plan, len(warm)),
+        *check_models(space, plan.left, data, sweep_config.threats.attacks),
+    ):
         _console.print(note, soft_wrap=True)
     ledger = Ledger(run_storage, still_ours)
-    event = {"event": "sweep", "name": sweep_config.name, "objectives": _objectives(sweep_config), "trials": len(plan.foreseen), "seeds": sweep_config.seeds.min}
-    ledger.append({**event, "algorithm": sweep_config.searcher.algorithm, "scheduler": sweep_config.scheduler.type, "warm": plan.warm})
+    event = {
+        "event": "sweep",
+        "name": sweep_config.name,
+        "objectives": _objectives(sweep_config),
+        "trials": len(plan.foreseen),
+        "seeds": sweep_config.seeds.min,
+    }
+    ledger.append(
+        {
+            **event,
+            "algorithm": sweep_config.searcher.algorithm,
+            "scheduler": sweep_config.scheduler.type,
+            "warm": plan.warm,
+        }
+    )
     plan.campaign.log = ledger.append
     try:
         if plan.campaign.has_work():
             _run_left(sweep_config, run_storage, plan, data, ledger, reading, capacity)
     except KeyboardInterrupt:
-        _console.print(f"\nstopped; nothing finished is lost. Resume with:\n  {command}", highlight=False, soft_wrap=True)
+        _console.print(
+            f"\nstopped; nothing finished is lost. Resume with:\n  {command}", highlight=False, soft_wrap=True
+        )
         return EXIT_STOPPED
     still_ours()
     return _report(run_storage, plan, begin)
 
 
-def _run_left(sweep_config: SweepConfig, run_storage: Storage, plan: Plan, data: Data, ledger: Ledger, before: Reading, capacity: Capacity | None) -> None:
-    from sweep.planning.plan import attacks_of
+def _run_left(
+    sweep_config: SweepConfig,
+    run_storage: Storage,
+    plan: Plan,
+    data: Data,
+    ledger: Ledger,
+    before: Reading,
+    capacity: Capacity | None,
+) -> None:
     from sweep.execution.live_table import Progress
     from sweep.execution.ray.session import ray_session
-    from sweep.store.run_folder import note_overhead
     from sweep.planning.budget import budget_tracker_of
+    from sweep.planning.plan import attacks_of
+    from sweep.store.run_folder import note_overhead
 
     metrics = tuple(dict.fromkeys(objective.name for objective in sweep_config.objectives))
-    progress = Progress(sweep_config.name, plan.campaign.expected_records, plan.varied, metrics, sweep_config.objectives[0].goal == "maximize", _console)
+    progress = Progress(
+        sweep_config.name,
+        plan.campaign.expected_records,
+        plan.varied,
+        metrics,
+        sweep_config.objectives[0].goal == "maximize",
+        _console,
+    )
     progress.reused = plan.settled()
     with nullcontext(capacity) if capacity else ray_session(None, sweep_config.resources) as capacity:
-        from sweep.execution.ray.tune_trial import Launch
         from sweep.execution.ray.nodes import check_places
         from sweep.execution.ray.run_trials import run_trials
+        from sweep.execution.ray.tune_trial import Launch
 
         check_places((run_storage.url, data.source, data.target))
         begin = time.perf_counter()
         rules = plan.campaign.rules
         halving = rules.halving() if rules.halving else None
-        launch = Launch(attacks_of(sweep_config), run_storage.url, sweep_config.resources, ledger.attempt, halving, rules.metrics)
+        launch = Launch(
+            attacks_of(sweep_config), run_storage.url, sweep_config.resources, ledger.attempt, halving, rules.metrics
+        )
         budget_tracker = budget_tracker_of(sweep_config, before)
         try:
             with progress:
@@ -141,12 +191,21 @@ def _report(run_storage: Storage, plan: Plan, begin: float) -> int:
 
     reading = read_ledger(run_storage)
     ours = plan.campaign.candidates
-    done, lost, stopped = ([record for record in records if record[0] in ours] for records in (reading.finished(), reading.failed(), reading.stopped()))
+    done, lost, stopped = (
+        [record for record in records if record[0] in ours]
+        for records in (reading.finished(), reading.failed(), reading.stopped())
+    )
     early = f", {len(stopped)} stopped early" if stopped else ""
     whole = len(stopped) + len(done) == plan.campaign.expected_records
-    _console.print(f"{len(done)} of {plan.campaign.expected_records} records finished, {len(lost)} failed{early}, in {time.perf_counter() - begin:.0f} s")
+    _console.print(
+        f"{len(done)} of {plan.campaign.expected_records} records finished, {len(lost)} failed{early}, in {time.perf_counter() - begin:.0f} s"
+    )
     if not done:
-        raise InputError(run_storage.url, "no record finished, so there is nothing to report", "read the failures above; the same command tries again")
+        raise InputError(
+            run_storage.url,
+            "no record finished, so there is nothing to report",
+            "read the failures above; the same command tries again",
+        )
     from analysis.report import write_report
 
     path = write_report(run_storage.url, run_storage.address("report.html"))

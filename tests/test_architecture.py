@@ -8,7 +8,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("sweep", "analysis", "cluster")
-SCIENCE = {"sweep.models", "sweep.synth", "sweep.losses", "sweep.training", "sweep.evaluation", "sweep.attacks", "sweep.search"}
+SCIENCE = {
+    "sweep.models",
+    "sweep.synth",
+    "sweep.losses",
+    "sweep.training",
+    "sweep.evaluation",
+    "sweep.attacks",
+    "sweep.search",
+}
 DATA_SETS = {"sweep.shards", "sweep.audit", "sweep.importers"}
 
 # Folder -> the folders it may import. Command modules (top-level files of sweep/, every __main__) may import anything but each other.
@@ -28,9 +36,37 @@ ALLOWED = {
     "sweep.data": {"sweep.core", "sweep.config"} | DATA_SETS,
     "sweep.store": {"sweep.core", "sweep.config"},
     "sweep.pipeline": {"sweep.core", "sweep.config", "sweep.data", "sweep.store", "sweep.shards"} | SCIENCE,
-    "sweep.planning": {"sweep.core", "sweep.config", "sweep.data", "sweep.store", "sweep.pipeline", "sweep.search", "sweep.training", "sweep.attacks"},
-    "sweep.execution": {"sweep.core", "sweep.config", "sweep.data", "sweep.store", "sweep.pipeline", "sweep.planning", "sweep.search", "sweep.shards", "sweep.training"},
-    "sweep.doctor": {"sweep.core", "sweep.config", "sweep.data", "sweep.store", "sweep.planning", "sweep.execution", "sweep.shards", "sweep.models"},
+    "sweep.planning": {
+        "sweep.core",
+        "sweep.config",
+        "sweep.data",
+        "sweep.store",
+        "sweep.pipeline",
+        "sweep.search",
+        "sweep.training",
+        "sweep.attacks",
+    },
+    "sweep.execution": {
+        "sweep.core",
+        "sweep.config",
+        "sweep.data",
+        "sweep.store",
+        "sweep.pipeline",
+        "sweep.planning",
+        "sweep.search",
+        "sweep.shards",
+        "sweep.training",
+    },
+    "sweep.doctor": {
+        "sweep.core",
+        "sweep.config",
+        "sweep.data",
+        "sweep.store",
+        "sweep.planning",
+        "sweep.execution",
+        "sweep.shards",
+        "sweep.models",
+    },
     "analysis": {"sweep.core", "sweep.store"},
     "cluster": {"sweep.core"},
 }
@@ -38,7 +74,14 @@ LIBRARIES = {  # library -> the only folders or modules that may import it
     "timm": ("sweep.models", "sweep.config"),
     "torchattacks": ("sweep.attacks",),
     "optuna": ("sweep.search", "analysis"),
-    "ray": ("sweep.execution", "sweep.core.ray_internals", "sweep.shards.stream", "sweep.importers", "sweep.doctor", "cluster"),
+    "ray": (
+        "sweep.execution",
+        "sweep.core.ray_internals",
+        "sweep.shards.stream",
+        "sweep.importers",
+        "sweep.doctor",
+        "cluster",
+    ),
 }
 LEDGER_ALONE = ("sweep.store.ledger", "sweep.store.__init__")  # what analysis may know of sweep.store
 LONGEST_FILE_LINES = 400
@@ -70,7 +113,12 @@ def folder(module):
 PATHS = {module_of(path): path for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
 TREES = {module: ast.parse(path.read_text()) for module, path in PATHS.items()}
 OURS = {module: {name for name in imports(tree) if name in PATHS and name != "sweep"} for module, tree in TREES.items()}
-COMMANDS = {module for module in PATHS if module.endswith("__main__") or (module.count(".") == 1 and module.startswith("sweep.") and PATHS[module].name != "__init__.py")}
+COMMANDS = {
+    module
+    for module in PATHS
+    if module.endswith("__main__")
+    or (module.count(".") == 1 and module.startswith("sweep.") and PATHS[module].name != "__init__.py")
+}
 
 
 def test_each_folder_imports_only_what_its_row_names():
@@ -78,7 +126,9 @@ def test_each_folder_imports_only_what_its_row_names():
         f"{module} imports {other}"
         for module, others in OURS.items()
         for other in others
-        if module not in COMMANDS and module != "sweep" and folder(other) not in ALLOWED[folder(module)] | {folder(module)}
+        if module not in COMMANDS
+        and module != "sweep"
+        and folder(other) not in ALLOWED[folder(module)] | {folder(module)}
     ]
     assert not found, "\n".join(found)
 
@@ -97,24 +147,50 @@ def test_commands_import_no_other_command():
 
 
 def test_analysis_knows_a_run_by_its_ledger_alone():
-    found = [f"{module} imports {other}" for module, others in OURS.items() for other in others if folder(module) == "analysis" and other.startswith("sweep.store.") and other not in LEDGER_ALONE and not other.startswith("sweep.store.ledger")]
+    found = [
+        f"{module} imports {other}"
+        for module, others in OURS.items()
+        for other in others
+        if folder(module) == "analysis"
+        and other.startswith("sweep.store.")
+        and other not in LEDGER_ALONE
+        and not other.startswith("sweep.store.ledger")
+    ]
     assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize("library", sorted(LIBRARIES))
 def test_library_is_imported_only_where_it_belongs(library):
     homes = LIBRARIES[library]
-    found = [module for module, tree in TREES.items() if library in {name.split(".")[0] for name in imports(tree)} and not any(module == home or module.startswith(home + ".") for home in homes)]
+    found = [
+        module
+        for module, tree in TREES.items()
+        if library in {name.split(".")[0] for name in imports(tree)}
+        and not any(module == home or module.startswith(home + ".") for home in homes)
+    ]
     assert not found, f"{library} is imported by {found}"
 
 
 def test_private_interfaces_of_ray_are_in_one_file():
-    found = [module for module, path in PATHS.items() for name in ("ray._private", "ray.autoscaler._private", "_internal") if f"{name}." in path.read_text() and module != "sweep.core.ray_internals" and "ray" in path.read_text()]
-    assert not [module for module in found if any("ray." in name and ("_private" in name or "_internal" in name) for name in imports(TREES[module]))]
+    found = [
+        module
+        for module, path in PATHS.items()
+        for name in ("ray._private", "ray.autoscaler._private", "_internal")
+        if f"{name}." in path.read_text() and module != "sweep.core.ray_internals" and "ray" in path.read_text()
+    ]
+    assert not [
+        module
+        for module in found
+        if any("ray." in name and ("_private" in name or "_internal" in name) for name in imports(TREES[module]))
+    ]
 
 
 def test_files_are_short_and_say_what_they_are_for():
-    long = [f"{module}: {count} lines" for module, path in PATHS.items() if (count := path.read_text().count("\n")) > LONGEST_FILE_LINES]
+    long = [
+        f"{module}: {count} lines"
+        for module, path in PATHS.items()
+        if (count := path.read_text().count("\n")) > LONGEST_FILE_LINES
+    ]
     silent = [module for module, tree in TREES.items() if tree.body and not ast.get_docstring(tree)]
     assert not long and not silent, (long, silent)
 
@@ -125,6 +201,10 @@ def test_nothing_is_loaded_that_could_run_code():
         for node in ast.walk(tree):
             if isinstance(node, ast.Call):
                 name, keywords = ast.unparse(node.func), {word.arg: ast.unparse(word.value) for word in node.keywords}
-                unsafe = name in FORBIDDEN_CALLS or (name == "torch.load" and keywords.get("weights_only") != "True") or keywords.get("shell") == "True"
+                unsafe = (
+                    name in FORBIDDEN_CALLS
+                    or (name == "torch.load" and keywords.get("weights_only") != "True")
+                    or keywords.get("shell") == "True"
+                )
                 found += [f"{module}:{node.lineno}: {name}"] if unsafe else []
     assert not found, "\n".join(found)

@@ -47,16 +47,29 @@ def domain_facts(outcomes: Outcomes, split: str, classes: tuple[str, ...]) -> Do
     order = np.argsort(sure, kind="stable")
     bins = [part for part in np.array_split(order, BINS) if len(part)]
     names = tuple(classes[k] if k < len(classes) else f"class {k}" for k in range(count))
-    confidence, right, share = (tuple(float(value) for value in values) for values in (
-        (sure[part].mean() for part in bins), (hit[part].mean() for part in bins), (len(part) / len(order) for part in bins)))
+    confidence, right, share = (
+        tuple(float(value) for value in values)
+        for values in (
+            (sure[part].mean() for part in bins),
+            (hit[part].mean() for part in bins),
+            (len(part) / len(order) for part in bins),
+        )
+    )
     error = float(sum(s * abs(c - r) for s, c, r in zip(share, confidence, right, strict=True)))
-    return DomainFacts(split, names, tuple(tuple(float(v) for v in row) for row in confusion), confidence, right, share, error)
+    return DomainFacts(
+        split, names, tuple(tuple(float(v) for v in row) for row in confusion), confidence, right, share, error
+    )
 
 
 def _pooled(outcomes: Outcomes) -> Outcomes:
     parts = [outcomes.finding(number)[0] for number in range(outcomes.labels.shape[1])]
     columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ("images", "groups", "labels")}
-    return replace(outcomes, **columns, values=np.concatenate([part.values for part in parts], axis=1), seen=np.concatenate([part.seen for part in parts], axis=1))
+    return replace(
+        outcomes,
+        **columns,
+        values=np.concatenate([part.values for part in parts], axis=1),
+        seen=np.concatenate([part.seen for part in parts], axis=1),
+    )
 
 
 def calibration_facts(estimates, signature: str, classes: tuple[str, ...]) -> tuple[DomainFacts, ...]:
@@ -72,10 +85,22 @@ def draw_calibration(label: str, domains: tuple[DomainFacts, ...]) -> Figure:
         name = metric_names.SPLITS[facts.split]
         panels.append(Panel(f"Confusion, {name}", _draw_confusion(facts)))
         panels.append(Panel(f"Reliability, {name}: calibration error {number(facts.error)}", _draw_reliability(facts)))
-    caption = (f"{label}, all seeds. Rows are the truth, columns what the model said; counts are means over seeds. On the diagonal of the right-hand charts a "
-               "prediction given with 80 % is right 80 % of the time; below it the model is too sure of itself.")
-    rows = tuple((metric_names.SPLITS[f.split], f"{number(c, 2)}", f"{number(r, 2)}", f"{100 * s:.0f} %") for f in domains for c, r, s in zip(f.confidence, f.right, f.share, strict=True))
-    return Figure("calibration", "Which mistakes, and how sure of them?", caption, tuple(panels), DataTable(("domain", "confidence", "right", "of predictions"), rows))
+    caption = (
+        f"{label}, all seeds. Rows are the truth, columns what the model said; counts are means over seeds. On the diagonal of the right-hand charts a "
+        "prediction given with 80 % is right 80 % of the time; below it the model is too sure of itself."
+    )
+    rows = tuple(
+        (metric_names.SPLITS[f.split], f"{number(c, 2)}", f"{number(r, 2)}", f"{100 * s:.0f} %")
+        for f in domains
+        for c, r, s in zip(f.confidence, f.right, f.share, strict=True)
+    )
+    return Figure(
+        "calibration",
+        "Which mistakes, and how sure of them?",
+        caption,
+        tuple(panels),
+        DataTable(("domain", "confidence", "right", "of predictions"), rows),
+    )
 
 
 def _draw_confusion(facts: DomainFacts) -> Markup:
@@ -84,14 +109,57 @@ def _draw_confusion(facts: DomainFacts) -> Markup:
     parts = []
     for row, values in enumerate(facts.confusion):
         total = sum(values) or 1.0
-        parts.append(svg.el("text", facts.classes[row], x=left - 8, y=top + (row + 0.5) * step, dy="0.35em", text_anchor="end", class_="label"))
-        parts.append(svg.el("text", facts.classes[row], x=left + (row + 0.5) * step, y=top - 9, text_anchor="middle", class_="label"))
+        parts.append(
+            svg.el(
+                "text",
+                facts.classes[row],
+                x=left - 8,
+                y=top + (row + 0.5) * step,
+                dy="0.35em",
+                text_anchor="end",
+                class_="label",
+            )
+        )
+        parts.append(
+            svg.el(
+                "text", facts.classes[row], x=left + (row + 0.5) * step, y=top - 9, text_anchor="middle", class_="label"
+            )
+        )
         for column, value in enumerate(values):
             x, y, share = left + column * step, top + row * step, value / total
-            parts.append(svg.el("rect", x=x, y=y, width=step - 3, height=step - 3, rx=5, class_=f"tile {'s0' if row == column else 's1'}", style=f"--o:{0.12 + 0.8 * share:.2f}"))
+            parts.append(
+                svg.el(
+                    "rect",
+                    x=x,
+                    y=y,
+                    width=step - 3,
+                    height=step - 3,
+                    rx=5,
+                    class_=f"tile {'s0' if row == column else 's1'}",
+                    style=f"--o:{0.12 + 0.8 * share:.2f}",
+                )
+            )
             ink = "on-dark" if share > 0.45 else ""
-            parts.append(svg.el("text", f"{value:.0f}", x=x + step / 2, y=y + step / 2 - 2, text_anchor="middle", class_=f"count {ink}"))
-            parts.append(svg.el("text", f"{100 * share:.0f} %", x=x + step / 2, y=y + step / 2 + 15, text_anchor="middle", class_=f"tick {ink}"))
+            parts.append(
+                svg.el(
+                    "text",
+                    f"{value:.0f}",
+                    x=x + step / 2,
+                    y=y + step / 2 - 2,
+                    text_anchor="middle",
+                    class_=f"count {ink}",
+                )
+            )
+            parts.append(
+                svg.el(
+                    "text",
+                    f"{100 * share:.0f} %",
+                    x=x + step / 2,
+                    y=y + step / 2 + 15,
+                    text_anchor="middle",
+                    class_=f"tick {ink}",
+                )
+            )
     return svg.figure_svg(300, 240, f"Confusion matrix on {metric_names.SPLITS[facts.split]}", parts)
 
 
@@ -99,10 +167,24 @@ def _draw_reliability(facts: DomainFacts) -> Markup:
     low = 1 / len(facts.classes)
     plot = svg.Plot.over((min(low, *facts.confidence) - 0.02, 1.0), (0.0, 1.0), width=300, height=240)
     edge = max(plot.x.low, 0.0)
-    parts = [plot.axes("probability given", "share right"),
-             svg.el("line", x1=plot.x(edge), y1=plot.y(edge), x2=plot.x(1.0), y2=plot.y(1.0), class_="control"),
-             svg.el("path", d=svg.path(plot.points(facts.confidence, facts.right)), class_="line s0")]
+    parts = [
+        plot.axes("probability given", "share right"),
+        svg.el("line", x1=plot.x(edge), y1=plot.y(edge), x2=plot.x(1.0), y2=plot.y(1.0), class_="control"),
+        svg.el("path", d=svg.path(plot.points(facts.confidence, facts.right)), class_="line s0"),
+    ]
     for confidence, right, share in zip(facts.confidence, facts.right, facts.share, strict=True):
         tip = f"given {number(confidence, 2)}, right {number(right, 2)} ({100 * share:.0f} % of predictions)"
-        parts.append(svg.el("circle", cx=plot.x(confidence), cy=plot.y(right), r=4, class_="dot mark s0", tabindex="0", role="img", data_tip="", aria_label=tip))
+        parts.append(
+            svg.el(
+                "circle",
+                cx=plot.x(confidence),
+                cy=plot.y(right),
+                r=4,
+                class_="dot mark s0",
+                tabindex="0",
+                role="img",
+                data_tip="",
+                aria_label=tip,
+            )
+        )
     return svg.figure_svg(plot.width, plot.height, f"Reliability on {metric_names.SPLITS[facts.split]}", parts)

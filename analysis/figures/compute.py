@@ -38,7 +38,9 @@ def _stage_row(name: str, rows: pd.DataFrame) -> ComputeRow:
     reused = rows["reused"].astype(bool)
     cost = rows[~reused].groupby("hash")["seconds"].max()
     again = rows[reused]
-    price = pd.to_numeric(again["hash"].map(cost), errors="coerce").astype(float).fillna(cost.mean() if len(cost) else 0.0)
+    price = (
+        pd.to_numeric(again["hash"].map(cost), errors="coerce").astype(float).fillna(cost.mean() if len(cost) else 0.0)
+    )
     known = again["saved_s"].where(again["saved_s"] > 0, price) if "saved_s" in again else price
     saved = float((known.astype(float) - again["seconds"]).clip(lower=0).sum())
     return ComputeRow(str(name), float(rows["seconds"].sum()), int((~reused).sum()), int(reused.sum()), saved)
@@ -47,10 +49,18 @@ def _stage_row(name: str, rows: pd.DataFrame) -> ComputeRow:
 def draw_compute(rows: tuple[ComputeRow, ...]) -> Figure:
     """Bars of time spent, with what reuse saved beside them."""
     total, saved = sum(row.seconds for row in rows), sum(row.saved for row in rows)
-    caption = f"{duration(total)} of work were spent; results shared between configurations saved {duration(saved)} more." if saved else f"{duration(total)} of work were spent."
-    table = DataTable(("work", "time", "computed", "taken over", "saved"),
-                      tuple((row.work, duration(row.seconds), str(row.done), str(row.reused), duration(row.saved)) for row in rows))
-    return Figure("compute", "Where did the compute go?", caption, (Panel("", _draw(rows)),), table, wide=True, nav="Compute")
+    caption = (
+        f"{duration(total)} of work were spent; results shared between configurations saved {duration(saved)} more."
+        if saved
+        else f"{duration(total)} of work were spent."
+    )
+    table = DataTable(
+        ("work", "time", "computed", "taken over", "saved"),
+        tuple((row.work, duration(row.seconds), str(row.done), str(row.reused), duration(row.saved)) for row in rows),
+    )
+    return Figure(
+        "compute", "Where did the compute go?", caption, (Panel("", _draw(rows)),), table, wide=True, nav="Compute"
+    )
 
 
 def _draw(rows: tuple[ComputeRow, ...]) -> Markup:
@@ -66,7 +76,15 @@ def _bar(row: ComputeRow, y: float, scale: svg.Scale) -> list[Markup]:
     end, far = scale(row.seconds), scale(row.seconds + row.saved)
     saved = f", {duration(row.saved)} saved" if row.saved >= 1 else ""
     return [
-        svg.el("text", row.work.replace("_", " "), x=scale.start - 10, y=y + 11, dy="0.35em", text_anchor="end", class_="label"),
+        svg.el(
+            "text",
+            row.work.replace("_", " "),
+            x=scale.start - 10,
+            y=y + 11,
+            dy="0.35em",
+            text_anchor="end",
+            class_="label",
+        ),
         svg.el("rect", x=scale.start, y=y, width=max(end - scale.start, 1.5), height=22, rx=3, class_="bar s0"),
         svg.el("rect", x=end, y=y, width=far - end, height=22, rx=3, class_="bar saved") if row.saved else Markup(),
         svg.el("text", duration(row.seconds) + saved, x=far + 8, y=y + 11, dy="0.35em", class_="tick"),
@@ -75,7 +93,7 @@ def _bar(row: ComputeRow, y: float, scale: svg.Scale) -> list[Markup]:
 
 def duration(seconds: float) -> str:
     """'42 s', '3 min 10 s', '5 h 12 min'."""
-    whole = int(round(seconds))
+    whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:

@@ -69,17 +69,32 @@ def _facts(run, estimates: Estimates, signatures: list[str], labels: dict[str, s
     threats = sorted(grid, key=lambda threat: (threat == metric_names.WORST, threat))
     by_threat = tuple(_curve(run, estimates, first, threat, threat, grid[threat], split) for threat in threats)
     shared = metric_names.WORST if metric_names.WORST in grid else threats[-1]
-    worst = tuple(_curve(run, estimates, key, labels[key], shared, grid[shared], split) for key in signatures[:MOST_LINES])
+    worst = tuple(
+        _curve(run, estimates, key, labels[key], shared, grid[shared], split) for key in signatures[:MOST_LINES]
+    )
     # Under attack an image with several findings stands while all are right: the constant predictor's mean over findings is another number.
     constant = None if run.findings else run.means.get(f"constant_accuracy/{split}")
     level = None if constant is None else float(constant.mean())
-    return EpsilonFacts(split, labels[first], by_threat, worst, level, reach(worst[0], math.nextafter(0.5, 0)), None if level is None else reach(worst[0], level))
+    return EpsilonFacts(
+        split,
+        labels[first],
+        by_threat,
+        worst,
+        level,
+        reach(worst[0], math.nextafter(0.5, 0)),
+        None if level is None else reach(worst[0], level),
+    )
 
 
 def reach(curve: EpsilonCurve, level: float) -> Reach:
     """Where `curve` and both ends of its band have fallen to `level`: the epsilons that the interval cannot tell apart."""
     ends = ([getattr(made, end) for made in curve.made] for end in ("estimate", "low", "high"))
-    return Reach(*(next((eps for eps, value in zip(curve.eps, values, strict=True) if value <= level), math.inf) for values in ends))
+    return Reach(
+        *(
+            next((eps for eps, value in zip(curve.eps, values, strict=True) if value <= level), math.inf)
+            for values in ends
+        )
+    )
 
 
 def _grid(run, split: str) -> dict[str, dict[float, str]]:
@@ -92,35 +107,58 @@ def _grid(run, split: str) -> dict[str, dict[float, str]]:
     return {threat: dict(sorted(row.items())) for threat, row in grid.items()}
 
 
-def _curve(run, estimates: Estimates, signature: str, name: str, threat: str, row: dict[float, str], split: str) -> EpsilonCurve:
+def _curve(
+    run, estimates: Estimates, signature: str, name: str, threat: str, row: dict[float, str], split: str
+) -> EpsilonCurve:
     names = dict(row)
     if f"accuracy/{split}" in run.metrics:
         names = {0.0: f"accuracy/{split}", **names}
-    return EpsilonCurve(name, signature, threat, tuple(names), tuple(estimates.of(signature, metric) for metric in names.values()))
+    return EpsilonCurve(
+        name, signature, threat, tuple(names), tuple(estimates.of(signature, metric) for metric in names.values())
+    )
 
 
 def draw_epsilon_curves(facts: tuple[EpsilonFacts, ...]) -> Figure:
     """Two panels a split on the same scales: threats of the recommended configuration, worst cases of the leading ones."""
-    caption = ("Share of images still classified right when every grey level may move by at most epsilon. The worst case counts an image as lost "
-               "when any threat breaks it. Bands are 95 % intervals over patients and seeds; "
-               + ("the dashed line is the constant predictor on clean images." if any(one.constant is not None for one in facts)
-                  else "an image with several findings is right when all of those known are."))
+    caption = (
+        "Share of images still classified right when every grey level may move by at most epsilon. The worst case counts an image as lost "
+        "when any threat breaks it. Bands are 95 % intervals over patients and seeds; "
+        + (
+            "the dashed line is the constant predictor on clean images."
+            if any(one.constant is not None for one in facts)
+            else "an image with several findings is right when all of those known are."
+        )
+    )
     panels = tuple(panel for one in facts for panel in _panels(one))
-    return Figure("epsilon", "What survives an attack?", caption, panels, _table(facts), nav="Attacks", notes=tuple(_note(one) for one in facts))
+    return Figure(
+        "epsilon",
+        "What survives an attack?",
+        caption,
+        panels,
+        _table(facts),
+        nav="Attacks",
+        notes=tuple(_note(one) for one in facts),
+    )
 
 
 def _panels(facts: EpsilonFacts) -> tuple[Panel, Panel]:
     where = SPLITS[facts.split]
     left = _draw(facts, facts.by_threat, f"{facts.label} on the {where}, by threat")
     right = _draw(facts, facts.worst, f"worst case over all threats on the {where}, by configuration")
-    return (Panel(f"By threat, {where}: {facts.label}", left, _legend(facts.by_threat)),
-            Panel(f"Worst case, {where}: leading configurations", right, _legend(facts.worst)))
+    return (
+        Panel(f"By threat, {where}: {facts.label}", left, _legend(facts.by_threat)),
+        Panel(f"Worst case, {where}: leading configurations", right, _legend(facts.worst)),
+    )
 
 
 def _note(facts: EpsilonFacts) -> str:
     last = facts.worst[0].eps[-1]
     half = f"half of the images are broken {_at(facts.median, last)}"
-    level = f", and accuracy is no better than the constant predictor's {_at(facts.crossing, last)}" if facts.crossing else ""
+    level = (
+        f", and accuracy is no better than the constant predictor's {_at(facts.crossing, last)}"
+        if facts.crossing
+        else ""
+    )
     return f"{facts.label}, worst case on the {SPLITS[facts.split]}: {half}{level}."
 
 
@@ -133,7 +171,10 @@ def _at(found: Reach, last: float) -> str:
 
 
 def _legend(curves: tuple[EpsilonCurve, ...]) -> tuple[Legend, ...]:
-    return tuple(Legend("worst case" if curve.name == metric_names.WORST else curve.name, _style(i, curve, curves)) for i, curve in enumerate(curves))
+    return tuple(
+        Legend("worst case" if curve.name == metric_names.WORST else curve.name, _style(i, curve, curves))
+        for i, curve in enumerate(curves)
+    )
 
 
 def _style(index: int, curve: EpsilonCurve, among: tuple[EpsilonCurve, ...]) -> str:
@@ -144,9 +185,20 @@ def _style(index: int, curve: EpsilonCurve, among: tuple[EpsilonCurve, ...]) -> 
 def _draw(facts: EpsilonFacts, curves: tuple[EpsilonCurve, ...], label: str) -> Markup:
     levels = sorted({eps * PIXEL for curve in curves for eps in curve.eps})
     plot = svg.Plot.over((0, levels[-1] * 1.03), (0, 1), width=480, height=300)
-    parts = [plot.axes("epsilon in grey levels of 255", f"accuracy on the {SPLITS[facts.split]}", x_ticks=_spaced(levels))]
+    parts = [
+        plot.axes("epsilon in grey levels of 255", f"accuracy on the {SPLITS[facts.split]}", x_ticks=_spaced(levels))
+    ]
     if facts.constant is not None:
-        parts.append(svg.el("line", x1=plot.x.start, x2=plot.x.end, y1=plot.y(facts.constant), y2=plot.y(facts.constant), class_="control"))
+        parts.append(
+            svg.el(
+                "line",
+                x1=plot.x.start,
+                x2=plot.x.end,
+                y1=plot.y(facts.constant),
+                y2=plot.y(facts.constant),
+                class_="control",
+            )
+        )
     for index, curve in enumerate(curves):
         parts.append(_line(plot, curve, _style(index, curve, curves), index, banded=index in (0, len(curves) - 1)))
     return svg.figure_svg(plot.width, plot.height, f"Accuracy over epsilon, {label}", parts)
@@ -155,11 +207,31 @@ def _draw(facts: EpsilonFacts, curves: tuple[EpsilonCurve, ...], label: str) -> 
 def _line(plot: svg.Plot, curve: EpsilonCurve, style: str, index: int, *, banded: bool) -> Markup:
     xs, colour = [eps * PIXEL for eps in curve.eps], style.replace("line", "").strip()
     line = plot.points(xs, [made.estimate for made in curve.made])
-    parts = [svg.el("path", d=svg.band(plot.points(xs, [m.low for m in curve.made]), plot.points(xs, [m.high for m in curve.made])), class_=f"band {colour}")] if banded else []
+    parts = (
+        [
+            svg.el(
+                "path",
+                d=svg.band(plot.points(xs, [m.low for m in curve.made]), plot.points(xs, [m.high for m in curve.made])),
+                class_=f"band {colour}",
+            )
+        ]
+        if banded
+        else []
+    )
     parts.append(svg.el("path", d=svg.path(line), class_=style))
     for eps, made, (x, y) in zip(xs, curve.made, line, strict=True):
         tip = f"{curve.name} at {eps:g}/255: {with_interval(made)}"
-        parts.append(svg.el("path", d=svg.marker(index, x, y, 3.6), class_=f"mark dot {colour}", tabindex="0", data_tip="", role="img", aria_label=tip))
+        parts.append(
+            svg.el(
+                "path",
+                d=svg.marker(index, x, y, 3.6),
+                class_=f"mark dot {colour}",
+                tabindex="0",
+                data_tip="",
+                role="img",
+                aria_label=tip,
+            )
+        )
     return svg.group(parts)
 
 
@@ -173,8 +245,24 @@ def _spaced(levels: list[float]) -> list[tuple[float, str]]:
 
 
 def _table(facts: tuple[EpsilonFacts, ...]) -> DataTable:
-    curves = [(one, name, curve) for one in facts for name, curve in (
-        *((one.label, curve) for curve in one.by_threat), *((curve.name, curve) for curve in one.worst[1:]))]
-    rows = tuple((label, SPLITS[one.split], curve.threat, f"{eps * PIXEL:g}/255", number(made.estimate), f"[{number(made.low)}, {number(made.high)}]")
-                 for one, label, curve in curves for eps, made in zip(curve.eps, curve.made, strict=True))
+    curves = [
+        (one, name, curve)
+        for one in facts
+        for name, curve in (
+            *((one.label, curve) for curve in one.by_threat),
+            *((curve.name, curve) for curve in one.worst[1:]),
+        )
+    ]
+    rows = tuple(
+        (
+            label,
+            SPLITS[one.split],
+            curve.threat,
+            f"{eps * PIXEL:g}/255",
+            number(made.estimate),
+            f"[{number(made.low)}, {number(made.high)}]",
+        )
+        for one, label, curve in curves
+        for eps, made in zip(curve.eps, curve.made, strict=True)
+    )
     return DataTable(("configuration", "images", "threat", "epsilon", "accuracy", "95 % interval"), rows)

@@ -10,12 +10,21 @@ import pandas as pd
 KINDS = {
     "source": ("Source hospital", "What the models were trained on."),
     "target": ("Target hospital", "Where they must work."),
-    "synthetic": ("Synthetic images", "Drawn from the generator; the nearest real training image stands beside each where it was kept."),
+    "synthetic": (
+        "Synthetic images",
+        "Drawn from the generator; the nearest real training image stands beside each where it was kept.",
+    ),
     "colorized": ("Colorized images", "What the backbone sees behind the colorizer."),
-    "adversarial": ("Adversarial images", "The attacked image; beside it the clean one, the perturbation around mid grey, stretched, and what the colorizer makes of the image before and after."),
+    "adversarial": (
+        "Adversarial images",
+        "The attacked image; beside it the clean one, the perturbation around mid grey, stretched, and what the colorizer makes of the image before and after.",
+    ),
 }
-BESIDE = {"synthetic": ("nearest_real",), "adversarial": ("clean", "perturbation", "colorized_before", "colorized_after")}
-BUDGET_BYTES = 900_000   # of PNG over the whole page; base64 adds a third
+BESIDE = {
+    "synthetic": ("nearest_real",),
+    "adversarial": ("clean", "perturbation", "colorized_before", "colorized_after"),
+}
+BUDGET_BYTES = 900_000  # of PNG over the whole page; base64 adds a third
 MOST_PER_KIND = 8
 
 
@@ -59,7 +68,11 @@ def _gallery(kind: str, rows: pd.DataFrame, budget: int) -> Gallery:
     partners = {kind: _by_image(rows[rows["kind"] == kind]) for kind in BESIDE.get(kind, ())}
     pictures, spent = [], 0
     for row in own.itertuples():
-        beside = [(name, found[row.origin, row.image_id]) for name, found in partners.items() if (row.origin, row.image_id) in found]
+        beside = [
+            (name, found[row.origin, row.image_id])
+            for name, found in partners.items()
+            if (row.origin, row.image_id) in found
+        ]
         spent += len(row.png) + sum(len(png) for _, png in beside)
         if len(pictures) == MOST_PER_KIND or spent > budget:
             break

@@ -41,7 +41,11 @@ def glcm_facts(run, metrics: tuple[str, ...]) -> tuple[GlcmFacts, ...]:
     names = derived.labels(run.configs, run.studies)
     colorizer = run.configs.loc[weight.index].get("colorizer", weight * 0).astype(str)
     kinds = tuple(sorted(colorizer.unique()))[: svg.SERIES]
-    return tuple(_facts(run.means.loc[weight.index, metric], metric, weight, colorizer, kinds, names) for metric in metrics if metric in run.means)
+    return tuple(
+        _facts(run.means.loc[weight.index, metric], metric, weight, colorizer, kinds, names)
+        for metric in metrics
+        if metric in run.means
+    )
 
 
 def _facts(values, metric, weight, colorizer, kinds, names) -> GlcmFacts:
@@ -49,24 +53,55 @@ def _facts(values, metric, weight, colorizer, kinds, names) -> GlcmFacts:
     test = stats.spearmanr(weight[known], values[known])
     known = known[:: max(1, -(-len(known) // MOST_POINTS))]  # evenly thinned
     kind = tuple(kinds.index(colorizer[key]) if colorizer[key] in kinds else 0 for key in known)
-    return GlcmFacts(metric, kinds, tuple(float(v) for v in weight[known]), tuple(float(v) for v in values[known]), kind,
-                     tuple(names[key] for key in known), float(np.nan_to_num(test.statistic)), float(test.pvalue))
+    return GlcmFacts(
+        metric,
+        kinds,
+        tuple(float(v) for v in weight[known]),
+        tuple(float(v) for v in values[known]),
+        kind,
+        tuple(names[key] for key in known),
+        float(np.nan_to_num(test.statistic)),
+        float(test.pvalue),
+    )
 
 
 def draw_glcm(facts: tuple[GlcmFacts, ...]) -> Figure:
     """One panel a metric, marks by colorizer."""
-    caption = ("Each mark is one configuration with a colorizer. The weight is the share of the texture loss in the whole loss. "
-               "Correlations are over configurations that also differ in other settings: a hint, not an effect.")
-    panels = tuple(Panel(f"{metric_names.short(one.metric)}: rank correlation {number(one.correlation, 2)}, {p_text(one.p)}", _draw(one)) for one in facts)
-    rows = tuple((metric_names.title(one.metric), label, number(w, 2), number(v)) for one in facts for label, w, v in zip(one.labels, one.weight, one.value, strict=True))
+    caption = (
+        "Each mark is one configuration with a colorizer. The weight is the share of the texture loss in the whole loss. "
+        "Correlations are over configurations that also differ in other settings: a hint, not an effect."
+    )
+    panels = tuple(
+        Panel(
+            f"{metric_names.short(one.metric)}: rank correlation {number(one.correlation, 2)}, {p_text(one.p)}",
+            _draw(one),
+        )
+        for one in facts
+    )
+    rows = tuple(
+        (metric_names.title(one.metric), label, number(w, 2), number(v))
+        for one in facts
+        for label, w, v in zip(one.labels, one.weight, one.value, strict=True)
+    )
     legend = tuple(Legend(kind, f"dot s{i}", shape=i) for i, kind in enumerate(facts[0].kinds))
-    return Figure("glcm", "Does the texture loss help?", caption, panels, DataTable(("metric", "configuration", "weight", "value"), rows), legend)
+    return Figure(
+        "glcm",
+        "Does the texture loss help?",
+        caption,
+        panels,
+        DataTable(("metric", "configuration", "weight", "value"), rows),
+        legend,
+    )
 
 
 def _draw(facts: GlcmFacts) -> Markup:
     plot = svg.Plot.over(svg.nice_range(facts.weight, floor=0.0), svg.nice_range(facts.value), width=480, height=270)
     parts = [plot.axes("weight of the GLCM loss", metric_names.short(facts.metric))]
-    for label, kind, (x, y), w, v in zip(facts.labels, facts.kind, plot.points(facts.weight, facts.value), facts.weight, facts.value, strict=True):
+    for label, kind, (x, y), w, v in zip(
+        facts.labels, facts.kind, plot.points(facts.weight, facts.value), facts.weight, facts.value, strict=True
+    ):
         tip = f"{label}, weight {number(w, 2)}: {number(v)}"
         parts.append(svg.el("path", d=svg.marker(kind, x, y), class_=f"dot mark s{kind}", data_tip=tip))
-    return svg.figure_svg(plot.width, plot.height, f"{metric_names.title(facts.metric)} over the weight of the GLCM loss", parts)
+    return svg.figure_svg(
+        plot.width, plot.height, f"{metric_names.title(facts.metric)} over the weight of the GLCM loss", parts
+    )

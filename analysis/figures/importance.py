@@ -13,9 +13,9 @@ from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Panel
 from sweep.core.seeds import rng
 
-LEVELS = 4        # numeric settings with more values are cut into this many groups of equal size
+LEVELS = 4  # numeric settings with more values are cut into this many groups of equal size
 DRAWS = 300
-FEWEST = 8        # configurations
+FEWEST = 8  # configurations
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,10 @@ def importances(run, metric: str) -> tuple[Importance, ...]:
     values = run.means[metric].dropna()
     if len(values) < FEWEST or values.var() == 0:
         return ()
-    rows = [_importance(name, _groups(run.configs.loc[values.index, name]), values.to_numpy()) for name in derived.varying_settings(run.configs)]
+    rows = [
+        _importance(name, _groups(run.configs.loc[values.index, name]), values.to_numpy())
+        for name in derived.varying_settings(run.configs)
+    ]
     return tuple(sorted((row for row in rows if row is not None), key=lambda row: -row.share))
 
 
@@ -69,12 +72,25 @@ def explained(groups: np.ndarray, values: np.ndarray) -> float:
 
 def draw_importances(by_metric: dict[str, tuple[Importance, ...]]) -> Figure:
     """One panel a metric."""
-    caption = ("Share of the variation between configurations that a setting explains by itself, adjusted for chance; whiskers are 95 % bootstrap intervals over "
-               f"configurations. Numbers with many values are cut into {LEVELS} groups of equal size. Settings that act only together are missed.")
+    caption = (
+        "Share of the variation between configurations that a setting explains by itself, adjusted for chance; whiskers are 95 % bootstrap intervals over "
+        f"configurations. Numbers with many values are cut into {LEVELS} groups of equal size. Settings that act only together are missed."
+    )
     panels = tuple(Panel(metric_names.short(metric), _draw(rows)) for metric, rows in by_metric.items())
-    table = DataTable(("metric", "setting", "groups", "share", "95 % interval"), tuple(
-        (metric_names.title(metric), row.setting, str(row.groups), f"{100 * row.share:.0f} %", f"{100 * row.low:.0f} to {100 * row.high:.0f} %")
-        for metric, rows in by_metric.items() for row in rows))
+    table = DataTable(
+        ("metric", "setting", "groups", "share", "95 % interval"),
+        tuple(
+            (
+                metric_names.title(metric),
+                row.setting,
+                str(row.groups),
+                f"{100 * row.share:.0f} %",
+                f"{100 * row.low:.0f} to {100 * row.high:.0f} %",
+            )
+            for metric, rows in by_metric.items()
+            for row in rows
+        ),
+    )
     return Figure("importance", "Which settings matter?", caption, panels, table)
 
 
@@ -85,9 +101,21 @@ def _draw(rows: tuple[Importance, ...]) -> Markup:
     for place, row in enumerate(rows):
         y, end = 4 + place * step, scale(row.share)
         middle = y + 10
-        parts += [svg.el("text", row.setting.replace("_", " "), x=left - 9, y=middle, dy="0.35em", text_anchor="end", class_="label"),
-                  svg.el("rect", x=left, y=y + 4, width=scale.end - left, height=12, rx=3, class_="track"),
-                  svg.el("rect", x=left, y=y + 4, width=max(end - left, 1.0), height=12, rx=3, class_="bar s0"),
-                  svg.el("line", x1=scale(row.low), x2=scale(row.high), y1=middle, y2=middle, class_="error"),
-                  svg.el("text", f"{100 * row.share:.0f} %", x=width, y=middle, dy="0.35em", text_anchor="end", class_="tick")]
+        parts += [
+            svg.el(
+                "text",
+                row.setting.replace("_", " "),
+                x=left - 9,
+                y=middle,
+                dy="0.35em",
+                text_anchor="end",
+                class_="label",
+            ),
+            svg.el("rect", x=left, y=y + 4, width=scale.end - left, height=12, rx=3, class_="track"),
+            svg.el("rect", x=left, y=y + 4, width=max(end - left, 1.0), height=12, rx=3, class_="bar s0"),
+            svg.el("line", x1=scale(row.low), x2=scale(row.high), y1=middle, y2=middle, class_="error"),
+            svg.el(
+                "text", f"{100 * row.share:.0f} %", x=width, y=middle, dy="0.35em", text_anchor="end", class_="tick"
+            ),
+        ]
     return svg.figure_svg(width, 8 + step * len(rows), "Share of variation explained by each setting", parts)

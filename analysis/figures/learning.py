@@ -45,9 +45,21 @@ def draw_learning_curves(curves: tuple[LearningCurve, ...]) -> Figure:
     """One panel a metric, one line a configuration."""
     names = list(dict.fromkeys(curve.label for curve in curves))
     metrics = list(dict.fromkeys(curve.metric for curve in curves))
-    panels = tuple(Panel(metric_names.title(metric), _draw([c for c in curves if c.metric == metric], names)) for metric in metrics)
+    panels = tuple(
+        Panel(metric_names.title(metric), _draw([c for c in curves if c.metric == metric], names)) for metric in metrics
+    )
     caption = "Leading configurations over training: mean over seeds, shaded from the lowest to the highest seed for the first."
-    last = tuple((c.label, metric_names.title(c.metric), str(c.epochs[-1]), number(c.mean[-1]), number(c.low[-1]), number(c.high[-1])) for c in curves)
+    last = tuple(
+        (
+            c.label,
+            metric_names.title(c.metric),
+            str(c.epochs[-1]),
+            number(c.mean[-1]),
+            number(c.low[-1]),
+            number(c.high[-1]),
+        )
+        for c in curves
+    )
     table = DataTable(("configuration", "metric", "epochs", "last, mean", "lowest seed", "highest seed"), last)
     legend = tuple(Legend(name, f"line s{index}") for index, name in enumerate(names))
     return Figure("learning", "How did training go?", caption, panels, table, legend)
@@ -63,9 +75,25 @@ def _draw(curves: list[LearningCurve], names: list[str]) -> Markup:
     for curve in curves:
         xs, style = list(curve.epochs), f"s{names.index(curve.label)}"
         if curve.label == names[0]:
-            parts.append(svg.el("path", d=svg.band(plot.points(xs, curve.low), plot.points(xs, curve.high)), class_=f"band {style}"))
+            parts.append(
+                svg.el(
+                    "path", d=svg.band(plot.points(xs, curve.low), plot.points(xs, curve.high)), class_=f"band {style}"
+                )
+            )
         tip = f"{curve.label}: {number(curve.mean[-1])} after epoch {xs[-1]}"
         parts.append(svg.el("path", d=svg.path(plot.points(xs, curve.mean)), class_=f"line {style}"))
         end = plot.points(xs[-1:], curve.mean[-1:])[0]
-        parts.append(svg.el("circle", cx=end[0], cy=end[1], r=3.6, class_=f"dot mark {style}", tabindex="0", role="img", data_tip="", aria_label=tip))
+        parts.append(
+            svg.el(
+                "circle",
+                cx=end[0],
+                cy=end[1],
+                r=3.6,
+                class_=f"dot mark {style}",
+                tabindex="0",
+                role="img",
+                data_tip="",
+                aria_label=tip,
+            )
+        )
     return svg.figure_svg(plot.width, plot.height, f"{metric_names.title(metric)} over epochs", parts)

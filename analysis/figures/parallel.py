@@ -47,22 +47,38 @@ def parallel_facts(run, metrics: tuple[str, ...], labels: dict[str, str]) -> Par
         return None
     best = run.means[metrics[0]] * metric_names.sign(metrics[0], run.goals)
     keys = list(best.sort_values(ascending=False, na_position="last").index[:MOST_LINES])
-    columns = [_setting_axis(name, run.configs.loc[keys, name]) for name in settings] + [_metric_axis(name, run.means.loc[keys, name]) for name in metrics]
+    columns = [_setting_axis(name, run.configs.loc[keys, name]) for name in settings] + [
+        _metric_axis(name, run.means.loc[keys, name]) for name in metrics
+    ]
     heights = tuple(zip(*(column for _, column in columns), strict=True))
     place = best[keys].rank(pct=True).fillna(0).to_numpy()
     shades = tuple(int(min(STEPS - 1, p * STEPS)) for p in place)
-    return ParallelFacts(tuple(axis for axis, _ in columns), tuple(keys), tuple(labels[key] for key in keys), heights, shades, len(best) - len(keys))
+    return ParallelFacts(
+        tuple(axis for axis, _ in columns),
+        tuple(keys),
+        tuple(labels[key] for key in keys),
+        heights,
+        shades,
+        len(best) - len(keys),
+    )
 
 
 def _setting_axis(name: str, column: pd.Series) -> tuple[Axis, list[float | None]]:
     numbers = pd.to_numeric(column, errors="coerce")
     if numbers.notna().eq(column.notna()).all() and numbers.nunique() > 1:
-        return _number_axis(name, name.replace("_", " "), numbers, logarithmic=bool((numbers.dropna() > 0).all() and numbers.max() > 20 * numbers.min()))
+        return _number_axis(
+            name,
+            name.replace("_", " "),
+            numbers,
+            logarithmic=bool((numbers.dropna() > 0).all() and numbers.max() > 20 * numbers.min()),
+        )
     values = sorted(column.dropna().astype(str).unique())
     step = 1 / max(1, len(values) - 1)
     heights = {value: place * step if len(values) > 1 else 0.5 for place, value in enumerate(values)}
     marks = tuple((height, value) for value, height in heights.items())
-    return Axis(name, name.replace("_", " "), marks), [heights.get(str(value)) if pd.notna(value) else None for value in column]
+    return Axis(name, name.replace("_", " "), marks), [
+        heights.get(str(value)) if pd.notna(value) else None for value in column
+    ]
 
 
 def _metric_axis(name: str, column: pd.Series) -> tuple[Axis, list[float | None]]:
@@ -83,10 +99,22 @@ def _number_axis(name: str, title: str, numbers: pd.Series, *, logarithmic: bool
 def draw_parallel(facts: ParallelFacts) -> Figure:
     """Lines over axes, best drawn last; the page adds ranges on the axes."""
     caption = "Each line is one configuration; the strongest fifth is best in the first result. Drag along an axis to keep what passes through; ranges on several axes add up."
-    rows = tuple((label, *("\N{EN DASH}" if h is None else number(h, 2) for h in heights)) for label, heights in zip(facts.labels[:40], facts.heights, strict=False))
+    rows = tuple(
+        (label, *("\N{EN DASH}" if h is None else number(h, 2) for h in heights))
+        for label, heights in zip(facts.labels[:40], facts.heights, strict=False)
+    )
     table = DataTable(("configuration", *(f"{axis.title} (place on the axis)" for axis in facts.axes)), rows)
     notes = (f"{facts.left_out} configurations further down are not drawn.",) if facts.left_out else ()
-    return Figure("parallel", "What do good configurations share?", caption, (Panel("", _draw(facts)),), table, wide=True, nav="Settings", notes=notes)
+    return Figure(
+        "parallel",
+        "What do good configurations share?",
+        caption,
+        (Panel("", _draw(facts)),),
+        table,
+        wide=True,
+        nav="Settings",
+        notes=notes,
+    )
 
 
 def _draw(facts: ParallelFacts) -> Markup:
@@ -95,23 +123,45 @@ def _draw(facts: ParallelFacts) -> Markup:
     order = sorted(range(len(facts.labels)), key=lambda i: facts.shades[i])
     lines = svg.group((_line(facts, i, xs, y) for i in order), class_="lines")
     axes = [part for x, axis in zip(xs, facts.axes, strict=True) for part in _axis(axis, float(x), y)]
-    return svg.figure_svg(WIDTH, HEIGHT, "Configurations as lines through settings and results", [lines, *axes], id="parallel-plot", role="group")
+    return svg.figure_svg(
+        WIDTH,
+        HEIGHT,
+        "Configurations as lines through settings and results",
+        [lines, *axes],
+        id="parallel-plot",
+        role="group",
+    )
 
 
 def _line(facts: ParallelFacts, i: int, xs: np.ndarray, y: svg.Scale) -> Markup:
     # Where a setting is absent the line passes below the axis.
     places = [(float(x), y(h) if h is not None else HEIGHT - 8.0) for x, h in zip(xs, facts.heights[i], strict=True)]
     heights = " ".join("-" if h is None else f"{h:.3f}" for h in facts.heights[i])
-    return svg.el("path", d=svg.path(places), class_=f"thread shade-{facts.shades[i]}", data_s=facts.signatures[i], data_h=heights, data_tip=facts.labels[i])
+    return svg.el(
+        "path",
+        d=svg.path(places),
+        class_=f"thread shade-{facts.shades[i]}",
+        data_s=facts.signatures[i],
+        data_h=heights,
+        data_tip=facts.labels[i],
+    )
 
 
 def _axis(axis: Axis, x: float, y: svg.Scale) -> list[Markup]:
     words = axis.title.split()
     half = (len(words) + 1) // 2 if len(axis.title) > 14 else len(words)
-    parts = [svg.el("text", " ".join(part), x=x, y=14 + 14 * line, text_anchor="middle", class_="label") for line, part in enumerate((words[:half], words[half:])) if part]
+    parts = [
+        svg.el("text", " ".join(part), x=x, y=14 + 14 * line, text_anchor="middle", class_="label")
+        for line, part in enumerate((words[:half], words[half:]))
+        if part
+    ]
     parts.append(svg.el("line", x1=x, x2=x, y1=y.start, y2=y.end, class_="axis"))
     for height, text in axis.marks:
-        parts.append(svg.el("rect", x=x + 4, y=y(height) - 8, width=LETTER * len(text) + 4, height=16, rx=3, class_="plate"))
+        parts.append(
+            svg.el("rect", x=x + 4, y=y(height) - 8, width=LETTER * len(text) + 4, height=16, rx=3, class_="plate")
+        )
         parts.append(svg.el("text", text, x=x + 6, y=y(height), dy="0.35em", class_="tick"))
-    parts.append(svg.el("rect", x=x - 12, y=y.end, width=24, height=y.start - y.end, class_="grip", data_name=axis.name))
+    parts.append(
+        svg.el("rect", x=x - 12, y=y.end, width=24, height=y.start - y.end, class_="grip", data_name=axis.name)
+    )
     return [svg.group(parts, class_="vertical")]

@@ -16,7 +16,7 @@ from sweep.core.pareto import dominated_by_any, hypervolume
 from sweep.core.seeds import rng
 
 MOST_POINTS = 1000
-CANDIDATES = 40   # configurations whose place on the front is bootstrapped
+CANDIDATES = 40  # configurations whose place on the front is bootstrapped
 DRAWS = 400
 MOST_DIMENSIONS = 4  # of the exact hypervolume
 MOST_BARS, MOST_LETTERS = 10, 46
@@ -49,7 +49,9 @@ class ParetoFacts:
     covered: float  # hypervolume of the front as a share of the box from the worst to the best value of each objective
 
 
-def pareto_facts(run, estimates, objectives: tuple[str, ...], axes: tuple[str, ...], labels: dict[str, str]) -> ParetoFacts | None:
+def pareto_facts(
+    run, estimates, objectives: tuple[str, ...], axes: tuple[str, ...], labels: dict[str, str]
+) -> ParetoFacts | None:
     """Facts for the configurations nearest the front; None with fewer than two objectives or configurations."""
     if len(objectives) < 2 or len(run.means) < 2:
         return None
@@ -62,11 +64,20 @@ def pareto_facts(run, estimates, objectives: tuple[str, ...], axes: tuple[str, .
     kind_name, kinds = _kinds(run)
     table = run.means[list(metrics)].to_numpy()
     points = tuple(
-        ParetoPoint(key := run.means.index[i], labels[key], kinds.index(str(run.configs.loc[key].get(kind_name))) if kinds else 0,
-                    tuple(float(v) for v in table[i]), bool(front[i]), chance.get(key))
-        for i in order[:MOST_POINTS])
+        ParetoPoint(
+            key := run.means.index[i],
+            labels[key],
+            kinds.index(str(run.configs.loc[key].get(kind_name))) if kinds else 0,
+            tuple(float(v) for v in table[i]),
+            bool(front[i]),
+            chance.get(key),
+        )
+        for i in order[:MOST_POINTS]
+    )
     goals = tuple("maximize" if metric_names.sign(metric, run.goals) > 0 else "minimize" for metric in metrics)
-    return ParetoFacts(metrics, goals, objectives, kind_name, kinds, points, int(known.sum()) - len(points), _covered(values[known]))
+    return ParetoFacts(
+        metrics, goals, objectives, kind_name, kinds, points, int(known.sum()) - len(points), _covered(values[known])
+    )
 
 
 def _covered(values: np.ndarray) -> float:
@@ -99,8 +110,10 @@ def _probabilities(run, estimates, objectives: tuple[str, ...], candidates: list
     for key in candidates:
         samples = [estimates.resampled(key, metric) for metric in objectives]
         if all(sample is not None for sample in samples):
-            columns = [_with_seed_noise(sample, estimates.seed, key, metric)[:DRAWS] * metric_names.sign(metric, run.goals)
-                       for sample, metric in zip(samples, objectives, strict=True)]
+            columns = [
+                _with_seed_noise(sample, estimates.seed, key, metric)[:DRAWS] * metric_names.sign(metric, run.goals)
+                for sample, metric in zip(samples, objectives, strict=True)
+            ]
             draws.append(np.stack(columns, axis=1))
             kept.append(key)
     if len(kept) < 2:
@@ -125,14 +138,25 @@ def _with_seed_noise(sample: Resampled, seed: int, key: str, metric: str) -> np.
 def draw_pareto(facts: ParetoFacts) -> Figure:
     """A scatter over the first two objectives; points carry what the page needs to brush and to change axes."""
     x_index, y_index = _axes(facts)
-    caption = ("Each mark is one configuration (mean over seeds). Filled marks are on the front of "
-               f"{_listed([metric_names.title(m) for m in facts.objectives])}: no other configuration is at least as good in all of them and better in one. "
-               "Drag a rectangle to select, or focus a mark and press Enter; Escape clears.")
+    caption = (
+        "Each mark is one configuration (mean over seeds). Filled marks are on the front of "
+        f"{_listed([metric_names.title(m) for m in facts.objectives])}: no other configuration is at least as good in all of them and better in one. "
+        "Drag a rectangle to select, or focus a mark and press Enter; Escape clears."
+    )
     if facts.covered == facts.covered:
         caption += f" The front covers {100 * facts.covered:.0f} % of the box between the worst and the best of each objective (hypervolume)."
     legend = tuple(Legend(text, f"dot s{i}", shape=i) for i, text in enumerate(facts.kinds))
     notes = (f"{facts.left_out} configurations far from the front are not drawn.",) if facts.left_out else ()
-    return Figure("pareto", "What trades off against what?", caption, _panels(facts, x_index, y_index), _table(facts), legend, nav="Trade-off", notes=notes)
+    return Figure(
+        "pareto",
+        "What trades off against what?",
+        caption,
+        _panels(facts, x_index, y_index),
+        _table(facts),
+        legend,
+        nav="Trade-off",
+        notes=notes,
+    )
 
 
 def _panels(facts: ParetoFacts, x: int, y: int) -> tuple[Panel, ...]:
@@ -147,11 +171,15 @@ def _bars(points: list[ParetoPoint]) -> Markup:
     parts = []
     for place, point in enumerate(points):
         y, end = place * step, scale(point.probability)
-        parts += [svg.el("text", _shortened(point.label), x=0, y=y + 13, class_="label"),
-                  svg.el("rect", x=0, y=y + 19, width=scale.end, height=9, rx=4.5, class_="track"),
-                  svg.el("rect", x=0, y=y + 19, width=max(end, 9.0), height=9, rx=4.5, class_=f"bar s{point.kind}"),
-                  svg.el("text", f"{100 * point.probability:.0f} %", x=width, y=y + 27, text_anchor="end", class_="tick")]
-    return svg.figure_svg(width, step * len(points), "Share of resamples in which a configuration is on the front", parts)
+        parts += [
+            svg.el("text", _shortened(point.label), x=0, y=y + 13, class_="label"),
+            svg.el("rect", x=0, y=y + 19, width=scale.end, height=9, rx=4.5, class_="track"),
+            svg.el("rect", x=0, y=y + 19, width=max(end, 9.0), height=9, rx=4.5, class_=f"bar s{point.kind}"),
+            svg.el("text", f"{100 * point.probability:.0f} %", x=width, y=y + 27, text_anchor="end", class_="tick"),
+        ]
+    return svg.figure_svg(
+        width, step * len(points), "Share of resamples in which a configuration is on the front", parts
+    )
 
 
 def _shortened(text: str) -> str:
@@ -172,20 +200,48 @@ def _draw(facts: ParetoFacts, x: int, y: int) -> Markup:
     xs, ys = [p.values[x] for p in facts.points], [p.values[y] for p in facts.points]
     plot = svg.Plot.over(svg.nice_range(xs), svg.nice_range(ys), width=WIDTH, height=HEIGHT, left=66, bottom=44)
     marks = [_mark(plot, facts, point, i, x, y) for i, point in enumerate(facts.points)]
-    axes = svg.group([plot.axes(metric_names.title(facts.metrics[x]), metric_names.title(facts.metrics[y]))], class_="axes")
-    parts = [axes, svg.el("path", d=_staircase(facts, plot, x, y), class_="front-line"), svg.group(marks, class_="marks"), svg.el("rect", class_="brush", width=0, height=0)]
-    return svg.figure_svg(WIDTH, HEIGHT, "Configurations by two objectives; use the table for the numbers", parts, id="pareto-plot", data_x=x, data_y=y,
-                          data_area=f"{plot.x.start} {plot.x.end} {plot.y.start} {plot.y.end}", role="group")
+    axes = svg.group(
+        [plot.axes(metric_names.title(facts.metrics[x]), metric_names.title(facts.metrics[y]))], class_="axes"
+    )
+    parts = [
+        axes,
+        svg.el("path", d=_staircase(facts, plot, x, y), class_="front-line"),
+        svg.group(marks, class_="marks"),
+        svg.el("rect", class_="brush", width=0, height=0),
+    ]
+    return svg.figure_svg(
+        WIDTH,
+        HEIGHT,
+        "Configurations by two objectives; use the table for the numbers",
+        parts,
+        id="pareto-plot",
+        data_x=x,
+        data_y=y,
+        data_area=f"{plot.x.start} {plot.x.end} {plot.y.start} {plot.y.end}",
+        role="group",
+    )
 
 
 def _mark(plot: svg.Plot, facts: ParetoFacts, point: ParetoPoint, index: int, x: int, y: int) -> Markup:
     # Drawn at the origin and moved: the page only changes the transform when the axes change.
     place = f"translate({plot.x(point.values[x]):.1f} {plot.y(point.values[y]):.1f})"
     style = f"mark s{point.kind}" + (" front" if point.on_front else "")
-    tip = f"{point.label}: " + ", ".join(f"{metric_names.title(m)} {number(v)}" for m, v in zip(facts.metrics[:3], point.values, strict=False))
+    tip = f"{point.label}: " + ", ".join(
+        f"{metric_names.title(m)} {number(v)}" for m, v in zip(facts.metrics[:3], point.values, strict=False)
+    )
     tip += f"; on the front in {100 * point.probability:.0f} % of resamples" if point.probability is not None else ""
-    return svg.el("path", d=svg.marker(point.kind, 0, 0, 4.4), transform=place, class_=style, data_i=index, tabindex="0" if index == 0 else "-1",
-                  role="button", aria_pressed="false", data_tip="", aria_label=tip)
+    return svg.el(
+        "path",
+        d=svg.marker(point.kind, 0, 0, 4.4),
+        transform=place,
+        class_=style,
+        data_i=index,
+        tabindex="0" if index == 0 else "-1",
+        role="button",
+        aria_pressed="false",
+        data_tip="",
+        aria_label=tip,
+    )
 
 
 def _staircase(facts: ParetoFacts, plot: svg.Plot, x: int, y: int) -> str:
@@ -203,10 +259,17 @@ def _staircase(facts: ParetoFacts, plot: svg.Plot, x: int, y: int) -> str:
 
 def _table(facts: ParetoFacts) -> DataTable:
     rows = tuple(
-        (point.label, *(number(v) for v in point.values), "yes" if point.on_front else "no",
-         "\N{EN DASH}" if point.probability is None else f"{100 * point.probability:.0f} %")
-        for point in facts.points[:CANDIDATES])
-    return DataTable(("configuration", *(metric_names.title(m) for m in facts.metrics), "on the front", "in resamples"), rows)
+        (
+            point.label,
+            *(number(v) for v in point.values),
+            "yes" if point.on_front else "no",
+            "\N{EN DASH}" if point.probability is None else f"{100 * point.probability:.0f} %",
+        )
+        for point in facts.points[:CANDIDATES]
+    )
+    return DataTable(
+        ("configuration", *(metric_names.title(m) for m in facts.metrics), "on the front", "in resamples"), rows
+    )
 
 
 def _listed(words: list[str]) -> str:

@@ -68,8 +68,13 @@ def _cells(run, rule: str) -> dict[str, dict[float, str]]:
     return {cell: dict(sorted(ratios.items())) for cell, ratios in best.items() if len(ratios) > 1}
 
 
-def _curve(cell: str, chosen: dict[float, str], compared: dict[str, Compared], estimates: Estimates, metric: str) -> RatioCurve:
-    points = tuple(RatioPoint(ratio, key, estimates.of(key, metric), compared.get(key) if ratio else None) for ratio, key in chosen.items())
+def _curve(
+    cell: str, chosen: dict[float, str], compared: dict[str, Compared], estimates: Estimates, metric: str
+) -> RatioCurve:
+    points = tuple(
+        RatioPoint(ratio, key, estimates.of(key, metric), compared.get(key) if ratio else None)
+        for ratio, key in chosen.items()
+    )
     control = next((point.made for point in points if point.ratio == 0), None)
     return RatioCurve(cell, points, control)
 
@@ -81,41 +86,101 @@ def draw_ratio_curves(curves: tuple[RatioCurve, ...], metric: str = METRIC) -> F
     y = svg.nice_range(bounds, floor=0.0, ceiling=1.0)
     ratios = sorted({point.ratio for curve in shown for point in curve.points})
     panels = tuple(Panel(curve.cell, _draw(curve, ratios, y, metric)) for curve in shown)
-    caption = ("Each point is the configuration that the selection rule chose at that ratio, with its 95 % interval over patients and seeds. "
-               "The dashed line and its pale band are real images only. A ringed point differs from real only after correction for all comparisons shown.")
+    caption = (
+        "Each point is the configuration that the selection rule chose at that ratio, with its 95 % interval over patients and seeds. "
+        "The dashed line and its pale band are real images only. A ringed point differs from real only after correction for all comparisons shown."
+    )
     notes = (f"{len(curves) - len(shown)} more cells are in the table only.",) if len(curves) > len(shown) else ()
     legend = (Legend("chosen configuration, 95 % interval", "line s0"), Legend("real images only", "control"))
-    return Figure("ratio", "Do synthetic images help?", caption, panels, _table(curves, metric), legend, nav="Ratio", notes=notes)
+    return Figure(
+        "ratio", "Do synthetic images help?", caption, panels, _table(curves, metric), legend, nav="Ratio", notes=notes
+    )
 
 
 def _draw(curve: RatioCurve, ratios: list[float], y: tuple[float, float], metric: str) -> Markup:
     air = (ratios[-1] - ratios[0]) * 0.05 or 0.5
     plot = svg.Plot.over((ratios[0] - air, ratios[-1] + air), y, height=220)
-    parts = [plot.axes("synthetic images per real image", metric_names.short(metric), x_ticks=[(r, svg.tick_text(r)) for r in ratios])]
+    parts = [
+        plot.axes(
+            "synthetic images per real image",
+            metric_names.short(metric),
+            x_ticks=[(r, svg.tick_text(r)) for r in ratios],
+        )
+    ]
     if curve.control:
         edges = (plot.x.start, plot.x.end)
-        parts.append(svg.el("path", d=svg.band([(x, plot.y(curve.control.low)) for x in edges], [(x, plot.y(curve.control.high)) for x in edges]), class_="control-band"))
-        parts.append(svg.el("line", x1=edges[0], x2=edges[1], y1=plot.y(curve.control.estimate), y2=plot.y(curve.control.estimate), class_="control"))
+        parts.append(
+            svg.el(
+                "path",
+                d=svg.band(
+                    [(x, plot.y(curve.control.low)) for x in edges], [(x, plot.y(curve.control.high)) for x in edges]
+                ),
+                class_="control-band",
+            )
+        )
+        parts.append(
+            svg.el(
+                "line",
+                x1=edges[0],
+                x2=edges[1],
+                y1=plot.y(curve.control.estimate),
+                y2=plot.y(curve.control.estimate),
+                class_="control",
+            )
+        )
     xs = [point.ratio for point in curve.points]
     line = plot.points(xs, [point.made.estimate for point in curve.points])
-    parts.append(svg.el("path", d=svg.band(plot.points(xs, [p.made.low for p in curve.points]), plot.points(xs, [p.made.high for p in curve.points])), class_="band s0"))
+    parts.append(
+        svg.el(
+            "path",
+            d=svg.band(
+                plot.points(xs, [p.made.low for p in curve.points]),
+                plot.points(xs, [p.made.high for p in curve.points]),
+            ),
+            class_="band s0",
+        )
+    )
     parts.append(svg.el("path", d=svg.path(line), class_="line s0"))
     parts += [_mark(point, *place) for point, place in zip(curve.points, line, strict=True)]
-    return svg.figure_svg(plot.width, plot.height, f"{curve.cell}: {metric_names.title(metric)} over synthetic images per real image", parts)
+    return svg.figure_svg(
+        plot.width,
+        plot.height,
+        f"{curve.cell}: {metric_names.title(metric)} over synthetic images per real image",
+        parts,
+    )
 
 
 def _mark(point: RatioPoint, x: float, y: float) -> Markup:
-    ring = [svg.el("circle", cx=x, cy=y, r=8, class_="ring s0")] if point.against and point.against.distinguishable else []
+    ring = (
+        [svg.el("circle", cx=x, cy=y, r=8, class_="ring s0")] if point.against and point.against.distinguishable else []
+    )
     tip = f"{number(point.ratio, 2)} per real: {with_interval(point.made)}"
     if point.against:
-        tip += f"; against real only {difference_text(point.against.interval)}, {p_text(point.against.p_adjusted)} (Holm)"
-    return svg.group([*ring, svg.el("circle", cx=x, cy=y, r=4, class_="dot s0")], class_="mark", tabindex="0", data_tip="", role="img", aria_label=tip)
+        tip += (
+            f"; against real only {difference_text(point.against.interval)}, {p_text(point.against.p_adjusted)} (Holm)"
+        )
+    return svg.group(
+        [*ring, svg.el("circle", cx=x, cy=y, r=4, class_="dot s0")],
+        class_="mark",
+        tabindex="0",
+        data_tip="",
+        role="img",
+        aria_label=tip,
+    )
 
 
 def _table(curves: tuple[RatioCurve, ...], metric: str) -> DataTable:
     rows = tuple(
-        (curve.cell, svg.tick_text(point.ratio), with_interval(point.made),
-         difference_text(point.against.interval) if point.against else "\N{EN DASH}",
-         p_text(point.against.p_adjusted) if point.against else "\N{EN DASH}")
-        for curve in curves for point in curve.points)
-    return DataTable(("cell", "synthetic per real", metric_names.title(metric), "against real only", "Holm-adjusted"), rows)
+        (
+            curve.cell,
+            svg.tick_text(point.ratio),
+            with_interval(point.made),
+            difference_text(point.against.interval) if point.against else "\N{EN DASH}",
+            p_text(point.against.p_adjusted) if point.against else "\N{EN DASH}",
+        )
+        for curve in curves
+        for point in curve.points
+    )
+    return DataTable(
+        ("cell", "synthetic per real", metric_names.title(metric), "against real only", "Holm-adjusted"), rows
+    )

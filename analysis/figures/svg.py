@@ -13,7 +13,11 @@ SERIES = 8  # the page's style has colours s0 ... s7
 
 def el(tag: str, *children: str | Markup, **attributes: object) -> Markup:
     """One element; text and attribute values are escaped, `class_` is class and `_` is written as `-`."""
-    parts = [f' {name.rstrip("_").replace("_", "-")}="{escape(_text(value))}"' for name, value in attributes.items() if value is not None]
+    parts = [
+        f' {name.rstrip("_").replace("_", "-")}="{escape(_text(value))}"'
+        for name, value in attributes.items()
+        if value is not None
+    ]
     if not children:
         return Markup(f"<{tag}{''.join(parts)}/>")
     inside = "".join(escape(child) for child in children)
@@ -27,7 +31,13 @@ def group(children: Iterable[str | Markup], **attributes: object) -> Markup:
 
 def figure_svg(width: float, height: float, label: str, children: Iterable[Markup], **attributes: object) -> Markup:
     """A whole drawing with its name for screen readers."""
-    return el("svg", *children, viewBox=f"0 0 {_text(width)} {_text(height)}", aria_label=label, **{"role": "img", "class_": "plot", **attributes})
+    return el(
+        "svg",
+        *children,
+        viewBox=f"0 0 {_text(width)} {_text(height)}",
+        aria_label=label,
+        **{"role": "img", "class_": "plot", **attributes},
+    )
 
 
 def path(points: Sequence[tuple[float, float]], *, close: bool = False) -> str:
@@ -54,7 +64,9 @@ class Scale:
         return self.start + (value - self.low) / span * (self.end - self.start)
 
 
-def nice_range(values: Iterable[float], *, pad: float = 0.06, floor: float | None = None, ceiling: float | None = None) -> tuple[float, float]:
+def nice_range(
+    values: Iterable[float], *, pad: float = 0.06, floor: float | None = None, ceiling: float | None = None
+) -> tuple[float, float]:
     """A range around the finite values with some air, within [floor, ceiling]."""
     finite = [value for value in values if value is not None and math.isfinite(value)]
     low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
@@ -89,24 +101,51 @@ class Plot:
     y: Scale
 
     @classmethod
-    def over(cls, x: tuple[float, float], y: tuple[float, float], *, width: float = 340, height: float = 240, left: float = 54,
-             right: float = 14, top: float = 12, bottom: float = 40) -> Plot:
+    def over(
+        cls,
+        x: tuple[float, float],
+        y: tuple[float, float],
+        *,
+        width: float = 340,
+        height: float = 240,
+        left: float = 54,
+        right: float = 14,
+        top: float = 12,
+        bottom: float = 40,
+    ) -> Plot:
         """A drawing area whose scales fill it but for the margins."""
         return cls(width, height, Scale(*x, left, width - right), Scale(*y, height - bottom, top))
 
-    def axes(self, x_title: str, y_title: str, *, x_ticks: Sequence[tuple[float, str]] | None = None, y_count: int = 5) -> Markup:
+    def axes(
+        self, x_title: str, y_title: str, *, x_ticks: Sequence[tuple[float, str]] | None = None, y_count: int = 5
+    ) -> Markup:
         """Grid lines, tick numbers and titles."""
         xs = x_ticks if x_ticks is not None else [(value, tick_text(value)) for value in ticks(self.x.low, self.x.high)]
         ys = [(value, tick_text(value)) for value in ticks(self.y.low, self.y.high, y_count)]
         parts = [el("line", x1=self.x.start, x2=self.x.end, y1=self.y(v), y2=self.y(v), class_="grid") for v, _ in ys]
-        parts += [el("text", text, x=self.x.start - 7, y=self.y(v), dy="0.35em", text_anchor="end", class_="tick") for v, text in ys]
+        parts += [
+            el("text", text, x=self.x.start - 7, y=self.y(v), dy="0.35em", text_anchor="end", class_="tick")
+            for v, text in ys
+        ]
         parts.append(el("line", x1=self.x.start, x2=self.x.end, y1=self.y.start, y2=self.y.start, class_="axis"))
         for value, text in xs:
-            parts.append(el("line", x1=self.x(value), x2=self.x(value), y1=self.y.start, y2=self.y.start + 4, class_="axis"))
+            parts.append(
+                el("line", x1=self.x(value), x2=self.x(value), y1=self.y.start, y2=self.y.start + 4, class_="axis")
+            )
             parts.append(el("text", text, x=self.x(value), y=self.y.start + 16, text_anchor="middle", class_="tick"))
         middle = (self.x.start + self.x.end) / 2
         parts.append(el("text", x_title, x=middle, y=self.height - 4, text_anchor="middle", class_="axis-title"))
-        parts.append(el("text", y_title, x=-(self.y.start + self.y.end) / 2, y=12, transform="rotate(-90)", text_anchor="middle", class_="axis-title"))
+        parts.append(
+            el(
+                "text",
+                y_title,
+                x=-(self.y.start + self.y.end) / 2,
+                y=12,
+                transform="rotate(-90)",
+                text_anchor="middle",
+                class_="axis-title",
+            )
+        )
         return group(parts, aria_hidden="true")
 
     def points(self, xs: Sequence[float], ys: Sequence[float]) -> list[tuple[float, float]]:
@@ -123,7 +162,20 @@ def marker(shape: int, x: float, y: float, size: float = 4.5) -> str:
         1: [(-0.88, -0.88), (0.88, -0.88), (0.88, 0.88), (-0.88, 0.88)],
         2: [(0, -1.25), (1.25, 0), (0, 1.25), (-1.25, 0)],
         3: [(0, -1.2), (1.1, 0.8), (-1.1, 0.8)],
-        4: [(-1.2, -0.4), (-0.4, -0.4), (-0.4, -1.2), (0.4, -1.2), (0.4, -0.4), (1.2, -0.4), (1.2, 0.4), (0.4, 0.4), (0.4, 1.2), (-0.4, 1.2), (-0.4, 0.4), (-1.2, 0.4)],
+        4: [
+            (-1.2, -0.4),
+            (-0.4, -0.4),
+            (-0.4, -1.2),
+            (0.4, -1.2),
+            (0.4, -0.4),
+            (1.2, -0.4),
+            (1.2, 0.4),
+            (0.4, 0.4),
+            (0.4, 1.2),
+            (-0.4, 1.2),
+            (-0.4, 0.4),
+            (-1.2, 0.4),
+        ],
     }[shape % 5]
     return path([(x + dx * s, y + dy * s) for dx, dy in corners], close=True)
 

@@ -32,8 +32,15 @@ class PoolQuality:
 
 def pool_qualities(run) -> tuple[PoolQuality, ...]:
     """Every pool that the records were trained with, once, largest first within its generator and class."""
-    facts = {stage["hash"]: stage["facts"] for event in run.finishes for stage in event.get("stages", []) if stage.get("stage") == "pool" and stage.get("facts")}
-    found = [_quality(known) for known in facts.values() if any(name.startswith(KID) for name in known.get("quality", {}))]
+    facts = {
+        stage["hash"]: stage["facts"]
+        for event in run.finishes
+        for stage in event.get("stages", [])
+        if stage.get("stage") == "pool" and stage.get("facts")
+    }
+    found = [
+        _quality(known) for known in facts.values() if any(name.startswith(KID) for name in known.get("quality", {}))
+    ]
     return tuple(sorted(found, key=lambda one: (one.name, -one.images)))
 
 
@@ -41,7 +48,8 @@ def _quality(facts: dict) -> PoolQuality:
     figures, net = facts["quality"], next(name.removeprefix(KID) for name in facts["quality"] if name.startswith(KID))
     low, high = (figures.get(f"kid_{end}/{net}", float("nan")) for end in ("low", "high"))
     return PoolQuality(
-        name=f"{facts.get('generator', 'generator')}, {facts['class']}" + (", relabelled" if "agreement" in facts else ""),
+        name=f"{facts.get('generator', 'generator')}, {facts['class']}"
+        + (", relabelled" if "agreement" in facts else ""),
         images=facts["images"],
         net=net,
         kid=(figures[f"{KID}{net}"], low, high),
@@ -58,7 +66,10 @@ def _quality(facts: dict) -> PoolQuality:
 
 def draw_pools(pools: tuple[PoolQuality, ...]) -> Figure:
     """Distances with their intervals, one panel a feature net; shares and copies in the table."""
-    panels = tuple(Panel(f"KID on {net} features", _draw([one for one in pools if one.net == net])) for net in dict.fromkeys(one.net for one in pools))
+    panels = tuple(
+        Panel(f"KID on {net} features", _draw([one for one in pools if one.net == net]))
+        for net in dict.fromkeys(one.net for one in pools)
+    )
     copied = max(one.copy_rate for one in pools)
     caption = (
         "KID is the distance of each pool to its class's training images, with its 95 % interval; a hollow mark is the distance of real images that the "
@@ -66,12 +77,38 @@ def draw_pools(pools: tuple[PoolQuality, ...]) -> Figure:
         f"by the same rule {100 * max(one.real_copy_rate for one in pools):.1f} % of the real ones have a near copy among the others."
     )
     legend = (Legend("synthetic", "dot s0", shape=0), Legend("real, held out", "ring s1", shape=1))
-    notes = tuple(f"{one.held_out_copies} images of {one.name} lie nearer to a held-out image than to any training image." for one in pools if one.held_out_copies)
-    return Figure("synthetic", "Are the synthetic images any good?", caption, panels, _table(pools), legend, wide=True, nav="Synthetic images", notes=notes)
+    notes = tuple(
+        f"{one.held_out_copies} images of {one.name} lie nearer to a held-out image than to any training image."
+        for one in pools
+        if one.held_out_copies
+    )
+    return Figure(
+        "synthetic",
+        "Are the synthetic images any good?",
+        caption,
+        panels,
+        _table(pools),
+        legend,
+        wide=True,
+        nav="Synthetic images",
+        notes=notes,
+    )
 
 
 def _table(pools: tuple[PoolQuality, ...]) -> DataTable:
-    columns = ("pool", "images", "feature net", "KID", "KID of real images", "precision", "recall", "coverage", "copies", "copies among real", "agree with the real-only model")
+    columns = (
+        "pool",
+        "images",
+        "feature net",
+        "KID",
+        "KID of real images",
+        "precision",
+        "recall",
+        "coverage",
+        "copies",
+        "copies among real",
+        "agree with the real-only model",
+    )
     rows = tuple(
         (
             one.name, str(one.images), one.net, f"{number(one.kid[0])} [{number(one.kid[1])}, {number(one.kid[2])}]", number(one.real_kid), number(one.precision, 2),
@@ -102,7 +139,17 @@ def _draw(pools: list[PoolQuality]) -> Markup:
 def _marks(one: PoolQuality, y: float, scale: svg.Scale) -> list[Markup]:
     value, low, high = one.kid
     text = f"{one.name}, {one.images} images: KID {number(value)} [{number(low)}, {number(high)}]"
-    parts = [svg.el("text", f"{one.name} ({one.images})", x=scale.start - 12, y=y, dy="0.35em", text_anchor="end", class_="label")]
+    parts = [
+        svg.el(
+            "text",
+            f"{one.name} ({one.images})",
+            x=scale.start - 12,
+            y=y,
+            dy="0.35em",
+            text_anchor="end",
+            class_="label",
+        )
+    ]
     if low == low:
         parts.append(svg.el("line", x1=scale(low), x2=scale(high), y1=y, y2=y, class_="whisker s0"))
     if one.real_kid is not None:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from sweep.attacks import criteria, input_checks
-from sweep.attacks.random_starts import Draws
 from sweep.attacks.network import Network, Passes
+from sweep.attacks.random_starts import Draws
 from sweep.attacks.referee import ROUNDING, Memory, Referee
 from sweep.attacks.threat import Threat
 
@@ -28,7 +28,9 @@ class Chunk:
         self.referees = {name: Referee(network, images, labels, row.norm, memory) for name, row in threats.items()}
         self.draws = {name: Draws(images, seed, row.name, start) for name, row in threats.items()}
         self.passes = {name: Passes() for name in threats}
-        self.tried = {name: torch.zeros(len(images), len(epsilons), dtype=torch.bool, device=images.device) for name in threats}
+        self.tried = {
+            name: torch.zeros(len(images), len(epsilons), dtype=torch.bool, device=images.device) for name in threats
+        }
         self.refined: dict[str, Tensor] = {}
         if keep_examples:
             for referee in self.referees.values():

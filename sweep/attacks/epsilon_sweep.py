@@ -86,7 +86,12 @@ def _network(model: Model, mode: str, sample: Tensor) -> Network:
 
 
 def _joined(
-    parts: list[Chunk], threats: dict[str, Threat], grid: tuple[float, ...], labels: Tensor, passes: Passes, worst_only: bool
+    parts: list[Chunk],
+    threats: dict[str, Threat],
+    grid: tuple[float, ...],
+    labels: Tensor,
+    passes: Passes,
+    worst_only: bool,
 ) -> EpsilonSweep:
     right = torch.cat([part.right for part in parts]).cpu()
     nearest = {name: torch.cat([part.nearest[name] for part in parts]).cpu() for name in threats}
@@ -103,7 +108,9 @@ def _joined(
         kinds={name: threat.kind for name, threat in threats.items()},
         worst_only=worst_only,
         refined=_gather(parts, lambda part: part.refined),
-        examples=_gather(parts, lambda part: {n: r.examples for n, r in part.referees.items() if r.examples is not None}),
+        examples=_gather(
+            parts, lambda part: {n: r.examples for n, r in part.referees.items() if r.examples is not None}
+        ),
     )
 
 

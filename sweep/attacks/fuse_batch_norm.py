@@ -89,7 +89,9 @@ def _conv_norm_pairs(model: nn.Module, sample: Tensor) -> list[tuple[str, str]]:
 
 def _rest_of(norm: nn.BatchNorm2d) -> nn.Module:
     """What a norm does besides normalising: timm's BatchNormAct2d also drops and activates."""
-    return nn.Sequential(*(getattr(norm, part) for part in ("drop", "act") if isinstance(getattr(norm, part, None), nn.Module)))
+    return nn.Sequential(
+        *(getattr(norm, part) for part in ("drop", "act") if isinstance(getattr(norm, part, None), nn.Module))
+    )
 
 
 def _replace(model: nn.Module, name: str, module: nn.Module) -> None:

@@ -19,7 +19,9 @@ def check_images(images: Tensor) -> None:
         raise InputError("images", f"type {images.dtype} rounds away small epsilons", "give float32")
     low, high = images.aminmax()
     if not (low >= 0 and high <= 1):  # also catches NaN
-        raise InputError("images", f"values from {low:.4g} to {high:.4g}", "scale to [0, 1]; normalise inside the model")
+        raise InputError(
+            "images", f"values from {low:.4g} to {high:.4g}", "scale to [0, 1]; normalise inside the model"
+        )
 
 
 def check_labels(labels: Tensor, count: int) -> None:
@@ -33,7 +35,9 @@ def check_labels(labels: Tensor, count: int) -> None:
         fix = "robust accuracy is defined for hard labels only: round or drop uncertain ones"
         raise InputError("labels", "soft labels (values other than 0 and 1)", fix)
     if labels.ndim == 2 and labels.isnan().all(dim=1).any():
-        raise InputError("labels", "an image without any known label", "leave it out: nothing can be right or wrong about it")
+        raise InputError(
+            "labels", "an image without any known label", "leave it out: nothing can be right or wrong about it"
+        )
 
 
 def check_logits(logits: Tensor, labels: Tensor) -> None:
@@ -47,4 +51,6 @@ def check_logits(logits: Tensor, labels: Tensor) -> None:
     if labels.ndim == 2 and labels.shape[1] != classes:
         raise InputError("labels", f"{labels.shape[1]} labels for {classes} logits", "give one 0/1 label per logit")
     if labels.ndim == 1 and not ((labels >= 0) & (labels < classes)).all():
-        raise InputError("labels", f"values up to {int(labels.max())} for {classes} logits", "number classes from 0 to K-1")
+        raise InputError(
+            "labels", f"values up to {int(labels.max())} for {classes} logits", "number classes from 0 to K-1"
+        )

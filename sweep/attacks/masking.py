@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from sweep.attacks import criteria, input_checks
 from sweep.attacks.colorizer_bypass import around_colorizer
 from sweep.attacks.epsilon_sweep import epsilon_sweep
+from sweep.attacks.methods.transfer import transfer_from
 from sweep.attacks.network import Model, device_of, frozen, gradient_of
 from sweep.attacks.outcomes import constant_accuracy
 from sweep.attacks.result import EpsilonSweep
 from sweep.attacks.threat import Threat
-from sweep.attacks.methods.transfer import transfer_from
 
 MODEST, LARGE, HALF = 8 / 255, 32 / 255, 0.5  # at 0.5 every image can be turned into the same grey one
 _FEW = 0.05  # share of images (and at least two) that an attack must win by before it counts
@@ -45,7 +45,13 @@ def alarms_of(result: EpsilonSweep) -> list[Alarm]:
     white = _either(strong, _breaks(result, "one_step"))
     pairs = (
         ("one step beats many", _breaks(result, "one_step"), strong, "one-step attacks", "many-step ones"),
-        ("black box beats white box", _breaks(result, "black_box"), white, "attacks without the gradient", "those with it"),
+        (
+            "black box beats white box",
+            _breaks(result, "black_box"),
+            white,
+            "attacks without the gradient",
+            "those with it",
+        ),
     )
     found = []
     for name, weak_breaks, strong_breaks, weak, better in pairs:
@@ -60,8 +66,15 @@ def alarms_of(result: EpsilonSweep) -> list[Alarm]:
 
 
 def check_masking(
-    model: Model, images: Tensor, labels: Tensor, *, surrogate: Model | None = None, seed: int = 0, batch_size: int = 64,
-    steps: int = 20, queries: int = 300,
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    surrogate: Model | None = None,
+    seed: int = 0,
+    batch_size: int = 64,
+    steps: int = 20,
+    queries: int = 300,
 ) -> list[Alarm]:
     """Run a small battery on `images` [N, C, H, W] and return every alarm; empty for a model with an honest gradient.
 
@@ -74,9 +87,13 @@ def check_masking(
     if surrogate is not None:
         threats.append(transfer_from(surrogate))
 
-    def run(threats: list[str | Threat], epsilon: float, target: Model = model, chosen: Tensor | slice = slice(None)) -> EpsilonSweep:
+    def run(
+        threats: list[str | Threat], epsilon: float, target: Model = model, chosen: Tensor | slice = slice(None)
+    ) -> EpsilonSweep:
         # one epsilon at a time: a sweep carries breaks upwards and would hide an accuracy that rises
-        return epsilon_sweep(target, images[chosen], labels[chosen], threats, [epsilon], seed=seed, batch_size=batch_size)
+        return epsilon_sweep(
+            target, images[chosen], labels[chosen], threats, [epsilon], seed=seed, batch_size=batch_size
+        )
 
     white = threats[1:3]
     modest = run(threats, MODEST)

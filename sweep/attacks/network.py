@@ -59,7 +59,9 @@ class Network:
         return gradient_of(self.model, images, labels, loss)
 
 
-def gradient_of(model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, loss: Loss) -> tuple[Tensor, Tensor, Tensor]:
+def gradient_of(
+    model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, loss: Loss
+) -> tuple[Tensor, Tensor, Tensor]:
     """Logits, loss per image and input gradient of the loss's sum; zero where the model cuts the graph."""
     with torch.enable_grad():
         images = images.detach().requires_grad_()

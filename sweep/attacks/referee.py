@@ -46,7 +46,9 @@ class Memory:
                 missing = missing[~hit]
         return found
 
-    def store(self, count: int, rows: Tensor, images: Tensor, answer: tuple[Tensor, Tensor, Tensor], exact: bool) -> None:
+    def store(
+        self, count: int, rows: Tensor, images: Tensor, answer: tuple[Tensor, Tensor, Tensor], exact: bool
+    ) -> None:
         """Keep the answers for `rows` of a chunk of `count` images in a slot of their own."""
         if not len(rows):
             return
@@ -71,7 +73,9 @@ class Referee:
     home early, which is how an attack runs to its end for a gallery or a comparison.
     """
 
-    def __init__(self, network: Network, images: Tensor, labels: Tensor, norm: str, memory: Memory, leave: bool = True) -> None:
+    def __init__(
+        self, network: Network, images: Tensor, labels: Tensor, norm: str, memory: Memory, leave: bool = True
+    ) -> None:
         self.network, self.images, self.labels, self.norm = network, images, labels, norm
         self.memory, self.leave = memory, leave
         self.nearest = torch.full((len(images),), torch.inf, dtype=torch.float64, device=images.device)
@@ -113,7 +117,11 @@ class Referee:
             answer = self.network.gradient(points, labels, loss)
         else:
             answer = self._recall(
-                rows, points, need=3, remember=remember, ask=lambda left: self.network.gradient(points[left], labels[left], loss)
+                rows,
+                points,
+                need=3,
+                remember=remember,
+                ask=lambda left: self.network.gradient(points[left], labels[left], loss),
             )
         self._judge(rows, points, answer[0])
         return answer

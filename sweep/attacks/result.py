@@ -77,4 +77,6 @@ class EpsilonSweep:
         for known in (0.0, *self.epsilons):
             if abs(known - value) <= 1e-9:
                 return known
-        raise InputError("epsilon", f"{epsilon} was not run", f"choose from {', '.join(f'{e:.6g}' for e in self.epsilons)}")
+        raise InputError(
+            "epsilon", f"{epsilon} was not run", f"choose from {', '.join(f'{e:.6g}' for e in self.epsilons)}"
+        )

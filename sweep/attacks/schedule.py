@@ -83,7 +83,9 @@ def _linear_guess(chunk: Chunk) -> Tensor:
     right = logits.gather(1, chunk.labels[:, None])
     others = logits.scatter(1, chunk.labels[:, None], -torch.inf)
     gap = right.squeeze(1) - others.amax(dim=1)
-    wrong_share = others.logsumexp(dim=1) - logits.logsumexp(dim=1)  # log of the factor between margin and loss gradient
+    wrong_share = others.logsumexp(dim=1) - logits.logsumexp(
+        dim=1
+    )  # log of the factor between margin and loss gradient
     slope = chunk.clean_gradient.double().abs().flatten(1).sum(dim=1) / wrong_share.exp().clamp(min=1e-300)
     return torch.searchsorted(chunk.epsilons, gap / slope.clamp(min=1e-12))
 
@@ -108,7 +110,9 @@ def bisect(chunk: Chunk, name: str, rounds: int) -> Tensor:
     grid = torch.cat([chunk.epsilons.new_zeros(1), chunk.epsilons])
     low = grid[chunk.broken_at(name).clamp(max=len(grid) - 1)]
     if not chunk.threats[name].once:  # a minimum-norm attack has refined already
-        rows = (chunk.right & torch.isfinite(nearest) & (chunk.broken_at(name) < len(chunk.epsilons))).nonzero().squeeze(1)
+        rows = (
+            (chunk.right & torch.isfinite(nearest) & (chunk.broken_at(name) < len(chunk.epsilons))).nonzero().squeeze(1)
+        )
         for _ in range(rounds):
             middle = (low[rows] + nearest[rows].minimum(chunk.epsilons[-1])) / 2
             chunk.attempt_within(name, rows, middle)

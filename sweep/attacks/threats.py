@@ -13,11 +13,11 @@ from dataclasses import replace
 
 from sweep.attacks.methods.apgd import apgd
 from sweep.attacks.methods.gradient_steps import gradient_steps
-from sweep.attacks.methods.torchattacks_library import parse_library_name
 from sweep.attacks.methods.minimum_norm import minimum_norm
 from sweep.attacks.methods.noise import noise
-from sweep.attacks.norms import L2
 from sweep.attacks.methods.square import square
+from sweep.attacks.methods.torchattacks_library import parse_library_name
+from sweep.attacks.norms import L2
 from sweep.attacks.threat import Threat
 from sweep.core.errors import InputError, suggestion
 
@@ -52,7 +52,9 @@ def resolve_threat(threat: str | Threat) -> Threat:
     if threat in _ELSEWHERE:
         return replace(resolve_threat(_ELSEWHERE[threat]), name=threat)
     if threat == "transfer":
-        raise InputError("threats", "'transfer' needs another model", "build it with transfer_from(model), or leave it out")
+        raise InputError(
+            "threats", "'transfer' needs another model", "build it with transfer_from(model), or leave it out"
+        )
     if library := parse_library_name(threat):
         return library
     parts = _NAME.fullmatch(threat)

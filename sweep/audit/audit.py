@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sweep.core.errors import InputError
-from sweep.audit.domain_facts import DomainFacts, balance, by_domain, domain_tells, shared_patients
-from sweep.audit.near_duplicates import Duplicates, Pair, duplicates_within_and_between, near_duplicate_groups
-from sweep.audit.fingerprints import describe_orientation
-from sweep.shards.findings import stacked
 from sweep.audit.burned_in_text import SUSPICIOUS, lettering
+from sweep.audit.domain_facts import DomainFacts, balance, by_domain, domain_tells, shared_patients
+from sweep.audit.fingerprints import describe_orientation
+from sweep.audit.near_duplicates import Duplicates, Pair, duplicates_within_and_between, near_duplicate_groups
+from sweep.audit.shortcut_features import Tell, features, find_tells
+from sweep.core.errors import InputError
 from sweep.core.location import absolute, split_last
+from sweep.shards.findings import stacked
 from sweep.shards.reader import read_manifest, read_metadata
 from sweep.shards.schema import Manifest
-from sweep.audit.shortcut_features import Tell, features, find_tells
 
 __all__ = ["AuditReport", "Copy", "DataSetFacts", "audit", "near_duplicate_groups"]
 
@@ -88,7 +88,9 @@ class AuditReport:
 
     sets: tuple[DataSetFacts, ...]
     copies: tuple[Copy, ...]
-    shared_patients: dict[str, tuple[str, ...]]  # "A, B" -> patient ids that occur in both sets, or in two domains of one
+    shared_patients: dict[
+        str, tuple[str, ...]
+    ]  # "A, B" -> patient ids that occur in both sets, or in two domains of one
     domain_tells: tuple[Tell, ...]
 
     @property
@@ -130,7 +132,9 @@ def audit(folders: Sequence[Path | str]) -> AuditReport:
     )
 
 
-def _all_pairs(frames: Sequence[pd.DataFrame], copies: Sequence[Duplicates], crossing: Sequence[Pair]) -> Iterator[Pair]:
+def _all_pairs(
+    frames: Sequence[pd.DataFrame], copies: Sequence[Duplicates], crossing: Sequence[Pair]
+) -> Iterator[Pair]:
     """Pairs within each folder, then between folders, all counted through the folders in order."""
     start = 0
     for frame, found in zip(frames, copies, strict=True):
@@ -174,7 +178,9 @@ def _class_tells(frame: pd.DataFrame, manifest: Manifest) -> list[Tell]:
     if not manifest.multi_label:
         return find_tells(features(frame), frame["label"].to_numpy(dtype=str), "class")
     labels, columns = stacked(frame["labels"]), features(frame)
-    found = [find_tells(columns, np.where(labels[:, k] == 1, name, ""), "finding") for k, name in enumerate(manifest.classes)]
+    found = [
+        find_tells(columns, np.where(labels[:, k] == 1, name, ""), "finding") for k, name in enumerate(manifest.classes)
+    ]
     return sorted((tell for tells in found for tell in tells), key=lambda tell: -tell.auroc)
 
 

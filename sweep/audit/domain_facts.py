@@ -9,11 +9,11 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from sweep.audit.shortcut_features import Tell, features, find_tells
 from sweep.shards.findings import COMMONER, constant_accuracy, present_counts, stacked
 from sweep.shards.labels import apply_normals
 from sweep.shards.patients import one_numbering
 from sweep.shards.schema import Manifest
-from sweep.audit.shortcut_features import Tell, features, find_tells
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,14 @@ def by_domain(frame: pd.DataFrame, manifest: Manifest) -> Iterator[DomainFacts]:
     if frame["domain"].nunique() > 1:
         for name, part in frame.groupby("domain"):
             classes, constant_class, accuracy, _ = balance(part, manifest)
-            yield DomainFacts(str(name), len(part), classes, constant_class, accuracy, part.loc[part["patient"] != "", "patient"].nunique())
+            yield DomainFacts(
+                str(name),
+                len(part),
+                classes,
+                constant_class,
+                accuracy,
+                part.loc[part["patient"] != "", "patient"].nunique(),
+            )
 
 
 def balance(frame: pd.DataFrame, manifest: Manifest) -> tuple[dict[str, int], str, float, int]:
@@ -43,7 +50,12 @@ def balance(frame: pd.DataFrame, manifest: Manifest) -> tuple[dict[str, int], st
     """
     if manifest.multi_label:
         labels = stacked(frame["labels"])
-        return dict(zip(manifest.classes, present_counts(labels).tolist(), strict=True)), COMMONER, constant_accuracy(labels), 0
+        return (
+            dict(zip(manifest.classes, present_counts(labels).tolist(), strict=True)),
+            COMMONER,
+            constant_accuracy(labels),
+            0,
+        )
     counts = frame["label"].value_counts()
     kept = apply_normals(frame, "drop")["label"]
     judged = kept.value_counts()
@@ -52,10 +64,16 @@ def balance(frame: pd.DataFrame, manifest: Manifest) -> tuple[dict[str, int], st
     return classes, constant, accuracy, len(frame) - len(kept)
 
 
-def shared_patients(names: Sequence[str], frames: Sequence[pd.DataFrame], manifests: Sequence[Manifest]) -> dict[str, tuple[str, ...]]:
+def shared_patients(
+    names: Sequence[str], frames: Sequence[pd.DataFrame], manifests: Sequence[Manifest]
+) -> dict[str, tuple[str, ...]]:
     """Patient ids that two data sets have, unless each numbers its patients for itself, and that two domains of one set have."""
     patients = [(name, set(frame["patient"]) - {""}) for name, frame in zip(names, frames, strict=True)]
-    pairs = [(one, other) for (one, first), (other, second) in combinations(zip(patients, manifests, strict=True), 2) if one_numbering(first, second)]
+    pairs = [
+        (one, other)
+        for (one, first), (other, second) in combinations(zip(patients, manifests, strict=True), 2)
+        if one_numbering(first, second)
+    ]
     for name, frame in zip(names, frames, strict=True):
         parts = [(f"{name}: {domain}", set(part["patient"]) - {""}) for domain, part in frame.groupby("domain")]
         pairs += combinations(parts, 2)

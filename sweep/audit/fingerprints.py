@@ -82,14 +82,20 @@ def likely_pairs(prints: Fingerprints, owners_N: np.ndarray | None = None) -> np
     for start in range(0, count, _COLUMNS):
         columns = slice(start, min(start + _COLUMNS, count))
         rows = [slice(row, min(row + _ROWS, columns.stop)) for row in range(0, columns.stop, _ROWS)]
-        rows = [block for block in rows if owners_N is None or len(np.unique(np.concatenate([owners_N[block], owners_N[columns]]))) > 1]
+        rows = [
+            block
+            for block in rows
+            if owners_N is None or len(np.unique(np.concatenate([owners_N[block], owners_N[columns]]))) > 1
+        ]
         if rows:
             turned = [prints.vectors(columns, orientation) for orientation in range(ORIENTATIONS)]
             found.append(_nearest([_above(prints, block, columns, turned, owners_N) for block in rows]))
     return np.concatenate(found)
 
 
-def _above(prints: Fingerprints, rows: slice, columns: slice, turned: list[np.ndarray], owners_N: np.ndarray | None) -> np.ndarray:
+def _above(
+    prints: Fingerprints, rows: slice, columns: slice, turned: list[np.ndarray], owners_N: np.ndarray | None
+) -> np.ndarray:
     """[M, 4]: i, j, orientation, cosine of the pairs i < j of one block that are alike enough."""
     upright = prints.vectors(rows)
     best = upright @ turned[0].T

@@ -6,6 +6,7 @@ of 64-pixel thumbnails, over all crops of up to an eighth of either side.
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from sweep.core.seeds import rng
 from sweep.audit.fingerprints import THUMB_PX, fingerprints, likely_pairs, orient
+from sweep.core.seeds import rng
 from sweep.shards.groups import components, renumbered
 from sweep.shards.image_set import ImageSet
 from sweep.shards.reader import decode_column, read_batches, read_manifest
@@ -99,7 +100,7 @@ def _owners(folders: Sequence[Path | str]) -> np.ndarray:
 
 def _parts(owners: np.ndarray, count: int) -> list[slice]:
     ends = np.searchsorted(owners, np.arange(count + 1))
-    return [slice(int(first), int(last)) for first, last in zip(ends[:-1], ends[1:], strict=True)]
+    return [slice(int(first), int(last)) for first, last in itertools.pairwise(ends)]
 
 
 def _crossing(thumbs: np.ndarray, hashes: np.ndarray, owners: np.ndarray) -> list[Pair]:

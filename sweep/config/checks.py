@@ -7,11 +7,11 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from typing import Any
 
 from sweep.attacks.names import TRANSFER
-from sweep.core.errors import InputError, suggestion
 from sweep.config.distribution import Distribution
 from sweep.config.hyperparameters import HYPERPARAMETERS, Hyperparameter
-from sweep.config.sweep_config import PLACES, Objective, SweepConfig
 from sweep.config.search_checks import SEARCH_CHECKS, Violation
+from sweep.config.sweep_config import PLACES, Objective, SweepConfig
+from sweep.core.errors import InputError, suggestion
 from sweep.search.sampling import bounds
 
 _SPLITS = ("source_val", "source", "target")
@@ -48,7 +48,10 @@ def _ranges(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Viola
     for name, values in sweep_config.grid.items():
         if not values:
             yield ("grid", name), "has no values", "list at least one, or move it to fixed"
-        yield from (_again(("grid", name, index), values[index]) for index in _repeated((isinstance(value, bool), value) for value in values))
+        yield from (
+            _again(("grid", name, index), values[index])
+            for index in _repeated((isinstance(value, bool), value) for value in values)
+        )
 
 
 def _values(sweep_config: SweepConfig) -> Iterator[tuple[tuple, str, Any]]:
@@ -57,7 +60,9 @@ def _values(sweep_config: SweepConfig) -> Iterator[tuple[tuple, str, Any]]:
     for name, values in sweep_config.grid.items():
         yield from ((("grid", name, index), name, value) for index, value in enumerate(values))
     for name, distribution in sweep_config.search.items():
-        yield from ((("search", name, "values", index), name, value) for index, value in enumerate(distribution.values or []))
+        yield from (
+            (("search", name, "values", index), name, value) for index, value in enumerate(distribution.values or [])
+        )
 
 
 def _draws(name: str, row: Hyperparameter, distribution: Distribution) -> Iterator[Violation]:
@@ -69,7 +74,11 @@ def _draws(name: str, row: Hyperparameter, distribution: Distribution) -> Iterat
         yield ("search", name), f"{kind} draws numbers, {name} takes none", "list its choices: {values: [...]}"
         return
     if float not in row.kinds and kind != "int_uniform":
-        yield ("search", name), f"{kind} draws fractions, {name} takes whole numbers", "use int_uniform, or list them: {values: [...]}"
+        yield (
+            ("search", name),
+            f"{kind} draws fractions, {name} takes whole numbers",
+            "use int_uniform, or list them: {values: [...]}",
+        )
         return
     for end, value in zip(("min", "max"), bounds(distribution), strict=True):
         violation = row.violation(int(value) if kind == "int_uniform" else value)
@@ -86,25 +95,44 @@ def _objectives(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[V
         place = ("objectives", index)
         if objective.metric != "robust_accuracy":
             if objective.metric not in known:
-                yield place, f"metric {objective.metric} is not measured", suggestion(objective.metric, [*known, "robust_accuracy"])
+                yield (
+                    place,
+                    f"metric {objective.metric} is not measured",
+                    suggestion(objective.metric, [*known, "robust_accuracy"]),
+                )
             idle = [key for key in ("threat", "eps") if getattr(objective, key) is not None]
             if idle:
-                yield place, f"{objective.metric} takes no {' and no '.join(idle)}", "remove it, or ask for metric: robust_accuracy"
+                yield (
+                    place,
+                    f"{objective.metric} takes no {' and no '.join(idle)}",
+                    "remove it, or ask for metric: robust_accuracy",
+                )
             continue
         if "threats" in spoilt:
             continue
         if str(objective.eps) not in attacked:
             problem = "has no eps" if objective.eps is None else f"eps {objective.eps} is not attacked"
-            yield place, problem, suggestion(str(objective.eps), attacked) if attacked else "give threats: {attacks: [...], eps: [...]}"
+            yield (
+                place,
+                problem,
+                suggestion(str(objective.eps), attacked) if attacked else "give threats: {attacks: [...], eps: [...]}",
+            )
         if objective.threat not in (None, "worst", *sweep_config.threats.attacks):
-            yield place, f"threat {objective.threat} is not among the attacks", suggestion(objective.threat, ["worst", *sweep_config.threats.attacks])
+            yield (
+                place,
+                f"threat {objective.threat} is not among the attacks",
+                suggestion(objective.threat, ["worst", *sweep_config.threats.attacks]),
+            )
         if objective.split not in sweep_config.threats.splits:
             yield place, f"split {objective.split} is not attacked", f"add {objective.split} to threats.splits"
     yield from _same_objectives(sweep_config.objectives)
 
 
 def _same_objectives(objectives: Sequence[Objective]) -> Iterator[Violation]:
-    names = [(one.metric, one.split, one.threat or "worst", str(one.eps)) if one.metric == "robust_accuracy" else one.metric for one in objectives]
+    names = [
+        (one.metric, one.split, one.threat or "worst", str(one.eps)) if one.metric == "robust_accuracy" else one.metric
+        for one in objectives
+    ]
     for index in _repeated(names):
         goals = {one.goal for one, name in zip(objectives, names, strict=True) if name == names[index]}
         how = "stands twice" if len(goals) == 1 else "is to be maximized and minimized"
@@ -122,7 +150,10 @@ def _threats(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Viol
     from sweep.attacks.epsilon import parse_epsilon
     from sweep.attacks.threats import resolve_threat
 
-    readers: Mapping[str, Callable[[Any], Any]] = {"attacks": lambda name: name if name.startswith(TRANSFER) else resolve_threat(name) and name, "eps": parse_epsilon}
+    readers: Mapping[str, Callable[[Any], Any]] = {
+        "attacks": lambda name: name if name.startswith(TRANSFER) else resolve_threat(name) and name,
+        "eps": parse_epsilon,
+    }
     for key, read in readers.items():
         values, sound = getattr(sweep_config.threats, key), []
         for index, value in enumerate(values):  # a transfer's model is looked up when the models are built
@@ -152,4 +183,10 @@ def _again(loc: tuple, value: Any) -> Violation:
     return loc, f"{value} stands there twice", "remove one"
 
 
-CHECKS: tuple[Callable[[SweepConfig, frozenset[str]], Iterator[Violation]], ...] = (_names, _ranges, *SEARCH_CHECKS, _objectives, _threats)
+CHECKS: tuple[Callable[[SweepConfig, frozenset[str]], Iterator[Violation]], ...] = (
+    _names,
+    _ranges,
+    *SEARCH_CHECKS,
+    _objectives,
+    _threats,
+)

@@ -81,8 +81,19 @@ ONLY_WITH: Mapping[str, Condition] = {
     **{
         name: _SYNTHETIC
         for name in (
-            "generator", "generator_px", "generator_length", "generator_steps", "generator_width", "generator_lr", "generator_patience", "generator_check_every",
-            "generator_seed", "mixing_policy", "mixing_budget", "drop_copies", "relabel",
+            "generator",
+            "generator_px",
+            "generator_length",
+            "generator_steps",
+            "generator_width",
+            "generator_lr",
+            "generator_patience",
+            "generator_check_every",
+            "generator_seed",
+            "mixing_policy",
+            "mixing_budget",
+            "drop_copies",
+            "relabel",
         )
     },
     "generator_lipschitz": _every(_SYNTHETIC, _is_not("generator", "ddpm")),  # which has no critic
@@ -96,12 +107,23 @@ ONLY_WITH: Mapping[str, Condition] = {
     "frozen_bn": _something_rests,
     "warmup": _is("schedule", "cosine"),
     "glcm_weight": _COLOURS_TRAIN,
-    **{name: _TEXTURE for name in ("glcm_levels", "glcm_distance", "glcm_window", "glcm_orientations", "glcm_normalised")},
+    **{
+        name: _TEXTURE
+        for name in ("glcm_levels", "glcm_distance", "glcm_window", "glcm_orientations", "glcm_normalised")
+    },
     "tc_upsample": _is("colorizer", "texture_color"),
     **{name: _is("colorizer", "decomposition") for name in ("clahe_tiles", "clahe_bins", "clahe_clip")},
     **{
         name: _transformer
-        for name in ("token", "token_norm", "transformer_width", "transformer_depth", "transformer_heads", "transformer_mlp_ratio", "backbone_dropout")
+        for name in (
+            "token",
+            "token_norm",
+            "transformer_width",
+            "transformer_depth",
+            "transformer_heads",
+            "transformer_mlp_ratio",
+            "backbone_dropout",
+        )
     },
     "input_norm": _own_statistics,
     **{name: _grey_statistics for name in ("grey_mean", "grey_std")},

@@ -24,7 +24,9 @@ class Distribution(Section):
     sd: float | None = Field(None, gt=0)
     values: list[Scalar] | None = Field(None, min_length=1)
     probabilities: list[float] | None = None
-    when: dict[str, Any] | None = Field(None, description="drawn only where this holds: {NAME: VALUE}, {NAME: [VALUES]} or {NAME: {not: ...}}")
+    when: dict[str, Any] | None = Field(
+        None, description="drawn only where this holds: {NAME: VALUE}, {NAME: [VALUES]} or {NAME: {not: ...}}"
+    )
 
     @model_validator(mode="after")
     def _has_what_it_needs(self) -> Distribution:
@@ -58,9 +60,13 @@ class Distribution(Section):
     def _check_bell(self) -> None:
         low, high = bounds(self)
         if not low < high:
-            raise ValueError(f"mean {self.mean:g} with sd {self.sd:g} draws next to nothing between min and max; move them to where the distribution lies")
+            raise ValueError(
+                f"mean {self.mean:g} with sd {self.sd:g} draws next to nothing between min and max; move them to where the distribution lies"
+            )
 
     def _check_probabilities(self) -> None:
         values, given = self.values or [], self.probabilities
         if len(given) != len(values) or min(given, default=0) < 0 or abs(sum(given) - 1) > _SUM_TOLERANCE:
-            raise ValueError(f"probabilities {given} do not fit {len(values)} values; give one from 0 to 1 for each value, 1 in sum")
+            raise ValueError(
+                f"probabilities {given} do not fit {len(values)} values; give one from 0 to 1 for each value, 1 in sum"
+            )

@@ -18,11 +18,17 @@ def schema() -> Document:
     document = SweepConfig.model_json_schema()
     seeds = document["properties"]["seeds"]
     whole = {"type": "integer", "minimum": 1, "maximum": 1000, "description": "how many seeds each configuration gets"}
-    document["properties"]["seeds"] = {"anyOf": [whole, {"$ref": "#/$defs/Seeds"}], **{key: value for key, value in seeds.items() if key == "default"}}
+    document["properties"]["seeds"] = {
+        "anyOf": [whole, {"$ref": "#/$defs/Seeds"}],
+        **{key: value for key, value in seeds.items() if key == "default"},
+    }
     for place in PLACES:
         entry = document["properties"][place]
         entry.pop("additionalProperties", None)
-        entry["properties"] = {name: {"description": row.describe, **_PLACED[place](_value(name, row))} for name, row in HYPERPARAMETERS.items()}
+        entry["properties"] = {
+            name: {"description": row.describe, **_PLACED[place](_value(name, row))}
+            for name, row in HYPERPARAMETERS.items()
+        }
         entry["additionalProperties"] = False
     return document
 
@@ -52,7 +58,12 @@ def choices_of(name: str) -> Iterable[str | int]:
 
 def _searched(value: Document) -> Document:
     """A distribution, whose listed values are of the hyperparameter's own kind."""
-    return {"allOf": [{"$ref": "#/$defs/Distribution"}, {"properties": {"values": {"anyOf": [{"type": "null"}, {"type": "array", "items": value}]}}}]}
+    return {
+        "allOf": [
+            {"$ref": "#/$defs/Distribution"},
+            {"properties": {"values": {"anyOf": [{"type": "null"}, {"type": "array", "items": value}]}}},
+        ]
+    }
 
 
 _PLACED: Mapping[str, typing.Callable[[Document], Document]] = {

@@ -9,14 +9,28 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from sweep.core.errors import InputError, InputErrors, suggestion
 from sweep.config.checks import violations
 from sweep.config.sweep_config import MEMORY_PATTERN, NAME_PATTERN, SweepConfig
 from sweep.config.yaml_source import Origin, Written, flat, read_file, read_value
+from sweep.core.errors import InputError, InputErrors, suggestion
 
-_BRANCHES = {"bool": "true or false", "int": "a whole number", "constrained-int": "a whole number", "float": "a number", "str": "text", "literal['all']": "all"}  # pydantic names the branch of a union it tried
+_BRANCHES = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "constrained-int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "literal['all']": "all",
+}  # pydantic names the branch of a union it tried
 _MAX_PASSES = 50  # each pass leaves out at least one wrong key
-_STAND_INS = {"name": "stand-in", "data": {"source": "phantom-a", "target": "phantom-b"}, "source": "phantom-a", "target": "phantom-b", "metric": "auroc/target", "goal": "maximize"}
+_STAND_INS = {
+    "name": "stand-in",
+    "data": {"source": "phantom-a", "target": "phantom-b"},
+    "source": "phantom-a",
+    "target": "phantom-b",
+    "metric": "auroc/target",
+    "goal": "maximize",
+}
 _NO_FIT = {  # what to give instead, by pydantic's name of the mistake
     "int_type": "give a whole number",
     "float_type": "give a number",
@@ -47,7 +61,10 @@ def load_config(path: str | Path, overrides: Mapping[str, str] | None = None, sm
     sweep_config, errors = _checked(written, path)
     if not smoke and not overrides and not errors and written.tree.get("smoke") is not None:
         errors = _checked(_smoked(written, path), path)[1]
-        errors = [one if "smoke" in one.where else InputError(f"{one.where} with --smoke", one.problem, one.fix) for one in errors]
+        errors = [
+            one if "smoke" in one.where else InputError(f"{one.where} with --smoke", one.problem, one.fix)
+            for one in errors
+        ]
     if errors:
         raise InputErrors(path, sorted(errors, key=_line_of))
     return sweep_config
@@ -90,7 +107,9 @@ def _checked(written: Written, path: Path) -> tuple[SweepConfig, list[InputError
             spoilt |= {str(item["loc"][0]) for item in items if item["loc"]}
             continue
         found = violations(sweep_config, frozenset(spoilt))
-        return sweep_config, _dedupe(errors) + [InputError(written.where(loc), problem, fix) for loc, problem, fix in found]
+        return sweep_config, _dedupe(errors) + [
+            InputError(written.where(loc), problem, fix) for loc, problem, fix in found
+        ]
     raise InputErrors(path, _dedupe(errors))
 
 
@@ -140,10 +159,16 @@ def _violation(loc: tuple, item: Mapping[str, Any], found: list[Mapping[str, Any
         problem, _, fix = str(item["ctx"]["error"]).rpartition("; ")
         return InputError(where, problem, fix)
     if kind in ("model_type", "dict_type"):
-        return InputError(where, f"{value!r} is not a section", "write its keys under it, as in search_spaces/quickstart.yaml")
+        return InputError(
+            where, f"{value!r} is not a section", "write its keys under it, as in search_spaces/quickstart.yaml"
+        )
     branches = [_BRANCHES[part] for one in found for part in one["loc"] if part in _BRANCHES]
     if branches and kind.endswith(("_type", "literal_error")):
-        return InputError(where, f"{value!r} does not fit", f"give {', '.join(branches[:-1])} or {branches[-1]}" if branches[1:] else f"give {branches[0]}")
+        return InputError(
+            where,
+            f"{value!r} does not fit",
+            f"give {', '.join(branches[:-1])} or {branches[-1]}" if branches[1:] else f"give {branches[0]}",
+        )
     if kind == "literal_error":
         return InputError(where, f"{value!r} is not offered", f"choose {item['ctx']['expected']}")
     fix = _PATTERNS[item["ctx"]["pattern"]] if kind == "string_pattern_mismatch" else _NO_FIT.get(kind)
@@ -158,7 +183,10 @@ def _fields_at(loc: tuple) -> list[str]:
         field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
         annotation = field.annotation if field else None
         candidates = [annotation, *getattr(annotation, "__args__", ())]
-        model = next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)), model if field is None else None)
+        model = next(
+            (kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)),
+            model if field is None else None,
+        )
     return list(model.model_fields) if model is not None and hasattr(model, "model_fields") else []
 
 

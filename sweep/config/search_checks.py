@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from sweep.core.errors import suggestion
 from sweep.config.hyperparameters import HYPERPARAMETERS
 from sweep.config.sweep_config import SweepConfig
+from sweep.core.errors import suggestion
 
 Violation = tuple[tuple, str, str]  # place in the file, problem, fix
 MOST_CONFIGURATIONS = 100_000  # of a whole sweep; every one of them is in the driver's memory
@@ -18,25 +18,49 @@ _OPERATORS = "write a value, a list of values, or {not: ...} around one of them"
 def _searched(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Violation]:
     algorithm, there = sweep_config.searcher.algorithm, bool(sweep_config.search) or "search" in spoilt
     if sweep_config.search and algorithm == "grid" and "searcher" not in spoilt:
-        yield ("search",), "nothing draws it under searcher.algorithm grid", "set searcher: {algorithm: random, trials: 20}"
+        yield (
+            ("search",),
+            "nothing draws it under searcher.algorithm grid",
+            "set searcher: {algorithm: random, trials: 20}",
+        )
     elif algorithm == "grid" and sweep_config.searcher.trials > 1 and not {"search", "searcher"} & spoilt:
-        yield ("searcher", "trials"), f"{sweep_config.searcher.trials} trials mean nothing under algorithm grid, which takes each cell once", "add search and an algorithm that draws it, or leave trials out"
+        yield (
+            ("searcher", "trials"),
+            f"{sweep_config.searcher.trials} trials mean nothing under algorithm grid, which takes each cell once",
+            "add search and an algorithm that draws it, or leave trials out",
+        )
     if not there and algorithm != "grid":
-        yield ("searcher", "algorithm"), f"{algorithm} has nothing to draw: search is empty", "add search, or leave searcher out"
+        yield (
+            ("searcher", "algorithm"),
+            f"{algorithm} has nothing to draw: search is empty",
+            "add search, or leave searcher out",
+        )
     if sweep_config.scheduler.type == "none":
         return
     if not there:
-        yield ("scheduler", "type"), f"{sweep_config.scheduler.type} compares configurations inside a cell and each cell has one", "add search, or set type none"
+        yield (
+            ("scheduler", "type"),
+            f"{sweep_config.scheduler.type} compares configurations inside a cell and each cell has one",
+            "add search, or set type none",
+        )
     longest, grace = _most_epochs(sweep_config), sweep_config.scheduler.grace_epochs
     if longest is not None and grace >= longest and not {"search", "fixed", "grid"} & spoilt:
-        yield ("scheduler", "grace_epochs"), f"{grace} is not below the {longest} epochs of a training, so nothing is ever stopped", "give fewer, or set scheduler type none"
+        yield (
+            ("scheduler", "grace_epochs"),
+            f"{grace} is not below the {longest} epochs of a training, so nothing is ever stopped",
+            "give fewer, or set scheduler type none",
+        )
 
 
 def _most_epochs(sweep_config: SweepConfig) -> int | None:
     """Epochs of the longest training that the sweep config can ask for; None where they are not whole numbers."""
     searched = sweep_config.search.get("epochs")
     drawn = [searched.max, *(searched.values or [])] if searched else []
-    found = [*drawn, *sweep_config.grid.get("epochs", []), *([sweep_config.fixed["epochs"]] if "epochs" in sweep_config.fixed else [])]
+    found = [
+        *drawn,
+        *sweep_config.grid.get("epochs", []),
+        *([sweep_config.fixed["epochs"]] if "epochs" in sweep_config.fixed else []),
+    ]
     numbers = [value for value in found if isinstance(value, (int, float)) and not isinstance(value, bool)]
     return int(max(numbers)) if numbers else None if found else HYPERPARAMETERS["epochs"].default
 
@@ -49,7 +73,11 @@ def _size(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Violati
         product = " x ".join(map(str, lengths)) or "1"
         times = f", {draws} trials in each: {count} configurations" if draws > 1 else ""
         place = ("searcher", "trials") if math.prod(lengths) <= MOST_CONFIGURATIONS else ("grid",)
-        yield place, f"{product} = {math.prod(lengths)} cells{times}", f"a sweep takes at most {MOST_CONFIGURATIONS}; cross fewer values, or move some to search"
+        yield (
+            place,
+            f"{product} = {math.prod(lengths)} cells{times}",
+            f"a sweep takes at most {MOST_CONFIGURATIONS}; cross fewer values, or move some to search",
+        )
 
 
 def _training_images(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Violation]:
@@ -64,7 +92,11 @@ def _training_images(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Itera
     for loc, values in listed.items():
         for index, value in enumerate(values):
             if isinstance(value, int) and value > fold:
-                yield (*loc, index), f"{value} of the {fold} training images that data.train_images leaves", "ask for fewer, or raise data.train_images"
+                yield (
+                    (*loc, index),
+                    f"{value} of the {fold} training images that data.train_images leaves",
+                    "ask for fewer, or raise data.train_images",
+                )
 
 
 def _conditions(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Violation]:
@@ -77,9 +109,18 @@ def _conditions(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[V
                 yield loc, f"{name} hangs on itself", "name another hyperparameter"
             else:
                 yield from ((loc, problem, fix) for problem, fix in _rule(other, rule))
-    ring = _ring({name: set(distribution.when or {}) & set(sweep_config.search) - {name} for name, distribution in sweep_config.search.items()})
+    ring = _ring(
+        {
+            name: set(distribution.when or {}) & set(sweep_config.search) - {name}
+            for name, distribution in sweep_config.search.items()
+        }
+    )
     if ring:
-        yield ("search", ring[0], "when"), f"conditions in a ring: {' on '.join([*ring, ring[0]])}", "remove one of them"
+        yield (
+            ("search", ring[0], "when"),
+            f"conditions in a ring: {' on '.join([*ring, ring[0]])}",
+            "remove one of them",
+        )
 
 
 def _rule(name: str, rule: Any) -> Iterator[tuple[str, str]]:
@@ -97,7 +138,11 @@ def _rule(name: str, rule: Any) -> Iterator[tuple[str, str]]:
     if not values:
         yield "lists no value", _OPERATORS
     for value in values:
-        violation = HYPERPARAMETERS[name].violation(value) if not isinstance(value, (list, Mapping)) else f"{value!r} is no value; {_OPERATORS}"
+        violation = (
+            HYPERPARAMETERS[name].violation(value)
+            if not isinstance(value, (list, Mapping))
+            else f"{value!r} is no value; {_OPERATORS}"
+        )
         if violation:
             problem, _, fix = violation.partition("; ")
             yield f"never holds: {problem}", fix
@@ -114,7 +159,12 @@ def _ring(parents: Mapping[str, set[str]]) -> list[str]:
     path = [next(iter(left))]
     while (step := min(left[path[-1]] & left.keys())) not in path:
         path.append(step)
-    return path[path.index(step):]
+    return path[path.index(step) :]
 
 
-SEARCH_CHECKS: tuple[Callable[[SweepConfig, frozenset[str]], Iterator[Violation]], ...] = (_searched, _size, _training_images, _conditions)
+SEARCH_CHECKS: tuple[Callable[[SweepConfig, frozenset[str]], Iterator[Violation]], ...] = (
+    _searched,
+    _size,
+    _training_images,
+    _conditions,
+)

@@ -34,26 +34,49 @@ class Data(Section):
     image_px: int = Field(128, ge=32, le=512, description="side in pixels that every network sees")
     train_images: int | None = Field(None, ge=8, description="size of the training fold; all of it when left out")
     normals: Literal["drop", "benign"] = Field("drop", description="normal scans, treated alike in both domains")
-    conflicts: Literal["drop", "train_only", "keep"] = Field("drop", description="near-duplicates with different labels")
-    loading: Literal["auto", "resident", "stream"] = Field("auto", description="decoded once and shared by the trials of a node, or streamed from the shards; auto: by size")
+    conflicts: Literal["drop", "train_only", "keep"] = Field(
+        "drop", description="near-duplicates with different labels"
+    )
+    loading: Literal["auto", "resident", "stream"] = Field(
+        "auto",
+        description="decoded once and shared by the trials of a node, or streamed from the shards; auto: by size",
+    )
     fit: Literal["pad", "stretch"] = Field("pad", description="how an oblong image becomes square")
     split_seed: int = Field(0, ge=0)
-    folds: int | None = Field(None, ge=3, le=100, description="cross-validation: the source is cut into so many parts; one is the test, the next one validation")
-    fold: int | None = Field(None, ge=0, description="which part is the source's test: 0 to folds - 1; one run for each")
-    hold_out: list[str] = Field(default_factory=list, description="scanners or hospitals (column domain) of the source folder that are the target; target is left out then")
+    folds: int | None = Field(
+        None,
+        ge=3,
+        le=100,
+        description="cross-validation: the source is cut into so many parts; one is the test, the next one validation",
+    )
+    fold: int | None = Field(
+        None, ge=0, description="which part is the source's test: 0 to folds - 1; one run for each"
+    )
+    hold_out: list[str] = Field(
+        default_factory=list,
+        description="scanners or hospitals (column domain) of the source folder that are the target; target is left out then",
+    )
     phantom_patients: int = Field(120, ge=12, le=20_000, description="patients per simulated hospital")
 
     @model_validator(mode="before")
     @classmethod
     def _held_out_of_the_source(cls, value: Any) -> Any:
-        return {**value, "target": value["source"]} if isinstance(value, dict) and value.get("hold_out") and "source" in value and "target" not in value else value
+        return (
+            {**value, "target": value["source"]}
+            if isinstance(value, dict) and value.get("hold_out") and "source" in value and "target" not in value
+            else value
+        )
 
     @model_validator(mode="after")
     def _one_way_to_split(self) -> Data:
         if self.hold_out and self.target != self.source:
-            raise ValueError(f"hold_out takes the target out of {self.source}, and target names {self.target}; keep one of them")
+            raise ValueError(
+                f"hold_out takes the target out of {self.source}, and target names {self.target}; keep one of them"
+            )
         if (self.folds is None) != (self.fold is None):
-            raise ValueError(f"{'fold' if self.folds is None else 'folds'} stands alone; give both, like folds: 5 and fold: 0")
+            raise ValueError(
+                f"{'fold' if self.folds is None else 'folds'} stands alone; give both, like folds: 5 and fold: 0"
+            )
         if self.folds is not None and self.fold >= self.folds:
             raise ValueError(f"fold {self.fold} is none of {self.folds} folds; give 0 to {self.folds - 1}")
         return self
@@ -111,7 +134,9 @@ class Searcher(Section):
 class Scheduler(Section):
     """When a configuration is stopped early."""
 
-    type: Literal["none", "asha", "pareto_asha"] = Field("none", description="asha halves by the first objective, pareto_asha by all of them")
+    type: Literal["none", "asha", "pareto_asha"] = Field(
+        "none", description="asha halves by the first objective, pareto_asha by all of them"
+    )
     grace_epochs: int = Field(1, ge=1, description="epochs before anything is stopped")
     eta: float = Field(3, gt=1, le=100, description="the best 1/eta go on at each rung")
 
@@ -122,8 +147,15 @@ class Threats(Section):
     attacks: list[str] = Field(default_factory=list)
     eps: list[str | float] = Field(default_factory=list)
     images: Annotated[int, Field(ge=1)] | Literal["all"] = "all"
-    mode: Literal["exact", "fast"] = Field("exact", description="exact: float32, every epsilon that one call per epsilon could break; fast: bfloat16 search, float32 verdicts")
-    masking_images: int = Field(0, ge=0, description="images of each first seed's battery against masked gradients; 0: only the alarms that the attacks raise")
+    mode: Literal["exact", "fast"] = Field(
+        "exact",
+        description="exact: float32, every epsilon that one call per epsilon could break; fast: bfloat16 search, float32 verdicts",
+    )
+    masking_images: int = Field(
+        0,
+        ge=0,
+        description="images of each first seed's battery against masked gradients; 0: only the alarms that the attacks raise",
+    )
     splits: list[Literal["source", "target"]] = Field(default_factory=lambda: ["source", "target"], min_length=1)
 
 
@@ -139,15 +171,25 @@ class NodeType(Section):
 class Resources(Section):
     """What one trial asks of the cluster."""
 
-    workers: int = Field(1, ge=1, le=1024, description="workers that train one trial together, each batch shared among them")
+    workers: int = Field(
+        1, ge=1, le=1024, description="workers that train one trial together, each batch shared among them"
+    )
     cpus_per_worker: float = Field(1, gt=0)
     gpus_per_worker: float = Field(0, ge=0)
     max_concurrent_trials: int | None = Field(None, ge=1)
-    reuse_workers: bool = Field(True, description="worker groups serve one trial after another; false: a Train run for each trial")
-    memory_per_worker: str | None = Field(None, pattern=MEMORY_PATTERN, description="like 500MB or 4GB; a worker that holds more is ended")
+    reuse_workers: bool = Field(
+        True, description="worker groups serve one trial after another; false: a Train run for each trial"
+    )
+    memory_per_worker: str | None = Field(
+        None, pattern=MEMORY_PATTERN, description="like 500MB or 4GB; a worker that holds more is ended"
+    )
     max_failures: int = Field(2, ge=0, description="times a trial's workers may die before the trial counts as failed")
-    max_preemptions: int = Field(20, ge=0, description="times a trial's machine may be taken away, counted apart from its failures")
-    node_types: dict[str, NodeType] = Field(default_factory=dict, description="machines that an autoscaler may add, for --plan and for what can be asked")
+    max_preemptions: int = Field(
+        20, ge=0, description="times a trial's machine may be taken away, counted apart from its failures"
+    )
+    node_types: dict[str, NodeType] = Field(
+        default_factory=dict, description="machines that an autoscaler may add, for --plan and for what can be asked"
+    )
 
     @property
     def memory_bytes(self) -> float | None:
@@ -182,7 +224,9 @@ class SweepConfig(Section):
 
     name: Annotated[str, Field(pattern=NAME_PATTERN, description="lower case letters, digits, - and _")]
     data: Data
-    objectives: list[Objective] = Field(default_factory=lambda: [Objective(metric="auroc/target", goal="maximize")], min_length=1)
+    objectives: list[Objective] = Field(
+        default_factory=lambda: [Objective(metric="auroc/target", goal="maximize")], min_length=1
+    )
     grid: dict[str, list[Scalar]] = Field(default_factory=dict, description="crossed: every cell is searched alone")
     search: dict[str, Distribution] = Field(default_factory=dict, description="drawn inside every cell")
     fixed: dict[str, Scalar] = Field(default_factory=dict, description="the same everywhere")
@@ -198,8 +242,16 @@ class SweepConfig(Section):
     def directions(self) -> tuple[str, ...]:
         """The directions that some trial, or the other hospital's model that it starts from, may have."""
         searched = self.search["direction"].values or [] if "direction" in self.search else []
-        named = [*self.grid.get("direction", []), *searched, *([self.fixed["direction"]] if "direction" in self.fixed else [])]
-        donors = [*self.grid.get("colorizer_from", []), self.fixed.get("colorizer_from"), *((self.search["colorizer_from"].values or []) if "colorizer_from" in self.search else [])]
+        named = [
+            *self.grid.get("direction", []),
+            *searched,
+            *([self.fixed["direction"]] if "direction" in self.fixed else []),
+        ]
+        donors = [
+            *self.grid.get("colorizer_from", []),
+            self.fixed.get("colorizer_from"),
+            *((self.search["colorizer_from"].values or []) if "colorizer_from" in self.search else []),
+        ]
         both = ["source_to_target", "target_to_source"] if "other_domain" in donors else []
         return tuple(dict.fromkeys([*(named or ["source_to_target"]), *both]))
 
@@ -207,7 +259,11 @@ class SweepConfig(Section):
     @classmethod
     def _attacked_epsilons(cls, value: Any) -> Any:
         """An objective's epsilon gets the name of the attacked one that it equals: records are found by it."""
-        return {**value, "objectives": _named_as_attacked(value)} if isinstance(value, dict) and isinstance(value.get("objectives"), list) else value
+        return (
+            {**value, "objectives": _named_as_attacked(value)}
+            if isinstance(value, dict) and isinstance(value.get("objectives"), list)
+            else value
+        )
 
 
 def whole_seeds(value: Any) -> Any:
@@ -222,11 +278,15 @@ def whole_seeds(value: Any) -> Any:
 def _named_as_attacked(value: Mapping[str, Any]) -> list[Any]:
     threats = value.get("threats")
     attacked = threats.get("eps") if isinstance(threats, Mapping) else None
-    known = {number: eps for eps in attacked if (number := _number(eps)) is not None} if isinstance(attacked, list) else {}
+    known = (
+        {number: eps for eps in attacked if (number := _number(eps)) is not None} if isinstance(attacked, list) else {}
+    )
 
     def named(one: Any) -> Any:
         number = _number(one.get("eps")) if isinstance(one, Mapping) else None
-        same = [eps for other, eps in known.items() if number is not None and math.isclose(number, other, rel_tol=_SAME_EPS)]
+        same = [
+            eps for other, eps in known.items() if number is not None and math.isclose(number, other, rel_tol=_SAME_EPS)
+        ]
         return {**one, "eps": same[0]} if same else one
 
     return [named(one) for one in value["objectives"]]

@@ -48,7 +48,9 @@ class Written:
     def where(self, loc: tuple) -> str:
         """The place of a value, or of the section that it would stand in."""
         dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
-        known = next((self.origins[loc[:depth]] for depth in range(len(loc), 0, -1) if loc[:depth] in self.origins), None)
+        known = next(
+            (self.origins[loc[:depth]] for depth in range(len(loc), 0, -1) if loc[:depth] in self.origins), None
+        )
         return known.where(dotted) if known else dotted
 
     def set(self, key: str, value: Any, origin: Origin) -> None:
@@ -62,7 +64,11 @@ class Written:
                 tree[parent] = {"min": tree[parent]}
             tree = tree[parent]
             if not isinstance(tree, dict):
-                raise InputError(origin.where(key), f"{parent} is not a section", "name a key that lies in a section, like data.image_px")
+                raise InputError(
+                    origin.where(key),
+                    f"{parent} is not a section",
+                    "name a key that lies in a section, like data.image_px",
+                )
         tree[last] = value
         place = tuple(steps)
         self.origins = {loc: one for loc, one in self.origins.items() if loc[: len(place)] != place} | {place: origin}
@@ -78,7 +84,9 @@ def read_file(path: Path) -> Written:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         near = sorted(str(other) for other in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-        raise InputError(path, "no such file", f"files there: {', '.join(near)}" if near else "give the path of a sweep config") from error
+        raise InputError(
+            path, "no such file", f"files there: {', '.join(near)}" if near else "give the path of a sweep config"
+        ) from error
     except (UnicodeDecodeError, OSError) as error:
         raise InputError(path, f"cannot be read ({error})", "give a UTF-8 text file") from error
     node = _load(text, lambda line: f"{path}:{line}" if line else str(path), _INDENTATION)
@@ -93,7 +101,16 @@ def read_value(text: str, where: str) -> Any:
     """One value as it would stand in the file: that of --set. Raises InputError for what is no plain YAML 1.2."""
     if not text.strip():
         return None
-    return _plain(_load(text, lambda line: where, "write the value as in the file, like 64, [a, b] or {min: 0, max: 1}; quote it for the shell"), (), {}, where)
+    return _plain(
+        _load(
+            text,
+            lambda line: where,
+            "write the value as in the file, like 64, [a, b] or {min: 0, max: 1}; quote it for the shell",
+        ),
+        (),
+        {},
+        where,
+    )
 
 
 def _yaml() -> YAML:

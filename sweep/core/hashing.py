@@ -48,7 +48,10 @@ def _canonical(value: Any) -> Any:
     if kind is float:
         return int(value) if value.is_integer() else value
     if kind is dict:
-        return {key if type(key) is str else str(key): item if type(item) in _AS_THEY_ARE else _canonical(item) for key, item in value.items()}
+        return {
+            key if type(key) is str else str(key): item if type(item) in _AS_THEY_ARE else _canonical(item)
+            for key, item in value.items()
+        }
     if kind is list:
         return [_canonical(item) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -25,7 +25,9 @@ def located(place: str | Path) -> tuple[fs.FileSystem, str]:
     try:
         return fs.FileSystem.from_uri(absolute(place))
     except (ValueError, OSError) as error:
-        raise InputError(place, f"not a usable address ({error})", "give a folder or an s3://, gs:// or file:// URL") from error
+        raise InputError(
+            place, f"not a usable address ({error})", "give a folder or an s3://, gs:// or file:// URL"
+        ) from error
 
 
 def below(place: str | Path, name: str) -> str:

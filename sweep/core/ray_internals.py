@@ -46,7 +46,9 @@ def start_data_actors() -> None:
 
     They stay for ever on the node that uses Ray Data first, which an autoscaler can then never release.
     """
-    from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import get_or_create_autoscaling_coordinator
+    from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import (
+        get_or_create_autoscaling_coordinator,
+    )
     from ray.data._internal.stats import get_or_create_stats_actor
 
     get_or_create_stats_actor()

@@ -115,7 +115,11 @@ class Storage:
     def sizes(self, folder: str) -> dict[str, int]:
         """Bytes of each file that lies directly in `folder`."""
         found = self._fs.get_file_info(fs.FileSelector(self._at(folder), allow_not_found=True))
-        return {info.base_name: info.size for info in found if info.type == fs.FileType.File and not info.base_name.startswith(".")}
+        return {
+            info.base_name: info.size
+            for info in found
+            if info.type == fs.FileType.File and not info.base_name.startswith(".")
+        }
 
     def written_at(self, name: str) -> float:
         """When a file was last written, in seconds by the storage's own clock; FileNotFoundError when absent."""
@@ -152,7 +156,7 @@ class Storage:
             state["step"] = step
             try:
                 action()
-            except Exception as mistake:  # whatever an object store's client raises says that it does not work
+            except Exception as mistake:  # noqa: BLE001 - whatever an object store's client raises says that it does not work
                 state["problem"] = " ".join(str(mistake).split())[:200]
                 return
         state["problem"] = ""

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sweep.config.sweep_config import Data as DataSection
 from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash
-from sweep.data.domains import FOLD_BACK, FOLDS, LABELS, copies_card, domain_frames, left_out, summary_of, split_domains
-from sweep.config.sweep_config import Data as DataSection
+from sweep.core.storage import Storage
+from sweep.data.domains import FOLD_BACK, FOLDS, LABELS, copies_card, domain_frames, left_out, split_domains, summary_of
 from sweep.shards.findings import constant_accuracy, present_counts, stacked
 from sweep.shards.image_set import ImageSet
 from sweep.shards.labels import classes_after
@@ -28,7 +29,6 @@ from sweep.shards.reader import read_images, read_manifest
 from sweep.shards.schema import MANIFEST, Manifest
 from sweep.shards.splits import TARGET, UNUSED
 from sweep.shards.stored import StoredImages
-from sweep.core.storage import Storage
 
 SPLIT_FILE = "split.parquet"
 CARD_FILE = "data.json"
@@ -93,7 +93,11 @@ class Data:
         if keep not in self._limits:
             train = self.split.index[self.split["fold"] == "train"]
             if keep > len(train):
-                raise InputError("train_images", f"{keep} asked for, the training fold holds {len(train)}", f"ask for at most {len(train)}, or give more data")
+                raise InputError(
+                    "train_images",
+                    f"{keep} asked for, the training fold holds {len(train)}",
+                    f"ask for at most {len(train)}, or give more data",
+                )
             fold = self.split["fold"].where(~self.split.index.isin(train[keep:]), UNUSED)
             self._limits[keep] = replace(self, split=self.split.assign(fold=fold))
         return self._limits[keep]
@@ -105,7 +109,11 @@ class Data:
     @cached_property
     def _reversed(self) -> Data:
         if FOLD_BACK not in self.split:
-            raise InputError("direction", "target_to_source is not prepared in this run", "run the sweep config once, which prepares the directions that it names")
+            raise InputError(
+                "direction",
+                "target_to_source is not prepared in this run",
+                "run the sweep config once, which prepares the directions that it names",
+            )
         exchanged = self.split.rename(columns={"fold": FOLD_BACK, FOLD_BACK: "fold"})
         direction = next(name for name in DIRECTIONS if name != self.direction)
         return replace(self, source=self.target, target=self.source, split=exchanged, direction=direction)
@@ -124,12 +132,18 @@ class Data:
         return self._labels(self.fold(fold))
 
     def _labels(self, rows: pd.DataFrame) -> np.ndarray:
-        return stacked(rows[LABELS]).reshape(-1, len(self.classes)) if self.multi_label else rows["label"].to_numpy(np.int64)
+        return (
+            stacked(rows[LABELS]).reshape(-1, len(self.classes))
+            if self.multi_label
+            else rows["label"].to_numpy(np.int64)
+        )
 
     def class_counts(self, fold: str) -> list[int]:
         """Images per class of one fold; of several findings an image those that have it."""
         labels = self.labels(fold)
-        return (present_counts(labels) if self.multi_label else np.bincount(labels, minlength=len(self.classes))).tolist()
+        return (
+            present_counts(labels) if self.multi_label else np.bincount(labels, minlength=len(self.classes))
+        ).tolist()
 
     def read(self, fold: str, image_px: int | None = None) -> ImageSet:
         """One fold decoded straight from its shards, at the run's size unless another is given."""
@@ -138,7 +152,9 @@ class Data:
 
     def open(self, fold: str) -> ImageSet:
         """The same without reading an image before it is looked at."""
-        return self.image_set(fold, StoredImages(self.folder(fold), self.image_px, list(self.fold(fold)["image_id"]), self.fit))
+        return self.image_set(
+            fold, StoredImages(self.folder(fold), self.image_px, list(self.fold(fold)["image_id"]), self.fit)
+        )
 
     @property
     def datasets(self) -> tuple[str, str]:
@@ -183,7 +199,11 @@ def prepare(section: DataSection, run: Storage, directions: Iterable[str] = (SOU
     """
     folders = [_shard_folder(name, section, run) for name in (section.source, section.target)]
     if folders[0] == folders[1] and not section.hold_out:
-        raise InputError("data", f"source and target are both {folders[0]}", "name another target, or hold some of its domains out: hold_out: [NAME]")
+        raise InputError(
+            "data",
+            f"source and target are both {folders[0]}",
+            "name another target, or hold some of its domains out: hold_out: [NAME]",
+        )
     manifests = [read_manifest(folder) for folder in folders]
     classes = _common_classes(manifests, section)
     frames = domain_frames(folders, manifests, section, classes, run)
@@ -192,7 +212,10 @@ def prepare(section: DataSection, run: Storage, directions: Iterable[str] = (SOU
     data = Data(folders[0], folders[1], classes, section.image_px, section.fit, section.normals, whole, section.loading)
     _refuse_empty(data, section)
     if both:
-        _refuse_empty(data.directed(TARGET_TO_SOURCE), section.model_copy(update={"source": section.target, "target": section.source}))
+        _refuse_empty(
+            data.directed(TARGET_TO_SOURCE),
+            section.model_copy(update={"source": section.target, "target": section.source}),
+        )
     card = _card(data, manifests, frames)
     for line in filter(None, _said(card)):
         print(f"data: {line}", flush=True)
@@ -228,7 +251,9 @@ def _shard_folder(name: str, section: DataSection, run: Storage) -> str:
 def _phantom_folder(name: str, patients: int, run: Storage) -> str:
     from sweep.importers import import_dataset
 
-    folder = run.child(f"artifacts/{content_hash({'phantom': name, 'patients': patients, 'version': _PHANTOM_VERSION})}")
+    folder = run.child(
+        f"artifacts/{content_hash({'phantom': name, 'patients': patients, 'version': _PHANTOM_VERSION})}"
+    )
     if not folder.exists(MANIFEST):
         import_dataset(name, None, folder.url, patients=patients)
     return folder.url
@@ -240,7 +265,11 @@ def _common_classes(manifests: list[Manifest], section: DataSection) -> tuple[st
         raise InputError("data", f"source is {manifests[0].task} and target {manifests[1].task}", fix)
     if manifests[0].multi_label and manifests[0].classes != manifests[1].classes:  # columns stand in this order
         fix = "import both with the same findings; chestxray14 --findings competition has CheXpert's"
-        raise InputError("data", f"source has findings {', '.join(manifests[0].classes)} and target {', '.join(manifests[1].classes)}", fix)
+        raise InputError(
+            "data",
+            f"source has findings {', '.join(manifests[0].classes)} and target {', '.join(manifests[1].classes)}",
+            fix,
+        )
     source, target = (classes_after(manifest.classes, section.normals) for manifest in manifests)
     if set(source) != set(target):
         raise InputError(
@@ -260,13 +289,19 @@ def _refuse_empty(data: Data, section: DataSection) -> None:
         counts = data.class_counts(fold)
         empty = [name for name, count in zip(data.classes, counts, strict=True) if not count]
         if empty:
-            raise InputError(place, f"the {fold} fold has no {empty[0]} image", "give more images or patients, or raise train_images")
+            raise InputError(
+                place, f"the {fold} fold has no {empty[0]} image", "give more images or patients, or raise train_images"
+            )
 
 
 def _refuse_undefined(labels: np.ndarray, fold: str, place: str) -> None:
     """A finding that a fold lacks, or that all its images have, is left out of its mean; one finding must remain."""
     if not ((labels == 1).any(axis=0) & (labels == 0).any(axis=0)).any():
-        raise InputError(place, f"the {fold} fold has no finding that is both present and absent", "give more images or patients, or raise train_images")
+        raise InputError(
+            place,
+            f"the {fold} fold has no finding that is both present and absent",
+            "give more images or patients, or raise train_images",
+        )
 
 
 def _card(data: Data, manifests: list[Manifest], frames: list[pd.DataFrame]) -> dict[str, Any]:
@@ -274,7 +309,10 @@ def _card(data: Data, manifests: list[Manifest], frames: list[pd.DataFrame]) -> 
     source["folds"], target["folds"] = _fold_counts(data, FOLDS[:3]), _fold_counts(data, (TARGET,))
     if FOLD_BACK in data.split:
         back = data.directed(TARGET_TO_SOURCE)
-        source["folds_target_to_source"], target["folds_target_to_source"] = _fold_counts(back, (TARGET,)), _fold_counts(back, FOLDS[:3])
+        source["folds_target_to_source"], target["folds_target_to_source"] = (
+            _fold_counts(back, (TARGET,)),
+            _fold_counts(back, FOLDS[:3]),
+        )
     return {"source": source, "target": target, "audit": _audit_card(frames, FOLD_BACK in data.split)}
 
 
@@ -303,7 +341,11 @@ def _balance(manifest: Manifest, frame: pd.DataFrame) -> dict[str, Any]:
         counts = Counter(frame["name"])
         return {"classes": dict(counts), "constant_accuracy": max(counts.values()) / len(frame)}
     labels = stacked(frame["labels"])
-    columns = {"classes": present_counts(labels), "uncertain": (labels == -1).sum(axis=0), "not_known": np.isnan(labels).sum(axis=0)}
+    columns = {
+        "classes": present_counts(labels),
+        "uncertain": (labels == -1).sum(axis=0),
+        "not_known": np.isnan(labels).sum(axis=0),
+    }
     named = {key: dict(zip(manifest.classes, counts.tolist(), strict=True)) for key, counts in columns.items()}
     return {"task": manifest.task, **named, "constant_accuracy": constant_accuracy(labels)}
 

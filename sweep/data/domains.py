@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sweep.audit.near_duplicates import duplicates_within_and_between
+from sweep.config.sweep_config import Data as DataSection
 from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash
-from sweep.config.sweep_config import Data as DataSection
-from sweep.shards.label_conflicts import conflicting
-from sweep.audit.near_duplicates import duplicates_within_and_between
+from sweep.core.storage import Storage
 from sweep.shards.groups import closed_groups, components, renumbered
+from sweep.shards.label_conflicts import conflicting
 from sweep.shards.labels import apply_normals, label_indices
 from sweep.shards.patients import one_numbering
 from sweep.shards.reader import read_metadata
 from sweep.shards.schema import MANIFEST, Manifest
 from sweep.shards.splits import TARGET, UNUSED, of_domains, shared_with, split_without
-from sweep.core.storage import Storage
 
 FOLDS = ("train", "val", "test", TARGET)
 FOLD_BACK = "fold_back"  # the folds of target_to_source, where that direction is in use
@@ -33,7 +33,9 @@ _DUPLICATES_VERSION = 2  # of the search for copies: raise it when it finds othe
 _COLUMNS = ["image_id", "label", "group", "domain", "fold", "sha256"]
 
 
-def domain_frames(folders: Sequence[str], manifests: Sequence[Manifest], section: DataSection, classes: tuple[str, ...], run: Storage) -> list[pd.DataFrame]:
+def domain_frames(
+    folders: Sequence[str], manifests: Sequence[Manifest], section: DataSection, classes: tuple[str, ...], run: Storage
+) -> list[pd.DataFrame]:
     """The rows of source and target: class index, near-duplicates and groups of their own domain, person and picture across both.
 
     With `hold_out` both are cut from the source folder. Raises InputError when a held-out domain is unknown.
@@ -49,8 +51,17 @@ def domain_frames(folders: Sequence[str], manifests: Sequence[Manifest], section
         frames = _with_copies(folders, manifests, run)
     shared = section.hold_out or one_numbering(*manifests)
     return [
-        _labelled(apply_normals(frame.reset_index(drop=True), section.normals), name, "" if shared else f"{place} ", manifest, classes, folder)
-        for frame, name, place, manifest, folder in zip(frames, names, ("source", TARGET), manifests, folders, strict=True)
+        _labelled(
+            apply_normals(frame.reset_index(drop=True), section.normals),
+            name,
+            "" if shared else f"{place} ",
+            manifest,
+            classes,
+            folder,
+        )
+        for frame, name, place, manifest, folder in zip(
+            frames, names, ("source", TARGET), manifests, folders, strict=True
+        )
     ]
 
 
@@ -61,7 +72,9 @@ def _held_out(frame: pd.DataFrame, section: DataSection) -> np.ndarray:
         raise InputError("data.hold_out", error.problem, error.fix) from None
 
 
-def _labelled(frame: pd.DataFrame, domain: str, numbering: str, manifest: Manifest, classes: tuple[str, ...], folder: str) -> pd.DataFrame:
+def _labelled(
+    frame: pd.DataFrame, domain: str, numbering: str, manifest: Manifest, classes: tuple[str, ...], folder: str
+) -> pd.DataFrame:
     copies, patient = renumbered(frame["near_duplicates"].to_numpy()), frame["patient"].to_numpy(str)
     groups = closed_groups(patient, frame["sha256"].to_numpy(str), copies)
     return frame.assign(
@@ -69,7 +82,9 @@ def _labelled(frame: pd.DataFrame, domain: str, numbering: str, manifest: Manife
         person=np.where(patient == "", "", np.char.add(numbering, patient)),
         group=[f"{domain}:{number}" for number in groups],
         name=frame["label"],
-        label=frame["label"] if manifest.multi_label else label_indices(frame["label"], classes, f"{folder}/{MANIFEST}"),
+        label=frame["label"]
+        if manifest.multi_label
+        else label_indices(frame["label"], classes, f"{folder}/{MANIFEST}"),
         domain=domain,
     )
 
@@ -80,19 +95,28 @@ def _with_copies(folders: Sequence[str], manifests: Sequence[Manifest], run: Sto
     Copies are looked for once in a run folder, for it takes minutes on large sets.
     """
     frames = [read_metadata(folder) for folder in folders]
-    place = f"near_duplicates/{content_hash([*(manifest.sha256 for manifest in manifests), _DUPLICATES_VERSION])}.parquet"
+    place = (
+        f"near_duplicates/{content_hash([*(manifest.sha256 for manifest in manifests), _DUPLICATES_VERSION])}.parquet"
+    )
     if not run.exists(place):
         run.write(place, _numbered(folders).to_parquet(index=False))
     numbers = pd.read_parquet(io.BytesIO(run.read(place)))
     ends = np.cumsum([len(frame) for frame in frames])
     parts = [numbers.iloc[end - len(frame) : end] for frame, end in zip(frames, ends, strict=True)]
-    return [frame.assign(near_duplicates=part["near_duplicates"].to_numpy(), picture=part["picture"].to_numpy()) for frame, part in zip(frames, parts, strict=True)]
+    return [
+        frame.assign(near_duplicates=part["near_duplicates"].to_numpy(), picture=part["picture"].to_numpy())
+        for frame, part in zip(frames, parts, strict=True)
+    ]
 
 
 def _numbered(folders: Sequence[str]) -> pd.DataFrame:
     within, crossing = duplicates_within_and_between(folders)
     starts = np.cumsum([0, *(len(found.groups) for found in within)])
-    inside = [(pair.i + start, pair.j + start) for found, start in zip(within, starts[:-1], strict=True) for pair in found.pairs]
+    inside = [
+        (pair.i + start, pair.j + start)
+        for found, start in zip(within, starts[:-1], strict=True)
+        for pair in found.pairs
+    ]
     pictures = components(int(starts[-1]), [*inside, *((pair.i, pair.j) for pair in crossing)])
     return pd.DataFrame({"near_duplicates": np.concatenate([found.groups for found in within]), "picture": pictures})
 
@@ -115,18 +139,29 @@ def _with_folds(frames: Sequence[pd.DataFrame], target: int, section: DataSectio
     whole, away = _together(frames, target)
     rules = {"seed": section.split_seed, "train_images": section.train_images, "conflicts": section.conflicts}
     try:
-        split = split_without(whole, away, near_duplicates=whole["picture"].to_numpy(), folds=section.folds, fold=section.fold or 0, **rules)
+        split = split_without(
+            whole,
+            away,
+            near_duplicates=whole["picture"].to_numpy(),
+            folds=section.folds,
+            fold=section.fold or 0,
+            **rules,
+        )
     except InputError as error:
         raise InputError(f"data: {error.where}", error.problem, error.fix) from None
     folds = whole.assign(fold=split.frame["fold"].to_numpy(), place=split.frame["place"].to_numpy())[~away]
-    folds = folds.assign(number=folds["fold"].map((*FOLDS[:3], UNUSED).index), patient=frames[1 - target]["patient"].to_numpy())
+    folds = folds.assign(
+        number=folds["fold"].map((*FOLDS[:3], UNUSED).index), patient=frames[1 - target]["patient"].to_numpy()
+    )
     return folds.sort_values(["number", "place"], kind="stable").drop(columns=["number", "place"])
 
 
 def _together(frames: Sequence[pd.DataFrame], target: int) -> tuple[pd.DataFrame, np.ndarray]:
     """Both domains under one numbering of persons and pictures, and which rows are the target's."""
     whole = pd.concat(frames, ignore_index=True)
-    return whole.assign(patient=whole["person"]), np.repeat([target == 0, target == 1], [len(frame) for frame in frames])
+    return whole.assign(patient=whole["person"]), np.repeat(
+        [target == 0, target == 1], [len(frame) for frame in frames]
+    )
 
 
 def left_out(frames: Sequence[pd.DataFrame], target: int = 1) -> dict[str, int]:
@@ -142,7 +177,10 @@ def copies_card(frame: pd.DataFrame) -> dict[str, Any]:
     copies = frame["near_duplicates"]
     in_doubt = conflicting(frame, [copies.to_numpy(), frame["sha256"].to_numpy(str)])
     sizes = copies.groupby(copies).transform("size")
-    return {"images_with_a_near_copy": int((sizes > 1).sum()), "groups_with_conflicting_labels": int(copies[in_doubt].nunique())}
+    return {
+        "images_with_a_near_copy": int((sizes > 1).sum()),
+        "groups_with_conflicting_labels": int(copies[in_doubt].nunique()),
+    }
 
 
 def summary_of(card: Mapping[str, int], here: str, there: str) -> str:
@@ -150,5 +188,9 @@ def summary_of(card: Mapping[str, int], here: str, there: str) -> str:
     total = sum(card.values())
     if not total:
         return ""
-    parts = [f"{count} show{'s' * (count == 1)} a {what} of {there}" for what, count in (("picture", card["a_picture"]), ("patient", card["a_patient"])) if count]
+    parts = [
+        f"{count} show{'s' * (count == 1)} a {what} of {there}"
+        for what, count in (("picture", card["a_picture"]), ("patient", card["a_patient"]))
+        if count
+    ]
     return f"{total} image{'s are' if total > 1 else ' is'} left out of training, validation and test on {here}: {', '.join(parts)}; {there} stays whole"

@@ -48,7 +48,11 @@ class Folds:
         """train, val, test and target as a trial of `direction` sees them."""
         if direction not in self._made:
             data = self._data.directed(direction)
-            made = data.open if self._loading == STREAM else lambda fold: data.image_set(fold, self._images(direction, fold))
+            made = (
+                data.open
+                if self._loading == STREAM
+                else lambda fold: data.image_set(fold, self._images(direction, fold))
+            )
             self._made[direction] = {fold: made(fold) for fold in FOLDS}
         return self._made[direction]
 

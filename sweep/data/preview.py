@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import pandas as pd
 
-from sweep.core.errors import InputError
-from sweep.data.datasets import FOLD_BACK, PHANTOMS, TARGET, Data
 from sweep.config.sweep_config import Data as DataSection
 from sweep.config.sweep_config import SweepConfig
+from sweep.core.errors import InputError
+from sweep.core.storage import Storage
+from sweep.data.datasets import FOLD_BACK, PHANTOMS, TARGET, Data
 from sweep.shards.labels import classes_after
 from sweep.shards.reader import read_manifest
 from sweep.shards.schema import MANIFEST
 from sweep.shards.splits import FRACTIONS
-from sweep.core.storage import Storage
 
 _VIEWS = 2.5  # images of a simulated patient, on average
 _PHANTOM_CLASSES = ("benign", "malignant", "normal")
@@ -35,8 +35,14 @@ def foreseen_data(sweep_config: SweepConfig) -> tuple[Data, str]:
     told = f"counted for {len(classes)} {'findings' if several else 'classes'} and about {train} training images"
     if absent:
         told += f"; {' and '.join(dict.fromkeys(absent))} cannot be seen from here"
-    rows = [row for domain in ("source", "target") for row in _rows(domain, max(train, *_asked(sweep_config)), len(classes), several)]
-    return Data(section.source, section.target, classes, section.image_px, section.fit, section.normals, pd.DataFrame(rows)), told
+    rows = [
+        row
+        for domain in ("source", "target")
+        for row in _rows(domain, max(train, *_asked(sweep_config)), len(classes), several)
+    ]
+    return Data(
+        section.source, section.target, classes, section.image_px, section.fit, section.normals, pd.DataFrame(rows)
+    ), told
 
 
 def _sight(name: str, section: DataSection) -> Sight | None:
@@ -48,14 +54,22 @@ def _sight(name: str, section: DataSection) -> Sight | None:
             return None
         manifest = read_manifest(name)
     except OSError as error:  # a bucket without rights, a name that no file can have
-        raise InputError(f"data: {name}", f"cannot be looked at ({' '.join(str(error).split())[:120]})", "give a shard folder, or phantom-a or phantom-b") from error
+        raise InputError(
+            f"data: {name}",
+            f"cannot be looked at ({' '.join(str(error).split())[:120]})",
+            "give a shard folder, or phantom-a or phantom-b",
+        ) from error
     return manifest.classes, manifest.images, manifest.multi_label
 
 
 def _asked(sweep_config: SweepConfig) -> list[int]:
     """Sizes of training sets that configurations ask for: the table has room for the largest."""
-    searched = sweep_config.search["train_images"] if "train_images" in sweep_config.search else None
-    values = [*sweep_config.grid.get("train_images", []), sweep_config.fixed.get("train_images"), *((searched.values or [searched.max]) if searched else [])]
+    searched = sweep_config.search.get("train_images", None)
+    values = [
+        *sweep_config.grid.get("train_images", []),
+        sweep_config.fixed.get("train_images"),
+        *((searched.values or [searched.max]) if searched else []),
+    ]
     return [2, *(int(value) for value in values if value)]
 
 
@@ -65,6 +79,15 @@ def _rows(domain: str, train: int, classes: int, several: bool) -> list[dict[str
     own, other = ("fold", FOLD_BACK) if domain == "source" else (FOLD_BACK, "fold")
     labels = {"labels": [1.0] * classes} if several else {}
     return [
-        {"image_id": f"{domain}/{number}", "label": number % classes, "group": str(number), "domain": domain, own: fold, other: TARGET, "sha256": "", **labels}
+        {
+            "image_id": f"{domain}/{number}",
+            "label": number % classes,
+            "group": str(number),
+            "domain": domain,
+            own: fold,
+            other: TARGET,
+            "sha256": "",
+            **labels,
+        }
         for number, fold in enumerate(folds)
     ]

@@ -14,7 +14,15 @@ import typer
 from rich.console import Console
 
 from sweep.core.errors import EXIT_BAD_INPUT, EXIT_COMPLETE, InputError, InputErrors
-from sweep.doctor.machine_checks import Finding, Subject, check_data, check_disk, check_storage, check_versions, check_weights
+from sweep.doctor.machine_checks import (
+    Finding,
+    Subject,
+    check_data,
+    check_disk,
+    check_storage,
+    check_versions,
+    check_weights,
+)
 from sweep.doctor.ray_checks import check_ray
 
 CHECKS: dict[str, Callable[[Subject], Iterator[Finding]]] = {
@@ -29,10 +37,16 @@ _COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
 
 
 def doctor(
-    space: Annotated[Path | None, typer.Argument(help="sweep config; without one, only what every sweep needs", show_default=False)] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="override one key: a.b=value; may be repeated")] = None,
+    space: Annotated[
+        Path | None, typer.Argument(help="sweep config; without one, only what every sweep needs", show_default=False)
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="override one key: a.b=value; may be repeated")
+    ] = None,
     storage: Annotated[str | None, typer.Option(help="run folder or URL  [default: results/<name>]")] = None,
-    address: Annotated[str | None, typer.Option(help="address of a running Ray cluster  [default: $RAY_ADDRESS, else a local one]")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="address of a running Ray cluster  [default: $RAY_ADDRESS, else a local one]")
+    ] = None,
 ) -> None:
     """Look for what would stop a sweep, before it starts; 0 when nothing would, else 2."""
     console = Console(highlight=False, soft_wrap=True)
@@ -44,7 +58,9 @@ def doctor(
     raise typer.Exit(worst)
 
 
-def examine(space: Path | None, overrides: dict[str, str], storage: str | None, address: str | None) -> Iterator[Finding]:
+def examine(
+    space: Path | None, overrides: dict[str, str], storage: str | None, address: str | None
+) -> Iterator[Finding]:
     """Every finding, in the order of CHECKS; a sweep config that cannot be read is a finding, and the rest is looked at without it."""
     sweep_config = None
     if space is not None:
@@ -53,7 +69,10 @@ def examine(space: Path | None, overrides: dict[str, str], storage: str | None, 
         try:
             sweep_config = load_config(space, overrides)
         except InputErrors as mistakes:
-            yield from (Finding("sweep_config", "FAIL", f"{space}, {error.where}: {error.problem}", error.fix) for error in mistakes.errors)
+            yield from (
+                Finding("sweep_config", "FAIL", f"{space}, {error.where}: {error.problem}", error.fix)
+                for error in mistakes.errors
+            )
         except InputError as mistake:
             yield Finding("sweep_config", "FAIL", f"{mistake.where}: {mistake.problem}", mistake.fix)
         else:

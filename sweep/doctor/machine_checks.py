@@ -14,8 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from sweep.core.errors import InputError
 from sweep.config.sweep_config import SweepConfig
+from sweep.core.errors import InputError
 from sweep.core.storage import Storage
 
 ROOT = Path(__file__).parents[1]
@@ -49,9 +49,16 @@ def check_versions(subject: Subject, lock: Path = ROOT / LOCK) -> Iterator[Findi
     """Python new enough; every package of the lock installed in that very version, Ray above all."""
     running = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info < _OLDEST_PYTHON:
-        yield Finding("versions", "FAIL", f"Python {running} is too old", "make the environment with Python 3.11 or newer: make setup")
+        yield Finding(
+            "versions",
+            "FAIL",
+            f"Python {running} is too old",
+            "make the environment with Python 3.11 or newer: make setup",
+        )
     if not lock.is_file():
-        yield Finding("versions", "warn", f"Python {running}; no {LOCK} here to compare packages with", "run from a checkout")
+        yield Finding(
+            "versions", "warn", f"Python {running}; no {LOCK} here to compare packages with", "run from a checkout"
+        )
         return
     pins = locked_packages(lock)
     found = {name: _installed(name) for name in pins}
@@ -60,11 +67,17 @@ def check_versions(subject: Subject, lock: Path = ROOT / LOCK) -> Iterator[Findi
         problem = f"Ray {others['ray'] or 'is not installed'}; the lock has {pins['ray']}, and nodes of two versions do not join"
         yield Finding("versions", "FAIL", problem, "make setup")
     elif others:
-        named = ", ".join(f"{name} {here or 'missing'} for {pins[name]}" for name, here in list(others.items())[:_SHOWN])
+        named = ", ".join(
+            f"{name} {here or 'missing'} for {pins[name]}" for name, here in list(others.items())[:_SHOWN]
+        )
         more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
-        yield Finding("versions", "warn", f"{len(others)} of {len(pins)} packages differ from {LOCK}: {named}{more}", "make setup")
+        yield Finding(
+            "versions", "warn", f"{len(others)} of {len(pins)} packages differ from {LOCK}: {named}{more}", "make setup"
+        )
     else:
-        yield Finding("versions", "ok", f"Python {running}, Ray {found.get('ray')}; all {len(pins)} packages as in {LOCK}")
+        yield Finding(
+            "versions", "ok", f"Python {running}, Ray {found.get('ray')}; all {len(pins)} packages as in {LOCK}"
+        )
 
 
 def check_storage(subject: Subject, wait_s: float = 20) -> Iterator[Finding]:
@@ -78,7 +91,12 @@ def check_storage(subject: Subject, wait_s: float = 20) -> Iterator[Finding]:
         else:
             yield Finding("storage", "ok", f"{storage.url}: written, read, listed, deleted")
     if subject.address and storage.local is not None:
-        yield Finding("storage", "warn", f"{storage.url} is a folder; other nodes may not have it", "give --storage with an s3:// or gs:// URL, or file:// with a folder that every node mounts")
+        yield Finding(
+            "storage",
+            "warn",
+            f"{storage.url} is a folder; other nodes may not have it",
+            "give --storage with an s3:// or gs:// URL, or file:// with a folder that every node mounts",
+        )
 
 
 def check_disk(subject: Subject) -> Iterator[Finding]:
@@ -119,14 +137,20 @@ def check_data(subject: Subject, shards: Path = Path("shards")) -> Iterator[Find
         except InputError as mistake:
             yield Finding("data", "FAIL", f"{mistake.where}: {mistake.problem}", mistake.fix)
         else:
-            yield Finding("data", "ok", f"{name}: {manifest.images} images of {', '.join(manifest.classes)}; hashes agree")
+            yield Finding(
+                "data", "ok", f"{name}: {manifest.images} images of {', '.join(manifest.classes)}; hashes agree"
+            )
 
 
 def check_weights(subject: Subject) -> Iterator[Finding]:
     """Every pretrained network of the sweep config built once with the network switched off, as it will be on a closed cluster."""
     if subject.sweep_config is None:
         return
-    pairs = [(backbone, weights) for backbone in _values(subject.sweep_config, "backbone") for weights in _values(subject.sweep_config, "weights")]
+    pairs = [
+        (backbone, weights)
+        for backbone in _values(subject.sweep_config, "backbone")
+        for weights in _values(subject.sweep_config, "weights")
+    ]
     wanted = [pair for pair in pairs if pair[1] is not None]
     if not wanted:
         yield Finding("weights", "ok", "none are asked for")
@@ -146,7 +170,9 @@ def locked_packages(lock: Path) -> dict[str, str]:
 
     lines = re.findall(r"^([A-Za-z0-9][^\s\\]*==[^\\\n]*)", lock.read_text(encoding="utf-8"), re.MULTILINE)
     asked = [Requirement(line.strip()) for line in lines]
-    return {item.name: next(iter(item.specifier)).version for item in asked if item.marker is None or item.marker.evaluate()}
+    return {
+        item.name: next(iter(item.specifier)).version for item in asked if item.marker is None or item.marker.evaluate()
+    }
 
 
 def _installed(name: str) -> str | None:

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep.core.ray_address import LOCAL, refuse_dashboard, refuse_dead
-from sweep.planning.capacity import capacity_of, declared, of_types, per_worker
 from sweep.core.errors import InputError
+from sweep.core.ray_address import LOCAL, refuse_dashboard, refuse_dead
 from sweep.doctor.machine_checks import Finding, Subject
+from sweep.planning.capacity import capacity_of, declared, of_types, per_worker
 
 _ASK_S = 60  # importing and joining Ray takes ten seconds on a busy machine
 _TOKEN_FIX = "ray get-auth-token --generate here, the same file on every node, and: export RAY_AUTH_MODE=token"
@@ -33,7 +33,9 @@ class Room:
     cpus: float
     gpus: float
     machines: tuple[dict[str, float], ...] = ()
-    to_come: tuple[tuple[dict[str, float], int], ...] | None = None  # node types of an autoscaler, with their largest numbers
+    to_come: tuple[tuple[dict[str, float], int], ...] | None = (
+        None  # node types of an autoscaler, with their largest numbers
+    )
 
 
 def check_ray(subject: Subject, environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
@@ -71,7 +73,9 @@ def _token(environment: Mapping[str, str], home: Path) -> Finding:
     """Ray's own order: RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token."""
     mode = environment.get("RAY_AUTH_MODE", "").lower()
     if mode == "disabled":
-        return Finding("token", "warn", "RAY_AUTH_MODE=disabled: anyone who reaches the cluster runs code on it", _TOKEN_FIX)
+        return Finding(
+            "token", "warn", "RAY_AUTH_MODE=disabled: anyone who reaches the cluster runs code on it", _TOKEN_FIX
+        )
     if environment.get("RAY_AUTH_TOKEN"):
         source = "RAY_AUTH_TOKEN"
     else:
@@ -87,7 +91,9 @@ def _token(environment: Mapping[str, str], home: Path) -> Finding:
             return Finding("token", "warn", f"{path} can be read by others", f"chmod 600 {path}")
         source = str(path)
     if mode != "token":
-        return Finding("token", "warn", f"a token in {source}, but RAY_AUTH_MODE is not token", "export RAY_AUTH_MODE=token")
+        return Finding(
+            "token", "warn", f"a token in {source}, but RAY_AUTH_MODE is not token", "export RAY_AUTH_MODE=token"
+        )
     return Finding("token", "ok", f"from {source}")
 
 
@@ -104,7 +110,12 @@ def _room_there(subject: Subject) -> Iterator[Finding]:
     try:
         room = ask(subject.address)
     except RuntimeError as mistake:
-        yield Finding("cluster", "FAIL", f"Ray at {subject.address}: {mistake}", "use the versions of requirements.lock and the cluster's token on both sides")
+        yield Finding(
+            "cluster",
+            "FAIL",
+            f"Ray at {subject.address}: {mistake}",
+            "use the versions of requirements.lock and the cluster's token on both sides",
+        )
         return
     yield Finding("cluster", "ok", f"{room.nodes} nodes, {room.cpus:g} CPUs, {room.gpus:g} GPUs; versions agree")
     if subject.sweep_config is not None:
@@ -118,9 +129,16 @@ def _fits(subject: Subject, room: Room, spare_cpus: int) -> Finding:
     to_come = None if room.to_come is None else of_types(room.to_come)
     if to_come is None and asked.node_types:
         to_come = declared(asked)
-    if to_come is None and spare_cpus and room.cpus == 0:  # a head that does no work is one that starts nodes when they are needed
+    if (
+        to_come is None and spare_cpus and room.cpus == 0
+    ):  # a head that does no work is one that starts nodes when they are needed
         wish = f"a trial asks for {asked.workers} x {per_worker(asked)}"
-        return Finding("resources", "warn", f"{wish}; there are no workers now", "check that a worker type of the cluster file has them")
+        return Finding(
+            "resources",
+            "warn",
+            f"{wish}; there are no workers now",
+            "check that a worker type of the cluster file has them",
+        )
     try:
         found = capacity_of(asked, there, to_come, spare_cpus)
     except InputError as mistake:
@@ -132,7 +150,9 @@ def ask(address: str, wait_s: float = _ASK_S) -> Room:
     """Join the Ray at `address` in a process of its own; RuntimeError with its reason when that fails or takes too long."""
     command = [sys.executable, "-m", "sweep.doctor.ray_checks", address]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=wait_s, check=False, cwd=Path(__file__).parents[1])
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=wait_s, check=False, cwd=Path(__file__).parents[1]
+        )
     except subprocess.TimeoutExpired:
         raise RuntimeError(f"did not let anyone join within {wait_s:g} s") from None
     if done.returncode:
@@ -151,7 +171,13 @@ def _join(address: str) -> dict[str, Any]:
         total, machines, types = ray.cluster_resources(), [node["Resources"] for node in alive()], node_types()
     finally:
         ray.shutdown()
-    return {"nodes": len(machines), "cpus": total.get("CPU", 0.0), "gpus": total.get("GPU", 0.0), "machines": machines, "to_come": types}
+    return {
+        "nodes": len(machines),
+        "cpus": total.get("CPU", 0.0),
+        "gpus": total.get("GPU", 0.0),
+        "machines": machines,
+        "to_come": types,
+    }
 
 
 if __name__ == "__main__":

@@ -14,4 +14,7 @@ def domain_gap(source: Mapping[str, float], target: Mapping[str, float]) -> dict
 
 def domain_gap_vs_real_only(real_only_source: Mapping[str, float], target: Mapping[str, float]) -> dict[str, float]:
     """Source test of the model trained on real images alone, minus target test of this model: the papers' tables."""
-    return {name.replace("domain_gap", "domain_gap_vs_real_only"): real_only_source[m] - target[m] for name, m in GAPS.items()}
+    return {
+        name.replace("domain_gap", "domain_gap_vs_real_only"): real_only_source[m] - target[m]
+        for name, m in GAPS.items()
+    }

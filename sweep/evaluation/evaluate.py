@@ -26,13 +26,17 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
-def predict(model: nn.Module, images: np.ndarray, batch_size: int = 64, device: str | torch.device = "cpu") -> np.ndarray:
+def predict(
+    model: nn.Module, images: np.ndarray, batch_size: int = 64, device: str | torch.device = "cpu"
+) -> np.ndarray:
     """Logits float32 [N, K] of uint8 images [N, H, W], in eval mode; the model's own mode is restored.
 
     The number format is float32 unless the caller has opened an autocast.
     """
     with eval_mode(model):
-        parts = [_logits(model, images[start : start + batch_size], device) for start in range(0, len(images), batch_size)]
+        parts = [
+            _logits(model, images[start : start + batch_size], device) for start in range(0, len(images), batch_size)
+        ]
     return np.concatenate(parts) if parts else np.zeros((0, 0), dtype=np.float32)
 
 
@@ -48,7 +52,10 @@ def evaluate(
     A split is (uint8 images [N, H, W], labels).
     """
     logits = {name: predict(model, images, batch_size, device) for name, (images, _) in splits.items()}
-    scores = {name: classification_metrics(logits[name], labels, logits[name].shape[1]) for name, (_, labels) in splits.items()}
+    scores = {
+        name: classification_metrics(logits[name], labels, logits[name].shape[1])
+        for name, (_, labels) in splits.items()
+    }
     metrics = {f"{metric}/{name}": value for name, found in scores.items() for metric, value in found.items()}
     if {"source", "target"} <= scores.keys():
         metrics |= domain_gap(scores["source"], scores["target"])

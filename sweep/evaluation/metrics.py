@@ -43,7 +43,9 @@ def classification_metrics(logits: np.ndarray, labels: np.ndarray, num_classes: 
 def auroc_by_finding(logits: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> dict[str, float]:
     """AUROC of each label [N, K] by its name, over the images where it is known; NaN unless both kinds are."""
     known = ~np.isnan(labels)
-    return {name: auroc(np.asarray(logits)[known[:, k], k], labels[known[:, k], k] == 1) for k, name in enumerate(names)}
+    return {
+        name: auroc(np.asarray(logits)[known[:, k], k], labels[known[:, k], k] == 1) for k, name in enumerate(names)
+    }
 
 
 def probabilities(logits: np.ndarray, *, multi_label: bool = False) -> np.ndarray:
@@ -82,7 +84,7 @@ def _check(logits: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
         raise ValueError(f"logits {logits.shape} and labels {labels.shape} do not fit {num_classes} classes")
     if not np.isfinite(logits).all():
         raise ValueError("logits hold NaN or infinity")
-    if labels.ndim == 1 and len(labels) and not (0 <= labels.min() and labels.max() < num_classes):
+    if labels.ndim == 1 and len(labels) and not (labels.min() >= 0 and labels.max() < num_classes):
         raise ValueError(f"labels {labels.min()}..{labels.max()} lie outside 0..{num_classes - 1}")
 
 
@@ -138,7 +140,9 @@ def _mean_recall(predicted: np.ndarray, labels: np.ndarray) -> float:
 def _constant_accuracy(scores: Scores, labels: Labels) -> float:
     if labels.ndim == 1:
         return float(np.bincount(labels).max() / len(labels)) if len(labels) else float("nan")
-    return _mean_over_problems(lambda _, positive: max(positive.mean(), 1 - positive.mean()) if len(positive) else np.nan)(scores, labels)
+    return _mean_over_problems(
+        lambda _, positive: max(positive.mean(), 1 - positive.mean()) if len(positive) else np.nan
+    )(scores, labels)
 
 
 def _recall_of(kind: bool) -> Callable[[Scores, Labels], float]:
@@ -152,9 +156,15 @@ def _recall_of(kind: bool) -> Callable[[Scores, Labels], float]:
 def _log_loss(scores: Scores, labels: Labels) -> float:
     tiny = np.finfo(np.float64).tiny
     if labels.ndim == 1:
-        return float(np.mean(-np.log(np.maximum(scores[np.arange(len(labels)), labels], tiny)))) if len(labels) else float("nan")
+        return (
+            float(np.mean(-np.log(np.maximum(scores[np.arange(len(labels)), labels], tiny))))
+            if len(labels)
+            else float("nan")
+        )
     return _mean_over_problems(
-        lambda score, positive: float(np.mean(-np.log(np.maximum(np.where(positive, score, 1 - score), tiny)))) if len(score) else np.nan
+        lambda score, positive: (
+            float(np.mean(-np.log(np.maximum(np.where(positive, score, 1 - score), tiny)))) if len(score) else np.nan
+        )
     )(scores, labels)
 
 
@@ -174,7 +184,9 @@ def _binned_gap(confidence: np.ndarray, right: np.ndarray) -> float:
 
 
 METRICS: Mapping[str, Metric] = {
-    "auroc": Metric(_mean_over_problems(auroc), "maximize", "area under ROC; macro one-against-rest, or mean over labels"),
+    "auroc": Metric(
+        _mean_over_problems(auroc), "maximize", "area under ROC; macro one-against-rest, or mean over labels"
+    ),
     "balanced_accuracy": Metric(_balanced_accuracy, "maximize", "mean recall over the classes present"),
     "accuracy": Metric(_accuracy, "maximize", "share of right answers; threshold 0.5 per label"),
     "constant_accuracy": Metric(_constant_accuracy, "maximize", "accuracy of always naming the commonest class"),
@@ -182,5 +194,7 @@ METRICS: Mapping[str, Metric] = {
     "specificity": Metric(_recall_of(False), "maximize", "recall of the negative class at probability 0.5"),
     "average_precision": Metric(_mean_over_problems(average_precision), "maximize", "area under precision and recall"),
     "log_loss": Metric(_log_loss, "minimize", "mean negative log-probability of the truth, in nats"),
-    "calibration_error": Metric(_calibration_error, "minimize", "expected distance of confidence and accuracy, 15 bins"),
+    "calibration_error": Metric(
+        _calibration_error, "minimize", "expected distance of confidence and accuracy, 15 bins"
+    ),
 }

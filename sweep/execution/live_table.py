@@ -119,7 +119,9 @@ class Progress:
         for name in (*self.varied, "seeds", *self.metrics):
             table.add_column(name, justify="left" if name in self.varied else "right")
         for config, seeds, means in self._best():
-            table.add_row(*[_cell(config.get(name)) for name in self.varied], str(seeds), *[_figure(value) for value in means])
+            table.add_row(
+                *[_cell(config.get(name)) for name in self.varied], str(seeds), *[_figure(value) for value in means]
+            )
         return table
 
     def _best(self) -> list[tuple[Mapping[str, Any], int, list[float | None]]]:
@@ -131,14 +133,18 @@ class Progress:
             means = [_mean([event["metrics"].get(name) for event in events]) for name in self.metrics]
             rows.append((events[0]["config"], len(events), means))
         worst = float("-inf") if self.maximize else float("inf")
-        return sorted(rows, key=lambda row: worst if row[2][0] is None else row[2][0], reverse=self.maximize)[:_BEST_ROWS]
+        return sorted(rows, key=lambda row: worst if row[2][0] is None else row[2][0], reverse=self.maximize)[
+            :_BEST_ROWS
+        ]
 
     def _label(self, config: Mapping[str, Any]) -> str:
         return " ".join(f"{name}={_cell(config.get(name))}" for name in self.varied) or "trial"
 
     def _line(self, text: str, count: bool = True) -> None:
         console = self._live.console if self._live else self.console
-        console.print(f"[{self.done}/{self.total}] {text}" if count else text, markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            f"[{self.done}/{self.total}] {text}" if count else text, markup=False, highlight=False, soft_wrap=True
+        )
 
 
 def _mean(values: list[float | None]) -> float | None:

@@ -16,15 +16,15 @@ import ray
 import ray.train
 import ray.train.collective
 
-from sweep.execution.ray.job_queue import DONE
 from sweep.core.errors import Diverged
-from sweep.data.folds import Folds
-from sweep.execution.ray.shared_images import SharedImages, folds_of
-from sweep.execution.memory_limit import MemoryGuard
-from sweep.execution.ray.preemption import Notice, Preempted
-from sweep.data.datasets import CARD_FILE, Data
 from sweep.core.storage import Storage
+from sweep.data.datasets import CARD_FILE, Data
+from sweep.data.folds import Folds
 from sweep.execution.job import Work
+from sweep.execution.memory_limit import MemoryGuard
+from sweep.execution.ray.job_queue import DONE
+from sweep.execution.ray.preemption import Notice, Preempted
+from sweep.execution.ray.shared_images import SharedImages, folds_of
 from sweep.store.trial import RESULT, STATE, Rungs
 
 Tell = Callable[[dict[str, Any]], bool]  # hands a report to the job queue; False: drop the job
@@ -41,12 +41,18 @@ def train_worker(config: Mapping[str, Any]) -> None:
     job_queue, worker_group, run = config["job_queue"], config["worker_group"], Storage(config["run_url"])
     there = run.exists(CARD_FILE)
     if not agreed(there):
-        ray.get(job_queue.worker_group_broke.remote(worker_group, f"{run.url} cannot be read on every node; give a --storage that all of them have"))
+        ray.get(
+            job_queue.worker_group_broke.remote(
+                worker_group, f"{run.url} cannot be read on every node; give a --storage that all of them have"
+            )
+        )
         return
     _serve_jobs(job_queue, worker_group, run, config["images"], config["memory_bytes"])
 
 
-def _serve_jobs(job_queue: Any, worker_group: str, run: Storage, images: SharedImages, memory_bytes: float | None) -> None:
+def _serve_jobs(
+    job_queue: Any, worker_group: str, run: Storage, images: SharedImages, memory_bytes: float | None
+) -> None:
     import torch
 
     notice = Notice()
@@ -89,7 +95,9 @@ def _next_job(job_queue: Any, worker_group: str, leader: bool) -> Work | None:
     return work if leader or not there_is_one else ray.get(job_queue.held.remote(worker_group))
 
 
-def _serve(work: Work, run: Storage, data: Data, folds: Folds, device: str, leader: bool, tell: Tell, notice: Notice) -> None:
+def _serve(
+    work: Work, run: Storage, data: Data, folds: Folds, device: str, leader: bool, tell: Tell, notice: Notice
+) -> None:
     """Every seed of one trial that has no result yet. A seed that fails does not stop the next one."""
     from sweep.pipeline.training_job import TrainingJob
 
@@ -101,11 +109,23 @@ def _serve(work: Work, run: Storage, data: Data, folds: Folds, device: str, lead
             ray.train.collective.barrier()
         if not done:
             rungs = work.rungs if seed == 0 else Rungs()
-            job = TrainingJob(work.trial, seed, data.seen_by(work.trial.config), folds.seen_by(work.trial.config), work.attacks, run, rungs, device, leader=leader)
+            job = TrainingJob(
+                work.trial,
+                seed,
+                data.seen_by(work.trial.config),
+                folds.seen_by(work.trial.config),
+                work.attacks,
+                run,
+                rungs,
+                device,
+                leader=leader,
+            )
             job.state = run.read(f"{folder}/{STATE}") if run.exists(f"{folder}/{STATE}") else None
             job.on_epoch, job.interrupted = _epoch_reporter(seed, tell), notice
             if leader:
-                job.save_state = _throttled(lambda state, folder=folder: run.write(f"{folder}/{STATE}", state), work.checkpoint_every_s)
+                job.save_state = _throttled(
+                    lambda state, folder=folder: run.write(f"{folder}/{STATE}", state), work.checkpoint_every_s
+                )
             if not _settled(job, alone, tell):
                 continue
         tell({"kind": "finish", "seed": seed})

@@ -70,9 +70,25 @@ def _add_general(parser: argparse.ArgumentParser, words: bool = True) -> None:
         parser.add_argument("words", nargs="*")
     parser.add_argument("--domain", help="name of the hospital or scanner (default: the importer's)")
     parser.add_argument("--px", type=int, default=256, help="longest side of the stored images (default 256)")
-    parser.add_argument("--depth", type=int, metavar="BITS", help="bits of a grey in files deeper than eight, for the whole data set (default: what each file declares)")
-    parser.add_argument("--skip-bad", type=int, default=0, metavar="N", help="leave out and list up to N images that are bad, missing or listed twice")
-    parser.add_argument("--workers", type=_at_least_one, metavar="N", help="processes that decode (default: one per core from 8,192 files on)")
+    parser.add_argument(
+        "--depth",
+        type=int,
+        metavar="BITS",
+        help="bits of a grey in files deeper than eight, for the whole data set (default: what each file declares)",
+    )
+    parser.add_argument(
+        "--skip-bad",
+        type=int,
+        default=0,
+        metavar="N",
+        help="leave out and list up to N images that are bad, missing or listed twice",
+    )
+    parser.add_argument(
+        "--workers",
+        type=_at_least_one,
+        metavar="N",
+        help="processes that decode (default: one per core from 8,192 files on)",
+    )
 
 
 def _parser(name: str | None) -> argparse.ArgumentParser:
@@ -105,7 +121,9 @@ def _progress() -> AbstractContextManager[Counter | None]:
     return Counter() if sys.stderr.isatty() else nullcontext()
 
 
-def _both(first: Callable[[InputError], None], second: Callable[[InputError], None] | None) -> Callable[[InputError], None]:
+def _both(
+    first: Callable[[InputError], None], second: Callable[[InputError], None] | None
+) -> Callable[[InputError], None]:
     def tell(violation: InputError) -> None:
         first(violation)
         if second is not None:
@@ -116,7 +134,11 @@ def _both(first: Callable[[InputError], None], second: Callable[[InputError], No
 
 def _summary(dst: str, manifest: Manifest) -> list[str]:
     frame = read_metadata(dst)
-    found = present_counts(stacked(frame["labels"])) if manifest.multi_label else [frame["label"].eq(name).sum() for name in manifest.classes]
+    found = (
+        present_counts(stacked(frame["labels"]))
+        if manifest.multi_label
+        else [frame["label"].eq(name).sum() for name in manifest.classes]
+    )
     counts = ", ".join(f"{name} {count}" for name, count in zip(manifest.classes, found, strict=True))
     return [f"{dst}: {manifest.images} images ({counts}), domain {manifest.domain}, licence {manifest.licence}"]
 

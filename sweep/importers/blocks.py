@@ -23,8 +23,8 @@ import numpy as np
 from sweep.core.atomic import write_text
 from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash
-from sweep.importers.raw import RawImage
 from sweep.core.location import absolute, is_url
+from sweep.importers.raw import RawImage
 from sweep.shards.reader import read_batches
 from sweep.shards.schema import MANIFEST, Header, ShardRow, schema_of
 from sweep.shards.writer import write_dataset
@@ -70,7 +70,11 @@ def cache(dst: Path | str) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as broken:
-        raise InputError(dst, f"cannot be written ({broken.strerror or broken})", "choose a folder that can be written, on a disk with room") from None
+        raise InputError(
+            dst,
+            f"cannot be written ({broken.strerror or broken})",
+            "choose a folder that can be written, on a disk with room",
+        ) from None
     with open(folder / "lock", "w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -91,7 +95,9 @@ def _sweep_up(dst: Path | str) -> None:
     if not is_url(dst):
         place = Path(absolute(dst))
         for draft in place.parent.glob(f".{place.name}.????????"):
-            if not (draft / MANIFEST).exists() and not any(path for path in draft.iterdir() if path.suffix != ".parquet"):
+            if not (draft / MANIFEST).exists() and not any(
+                path for path in draft.iterdir() if path.suffix != ".parquet"
+            ):
                 shutil.rmtree(draft)
 
 
@@ -155,7 +161,11 @@ def _task(numbers: dict[str, np.ndarray], held: Any) -> dict[str, np.ndarray]:
         _make(place, block, job)
     except InputError as raised:
         error = raised
-    told = {"where": error.where, "problem": error.problem, "fix": error.fix} if error else dict.fromkeys(("where", "problem", "fix"), "")
+    told = (
+        {"where": error.where, "problem": error.problem, "fix": error.fix}
+        if error
+        else dict.fromkeys(("where", "problem", "fix"), "")
+    )
     return {name: np.array([text], dtype=object) for name, text in told.items()}
 
 
@@ -192,8 +202,12 @@ def _rows(place: Path, job: Job) -> Iterator[ShardRow]:
         return  # every image of the block was unreadable
     for batch in read_batches(place / "rows", schema_of(job.header.task).names):
         for record in batch.to_pylist():
-            pixels = np.frombuffer(record.pop("image"), dtype=np.uint8).reshape(record.pop("height"), record.pop("width"))
-            given = {name: value for name, value in record.items() if name not in ("dataset", "licence", "sha256", "labels")}
+            pixels = np.frombuffer(record.pop("image"), dtype=np.uint8).reshape(
+                record.pop("height"), record.pop("width")
+            )
+            given = {
+                name: value for name, value in record.items() if name not in ("dataset", "licence", "sha256", "labels")
+            }
             yield ShardRow(image=pixels, labels=tuple(record.get("labels") or ()), **given)
 
 

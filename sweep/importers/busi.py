@@ -31,9 +31,7 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
             raise InputError(src / label, "the folder holds no image", "restore it from the archive")
         for path in images:
             masks = () if roi == "none" else masks_beside(path, "{stem}_mask*.png")
-            yield RawImage(
-                path.stem, label, path, source_path=path.relative_to(src).as_posix(), masks=masks, roi=roi
-            )
+            yield RawImage(path.stem, label, path, source_path=path.relative_to(src).as_posix(), masks=masks, roi=roi)
 
 
 ROW = Importer(

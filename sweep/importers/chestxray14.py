@@ -25,7 +25,10 @@ FINDINGS = (
 _TABLE = "Data_Entry_2017.csv"
 _EXPECTS = f"the folder with {_TABLE}, images*/ and, for a split, train_val_list.txt and test_list.txt"
 _ANY = "any"  # some finding against none
-_LABELS = {"all": {name: name for name in FINDINGS}, "competition": {name: name.removeprefix("Pleural ") for name in COMPETITION}}  # ours -> the table's
+_LABELS = {
+    "all": {name: name for name in FINDINGS},
+    "competition": {name: name.removeprefix("Pleural ") for name in COMPETITION},
+}  # ours -> the table's
 _LISTS = {"all": "", "train_val": "train_val_list.txt", "test": "test_list.txt"}
 
 
@@ -47,7 +50,14 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
         if file is None:
             yield missing(Path(name).stem, label, f"{where}, column Image Index", f"no image {name!r} below {src}")
             continue
-        yield RawImage(Path(name).stem, label, file, patient=image["Patient ID"], source_path=file.relative_to(src).as_posix(), labels=labels)
+        yield RawImage(
+            Path(name).stem,
+            label,
+            file,
+            patient=image["Patient ID"],
+            source_path=file.relative_to(src).as_posix(),
+            labels=labels,
+        )
 
 
 def _table(src: Path) -> Path:
@@ -72,8 +82,11 @@ def _found(cell: str, where: str) -> set[str]:
     found = set(cell.split("|"))
     unknown = found - {*FINDINGS, "No Finding"}
     if unknown:
-        raise InputError(f"{where}, column Finding Labels", f"{sorted(unknown)[0]!r} is no finding",
-                         suggestion(sorted(unknown)[0], FINDINGS))
+        raise InputError(
+            f"{where}, column Finding Labels",
+            f"{sorted(unknown)[0]!r} is no finding",
+            suggestion(sorted(unknown)[0], FINDINGS),
+        )
     return found - {"No Finding"}
 
 

@@ -103,6 +103,10 @@ def _deep(values: np.ndarray, path: Path, depth: int) -> np.ndarray:
         raise InputError(path, "32-bit floating-point pixels have no known scale", "convert it to 8- or 16-bit grey")
     low, high = int(values.min()), int(values.max())
     if low < 0 or high >= 2**depth:
-        fix = "convert it to 16-bit grey" if high > 65535 or low < 0 else "pass the depth of the whole data set, like --depth 16"
+        fix = (
+            "convert it to 16-bit grey"
+            if high > 65535 or low < 0
+            else "pass the depth of the whole data set, like --depth 16"
+        )
         raise InputError(path, f"pixel values from {low} to {high} do not fit {depth} bits", fix)
     return np.round(values.astype(np.float32) * (255.0 / (2**depth - 1))).astype(np.uint8)

@@ -28,7 +28,9 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
     files = list(_of_table(src, options["table"]) if options["table"] else _of_folders(src))
     key = read_key(options["key_file"])
     for path, label in files:
-        yield from _images(path, label, f"{label}/{hashed(path.relative_to(src).as_posix(), key)}", key, options, window)
+        yield from _images(
+            path, label, f"{label}/{hashed(path.relative_to(src).as_posix(), key)}", key, options, window
+        )
 
 
 def _of_folders(src: Path) -> Iterator[tuple[Path, str]]:
@@ -48,17 +50,26 @@ def _of_table(src: Path, name: str) -> Iterator[tuple[Path, str]]:
     for row, entry in read_table(place, ["path", "label"]).iterrows():
         path = src / entry["path"]
         if not path.resolve().is_relative_to(src.resolve()):
-            raise InputError(f"{place}, row {row}, column path", f"{entry['path']!r} lies outside of {src}", "correct the path")
+            raise InputError(
+                f"{place}, row {row}, column path", f"{entry['path']!r} lies outside of {src}", "correct the path"
+            )
         if not entry["label"]:
             raise InputError(f"{place}, row {row}, column label", "no label", "give one, or remove the row")
         yield path, entry["label"]
 
 
-def _images(path: Path, label: str, alias: str, key: bytes, options: Mapping[str, Any], window: str) -> Iterator[RawImage]:
+def _images(
+    path: Path, label: str, alias: str, key: bytes, options: Mapping[str, Any], window: str
+) -> Iterator[RawImage]:
     """One RawImage per frame; a file that cannot be used yields one that says so when it is read."""
     # File names may hold a patient's name: the shards keep hashes instead, of violations too.
     if not path.is_file():
-        yield RawImage(alias, label, alias=alias, bad=InputError(path, "there is no such file", "correct the table, or pass --skip-bad N"))
+        yield RawImage(
+            alias,
+            label,
+            alias=alias,
+            bad=InputError(path, "there is no such file", "correct the table, or pass --skip-bad N"),
+        )
         return
     try:
         facts = read_facts(path, key)

@@ -45,7 +45,9 @@ def named(path: Path) -> Iterator[Any]:
         import pydicom
         import pydicom.errors
     except ImportError:
-        raise InputError("importer dicom", "pydicom is not installed", "install the extra: pip install 'recipe-finder[dicom]'") from None
+        raise InputError(
+            "importer dicom", "pydicom is not installed", "install the extra: pip install 'recipe-finder[dicom]'"
+        ) from None
     try:
         yield pydicom
     except InputError:
@@ -56,7 +58,7 @@ def named(path: Path) -> Iterator[Any]:
         raise InputError(path, "no permission to read it", "change its permissions") from None
     except pydicom.errors.InvalidDicomError:
         raise InputError(path, "not a DICOM file", FIX) from None
-    except Exception as broken:  # pydicom and its decoders raise whatever the damaged element makes them raise
+    except Exception as broken:  # noqa: BLE001 - pydicom and its decoders raise whatever the damaged element makes them raise
         reason = " ".join(str(broken).split())[:200] or type(broken).__name__
         fix = "install the extra: pip install 'recipe-finder[dicom]'" if "missing dependencies" in reason else FIX
         raise InputError(path, f"damaged or unsupported DICOM ({reason})", fix) from None

@@ -66,7 +66,10 @@ def _full_range(pydicom: Any, pixels: np.ndarray, values: np.ndarray, header: An
 
 def _of_header(header: Any) -> tuple[float, float]:
     """The first of the header's windows."""
-    first = [value[0] if isinstance(value, list) or hasattr(value, "append") else value for value in (header.WindowCenter, header.WindowWidth)]
+    first = [
+        value[0] if isinstance(value, list) or hasattr(value, "append") else value
+        for value in (header.WindowCenter, header.WindowWidth)
+    ]
     return float(first[0]), float(first[1])
 
 

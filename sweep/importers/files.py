@@ -40,14 +40,18 @@ def images_below(folder: Path) -> Iterator[Path]:
 
 def images_and_masks(folder: Path) -> tuple[list[Path], list[Path]]:
     """The image files of a folder and its subfolders, in natural order, and those left out because their names say mask."""
-    found = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    found = (
+        path.relative_to(folder)
+        for path in folder.rglob("*")
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+    )
     shown = [path for path in found if not any(part.startswith(".") for part in path.parts)]
     stems = {path.with_suffix("").as_posix().lower() for path in shown}
     images: list[Path] = []
     masks: list[Path] = []
     for path in sorted(shown, key=lambda path: natural_key(path.as_posix())):
         beside = _MASK_BESIDE.match(path.with_suffix("").as_posix().lower())
-        (masks if is_mask(path) or beside and beside[1] in stems else images).append(folder / path)
+        (masks if is_mask(path) or (beside and beside[1] in stems) else images).append(folder / path)
     return images, masks
 
 
@@ -110,16 +114,24 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         if path.suffix.lower() in (".xlsx", ".xlsm"):
             frame = pd.read_excel(path, dtype=str, keep_default_na=False)
         else:
-            frame = pd.read_csv(path, dtype=str, encoding="utf-8-sig", keep_default_na=False)  # a class may be called None
+            frame = pd.read_csv(
+                path, dtype=str, encoding="utf-8-sig", keep_default_na=False
+            )  # a class may be called None
     except UnicodeDecodeError as wrong:
         raise InputError(path, f"not UTF-8 text (byte {wrong.start})", "save it as UTF-8") from None
-    except Exception as broken:  # every reader has errors of its own: zip, XML, parser
+    except Exception as broken:  # noqa: BLE001 - every reader has errors of its own: zip, XML, parser
         raise InputError(path, f"cannot be read as a table ({broken})", "restore it from the archive") from None
     frame = frame.rename(columns=lambda name: str(name).strip())
     for column in columns:
         if column not in frame:
-            other = next((mark for mark in (";", "\t", "|") if len(frame.columns) == 1 and mark in frame.columns[0]), "")
-            fix = f"it seems to be separated by {other!r}; save it with commas" if other else f"name the column so; {suggestion(column, frame.columns)}"
+            other = next(
+                (mark for mark in (";", "\t", "|") if len(frame.columns) == 1 and mark in frame.columns[0]), ""
+            )
+            fix = (
+                f"it seems to be separated by {other!r}; save it with commas"
+                if other
+                else f"name the column so; {suggestion(column, frame.columns)}"
+            )
             raise InputError(f"{path}, row 1", f"no column {column!r}", fix)
     if frame.empty:
         raise InputError(path, "the table has no rows", "restore it from the archive")

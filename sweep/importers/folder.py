@@ -40,13 +40,23 @@ def _classes(src: Path) -> list[Path]:
         raise InputError(src, f"its folders {', '.join(parts)} are parts of a split, not classes", fix)
     for folder in folders:
         if is_mask_folder(folder.name):
-            raise InputError(folder, "by its name it holds masks, and would become a class", "move it away, or use the importer of this data set (--help lists them)")
+            raise InputError(
+                folder,
+                "by its name it holds masks, and would become a class",
+                "move it away, or use the importer of this data set (--help lists them)",
+            )
     return folders
 
 
 def _masks_left_out(src: Path, options: Mapping[str, Any]) -> list[str]:
     masks = [path for folder in _classes(src) for path in images_and_masks(folder)[1]]
-    return [f"{len(masks)} files are masks by their names and are left out: {masks[0].relative_to(src)}{', ...' if len(masks) > 1 else ''}"] if masks else []
+    return (
+        [
+            f"{len(masks)} files are masks by their names and are left out: {masks[0].relative_to(src)}{', ...' if len(masks) > 1 else ''}"
+        ]
+        if masks
+        else []
+    )
 
 
 def _patients(path: Path) -> dict[str, str]:

@@ -104,7 +104,9 @@ def _header(src: Path, name: str, stream: IO[bytes]) -> tuple[tuple[int, ...], n
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, column_major, dtype = read(stream)
     except ValueError as broken:
-        raise InputError(src, f"array {name!r} has no readable header ({' '.join(str(broken).split())})", _FIX) from None
+        raise InputError(
+            src, f"array {name!r} has no readable header ({' '.join(str(broken).split())})", _FIX
+        ) from None
     # Object arrays would have to be unpickled, which runs code from the file.
     if column_major or dtype.hasobject or not shape:
         raise InputError(src, f"array {name!r} is not a plain row-major array", _FIX)

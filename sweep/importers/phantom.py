@@ -86,7 +86,9 @@ def importer(scanner: str) -> Importer:
         positive="malignant",
         classes=CLASSES,
         options={"patients": 160, "seed": 0, "image_px": 128},
-        total=lambda src, options: sum(draw_patient(options["seed"], scanner, number).views for number in range(options["patients"])),
+        total=lambda src, options: sum(
+            draw_patient(options["seed"], scanner, number).views for number in range(options["patients"])
+        ),
         traps="several views per patient: split by patient",
         needs_source=False,
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.core.errors import InputError, suggestion
-from sweep.importers.blocks import BLOCK, Violation, Job, cache, rows_by_block, tolerate
+from sweep.importers.blocks import BLOCK, Job, Violation, cache, rows_by_block, tolerate
 from sweep.importers.decode import Decoded, read_grey
 from sweep.importers.raw import Importer, RawImage
 from sweep.importers.roi import crop_to_lesion
@@ -23,7 +23,9 @@ from sweep.shards.writer import write_dataset
 
 _PARALLEL_FROM = 8192  # images from which starting Ray pays
 _SMALLEST_SIDE = 8  # pixels; below that a file is a placeholder, not a scan
-_DARKEST_SET = 64  # grey level that some pixel of a data set exceeds: 14-bit values in 16-bit files, taken for 16 bits, do not
+_DARKEST_SET = (
+    64  # grey level that some pixel of a data set exceeds: 14-bit values in 16-bit files, taken for 16 bits, do not
+)
 
 
 def run_import(
@@ -97,7 +99,12 @@ def _once(images: Iterable[RawImage]) -> Iterator[RawImage]:
     for image in images:
         if image.image_id in seen and image.bad is None:
             where = image.path or image.source_path or image.image_id
-            image = replace(image, bad=InputError(where, f"the id {image.image_id!r} comes twice", "rename one of the images, or pass --skip-bad N"))
+            image = replace(
+                image,
+                bad=InputError(
+                    where, f"the id {image.image_id!r} comes twice", "rename one of the images, or pass --skip-bad N"
+                ),
+            )
         seen.add(image.image_id)
         yield image
 
@@ -120,7 +127,9 @@ def _ray(workers: int) -> Iterator[None]:
 
     ours = not ray.is_initialized()
     if ours:
-        ray.init(address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(
+            address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
+        )
     import ray.data  # sets its loggers up when imported, so they are turned down after that
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -186,7 +195,9 @@ def _decoded(raw: RawImage, depth: int | None) -> Decoded:
     return raw.read(raw.path) if raw.read is not None else read_grey(raw.path, depth)
 
 
-def _told(rows: Iterator[ShardRow], on_image: Callable[[int], None] | None, dst: Path | str, depth: int | None) -> Iterator[ShardRow]:
+def _told(
+    rows: Iterator[ShardRow], on_image: Callable[[int], None] | None, dst: Path | str, depth: int | None
+) -> Iterator[ShardRow]:
     """The rows, counted aloud; InputError at their end when all are so dark that their files' depth must be another one."""
     brightest = -1
     for number, row in enumerate(rows, start=1):
@@ -196,4 +207,8 @@ def _told(rows: Iterator[ShardRow], on_image: Callable[[int], None] | None, dst:
             on_image(number)
     if depth is None and 0 <= brightest <= _DARKEST_SET:
         fix = "pass the depth that the scanner wrote, like --depth 12, or --depth 16 when the images are that dark"
-        raise InputError(dst, f"no pixel of any image is brighter than {brightest} of 255 under the depth that the files declare", fix)
+        raise InputError(
+            dst,
+            f"no pixel of any image is brighter than {brightest} of 255 under the depth that the files declare",
+            fix,
+        )

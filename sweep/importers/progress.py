@@ -12,7 +12,15 @@ class Counter:
     """A bar for as long as the block lasts; images that are left out count as done."""
 
     def __init__(self, console: Console | None = None) -> None:
-        columns = (SpinnerColumn(), "images", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), "left", TimeRemainingColumn())
+        columns = (
+            SpinnerColumn(),
+            "images",
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            "left",
+            TimeRemainingColumn(),
+        )
         self._bar = Progress(*columns, console=console or Console(stderr=True), transient=True)
         self._task = self._bar.add_task("images", total=None)
 

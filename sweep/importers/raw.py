@@ -36,7 +36,9 @@ class RawImage:
     alias: str = ""
 
 
-def missing(image_id: str, label: str, where: str, problem: str, fix: str = "restore the file from the archive, remove the row") -> RawImage:
+def missing(
+    image_id: str, label: str, where: str, problem: str, fix: str = "restore the file from the archive, remove the row"
+) -> RawImage:
     """An image that a table lists and that is not there: a violation that `--skip-bad` may tolerate, like any unreadable image."""
     return RawImage(image_id, label, bad=InputError(where, problem, f"{fix}, or pass --skip-bad N"))
 

@@ -37,8 +37,11 @@ def crop_to_lesion(grey: np.ndarray, masks: Sequence[Path], roi: str, where: Pat
     for path in masks:
         mask = read_grey(path).grey
         if mask.shape != grey.shape:
-            raise InputError(path, f"a mask of {mask.shape[1]} x {mask.shape[0]} pixels for an image of "
-                             f"{grey.shape[1]} x {grey.shape[0]}", "restore it from the archive")
+            raise InputError(
+                path,
+                f"a mask of {mask.shape[1]} x {mask.shape[0]} pixels for an image of {grey.shape[1]} x {grey.shape[0]}",
+                "restore it from the archive",
+            )
         inside |= mask > (127 if mask.max() > 1 else 0)  # some masks count 0 and 1 instead of 0 and 255
     if not inside.any():
         raise InputError(masks[0], "the mask marks nothing", "restore it, or import with roi none")

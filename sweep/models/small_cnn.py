@@ -6,6 +6,8 @@ what AdaBN adapts to another scanner.
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -35,7 +37,7 @@ class SmallCNN(nn.Module):
     def __init__(self, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__()
         layers: list[nn.Module] = [conv_norm_act(3, widths[0], kernel=5, stride=2)]
-        for inside, outside in zip(widths, widths[1:]):
+        for inside, outside in itertools.pairwise(widths):
             layers += [conv_norm_act(inside, outside, stride=2), ResidualConv(outside)]
         self.features = nn.Sequential(*layers)
 

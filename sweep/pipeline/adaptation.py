@@ -24,7 +24,10 @@ def before_training(job: TrainingJob) -> tuple[dict[str, ImageSet], Look]:
     if job.trial.config["adapt"] != "histogram_to_target":
         return folds, lambda images: images
     image_transform = look_of(folds["target"])
-    return {name: fold if name == "target" else replace(fold, images=image_transform(fold.images)) for name, fold in folds.items()}, image_transform
+    return {
+        name: fold if name == "target" else replace(fold, images=image_transform(fold.images))
+        for name, fold in folds.items()
+    }, image_transform
 
 
 def after_training(job: TrainingJob, model: Classifier) -> tuple[dict[str, ImageSet], dict[str, Classifier]]:

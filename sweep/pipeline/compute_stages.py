@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from sweep.store.artifact_store import ArtifactStore, Compute, Stage
-from sweep.data.folds import STREAM, Folds, decoded_bytes, loading_of
-from sweep.pipeline.synthetic_pools import sample_pool
 from sweep.data.datasets import FOLDS, Data
-from sweep.shards.image_set import ImageSet
+from sweep.data.folds import STREAM, Folds, decoded_bytes, loading_of
 from sweep.pipeline.stages import EPOCHS_FILE, GENERATOR, GENERATOR_FILE, POOL, SHARED_MODEL
-from sweep.training.logbook import Logbook
+from sweep.pipeline.synthetic_pools import sample_pool
+from sweep.shards.image_set import ImageSet
+from sweep.store.artifact_store import ArtifactStore, Compute, Stage
 from sweep.store.trial import COLORIZER, MODEL, RESULT, Attacks, Trial
+from sweep.training.logbook import Logbook
 
 _ROOM_BYTES = 2e9  # of which decoded images may take half
 
@@ -43,7 +43,12 @@ def train_generator_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
         )
     store.write(stage, GENERATOR_FILE, generator.to_bytes())
     last = generator.facts["checks"][-1]
-    return {"generator": inputs["generator"], "class": "all" if label is None else data.classes[label], "trained_on": len(fold.images), "last_check": last}
+    return {
+        "generator": inputs["generator"],
+        "class": "all" if label is None else data.classes[label],
+        "trained_on": len(fold.images),
+        "last_check": last,
+    }
 
 
 @contextmanager
@@ -61,8 +66,8 @@ def _watched(stage: Stage, store: ArtifactStore) -> Iterator[Callable[[int, dict
 
 def train_model_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
     """The model of one configuration and seed: that of a trial which has finished here, or trained now."""
-    from sweep.pipeline.training_job import TrainingJob
     from sweep.pipeline.train_and_evaluate import trained_anew
+    from sweep.pipeline.training_job import TrainingJob
 
     whole, config, seed = Data.load(store.run), stage.non_hashed["config"], stage.inputs["seed"]
     data = whole.seen_by(config)
@@ -70,7 +75,11 @@ def train_model_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
     folder = trial.seed_folder(seed)
     if store.run.exists(f"{folder}/{RESULT}"):
         result = json.loads(store.run.read(f"{folder}/{RESULT}"))
-        files = {name: store.run.read(f"{folder}/{name}") for name in (MODEL, COLORIZER) if store.run.exists(f"{folder}/{name}")}
+        files = {
+            name: store.run.read(f"{folder}/{name}")
+            for name in (MODEL, COLORIZER)
+            if store.run.exists(f"{folder}/{name}")
+        }
         epochs, facts = [], {name: result[name] for name in ("best_epoch", "epochs_run", "train_images")}
     else:
         job = TrainingJob(trial, seed, data, _folds(whole, config), Attacks(), store.run, device=store.device)

@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 # Hyperparameter -> the name that its part's constructor knows it by.
-COLORIZER_OPTIONS: Mapping[str, str] = {"tc_upsample": "tc_upsample", "clahe_tiles": "tiles", "clahe_bins": "bins", "clahe_clip": "clip"}
+COLORIZER_OPTIONS: Mapping[str, str] = {
+    "tc_upsample": "tc_upsample",
+    "clahe_tiles": "tiles",
+    "clahe_bins": "bins",
+    "clahe_clip": "clip",
+}
 BACKBONE_OPTIONS: Mapping[str, str] = {
     "token": "token",
     "token_norm": "token_norm",

@@ -12,12 +12,12 @@ from PIL import Image
 
 from sweep.attacks.names import TRANSFER
 from sweep.core.seeds import named_seed, rng
+from sweep.core.storage import Storage
 from sweep.data.datasets import Data
+from sweep.pipeline.stages import pool_stages, read_pool
 from sweep.pipeline.training_job import FOLD_OF_SPLIT, TrainingJob, tensors
 from sweep.shards.findings import summary
 from sweep.shards.image_set import ImageSet
-from sweep.pipeline.stages import pool_stages, read_pool
-from sweep.core.storage import Storage
 
 if TYPE_CHECKING:
     from sweep.models.classifier import Classifier
@@ -46,10 +46,16 @@ def chosen(fold: ImageSet, per_class: int = PER_CLASS) -> np.ndarray:
     return picks[np.sort(np.unique(picks, return_index=True)[1])]  # each once
 
 
-def rows(kind: str, fold: ImageSet, positions: np.ndarray, pictures: list[np.ndarray], split: str, caption: str) -> pd.DataFrame:
+def rows(
+    kind: str, fold: ImageSet, positions: np.ndarray, pictures: list[np.ndarray], split: str, caption: str
+) -> pd.DataFrame:
     """Gallery rows of one kind for the images at `positions`."""
     labels = fold.labels[positions]
-    names = [summary(label, fold.classes) for label in labels] if fold.multi_label else [fold.classes[label] for label in labels]
+    names = (
+        [summary(label, fold.classes) for label in labels]
+        if fold.multi_label
+        else [fold.classes[label] for label in labels]
+    )
     columns = {"kind": kind, "image_id": fold.ids[positions], "label": names, "split": split, "caption": caption}
     return pd.DataFrame({**columns, "png": [png(picture) for picture in pictures]})
 
@@ -103,7 +109,10 @@ def _synthetic(job: TrainingJob) -> list[pd.DataFrame]:
         pool = read_pool(store, stage, job.data.image_px, PER_CLASS)
         check = copy_check(pool, fold.images, groups=fold.groups)
         names = [f"{config['generator']}/{fold.classes[label]}/{index}" for index in range(len(pool))]
-        captions = [f"{config['generator']}, distance {distance:.2f}, a copy below {check.threshold:.2f}" for distance in check.distance]
+        captions = [
+            f"{config['generator']}, distance {distance:.2f}, a copy below {check.threshold:.2f}"
+            for distance in check.distance
+        ]
         columns = {"image_id": names, "label": fold.classes[label], "split": "train", "caption": captions}
         for kind, images in (("synthetic", pool), ("nearest_real", fold.images[check.nearest])):
             frames.append(pd.DataFrame({"kind": kind, **columns, "png": [png(image) for image in images]}))
@@ -121,7 +130,10 @@ def _attacked(job: TrainingJob, model: Classifier) -> list[pd.DataFrame]:
     fold = job.folds[FOLD_OF_SPLIT[split]]
     positions = chosen(fold, per_class=1)
     entries = gallery(model, *tensors(fold, positions, job.device), threat, eps, seed=named_seed(job.seed, "gallery"))
-    said = [f"{threat} at {eps}: {_said(one.probabilities, fold)} becomes {_said(one.adversarial_probabilities, fold)}; change shown x{one.scale:.0f}" for one in entries]
+    said = [
+        f"{threat} at {eps}: {_said(one.probabilities, fold)} becomes {_said(one.adversarial_probabilities, fold)}; change shown x{one.scale:.0f}"
+        for one in entries
+    ]
     views = {
         "adversarial": [one.adversarial for one in entries],
         "clean": [one.image for one in entries],

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 from sweep.core.errors import InputError
-from sweep.models.classifier import Classifier
-from sweep.data.datasets import Data
-from sweep.pipeline.training_job import rebuilt
 from sweep.core.location import split_last
 from sweep.core.storage import Storage
+from sweep.data.datasets import Data
+from sweep.models.classifier import Classifier
+from sweep.pipeline.training_job import rebuilt
 from sweep.store.trial import MODEL, RESULT
 
 
@@ -29,8 +29,14 @@ def load_trained(reference: str, data: Data, seed: int = 0) -> Classifier:
     try:
         config, weights = json.loads(folder.read(RESULT))["config"], folder.read(MODEL)
     except FileNotFoundError as error:
-        raise InputError(reference, f"no trained model in {folder.url}", "name RUN/SIGNATURE of a finished trial, as analysis.rank prints it") from error
+        raise InputError(
+            reference,
+            f"no trained model in {folder.url}",
+            "name RUN/SIGNATURE of a finished trial, as analysis.rank prints it",
+        ) from error
     try:
         return rebuilt(config, data, seed, weights).eval()
     except RuntimeError as error:
-        raise InputError(reference, "its model does not fit this run's images or classes", "use runs of equal image_px and classes") from error
+        raise InputError(
+            reference, "its model does not fit this run's images or classes", "use runs of equal image_px and classes"
+        ) from error

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sweep.store.artifact_store import ArtifactStore, Stage, with_dependencies
-from sweep.data.datasets import DIRECTIONS, Data
 from sweep.config.hyperparameters import complete
+from sweep.data.datasets import DIRECTIONS, Data
 from sweep.shards.mixing import synthetic_counts
+from sweep.store.artifact_store import ArtifactStore, Stage, with_dependencies
 from sweep.store.code_versions import VERSIONS
 from sweep.store.trial import COLORIZER, MODEL, OTHER_DOMAIN, Trial
 
@@ -23,7 +23,11 @@ POOL_FILE = "images.npy"
 EPOCHS_FILE = "epochs.json"  # of a shared model: what it told after each epoch
 _POOL_UNIT = 64  # pools come in powers of two times this, so that near ratios share one
 _CANDIDATES = 2  # images that a model looks at for each one that it shall keep, before more are drawn
-_FEWEST_LOOKS, _MOST_LOOKS, _STEPS_A_LOOK = 4, 20, 250  # at a generator while it trains, where the sweep config does not say how often
+_FEWEST_LOOKS, _MOST_LOOKS, _STEPS_A_LOOK = (
+    4,
+    20,
+    250,
+)  # at a generator while it trains, where the sweep config does not say how often
 _LOOKING_ON = ("check_every", "feature_net")  # settings that change nothing in a generator that does not stop on them
 
 
@@ -76,9 +80,14 @@ def pool_stages(config: Mapping[str, Any], data: Data, seed: int) -> dict[int, S
     if not generators:
         return {}
     data = data.seen_by(config)
-    counts = synthetic_counts(data.fold("train")["label"].to_numpy(), config["synthetic_per_real"], config["mixing_policy"])
+    counts = synthetic_counts(
+        data.fold("train")["label"].to_numpy(), config["synthetic_per_real"], config["mixing_policy"]
+    )
     judge = labeller_stage(config, data, seed) if _relabels(config) else None
-    return {label: _pool_for(config, data, label, count, generators.get(label, generators.get(None)), judge) for label, count in counts.items()}
+    return {
+        label: _pool_for(config, data, label, count, generators.get(label, generators.get(None)), judge)
+        for label, count in counts.items()
+    }
 
 
 def labeller_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage:
@@ -91,7 +100,13 @@ def model_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage:
     """The model that a configuration trains with one seed, for others to use."""
     trial = Trial(config, data.seen_by(config).hash, (seed,))
     inputs = {"trial": trial.signature, "seed": seed}
-    return Stage(SHARED_MODEL, VERSIONS[SHARED_MODEL], inputs, tuple(_stages_of_seed(config, data, seed)), {"config": dict(config)})
+    return Stage(
+        SHARED_MODEL,
+        VERSIONS[SHARED_MODEL],
+        inputs,
+        tuple(_stages_of_seed(config, data, seed)),
+        {"config": dict(config)},
+    )
 
 
 def donor_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage | None:
@@ -99,7 +114,9 @@ def donor_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage | Non
     if config.get("colorizer_from") != OTHER_DOMAIN:
         return None
     other = next(name for name in DIRECTIONS if name != config["direction"])
-    return model_stage(complete({**config, "direction": other, "train_images": None, "colorizer_from": None}), data, seed)
+    return model_stage(
+        complete({**config, "direction": other, "train_images": None, "colorizer_from": None}), data, seed
+    )
 
 
 def _stages_of_seed(config: Mapping[str, Any], data: Data, seed: int) -> list[Stage]:
@@ -122,7 +139,9 @@ def _generator_stage(config: Mapping[str, Any], data: Data, label: int | None) -
     settings["check_every"] = config["generator_check_every"] or _steps_between_looks(settings["steps"])
     inputs = {
         "generator": config["generator"],
-        "settings": settings if settings["patience"] else {name: value for name, value in settings.items() if name not in _LOOKING_ON},
+        "settings": settings
+        if settings["patience"]
+        else {name: value for name, value in settings.items() if name not in _LOOKING_ON},
         "image_px": config["generator_px"],
         "seed": config["generator_seed"],
         "label": label,
@@ -151,13 +170,20 @@ def _wishes(config: Mapping[str, Any]) -> dict[str, Any]:
     return wishes
 
 
-def _pool_for(config: Mapping[str, Any], data: Data, label: int, count: int, generator: Stage, judge: Stage | None) -> Stage:
+def _pool_for(
+    config: Mapping[str, Any], data: Data, label: int, count: int, generator: Stage, judge: Stage | None
+) -> Stage:
     size = _round_up(count)
     inputs = {"label": label, "images": size, "drop_copies": config["drop_copies"], "class": data.classes[label]}
     if judge is None:
         return Stage(POOL, VERSIONS[POOL], inputs, (generator,))
     candidates = Stage(POOL, VERSIONS[POOL], {**inputs, "images": _CANDIDATES * size}, (generator,))
-    return Stage(POOL, VERSIONS[POOL], {**inputs, "relabel": "pseudo", "confidence": config["relabel_confidence"]}, (generator, candidates, judge))
+    return Stage(
+        POOL,
+        VERSIONS[POOL],
+        {**inputs, "relabel": "pseudo", "confidence": config["relabel_confidence"]},
+        (generator, candidates, judge),
+    )
 
 
 def _round_up(images: int) -> int:
@@ -200,5 +226,7 @@ def resized(images: np.ndarray, image_px: int) -> np.ndarray:
     """Square uint8 images at another size; the same ones when they have it."""
     if images.shape[-1] == image_px:
         return images
-    larger = [np.asarray(Image.fromarray(image).resize((image_px, image_px), Image.Resampling.BILINEAR)) for image in images]
+    larger = [
+        np.asarray(Image.fromarray(image).resize((image_px, image_px), Image.Resampling.BILINEAR)) for image in images
+    ]
     return np.stack(larger) if larger else np.empty((0, image_px, image_px), np.uint8)

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from sweep.store.artifact_store import ArtifactStore, Stage
 from sweep.core.errors import InputError
-from sweep.evaluation.evaluate import predict
 from sweep.data.datasets import FOLDS, Data
+from sweep.evaluation.evaluate import predict
+from sweep.pipeline.stages import GENERATOR_FILE, POOL_FILE, pool_blocks, read_model, resized
 from sweep.shards.image_set import ImageSet
 from sweep.shards.mixing import agreeing
-from sweep.pipeline.stages import GENERATOR_FILE, POOL_FILE, pool_blocks, read_model, resized
+from sweep.store.artifact_store import ArtifactStore, Stage
 from sweep.synth.copies import Originals, nearer_to
 from sweep.synth.descriptors import feature_net
 from sweep.synth.quality import quality_of_features
@@ -73,7 +73,9 @@ def sample_pool(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
     refuse_leak(generator, fold, data, store.folder(stage.dependencies[0]))
     others = [data.read(name, generator.image_px) for name in ("val", "test")]
     held_out = np.concatenate([other.images for other in others])
-    sieve = Sieve(Originals(fold.images, fold.groups), held_out, stage.inputs["drop_copies"], _judge(stage, store, data))
+    sieve = Sieve(
+        Originals(fold.images, fold.groups), held_out, stage.inputs["drop_copies"], _judge(stage, store, data)
+    )
     chosen = _chosen(stage, _in_blocks(_candidates(stage, store, generator), stage.inputs["images"]), sieve)
     store.write(stage, POOL_FILE, npy_blocks(stage.inputs["images"], generator.image_px, chosen))
     return _facts(stage, sieve) | _quality(stage.inputs["label"], sieve, fold, others)
@@ -84,7 +86,9 @@ def refuse_leak(generator: TrainedGenerator, fold: ImageSet, data: Data, place: 
     strangers = generator.seen - frozenset(fingerprints(fold.images))
     if not strangers:
         return
-    counts = {name: int(generator.saw(data.read(name, generator.image_px).images).sum()) for name in FOLDS if name != "train"}
+    counts = {
+        name: int(generator.saw(data.read(name, generator.image_px).images).sum()) for name in FOLDS if name != "train"
+    }
     found = ", ".join(f"{count} in {name}" for name, count in counts.items() if count) or "in no fold of this run"
     raise InputError(
         f"generator {generator.name} in {place}",
@@ -96,7 +100,9 @@ def refuse_leak(generator: TrainedGenerator, fold: ImageSet, data: Data, place: 
 def npy_blocks(count: int, image_px: int, blocks: Iterable[np.ndarray]) -> Iterator[bytes]:
     """The bytes of an .npy file of uint8 [count, image_px, image_px], header first."""
     header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (count, image_px, image_px)})
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "|u1", "fortran_order": False, "shape": (count, image_px, image_px)}
+    )
     yield header.getvalue()
     for block in blocks:
         yield np.ascontiguousarray(block).tobytes()
@@ -146,8 +152,12 @@ def _judge(stage: Stage, store: ArtifactStore, data: Data) -> Judge | None:
     from sweep.pipeline.training_job import rebuilt
 
     needed, label, confidence = stage.dependencies[2], stage.inputs["label"], stage.inputs["confidence"]
-    model = rebuilt(needed.non_hashed["config"], data, needed.inputs["seed"], read_model(store, needed)).to(store.device)
-    return lambda block: agreeing(predict(model, resized(block, data.image_px), _BLOCK, store.device), label, confidence)
+    model = rebuilt(needed.non_hashed["config"], data, needed.inputs["seed"], read_model(store, needed)).to(
+        store.device
+    )
+    return lambda block: agreeing(
+        predict(model, resized(block, data.image_px), _BLOCK, store.device), label, confidence
+    )
 
 
 def _facts(stage: Stage, sieve: Sieve) -> dict[str, Any]:
@@ -170,9 +180,15 @@ def _quality(label: int, sieve: Sieve, fold: ImageSet, others: list[ImageSet]) -
     held_out = _some(np.concatenate([other.images[other.labels == label] for other in others]))
     if real is None:
         return {"quality": {}, "quality_of_real": {}}
-    sets = {"quality": np.concatenate(sieve.features)} | ({"quality_of_real": net.compute(held_out)} if len(held_out) >= _FEWEST else {})
-    figures = {name: quality_of_features(*net.on_one_scale(real, features), net.name) for name, features in sets.items()}
-    return {"quality_of_real": {}} | {name: {key: round(float(value), 5) for key, value in found.items()} for name, found in figures.items()}
+    sets = {"quality": np.concatenate(sieve.features)} | (
+        {"quality_of_real": net.compute(held_out)} if len(held_out) >= _FEWEST else {}
+    )
+    figures = {
+        name: quality_of_features(*net.on_one_scale(real, features), net.name) for name, features in sets.items()
+    }
+    return {"quality_of_real": {}} | {
+        name: {key: round(float(value), 5) for key, value in found.items()} for name, found in figures.items()
+    }
 
 
 def _some(images: np.ndarray) -> np.ndarray:

@@ -29,13 +29,31 @@ def texture_misfits(configs: Iterable[Mapping[str, Any]], image_px: int) -> list
             continue
         window, distance = config.get("glcm_window", 20), config.get("glcm_distance", 3)
         if window > image_px:
-            found.append(InputError("glcm_window", f"{window} px does not fit images of {image_px} px", f"give at most {image_px}, or 0 for the whole image"))
+            found.append(
+                InputError(
+                    "glcm_window",
+                    f"{window} px does not fit images of {image_px} px",
+                    f"give at most {image_px}, or 0 for the whole image",
+                )
+            )
         elif (window or image_px) <= distance:
-            found.append(InputError("glcm_distance", f"areas of {window or image_px} px have no pairs at distance {distance:g}", "give a smaller distance or a larger glcm_window"))
+            found.append(
+                InputError(
+                    "glcm_distance",
+                    f"areas of {window or image_px} px have no pairs at distance {distance:g}",
+                    "give a smaller distance or a larger glcm_window",
+                )
+            )
     return list({(error.where, error.problem): error for error in found}.values())
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    names = {"glcm_levels": "levels", "glcm_distance": "distance", "glcm_window": "window", "glcm_orientations": "orientations", "glcm_normalised": "normalised"}
+    names = {
+        "glcm_levels": "levels",
+        "glcm_distance": "distance",
+        "glcm_window": "window",
+        "glcm_orientations": "orientations",
+        "glcm_normalised": "normalised",
+    }
     settings = {option: config[name] for name, option in names.items() if name in config}
     return settings | ({"window": settings["window"] or None} if "window" in settings else {})  # 0: the whole image

@@ -18,34 +18,42 @@ import numpy as np
 import pandas as pd
 from safetensors.torch import save
 
-from sweep.pipeline import sample_images
-from sweep.pipeline.adaptation import after_training, before_training
-from sweep.store.artifact_store import ArtifactStore
 from sweep.attacks import outcomes
 from sweep.attacks.epsilon_sweep import epsilon_sweep
 from sweep.attacks.masking import alarms_of, check_masking
+from sweep.attacks.methods.transfer import transfer_from
 from sweep.attacks.names import TRANSFER
 from sweep.attacks.threat import Threat
-from sweep.attacks.methods.transfer import transfer_from
 from sweep.core.seeds import named_seed, rng
 from sweep.evaluation.domain_gap import domain_gap
 from sweep.evaluation.evaluate import predict
 from sweep.evaluation.metrics import auroc_by_finding, classification_metrics, probabilities
 from sweep.models.classifier import Classifier
+from sweep.pipeline import sample_images
+from sweep.pipeline.adaptation import after_training, before_training
+from sweep.pipeline.saved_models import load_trained
+from sweep.pipeline.stages import (
+    EPOCHS_FILE,
+    donor_stage,
+    model_stage,
+    pool_stages,
+    read_colorizer,
+    read_model,
+    read_pool,
+)
+from sweep.pipeline.texture_loss import texture_loss
 from sweep.pipeline.training_job import FOLD_OF_SPLIT, TrainingJob, build, decided, rebuilt, tensors
 from sweep.shards.batches import Batches, batches_of
 from sweep.shards.image_set import ImageSet
 from sweep.shards.mixing import mix, steps_per_epoch, synthetic_counts
-from sweep.pipeline.stages import EPOCHS_FILE, donor_stage, model_stage, pool_stages, read_colorizer, read_model, read_pool
-from sweep.pipeline.texture_loss import texture_loss
+from sweep.store.artifact_store import ArtifactStore
+from sweep.store.trial import COLORIZER, MODEL, RESULT
 from sweep.training.fit import fit
 from sweep.training.logbook import Logbook
 from sweep.training.parts import has_learned_colorizer
 from sweep.training.recipe import Recipe
 from sweep.training.transfer import colorizer_bytes
-from sweep.pipeline.saved_models import load_trained
 from sweep.training.workers import agreed, mean_over_workers, rank, shared_by_all, world_size
-from sweep.store.trial import COLORIZER, MODEL, RESULT
 
 _PREDICT_BATCH = 128
 ROBUST = "robust_accuracy/"
@@ -74,7 +82,10 @@ def _run(job: TrainingJob) -> dict[str, Any]:
     _keep(job, model)
     trained = time.perf_counter()
     job.folds, models = after_training(job, model)
-    logits = {split: predict(models[split], job.folds[fold].images, _PREDICT_BATCH, job.device) for split, fold in FOLD_OF_SPLIT.items()}
+    logits = {
+        split: predict(models[split], job.folds[fold].images, _PREDICT_BATCH, job.device)
+        for split, fold in FOLD_OF_SPLIT.items()
+    }
     metrics = _clean_metrics(job, logits)
     job.write_frame("predictions.parquet", _predictions(job, logits))
     _log_curves(job, logits, facts["epochs_run"])
@@ -86,7 +97,12 @@ def _run(job: TrainingJob) -> dict[str, Any]:
     if job.seed == 0:  # one look at each configuration is enough
         sample_images.write_trial(job, model)
     done = time.perf_counter()
-    seconds = {"train": trained - begin, "evaluate": evaluated - trained, "attack": done - evaluated, "total": done - begin}
+    seconds = {
+        "train": trained - begin,
+        "evaluate": evaluated - trained,
+        "attack": done - evaluated,
+        "total": done - begin,
+    }
     result = {
         "signature": job.trial.signature,
         "seed": job.seed,
@@ -117,7 +133,9 @@ def _trained(job: TrainingJob) -> tuple[Classifier, dict[str, Any]]:
     model = rebuilt(job.trial.config, job.data, job.seed, read_model(store, stage))
     for metrics in json.loads(store.read(stage, EPOCHS_FILE)):
         _report(job, metrics)
-    return model.to(job.device), {name: store.meta(stage)[name] for name in ("best_epoch", "epochs_run", "train_images")}
+    return model.to(job.device), {
+        name: store.meta(stage)[name] for name in ("best_epoch", "epochs_run", "train_images")
+    }
 
 
 def _report(job: TrainingJob, metrics: dict[str, Any], model: Classifier | None = None) -> None:
@@ -183,7 +201,10 @@ def _mixed(job: TrainingJob) -> ImageSet:
     ratio, policy = config["synthetic_per_real"], config["mixing_policy"]
     counts = synthetic_counts(train.labels, ratio, policy)
     stages = pool_stages(config, job.data, job.seed)
-    pools = {label: job.image_transform(read_pool(store, stage, job.data.image_px, counts[label])) for label, stage in stages.items()}
+    pools = {
+        label: job.image_transform(read_pool(store, stage, job.data.image_px, counts[label]))
+        for label, stage in stages.items()
+    }
     return mix(train, pools, synthetic_per_real=ratio, policy=policy, seed=named_seed(job.seed, "mix"))
 
 
@@ -201,12 +222,18 @@ def _files(model: Classifier) -> dict[str, bytes]:
 def _clean_metrics(job: TrainingJob, logits: Mapping[str, np.ndarray]) -> dict[str, float]:
     metrics: dict[str, float] = {}
     classes = len(job.data.classes)
-    by_split = {split: classification_metrics(logits[split], job.folds[fold].labels, classes) for split, fold in FOLD_OF_SPLIT.items()}
+    by_split = {
+        split: classification_metrics(logits[split], job.folds[fold].labels, classes)
+        for split, fold in FOLD_OF_SPLIT.items()
+    }
     for split, values in by_split.items():
         metrics |= {f"{name}/{split}": value for name, value in values.items()}
         if job.data.multi_label:
             fold = job.folds[FOLD_OF_SPLIT[split]]
-            metrics |= {f"auroc/{split}/{name}": value for name, value in auroc_by_finding(logits[split], fold.labels, fold.classes).items()}
+            metrics |= {
+                f"auroc/{split}/{name}": value
+                for name, value in auroc_by_finding(logits[split], fold.labels, fold.classes).items()
+            }
     return metrics | domain_gap(by_split["source"], by_split["target"])
 
 
@@ -216,7 +243,10 @@ def _at_rung(job: TrainingJob, model: Classifier) -> dict[str, float]:
     clean = {name for name in job.rungs.metrics if not name.startswith(ROBUST)}
     metrics: dict[str, float] = {}
     if clean:
-        logits = {split: predict(models[split], folds[fold].images, _PREDICT_BATCH, job.device) for split, fold in FOLD_OF_SPLIT.items()}
+        logits = {
+            split: predict(models[split], folds[fold].images, _PREDICT_BATCH, job.device)
+            for split, fold in FOLD_OF_SPLIT.items()
+        }
         metrics = _clean_metrics(replace(job, folds=folds), logits)
     for name in set(job.rungs.metrics) - clean:
         _, split, rest = name.split("/", 2)
@@ -224,7 +254,9 @@ def _at_rung(job: TrainingJob, model: Classifier) -> dict[str, float]:
         fold = folds[FOLD_OF_SPLIT[split]]
         images, labels = tensors(fold, attacked(fold, job.rungs.images), job.device)
         threats = {key: row for key, row in _threats(job).items() if threat in (key, "worst")}
-        metrics |= outcomes.metrics(epsilon_sweep(models[split], images, labels, threats, [eps], seed=named_seed(job.seed, "rung")), split)
+        metrics |= outcomes.metrics(
+            epsilon_sweep(models[split], images, labels, threats, [eps], seed=named_seed(job.seed, "rung")), split
+        )
     return {name: metrics[name] for name in job.rungs.metrics}
 
 
@@ -243,14 +275,23 @@ def _log_curves(job: TrainingJob, logits: Mapping[str, np.ndarray], step: int) -
 
 
 def _predictions(job: TrainingJob, logits: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    frames = [_rows(job, split, np.arange(len(logits[split]))).assign(logits=list(logits[split])) for split in FOLD_OF_SPLIT]
+    frames = [
+        _rows(job, split, np.arange(len(logits[split]))).assign(logits=list(logits[split])) for split in FOLD_OF_SPLIT
+    ]
     return pd.concat(frames, ignore_index=True)
 
 
 def _rows(job: TrainingJob, split: str, chosen: np.ndarray) -> pd.DataFrame:
     fold = job.folds[FOLD_OF_SPLIT[split]]
     labels = {"labels": list(fold.labels[chosen])} if fold.multi_label else {"label": fold.labels[chosen]}
-    columns = {"image_id": fold.ids[chosen], "group": fold.groups[chosen], "domain": fold.domain, "split": split, **labels, "seed": job.seed}
+    columns = {
+        "image_id": fold.ids[chosen],
+        "group": fold.groups[chosen],
+        "domain": fold.domain,
+        "split": split,
+        **labels,
+        "seed": job.seed,
+    }
     return pd.DataFrame(columns)
 
 
@@ -271,7 +312,9 @@ def _attack(job: TrainingJob, models: Mapping[str, Classifier]) -> tuple[dict[st
         chosen = attacked(fold, job.attacks.images)
         images, labels = tensors(fold, chosen, job.device)
         seed = named_seed(job.seed, "attack", split)
-        outcome = epsilon_sweep(models[split], images, labels, _threats(job), list(job.attacks.eps), seed=seed, mode=job.attacks.mode)
+        outcome = epsilon_sweep(
+            models[split], images, labels, _threats(job), list(job.attacks.eps), seed=seed, mode=job.attacks.mode
+        )
         metrics |= outcomes.metrics(outcome, split)
         found = alarms_of(outcome)
         if job.seed == 0 and job.attacks.masking_images:

@@ -11,21 +11,21 @@ import pandas as pd
 import torch
 from safetensors.torch import load
 
-from sweep.store.artifact_store import ArtifactStore
-from sweep.pipeline.pretrained_colorizer import read_colorizer_file
 from sweep.core.errors import InputError
 from sweep.core.seeds import named_seed
+from sweep.core.storage import Storage
+from sweep.data.datasets import Data
 from sweep.models.classifier import Classifier, build_classifier
 from sweep.pipeline.model_options import network_of
-from sweep.data.datasets import Data
+from sweep.pipeline.pretrained_colorizer import read_colorizer_file
 from sweep.shards.findings import resolve_uncertain
 from sweep.shards.image_set import ImageSet
 from sweep.shards.lazy import Images
-from sweep.core.storage import Storage
+from sweep.store.artifact_store import ArtifactStore
+from sweep.store.trial import OTHER_DOMAIN, Attacks, Rungs, Trial
 from sweep.training.logbook import Logbook
 from sweep.training.parts import has_learned_colorizer
 from sweep.training.transfer import load_colorizer
-from sweep.store.trial import OTHER_DOMAIN, Attacks, Rungs, Trial
 
 FOLD_OF_SPLIT = {"source_val": "val", "source": "test", "target": "target"}
 
@@ -47,7 +47,9 @@ class TrainingJob:
     save_state: Callable[[bytes], None] | None = None
     interrupted: Callable[[], bool] | None = None  # asked after every step; yes raises Interrupted
     logbook: Logbook = field(default_factory=lambda: Logbook(None))
-    image_transform: Callable[[Images], Images] = lambda images: images  # what source images go through before the model sees them
+    image_transform: Callable[[Images], Images] = lambda images: (
+        images
+    )  # what source images go through before the model sees them
     leader: bool = True  # of several workers that train together one evaluates and writes
     artifacts: Storage | None = None  # the run whose artifacts are used, when it is not the one written to
 
@@ -75,7 +77,9 @@ def decided(folds: Mapping[str, ImageSet], policy: str | None) -> dict[str, Imag
     def labels(name: str, fold: ImageSet) -> np.ndarray:
         return resolve_uncertain(fold.labels, (policy or "mix") if name == "train" else "ignore", fold.classes)
 
-    return {name: replace(fold, labels=labels(name, fold)) if fold.multi_label else fold for name, fold in folds.items()}
+    return {
+        name: replace(fold, labels=labels(name, fold)) if fold.multi_label else fold for name, fold in folds.items()
+    }
 
 
 def tensors(fold: ImageSet, chosen: np.ndarray, device: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -100,7 +104,9 @@ def build(config: Mapping[str, Any], data: Data, seed: int, colorizer: bytes | N
     if config.get("colorizer_from") == OTHER_DOMAIN:
         _start_from(model, colorizer)
     elif config.get("colorizer_from"):
-        load_colorizer(model, read_colorizer_file(config["colorizer_from"]), f"colorizer_from: {config['colorizer_from']}")
+        load_colorizer(
+            model, read_colorizer_file(config["colorizer_from"]), f"colorizer_from: {config['colorizer_from']}"
+        )
     return model
 
 
@@ -118,6 +124,8 @@ def _start_from(model: Classifier, colorizer: bytes | None) -> None:
     """Give the model the other hospital's colour module, or only see that it could be given one."""
     where = f"colorizer_from: {OTHER_DOMAIN}"
     if not has_learned_colorizer(model):
-        raise InputError(where, "the colorizer has no weights to hand on", "choose a learned colorizer, or leave colorizer_from out")
+        raise InputError(
+            where, "the colorizer has no weights to hand on", "choose a learned colorizer, or leave colorizer_from out"
+        )
     if colorizer is not None:
         load_colorizer(model, colorizer, where)

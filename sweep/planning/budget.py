@@ -80,7 +80,12 @@ class BudgetTracker:
 def budget_tracker_of(sweep_config: SweepConfig, before: Reading) -> BudgetTracker:
     """The budget of a sweep config, less what earlier attempts of its sweep spent."""
     resources, budget = sweep_config.resources, sweep_config.budget
-    return BudgetTracker(budget.wall_s, budget.gpu_hours, resources.workers * resources.gpus_per_worker, spent_before(before, resources.workers))
+    return BudgetTracker(
+        budget.wall_s,
+        budget.gpu_hours,
+        resources.workers * resources.gpus_per_worker,
+        spent_before(before, resources.workers),
+    )
 
 
 def spent_before(reading: Reading, workers: int) -> float:
@@ -88,7 +93,12 @@ def spent_before(reading: Reading, workers: int) -> float:
 
     A generator or pool is made by one worker, so it counts as its share of a trial's `workers`.
     """
-    made = {stage["hash"]: stage["seconds"] for event in reading.of_kind("finish") for stage in event.get("stages", []) if not stage["reused"]}
+    made = {
+        stage["hash"]: stage["seconds"]
+        for event in reading.of_kind("finish")
+        for stage in event.get("stages", [])
+        if not stage["reused"]
+    }
     return sum(_record_seconds(events) for events in _by_record(reading).values()) + sum(made.values()) / workers
 
 

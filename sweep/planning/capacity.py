@@ -6,13 +6,13 @@ Plain arithmetic, no Ray: a machine is a mapping from resource names to amounts.
 from __future__ import annotations
 
 import ctypes
-import os
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sweep.core.errors import InputError
 from sweep.config.sweep_config import NodeType, Resources
+from sweep.core.errors import InputError
 
 Machine = Mapping[str, float]
 _FIX = "ask for less under resources:, or add machines (resources.node_types, where an autoscaler brings them)"
@@ -50,7 +50,9 @@ def of_types(types: Iterable[tuple[Machine, int]]) -> list[Machine]:
     return _each((machine, _MANY if count < 0 else count) for machine, count in types)
 
 
-def capacity_of(resources: Resources, there: Sequence[Machine], to_come: Sequence[Machine] | None, spare_cpus: int) -> Capacity:
+def capacity_of(
+    resources: Resources, there: Sequence[Machine], to_come: Sequence[Machine] | None, spare_cpus: int
+) -> Capacity:
     """Trials at once on the machines that are there, or on those that can come where that is more.
 
     `to_come` is None where nobody knows; then `max_concurrent_trials`, said by hand, is believed. `spare_cpus` stay free for
@@ -64,7 +66,9 @@ def capacity_of(resources: Resources, there: Sequence[Machine], to_come: Sequenc
     if fitting < 1:
         raise InputError("resources", _refusal(resources, there, to_come, spare_cpus), _FIX)
     cpus, gpus = (sum(machine.get(name, 0.0) for machine in there) for name in ("CPU", "GPU"))
-    return Capacity(cpus, gpus, min(fitting, by_hand or fitting), contested=bool(spare_cpus or resources.gpus_per_worker))
+    return Capacity(
+        cpus, gpus, min(fitting, by_hand or fitting), contested=bool(spare_cpus or resources.gpus_per_worker)
+    )
 
 
 def trials_on(resources: Resources, machines: Sequence[Machine], spare_cpus: int) -> int:

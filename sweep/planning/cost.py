@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sweep.planning.capacity import Capacity, amounts, machine_of, request, trials_on
 from sweep.config.sweep_config import NodeType, Resources
+from sweep.planning.capacity import Capacity, amounts, machine_of, request, trials_on
 
 _HOUR = 3600.0
 
@@ -48,16 +48,22 @@ def outlook(works: Sequence[Work], trials: int, resources: Resources, here: Capa
         return ["nothing is left to compute"]
     seconds = sum(work.left * work.mean_s for work in timed)
     if timed:
-        lines = [f"about {seconds:.0f} worker-seconds left: {', '.join(work.told for work in timed)}, on the machines that those ran on"]
+        lines = [
+            f"about {seconds:.0f} worker-seconds left: {', '.join(work.told for work in timed)}, on the machines that those ran on"
+        ]
         lines += [f"not counted, for none has been timed yet: {untimed}"] if untimed else []
     else:
-        lines = [f"nothing of this sweep has been timed yet ({untimed} to do), so there is no time or price to tell: the first finished records give one"]
+        lines = [
+            f"nothing of this sweep has been timed yet ({untimed} to do), so there is no time or price to tell: the first finished records give one"
+        ]
     longest = max((work.mean_s for work in timed), default=0.0)
     for name, node in resources.node_types.items():
         lines.append("  " + _on_nodes(name, node, seconds, longest, trials, resources))
     if here and not resources.node_types and timed:
         places = max(1, min(here.concurrent_trials, trials))
-        lines.append(f"  on this machine: {places} trials at once, about {max(seconds / places, longest) / _HOUR:.2f} h")
+        lines.append(
+            f"  on this machine: {places} trials at once, about {max(seconds / places, longest) / _HOUR:.2f} h"
+        )
     return lines
 
 

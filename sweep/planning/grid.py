@@ -23,7 +23,9 @@ class Study:
     configs: tuple[Config, ...]
 
 
-def studies(grid: Mapping[str, list[Scalar]], search: Mapping[str, Any], fixed: Config, trials: int, seed: int = 0) -> list[Study]:
+def studies(
+    grid: Mapping[str, list[Scalar]], search: Mapping[str, Any], fixed: Config, trials: int, seed: int = 0
+) -> list[Study]:
     """Cross the grid; inside each cell draw `trials` configurations of the searched hyperparameters.
 
     A draw depends on (seed, name of the hyperparameter, number of the draw) alone: adding a hyperparameter or a cell

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.planning.preflight import NETWORK, with_file_identities
-from sweep.data.datasets import Data
 from sweep.config.hyperparameters import HYPERPARAMETERS, complete
 from sweep.config.sweep_config import SweepConfig
-from sweep.store.ledger import Reading
+from sweep.data.datasets import Data
+from sweep.planning.grid import cells, epochs_of, studies
+from sweep.planning.preflight import NETWORK, with_file_identities
 from sweep.search.campaign import Campaign
 from sweep.search.candidate import Config, Job, Rules, Values
 from sweep.search.halving import ParetoHalving
 from sweep.search.racing import Race
-from sweep.planning.grid import cells, epochs_of, studies
+from sweep.store.ledger import Reading
 from sweep.store.trial import Attacks, Trial
 
 ADAPTIVE = ("tpe", "nsga2", "gp")  # searchers whose next configuration depends on results
@@ -47,7 +47,9 @@ class Plan:
         return sum(len(one.outcomes) for one in self.campaign.candidates.values())
 
 
-def make_plan(sweep_config: SweepConfig, data: Data, reading: Reading, warm: Sequence[tuple[Config, Values]] = ()) -> Plan:
+def make_plan(
+    sweep_config: SweepConfig, data: Data, reading: Reading, warm: Sequence[tuple[Config, Values]] = ()
+) -> Plan:
     """Every configuration once, however many cells lead to it; records that finished, were stopped or diverged are not run again."""
     rules = rules_of(sweep_config)
     trials = {trial.signature: trial for trial in reversed(list(_foreseen(sweep_config, data)))}
@@ -58,29 +60,46 @@ def make_plan(sweep_config: SweepConfig, data: Data, reading: Reading, warm: Seq
         return trial.signature, dict(trial.config)
 
     defaults = {name: row.default for name, row in HYPERPARAMETERS.items()}
-    campaign = Campaign(_real_only_first(sweep_config), {**defaults, **sweep_config.fixed}, rules, completed, epochs_of=epochs_of)
+    campaign = Campaign(
+        _real_only_first(sweep_config), {**defaults, **sweep_config.fixed}, rules, completed, epochs_of=epochs_of
+    )
     taken = campaign.warm_start(warm)
     campaign.replay(reading.events)
-    varied = [name for name in (*sweep_config.grid, *sweep_config.search) if len({str(trial.config.get(name)) for trial in foreseen}) > 1 or sweep_config.searcher.algorithm in ADAPTIVE]
+    varied = [
+        name
+        for name in (*sweep_config.grid, *sweep_config.search)
+        if len({str(trial.config.get(name)) for trial in foreseen}) > 1 or sweep_config.searcher.algorithm in ADAPTIVE
+    ]
     return Plan(campaign, foreseen, tuple(dict.fromkeys(varied)), data, taken)
 
 
 def notes(sweep_config: SweepConfig, plan: Plan, offered: int) -> list[str]:
     """What a user should know before the search begins."""
-    found = [f"warm start: {plan.warm} of {offered} earlier results are of use"] if sweep_config.searcher.warm_start else []
+    found = (
+        [f"warm start: {plan.warm} of {offered} earlier results are of use"] if sweep_config.searcher.warm_start else []
+    )
     weighed = [name for name, distribution in sweep_config.search.items() if distribution.probabilities is not None]
     if weighed and sweep_config.searcher.algorithm in ADAPTIVE:
-        found.append(f"probabilities of {', '.join(weighed)} hold for the first draws alone: {sweep_config.searcher.algorithm} then prefers what did well")
-    learns = sweep_config.searcher.algorithm in ADAPTIVE or sweep_config.scheduler.type != "none" or sweep_config.seeds.race
+        found.append(
+            f"probabilities of {', '.join(weighed)} hold for the first draws alone: {sweep_config.searcher.algorithm} then prefers what did well"
+        )
+    learns = (
+        sweep_config.searcher.algorithm in ADAPTIVE or sweep_config.scheduler.type != "none" or sweep_config.seeds.race
+    )
     on_target = [one.name for one in sweep_config.objectives if "/source" not in one.name]
     if learns and on_target:
-        found.append(f"the search itself sees the target through {', '.join(on_target)}: what it finds is chosen by oracle, not by source validation")
+        found.append(
+            f"the search itself sees the target through {', '.join(on_target)}: what it finds is chosen by oracle, not by source validation"
+        )
     return found
 
 
 def rules_of(sweep_config: SweepConfig) -> Rules:
     """The campaign's rules as the sweep config gives them."""
-    goals, metrics = tuple(one.goal for one in sweep_config.objectives), tuple(one.name for one in sweep_config.objectives)
+    goals, metrics = (
+        tuple(one.goal for one in sweep_config.objectives),
+        tuple(one.name for one in sweep_config.objectives),
+    )
     halving_goals = goals[:1] if sweep_config.scheduler.type == "asha" else goals
     seeds = sweep_config.seeds
     return Rules(
@@ -91,7 +110,9 @@ def rules_of(sweep_config: SweepConfig) -> Rules:
         draws=sweep_config.searcher.trials,
         seed=sweep_config.searcher.seed,
         seeds=seeds.min,
-        halving=None if sweep_config.scheduler.type == "none" else lambda: ParetoHalving(halving_goals, sweep_config.scheduler.grace_epochs, sweep_config.scheduler.eta),
+        halving=None
+        if sweep_config.scheduler.type == "none"
+        else lambda: ParetoHalving(halving_goals, sweep_config.scheduler.grace_epochs, sweep_config.scheduler.eta),
         judged=len(halving_goals),
         race=Race(goals, seeds.min, seeds.max) if seeds.race else None,
     )
@@ -99,17 +120,34 @@ def rules_of(sweep_config: SweepConfig) -> Rules:
 
 def _foreseen(sweep_config: SweepConfig, data: Data) -> Iterable[Trial]:
     """What will run, or for a searcher that learns what may: the draws of a random search, and every listed network."""
-    listed = {name: sweep_config.search[name].values for name in NETWORK if name in sweep_config.search and sweep_config.search[name].values}
+    listed = {
+        name: sweep_config.search[name].values
+        for name in NETWORK
+        if name in sweep_config.search and sweep_config.search[name].values
+    }
     variants = itertools.product(*listed.values()) if sweep_config.searcher.algorithm in ADAPTIVE else ()
-    for study in studies(sweep_config.grid, sweep_config.search, sweep_config.fixed, sweep_config.searcher.trials, sweep_config.searcher.seed):
+    for study in studies(
+        sweep_config.grid,
+        sweep_config.search,
+        sweep_config.fixed,
+        sweep_config.searcher.trials,
+        sweep_config.searcher.seed,
+    ):
         for config in study.configs:
             yield Trial(with_file_identities(config), data.seen_by(config).hash, sweep_config.seeds.numbers, study.cell)
     for values in variants:
         for cell in cells(sweep_config.grid):
-            yield _trial({**sweep_config.fixed, **cell, **dict(zip(listed, values, strict=True))}, data, cell, sweep_config.seeds.numbers)
+            yield _trial(
+                {**sweep_config.fixed, **cell, **dict(zip(listed, values, strict=True))},
+                data,
+                cell,
+                sweep_config.seeds.numbers,
+            )
 
 
-def _trial(config: Mapping[str, Any], data: Data, cell: Mapping[str, Any] | None = None, seeds: tuple[int, ...] = ()) -> Trial:
+def _trial(
+    config: Mapping[str, Any], data: Data, cell: Mapping[str, Any] | None = None, seeds: tuple[int, ...] = ()
+) -> Trial:
     whole = with_file_identities(complete(config))
     return Trial(whole, data.seen_by(whole).hash, seeds, cell or {})
 
@@ -123,5 +161,11 @@ def _real_only_first(sweep_config: SweepConfig) -> list[dict[str, Any]]:
 def attacks_of(sweep_config: SweepConfig) -> Attacks:
     """The sweep config's threats as the workers take them."""
     threats = sweep_config.threats
-    return Attacks(tuple(threats.attacks), tuple(str(eps) for eps in threats.eps), threats.images, tuple(threats.splits), threats.masking_images, threats.mode)
-
+    return Attacks(
+        tuple(threats.attacks),
+        tuple(str(eps) for eps in threats.eps),
+        threats.images,
+        tuple(threats.splits),
+        threats.masking_images,
+        threats.mode,
+    )

@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from sweep.core.ray_address import LOCAL
-from sweep.store.artifact_store import ArtifactStore, Stage
-from sweep.planning.capacity import Capacity, capacity_here, capacity_of, declared
+from sweep.config.sweep_config import Resources, SweepConfig
 from sweep.core.errors import InputErrors
-from sweep.planning.cost import Work, outlook
+from sweep.core.ray_address import LOCAL
+from sweep.core.storage import Storage
+from sweep.data.datasets import CARD_FILE, Data
 from sweep.data.preview import foreseen_data
+from sweep.pipeline.stages import needed_stages
+from sweep.planning.capacity import Capacity, capacity_here, capacity_of, declared
+from sweep.planning.cost import Work, outlook
+from sweep.planning.grid import cells
 from sweep.planning.plan import ADAPTIVE, Plan, make_plan, notes
 from sweep.planning.preflight import misfits
-from sweep.data.datasets import CARD_FILE, Data
-from sweep.config.sweep_config import SweepConfig, Resources
+from sweep.planning.warm_start import earlier_results
+from sweep.store.artifact_store import ArtifactStore, Stage
 from sweep.store.ledger import Reading, read_ledger
 from sweep.store.run_folder import check_same_code, check_same_config
-from sweep.pipeline.stages import needed_stages
-from sweep.core.storage import Storage
-from sweep.planning.grid import cells
-from sweep.planning.warm_start import earlier_results
 
 _ALWAYS = ("generator", "pool")  # have a row even where there are none
 
@@ -56,13 +56,20 @@ def print_plan(sweep_config: SweepConfig, run: Storage, console: Console, addres
         raise InputErrors(sweep_config.name, wrong)
     plan.campaign.has_work()  # earlier records answer what they can
     steps = _steps(plan, data, reading, ArtifactStore(run))
-    console.print(f"{sweep_config.name} in {run.url}: {len(cells(sweep_config.grid))} cells, {_configurations(sweep_config, plan)} configurations, {sweep_config.seeds.min} seeds each", soft_wrap=True)
+    console.print(
+        f"{sweep_config.name} in {run.url}: {len(cells(sweep_config.grid))} cells, {_configurations(sweep_config, plan)} configurations, {sweep_config.seeds.min} seeds each",
+        soft_wrap=True,
+    )
     if not prepared:
         console.print(f"nothing is there yet, no data have been prepared; {assumed}", soft_wrap=True)
     console.print(_table(steps))
     trials = math.ceil(steps["record"].work.left / sweep_config.seeds.min)
     works = [step.work for step in steps.values()]
-    for line in (*notes(sweep_config, plan, len(warm)), *_bounds(sweep_config), *outlook(works, trials, sweep_config.resources, here)):
+    for line in (
+        *notes(sweep_config, plan, len(warm)),
+        *_bounds(sweep_config),
+        *outlook(works, trials, sweep_config.resources, here),
+    ):
         console.print(line, soft_wrap=True)
 
 
@@ -89,7 +96,11 @@ def _steps(plan: Plan, data: Data, reading: Reading, store: ArtifactStore) -> Ma
     steps = {}
     for kind, stages in by_kind.items():
         found = {stage.hash: meta["seconds"] for stage in stages if (meta := store.meta(stage)) is not None}
-        steps[kind] = Step(len(stages), len(found), Work(kind, len(awaited & {stage.hash for stage in stages} - found.keys()), tuple(found.values())))
+        steps[kind] = Step(
+            len(stages),
+            len(found),
+            Work(kind, len(awaited & {stage.hash for stage in stages} - found.keys()), tuple(found.values())),
+        )
     done, open_records = plan.settled(), _records_left(plan)
     measured = tuple(event["seconds"]["total"] for event in reading.finished().values())
     return {**steps, "record": Step(done + open_records, done, Work("record", open_records, measured))}
@@ -100,7 +111,10 @@ def _records_left(plan: Plan) -> int:
     if plan.campaign.rules.algorithm in ADAPTIVE:
         return plan.campaign.expected_records - plan.settled()
     asked = plan.campaign.candidates
-    return sum(len(asked[trial.signature].pending) if trial.signature in asked else plan.campaign.rules.seeds for trial in plan.foreseen)
+    return sum(
+        len(asked[trial.signature].pending) if trial.signature in asked else plan.campaign.rules.seeds
+        for trial in plan.foreseen
+    )
 
 
 def _table(steps: Mapping[str, Step]) -> Table:
@@ -114,9 +128,15 @@ def _bounds(sweep_config: SweepConfig) -> list[str]:
     """What makes the counts a bound and no promise."""
     lines = []
     if sweep_config.searcher.algorithm in ADAPTIVE:
-        lines.append(f"{sweep_config.searcher.algorithm} chooses as it goes: the stages are those of as many random draws")
+        lines.append(
+            f"{sweep_config.searcher.algorithm} chooses as it goes: the stages are those of as many random draws"
+        )
     if sweep_config.scheduler.type != "none":
-        lines.append(f"at most: {sweep_config.scheduler.type} stops all but the best 1/{sweep_config.scheduler.eta:g} at each rung from epoch {sweep_config.scheduler.grace_epochs} on")
+        lines.append(
+            f"at most: {sweep_config.scheduler.type} stops all but the best 1/{sweep_config.scheduler.eta:g} at each rung from epoch {sweep_config.scheduler.grace_epochs} on"
+        )
     if sweep_config.seeds.race:
-        lines.append(f"and up to {sweep_config.seeds.max - sweep_config.seeds.min} more seeds for those that a race keeps")
+        lines.append(
+            f"and up to {sweep_config.seeds.max - sweep_config.seeds.min} more seeds for those that a race keeps"
+        )
     return lines

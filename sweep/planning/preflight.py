@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from sweep.attacks.names import TRANSFER
-from sweep.pipeline.pretrained_colorizer import colorizer_file, read_colorizer_file
 from sweep.core.errors import InputError, InputErrors
 from sweep.core.hashing import file_sha256
-from sweep.pipeline.model_options import NETWORK
 from sweep.data.datasets import Data
+from sweep.pipeline.model_options import NETWORK
+from sweep.pipeline.pretrained_colorizer import colorizer_file, read_colorizer_file
 from sweep.store.trial import OTHER_DOMAIN, Trial
 
 __all__ = ["NETWORK", "check_models", "misfits", "with_file_identities"]
@@ -66,11 +66,23 @@ def misfits(trials: Iterable[Trial], data: Data, threats: Iterable[str]) -> list
 
     if any(config["synthetic_per_real"] for config in configs):
         fix = "set it to 0, or import one finding as two classes: python -m sweep.importers chexpert SRC DST --finding NAME"
-        errors.append(InputError("synthetic_per_real", "synthetic images of data with several findings an image: generators draw one class each", fix))
+        errors.append(
+            InputError(
+                "synthetic_per_real",
+                "synthetic images of data with several findings an image: generators draw one class each",
+                fix,
+            )
+        )
     for name in threats:
         if not name.startswith(TRANSFER) and not resolve_threat(name).multi_label:
             fix = "use fgsm, bim, pgd, mifgsm, apgd or square, or import one finding as two classes"
-            errors.append(InputError(f"threats.attacks, {name}", "torchattacks knows one class an image, these data have several findings", fix))
+            errors.append(
+                InputError(
+                    f"threats.attacks, {name}",
+                    "torchattacks knows one class an image, these data have several findings",
+                    fix,
+                )
+            )
     return errors
 
 
@@ -82,7 +94,9 @@ def mirrored_chests(trials: Iterable[Trial], data: Data) -> list[str]:
     flipping = sorted({trial.config["augment"] for trial in trials if AUGMENTATIONS[trial.config["augment"]].flip})
     if not (chests and flipping):
         return []
-    return [f"augment {', '.join(flipping)} mirrors the chest radiographs of {', '.join(chests)}, which puts the heart on the right; set augment: xray"]
+    return [
+        f"augment {', '.join(flipping)} mirrors the chest radiographs of {', '.join(chests)}, which puts the heart on the right; set augment: xray"
+    ]
 
 
 def recipe_misfits(configs: Iterable[Mapping[str, Any]]) -> list[InputError]:
@@ -113,7 +127,11 @@ def with_file_identities(config: dict) -> dict:
     weights, colorizer = config.get("weights"), config.get("colorizer_from")
     if weights not in (None, "imagenet"):
         path = Path(weights).absolute()
-        config = {**config, "weights": str(path), "weights_sha256": _hash(lambda: _content_hash(path, path.stat().st_mtime_ns))}
+        config = {
+            **config,
+            "weights": str(path),
+            "weights_sha256": _hash(lambda: _content_hash(path, path.stat().st_mtime_ns)),
+        }
     if colorizer not in (None, OTHER_DOMAIN):
         address = colorizer_file(colorizer)
         config = {**config, "colorizer_from": address, "colorizer_from_sha256": _hash(lambda: _colorizer_hash(address))}

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sweep.core.errors import InputError
-from sweep.store.ledger import FOLDER, Event, read_ledger
-from sweep.search.candidate import Config, Values
 from sweep.core.storage import Storage
+from sweep.search.candidate import Config, Values
+from sweep.store.ledger import FOLDER, Event, read_ledger
 
 
 def earlier_results(runs: Iterable[str | Path], metrics: Sequence[str]) -> list[tuple[Config, Values]]:
@@ -22,7 +22,9 @@ def earlier_results(runs: Iterable[str | Path], metrics: Sequence[str]) -> list[
 def _finished(run: str | Path) -> list[Event]:
     storage = Storage(run)
     if not storage.names(FOLDER):
-        raise InputError("searcher.warm_start", f"{run} holds no records", "name the folder of a sweep that ran, like results/ratio")
+        raise InputError(
+            "searcher.warm_start", f"{run} holds no records", "name the folder of a sweep that ran, like results/ratio"
+        )
     return list(read_ledger(storage).finished().values())
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from sweep.core.hashing import canonical_json
 from sweep.search.candidate import Candidate, Config, Job, Rules, Values
-from sweep.search.sampling import Scalar
 from sweep.search.halving import ParetoHalving
 from sweep.search.projection import END, projected
+from sweep.search.sampling import Scalar
 from sweep.search.searchers import Searcher, build_searcher, finite
 
 Event = dict[str, Any]
@@ -28,7 +28,9 @@ class Study:
     cell: Config
     searcher: Searcher
     halving: ParetoHalving | None
-    curves: dict[str, dict[float, list[float]]] = field(default_factory=dict)  # by signature: sound values at rungs and at the end
+    curves: dict[str, dict[float, list[float]]] = field(
+        default_factory=dict
+    )  # by signature: sound values at rungs and at the end
     asked: set[int] = field(default_factory=set)
 
 
@@ -49,13 +51,19 @@ class Campaign:
         self._complete, self._epochs_of = complete, epochs_of
         self._studies = [self._study(number, {**known, **cell}, cell) for number, cell in enumerate(cells)]
         self._number_of = {canonical_json(dict(cell)): number for number, cell in enumerate(cells)}
-        self._groups = [[number] for number in range(len(cells))] if rules.draws > 1 and rules.search else [list(range(len(cells)))]
+        self._groups = (
+            [[number] for number in range(len(cells))]
+            if rules.draws > 1 and rules.search
+            else [list(range(len(cells)))]
+        )
         self._raced: set[str] = set()  # verdicts of the race that the ledger holds already
         self._prior: dict[str, dict[int, Values]] = {}  # results of configurations that nobody asked for yet
         self._least_asked = [(0, number) for number in range(len(cells))]  # a heap
         self._queue: dict[str, None] = {}  # signatures with seeds to hand out, in order
         self.candidates: dict[str, Candidate] = {}
-        self.expected_records = len(cells) * self._draws * rules.seeds  # as far as can be known: duplicates, races and stops correct it
+        self.expected_records = (
+            len(cells) * self._draws * rules.seeds
+        )  # as far as can be known: duplicates, races and stops correct it
 
     def _study(self, number: int, known: Config, cell: Config) -> Study:
         rules = self.rules
@@ -91,7 +99,13 @@ class Campaign:
         """Take an epoch's metrics; returns why the configuration should be stopped, or None. Only its first seed is judged."""
         candidate = self.candidates.get(signature)
         halving = candidate and self._studies[candidate.study].halving
-        if not halving or candidate.ended or seed != 0 or epoch >= self._epochs_of(candidate.config) or not all(name in metrics for name in self.rules.metrics):
+        if (
+            not halving
+            or candidate.ended
+            or seed != 0
+            or epoch >= self._epochs_of(candidate.config)
+            or not all(name in metrics for name in self.rules.metrics)
+        ):
             return None
         values = self.values(metrics)
         if (rung := halving.rung_of(epoch)) is not None:
@@ -150,7 +164,9 @@ class Campaign:
             kind, signature = event["event"], event.get("signature")
             if kind == "ask":
                 self._restore(event)
-            elif kind == "epoch" and (reason := self.report(signature, event["seed"], event["epoch"], event["metrics"])):
+            elif kind == "epoch" and (
+                reason := self.report(signature, event["seed"], event["epoch"], event["metrics"])
+            ):
                 late[signature] = (event["seed"], reason, self.values(event["metrics"]))
             elif kind == "stopped":
                 late.pop(signature, None)
@@ -163,8 +179,19 @@ class Campaign:
         self.log = log
         for signature, (seed, reason, values) in late.items():  # decided, but the driver died before it was written
             candidate = self.candidates[signature]
-            self.log({"event": "stopped", "signature": signature, "seed": seed, "config": dict(candidate.config), "study": dict(self._studies[candidate.study].cell),
-                      "epoch": 0, "reason": reason, "by": "halving", "metrics": dict(zip(self.rules.metrics, values or [], strict=False))})
+            self.log(
+                {
+                    "event": "stopped",
+                    "signature": signature,
+                    "seed": seed,
+                    "config": dict(candidate.config),
+                    "study": dict(self._studies[candidate.study].cell),
+                    "epoch": 0,
+                    "reason": reason,
+                    "by": "halving",
+                    "metrics": dict(zip(self.rules.metrics, values or [], strict=False)),
+                }
+            )
             self.stop(signature, seed, reason, values)
 
     def values(self, metrics: Mapping[str, float | None]) -> list[float | None]:
@@ -175,7 +202,11 @@ class Campaign:
         """Tell every study the results of earlier sweeps that agree with its cell; returns how many were of use anywhere."""
         used: set[int] = set()
         for study in self._studies:
-            fitting = [number for number, (config, _) in enumerate(results) if all(config.get(name) == value for name, value in study.cell.items())]
+            fitting = [
+                number
+                for number, (config, _) in enumerate(results)
+                if all(config.get(name) == value for name, value in study.cell.items())
+            ]
             taken = [number for number in fitting if study.searcher.warm_start([results[number]])]
             used.update(taken)
         return len(used)
@@ -198,7 +229,9 @@ class Campaign:
         study = self._studies[number]
         study.asked.add(token)
         signature, config = self._complete({**study.cell, **values})
-        self.log({"event": "ask", "signature": signature, "draw": token, "study": dict(study.cell), "values": dict(values)})
+        self.log(
+            {"event": "ask", "signature": signature, "draw": token, "study": dict(study.cell), "values": dict(values)}
+        )
         candidate = self.candidates.get(signature)
         if candidate is None:
             prior = self._prior.pop(signature, {})
@@ -255,7 +288,15 @@ class Campaign:
             else:
                 one.ended = "nobody else is left in the race" if alone and standing.state == "race" else standing.reason
                 state = "dropped" if standing.state == "dropped" else "done"
-                self._log_once({"event": "race", "signature": one.signature, "state": state, "seeds": standing.seeds, "reason": one.ended})
+                self._log_once(
+                    {
+                        "event": "race",
+                        "signature": one.signature,
+                        "state": state,
+                        "seeds": standing.seeds,
+                        "reason": one.ended,
+                    }
+                )
 
     def _log_once(self, event: Event) -> None:
         if _verdict(event) not in self._raced:

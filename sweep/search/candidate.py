@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from sweep.search.sampling import Scalar
 from sweep.search.halving import ParetoHalving
 from sweep.search.racing import Race
+from sweep.search.sampling import Scalar
 from sweep.search.searchers import finite
 
 Config = Mapping[str, Scalar]

@@ -45,12 +45,16 @@ class Lead:
 
 def leads(scores: Mapping[str, Scores], *, least: int = 2) -> dict[tuple[str, str], list[Lead]]:
     """(ahead, behind) -> one lead per objective, for every ordered pair with at least `least` common seeds."""
-    pairs = [(a, b) for a, b in itertools.combinations(scores, 2) if len(_common(scores[a], scores[b])) >= max(2, least)]
+    pairs = [
+        (a, b) for a, b in itertools.combinations(scores, 2) if len(_common(scores[a], scores[b])) >= max(2, least)
+    ]
     if not pairs:
         return {}
     differences = [np.array([scores[a][s] - scores[b][s] for s in _common(scores[a], scores[b])]) for a, b in pairs]
     counts = np.array([len(rows) for rows in differences])
-    most = int((len({name for pair in pairs for name in pair}) - 1) * (counts.max() - 1))  # residual degrees of freedom of all pairs together
+    most = int(
+        (len({name for pair in pairs for name in pair}) - 1) * (counts.max() - 1)
+    )  # residual degrees of freedom of all pairs together
     table: dict[tuple[str, str], list[Lead]] = {pair: [] for both in pairs for pair in (both, both[::-1])}
     for objective in range(differences[0].shape[1]):
         variances, freedom = moderated([rows[:, objective].var(ddof=1) for rows in differences], counts - 1, most)

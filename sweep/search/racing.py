@@ -17,7 +17,7 @@ State = Literal["race", "dropped", "done"]
 
 @dataclass(frozen=True)
 class Standing:
-    """"race": deserves another seed; "dropped": could not be the best any more; "done": another seed would tell nothing."""
+    """ "race": deserves another seed; "dropped": could not be the best any more; "done": another seed would tell nothing."""
 
     state: State
     seeds: int
@@ -58,7 +58,9 @@ class Race:
     def _scores(self, seeds: Mapping[int, Sequence[float] | None]) -> Scores:
         return {seed: oriented(np.array(values), self.goals)[0] for seed, values in seeds.items() if _is_sound(values)}
 
-    def _judge(self, name: str, seeds: Mapping[int, object], scores: Scores, table: Mapping[tuple[str, str], list[Lead]]) -> Standing:
+    def _judge(
+        self, name: str, seeds: Mapping[int, object], scores: Scores, table: Mapping[tuple[str, str], list[Lead]]
+    ) -> Standing:
         count = len(seeds)
         if count >= self.max_seeds:
             return Standing("done", count, f"has all {self.max_seeds} seeds")
@@ -70,7 +72,9 @@ class Race:
         adjusted = holm([max(lead.p for lead in table[rival, name]) for rival in rivals])
         if len(rivals) and adjusted.min() <= self.round_alpha:
             winner = rivals[int(adjusted.argmin())]
-            return Standing("dropped", count, self._because(winner, table[winner, name], len(rivals), float(adjusted.min())))
+            return Standing(
+                "dropped", count, self._because(winner, table[winner, name], len(rivals), float(adjusted.min()))
+            )
         return Standing("race", count, f"could still be the best after {count} seeds")
 
     def _because(self, winner: str, ahead: Sequence[Lead], rivals: int, p: float) -> str:

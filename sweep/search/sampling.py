@@ -31,7 +31,9 @@ def drawn(search: Mapping[str, Any], known: Mapping[str, Scalar], number: int, s
 def active(name: str, search: Mapping[str, Any], config: Mapping[str, Scalar]) -> bool:
     """Whether all `when:` rules of a name hold in `config`; a rule on a searched name that was not drawn does not hold."""
     rules = search[name].when or {}
-    return all((other in config or other not in search) and satisfies(rule, config.get(other)) for other, rule in rules.items())
+    return all(
+        (other in config or other not in search) and satisfies(rule, config.get(other)) for other, rule in rules.items()
+    )
 
 
 def by_dependency(search: Mapping[str, Any]) -> Iterator[str]:

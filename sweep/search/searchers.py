@@ -136,7 +136,15 @@ class OptunaSearcher:
     def _add(self, config: Config, state: TrialState, values: list[float] | None = None) -> int:
         coordinates = {name: self._axes[name].encode(value) for name, value in config.items()}
         spaces = {name: self._axes[name].coordinate for name in config}
-        self._study.add_trial(create_trial(state=state, params=coordinates, distributions=spaces, values=values, system_attrs=dict(self._sampler.marks)))
+        self._study.add_trial(
+            create_trial(
+                state=state,
+                params=coordinates,
+                distributions=spaces,
+                values=values,
+                system_attrs=dict(self._sampler.marks),
+            )
+        )
         return len(self._study.get_trials(deepcopy=False)) - 1
 
 
@@ -190,7 +198,10 @@ def reachable(search: Mapping[str, Any], known: Mapping[str, Scalar]) -> dict[st
     left: dict[str, Any] = {}
     for name in by_dependency(search):
         rules = search[name].when or {}
-        if all(other in left or (other not in search and satisfies(rule, known.get(other))) for other, rule in rules.items()):
+        if all(
+            other in left or (other not in search and satisfies(rule, known.get(other)))
+            for other, rule in rules.items()
+        ):
             left[name] = search[name]
     return left
 
@@ -218,7 +229,13 @@ SEARCHERS: Mapping[str, Sampler | None] = {
 
 
 def build_searcher(
-    name: str, search: Mapping[str, Any], goals: Sequence[str], *, known: Mapping[str, Scalar] | None = None, seed: int = 0, first: int = 0
+    name: str,
+    search: Mapping[str, Any],
+    goals: Sequence[str],
+    *,
+    known: Mapping[str, Scalar] | None = None,
+    seed: int = 0,
+    first: int = 0,
 ) -> Searcher:
     """A searcher of one study.
 
@@ -230,4 +247,8 @@ def build_searcher(
         raise InputError("searcher.algorithm", f"{name!r} is unknown", suggestion(name, SEARCHERS))
     space = Space(reachable(search, known or {}), dict(known or {}))
     sampler = SEARCHERS[name]
-    return RandomSearcher(space, goals, seed, first) if sampler is None else OptunaSearcher(space, goals, seed, first, sampler)
+    return (
+        RandomSearcher(space, goals, seed, first)
+        if sampler is None
+        else OptunaSearcher(space, goals, seed, first, sampler)
+    )

@@ -13,11 +13,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweep.core.atomic import write_text
-from sweep.core.errors import InputError, guarded
 from sweep.audit.audit import audit
 from sweep.audit.html_page import render_html
 from sweep.audit.text import render
+from sweep.core.atomic import write_text
+from sweep.core.errors import InputError, guarded
 from sweep.shards.reader import verify
 
 _PAGE = "audit.html"
@@ -51,7 +51,9 @@ def _check_writable(option: str, path: Path) -> None:
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as broken:
-        raise InputError(option, f"{path} cannot be written ({broken.strerror or broken})", "choose another place") from None
+        raise InputError(
+            option, f"{path} cannot be written ({broken.strerror or broken})", "choose another place"
+        ) from None
 
 
 def _verify(given: argparse.Namespace) -> int:
@@ -66,7 +68,14 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     examine = commands.add_parser("audit", help="copies, leaks, label conflicts, balance, giveaways, licences")
     examine.add_argument("folders", nargs="+", metavar="FOLDER")
-    examine.add_argument("--html", type=Path, nargs="?", const=Path(_PAGE), metavar="FILE", help=f"also write one offline page with the pictures (default {_PAGE})")
+    examine.add_argument(
+        "--html",
+        type=Path,
+        nargs="?",
+        const=Path(_PAGE),
+        metavar="FILE",
+        help=f"also write one offline page with the pictures (default {_PAGE})",
+    )
     examine.add_argument("--json", type=Path, metavar="FILE", help="also write every fact")
     examine.set_defaults(run=_audit)
     check = commands.add_parser("verify", help="hash every part, count its rows and compare with the manifest")

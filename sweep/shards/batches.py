@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 # the images of as many runs as fill a window are shuffled among each other: a window is read from few row groups.
 _SHUFFLED_WHOLE = 16_384
 _RUN, WINDOW = 256, 4096
-_EPOCHS_AHEAD = 8  # of one stream: planning it costs a millisecond for each of its tasks, and their positions have to fit in memory
+_EPOCHS_AHEAD = (
+    8  # of one stream: planning it costs a millisecond for each of its tasks, and their positions have to fit in memory
+)
 
 Batch = tuple["torch.Tensor", "torch.Tensor"]
 
@@ -110,7 +112,9 @@ class StreamedBatches(Batches):
         super().__init__(image_set, batch_size, **settings)
         self._images, self._labels = image_set.images, _tensor(image_set.labels)
         self._running: Iterator[torch.Tensor] | None = None
-        self._next = self._end = 0  # epochs: the one that the running stream comes to next, and the first one that it does not hold
+        self._next = self._end = (
+            0  # epochs: the one that the running stream comes to next, and the first one that it does not hold
+        )
 
     def __call__(self, epoch: int) -> Iterator[Batch]:
         """Pairs of images uint8 [B, H, W] and their labels [B] or [B, K]; reading ends when the iterator is closed early, or by `close`."""

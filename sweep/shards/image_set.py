@@ -58,5 +58,7 @@ class ImageSet:
 
     def class_counts(self) -> dict[str, int]:
         """Images per class name, zero included; of several findings an image those that have it."""
-        counts = present_counts(self.labels) if self.multi_label else np.bincount(self.labels, minlength=len(self.classes))
+        counts = (
+            present_counts(self.labels) if self.multi_label else np.bincount(self.labels, minlength=len(self.classes))
+        )
         return {name: int(count) for name, count in zip(self.classes, counts, strict=True)}

@@ -30,8 +30,11 @@ def synthetic_counts(labels: np.ndarray, synthetic_per_real: float, policy: str 
     _check(synthetic_per_real, policy)
     classes, counts = np.unique(labels, return_counts=True)
     if policy == "add":
-        return {int(label): _round(synthetic_per_real * n) for label, n in zip(classes, counts)}
-    return {int(label): int(n) - max(1, _round(n / (1 + synthetic_per_real))) for label, n in zip(classes, counts)}
+        return {int(label): _round(synthetic_per_real * n) for label, n in zip(classes, counts, strict=False)}
+    return {
+        int(label): int(n) - max(1, _round(n / (1 + synthetic_per_real)))
+        for label, n in zip(classes, counts, strict=False)
+    }
 
 
 def mix(

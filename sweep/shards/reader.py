@@ -14,10 +14,10 @@ from pyarrow import fs
 
 from sweep.core.errors import InputError
 from sweep.core.hashing import stream_sha256
+from sweep.core.location import below, located
 from sweep.shards.findings import stacked
 from sweep.shards.image_set import ImageSet
 from sweep.shards.labels import apply_normals, classes_after, label_indices
-from sweep.core.location import below, located
 from sweep.shards.resize import fit_square
 from sweep.shards.schema import FORMAT, MANIFEST, Manifest, metadata_columns
 
@@ -61,10 +61,16 @@ def verify(folder: Path | str) -> Manifest:
     for part in manifest.parts:
         with files.open_input_stream(f"{root}/{part.file}") as stream:
             if stream_sha256(stream) != part.sha256:
-                raise InputError(below(folder, part.file), "its bytes are not those the manifest was written for", _IMPORT_FIX)
+                raise InputError(
+                    below(folder, part.file), "its bytes are not those the manifest was written for", _IMPORT_FIX
+                )
         with files.open_input_file(f"{root}/{part.file}") as stream, pq.ParquetFile(stream) as opened:
             if opened.metadata.num_rows != part.rows:
-                raise InputError(below(folder, part.file), f"{opened.metadata.num_rows} rows where the manifest says {part.rows}", _IMPORT_FIX)
+                raise InputError(
+                    below(folder, part.file),
+                    f"{opened.metadata.num_rows} rows where the manifest says {part.rows}",
+                    _IMPORT_FIX,
+                )
     return manifest
 
 
@@ -171,8 +177,11 @@ def _select(frame: pd.DataFrame, image_ids: Sequence[str], folder: Path | str) -
     wanted = place.reindex(list(image_ids))
     if wanted.isna().any():
         missing = wanted.index[wanted.isna()][0]
-        raise InputError(folder, f"image {missing!r} is not in this data set under the rule for normal scans",
-                         "use the ids of a split of this folder, made under the same rule")
+        raise InputError(
+            folder,
+            f"image {missing!r} is not in this data set under the rule for normal scans",
+            "use the ids of a split of this folder, made under the same rule",
+        )
     return frame.iloc[wanted.to_numpy(dtype=np.int64)].reset_index(drop=True)
 
 

@@ -13,9 +13,9 @@ import pandas as pd
 from sweep.core.errors import InputError, suggestion
 from sweep.core.hashing import content_hash
 from sweep.core.seeds import rng
-from sweep.shards.label_conflicts import conflicting
 from sweep.shards.findings import stacked
 from sweep.shards.groups import closed_groups, renumbered
+from sweep.shards.label_conflicts import conflicting
 
 FRACTIONS = {"train": 0.6, "val": 0.2, "test": 0.2}
 CONFLICTS = ("drop", "train_only", "keep")
@@ -84,17 +84,23 @@ def make_split(
     return _split_of(frame["image_id"].to_numpy(), labels, groups, fold, seed, train_images)
 
 
-def _split_of(ids: np.ndarray, labels: np.ndarray, groups: np.ndarray, fold: np.ndarray, seed: int, train_images: int | None) -> Split:
+def _split_of(
+    ids: np.ndarray, labels: np.ndarray, groups: np.ndarray, fold: np.ndarray, seed: int, train_images: int | None
+) -> Split:
     """The split of images whose folds are settled: their places, and only so many of them in training."""
     fold, place = fold.astype(object), np.zeros(len(ids), dtype=np.int64)
     order = _training_order(fold, labels, groups, rng(seed, "split", "train"))
     if train_images is not None:
         _keep_training(fold, order, train_images)
     place[order] = np.arange(len(order))
-    return Split(pd.DataFrame({"image_id": ids, "label": labels, "group": groups, "fold": fold.astype(str), "place": place}))
+    return Split(
+        pd.DataFrame({"image_id": ids, "label": labels, "group": groups, "fold": fold.astype(str), "place": place})
+    )
 
 
-def hold_out_domains(frame: pd.DataFrame, held_out: Sequence[str], *, near_duplicates: np.ndarray | None = None, **rules: Any) -> Split:
+def hold_out_domains(
+    frame: pd.DataFrame, held_out: Sequence[str], *, near_duplicates: np.ndarray | None = None, **rules: Any
+) -> Split:
     """The images of some domains (column domain: hospitals, scanners) are `target`, all others are split: see `split_without`.
 
     Raises InputError for an unknown domain, and when none is left to train on.
@@ -110,12 +116,22 @@ def of_domains(frame: pd.DataFrame, held_out: Sequence[str]) -> np.ndarray:
             raise InputError("held_out", f"no image of {name!r}", suggestion(name, known))
     away = frame["domain"].isin(held_out).to_numpy()
     if not held_out or away.all():
-        raise InputError("held_out", f"{', '.join(held_out) or 'nothing'} of {', '.join(known)}", "hold back some domains and keep others")
+        raise InputError(
+            "held_out",
+            f"{', '.join(held_out) or 'nothing'} of {', '.join(known)}",
+            "hold back some domains and keep others",
+        )
     return away
 
 
 def split_without(
-    frame: pd.DataFrame, away: np.ndarray, *, near_duplicates: np.ndarray | None = None, folds: int | None = None, fold: int = 0, **rules: Any
+    frame: pd.DataFrame,
+    away: np.ndarray,
+    *,
+    near_duplicates: np.ndarray | None = None,
+    folds: int | None = None,
+    fold: int = 0,
+    **rules: Any,
 ) -> Split:
     """The images `away` (bool [N]) are `target`, all others are split by `make_split` under `rules`, or are fold `fold` of `make_folds`.
 
@@ -125,7 +141,9 @@ def split_without(
     shared = shared_with(frame, away, near_duplicates)
     free = ~away & ~shared
     if not free.any():
-        raise InputError("target", "every other image shares a patient or picture with the target", "choose another target")
+        raise InputError(
+            "target", "every other image shares a patient or picture with the target", "choose another target"
+        )
     copies = None if near_duplicates is None else np.asarray(near_duplicates)[free]
     if folds is None:
         inner = make_split(frame[free], near_duplicates=copies, **rules)
@@ -135,7 +153,17 @@ def split_without(
     name[free], place[free] = inner.frame["fold"], inner.frame["place"]
     groups = closed_groups(frame["patient"].to_numpy(dtype=str), *_copies(frame, near_duplicates))
     labels = frame["label"].to_numpy(dtype=str)
-    return Split(pd.DataFrame({"image_id": frame["image_id"].to_numpy(), "label": labels, "group": groups, "fold": name.astype(str), "place": place}))
+    return Split(
+        pd.DataFrame(
+            {
+                "image_id": frame["image_id"].to_numpy(),
+                "label": labels,
+                "group": groups,
+                "fold": name.astype(str),
+                "place": place,
+            }
+        )
+    )
 
 
 def shared_with(frame: pd.DataFrame, away: np.ndarray, near_duplicates: np.ndarray | None = None) -> np.ndarray:
@@ -151,21 +179,32 @@ def _copies(frame: pd.DataFrame, near_duplicates: np.ndarray | None) -> list[np.
 
 
 def make_folds(
-    frame: pd.DataFrame, *, seed: int, folds: int, conflicts: str = "drop", near_duplicates: np.ndarray | None = None,
-    train_images: int | None = None, validate: bool = False,
+    frame: pd.DataFrame,
+    *,
+    seed: int,
+    folds: int,
+    conflicts: str = "drop",
+    near_duplicates: np.ndarray | None = None,
+    train_images: int | None = None,
+    validate: bool = False,
 ) -> list[Split]:
     """Cross-validation: `folds` splits into train and test; every image not ruled out is tested exactly once.
 
     With `validate` the part that the next split tests is this one's validation fold, so that three parts are the fewest.
     """
     if folds < 2 + validate:
-        raise InputError("folds", f"{folds} folds leave nothing to train on", f"ask for {'three' if validate else 'two'} or more")
+        raise InputError(
+            "folds", f"{folds} folds leave nothing to train on", f"ask for {'three' if validate else 'two'} or more"
+        )
     names = [f"fold-{k}" for k in range(folds)]
     parts = make_split(frame, seed=seed, fractions=dict.fromkeys(names, 1 / folds), conflicts=conflicts,
                        near_duplicates=near_duplicates).frame  # fmt: skip
     ids, labels, groups = (parts[name].to_numpy() for name in ("image_id", "label", "group"))
     # `train_only` images carry the fold "train" already and are never tested.
-    roles = [{UNUSED: UNUSED, own: "test"} | ({following: "val"} if validate else {}) for own, following in zip(names, (*names[1:], names[0]), strict=True)]
+    roles = [
+        {UNUSED: UNUSED, own: "test"} | ({following: "val"} if validate else {})
+        for own, following in zip(names, (*names[1:], names[0]), strict=True)
+    ]
     assigned = [parts["fold"].map(lambda part, role=role: role.get(part, "train")).to_numpy() for role in roles]
     return [_split_of(ids, labels, groups, fold, seed, train_images) for fold in assigned]
 
@@ -243,8 +282,11 @@ def _training_order(fold: np.ndarray, labels: np.ndarray, groups: np.ndarray, dr
 def _keep_training(fold: np.ndarray, order: np.ndarray, keep: int) -> None:
     """Mark all but the first `keep` training images unused."""
     if not 0 < keep <= len(order):
-        raise InputError("train_images", f"{keep} asked for, the training fold holds {len(order)}",
-                         f"ask for 1 to {len(order)}, or leave it out")
+        raise InputError(
+            "train_images",
+            f"{keep} asked for, the training fold holds {len(order)}",
+            f"ask for 1 to {len(order)}, or leave it out",
+        )
     fold[order[keep:]] = UNUSED
 
 

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sweep.core.errors import InputError
-from sweep.shards.lazy import LazyImages
 from sweep.core.location import absolute, below, located
+from sweep.shards.lazy import LazyImages
 from sweep.shards.reader import decode_column, read_batches, read_manifest
 
 _COLUMNS = ["image", "height", "width"]
@@ -79,7 +79,9 @@ class StoredImages(LazyImages):
     def _read_group(self, number: int) -> pa.Table:
         path, content = self._parts[self._first_rows["part"][number]]
         try:
-            return _opened(path, content).read_row_group(int(self._first_rows["group"][number]), columns=_COLUMNS, use_threads=False)
+            return _opened(path, content).read_row_group(
+                int(self._first_rows["group"][number]), columns=_COLUMNS, use_threads=False
+            )
         except (pa.ArrowException, OSError) as broken:
             raise InputError(path, f"damaged ({str(broken).splitlines()[0]})", _FIX) from None
 

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from sweep.core.errors import InputError
+from sweep.core.location import absolute
 from sweep.shards.labels import apply_normals, classes_after
 from sweep.shards.lazy import Images
-from sweep.core.location import absolute
 from sweep.shards.reader import decode_column, groups_of, labels_of, part_paths, read_manifest, read_metadata
 
 if TYPE_CHECKING:
@@ -79,7 +79,11 @@ def stream(images: Images, orders: Sequence[np.ndarray], batch_size: int, window
     from sweep.core.ray_internals import throttled
 
     window = _window_of(max(len(order) for order in orders), batch_size, window)
-    pieces = [(epoch, start, min(start + window, len(order))) for epoch, order in enumerate(orders) for start in range(0, len(order), window)]
+    pieces = [
+        (epoch, start, min(start + window, len(order)))
+        for epoch, order in enumerate(orders)
+        for start in range(0, len(order), window)
+    ]
     shared = ray.put(images), ray.put(list(orders)), ray.put(pieces)
     ahead = min(_TASKS_AHEAD, len(pieces))
     # Not `range`: it pickles a reading function for each of its blocks.
@@ -91,7 +95,10 @@ def stream(images: Images, orders: Sequence[np.ndarray], batch_size: int, window
     most = 2 * (ahead + 1) * window * images.image_px**2
     options.resource_limits = ray.data.ExecutionResources.for_limits(object_store_memory=max(_LEAST_BYTES, most))
     rows.context.enable_progress_bars = False
-    yield from _in_batches((block["image"] for block in throttled(rows).iter_torch_batches(batch_size=None, prefetch_batches=1)), batch_size)
+    yield from _in_batches(
+        (block["image"] for block in throttled(rows).iter_torch_batches(batch_size=None, prefetch_batches=1)),
+        batch_size,
+    )
 
 
 def _window_of(epoch: int, batch_size: int, window: int) -> int:

@@ -18,9 +18,9 @@ from pyarrow import fs
 from sweep.core.atomic import new_folder, write_text
 from sweep.core.errors import InputError
 from sweep.core.hashing import file_sha256
+from sweep.core.location import located
 from sweep.shards.findings import checked
 from sweep.shards.labels import class_order, guess_positive
-from sweep.core.location import located
 from sweep.shards.schema import MANIFEST, MULTI_LABEL, SCHEMA, Header, Manifest, Part, RowsDigest, ShardRow, schema_of
 
 _GROUP_ROWS = 256  # rows held in memory at once: 16 MB at 256 px
@@ -72,7 +72,9 @@ def _send(draft: Path, manifest: Manifest, files: fs.FileSystem, root: str) -> N
 def _is_free(files: fs.FileSystem, root: str) -> bool:
     """Whether nothing is there yet, or an empty folder."""
     kind = files.get_file_info(root).type
-    return kind == fs.FileType.NotFound or (kind == fs.FileType.Directory and not files.get_file_info(fs.FileSelector(root)))
+    return kind == fs.FileType.NotFound or (
+        kind == fs.FileType.Directory and not files.get_file_info(fs.FileSelector(root))
+    )
 
 
 class _PartWriter:
@@ -110,9 +112,7 @@ class _PartWriter:
         fields["classes"] = tuple(header.classes) or class_order(self._labels, positive)
         fields["positive"] = positive
         fields["settings"] = dict(header.settings)
-        return Manifest(
-            **fields, images=len(self._ids), parts=tuple(self._parts), sha256=self._digest.hexdigest()
-        )
+        return Manifest(**fields, images=len(self._ids), parts=tuple(self._parts), sha256=self._digest.hexdigest())
 
     @property
     def _multi_label(self) -> bool:
@@ -120,13 +120,17 @@ class _PartWriter:
 
     def _check(self, row: ShardRow) -> None:
         if row.image_id in self._ids:
-            raise InputError(row.source_path or row.image_id, f"the id {row.image_id!r} comes twice",
-                             "rename one of the images")
+            raise InputError(
+                row.source_path or row.image_id, f"the id {row.image_id!r} comes twice", "rename one of the images"
+            )
         if self._multi_label:
             checked(np.array([row.labels]), self._header.classes, row.source_path or row.image_id)
         elif self._header.classes and row.label not in self._header.classes:
-            raise InputError(row.source_path or row.image_id, f"label {row.label!r} is none of the classes",
-                             f"use one of {', '.join(self._header.classes)}")
+            raise InputError(
+                row.source_path or row.image_id,
+                f"label {row.label!r} is none of the classes",
+                f"use one of {', '.join(self._header.classes)}",
+            )
         if row.image.dtype != np.uint8 or row.image.ndim != 2 or 0 in row.image.shape:
             raise ValueError(f"{row.image_id}: want uint8 [H, W], got {row.image.dtype} {row.image.shape}")
         self._ids.add(row.image_id)

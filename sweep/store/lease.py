@@ -37,7 +37,11 @@ class Lease:
     def check(self) -> None:
         """Read the lease; InputError names who holds it where that is not this driver."""
         if self._holder_now() != self.name:
-            raise InputError(self._run.url, f"another sweep took it over ({self.holder}) while this one did not renew its lease; nothing more is written", _FIX)
+            raise InputError(
+                self._run.url,
+                f"another sweep took it over ({self.holder}) while this one did not renew its lease; nothing more is written",
+                _FIX,
+            )
 
     def renew(self) -> bool:
         """Write the name again if it still stands there; False once it does not."""
@@ -68,7 +72,9 @@ class Lease:
 
 
 @contextmanager
-def leased(run: Storage, renewed_s: float = RENEWED_S, dead_s: float = DEAD_S, settle_s: float = _SETTLE_S) -> Iterator[Lease]:
+def leased(
+    run: Storage, renewed_s: float = RENEWED_S, dead_s: float = DEAD_S, settle_s: float = _SETTLE_S
+) -> Iterator[Lease]:
     """Hold the run for this process; InputError when another one holds it."""
     lease = Lease(run, f"process {os.getpid()} on {socket.gethostname()} ({uuid.uuid4().hex[:8]})")
     _take(lease, run, dead_s, settle_s)
@@ -89,7 +95,9 @@ def _take(lease: Lease, run: Storage, dead_s: float, settle_s: float) -> None:
     begin = time.monotonic()
     _refuse_if_held(run, lease.name, dead_s)
     run.write(LEASE_FILE, lease.name.encode())
-    time.sleep(max(settle_s, 2 * (time.monotonic() - begin)))  # another one that began at the same time is as slow as this one
+    time.sleep(
+        max(settle_s, 2 * (time.monotonic() - begin))
+    )  # another one that began at the same time is as slow as this one
     _refuse_if_held(run, lease.name, dead_s)
 
 

@@ -72,7 +72,6 @@ class Reading:
         failures = {(event["signature"], event["seed"]): event for event in self.of_kind("failed")}
         return {record: event for record, event in failures.items() if record not in done}
 
-
     def stopped(self) -> dict[Record, Event]:
         """The event of every record that was given up early."""
         return {(event["signature"], event["seed"]): event for event in self.of_kind("stopped")}
@@ -146,8 +145,14 @@ def finished_record(run: Storage, signature: str, seed: int) -> Event:
         return finished[signature, seed]
     seeds = [other for name, other in finished if name == signature]
     if seeds:
-        raise InputError(f"{run.url}, {signature}", f"seed {seed} has not finished", f"seeds that have: {', '.join(map(str, sorted(seeds)))}")
-    raise InputError(f"{run.url}, {signature}", "no such finished trial", suggestion(signature, {name for name, _ in finished}))
+        raise InputError(
+            f"{run.url}, {signature}",
+            f"seed {seed} has not finished",
+            f"seeds that have: {', '.join(map(str, sorted(seeds)))}",
+        )
+    raise InputError(
+        f"{run.url}, {signature}", "no such finished trial", suggestion(signature, {name for name, _ in finished})
+    )
 
 
 @contextmanager

@@ -19,22 +19,37 @@ from typing import IO, Any
 
 from ruamel.yaml import YAML
 
-from sweep.core.errors import InputError
-from sweep.store.lease import leased
 from sweep.config.sweep_config import SweepConfig
-from sweep.store.ledger import FOLDER
-from sweep.store.code_versions import VERSIONS
+from sweep.core.errors import InputError
 from sweep.core.storage import Storage
+from sweep.store.code_versions import VERSIONS
+from sweep.store.lease import leased
+from sweep.store.ledger import FOLDER
 
 SPACE_FILE = "space.yaml"
 ENVIRONMENT_FILE = "environment.json"
 _LOCK_FILE = "driver.lock"
 _LARGE_SHARE = 0.5  # of the time that the worker groups were held
-_TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # what flock says of a lock that another process has; anything else says that there are no locks
+_TAKEN = (
+    errno.EWOULDBLOCK,
+    errno.EAGAIN,
+    errno.EACCES,
+)  # what flock says of a lock that another process has; anything else says that there are no locks
 StillOurs = Callable[[], None]  # raises InputError once another driver has the run
 # What may change between two runs of one folder: how it is computed, never what is asked.
 _FREE_TO_CHANGE = ("resources", "budget", "smoke")
-_PACKAGES = ("ray", "torch", "torchvision", "timm", "optuna", "torchattacks", "scikit-image", "numpy", "pandas", "pyarrow")
+_PACKAGES = (
+    "ray",
+    "torch",
+    "torchvision",
+    "timm",
+    "optuna",
+    "torchattacks",
+    "scikit-image",
+    "numpy",
+    "pandas",
+    "pyarrow",
+)
 
 
 @contextmanager
@@ -58,7 +73,11 @@ def _make_folder(run: Storage) -> None:
         try:
             run.local.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"--storage {run.url}", f"cannot be written ({error.strerror or error})", "give a folder you may write to") from error
+            raise InputError(
+                f"--storage {run.url}",
+                f"cannot be written ({error.strerror or error})",
+                "give a folder you may write to",
+            ) from error
     run.probe()
 
 
@@ -91,7 +110,9 @@ def _locked(lock: IO[str], run: Storage) -> bool:
         if error.errno not in _TAKEN:
             return False
         lock.seek(0)
-        raise InputError(run.url, f"another sweep writes there ({lock.read().strip()})", "wait for it, or give another --storage") from error
+        raise InputError(
+            run.url, f"another sweep writes there ({lock.read().strip()})", "wait for it, or give another --storage"
+        ) from error
     return True
 
 
@@ -101,10 +122,16 @@ def check_same_config(run: Storage, sweep_config: SweepConfig) -> None:
         return
     before = _flat(YAML(typ="safe").load(run.read(SPACE_FILE).decode()))
     now = _flat(sweep_config.model_dump(mode="json"))
-    changed = [key for key in {**before, **now} if before.get(key) != now.get(key) and key.split(".")[0] not in _FREE_TO_CHANGE]
+    changed = [
+        key for key in {**before, **now} if before.get(key) != now.get(key) and key.split(".")[0] not in _FREE_TO_CHANGE
+    ]
     if changed:
         listing = ", ".join(f"{key} was {before.get(key)!r} and is {now.get(key)!r}" for key in sorted(changed))
-        raise InputError(f"{run.url}/{SPACE_FILE}", f"the folder holds another sweep config: {listing}", "rename the sweep config, or give another --storage")
+        raise InputError(
+            f"{run.url}/{SPACE_FILE}",
+            f"the folder holds another sweep config: {listing}",
+            "rename the sweep config, or give another --storage",
+        )
 
 
 def check_same_code(run: Storage) -> None:
@@ -114,7 +141,11 @@ def check_same_code(run: Storage) -> None:
     before, now = json.loads(run.read(ENVIRONMENT_FILE)).get("versions", {}).get("training"), VERSIONS["training"]
     if before != now:
         told = "an earlier version" if before is None else f"version {before}"
-        raise InputError(run.url, f"its records were made by {told} of the training code, and this is version {now}", "give another --storage, or go on with the code that made them")
+        raise InputError(
+            run.url,
+            f"its records were made by {told} of the training code, and this is version {now}",
+            "give another --storage, or go on with the code that made them",
+        )
 
 
 def read_config(run: Storage) -> SweepConfig:
@@ -173,12 +204,23 @@ def note_overhead(run: Storage, wall_s: float, worker_groups: int, finished: lis
     """
     if not finished:
         return None
-    made = {stage["hash"]: stage["seconds"] for event in finished for stage in event.get("stages", []) if not stage["reused"]}
+    made = {
+        stage["hash"]: stage["seconds"]
+        for event in finished
+        for stage in event.get("stages", [])
+        if not stage["reused"]
+    }
     work_s = sum(event["seconds"]["total"] for event in finished) + sum(made.values())
     idle_s = max(0.0, wall_s * worker_groups - work_s)
     each_s = round(idle_s / len(finished), 2)
     facts = json.loads(run.read(ENVIRONMENT_FILE))
-    facts["overhead"] = {"records": len(finished), "worker_groups": worker_groups, "wall_s": round(wall_s, 1), "work_s": round(work_s, 1), "overhead_s_per_record": each_s}
+    facts["overhead"] = {
+        "records": len(finished),
+        "worker_groups": worker_groups,
+        "wall_s": round(wall_s, 1),
+        "work_s": round(work_s, 1),
+        "overhead_s_per_record": each_s,
+    }
     run.write(ENVIRONMENT_FILE, json.dumps(facts, indent=1).encode())
     short = "; trials this short are hardly worth a cluster" if idle_s > _LARGE_SHARE * (idle_s + work_s) else ""
     return f"{work_s:.0f} s of work for {len(finished)} records, and {each_s:.1f} s of start-up and waiting a record{short}"

@@ -30,7 +30,9 @@ class Trial:
     def signature(self) -> str:
         """Hash of the whole configuration, of the data and of the code's version; threats, seeds and the places of files are no part of it."""
         identity = {name: value for name, value in self.config.items() if not self.config.get(f"{name}_sha256")}
-        return content_hash({"config": identity, "data": self.data_hash, "version": VERSIONS["training"]}, SIGNATURE_DIGITS)
+        return content_hash(
+            {"config": identity, "data": self.data_hash, "version": VERSIONS["training"]}, SIGNATURE_DIGITS
+        )
 
     @property
     def folder(self) -> str:

@@ -36,7 +36,7 @@ def cutout(images: Tensor, generator: torch.Generator) -> Tensor:
     inside = [
         (torch.arange(length, device=images.device) >= start)
         & (torch.arange(length, device=images.device) < start + side)
-        for length, start in zip((rows, columns), corner)
+        for length, start in zip((rows, columns), corner, strict=False)
     ]
     return images * ~(inside[0][:, :, None] & inside[1][:, None, :]).unsqueeze(1)
 

@@ -25,6 +25,6 @@ class WeightAverage:
             return
         self.updates += 1
         weight = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
-        pairs = list(zip(self.network.state_dict().values(), self.source.state_dict().values()))
+        pairs = list(zip(self.network.state_dict().values(), self.source.state_dict().values(), strict=False))
         floats = [(mean, new) for mean, new in pairs if mean.is_floating_point()]
         torch._foreach_lerp_([mean for mean, _ in floats], [new for _, new in floats], weight)

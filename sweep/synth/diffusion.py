@@ -6,6 +6,7 @@ A noisy image is signal(t) * image + noise(t) * epsilon with t from 0 (clean) to
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -76,7 +77,7 @@ def denoise(network: nn.Module, latents: tuple[Tensor, ...], labels: Tensor, set
     """Images [N, 1, px, px] in [-1, 1] from starting noise, in `denoising_steps` deterministic steps."""
     current, count = latents[0], settings["denoising_steps"]
     times = torch.linspace(LATEST, 0, count + 1, device=current.device)
-    for now, later in zip(times, times[1:]):
+    for now, later in itertools.pairwise(times):
         signal, noise = schedule(now.expand(len(current)))
         with torch.autocast(
             current.device.type, dtype=torch.bfloat16, enabled=uses_bf16(settings["precision"], current.device.type)

@@ -55,7 +55,7 @@ class SkipGenerator(nn.Module):
         widths = {size: channels_at(size, image_px, width) for size in self.sizes}
         self.stem = nn.Linear(latent, 2 * widths[SMALLEST_MAP] * SMALLEST_MAP**2)
         self.stem_norm = nn.BatchNorm2d(2 * widths[SMALLEST_MAP])
-        pairs = zip(self.sizes, self.sizes[1:])
+        pairs = zip(self.sizes, self.sizes[1:], strict=False)
         self.ups = nn.ModuleList(GatedUp(widths[a], widths[b], noise=b == image_px) for a, b in pairs)
         late = [size for size in self.sizes if size // SKIP_FACTOR in widths]
         self.excitations = nn.ModuleDict(
@@ -68,7 +68,7 @@ class SkipGenerator(nn.Module):
         stem = self.stem(code).view(len(code), -1, SMALLEST_MAP, SMALLEST_MAP)
         values = F.glu(self.stem_norm(stem.contiguous(memory_format=torch.channels_last)), dim=1)
         maps = {SMALLEST_MAP: values}
-        for size, up in zip(self.sizes[1:], self.ups):
+        for size, up in zip(self.sizes[1:], self.ups, strict=False):
             values = up(values, latents[1])
             if str(size) in self.excitations:
                 values = self.excitations[str(size)](maps[size // SKIP_FACTOR], values)

@@ -6,6 +6,8 @@ A generator takes latents, as many as its `latent_shapes` says, and labels [N]; 
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,7 +29,7 @@ class ConvGenerator(nn.Module):
         self.class_vector = nn.Embedding(num_classes, latent) if num_classes > 1 else None
         widths = [channels_at(size, image_px, width) for size in (SMALLEST_MAP, *sizes_up(image_px))]
         self.stem = nn.Linear(latent, widths[0] * SMALLEST_MAP**2)
-        self.ups = nn.ModuleList(UpConv(below, here) for below, here in zip(widths, widths[1:]))
+        self.ups = nn.ModuleList(UpConv(below, here) for below, here in itertools.pairwise(widths))
         self.noise = Noise(width) if noise else None
         self.norms = nn.ModuleList(nn.BatchNorm2d(here) for here in widths)
         self.to_grey = nn.Conv2d(width, 1, 3, padding=1)
@@ -36,7 +38,7 @@ class ConvGenerator(nn.Module):
         code = latents[0] if self.class_vector is None else latents[0] + self.class_vector(labels)
         values = self.stem(code).view(len(code), -1, SMALLEST_MAP, SMALLEST_MAP)
         values = F.relu_(self.norms[0](values.contiguous(memory_format=torch.channels_last)))
-        for up, norm in zip(self.ups, self.norms[1:]):
+        for up, norm in zip(self.ups, self.norms[1:], strict=False):
             values = up(values)
             if self.noise is not None and up is self.ups[-1]:
                 values = self.noise(values, latents[1])
@@ -55,7 +57,7 @@ class ConvCritic(nn.Module):
         sizes = sizes_up(image_px)[::-1]
         widths = [1, *(channels_at(size // 2, image_px, width) for size in sizes)]
         self.convs = nn.ModuleList(
-            SpectralNorm(nn.Conv2d(a, b, 4, stride=2, padding=1), spectral) for a, b in zip(widths, widths[1:])
+            SpectralNorm(nn.Conv2d(a, b, 4, stride=2, padding=1), spectral) for a, b in itertools.pairwise(widths)
         )
         self.score = SpectralNorm(nn.Linear(widths[-1] * SMALLEST_MAP**2, 1), spectral)
         self.match = SpectralNorm(nn.Linear(num_classes, widths[-1], bias=False), spectral) if num_classes > 1 else None

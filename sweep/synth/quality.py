@@ -36,7 +36,12 @@ def quality(real: np.ndarray, synthetic: np.ndarray, net: str | FeatureNet) -> d
 def quality_of_features(real: np.ndarray, synthetic: np.ndarray, net: str) -> dict[str, float]:
     """The same of features [n, D] and [m, D] that the feature net called `net` has put on one scale."""
     distance = kid(real, synthetic)
-    figures = {"kid": distance.value, "kid_low": distance.low, "kid_high": distance.high, "frechet": frechet(real, synthetic)}
+    figures = {
+        "kid": distance.value,
+        "kid_low": distance.low,
+        "kid_high": distance.high,
+        "frechet": frechet(real, synthetic),
+    }
     figures |= precision_recall_coverage(real, synthetic)
     return {f"{name}/{net}": value for name, value in figures.items()}
 

@@ -23,7 +23,7 @@ def index_latents(network: nn.Module, seed: int, label: int, indices: range) -> 
     """The latents of the images `indices`: one random stream for each (seed, label, index)."""
     streams = [torch.Generator().manual_seed(named_seed(seed, "synthetic", label, index)) for index in indices]
     rows = [[torch.randn(shape, generator=stream) for shape in network.latent_shapes] for stream in streams]
-    return tuple(torch.stack(column) for column in zip(*rows))
+    return tuple(torch.stack(column) for column in zip(*rows, strict=False))
 
 
 def stream_images(

@@ -20,7 +20,9 @@ _BLOCK = 256  # images counted at once
 
 
 @torch.no_grad()
-def adapt_batch_norm(model: nn.Module, images: np.ndarray, *, batch_size: int = 64, device: str | torch.device = "cpu") -> nn.Module:
+def adapt_batch_norm(
+    model: nn.Module, images: np.ndarray, *, batch_size: int = 64, device: str | torch.device = "cpu"
+) -> nn.Module:
     """A copy of `model` in eval mode whose batch-norm statistics are those of uint8 `images` [N, H, W]; `model` is unchanged.
 
     A model without batch norm comes back equal.
@@ -36,7 +38,9 @@ def adapt_batch_norm(model: nn.Module, images: np.ndarray, *, batch_size: int = 
         # Batches of one size, so that the mean over batches is the mean over images.
         edges = np.linspace(0, len(images), math.ceil(len(images) / batch_size) + 1).astype(int)
         for start, stop in pairwise(edges):
-            adapted(torch.from_numpy(np.ascontiguousarray(images[start:stop])).to(device).unsqueeze(1).float().div_(255))
+            adapted(
+                torch.from_numpy(np.ascontiguousarray(images[start:stop])).to(device).unsqueeze(1).float().div_(255)
+            )
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return adapted.eval()
@@ -45,7 +49,9 @@ def adapt_batch_norm(model: nn.Module, images: np.ndarray, *, batch_size: int = 
 def grey_histogram(images: np.ndarray, *, keep_black: bool = True) -> np.ndarray:
     """Share of each grey level [256] over uint8 `images`; with `keep_black` level 0, letterbox and mask, counts as none."""
     counts = np.zeros(_LEVELS)
-    for start in range(0, len(images), _BLOCK):  # images may lie in their shards, and bincount wants eight bytes a pixel
+    for start in range(
+        0, len(images), _BLOCK
+    ):  # images may lie in their shards, and bincount wants eight bytes a pixel
         counts += np.bincount(np.asarray(images[start : start + _BLOCK], dtype=np.uint8).ravel(), minlength=_LEVELS)
     if keep_black:
         counts[0] = 0

@@ -42,7 +42,9 @@ class AdversarialStep(Step):
         return TRAIN_ATTACKS[self.recipe.train_attack](self, inputs, target, generator)
 
 
-def perturb(images: torch.Tensor, loss: Loss, start: torch.Tensor, *, eps: float, stride: float, steps: int) -> torch.Tensor:
+def perturb(
+    images: torch.Tensor, loss: Loss, start: torch.Tensor, *, eps: float, stride: float, steps: int
+) -> torch.Tensor:
     """Images [N, 1, H, W] after `steps` signed gradient steps that raise `loss`, within `eps` of the clean ones and in [0, 1]."""
     attacked = _within(images, start, eps)
     for _ in range(steps):
@@ -60,7 +62,9 @@ def _noise(images: torch.Tensor, eps: float, generator: torch.Generator) -> torc
     return (torch.rand(images.shape, generator=generator, device=images.device) * 2 - 1) * eps
 
 
-def _attack(step: Step, images: torch.Tensor, loss: Loss, start: torch.Tensor, stride: float, steps: int) -> torch.Tensor:
+def _attack(
+    step: Step, images: torch.Tensor, loss: Loss, start: torch.Tensor, stride: float, steps: int
+) -> torch.Tensor:
     """Perturb against the model in eval mode; the model inside any wrapper is asked, since wrappers expect a weight update."""
     recipe = step.recipe
     with eval_mode(step.model):
@@ -72,7 +76,9 @@ def _logits(step: Step, images: torch.Tensor) -> torch.Tensor:
         return step.attacked_model(images).float()
 
 
-def _iterative(step: Step, images: torch.Tensor, target: Target, generator: torch.Generator, stride: float, steps: int) -> Sequence[torch.Tensor]:
+def _iterative(
+    step: Step, images: torch.Tensor, target: Target, generator: torch.Generator, stride: float, steps: int
+) -> Sequence[torch.Tensor]:
     start = images + _noise(images, step.recipe.train_eps, generator)
     attacked = _attack(step, images, lambda x: target.loss(_logits(step, x)), start, stride, steps)
     if step.dual_norms is None:
@@ -95,7 +101,9 @@ def _trades(step: Step, images: torch.Tensor, target: Target, generator: torch.G
         clean = _logits(step, images)
     start = images + _TRADES_NOISE * torch.randn(images.shape, generator=generator, device=images.device)
     stride = _PGD_STRIDE * recipe.train_eps / steps
-    attacked = _attack(step, images, lambda x: divergence(_logits(step, x), clean, target.multi_label), start, stride, steps)
+    attacked = _attack(
+        step, images, lambda x: divergence(_logits(step, x), clean, target.multi_label), start, stride, steps
+    )
 
     def loss(logits: torch.Tensor) -> torch.Tensor:
         natural, moved = logits.float().chunk(2)
@@ -105,9 +113,13 @@ def _trades(step: Step, images: torch.Tensor, target: Target, generator: torch.G
     return [step.descend(lambda: step.loss(torch.cat([images, attacked]), loss))]
 
 
-def _free(step: AdversarialStep, images: torch.Tensor, target: Target, generator: torch.Generator) -> Sequence[torch.Tensor]:
+def _free(
+    step: AdversarialStep, images: torch.Tensor, target: Target, generator: torch.Generator
+) -> Sequence[torch.Tensor]:
     eps, losses = step.recipe.train_eps, []
-    delta = step.carried if step.carried is not None and step.carried.shape == images.shape else torch.zeros_like(images)
+    delta = (
+        step.carried if step.carried is not None and step.carried.shape == images.shape else torch.zeros_like(images)
+    )
     for _ in range(step.replays):
         attacked = _within(images, images + delta, eps).requires_grad_(True)
         losses.append(step.descend(lambda attacked=attacked: step.loss(attacked, target.loss)))
@@ -119,13 +131,20 @@ def _free(step: AdversarialStep, images: torch.Tensor, target: Target, generator
 def divergence(logits: torch.Tensor, reference: torch.Tensor, multi_label: bool) -> torch.Tensor:
     """Mean Kullback-Leibler divergence of the predictions from the reference ones; for several labels, summed over them."""
     if not multi_label:
-        return functional.kl_div(logits.log_softmax(1), reference.log_softmax(1), reduction="batchmean", log_target=True)
-    both = lambda x: torch.stack((functional.logsigmoid(x), functional.logsigmoid(-x)))  # noqa: E731
-    return functional.kl_div(both(logits), both(reference), reduction="sum", log_target=True) / len(logits)
+        return functional.kl_div(
+            logits.log_softmax(1), reference.log_softmax(1), reduction="batchmean", log_target=True
+        )
+    sides = [torch.stack((functional.logsigmoid(x), functional.logsigmoid(-x))) for x in (logits, reference)]
+    return functional.kl_div(*sides, reduction="sum", log_target=True) / len(logits)
 
 
 # (step, clean images, target, generator) -> detached loss of each update, after the weights have moved.
-TRAIN_ATTACKS: Mapping[str, Callable[..., Sequence[torch.Tensor]]] = {"pgd": _pgd, "fgsm": _fgsm, "free": _free, "trades": _trades}
+TRAIN_ATTACKS: Mapping[str, Callable[..., Sequence[torch.Tensor]]] = {
+    "pgd": _pgd,
+    "fgsm": _fgsm,
+    "free": _free,
+    "trades": _trades,
+}
 
 
 def step_class(recipe: Recipe) -> type[Step]:

@@ -67,9 +67,13 @@ class Snapshot:
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
             identity, progress = content["identity"], Progress(**content["progress"])
         except Exception as cause:  # torch.load raises a dozen kinds for damaged bytes
-            raise InputError("checkpoint", f"cannot be read ({type(cause).__name__})", "delete it and start the trial anew") from cause
+            raise InputError(
+                "checkpoint", f"cannot be read ({type(cause).__name__})", "delete it and start the trial anew"
+            ) from cause
         if content["format"] != _FORMAT or identity != _identity(recipe, seed):
-            raise InputError("checkpoint", "belongs to another recipe or seed", "resume with the settings it was written with")
+            raise InputError(
+                "checkpoint", "belongs to another recipe or seed", "resume with the settings it was written with"
+            )
         return cls(progress, content["model"], content["optimizer"], content["extras"])
 
 

@@ -40,7 +40,9 @@ class DualNorms:
     def parameters(self, parts: Iterable[str]) -> list[nn.Parameter]:
         """The second set's learnable scales and offsets in `parts`."""
         chosen = set(parts)
-        return [value for name, value in self.tensors.items() if isinstance(value, nn.Parameter) and part_of(name) in chosen]
+        return [
+            value for name, value in self.tensors.items() if isinstance(value, nn.Parameter) and part_of(name) in chosen
+        ]
 
     def state(self) -> dict[str, Any]:
         """What `load` needs to go on exactly."""

@@ -80,8 +80,23 @@ def fit(
     missing or `state` does not fit.
     """
     if len(val[0]) == 0 or batches.steps_per_epoch < 1:
-        raise InputError("training", "no training batch or no validation image", "give more images or a smaller batch_size")
-    run = _Run(model, batches, val, recipe, seed, torch.device(device), train_labels, texture_loss, on_epoch, save_state, reduce, interrupted)
+        raise InputError(
+            "training", "no training batch or no validation image", "give more images or a smaller batch_size"
+        )
+    run = _Run(
+        model,
+        batches,
+        val,
+        recipe,
+        seed,
+        torch.device(device),
+        train_labels,
+        texture_loss,
+        on_epoch,
+        save_state,
+        reduce,
+        interrupted,
+    )
     return run.to_end(state)
 
 
@@ -238,7 +253,11 @@ class _Run:
         weights = None
         if self.recipe.class_weighting == "balanced":
             if self.train_labels is None:
-                raise InputError("class_weighting", "balanced has no labels to count", "give train_labels, those of all training images")
+                raise InputError(
+                    "class_weighting",
+                    "balanced has no labels to count",
+                    "give train_labels, those of all training images",
+                )
             classes = predict(self.inner, self.val[0][:1], 1, self.device).shape[1]
             weights = balanced_weights(torch.as_tensor(self.train_labels), classes)
         return build_objective(self.recipe, weights, self.device)

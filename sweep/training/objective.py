@@ -42,7 +42,9 @@ class Objective:
         known = ~torch.isnan(labels)
         truth = torch.where(known, labels, 0.0)
         smooth = truth * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
-        loss = functional.binary_cross_entropy_with_logits(logits, smooth, reduction="none", pos_weight=self.class_weights)
+        loss = functional.binary_cross_entropy_with_logits(
+            logits, smooth, reduction="none", pos_weight=self.class_weights
+        )
         if self.focal_gamma:
             right = torch.where(truth > 0.5, logits.sigmoid(), 1 - logits.sigmoid())
             loss = loss * (1 - right) ** self.focal_gamma

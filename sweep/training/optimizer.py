@@ -20,7 +20,9 @@ _CYCLE_START = 1 / 25  # of the peak
 _CYCLE_END = 1e-5  # of the peak
 
 
-def build_optimizer(model: nn.Module, phase: Phase, recipe: Recipe, dual_norms: DualNorms | None = None) -> torch.optim.Optimizer:
+def build_optimizer(
+    model: nn.Module, phase: Phase, recipe: Recipe, dual_norms: DualNorms | None = None
+) -> torch.optim.Optimizer:
     """The optimiser of one phase; biases and one-dimensional scales are not decayed."""
     groups = _groups(model, phase, recipe.weight_decay)
     if dual_norms is not None:

@@ -65,14 +65,18 @@ class Recipe:
 
     def _outside_choices(self) -> list[InputError]:
         return [
-            InputError(f"recipe.{name}", f"{getattr(self, name)!r} is unknown", suggestion(str(getattr(self, name)), choices))
+            InputError(
+                f"recipe.{name}", f"{getattr(self, name)!r} is unknown", suggestion(str(getattr(self, name)), choices)
+            )
             for name, choices in _CHOICES.items()
             if getattr(self, name) not in choices
         ]
 
     def _outside_ranges(self) -> list[InputError]:
         return [
-            InputError(f"recipe.{name}", f"{getattr(self, name)!r} is out of range", f"give a number from {low} to {high}")
+            InputError(
+                f"recipe.{name}", f"{getattr(self, name)!r} is out of range", f"give a number from {low} to {high}"
+            )
             for name, (low, high) in _RANGES.items()
             if not _within(getattr(self, name), low, high)
         ]

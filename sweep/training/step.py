@@ -43,7 +43,9 @@ class Step:
     def __post_init__(self) -> None:
         self.trained = [weight for group in self.optimizer.param_groups for weight in group["params"]]
         inside = {id(weight) for weight in self.model.parameters()}
-        self.outside = [weight for weight in self.trained if id(weight) not in inside]  # a wrapper for several workers does not know them
+        self.outside = [
+            weight for weight in self.trained if id(weight) not in inside
+        ]  # a wrapper for several workers does not know them
         self.augmentation = AUGMENTATIONS[self.recipe.augment]
         self._colorized: torch.Tensor | None = None
         if self.texture_loss is not None:
@@ -58,7 +60,9 @@ class Step:
         """Updates on each batch."""
         return 1
 
-    def __call__(self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> Sequence[torch.Tensor]:
+    def __call__(
+        self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
+    ) -> Sequence[torch.Tensor]:
         """Update the weights on uint8 images [N, H, W] and return the detached loss of each update, still on the device."""
         inputs = augment(to_unit_range(images, self.device), self.augmentation, generator)
         target = Target(self.objective, torch.as_tensor(labels).to(self.device, non_blocking=True))
@@ -112,7 +116,9 @@ def mix(inputs: torch.Tensor, target: Target, alpha: float, generator: torch.Gen
     """Blend each image and its label with another of the batch (mixup, Zhang et al. 2018), in a share from Beta(alpha, alpha)."""
     share = _beta(alpha, generator)
     partner = torch.randperm(len(inputs), generator=generator, device=inputs.device)
-    return inputs.lerp(inputs[partner], 1 - share), Target(target.objective, target.labels, target.labels[partner], share)
+    return inputs.lerp(inputs[partner], 1 - share), Target(
+        target.objective, target.labels, target.labels[partner], share
+    )
 
 
 def to_unit_range(images: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -16,7 +16,9 @@ def colorizer_bytes(model: nn.Module) -> bytes:
     from safetensors.torch import save
 
     if not has_learned_colorizer(model):
-        raise InputError("colorizer", "has no weights to hand on", "choose a learned colorizer for the run it comes from")
+        raise InputError(
+            "colorizer", "has no weights to hand on", "choose a learned colorizer for the run it comes from"
+        )
     state = unwrapped(model).colorizer.state_dict()
     return save({name: value.detach().cpu().contiguous() for name, value in state.items()})
 
@@ -35,7 +37,9 @@ def load_colorizer(model: nn.Module, data: bytes, where: str = "colorizer_from")
     own = unwrapped(model).colorizer.state_dict()
     wrong = sorted({*own} ^ {*state} | {name for name in {*own} & {*state} if own[name].shape != state[name].shape})
     if wrong:
-        raise InputError(where, f"holds another colorizer (differs in {_some(wrong)})", "use the same colorizer in both runs")
+        raise InputError(
+            where, f"holds another colorizer (differs in {_some(wrong)})", "use the same colorizer in both runs"
+        )
     unwrapped(model).colorizer.load_state_dict(state)
 
 

@@ -18,7 +18,13 @@ _KEPT = {"auroc": "auroc", "accuracy": "accuracy", "balanced_accuracy": "balance
 
 
 def validate(
-    model: nn.Module, val: tuple[np.ndarray, np.ndarray], *, device: torch.device, precision: str, batch_size: int, step: int
+    model: nn.Module,
+    val: tuple[np.ndarray, np.ndarray],
+    *,
+    device: torch.device,
+    precision: str,
+    batch_size: int,
+    step: int,
 ) -> dict[str, float]:
     """Metrics named `<metric>/source_val` in the precision of training. Raises Diverged when a logit is not finite."""
     images, labels = val

@@ -9,20 +9,30 @@ from pathlib import Path
 
 import pytest
 
-from analysis import folds, hparams, interchange, rank, report, selection, serve, tables, watch
 from analysis import compare as compare_command
-from analysis.warnings import CHECKS, ResultWarning
+from analysis import folds, hparams, interchange, rank, report, selection, serve, tables, watch
 from analysis.estimates import Estimates
 from analysis.frames import load_run
 from analysis.outcomes import MEASURES
 from analysis.page import FIGURES, build_page
+from analysis.warnings import CHECKS, ResultWarning
 from tests.fakes.run_folder import FakeSweep, write_fake_run
 
 ROOM = Path(__file__).parents[2] / "analysis"
-MODULES = sorted(".".join(path.relative_to(ROOM.parent).with_suffix("").parts) for path in ROOM.rglob("*.py") if path.name != "__init__.py")
+MODULES = sorted(
+    ".".join(path.relative_to(ROOM.parent).with_suffix("").parts)
+    for path in ROOM.rglob("*.py")
+    if path.name != "__init__.py"
+)
 COMMANDS = {
-    "rank": (rank.main, []), "report": (report.main, []), "serve": (serve.main, []), "watch": (watch.main, ["--once"]), "tables": (tables.main, []),
-    "hparams": (hparams.main, []), "folds": (folds.main, []), "compare": (compare_command.main, ["nowhere"]),
+    "rank": (rank.main, []),
+    "report": (report.main, []),
+    "serve": (serve.main, []),
+    "watch": (watch.main, ["--once"]),
+    "tables": (tables.main, []),
+    "hparams": (hparams.main, []),
+    "folds": (folds.main, []),
+    "compare": (compare_command.main, ["nowhere"]),
     "interchange": (interchange.main, ["--to", "csv", "--out", "never-written.csv"]),
 }
 
@@ -42,10 +52,16 @@ def page(run):
 class TestEveryModule:
     def test_knows_the_engine_by_its_records_storage_and_core_only(self, module):
         path = ROOM.parent / Path(*module.split(".")).with_suffix(".py")
-        names = [node.module if isinstance(node, ast.ImportFrom) else alias.name
-                 for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, (ast.Import, ast.ImportFrom)) for alias in node.names]
+        names = [
+            node.module if isinstance(node, ast.ImportFrom) else alias.name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, (ast.Import, ast.ImportFrom))
+            for alias in node.names
+        ]
         engine = {name for name in names if name and name.split(".")[0] == "sweep"}
-        assert all(name in ("sweep.store.ledger", "sweep.core.storage") or name.startswith("sweep.core") for name in engine), engine
+        assert all(
+            name in ("sweep.store.ledger", "sweep.core.storage") or name.startswith("sweep.core") for name in engine
+        ), engine
         assert not {"torch", "ray", "pyarrow"} & {name.split(".")[0] for name in names if name}
 
     def test_opens_with_what_it_is(self, module):
@@ -56,8 +72,12 @@ def test_no_ring_of_imports():
     graph = {}
     for module in MODULES:
         path = ROOM.parent / Path(*module.split(".")).with_suffix(".py")
-        nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom) and node.module]
-        found = {node.module for node in nodes} | {f"{node.module}.{alias.name}" for node in nodes for alias in node.names}
+        nodes = [
+            node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom) and node.module
+        ]
+        found = {node.module for node in nodes} | {
+            f"{node.module}.{alias.name}" for node in nodes for alias in node.names
+        }
         graph[module] = found & set(MODULES)
     done: set[str] = set()
     while ready := [module for module in graph if module not in done and graph[module] <= done]:
@@ -123,7 +143,12 @@ def test_every_figure_is_drawn_named_and_has_its_numbers(page):
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_every_check_gives_cautions_that_a_person_can_act_on(check, run):
     for warning in check(run):
-        assert isinstance(warning, ResultWarning) and warning.severity in ("serious", "note") and warning.headline and warning.detail
+        assert (
+            isinstance(warning, ResultWarning)
+            and warning.severity in ("serious", "note")
+            and warning.headline
+            and warning.detail
+        )
 
 
 @pytest.mark.parametrize("form", tables.FORMATS)

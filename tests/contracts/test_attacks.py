@@ -10,7 +10,17 @@ from sweep.attacks.threats import THREATS, resolve_threat
 from sweep.core.errors import InputError
 from tests.fakes.attack_models import Counted, lit_halves, trained_cnn
 
-SOUND = {"fab", "pgd20", "mifgsm20", "apgd20_margin", "pgd5_l2", "apgd20_l2", "fmn_l2", "noise_l2", "torchattacks:EOTPGD"}
+SOUND = {
+    "fab",
+    "pgd20",
+    "mifgsm20",
+    "apgd20_margin",
+    "pgd5_l2",
+    "apgd20_l2",
+    "fmn_l2",
+    "noise_l2",
+    "torchattacks:EOTPGD",
+}
 # square's default of 5000 queries is too long for a test; square40 is the same attack
 NAMES = sorted({*THREATS, *SOUND, "square40"} - {"square"})
 RADIUS = {"linf": 4 / 255, "l2": 0.2}

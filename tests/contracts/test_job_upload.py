@@ -12,7 +12,11 @@ MOST_BYTES = 3_000_000
 def sent(path, excludes):
     """Files under `path` that are not excluded, the way Ray walks: an excluded folder is not entered."""
     for child in sorted(path.iterdir()):
-        if child.is_symlink() or any(exclude(child) for exclude in excludes) or child.is_dir() and any(exclude(child / "x") for exclude in excludes):
+        if (
+            child.is_symlink()
+            or any(exclude(child) for exclude in excludes)
+            or (child.is_dir() and any(exclude(child / "x") for exclude in excludes))
+        ):
             continue
         if child.is_dir():
             yield from sent(child, excludes)
@@ -23,8 +27,17 @@ def sent(path, excludes):
 def test_upload_is_the_code_and_small():
     excludes = get_excludes_from_ignore_files(ROOT, include_gitignore=True)
     files = {path.relative_to(ROOT).as_posix() for path in sent(ROOT, excludes)}
-    tracked = subprocess.run(["git", "ls-files", "sweep", "analysis", "cluster", "search_spaces"], cwd=ROOT, capture_output=True, text=True, check=False)
-    code = {name for name in tracked.stdout.splitlines() if (ROOT / name).exists()} or {"sweep/run.py", "sweep/shards/reader.py"}
+    tracked = subprocess.run(
+        ["git", "ls-files", "sweep", "analysis", "cluster", "search_spaces"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    code = {name for name in tracked.stdout.splitlines() if (ROOT / name).exists()} or {
+        "sweep/run.py",
+        "sweep/shards/reader.py",
+    }
     assert code <= files, f"not sent: {sorted(code - files)[:5]}"
     forbidden = (".git/", ".venv", "results/", "shards/", "tests/", "build/", "dist/", ".hypothesis/", ".pytest_cache/")
     assert not [name for name in files if name.startswith(forbidden) or "__pycache__" in name]
@@ -35,8 +48,19 @@ def test_data_results_and_environments_stay_at_home(tmp_path):
     for name in (".rayignore", ".gitignore"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     kept = ("sweep/shards/reader.py", "sweep/run.py", "search_spaces/a.yaml")
-    for name in (*kept, ".git/config", ".venv/bin/python", "results/a/ledger", "shards/busi/part.parquet", "tests/test_a.py", "sweep/__pycache__/run.pyc"):
+    for name in (
+        *kept,
+        ".git/config",
+        ".venv/bin/python",
+        "results/a/ledger",
+        "shards/busi/part.parquet",
+        "tests/test_a.py",
+        "sweep/__pycache__/run.pyc",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
-    files = {path.relative_to(tmp_path).as_posix() for path in sent(tmp_path, get_excludes_from_ignore_files(tmp_path, include_gitignore=True))}
+    files = {
+        path.relative_to(tmp_path).as_posix()
+        for path in sent(tmp_path, get_excludes_from_ignore_files(tmp_path, include_gitignore=True))
+    }
     assert files == {*kept, ".rayignore", ".gitignore"}

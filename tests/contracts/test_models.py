@@ -90,7 +90,18 @@ class TestEveryOwnBackbone:
 
 
 # Published families that studies name; built without weights, so nothing is downloaded.
-TIMM_NAMES = ["resnet18", "resnet50", "resnet101", "resnet152", "densenet121", "vit_base_patch16_224", "convnext_tiny", "mobilenetv2_100", "vit_tiny_patch16_224", "resnet18_layer3"]
+TIMM_NAMES = [
+    "resnet18",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "densenet121",
+    "vit_base_patch16_224",
+    "convnext_tiny",
+    "mobilenetv2_100",
+    "vit_tiny_patch16_224",
+    "resnet18_layer3",
+]
 
 
 @pytest.mark.parametrize("name", TIMM_NAMES)
@@ -109,7 +120,14 @@ class TestEveryTimmBackbone:
 
 
 @pytest.mark.parametrize(
-    "name", ["mobilenetv2_100", *(pytest.param(name, marks=pytest.mark.slow) for name in ("densenet121", "vit_base_patch16_224", "convnext_tiny"))]
+    "name",
+    [
+        "mobilenetv2_100",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("densenet121", "vit_base_patch16_224", "convnext_tiny")
+        ),
+    ],
 )
 def test_a_file_of_its_own_weights_fills_a_timm_backbone(name, tmp_path):
     from safetensors.torch import save_file

@@ -5,13 +5,15 @@ import math
 import optuna
 import pytest
 
-from sweep.core.errors import InputError
 from sweep.config.sweep_config import Distribution
+from sweep.core.errors import InputError
 from sweep.search.sampling import drawn
 from sweep.search.searchers import SEARCHERS, build_searcher
 
 SPACE = {
-    "width": Distribution(distribution="int_uniform", min=2, max=5, when={"colorizer": ["unet", "deconv"], "backbone": {"not": "frozen"}}),
+    "width": Distribution(
+        distribution="int_uniform", min=2, max=5, when={"colorizer": ["unet", "deconv"], "backbone": {"not": "frozen"}}
+    ),
     "deep": Distribution(distribution="uniform", min=0, max=1, when={"width": {"not": 2}}),
     "colorizer": Distribution(values=["none", "deconv", "unet"]),
     "lr": Distribution(distribution="log_uniform", min=1e-5, max=1e-2),
@@ -23,7 +25,9 @@ SPACE = {
 KNOWN = {"backbone": "resnet18"}
 GOALS = ["maximize", "minimize"]
 MODELS = [name for name, sampler in SEARCHERS.items() if sampler]
-ASKS = {name: 4 + (sampler.startup if sampler else 10) for name, sampler in SEARCHERS.items()}  # a Gaussian process takes its time
+ASKS = {
+    name: 4 + (sampler.startup if sampler else 10) for name, sampler in SEARCHERS.items()
+}  # a Gaussian process takes its time
 
 
 def make(name, goals=GOALS, **options):
@@ -132,7 +136,13 @@ class TestEveryModel:
 
     def test_results_that_do_not_fit_are_left_out(self, name):
         config = drawn(SPACE, KNOWN, 0)
-        misfits = [({**config, "lr": 1.0}, [0, 0]), ({**config, "mixed": "other"}, [0, 0]), ({"lr": 1e-3}, [0, 0]), (config, None), (config, [0])]
+        misfits = [
+            ({**config, "lr": 1.0}, [0, 0]),
+            ({**config, "mixed": "other"}, [0, 0]),
+            ({"lr": 1e-3}, [0, 0]),
+            (config, None),
+            (config, [0]),
+        ]
         assert make(name).warm_start(misfits) == 0
         assert make(name).warm_start([({**config, "epochs": 3}, [0, 0])]) == 1, "foreign names are not looked at"
 
@@ -144,7 +154,9 @@ def test_a_searcher_built_anew_goes_on_as_before(name, games):
     again.warm_start([(config, result(config)) for config in games[name][:done]])
     token, config = again.ask()
     assert token == done
-    assert config == {key: pytest.approx(value) if isinstance(value, float) else value for key, value in games[name][done].items()}
+    assert config == {
+        key: pytest.approx(value) if isinstance(value, float) else value for key, value in games[name][done].items()
+    }
 
 
 def test_a_model_beats_chance():

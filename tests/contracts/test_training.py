@@ -93,7 +93,7 @@ def test_every_optimizer_is_fused_and_lowers_a_quadratic(name):
     model, recipe = ToyClassifier(), Recipe(optimizer=name, lr=1e-2)
     optimizer = build_optimizer(model, phases(recipe)[0], recipe)
     assert optimizer.defaults["fused"]
-    size = lambda: sum(weight.square().sum() for weight in model.parameters())  # noqa: E731
+    size = lambda: sum(weight.square().sum() for weight in model.parameters())
     before = size().item()
     for _ in range(5):
         optimizer.zero_grad()
@@ -105,7 +105,7 @@ def test_every_optimizer_is_fused_and_lowers_a_quadratic(name):
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_every_schedule_stays_within_the_peak_and_reaches_it(name):
     factors = [SCHEDULES[name](step / 100, 0.05) for step in range(101)]
-    assert 0 <= min(factors) and max(factors) == pytest.approx(1.0)
+    assert min(factors) >= 0 and max(factors) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("name", PROCEDURES)

@@ -23,7 +23,13 @@ def lit_halves(count: int, seed: int = 0, strength: float = 0.03) -> tuple[Tenso
 def small_cnn(classes: int = 2) -> nn.Module:
     """Two convolutions with batch norm, random weights."""
     return nn.Sequential(
-        nn.Conv2d(1, 6, 3, 2, 1), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 8, 3, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(72, classes)
+        nn.Conv2d(1, 6, 3, 2, 1),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.Conv2d(6, 8, 3, 2, 1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(72, classes),
     )
 
 
@@ -157,5 +163,7 @@ def plain_models() -> dict[str, nn.Module]:
         "longer trained": trained_cnn(seed=2, steps=200),
         "adversarially trained": trained_cnn(seed=3, train_eps=4 / 255),
         "hardly trained": trained_cnn(seed=4, steps=12),
-        "honest colorizer": Colorized(Lambda(lambda x: torch.cat([x, x * 0.9 + 0.1, x * 1.1], dim=1)), trained_cnn(seed=5)),
+        "honest colorizer": Colorized(
+            Lambda(lambda x: torch.cat([x, x * 0.9 + 0.1, x * 1.1], dim=1)), trained_cnn(seed=5)
+        ),
     }

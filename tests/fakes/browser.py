@@ -12,9 +12,22 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
-QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync", "--disable-default-apps", "--disable-extensions", "--metrics-recording-only", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+QUIET = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-default-apps",
+    "--disable-extensions",
+    "--metrics-recording-only",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
 
 
 @dataclass(frozen=True)
@@ -32,9 +45,23 @@ def visit(page: str, probe: str, folder: Path, *, width: int = 1280, height: int
     file.write_text(_with_probe(page, probe), encoding="utf-8")
     log = folder / "net.json"
     done = subprocess.run(
-        [CHROMIUM, *QUIET, f"--user-data-dir={folder / 'profile'}", f"--window-size={width},{height}", "--enable-logging=stderr", "--v=0",
-         f"--log-net-log={log}", "--virtual-time-budget=4000", "--dump-dom", file.as_uri()],
-        capture_output=True, text=True, timeout=120, check=False)
+        [
+            CHROMIUM,
+            *QUIET,
+            f"--user-data-dir={folder / 'profile'}",
+            f"--window-size={width},{height}",
+            "--enable-logging=stderr",
+            "--v=0",
+            f"--log-net-log={log}",
+            "--virtual-time-budget=4000",
+            "--dump-dom",
+            file.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     answer = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.S)
     assert answer, f"the probe did not run: {done.stderr[-2000:]}"
     console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
@@ -42,10 +69,16 @@ def visit(page: str, probe: str, folder: Path, *, width: int = 1280, height: int
 
 
 def _with_probe(page: str, probe: str) -> str:
-    script = ("addEventListener('load', () => { let answer; try { answer = (() => {" + probe + "})(); } catch (error) { answer = {error: String(error)}; }"
-              "const pre = document.createElement('pre'); pre.id = 'probe'; pre.textContent = JSON.stringify(answer); document.body.append(pre); });")
+    script = (
+        "addEventListener('load', () => { let answer; try { answer = (() => {"
+        + probe
+        + "})(); } catch (error) { answer = {error: String(error)}; }"
+        "const pre = document.createElement('pre'); pre.id = 'probe'; pre.textContent = JSON.stringify(answer); document.body.append(pre); });"
+    )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    page = page.replace("script-src &#39;", f"script-src &#39;sha256-{digest}&#39; &#39;", 1)  # the page's own policy stays in force
+    page = page.replace(
+        "script-src &#39;", f"script-src &#39;sha256-{digest}&#39; &#39;", 1
+    )  # the page's own policy stays in force
     return page.replace("</body>", f"<script>{script}</script></body>")
 
 
@@ -53,4 +86,6 @@ def _requests(log: Path) -> list[str]:
     # The browser's own errands carry no page as their origin; a page opened from disk is isolated under file://.
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     of_page = [line for line in lines if '"initiator":' in line and '"network_isolation_key":"file://' in line]
-    return sorted({found.group(1) for line in of_page if (found := re.search(r'"url":"((?:https?|wss?)://[^"]*)"', line))})
+    return sorted(
+        {found.group(1) for line in of_page if (found := re.search(r'"url":"((?:https?|wss?)://[^"]*)"', line))}
+    )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 
+from sweep.config.sweep_config import Distribution
 from sweep.core.hashing import content_hash
 from sweep.core.seeds import rng
-from sweep.config.sweep_config import Distribution
 from sweep.search.campaign import Campaign
 from sweep.search.candidate import Rules
 
@@ -29,12 +29,20 @@ def complete(config):
 def objective(config, seed, epoch=9):
     """Best at lr 1e-3, better with a colorizer, noisy over seeds, growing with the epochs."""
     noise = 0.01 * rng(seed, "noise", content_hash(config)).normal()
-    return (1 - abs(math.log10(config["lr"]) + 3) / 4 + 0.05 * (config["colorizer"] != "none")) * (1 - 0.5**epoch) + noise
+    return (1 - abs(math.log10(config["lr"]) + 3) / 4 + 0.05 * (config["colorizer"] != "none")) * (
+        1 - 0.5**epoch
+    ) + noise
 
 
 def campaign(cells=CELLS, search=None, **rules):
     """A campaign of one objective over the learning rate."""
-    settings = {"search": {"lr": LR} if search is None else search, "goals": ("maximize",), "metrics": ("score",), "draws": 4, **rules}
+    settings = {
+        "search": {"lr": LR} if search is None else search,
+        "goals": ("maximize",),
+        "metrics": ("score",),
+        "draws": 4,
+        **rules,
+    }
     return Campaign(cells, {"lr": 1e-3}, Rules(**settings), complete)
 
 
@@ -79,7 +87,16 @@ def _run(one, job, seed, log, trained, fails):
         log({"event": "epoch", "signature": job.signature, "seed": seed, "epoch": epoch, "metrics": metrics})
         reason = one.report(job.signature, seed, epoch, metrics)
         if reason:
-            log({"event": "stopped", "signature": job.signature, "seed": seed, "reason": reason, "by": "halving", "metrics": metrics})
+            log(
+                {
+                    "event": "stopped",
+                    "signature": job.signature,
+                    "seed": seed,
+                    "reason": reason,
+                    "by": "halving",
+                    "metrics": metrics,
+                }
+            )
             one.stop(job.signature, seed, reason, one.values(metrics))
             return False
     value = math.nan if fails(job.config, seed) else objective(job.config, seed)

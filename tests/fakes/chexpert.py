@@ -26,4 +26,8 @@ def write(folder):
     return folder
 
 
-EXPECTED = {"images": 7, "classes": ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion"), "patients": 7}
+EXPECTED = {
+    "images": 7,
+    "classes": ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion"),
+    "patients": 7,
+}

@@ -9,7 +9,9 @@ def write(folder):
     for number in range(12):
         name = f"scans/{number % 2}/x{number}.png"
         save_grey(folder / name, seed=1800 + number)
-        lines.append(f"{name},{'sick' if number % 3 else 'healthy'},p{number // 2},{'north' if number < 6 else 'south'}")
+        lines.append(
+            f"{name},{'sick' if number % 3 else 'healthy'},p{number // 2},{'north' if number < 6 else 'south'}"
+        )
     (folder / "images.csv").write_text("\n".join(lines) + "\n")
     return folder / "images.csv"
 

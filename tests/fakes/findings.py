@@ -16,7 +16,9 @@ def write(folder, patients=60, seed=0):
         lines = [HEADER]
         for patient in range(count):
             present = draw.random(5) < 0.4
-            number = patient + 1000 * (split == "valid") + 2000 * seed  # another seed is another hospital, with patients of its own
+            number = (
+                patient + 1000 * (split == "valid") + 2000 * seed
+            )  # another seed is another hospital, with patients of its own
             place = f"{split}/patient{number:05d}/study1/view1_frontal.jpg"
             _save(folder / place, present, draw)
             states = {name: _state(present[k], split == "train", draw) for name, k in COLUMNS.items()}

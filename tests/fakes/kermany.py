@@ -5,10 +5,21 @@ import shutil
 from tests.fakes.pictures import save_grey
 
 FILES = {
-    "train/NORMAL": ["IM-0115-0001", "IM-0117-0001", "NORMAL2-IM-0173-0001-0001", "NORMAL2-IM-0173-0001-0002",
-                     "NORMAL-28501-0001"],
-    "train/PNEUMONIA": ["person1_bacteria_1", "person1_bacteria_2", "person3_virus_15", "person4_virus_9",
-                        "BACTERIA-213622-0001", "VIRUS-310421-0001"],
+    "train/NORMAL": [
+        "IM-0115-0001",
+        "IM-0117-0001",
+        "NORMAL2-IM-0173-0001-0001",
+        "NORMAL2-IM-0173-0001-0002",
+        "NORMAL-28501-0001",
+    ],
+    "train/PNEUMONIA": [
+        "person1_bacteria_1",
+        "person1_bacteria_2",
+        "person3_virus_15",
+        "person4_virus_9",
+        "BACTERIA-213622-0001",
+        "VIRUS-310421-0001",
+    ],
     "val/NORMAL": ["NORMAL2-IM-1427-0001"],
     "val/PNEUMONIA": ["person1946_bacteria_4874"],
     "test/NORMAL": ["IM-0001-0001", "NORMAL2-IM-0030-0001"],

@@ -26,8 +26,15 @@ SKILL = {"resnet18": 2.1, "resnet50": 2.3, "vit_tiny_patch16_224": 1.8, "cnn_tra
 SHIFT = {"none": 0.75, "deconv": 0.60, "pixelshuffle": 0.64, "unet": 0.66}
 
 
-POOL = {"class": "benign", "generator": "wgan_sn", "images": 100, "copy_rate": 0.0, "real_copy_rate": 0.03,
-        "quality": {"kid/layout": 0.2, "kid_low/layout": 0.1, "kid_high/layout": 0.3}, "quality_of_real": {"kid/layout": 0.02}}
+POOL = {
+    "class": "benign",
+    "generator": "wgan_sn",
+    "images": 100,
+    "copy_rate": 0.0,
+    "real_copy_rate": 0.03,
+    "quality": {"kid/layout": 0.2, "kid_low/layout": 0.1, "kid_high/layout": 0.3},
+    "quality_of_real": {"kid/layout": 0.02},
+}
 
 
 @dataclass(frozen=True)
@@ -39,12 +46,12 @@ class FakeSweep:
     ratios: Sequence[float] = (0, 0.5, 1)
     nuisance: int = 1
     seeds: int = 3
-    images: int = 40          # per split
+    images: int = 40  # per split
     epochs: int = 4
     gallery: bool = True
-    outcomes: bool = True     # predictions and attacks per image
+    outcomes: bool = True  # predictions and attacks per image
     failed: int = 1
-    stopped: int = 0          # configurations that halving gave up
+    stopped: int = 0  # configurations that halving gave up
     seed: int = 0
 
 
@@ -52,8 +59,16 @@ def write_fake_run(folder: Path, sweep: FakeSweep = FakeSweep()) -> Path:
     """Fill `folder` as the engine would and return it."""
     folder.mkdir(parents=True, exist_ok=True)
     configs = list(_configs(sweep))
-    events = [{"event": "sweep", "time": "2026-01-01T09:00:00Z", "name": folder.name, "objectives": _objectives(),
-               "trials": len(configs) + sweep.failed + sweep.stopped, "seeds": sweep.seeds}]
+    events = [
+        {
+            "event": "sweep",
+            "time": "2026-01-01T09:00:00Z",
+            "name": folder.name,
+            "objectives": _objectives(),
+            "trials": len(configs) + sweep.failed + sweep.stopped,
+            "seeds": sweep.seeds,
+        }
+    ]
     for config, study in configs:
         for seed in range(sweep.seeds):
             events += _record(folder, sweep, config, study, seed)
@@ -81,8 +96,11 @@ def signature_of(config: dict) -> str:
 
 
 def _objectives() -> list[dict]:
-    return [{"metric": "auroc/target", "goal": "maximize"}, {"metric": "domain_gap", "goal": "minimize"},
-            {"metric": "robust_accuracy", "goal": "maximize", "threat": "worst", "eps": "2/255"}]
+    return [
+        {"metric": "auroc/target", "goal": "maximize"},
+        {"metric": "domain_gap", "goal": "minimize"},
+        {"metric": "robust_accuracy", "goal": "maximize", "threat": "worst", "eps": "2/255"},
+    ]
 
 
 def _configs(sweep: FakeSweep):
@@ -91,8 +109,17 @@ def _configs(sweep: FakeSweep):
         study = {"backbone": backbone, "colorizer": colorizer, "synthetic_per_real": ratio}
         for number in range(sweep.nuisance):
             draw = rng(sweep.seed, "nuisance", backbone, colorizer, str(ratio), number)
-            config = {**study, "lr": float(f"{10 ** draw.uniform(-5, -3):.3g}"), "epochs": sweep.epochs, "batch_size": 32,
-                      "image_px": 64, "train_images": 100, "source": "phantom-a", "target": "phantom-b", "generator": "wgan_sn"}
+            config = {
+                **study,
+                "lr": float(f"{10 ** draw.uniform(-5, -3):.3g}"),
+                "epochs": sweep.epochs,
+                "batch_size": 32,
+                "image_px": 64,
+                "train_images": 100,
+                "source": "phantom-a",
+                "target": "phantom-b",
+                "generator": "wgan_sn",
+            }
             if colorizer != "none":
                 config["glcm_weight"] = round(float(draw.uniform(0, 0.9)), 3)
             yield config, study
@@ -121,40 +148,58 @@ def _record(folder: Path, sweep: FakeSweep, config: dict, study: dict, seed: int
             _trial_gallery(sweep, config).to_parquet(place / "gallery.parquet")
     head = {"signature": signature, "seed": seed, "config": config, "study": study}
     start = {"event": "start", "time": "2026-01-01T09:00:01Z", **head}
-    return [start, *_epochs(sweep, signature, seed, metrics), {"event": "finish", **head, "metrics": metrics, **_work(config, seed)}]
+    return [
+        start,
+        *_epochs(sweep, signature, seed, metrics),
+        {"event": "finish", **head, "metrics": metrics, **_work(config, seed)},
+    ]
 
 
 def _predictions(sweep: FakeSweep, config: dict, seed: int) -> pd.DataFrame:
     source, keeps, _ = _truth(config)
     luck = rng(sweep.seed, "luck", signature_of(config), seed).normal(0, 0.12, size=2)
     frames = []
-    for split, skill in (("source_val", source + luck[0]), ("source", source + luck[0]), ("target", source * keeps + luck[1])):
+    for split, skill in (
+        ("source_val", source + luck[0]),
+        ("source", source + luck[0]),
+        ("target", source * keeps + luck[1]),
+    ):
         images = rng(sweep.seed, "images", split)
         label = (images.random(sweep.images) < 0.4).astype(int)
         label[:4] = (0, 1, 0, 1)  # both classes always there
         difficulty = images.normal(size=sweep.images)
         own = rng(sweep.seed, "own", signature_of(config), seed, split).normal(size=sweep.images)
         score = skill * (label - 0.5) + 0.85 * difficulty + 0.53 * own
-        frames.append(pd.DataFrame({
-            "image_id": [f"{split}-{number:04d}" for number in range(sweep.images)],
-            "group": [f"{split}-p{number // 2:04d}" for number in range(sweep.images)],
-            "domain": "phantom-b" if split == "target" else "phantom-a", "split": split,
-            "label": label, "seed": seed,
-            "logits": [[np.float32(-value), np.float32(value)] for value in score],
-        }))
+        frames.append(
+            pd.DataFrame(
+                {
+                    "image_id": [f"{split}-{number:04d}" for number in range(sweep.images)],
+                    "group": [f"{split}-p{number // 2:04d}" for number in range(sweep.images)],
+                    "domain": "phantom-b" if split == "target" else "phantom-a",
+                    "split": split,
+                    "label": label,
+                    "seed": seed,
+                    "logits": [[np.float32(-value), np.float32(value)] for value in score],
+                }
+            )
+        )
     return pd.concat(frames, ignore_index=True)
 
 
 def _attacks(sweep: FakeSweep, config: dict, seed: int, predictions: pd.DataFrame) -> pd.DataFrame:
     *_, median = _truth(config)
     grid = np.array([_eps(text) for text in EPS])
-    margin = predictions["logits"].map(lambda row: row[1] - row[0]).to_numpy() * (2 * predictions["label"].to_numpy() - 1)
+    margin = predictions["logits"].map(lambda row: row[1] - row[0]).to_numpy() * (
+        2 * predictions["label"].to_numpy() - 1
+    )
     frames = []
     for threat, factor in THREATS.items():
         exact = np.where(margin > 0, margin * median * factor / 2, 0)
         place = np.searchsorted(grid, exact)
         breaking = np.where(margin <= 0, 0.0, np.append(grid, np.inf)[place])
-        frames.append(predictions[["image_id", "group", "split", "label", "seed"]].assign(threat=threat, breaking_eps=breaking))
+        frames.append(
+            predictions[["image_id", "group", "split", "label", "seed"]].assign(threat=threat, breaking_eps=breaking)
+        )
     return pd.concat(frames, ignore_index=True)
 
 
@@ -177,32 +222,64 @@ def _metrics(predictions: pd.DataFrame) -> dict:
 def _robust_metrics(attacks: pd.DataFrame) -> dict:
     worst = attacks.groupby(["split", "image_id"], as_index=False)["breaking_eps"].min().assign(threat="worst")
     both = pd.concat([attacks[["split", "threat", "breaking_eps"]], worst[["split", "threat", "breaking_eps"]]])
-    return {f"robust_accuracy/{split}/{threat}@{text}": float((rows["breaking_eps"] > _eps(text)).mean())
-            for (split, threat), rows in both.groupby(["split", "threat"]) for text in EPS}
+    return {
+        f"robust_accuracy/{split}/{threat}@{text}": float((rows["breaking_eps"] > _eps(text)).mean())
+        for (split, threat), rows in both.groupby(["split", "threat"])
+        for text in EPS
+    }
 
 
 def _epochs(sweep: FakeSweep, signature: str, seed: int, metrics: dict) -> list[dict]:
     wobble = rng(sweep.seed, "epochs", signature, seed).normal(0, 0.01, size=sweep.epochs)
-    return [{"event": "epoch", "signature": signature, "seed": seed, "epoch": epoch + 1, "metrics": {
-        "loss/train": float(0.7 * np.exp(-2 * (epoch + 1) / sweep.epochs) + 0.1 + wobble[epoch]),
-        "auroc/source_val": float(0.5 + (metrics["auroc/source_val"] - 0.5) * (1 - np.exp(-4 * (epoch + 1) / sweep.epochs)) + wobble[epoch])}}
-        for epoch in range(sweep.epochs)]
+    return [
+        {
+            "event": "epoch",
+            "signature": signature,
+            "seed": seed,
+            "epoch": epoch + 1,
+            "metrics": {
+                "loss/train": float(0.7 * np.exp(-2 * (epoch + 1) / sweep.epochs) + 0.1 + wobble[epoch]),
+                "auroc/source_val": float(
+                    0.5
+                    + (metrics["auroc/source_val"] - 0.5) * (1 - np.exp(-4 * (epoch + 1) / sweep.epochs))
+                    + wobble[epoch]
+                ),
+            },
+        }
+        for epoch in range(sweep.epochs)
+    ]
 
 
 def _work(config: dict, seed: int) -> dict:
     made = config["synthetic_per_real"] > 0
-    stages = [{"stage": "generator", "hash": "a1" * 8, "reused": seed > 0, "seconds": 0.1 if seed else 22.0},
-              {"stage": "pool", "hash": "b2" * 8, "reused": seed > 0, "seconds": 0.1 if seed else 3.0, "facts": POOL}] if made else []
+    stages = (
+        [
+            {"stage": "generator", "hash": "a1" * 8, "reused": seed > 0, "seconds": 0.1 if seed else 22.0},
+            {"stage": "pool", "hash": "b2" * 8, "reused": seed > 0, "seconds": 0.1 if seed else 3.0, "facts": POOL},
+        ]
+        if made
+        else []
+    )
     stages.append({"stage": "model", "hash": signature_of(config), "reused": False, "seconds": 8.0})
     alarms = ["fgsm beats pgd20 at 8/255: the gradient may be masked"] if config["lr"] > 8e-4 and seed == 0 else []
     spent = {"train": 8.0, "attack": 3.0, "evaluate": 0.5}
-    return {"seconds": {**spent, "total": sum(stage["seconds"] for stage in stages) + 3.5}, "stages": stages, "alarms": alarms}
+    return {
+        "seconds": {**spent, "total": sum(stage["seconds"] for stage in stages) + 3.5},
+        "stages": stages,
+        "alarms": alarms,
+    }
 
 
 def _failure(number: int) -> dict:
     config = {"backbone": "resnet18", "colorizer": "none", "synthetic_per_real": 0, "lr": 0.5 + number}
-    return {"event": "failed", "signature": signature_of(config), "seed": 0, "config": config, "kind": "DIVERGED",
-            "reason": "train: loss is nan at step 12; lower the learning rate or clip gradients"}
+    return {
+        "event": "failed",
+        "signature": signature_of(config),
+        "seed": 0,
+        "config": config,
+        "kind": "DIVERGED",
+        "reason": "train: loss is nan at step 12; lower the learning rate or clip gradients",
+    }
 
 
 def _stop(sweep: FakeSweep, number: int) -> list[dict]:
@@ -210,24 +287,57 @@ def _stop(sweep: FakeSweep, number: int) -> list[dict]:
     config = {**study, "lr": 0.01 + number, "epochs": sweep.epochs}
     head = {"signature": signature_of(config), "seed": 0, "config": config, "study": study}
     start = {"event": "start", "time": "2026-01-01T09:00:01Z", **head}
-    return [start, {"event": "stopped", **head, "epoch": 1, "by": "halving", "metrics": {"auroc/source_val": 0.52},
-                    "reason": "3rd of 3 at epoch 1; the upper third goes on"}]
+    return [
+        start,
+        {
+            "event": "stopped",
+            **head,
+            "epoch": 1,
+            "by": "halving",
+            "metrics": {"auroc/source_val": 0.52},
+            "reason": "3rd of 3 at epoch 1; the upper third goes on",
+        },
+    ]
 
 
 def _data_card() -> dict:
-    counts = {"train": {"benign": 60, "malignant": 40}, "val": {"benign": 24, "malignant": 16}, "test": {"benign": 24, "malignant": 16}}
-    card = {"images": 180, "patients": 90, "classes": {"benign": 108, "malignant": 72}, "constant_accuracy": 0.6, "licence": "CC0-1.0",
-            "citation": "Simulated phantoms, this project"}
-    domains = {role: {"images_with_a_near_copy": 3, "groups_with_conflicting_labels": 0} for role in ("source", "target")}
-    return {"source": {"name": "phantom-a", **card, "folds": counts}, "target": {"name": "phantom-b", **card, "folds": {"target": card["classes"]}},
-            "audit": {**domains, "images_in_both_domains": 0}}
+    counts = {
+        "train": {"benign": 60, "malignant": 40},
+        "val": {"benign": 24, "malignant": 16},
+        "test": {"benign": 24, "malignant": 16},
+    }
+    card = {
+        "images": 180,
+        "patients": 90,
+        "classes": {"benign": 108, "malignant": 72},
+        "constant_accuracy": 0.6,
+        "licence": "CC0-1.0",
+        "citation": "Simulated phantoms, this project",
+    }
+    domains = {
+        role: {"images_with_a_near_copy": 3, "groups_with_conflicting_labels": 0} for role in ("source", "target")
+    }
+    return {
+        "source": {"name": "phantom-a", **card, "folds": counts},
+        "target": {"name": "phantom-b", **card, "folds": {"target": card["classes"]}},
+        "audit": {**domains, "images_in_both_domains": 0},
+    }
 
 
 def _run_gallery(sweep: FakeSweep) -> pd.DataFrame:
     rows = []
     for kind, number, label in itertools.product(("source", "target", "synthetic"), range(3), ("benign", "malignant")):
         pixels = phantom_pixels(sweep.seed, kind, number, label)
-        rows.append({"kind": kind, "image_id": f"{kind}-{label}-{number}", "label": label, "split": "train", "caption": "", "png": png(pixels)})
+        rows.append(
+            {
+                "kind": kind,
+                "image_id": f"{kind}-{label}-{number}",
+                "label": label,
+                "split": "train",
+                "caption": "",
+                "png": png(pixels),
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -242,8 +352,17 @@ def _trial_gallery(sweep: FakeSweep, config: dict) -> pd.DataFrame:
             kinds["colorized"] = tinted
         if config["synthetic_per_real"]:
             kinds |= {"synthetic": phantom_pixels(sweep.seed, "synthetic", number, label), "nearest_real": grey}
-        rows += [{"kind": kind, "image_id": f"target-{number:04d}", "label": label, "split": "target",
-                  "caption": f"{kind} of target-{number:04d}", "png": png(pixels)} for kind, pixels in kinds.items()]
+        rows += [
+            {
+                "kind": kind,
+                "image_id": f"target-{number:04d}",
+                "label": label,
+                "split": "target",
+                "caption": f"{kind} of target-{number:04d}",
+                "png": png(pixels),
+            }
+            for kind, pixels in kinds.items()
+        ]
     return pd.DataFrame(rows)
 
 

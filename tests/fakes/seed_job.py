@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from sweep.data.datasets import FOLDS
 from sweep.config.hyperparameters import complete
+from sweep.core.storage import Storage
+from sweep.data.datasets import FOLDS
 from sweep.pipeline.training_job import TrainingJob
 from sweep.shards.image_set import ImageSet
-from sweep.core.storage import Storage
 from sweep.store.trial import Attacks, Trial
 from tests.fakes.toy_classifier import toy_images
 
@@ -45,6 +45,8 @@ def seed_job(folder: Path, *, labels: np.ndarray | None = None, seed: int = 0, *
     """A job whose training fold has `labels` (16 of each class when left out); the target is darker than the source."""
     balanced = np.arange(32) % 2
     labels = {name: balanced[:16] for name in FOLDS} | {"train": balanced if labels is None else labels}
-    folds = {name: fold(name, labels[name], seed=number, darker=40 * (name == "target")) for number, name in enumerate(FOLDS)}
+    folds = {
+        name: fold(name, labels[name], seed=number, darker=40 * (name == "target")) for number, name in enumerate(FOLDS)
+    }
     trial = Trial(complete({**BASE, **config}), FakeData.hash, (seed,))
     return TrainingJob(trial, seed, FakeData(), folds, Attacks(), Storage(folder))

@@ -18,8 +18,12 @@ class ToyClassifier(nn.Module):
             torch.manual_seed(seed)
             self.colorizer = nn.Conv2d(1, 3, 3, padding=1) if learned else Replicate()
             self.backbone = nn.Sequential(
-                nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(dropout),
-                nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+                nn.Conv2d(3, 8, 3, stride=2, padding=1),
+                nn.BatchNorm2d(8),
+                nn.ReLU(),
+                nn.Dropout(dropout),
+                nn.AdaptiveAvgPool2d(2),
+                nn.Flatten(),
             )
             self.head = nn.Linear(32, classes)
 

@@ -29,9 +29,22 @@ def _worker(rank: int, folder: str, recipe: Recipe) -> None:
         model = DistributedDataParallel(ToyClassifier())
         batches = ToyBatches(images[rank * 16 : rank * 16 + 16], labels[rank * 16 : rank * 16 + 16])
         states: list[bytes] = []
-        result = fit(model, batches, toy_images(16, seed=9), recipe, seed=0, reduce=mean_over_workers, train_labels=labels, save_state=states.append)
+        result = fit(
+            model,
+            batches,
+            toy_images(16, seed=9),
+            recipe,
+            seed=0,
+            reduce=mean_over_workers,
+            train_labels=labels,
+            save_state=states.append,
+        )
         extras = torch.load(io.BytesIO(states[-1]), weights_only=True)["extras"]
-        ends = {"weights": model.module.state_dict(), "history": result.history, "attacked_norms": extras.get("dual_norms", {})}
+        ends = {
+            "weights": model.module.state_dict(),
+            "history": result.history,
+            "attacked_norms": extras.get("dual_norms", {}),
+        }
         torch.save(ends, f"{folder}/{rank}.pt")
     finally:
         distributed.destroy_process_group()

@@ -40,9 +40,14 @@ def watched(head: Head, home: Path) -> Iterator[View]:
     view = View(home / "view.log")
     command = [sys.executable, __file__, head.address, head.dashboard]
     with open(view.log, "w", encoding="utf-8") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=head.variables | {"PYTHONPATH": str(REPOSITORY)})
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, env=head.variables | {"PYTHONPATH": str(REPOSITORY)}
+        )
     # Ray prints to the same place when a node is lost
-    reader = threading.Thread(target=lambda: view.seen.extend(json.loads(line) for line in process.stdout if line.startswith("{")), daemon=True)
+    reader = threading.Thread(
+        target=lambda: view.seen.extend(json.loads(line) for line in process.stdout if line.startswith("{")),
+        daemon=True,
+    )
     reader.start()
     try:
         yield view

@@ -42,27 +42,50 @@ class Head:
 
 
 @contextmanager
-def head_node(home: Path, *options: str, node_types: Mapping[str, Mapping] | None = None, **variables: str) -> Iterator[Head]:
+def head_node(
+    home: Path, *options: str, node_types: Mapping[str, Mapping] | None = None, **variables: str
+) -> Iterator[Head]:
     """`ray start --head --block` until the block ends; `options` are those of `ray start`.
 
     With `node_types` (name -> resources and max_workers) Ray's own fake provider starts and ends worker nodes on this machine.
     """
     port, dashboard, client, agent, agent_grpc, metrics = _free_ports(6)
-    ours = {**environment(home), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "RAY_USAGE_STATS_ENABLED": "0", **variables}
+    ours = {
+        **environment(home),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": TOKEN,
+        "RAY_USAGE_STATS_ENABLED": "0",
+        **variables,
+    }
     ours["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{ours['PATH']}"
     if node_types is not None:
         ours |= _FAKE_NODES
-        options = ("--num-cpus", "0", "--autoscaling-config", str(_autoscaling(home, f"127.0.0.1:{port}", node_types)), *options)
+        options = (
+            "--num-cpus",
+            "0",
+            "--autoscaling-config",
+            str(_autoscaling(home, f"127.0.0.1:{port}", node_types)),
+            *options,
+        )
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as session:  # Ray's sockets need short paths
         command = [
-            *(str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--node-ip-address", "127.0.0.1"),
+            *(
+                str(Path(sys.executable).with_name("ray")),
+                "start",
+                "--head",
+                "--block",
+                "--node-ip-address",
+                "127.0.0.1",
+            ),
             *("--port", str(port), "--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard)),
             *("--ray-client-server-port", str(client), "--dashboard-agent-listen-port", str(agent)),
             *("--dashboard-agent-grpc-port", str(agent_grpc), "--metrics-export-port", str(metrics)),
             *("--temp-dir", session, "--object-store-memory", "300000000", *options),
         ]
         with open(home / "head.log", "w", encoding="utf-8") as log:
-            process = subprocess.Popen(command, env=ours, stdout=log, stderr=subprocess.STDOUT, cwd=home, start_new_session=True)
+            process = subprocess.Popen(
+                command, env=ours, stdout=log, stderr=subprocess.STDOUT, cwd=home, start_new_session=True
+            )
         try:
             _wait_for(dashboard, process, home / "head.log")
             yield Head(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}", ours)
@@ -72,12 +95,26 @@ def head_node(home: Path, *options: str, node_types: Mapping[str, Mapping] | Non
 
 def _autoscaling(home: Path, address: str, node_types: Mapping[str, Mapping]) -> Path:
     """The autoscaler's file: a head without CPUs and these worker nodes, simulated as processes of this machine."""
-    empty_lists = ("initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands", "head_start_ray_commands",
-                   "worker_start_ray_commands", "cluster_synced_files", "rsync_exclude", "rsync_filter")
+    empty_lists = (
+        "initialization_commands",
+        "setup_commands",
+        "head_setup_commands",
+        "worker_setup_commands",
+        "head_start_ray_commands",
+        "worker_start_ray_commands",
+        "cluster_synced_files",
+        "rsync_exclude",
+        "rsync_filter",
+    )
     head = {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0}
     workers = {name: {"node_config": {}, "min_workers": 0, **row} for name, row in node_types.items()}
-    provider = {"type": "external", "module": "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider",
-                "head_node_id": _FAKE_HEAD, "launch_multiple": True, "gcs_address": address}
+    provider = {
+        "type": "external",
+        "module": "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider",
+        "head_node_id": _FAKE_HEAD,
+        "launch_multiple": True,
+        "gcs_address": address,
+    }
     content = {
         "cluster_name": "fake", "max_workers": 8, "idle_timeout_minutes": _IDLE_MINUTES, "provider": provider, "auth": {}, "docker": {},
         "file_mounts": {}, "available_node_types": {"ray.head.default": head, **workers}, "head_node_type": "ray.head.default",

@@ -26,14 +26,27 @@ def environment(home: Path) -> dict[str, str]:
 def run(home: Path, *arguments: str, timeout_s: float, **variables: str) -> subprocess.CompletedProcess:
     """Run a sweep to its end with these environment variables too; a hang fails after `timeout_s`."""
     return subprocess.run(
-        command(*arguments), cwd=home, env=environment(home) | variables, capture_output=True, text=True, timeout=timeout_s, check=False
+        command(*arguments),
+        cwd=home,
+        env=environment(home) | variables,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
     )
 
 
 def start(home: Path, *arguments: str) -> subprocess.Popen:
     """Start a sweep in a process group of its own, its output going to a file."""
     log = open(home / "sweep.log", "a", encoding="utf-8")  # noqa: SIM115 - the process keeps it open
-    return subprocess.Popen(command(*arguments), cwd=home, env=environment(home), stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    return subprocess.Popen(
+        command(*arguments),
+        cwd=home,
+        env=environment(home),
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 def descendants(process: subprocess.Popen) -> list[psutil.Process]:

@@ -19,7 +19,9 @@ SWEEP_CONFIG = (
     + "resources: {node_types: {worker: {cpus: 1, max_nodes: 3}}}\n"
 )  # fmt: skip
 RECORDS = 4
-NODE = {"worker": {"resources": {"CPU": 1, "object_store_memory": 200_000_000}, "max_workers": 3}}  # one CPU stays free for reading: two trials
+NODE = {
+    "worker": {"resources": {"CPU": 1, "object_store_memory": 200_000_000}, "max_workers": 3}
+}  # one CPU stays free for reading: two trials
 
 
 def test_from_no_worker_node_to_some_and_back_with_one_taken_away_in_between(tmp_path):

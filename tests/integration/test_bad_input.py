@@ -57,8 +57,15 @@ def test_manifest_that_does_not_match(tmp_path):
 
 
 def test_several_mistakes_in_one_message(tmp_path):
-    text = TEXT.replace("colorizer: [none, pixelshuffle]", "colorizer: [non]").replace("small_cnn", "resnet81").replace("seeds: 2", "seds: 2")
-    refuse(write_config(tmp_path, text), says=["3 mistakes", "line 4", "did you mean none?", "did you mean resnet18?", "did you mean seeds?"])
+    text = (
+        TEXT.replace("colorizer: [none, pixelshuffle]", "colorizer: [non]")
+        .replace("small_cnn", "resnet81")
+        .replace("seeds: 2", "seds: 2")
+    )
+    refuse(
+        write_config(tmp_path, text),
+        says=["3 mistakes", "line 4", "did you mean none?", "did you mean resnet18?", "did you mean seeds?"],
+    )
     assert not (tmp_path / "results").exists()
 
 
@@ -67,14 +74,19 @@ def test_more_training_images_than_there_are(tmp_path):
     refuse(write_config(tmp_path, text), says=["5000 asked for"])
 
 
-@pytest.mark.parametrize(("content", "violation"), [("absent", "no such weights file"), ("garbage", "not a readable weights file"), ("misfit", "w.pth")])
+@pytest.mark.parametrize(
+    ("content", "violation"),
+    [("absent", "no such weights file"), ("garbage", "not a readable weights file"), ("misfit", "w.pth")],
+)
 def test_weights_that_cannot_be_used(tmp_path, content, violation):
     path = tmp_path / "w.pth"
     if content == "garbage":
         path.write_bytes(b"not weights")
     elif content == "misfit":
         torch.save({"conv1.weight": torch.zeros(3, 3)}, path)
-    sweep_config = write_config(tmp_path, TEXT.replace("fixed: {backbone: small_cnn", f"fixed: {{weights: {path}, backbone: resnet10t"))
+    sweep_config = write_config(
+        tmp_path, TEXT.replace("fixed: {backbone: small_cnn", f"fixed: {{weights: {path}, backbone: resnet10t")
+    )
     refuse(sweep_config, "--storage", tmp_path / "run", says=["resnet10t", "w.pth", violation])
     assert not (tmp_path / "run" / "trials").exists()
 
@@ -95,4 +107,9 @@ def test_second_driver_is_told_who_holds_the_folder(tmp_path):
         lock.write("process 1 on elsewhere\n")
         lock.flush()
         fcntl.flock(lock, fcntl.LOCK_EX)
-        refuse(write_config(tmp_path), "--storage", tmp_path / "run", says=["another sweep writes there (process 1 on elsewhere)"])
+        refuse(
+            write_config(tmp_path),
+            "--storage",
+            tmp_path / "run",
+            says=["another sweep writes there (process 1 on elsewhere)"],
+        )

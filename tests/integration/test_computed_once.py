@@ -8,11 +8,11 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from sweep.store.artifact_store import ArtifactStore, Stage
-from sweep.execution.ray.artifact_server import ArtifactServer
 from sweep.core.errors import Diverged
 from sweep.core.storage import Storage
+from sweep.execution.ray.artifact_server import ArtifactServer
 from sweep.execution.worker_loop import failure
+from sweep.store.artifact_store import ArtifactStore, Stage
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 ASKERS = 6  # processes, on each of two nodes
@@ -21,7 +21,9 @@ ASKERS = 6  # processes, on each of two nodes
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """Two nodes on this machine, and no environment of its own left behind."""
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 4, "resources": {"first": 100}, "include_dashboard": False})
+    nodes = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 4, "resources": {"first": 100}, "include_dashboard": False}
+    )
     nodes.add_node(num_cpus=4, resources={"second": 100})
     ray.init(address=nodes.address, log_to_driver=False)
     yield nodes
@@ -62,7 +64,9 @@ WORK = {"generator": slow, "pool": slow, "killed": killed_the_first_time, "diver
 def ask(artifact_server, stage):
     """One asker in a process of its own: what it obtained, or the reason that it did not."""
     try:
-        return [vars(item) for item in ray.get(artifact_server.ensure.remote(stage))], ray.get_runtime_context().get_node_id()
+        return [
+            vars(item) for item in ray.get(artifact_server.ensure.remote(stage))
+        ], ray.get_runtime_context().get_node_id()
     except Exception as error:
         return failure(getattr(error, "cause", None) or error), ray.get_runtime_context().get_node_id()
 
@@ -70,7 +74,11 @@ def ask(artifact_server, stage):
 def everybody(run, stage):
     """The answers to twelve askers on both nodes, asking at once."""
     artifact_server = ArtifactServer.remote(run.url, 1, 0, WORK)
-    asked = [ask.options(resources={node: 1}).remote(artifact_server, stage) for node in ("first", "second") for _ in range(ASKERS)]
+    asked = [
+        ask.options(resources={node: 1}).remote(artifact_server, stage)
+        for node in ("first", "second")
+        for _ in range(ASKERS)
+    ]
     answers = ray.get(asked, timeout=120)
     assert len({node for _, node in answers}) == 2
     return [answer for answer, _ in answers]

@@ -45,11 +45,18 @@ def test_five_ratios_two_backbones_and_two_seeds_train_each_generator_once(tmp_p
     reading, run = read_ledger(tmp_path / "run"), load_run(tmp_path / "run")
     finished = reading.finished()
     assert len(finished) == 20
-    asked = {(event["signature"], item["hash"], item["reused"]) for event in finished.values() for item in event["stages"] if item["stage"] == "generator"}
+    asked = {
+        (event["signature"], item["hash"], item["reused"])
+        for event in finished.values()
+        for item in event["stages"]
+        if item["stage"] == "generator"
+    }
     counts = Counter((name, reused) for _, name, reused in asked)
     generators = {name for name, _ in counts}
     assert len(generators) == 2  # the two classes
-    assert all(counts[name, False] == 1 and counts[name, True] == 7 for name in generators)  # eight configurations need them
+    assert all(
+        counts[name, False] == 1 and counts[name, True] == 7 for name in generators
+    )  # eight configurations need them
     row = next(row for row in compute_rows(run) if row.work == "generator")
     assert (row.done, row.reused) == (2, 14)
     assert row.saved == pytest.approx(7 * row.seconds, rel=0.01)

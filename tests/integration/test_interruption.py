@@ -36,7 +36,9 @@ def wait_for(condition, process, timeout_s=240):
     while not condition():
         if process.poll() is not None or time.monotonic() > deadline:
             state = "ended too early" if process.poll() is not None else "got nowhere"
-            family = [psutil.Process(process.pid), *sweep_process.descendants(process)] if process.poll() is None else []
+            family = (
+                [psutil.Process(process.pid), *sweep_process.descendants(process)] if process.poll() is None else []
+            )
             sweep_process.end(family)
             pytest.fail(f"the sweep {state}")
         time.sleep(0.1)

@@ -13,18 +13,31 @@ from tests.integration.sweep_process import REPOSITORY
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 ONE = TEXT.replace("[none, pixelshuffle]", "[none]").replace("[0, 0.5]", "[0]").replace("seeds: 2", "seeds: 1")
-SWEEP_CONFIGS = {"good": ONE, "bad": ONE.replace("seeds:", "seds:"), "partly": ONE.replace("grid:", "grid:\n  lr: [0.002, 100]").replace(", lr: 0.002", ", optimizer: sgd, grad_clip: 0")}
+SWEEP_CONFIGS = {
+    "good": ONE,
+    "bad": ONE.replace("seeds:", "seds:"),
+    "partly": ONE.replace("grid:", "grid:\n  lr: [0.002, 100]").replace(
+        ", lr: 0.002", ", optimizer: sgd, grad_clip: 0"
+    ),
+}
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
     """The tracked files, and beside them what must stay at home."""
     copy = tmp_path_factory.mktemp("clean") / "checkout"
-    code = [name for name in ("sweep", "analysis", "cluster", "pyproject.toml", "requirements.lock", ".gitignore", ".rayignore")]
+    code = [
+        name
+        for name in ("sweep", "analysis", "cluster", "pyproject.toml", "requirements.lock", ".gitignore", ".rayignore")
+    ]
     copy.mkdir()
     for name in code:
         source = REPOSITORY / name
-        copied = shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__")) if source.is_dir() else shutil.copy(source, copy / name)
+        copied = (
+            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+            if source.is_dir()
+            else shutil.copy(source, copy / name)
+        )
         assert copied
     for place in (".git/objects/pack", "results/old/trials", ".venv/lib", "shards/busi"):
         (copy / place).mkdir(parents=True)
@@ -43,7 +56,15 @@ def head(tmp_path_factory):
 
 def submit(head, checkout, tool, name, variables=None, timeout_s=200):
     command = [*tool, "--", "python", "-m", "sweep.run", f"search_spaces/{name}.yaml"]
-    return subprocess.run(command, cwd=checkout, env=head.variables | {"PYTHONPATH": str(checkout)} if variables is None else variables, capture_output=True, text=True, timeout=timeout_s, check=False)
+    return subprocess.run(
+        command,
+        cwd=checkout,
+        env=head.variables | {"PYTHONPATH": str(checkout)} if variables is None else variables,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
 
 
 def ours(head):
@@ -57,7 +78,9 @@ def test_ray_s_own_command_runs_the_sweep(head, checkout):
     assert "1 of 1 records finished, 0 failed" in done.stdout
 
 
-@pytest.mark.parametrize(("name", "code", "says"), [("partly", 3, "1 of 2 records finished, 1 failed"), ("bad", 2, "did you mean seeds?")])
+@pytest.mark.parametrize(
+    ("name", "code", "says"), [("partly", 3, "1 of 2 records finished, 1 failed"), ("bad", 2, "did you mean seeds?")]
+)
 def test_exit_code_and_output_are_the_sweep_s(head, checkout, name, code, says):
     done = submit(head, checkout, ours(head), name)
     assert done.returncode == code, done.stdout[-3000:] + done.stderr[-2000:]
@@ -75,6 +98,14 @@ def test_without_the_token_nothing_runs(head, checkout, tmp_path):
 def test_dashboard_address_is_no_place_to_join_and_a_dead_one_is_told_at_once(head, checkout):
     command = [sys.executable, "-m", "sweep.run", "search_spaces/good.yaml"]
     for address, says in ((head.dashboard, "is the dashboard's address"), ("127.0.0.1:1", "did not answer within 3 s")):
-        done = subprocess.run([*command, "--address", address], cwd=checkout, env=head.variables, capture_output=True, text=True, timeout=90, check=False)
+        done = subprocess.run(
+            [*command, "--address", address],
+            cwd=checkout,
+            env=head.variables,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
         assert done.returncode == 2 and says in done.stderr, done.stderr
     assert not (checkout / "results" / "good").exists()

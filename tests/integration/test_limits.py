@@ -20,7 +20,9 @@ ONE = PLAIN.replace("[none, pixelshuffle]", "[none]").replace("seeds: 2", "seeds
 def cpu_seconds(command, home):
     """What a command costs, whatever else this machine does, and how it ended."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, cwd=home, env=sweep_process.environment(home), capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, cwd=home, env=sweep_process.environment(home), capture_output=True, text=True, timeout=120, check=False
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done
 
@@ -28,9 +30,15 @@ def cpu_seconds(command, home):
 def test_what_this_machine_will_never_have_is_refused_at_once(tmp_path):
     sweep_config = write_config(tmp_path, ONE)
     reading, _ = cpu_seconds([sys.executable, "-m", "sweep.space", str(sweep_config)], tmp_path)
-    for setting, says in (("gpus_per_worker=99", "99 GPUs"), ("cpus_per_worker=9999", "one worker of 9999 CPUs"), ("workers=999", "999 workers")):
+    for setting, says in (
+        ("gpus_per_worker=99", "99 GPUs"),
+        ("cpus_per_worker=9999", "one worker of 9999 CPUs"),
+        ("workers=999", "999 workers"),
+    ):
         spent, done = cpu_seconds(sweep_process.command(sweep_config, "--set", f"resources.{setting}"), tmp_path)
-        assert done.returncode == 2 and says in done.stderr and "ask for less under resources:" in done.stderr, done.stderr
+        assert done.returncode == 2 and says in done.stderr and "ask for less under resources:" in done.stderr, (
+            done.stderr
+        )
         assert spent < reading + 2  # no Ray, no torch for it, nothing prepared
     assert not (tmp_path / "results").exists()
 
@@ -38,7 +46,9 @@ def test_what_this_machine_will_never_have_is_refused_at_once(tmp_path):
 @pytest.mark.slow
 def test_more_memory_than_allowed_ends_the_trial_with_a_reason(tmp_path):
     limits = ("--set", "resources.memory_per_worker=20MB", "--set", "resources.max_failures=1")
-    done = sweep_process.run(tmp_path, write_config(tmp_path, ONE), "--storage", tmp_path / "run", *limits, timeout_s=200)
+    done = sweep_process.run(
+        tmp_path, write_config(tmp_path, ONE), "--storage", tmp_path / "run", *limits, timeout_s=200
+    )
     assert done.returncode == 2, done.stdout + done.stderr
     (failed,) = read_ledger(tmp_path / "run").failed().values()
     assert failed["kind"] == "OOM" and "resources.memory_per_worker, 0.02 GB, 2 times" in failed["reason"]
@@ -47,10 +57,24 @@ def test_more_memory_than_allowed_ends_the_trial_with_a_reason(tmp_path):
 @pytest.mark.slow
 def test_a_quarter_of_a_gpu_puts_four_trials_on_one(tmp_path):
     """Scheduling alone: the node declares a GPU that it does not have, and the workers find that they train on a CPU."""
-    six = PLAIN.replace("[none, pixelshuffle]", "[none, pixelshuffle, matching]\n  lr: [0.002, 0.003]").replace(", lr: 0.002", "").replace("seeds: 2", "seeds: 1")
-    sweep_config = write_config(tmp_path, six.replace("epochs: 2", "epochs: 30") + "resources: {gpus_per_worker: 0.25}\n")
+    six = (
+        PLAIN.replace("[none, pixelshuffle]", "[none, pixelshuffle, matching]\n  lr: [0.002, 0.003]")
+        .replace(", lr: 0.002", "")
+        .replace("seeds: 2", "seeds: 1")
+    )
+    sweep_config = write_config(
+        tmp_path, six.replace("epochs: 2", "epochs: 30") + "resources: {gpus_per_worker: 0.25}\n"
+    )
     with head_node(tmp_path, "--num-cpus", "16", "--num-gpus", "1") as head, watched(head, tmp_path) as view:
-        done = subprocess.run(sweep_process.command(sweep_config, "--storage", tmp_path / "run", "--address", head.address), env=head.variables, cwd=tmp_path, capture_output=True, text=True, timeout=250, check=False)
+        done = subprocess.run(
+            sweep_process.command(sweep_config, "--storage", tmp_path / "run", "--address", head.address),
+            env=head.variables,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=250,
+            check=False,
+        )
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(read_ledger(tmp_path / "run").finished()) == 6
     assert max(sum(entry.values()) for entry in view.seen) == 4

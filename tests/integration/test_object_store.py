@@ -5,9 +5,9 @@ import json
 import pytest
 
 from analysis.frames import load_run
+from sweep.core.storage import Storage
 from sweep.importers import import_dataset
 from sweep.store.ledger import FOLDER, read_ledger
-from sweep.core.storage import Storage
 from tests.fakes.object_store import BUCKET, object_store
 from tests.fakes.sweep_config import TEXT, write_config
 from tests.integration import sweep_process
@@ -15,7 +15,11 @@ from tests.integration import sweep_process
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
 RUN = f"s3://{BUCKET}/runs/tiny"
 TARGET = f"s3://{BUCKET}/shards/b"
-SWEEP_CONFIG = TEXT.replace("target: phantom-b", f"target: {TARGET}").replace("colorizer: [none, pixelshuffle]", "colorizer: [none]").replace("seeds: 2", "seeds: 1")
+SWEEP_CONFIG = (
+    TEXT.replace("target: phantom-b", f"target: {TARGET}")
+    .replace("colorizer: [none, pixelshuffle]", "colorizer: [none]")
+    .replace("seeds: 2", "seeds: 1")
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +56,11 @@ def test_what_trials_leave_is_there(swept):
     signature = run.records.index[0][0]
     assert len(run.predictions(signature)) and len(run.attacks(signature)) and len(run.gallery())
     assert place.names(f"tensorboard/{signature}/seed-0")
-    kinds = [json.loads(place.read(f"artifacts/{name}/meta.json"))["kind"] for name in place.names("artifacts") if place.exists(f"artifacts/{name}/meta.json")]
+    kinds = [
+        json.loads(place.read(f"artifacts/{name}/meta.json"))["kind"]
+        for name in place.names("artifacts")
+        if place.exists(f"artifacts/{name}/meta.json")
+    ]
     assert sorted(kinds) == ["generator", "pool", "pool"]
 
 

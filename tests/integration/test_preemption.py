@@ -25,7 +25,12 @@ SWEEP_CONFIG = (
 
 
 def test_a_drained_trial_goes_on_at_its_step(tmp_path):
-    with head_node(tmp_path, "--num-cpus", "0") as head, worker_node(head, tmp_path / "a"), worker_node(head, tmp_path / "b"), watched(head, tmp_path) as view:
+    with (
+        head_node(tmp_path, "--num-cpus", "0") as head,
+        worker_node(head, tmp_path / "a"),
+        worker_node(head, tmp_path / "b"),
+        watched(head, tmp_path) as view,
+    ):
         view.wait_for(lambda nodes: len(nodes) == 3, 180)
         sweep_config = write_config(tmp_path, SWEEP_CONFIG)
         with open(tmp_path / "sweep.log", "w", encoding="utf-8") as log:
@@ -60,8 +65,22 @@ def wait_until(condition, process, timeout_s):
 
 def drain(head, node):
     ray = str(Path(sys.executable).with_name("ray"))
-    notice = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "test", "--deadline-remaining-seconds", "40"]
-    done = subprocess.run([ray, "drain-node", "--address", head.address, "--node-id", node, *notice], env=head.variables, capture_output=True, text=True, timeout=60, check=False)
+    notice = [
+        "--reason",
+        "DRAIN_NODE_REASON_PREEMPTION",
+        "--reason-message",
+        "test",
+        "--deadline-remaining-seconds",
+        "40",
+    ]
+    done = subprocess.run(
+        [ray, "drain-node", "--address", head.address, "--node-id", node, *notice],
+        env=head.variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -11,17 +11,17 @@ from analysis.frames import load_run
 from analysis.hparams import write_tensorboard
 from analysis.rank import main as rank_main
 from analysis.report import write_report
-from sweep.core.errors import InputError, InputErrors
-from sweep.importers import import_dataset
-from sweep.planning.plan_report import print_plan
-from sweep.planning.preflight import check_models
-from sweep.data.datasets import FOLDS, Data, prepare
 from sweep.config.hyperparameters import complete
 from sweep.config.sweep_config import Data as Section
 from sweep.config.sweep_config import SweepConfig
-from sweep.pipeline.training_job import TrainingJob, decided
+from sweep.core.errors import InputError, InputErrors
 from sweep.core.storage import Storage
+from sweep.data.datasets import FOLDS, Data, prepare
+from sweep.importers import import_dataset
 from sweep.pipeline.train_and_evaluate import run_seed
+from sweep.pipeline.training_job import TrainingJob, decided
+from sweep.planning.plan_report import print_plan
+from sweep.planning.preflight import check_models
 from sweep.store.trial import Attacks, Trial
 from tests.fakes import findings
 from tests.fakes.run_folder import write_ledger
@@ -36,7 +36,9 @@ ATTACKS = Attacks(("fgsm", "apgd_margin"), ("1/255", "32/255"), 12, ("target",))
 def prepared(tmp_path_factory):
     place = tmp_path_factory.mktemp("chexpert")
     for number, name in enumerate(("here", "there")):
-        import_dataset("chexpert", findings.write(place / f"raw-{name}", seed=number), place / name, domain=name, import_px=40)
+        import_dataset(
+            "chexpert", findings.write(place / f"raw-{name}", seed=number), place / name, domain=name, import_px=40
+        )
     run = Storage(place / "run")
     data = prepare(Section(source=str(place / "here"), target=str(place / "there"), image_px=40), run)
     return run, data, {fold: data.read(fold) for fold in FOLDS}
@@ -90,7 +92,9 @@ def test_attacks_break_known_findings_only(prepared, result):
     logits, labels = np.stack(merged["logits"]), np.stack(merged["labels"])
     wrong = (((logits > 0) != (labels > 0)) & ~np.isnan(labels)).any(axis=1)
     assert ((merged["breaking_eps"] == 0) == wrong).all()
-    assert result["metrics"]["robust_accuracy/target/worst@32/255"] < result["metrics"]["robust_accuracy/target/worst@0"]
+    assert (
+        result["metrics"]["robust_accuracy/target/worst@32/255"] < result["metrics"]["robust_accuracy/target/worst@0"]
+    )
 
 
 def test_policies_train_different_models_and_are_judged_alike(prepared, result):
@@ -103,7 +107,13 @@ def test_policies_train_different_models_and_are_judged_alike(prepared, result):
 @pytest.mark.parametrize(
     "config",
     [
-        {"balanced_sampling": True, "class_weighting": "balanced", "focal_gamma": 1.0, "label_smoothing": 0.1, "mixup": 0.3},
+        {
+            "balanced_sampling": True,
+            "class_weighting": "balanced",
+            "focal_gamma": 1.0,
+            "label_smoothing": 0.1,
+            "mixup": 0.3,
+        },
         {"train_eps": 0.01, "train_attack": "trades", "train_attack_steps": 2},
         {"train_eps": 0.01, "train_attack": "fgsm", "dual_bn": True, "uncertain": "ignore"},
         {"colorizer": "matching", "procedure": "two_step", "glcm_weight": 0.1, "adapt": "batch_norm", "ema": 0.9},
@@ -120,10 +130,14 @@ def test_what_cannot_work_is_refused_with_its_fix(prepared):
     with pytest.raises(InputErrors) as refused:
         check_models("sweep_config", [trial], data, ["fgsm", "fab", "torchattacks:CW"])
     assert "import one finding as two classes" in str(refused.value)
-    sweep_config = SweepConfig(name="q", data=Section(source="here", target="there"), fixed={**BASE, "synthetic_per_real": 0.5})
+    sweep_config = SweepConfig(
+        name="q", data=Section(source="here", target="there"), fixed={**BASE, "synthetic_per_real": 0.5}
+    )
     with pytest.raises(InputErrors, match="set it to 0"):
         print_plan(sweep_config, prepared[0], Console())
-    assert all(name in str(refused.value) for name in ("synthetic_per_real", "fab", "torchattacks:CW")) and "threats.attacks, fgsm" not in str(refused.value)
+    assert all(
+        name in str(refused.value) for name in ("synthetic_per_real", "fab", "torchattacks:CW")
+    ) and "threats.attacks, fgsm" not in str(refused.value)
 
 
 def test_uncertain_decides_nothing_with_one_class_an_image(tmp_path):
@@ -140,7 +154,10 @@ def test_two_data_sets_must_have_the_same_findings(tmp_path):
     import_dataset("chestxray14", tmp_path / "b", tmp_path / "two", finding="Effusion")
     for other, words in (("fourteen", "--findings competition"), ("two", "--finding NAME")):
         with pytest.raises(InputError, match=words):
-            prepare(Section(source=str(tmp_path / "five"), target=str(tmp_path / other), image_px=32), Storage(tmp_path / "run"))
+            prepare(
+                Section(source=str(tmp_path / "five"), target=str(tmp_path / other), image_px=32),
+                Storage(tmp_path / "run"),
+            )
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +165,13 @@ def analysed(prepared, result):
     """The run folder as analysis reads it: two configurations, and the ledger that the engine would have written."""
     run, _, _ = prepared
     other = run_seed(job(prepared, ATTACKS, uncertain="zeros", epochs=1))
-    head = {"event": "sweep", "name": "chexpert", "objectives": [{"metric": "auroc/target", "goal": "maximize"}], "trials": 2, "seeds": 1}
+    head = {
+        "event": "sweep",
+        "name": "chexpert",
+        "objectives": [{"metric": "auroc/target", "goal": "maximize"}],
+        "trials": 2,
+        "seeds": 1,
+    }
     write_ledger(run.local, [head, *({"event": "finish", **one} for one in (result, other))])
     return load_run(run.local)
 
@@ -156,7 +179,14 @@ def analysed(prepared, result):
 def test_analysis_resamples_the_same_numbers(prepared, analysed, result):
     estimates = Estimates(analysed, draws=300)
     assert analysed.findings == prepared[1].classes
-    for metric in ("auroc/target", "accuracy/target", "balanced_accuracy/source", "auroc/target/Edema", "robust_accuracy/target/worst@1/255", "domain_gap"):
+    for metric in (
+        "auroc/target",
+        "accuracy/target",
+        "balanced_accuracy/source",
+        "auroc/target/Edema",
+        "robust_accuracy/target/worst@1/255",
+        "domain_gap",
+    ):
         made = estimates.of(result["signature"], metric)
         assert made.estimate == pytest.approx(result["metrics"][metric], abs=1e-6), metric
         assert made.images and made.low <= made.estimate <= made.high
@@ -175,7 +205,13 @@ def test_report_tables_and_tensorboard_read_it(prepared, analysed, tmp_path):
 @pytest.mark.e2e
 def test_through_ray_from_sweep_config_to_report(tmp_path):
     for number, name in enumerate(("here", "there")):
-        import_dataset("chexpert", findings.write(tmp_path / f"raw-{name}", seed=number), tmp_path / name, domain=name, import_px=40)
+        import_dataset(
+            "chexpert",
+            findings.write(tmp_path / f"raw-{name}", seed=number),
+            tmp_path / name,
+            domain=name,
+            import_px=40,
+        )
     sweep_config = tmp_path / "findings.yaml"
     sweep_config.write_text(
         f"name: findings\ndata: {{source: {tmp_path / 'here'}, target: {tmp_path / 'there'}, image_px: 40}}\ngrid: {{uncertain: [ones, ignore]}}\n"

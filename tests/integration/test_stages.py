@@ -8,28 +8,51 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from sweep.pipeline import compute_stages, synthetic_pools, train_and_evaluate
-from sweep.store.artifact_store import ArtifactStore, Stage, with_dependencies
-from sweep.core.errors import InputError
-from sweep.data.datasets import DIRECTIONS, FOLDS, prepare
 from sweep.config.hyperparameters import complete
 from sweep.config.sweep_config import Data
+from sweep.core.errors import InputError
+from sweep.core.storage import Storage
+from sweep.data.datasets import DIRECTIONS, FOLDS, prepare
+from sweep.pipeline import compute_stages, synthetic_pools, train_and_evaluate
+from sweep.pipeline.stages import (
+    GENERATOR_FILE,
+    donor_stage,
+    generator_stages,
+    labeller_stage,
+    model_stage,
+    own_models,
+    pool_stages,
+    read_pool,
+    shared_models,
+)
+from sweep.pipeline.train_and_evaluate import run_seed
 from sweep.pipeline.training_job import TrainingJob, build
 from sweep.shards.mixing import synthetic_counts
-from sweep.pipeline.stages import GENERATOR_FILE, donor_stage, generator_stages, shared_models, labeller_stage, model_stage, own_models, pool_stages, read_pool
-from sweep.core.storage import Storage
+from sweep.store.artifact_store import ArtifactStore, Stage, with_dependencies
+from sweep.store.trial import COLORIZER, MODEL, RESULT, Attacks, Trial
 from sweep.synth.train import train_generator
 from sweep.synth.watch import Collapsed
-from sweep.pipeline.train_and_evaluate import run_seed
-from sweep.store.trial import COLORIZER, MODEL, RESULT, Attacks, Trial
 
 torch.set_num_threads(1)
-BASE = {"backbone": "small_cnn", "epochs": 2, "batch_size": 16, "lr": 0.002, "synthetic_per_real": 1, "generator": "cgan", "generator_px": 32, "generator_steps": 4, "generator_width": 4}
+BASE = {
+    "backbone": "small_cnn",
+    "epochs": 2,
+    "batch_size": 16,
+    "lr": 0.002,
+    "synthetic_per_real": 1,
+    "generator": "cgan",
+    "generator_px": 32,
+    "generator_steps": 4,
+    "generator_width": 4,
+}
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return prepare(Data(source="phantom-a", target="phantom-b", image_px=32, phantom_patients=40), Storage(tmp_path_factory.mktemp("data")))
+    return prepare(
+        Data(source="phantom-a", target="phantom-b", image_px=32, phantom_patients=40),
+        Storage(tmp_path_factory.mktemp("data")),
+    )
 
 
 @pytest.fixture
@@ -68,14 +91,27 @@ def have(store, *stages):
 
 
 def job(store, data, seed=0, **changes):
-    return TrainingJob(Trial(config(**changes), data.hash, (seed,)), seed, data, {fold: data.read(fold) for fold in FOLDS}, Attacks(), store.run)
+    return TrainingJob(
+        Trial(config(**changes), data.hash, (seed,)),
+        seed,
+        data,
+        {fold: data.read(fold) for fold in FOLDS},
+        Attacks(),
+        store.run,
+    )
 
 
 def test_pool_is_the_generator_s_images_and_says_what_they_are_worth(store, data):
     pools = pool_stages(config(), data, 0)
     assert have(store, *pools.values()) == ["generator", "pool", "pool"]
     facts = store.meta(pools[1])
-    assert (facts["class"], facts["generator"], facts["images"], facts["drawn"], facts["held_out_copies"]) == ("malignant", "cgan", 64, 64, 0)
+    assert (facts["class"], facts["generator"], facts["images"], facts["drawn"], facts["held_out_copies"]) == (
+        "malignant",
+        "cgan",
+        64,
+        64,
+        0,
+    )
     for figures in (facts["quality"], facts["quality_of_real"]):
         assert figures["kid_low/texture"] <= figures["kid/texture"] <= figures["kid_high/texture"]
     assert facts["quality"]["kid/texture"] > facts["quality_of_real"]["kid/texture"]
@@ -90,8 +126,12 @@ def test_generator_that_saw_a_test_image_is_refused(store, data):
     train, test = data.read("train", 32), data.read("test", 32)
     images, labels = np.concatenate([train.images, test.images[:2]]), np.concatenate([train.labels, test.labels[:2]])
     leaking = train_generator("cgan", images, labels, num_classes=2, settings={"steps": 1, "width": 4}, seed=0)
-    store.compute(pool.dependencies[0], lambda stage, store: store.write(stage, GENERATOR_FILE, leaking.to_bytes()) or {})
-    with pytest.raises(InputError, match=r"seen 2 images outside the training fold \(2 in test\); its images would leak"):
+    store.compute(
+        pool.dependencies[0], lambda stage, store: store.write(stage, GENERATOR_FILE, leaking.to_bytes()) or {}
+    )
+    with pytest.raises(
+        InputError, match=r"seen 2 images outside the training fold \(2 in test\); its images would leak"
+    ):
         have(store, pool)
     assert store.meta(pool) is None
 
@@ -108,7 +148,11 @@ def test_copies_of_held_out_images_are_counted(store, data):
 
     have(store, pool.dependencies[0])
     sieve = synthetic_pools.Sieve(synthetic_pools.Originals(data.read("train", 32).images), test, False, None)
-    list(synthetic_pools._chosen(pool, synthetic_pools._in_blocks(synthetic_pools._candidates(pool, store, Copying()), 64), sieve))
+    list(
+        synthetic_pools._chosen(
+            pool, synthetic_pools._in_blocks(synthetic_pools._candidates(pool, store, Copying()), 64), sieve
+        )
+    )
     assert sieve.held_out_copies > 32
 
 
@@ -116,7 +160,9 @@ def test_pool_that_cannot_be_filled_ends_with_its_reason(store, data):
     pool = pool_stages(config(drop_copies=True), data, 0)[1]
     train = data.read("train", 32).images
     sieve = synthetic_pools.Sieve(synthetic_pools.Originals(train), train, True, lambda block: np.arange(3))
-    with pytest.raises(Collapsed, match=r"pool of malignant: of 160 images drawn, 160 copy .* takes 48 for malignant; choose another"):
+    with pytest.raises(
+        Collapsed, match=r"pool of malignant: of 160 images drawn, 160 copy .* takes 48 for malignant; choose another"
+    ):
         list(synthetic_pools._chosen(pool, (train[:10] for _ in range(16)), sieve))
 
 
@@ -140,9 +186,15 @@ def test_relabelled_pool_holds_what_the_real_only_model_takes_for_its_class(stor
     ours = config(**RELABELLED)
     pools = pool_stages(ours, data, 0)
     assert have(store, *pools.values()) == ["generator", "pool", "pool", "pool", "pool", "shared_model"]
-    assert have(store, *pool_stages(ours, data, 1).values()) == ["pool", "pool", "shared_model"]  # another seed's model judges the same images
+    assert have(store, *pool_stages(ours, data, 1).values()) == [
+        "pool",
+        "pool",
+        "shared_model",
+    ]  # another seed's model judges the same images
     kept, candidates = read_pool(store, pools[0], 32), read_pool(store, pools[0].dependencies[1], 32)
-    brighter = np.concatenate([half.mean((1, 2)) < np.median(half.mean((1, 2))) for half in (candidates[:64], candidates[64:])])
+    brighter = np.concatenate(
+        [half.mean((1, 2)) < np.median(half.mean((1, 2))) for half in (candidates[:64], candidates[64:])]
+    )
     assert np.array_equal(kept, candidates[brighter][:64])
     assert store.meta(pools[0])["agreement"] == 0.5
 
@@ -168,7 +220,10 @@ def test_model_made_for_others_is_taken_over_by_its_own_trial(store, data, monke
 
 
 def test_synthetic_images_are_judged_by_a_model_that_learnt_their_own_look(data):
-    judges = {way: labeller_stage(config(relabel="pseudo", adapt=way), data, 0) for way in ("none", "histogram_to_target", "batch_norm")}
+    judges = {
+        way: labeller_stage(config(relabel="pseudo", adapt=way), data, 0)
+        for way in ("none", "histogram_to_target", "batch_norm")
+    }
     assert judges["histogram_to_target"] == judges["none"] != judges["batch_norm"]
 
 
@@ -231,16 +286,30 @@ def both_ways(tmp_path_factory):
 def test_colour_module_of_the_other_hospital_starts_this_one(both_ways, tmp_path):
     store = ArtifactStore(Storage(tmp_path))
     both_ways.save(store.run, {})
-    ours = {"synthetic_per_real": 0, "colorizer": "pixelshuffle", "colorizer_from": "other_domain", "procedure": "head_only", "epochs": 1}
+    ours = {
+        "synthetic_per_real": 0,
+        "colorizer": "pixelshuffle",
+        "colorizer_from": "other_domain",
+        "procedure": "head_only",
+        "epochs": 1,
+    }
     donor = donor_stage(config(**ours), both_ways, 0)
-    assert donor == model_stage(config(**{**ours, "colorizer_from": None, "direction": "target_to_source"}), both_ways, 0)
+    assert donor == model_stage(
+        config(**{**ours, "colorizer_from": None, "direction": "target_to_source"}), both_ways, 0
+    )
     assert have(store, donor) == ["shared_model"]
     run_seed(job(store, both_ways, **ours))
     handed = load(store.read(donor, COLORIZER))
     kept = load(store.run.read(f"{job(store, both_ways, **ours).folder}/{COLORIZER}"))
     assert all(torch.equal(handed[name], kept[name]) for name in handed)  # head_only leaves the module as it came
-    there = Trial(config(**{**ours, "colorizer_from": None, "direction": "target_to_source"}), both_ways.directed("target_to_source").hash, (0,))
-    assert own_models(there, both_ways, shared_models([Trial(config(**ours), both_ways.hash, (0,))], both_ways)) == [donor]
+    there = Trial(
+        config(**{**ours, "colorizer_from": None, "direction": "target_to_source"}),
+        both_ways.directed("target_to_source").hash,
+        (0,),
+    )
+    assert own_models(there, both_ways, shared_models([Trial(config(**ours), both_ways.hash, (0,))], both_ways)) == [
+        donor
+    ]
 
 
 def test_a_colorizer_that_learns_nothing_takes_nothing_from_the_other_hospital(both_ways):

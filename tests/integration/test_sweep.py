@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweep.store.ledger import read_ledger
 from sweep.core.storage import Storage
+from sweep.store.ledger import read_ledger
 from tests.fakes.sweep_config import write_config
 from tests.integration import sweep_process
 
@@ -69,8 +69,14 @@ def test_generator_is_trained_once_for_all_trials(sweep):
     metas = [json.loads(path.read_text()) for path in (home / "run" / "artifacts").glob("*/meta.json")]
     assert Counter(meta["kind"] for meta in metas) == {"generator": 1, "pool": 2}
     reading = read_ledger(home / "run")
-    stages = {event["signature"]: event["stages"] for event in reading.of_kind("finish") if event["config"]["synthetic_per_real"]}
-    computed = [item for obtained in stages.values() for item in obtained if item["stage"] == "generator" and not item["reused"]]
+    stages = {
+        event["signature"]: event["stages"]
+        for event in reading.of_kind("finish")
+        if event["config"]["synthetic_per_real"]
+    }
+    computed = [
+        item for obtained in stages.values() for item in obtained if item["stage"] == "generator" and not item["reused"]
+    ]
     assert len(stages) == 2 and len(computed) == 1
 
 
@@ -81,7 +87,18 @@ def test_galleries_show_what_went_in_and_what_came_out(sweep):
         frame = pd.read_parquet(path)
         assert all(picture.startswith(b"\x89PNG") for picture in frame["png"])
         kinds.update(frame["kind"])
-    assert set(kinds) == {"source", "target", "colorized", "synthetic", "nearest_real", "adversarial", "clean", "perturbation", "colorized_before", "colorized_after"}
+    assert set(kinds) == {
+        "source",
+        "target",
+        "colorized",
+        "synthetic",
+        "nearest_real",
+        "adversarial",
+        "clean",
+        "perturbation",
+        "colorized_before",
+        "colorized_after",
+    }
 
 
 def test_outcomes_are_kept_per_image(sweep):
@@ -121,15 +138,25 @@ def test_plan_of_a_finished_run_has_nothing_to_do(sweep):
     home, sweep_config, _ = sweep
     plan = sweep_process.run(home, sweep_config, "--storage", home / "run", "--plan", timeout_s=60)
     assert plan.returncode == 0
-    rows = {line.split()[0]: line.split()[1:] for line in plan.stdout.splitlines() if line.startswith(("generator", "record"))}
+    rows = {
+        line.split()[0]: line.split()[1:]
+        for line in plan.stdout.splitlines()
+        if line.startswith(("generator", "record"))
+    }
     assert rows == {"generator": ["1", "1", "0"], "record": ["8", "8", "0"]}
 
 
 def test_a_record_replayed_without_ray_gives_the_same_numbers(sweep):
     home, *_ = sweep
-    mixed = next(event for event in read_ledger(home / "run").of_kind("finish") if event["config"]["synthetic_per_real"] and event["seed"] == 1)
+    mixed = next(
+        event
+        for event in read_ledger(home / "run").of_kind("finish")
+        if event["config"]["synthetic_per_real"] and event["seed"] == 1
+    )
     command = [sys.executable, "-m", "sweep.replay", str(home / "run"), mixed["signature"], "--seed", "1"]
-    done = subprocess.run(command, cwd=home, env=sweep_process.environment(home), capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, cwd=home, env=sweep_process.environment(home), capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(mixed['metrics'])} of {len(mixed['metrics'])} metrics are the same" in done.stdout
 
@@ -137,21 +164,40 @@ def test_a_record_replayed_without_ray_gives_the_same_numbers(sweep):
 def test_an_exported_model_predicts_what_was_recorded(sweep):
     import torch
 
+    from sweep.data.datasets import Data
     from sweep.evaluation.evaluate import predict
     from sweep.export import load_exported
-    from sweep.data.datasets import Data
 
     home, *_ = sweep
     event = read_ledger(home / "run").of_kind("finish")[0]
-    command = [sys.executable, "-m", "sweep.export", str(home / "run"), event["signature"], str(home / "out"), "--seed", str(event["seed"])]
+    command = [
+        sys.executable,
+        "-m",
+        "sweep.export",
+        str(home / "run"),
+        event["signature"],
+        str(home / "out"),
+        "--seed",
+        str(event["seed"]),
+    ]
     for code in (0, 2):  # a second export into the same folder is refused
-        done = subprocess.run(command, cwd=home, env=sweep_process.environment(home), capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            command,
+            cwd=home,
+            env=sweep_process.environment(home),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
         assert done.returncode == code, done.stdout + done.stderr
     assert "holds a model already" in done.stderr and "Traceback" not in done.stderr
     torch.set_num_threads(1)
     fold = Data.load(Storage(home / "run")).read("test")
     logits = predict(load_exported(home / "out"), fold.images, 128)
-    kept = pd.read_parquet(home / "run" / "trials" / event["signature"] / f"seed-{event['seed']}" / "predictions.parquet")
+    kept = pd.read_parquet(
+        home / "run" / "trials" / event["signature"] / f"seed-{event['seed']}" / "predictions.parquet"
+    )
     recorded = np.stack(kept[kept["split"] == "source"]["logits"])
     assert np.allclose(logits, recorded, atol=1e-5)
     card = (home / "out" / "MODEL_CARD.md").read_text()

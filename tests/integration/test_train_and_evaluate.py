@@ -7,14 +7,14 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from sweep.core.errors import InputError
-from sweep.planning.preflight import check_models, with_file_identities
-from sweep.data.datasets import FOLDS, prepare
 from sweep.config.hyperparameters import complete
 from sweep.config.sweep_config import Data
-from sweep.pipeline.training_job import TrainingJob
+from sweep.core.errors import InputError
 from sweep.core.storage import Storage
+from sweep.data.datasets import FOLDS, prepare
 from sweep.pipeline.train_and_evaluate import run_seed
+from sweep.pipeline.training_job import TrainingJob
+from sweep.planning.preflight import check_models, with_file_identities
 from sweep.store.trial import Attacks, Trial
 
 torch.set_num_threads(1)
@@ -62,8 +62,16 @@ def test_colour_module_of_one_trial_starts_another(prepared, tmp_path):
     first = job(prepared, colorizer="matching")
     run_seed(first)
     taken = load(run.read(f"{first.folder}/colorizer.safetensors"))
-    second = job(prepared, colorizer="matching", colorizer_from=f"{run.local}/{first.trial.signature}", procedure="head_only", epochs=1)
-    assert second.trial.signature != job(prepared, colorizer="matching", procedure="head_only", epochs=1).trial.signature
+    second = job(
+        prepared,
+        colorizer="matching",
+        colorizer_from=f"{run.local}/{first.trial.signature}",
+        procedure="head_only",
+        epochs=1,
+    )
+    assert (
+        second.trial.signature != job(prepared, colorizer="matching", procedure="head_only", epochs=1).trial.signature
+    )
     run_seed(second)
     kept = load(run.read(f"{second.folder}/colorizer.safetensors"))
     assert all(torch.equal(taken[name], kept[name]) for name in taken)  # head_only leaves the module as it came
@@ -119,14 +127,22 @@ def test_result_is_written_last_and_outcomes_are_whole(prepared):
 
 
 def test_the_sweep_config_chooses_the_engine_s_mode(prepared, monkeypatch):
+    from sweep.config.sweep_config import SweepConfig
     from sweep.pipeline import train_and_evaluate
     from sweep.planning.plan import attacks_of
-    from sweep.config.sweep_config import SweepConfig
 
-    asked = {"name": "q", "data": {"source": "phantom-a", "target": "phantom-b"}, "threats": {"attacks": ["fgsm"], "eps": ["1/255"], "mode": "fast"}}
+    asked = {
+        "name": "q",
+        "data": {"source": "phantom-a", "target": "phantom-b"},
+        "threats": {"attacks": ["fgsm"], "eps": ["1/255"], "mode": "fast"},
+    }
     assert attacks_of(SweepConfig.model_validate(asked)).mode == "fast" and Attacks().mode == "exact"
     modes, engine = [], train_and_evaluate.epsilon_sweep
-    monkeypatch.setattr(train_and_evaluate, "epsilon_sweep", lambda *args, mode, **options: modes.append(mode) or engine(*args, mode=mode, **options))
+    monkeypatch.setattr(
+        train_and_evaluate,
+        "epsilon_sweep",
+        lambda *args, mode, **options: modes.append(mode) or engine(*args, mode=mode, **options),
+    )
     ours = job(prepared, epochs=1)
     ours.attacks = Attacks(("fgsm",), ("1/255",), 4, ("target",), mode="fast")
     run_seed(ours)

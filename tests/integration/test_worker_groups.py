@@ -7,13 +7,19 @@ from tests.fakes.sweep_config import TEXT, write_config
 from tests.integration import sweep_process
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
-SMALL = TEXT.replace("synthetic_per_real: [0, 0.5]", "synthetic_per_real: [0]").replace("epochs: 2", "epochs: 3, augment: none").replace("seeds: 2", "seeds: 1")
+SMALL = (
+    TEXT.replace("synthetic_per_real: [0, 0.5]", "synthetic_per_real: [0]")
+    .replace("epochs: 2", "epochs: 3, augment: none")
+    .replace("seeds: 2", "seeds: 1")
+)
 
 
 def sweep(folder, *settings):
     folder.mkdir()
     arguments = [word for setting in settings for word in ("--set", setting)]
-    done = sweep_process.run(folder, write_config(folder, SMALL), "--storage", folder / "run", *arguments, timeout_s=200)
+    done = sweep_process.run(
+        folder, write_config(folder, SMALL), "--storage", folder / "run", *arguments, timeout_s=200
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return read_ledger(folder / "run")
 

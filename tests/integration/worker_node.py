@@ -16,11 +16,21 @@ def worker_node(head: Head, home: Path, *options: str) -> Iterator[None]:
     """A node with two CPUs, or with what `options` say, until the block ends."""
     home.mkdir(parents=True, exist_ok=True)
     command = [
-        *(str(Path(sys.executable).with_name("ray")), "start", "--block", "--address", head.address, "--node-ip-address", "127.0.0.1"),
+        *(
+            str(Path(sys.executable).with_name("ray")),
+            "start",
+            "--block",
+            "--address",
+            head.address,
+            "--node-ip-address",
+            "127.0.0.1",
+        ),
         *("--num-cpus", "2", "--object-store-memory", "200000000", *options),
     ]
     with open(home / "node.log", "w", encoding="utf-8") as log:
-        process = subprocess.Popen(command, env=head.variables, stdout=log, stderr=subprocess.STDOUT, cwd=home, start_new_session=True)
+        process = subprocess.Popen(
+            command, env=head.variables, stdout=log, stderr=subprocess.STDOUT, cwd=home, start_new_session=True
+        )
     try:
         yield
     finally:

@@ -88,7 +88,20 @@ def _begin(referee: Referee, rows: Tensor, epsilon: Tensor, threat: Threat, draw
     _, values, gradient = referee.gradient(rows, points, LOSSES[threat.loss])
     nothing, everything = torch.zeros_like(values), torch.ones_like(rows, dtype=torch.bool)
     return _State(
-        rows, clean, epsilon, points, points, gradient, points, gradient, values, values, values, nothing, everything, 2 * epsilon
+        rows,
+        clean,
+        epsilon,
+        points,
+        points,
+        gradient,
+        points,
+        gradient,
+        values,
+        values,
+        values,
+        nothing,
+        everything,
+        2 * epsilon,
     )
 
 

@@ -33,7 +33,9 @@ def gradient_steps(referee: Referee, rows: Tensor, epsilon: Tensor, threat: Thre
         if second:
             left &= referee.near_miss(rows)
         if left.any():
-            points = _one_run(referee, rows[left], epsilon[left], threat, draws, run, exact=second and not threat.random_start)
+            points = _one_run(
+                referee, rows[left], epsilon[left], threat, draws, run, exact=second and not threat.random_start
+            )
     return points
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sweep.attacks.random_starts import Draws
 from sweep.attacks.network import Network
 from sweep.attacks.norms import L2, LINF
+from sweep.attacks.random_starts import Draws
 from sweep.attacks.referee import Referee
 from sweep.attacks.threat import Threat
 from sweep.core.errors import InputError, suggestion
@@ -28,7 +28,9 @@ _LEAST_CLASSES = {"APGDT": 4, "AutoAttack": 4}  # their DLR loss reads the third
 _WRAPPERS = {"MultiAttack", "LGV", "VANILA"}  # not attacks on one model
 
 
-def library_threat(class_name: str, *, name: str | None = None, measured_in: str | None = None, **options: object) -> Threat:
+def library_threat(
+    class_name: str, *, name: str | None = None, measured_in: str | None = None, **options: object
+) -> Threat:
     """The row for one torchattacks class with its default settings, `options` overriding.
 
     `measured_in` (linf or l2) is the norm the referee measures in, by default the class's own. InputError for an unknown
@@ -78,7 +80,9 @@ def _run(kind: type, referee: Referee, rows: Tensor, radius: float, threat: Thre
         try:
             return kind(model, **settings)(referee.images[rows], labels).detach()
         except (IndexError, ValueError, RuntimeError, AssertionError) as error:
-            raise InputError("threats", f"{threat.name} failed: {error}", "choose another attack or other options") from error
+            raise InputError(
+                "threats", f"{threat.name} failed: {error}", "choose another attack or other options"
+            ) from error
 
 
 class _Counting(nn.Module):

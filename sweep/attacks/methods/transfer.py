@@ -6,9 +6,9 @@ from functools import partial
 
 from torch import Tensor
 
-from sweep.attacks.random_starts import Draws
 from sweep.attacks.methods.gradient_steps import gradient_steps
 from sweep.attacks.network import Model, Network, frozen
+from sweep.attacks.random_starts import Draws
 from sweep.attacks.referee import Memory, Referee
 from sweep.attacks.threat import Threat
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import ray
 
-from sweep.store.artifact_store import ArtifactStore, Compute, Stage
-from sweep.execution.ray.nodes import HEAD
 from sweep.core.storage import Storage
+from sweep.execution.ray.nodes import HEAD
+from sweep.store.artifact_store import ArtifactStore, Compute, Stage
 
 _RETRIES = 3  # a computation whose worker or node is killed begins again this often
 

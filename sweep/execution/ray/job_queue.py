@@ -16,8 +16,8 @@ from typing import Any
 
 import ray
 
-from sweep.execution.ray.nodes import HEAD, is_leaving
 from sweep.execution.job import Work
+from sweep.execution.ray.nodes import HEAD, is_leaving
 
 Report = dict[str, Any]
 DONE = "done"  # the report that closes a job
@@ -67,7 +67,9 @@ class JobQueue:
         self._broken: list[str] = []
         self._news = asyncio.Condition()
 
-    async def open(self, start: Callable[[str], Any], most: int, idle_s: float | None = None, eager: bool = False) -> None:
+    async def open(
+        self, start: Callable[[str], Any], most: int, idle_s: float | None = None, eager: bool = False
+    ) -> None:
         """How a worker group is started, how many there may be at once, and how long one may wait for a job before it goes home.
 
         When as many as there may be break, waiting jobs fail instead of waiting for ever. `eager` starts all of them now, unless
@@ -99,7 +101,9 @@ class JobQueue:
         self._serve_waiting()
         async with self._news:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait_for(lambda: self._closed or self._next(worker_group) is not None), self._idle_s)
+                await asyncio.wait_for(
+                    self._news.wait_for(lambda: self._closed or self._next(worker_group) is not None), self._idle_s
+                )
             if self._closed or self._next(worker_group) is None:
                 mine.gone = True
                 return None
@@ -178,7 +182,11 @@ class JobQueue:
         for job in self._waiting:
             if job.work.worker_group is not None and job.work.worker_group not in self._worker_groups:
                 self._start_worker_group(job.work.worker_group, of_one_job=True)
-        live = [worker_group for worker_group in self._worker_groups.values() if not (worker_group.gone or worker_group.of_one_job)]
+        live = [
+            worker_group
+            for worker_group in self._worker_groups.values()
+            if not (worker_group.gone or worker_group.of_one_job)
+        ]
         free = sum(worker_group.job is None and worker_group.node not in self._leaving for worker_group in live)
         wanted = sum(job.work.worker_group is None for job in self._waiting) - free
         for _ in range(min(wanted, self._most - len(live) - len(self._broken))):
@@ -209,7 +217,9 @@ class JobQueue:
         elif kind == FAULT:
             self._fail(job, "FAILED", f"its worker process died {_times(job.losses[kind])}")
         else:
-            self._fail(job, "FAILED", f"its machine was taken away {_times(job.losses[kind])} (resources.max_preemptions)")
+            self._fail(
+                job, "FAILED", f"its machine was taken away {_times(job.losses[kind])} (resources.max_preemptions)"
+            )
 
     def _fail_those(self, chosen: Callable[[Job], bool], reasons: list[str]) -> None:
         reason = "; ".join(sorted(set(reasons)))

@@ -10,12 +10,12 @@ from typing import Any
 
 from ray import tune
 
-from sweep.execution.ray.job_queue import DONE
-from sweep.execution.live_table import Progress
-from sweep.store.ledger import Ledger, Record
-from sweep.search.campaign import Campaign
-from sweep.planning.budget import BudgetTracker
 from sweep.core.storage import Storage
+from sweep.execution.live_table import Progress
+from sweep.execution.ray.job_queue import DONE
+from sweep.planning.budget import BudgetTracker
+from sweep.search.campaign import Campaign
+from sweep.store.ledger import Ledger, Record
 from sweep.store.trial import RESULT, STATE, Trial
 
 
@@ -31,7 +31,9 @@ class RecordCallback(tune.Callback):
     stages: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     settled: set[Record] = field(default_factory=set)
     started: set[Record] = field(default_factory=set)
-    stops: dict[str, tuple[int, int, dict[str, float | None], str]] = field(default_factory=dict)  # seed, epoch, metrics, why
+    stops: dict[str, tuple[int, int, dict[str, float | None], str]] = field(
+        default_factory=dict
+    )  # seed, epoch, metrics, why
 
     def judge(self, trial: Any, result: Mapping[str, Any]) -> bool:
         """Whether a trial should be stopped after this report; asked before the report comes to `on_trial_result`."""
@@ -115,7 +117,9 @@ class RecordCallback(tune.Callback):
         seed = result["seed"]
         self._start(trial, seed)
         metrics = _metrics(result)
-        self.ledger.append({"event": "epoch", "signature": trial.signature, "seed": seed, "epoch": result["epoch"], "metrics": metrics})
+        self.ledger.append(
+            {"event": "epoch", "signature": trial.signature, "seed": seed, "epoch": result["epoch"], "metrics": metrics}
+        )
         self.progress.on_epoch(trial.signature, seed, trial.config, {"epoch": result["epoch"], **metrics})
 
     def _fail(self, trial: Trial, seed: int, kind: str, reason: str) -> None:
@@ -128,7 +132,14 @@ class RecordCallback(tune.Callback):
         seed, epoch, metrics, reason = self.stops.pop(trial.signature)
         if (trial.signature, seed) in self.settled:  # it was at its end when it was told to stop
             return
-        event = {"event": "stopped", **_identity(trial, seed), "epoch": epoch, "reason": reason, "by": "halving", "metrics": metrics}
+        event = {
+            "event": "stopped",
+            **_identity(trial, seed),
+            "epoch": epoch,
+            "reason": reason,
+            "by": "halving",
+            "metrics": metrics,
+        }
         self.ledger.append(event)
         self.settled.add((trial.signature, seed))
         self.campaign.stop(trial.signature, seed, reason, self.campaign.values(metrics))
@@ -144,8 +155,12 @@ def _identity(trial: Trial, seed: int) -> dict[str, Any]:
 
 def _metrics(result: Mapping[str, Any]) -> dict[str, float | None]:
     """The numbers of an epoch's report; None for those that JSON cannot hold."""
-    named = {name: value for name, value in result.items() if "/" in name or name in ("lr", "epoch_seconds", "domain_gap")}
-    numbers = {name: value for name, value in named.items() if isinstance(value, (int, float)) and not isinstance(value, bool)}
+    named = {
+        name: value for name, value in result.items() if "/" in name or name in ("lr", "epoch_seconds", "domain_gap")
+    }
+    numbers = {
+        name: value for name, value in named.items() if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
     return {name: value if math.isfinite(value) else None for name, value in numbers.items()}
 
 

@@ -8,14 +8,15 @@ from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
 from ruamel.yaml import YAML
 
 from sweep.core.errors import InputError
-from sweep.core.ray_internals import autoscaler_node_groups, draining_nodes
 from sweep.core.location import is_url, located
+from sweep.core.ray_internals import autoscaler_node_groups, draining_nodes
 
-HEAD = {"node:__internal_head__": 0.0001}  # a resource that only the head has: what asks for it stays while workers come and go
+HEAD = {
+    "node:__internal_head__": 0.0001
+}  # a resource that only the head has: what asks for it stays while workers come and go
 LAUNCHER_FILE = "ray_bootstrap_config.yaml"
 _LOOK_S = 60
 _FIX = "give an s3:// or gs:// URL, or file:///PATH for a folder that every node mounts there"
@@ -50,7 +51,9 @@ def _launcher_types(file: Path) -> list[tuple[dict[str, float], int]] | None:
     content = YAML(typ="safe").load(file)
     most = content.get("max_workers", 2)
     kinds = [kind for name, kind in content["available_node_types"].items() if name != content["head_node_type"]]
-    return [(kind["resources"], min(most, kind.get("max_workers", most))) for kind in kinds if kind.get("resources")] or None
+    return [
+        (kind["resources"], min(most, kind.get("max_workers", most))) for kind in kinds if kind.get("resources")
+    ] or None
 
 
 def check_places(places: Iterable[str]) -> None:
@@ -69,7 +72,9 @@ def check_places(places: Iterable[str]) -> None:
         looks = {node["NodeManagerAddress"]: _look_from(node["NodeID"], place) for node in nodes}
         blind = [address for address, look in looks.items() if not _seen(look)]
         if blind:
-            raise InputError(place, f"cannot be read on {', '.join(blind)}", "mount it there, or give that node the rights to it")
+            raise InputError(
+                place, f"cannot be read on {', '.join(blind)}", "mount it there, or give that node the rights to it"
+            )
 
 
 def _look_from(node: str, place: str) -> ray.ObjectRef:

@@ -13,22 +13,22 @@ from functools import partial
 import ray
 from ray import tune
 
-from sweep.execution.ray.job_queue import JobQueue
-from sweep.execution.ray.artifact_server import ArtifactServer
-from sweep.planning.capacity import Capacity
-from sweep.execution.ray.tune_trial import Launch, TrialDriver
-from sweep.execution.ray.shared_images import share_images, wait_for
-from sweep.execution.ray.nodes import HEAD
-from sweep.planning.plan import Plan
+from sweep.core.storage import Storage
 from sweep.data.datasets import Data
 from sweep.execution.live_table import Progress
+from sweep.execution.ray.artifact_server import ArtifactServer
+from sweep.execution.ray.job_queue import JobQueue
 from sweep.execution.ray.ledger_callback import RecordCallback
-from sweep.store.ledger import Ledger
-from sweep.execution.ray.worker_groups import WorkerGroupSetup, start_worker_group
-from sweep.planning.budget import BudgetTracker
-from sweep.pipeline.stages import shared_models
+from sweep.execution.ray.nodes import HEAD
+from sweep.execution.ray.shared_images import share_images, wait_for
 from sweep.execution.ray.tune_adapters import CampaignScheduler, CampaignSearcher
-from sweep.core.storage import Storage
+from sweep.execution.ray.tune_trial import Launch, TrialDriver
+from sweep.execution.ray.worker_groups import WorkerGroupSetup, start_worker_group
+from sweep.pipeline.stages import shared_models
+from sweep.planning.budget import BudgetTracker
+from sweep.planning.capacity import Capacity
+from sweep.planning.plan import Plan
+from sweep.store.ledger import Ledger
 
 _DRIVER = {"CPU": 0, **HEAD}  # a driver only waits, where no machine is taken away under it
 _IDLE_S = 10  # a worker group without a job gives its CPUs and GPUs back after that, where a generator or nobody may need them
@@ -48,19 +48,30 @@ def run_trials(
     """Run what the plan's campaign deals out; returns when it is finished or the budget is spent. `serve` starts what takes the jobs."""
     run = Storage(launch.run_url)
     job_queue = JobQueue.remote(launch.resources.max_failures, launch.resources.max_preemptions)
-    artifact_server = ArtifactServer.remote(launch.run_url, launch.resources.cpus_per_worker, launch.resources.gpus_per_worker)
+    artifact_server = ArtifactServer.remote(
+        launch.run_url, launch.resources.cpus_per_worker, launch.resources.gpus_per_worker
+    )
     images = share_images(data)
     setup = WorkerGroupSetup(run.url, launch.resources, launch.attempt, images, job_queue)
     reuse = launch.resources.reuse_workers
     worker_groups = max(1, min(capacity.concurrent_trials, plan.campaign.expected_records))
-    ray.get(job_queue.open.remote(partial(serve, setup), worker_groups, _IDLE_S if capacity.contested else None, eager=reuse))
+    ray.get(
+        job_queue.open.remote(
+            partial(serve, setup), worker_groups, _IDLE_S if capacity.contested else None, eager=reuse
+        )
+    )
     # one more than there are worker groups when workers are reused: a trial that waits for its generator leaves no worker group idle
     limit = worker_groups + 1 if reuse else worker_groups
-    os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(limit))  # with a searcher Tune would start one trial after another
+    os.environ.setdefault(
+        "TUNE_MAX_PENDING_TRIALS_PG", str(limit)
+    )  # with a searcher Tune would start one trial after another
     launch = replace(launch, shared_models=shared_models(plan.foreseen, data))
     recorder = RecordCallback(run, ledger, progress, plan.campaign, budget_tracker)
     tuner = tune.Tuner(
-        tune.with_resources(tune.with_parameters(TrialDriver, launch=launch, data=data, artifact_server=artifact_server, setup=setup), _DRIVER),
+        tune.with_resources(
+            tune.with_parameters(TrialDriver, launch=launch, data=data, artifact_server=artifact_server, setup=setup),
+            _DRIVER,
+        ),
         tune_config=tune.TuneConfig(
             search_alg=CampaignSearcher(plan.campaign, budget_tracker, limit, plan.trial),
             scheduler=CampaignScheduler(recorder),
@@ -70,7 +81,9 @@ def run_trials(
             trial_dirname_creator=_name,
             time_budget_s=budget_tracker.wall_s,
         ),
-        run_config=tune.RunConfig(name=f"tune-{launch.attempt:04d}", storage_path=f"{run.url}/ray", callbacks=[recorder], verbose=0),
+        run_config=tune.RunConfig(
+            name=f"tune-{launch.attempt:04d}", storage_path=f"{run.url}/ray", callbacks=[recorder], verbose=0
+        ),
     )
     wait_for(images)  # worker groups start meanwhile
     tuner.fit()

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sweep.planning.capacity import Capacity, capacity_here, capacity_of, declared, of_types
+from sweep.config.sweep_config import Resources
 from sweep.core.errors import InputError
 from sweep.core.ray_internals import start_data_actors
-from sweep.config.sweep_config import Resources
+from sweep.planning.capacity import Capacity, capacity_here, capacity_of, declared, of_types
 
 # glibc gives freed blocks back to the system at once by default; every batch then faults its pages in again.
 KEEP_PAGES = {
@@ -62,7 +62,9 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[Capacity]
     if address:
         _join(address, quiet)
     else:
-        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # one process less per worker group: nobody takes this machine away
+        os.environ.setdefault(
+            "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0"
+        )  # one process less per worker group: nobody takes this machine away
         cores = os.cpu_count() or 1
         ray.init(address="local", num_cpus=max(8, 4 * cores), include_dashboard=False, **quiet)
     _silence()
@@ -81,7 +83,9 @@ def _join(address: str, quiet: Mapping[str, Any]) -> None:
         ray.init(address=address, runtime_env=switches, **quiet)
     except (ConnectionError, RuntimeError, ray.exceptions.RayError) as refused:
         fix = "use the versions of requirements.lock and the cluster's token on both sides (RAY_AUTH_MODE=token); python -m sweep.doctor says more"
-        raise InputError("--address", f"{address} cannot be joined ({str(refused).strip().splitlines()[0]})", fix) from None
+        raise InputError(
+            "--address", f"{address} cannot be joined ({str(refused).strip().splitlines()[0]})", fix
+        ) from None
     start_data_actors()
 
 

@@ -9,16 +9,18 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from sweep.execution.ray.ledger_callback import RecordCallback
+from sweep.planning.budget import BudgetTracker
 from sweep.search.campaign import Campaign
 from sweep.search.candidate import Job
-from sweep.planning.budget import BudgetTracker
 from sweep.store.trial import Trial
 
 
 class CampaignSearcher(Searcher):
     """Hands out the campaign's jobs, at most `limit` at once. Results reach the campaign through the recorder."""
 
-    def __init__(self, campaign: Campaign, budget_tracker: BudgetTracker, limit: int, trial_of: Callable[[Job], Trial]) -> None:
+    def __init__(
+        self, campaign: Campaign, budget_tracker: BudgetTracker, limit: int, trial_of: Callable[[Job], Trial]
+    ) -> None:
         super().__init__()
         self._campaign, self._budget_tracker, self._limit, self._trial_of = campaign, budget_tracker, limit, trial_of
         self._live: dict[str, Trial] = {}

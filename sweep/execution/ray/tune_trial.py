@@ -10,16 +10,16 @@ from typing import Any
 import ray
 from ray import tune
 
-from sweep.execution.ray.job_queue import DONE
-from sweep.data.datasets import Data
 from sweep.config.sweep_config import Resources
-from sweep.search.halving import ParetoHalving
+from sweep.data.datasets import Data
+from sweep.execution.job import Work
+from sweep.execution.ray.job_queue import DONE
 from sweep.execution.ray.worker_groups import WorkerGroupSetup
+from sweep.execution.worker_loop import failure
 from sweep.pipeline.stages import own_models, stages_of
 from sweep.planning.grid import epochs_of
-from sweep.execution.job import Work
+from sweep.search.halving import ParetoHalving
 from sweep.store.trial import Attacks, Rungs, Trial
-from sweep.execution.worker_loop import failure
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,9 @@ class Launch:
 class TrialDriver(tune.Trainable):
     """One Tune trial after another: artifacts first, then the job, then its reports, one a step."""
 
-    def setup(self, config: dict[str, Any], launch: Launch, data: Data, artifact_server: Any, setup: WorkerGroupSetup) -> None:
+    def setup(
+        self, config: dict[str, Any], launch: Launch, data: Data, artifact_server: Any, setup: WorkerGroupSetup
+    ) -> None:
         """Called once per process; `reset_config` gives it the next trial."""
         self._launch, self._data, self._artifact_server, self._worker_groups = launch, data, artifact_server, setup
         self._begin(config)
@@ -87,20 +89,33 @@ class TrialDriver(tune.Trainable):
     def _make_artifacts(self) -> dict[str, Any]:
         begin = time.perf_counter()
         try:
-            stages = stages_of(self._trial, self._data) + own_models(self._trial, self._data, self._launch.shared_models)
+            stages = stages_of(self._trial, self._data) + own_models(
+                self._trial, self._data, self._launch.shared_models
+            )
             obtained = ray.get([self._artifact_server.ensure.remote(stage) for stage in stages])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             reason = failure(getattr(error, "cause", None) or error)
-            self._pending = [{"kind": "failed", "seed": seed, **reason} for seed in self._trial.seeds] + [{"kind": DONE, "done": True}]
+            self._pending = [{"kind": "failed", "seed": seed, **reason} for seed in self._trial.seeds] + [
+                {"kind": DONE, "done": True}
+            ]
             return {"kind": "stages", "stages": [], "waited_s": time.perf_counter() - begin}
         self._submit()
         everything = sorted((item for items in obtained for item in items), key=lambda item: item.reused, reverse=True)
-        noted = {item.hash: vars(item) for item in everything}  # two pools ask for one generator: the one that made it counts
+        noted = {
+            item.hash: vars(item) for item in everything
+        }  # two pools ask for one generator: the one that made it counts
         return {"kind": "stages", "stages": list(noted.values()), "waited_s": time.perf_counter() - begin}
 
     def _submit(self) -> None:
         resources, reuse = self._launch.resources, self._launch.resources.reuse_workers
         worker_group = None if reuse else f"only-{self._trial.signature}-{self._trial.seeds[0]}"
-        work = Work(self._trial, self._launch.attacks, self._launch.rungs(self._trial), threads=max(1, int(resources.cpus_per_worker)), worker_group=worker_group, last=not reuse)
+        work = Work(
+            self._trial,
+            self._launch.attacks,
+            self._launch.rungs(self._trial),
+            threads=max(1, int(resources.cpus_per_worker)),
+            worker_group=worker_group,
+            last=not reuse,
+        )
         ray.get(self._worker_groups.job_queue.submit.remote(work))
         self._submitted = True

@@ -7,9 +7,9 @@ from typing import Any
 
 import ray
 
-from sweep.planning.capacity import per_worker
-from sweep.execution.ray.nodes import HEAD
 from sweep.config.sweep_config import Resources
+from sweep.execution.ray.nodes import HEAD
+from sweep.planning.capacity import per_worker
 
 TRAIN_FOLDER = "ray/train"
 
@@ -44,11 +44,17 @@ def _serve_worker_group(setup: WorkerGroupSetup, name: str) -> None:
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={
-            "job_queue": setup.job_queue, "worker_group": name, "run_url": setup.run_url, "images": setup.images, "memory_bytes": resources.memory_bytes,
+            "job_queue": setup.job_queue,
+            "worker_group": name,
+            "run_url": setup.run_url,
+            "images": setup.images,
+            "memory_bytes": resources.memory_bytes,
         },
         torch_config=TorchConfig(backend=_backend(resources)),
         scaling_config=train.ScalingConfig(
-            num_workers=resources.workers, use_gpu=resources.gpus_per_worker > 0, resources_per_worker=per_worker(resources)
+            num_workers=resources.workers,
+            use_gpu=resources.gpus_per_worker > 0,
+            resources_per_worker=per_worker(resources),
         ),
         run_config=train.RunConfig(
             name=f"{setup.attempt:04d}-{name}",
@@ -59,7 +65,7 @@ def _serve_worker_group(setup: WorkerGroupSetup, name: str) -> None:
     )
     try:
         trainer.fit()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         ray.get(setup.job_queue.worker_group_broke.remote(name, str(error).strip().splitlines()[-1]))
 
 

@@ -33,8 +33,13 @@ def native_works() -> bool:
         return False
     try:
         importlib.import_module("numba")
-    except Exception as error:  # it refuses a NumPy that it does not know with an ImportError, a broken LLVM with an OSError, and more
+    # It refuses an unknown NumPy with an ImportError, a broken LLVM with an OSError, and more.
+    except Exception as error:  # noqa: BLE001
         problem = " ".join(str(error).split())
-        warnings.warn(f"numba cannot be imported ({problem}); the texture loss runs in plain PyTorch, several times slower", RuntimeWarning, stacklevel=2)
+        warnings.warn(
+            f"numba cannot be imported ({problem}); the texture loss runs in plain PyTorch, several times slower",
+            RuntimeWarning,
+            stacklevel=2,
+        )
         return False
     return True

@@ -52,7 +52,9 @@ class _Statistics(torch.autograd.Function):
         return out, None, None
 
 
-def _statistics(images: Tensor, low_N: Tensor, factor_N: Tensor, size: Size, levels: int, offsets: Sequence[Offset]) -> Tensor:
+def _statistics(
+    images: Tensor, low_N: Tensor, factor_N: Tensor, size: Size, levels: int, offsets: Sequence[Offset]
+) -> Tensor:
     spans = pair_spans(size, offsets)
     windows = len(images) * (images.shape[1] // size[0]) * (images.shape[2] // size[1])
     out = torch.empty(windows, len(offsets), 7, dtype=torch.float64)
@@ -95,7 +97,12 @@ def _forward(images, low, factor, levels, size, spans, first, out):
                 # Each by its own length, so that no window's last digits depend on its neighbour.
                 squares = _sum_of_squares(tables[side, : used[side] ** 2])
                 sums = _sum_pairs(cell[side], part[side], value[side], square[side], first[k], spans[k], width)
-                _to_moments(squares, sums, max(1, (spans[k, 1] - spans[k, 0]) * (spans[k, 3] - spans[k, 2])), out[last if side else m, k])
+                _to_moments(
+                    squares,
+                    sums,
+                    max(1, (spans[k, 1] - spans[k, 0]) * (spans[k, 3] - spans[k, 2])),
+                    out[last if side else m, k],
+                )
 
 
 @jit
@@ -141,7 +148,13 @@ def _sum_pairs(cell, part, value, square, first, span, width):
     kind = part.dtype.type
     one, zero = kind(1), kind(0)
     begin, end, shift = span[0] * width + span[2], (span[1] - 1) * width + span[3], span[4] * width + span[5]
-    cell_i, part_i, value_i, square_i, counts = cell[begin:end], part[begin:end], value[begin:end], square[begin:end], first[begin:end]
+    cell_i, part_i, value_i, square_i, counts = (
+        cell[begin:end],
+        part[begin:end],
+        value[begin:end],
+        square[begin:end],
+        first[begin:end],
+    )
     begin, end = begin + shift, end + shift
     cell_j, part_j, value_j, square_j = cell[begin:end], part[begin:end], value[begin:end], square[begin:end]
     x, y, xx, yy, xy, gap, near = zero, zero, zero, zero, zero, zero, zero
@@ -206,7 +219,10 @@ def _add_corners(cell_a, part_a, cell_b, part_b, span, width, levels_a, levels_b
     for y in range(span[0], span[1]):
         for x in range(y * width + span[2], y * width + span[3]):
             here, there = np.uint64(x), np.uint64(x + shift)
-            at_a, at_b = np.uint64(cell_a[here] * levels_a + cell_a[there]), np.uint64(cell_b[here] * levels_b + cell_b[there])
+            at_a, at_b = (
+                np.uint64(cell_a[here] * levels_a + cell_a[there]),
+                np.uint64(cell_b[here] * levels_b + cell_b[there]),
+            )
             f_a, g_a, f_b, g_b = part_a[here], part_a[there], part_b[here], part_b[there]
             table_a[at_a] += (one - f_a) * (one - g_a)
             table_b[at_b] += (one - f_b) * (one - g_b)
@@ -248,7 +264,13 @@ def _cell_slopes(table, weights, cells, pairs, grad, slopes):
     asm, contrast, gap, near, covariance, var_i, var_j = grad[0], grad[1], grad[2], grad[3], grad[4], grad[5], grad[6]
     for at in range(cells):
         far_i, far_j, apart = weights[3, at] - mean_i, weights[4, at] - mean_j, weights[3, at] - weights[4, at]
-        linear = contrast * weights[0, at] + gap * weights[1, at] + near * weights[2, at] + var_i * far_i**2 + var_j * far_j**2
+        linear = (
+            contrast * weights[0, at]
+            + gap * weights[1, at]
+            + near * weights[2, at]
+            + var_i * far_i**2
+            + var_j * far_j**2
+        )
         joint = far_i**2 + far_j**2 + 2 * (mean_i - mean_j) * apart - weights[0, at]
         slopes[at] = (asm * 2 * table[at] / pairs + linear + covariance * joint / 2) / pairs
 

@@ -74,7 +74,7 @@ def of_matrices(matrix_MLL: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
     matrix_MLL = matrix_MLL.double()
     total = matrix_MLL.sum((-1, -2))
     total = torch.where(total == 0, 1.0, total)  # an empty matrix stays empty
-    found = dict(zip(MOMENTS, moments(matrix_MLL, total).unbind(1)))
+    found = dict(zip(MOMENTS, moments(matrix_MLL, total).unbind(1), strict=False))
     spread = found["var_i"].sqrt() * found["var_j"].sqrt()
     correlation = torch.where(spread > 0, found["covariance"] / spread, 1.0)
     found |= {"ASM": found["asm"], "energy": found["asm"].sqrt(), "correlation": correlation}

@@ -111,7 +111,7 @@ def _scatter(images: Tensor, levels: int, offsets: Sequence[Offset]) -> Tensor:
         # Written in place: joining eight finished pieces would copy more than is computed.
         corners, weights = f.new_empty(4, *f.shape, dtype=torch.int32), f.new_empty(4, *f.shape)
         torch.add(first_NHW[:, *here], lower_NHW[:, *there], out=corners[0])
-        for corner, step in zip(corners[1:], (1, levels, levels + 1)):
+        for corner, step in zip(corners[1:], (1, levels, levels + 1), strict=False):
             torch.add(corners[0], step, out=corner)
         torch.mul(f, g, out=weights[3])
         torch.sub(f, weights[3], out=weights[2])

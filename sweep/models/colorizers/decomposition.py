@@ -34,9 +34,7 @@ def clahe(grey: Tensor, tiles: int = 8, bins: int = 64, clip: float = 2.0) -> Te
     One trilinear look-up in (value, row, column) blends the curves of the four nearest tiles.
     """
     curves = equalisation_curves(grey.detach(), tiles, bins, clip).unsqueeze(1)
-    rows, columns = (
-        (torch.arange(n, device=grey.device, dtype=grey.dtype) + 0.5) * 2 / n - 1 for n in grey.shape[-2:]
-    )
+    rows, columns = ((torch.arange(n, device=grey.device, dtype=grey.dtype) + 0.5) * 2 / n - 1 for n in grey.shape[-2:])
     # Tile curves lie at cell centres, curve points at the ends of bins: half a cell of inset on the value axis.
     value = (grey.squeeze(1).clamp(0, 1) * 2 - 1) * bins / (bins + 1)
     y, x = rows[:, None].expand_as(value), columns.expand_as(value)

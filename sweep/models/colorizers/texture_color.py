@@ -45,9 +45,7 @@ class TextureColor(nn.Module):
             *_conv_norm_relu(32, 64), nn.MaxPool2d(2),
             nn.Conv2d(64, 1, 3, padding=1), grow(1, 4),
         )  # fmt: skip
-        self.color = nn.Sequential(
-            *_conv_norm_relu(1, 64), nn.Conv2d(64, 3, 3, padding=1), nn.MaxPool2d(2), grow(3, 2)
-        )
+        self.color = nn.Sequential(*_conv_norm_relu(1, 64), nn.Conv2d(64, 3, 3, padding=1), nn.MaxPool2d(2), grow(3, 2))
 
     def forward(self, grey: Tensor) -> Tensor:
         return crop_like(self.color(self.texture(pad_to_multiple(grey, 4))), grey)

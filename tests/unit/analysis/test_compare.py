@@ -8,7 +8,9 @@ from tests.fakes.run_folder import FakeSweep, write_fake_run
 
 
 def address(folder, run, **settings):
-    keys = [key for key in run.means.index if all(run.configs.loc[key, name] == value for name, value in settings.items())]
+    keys = [
+        key for key in run.means.index if all(run.configs.loc[key, name] == value for name, value in settings.items())
+    ]
     return f"{folder}:{keys[0][:8]}"
 
 
@@ -40,7 +42,10 @@ def test_a_run_is_represented_by_its_chosen_configuration(run_folder, run):
 
 
 def test_runs_on_other_images_are_not_paired(run_folder, tmp_path):
-    other = write_fake_run(tmp_path / "other", FakeSweep(backbones=("resnet18",), colorizers=("none",), ratios=(0,), images=30, seeds=2, gallery=False))
+    other = write_fake_run(
+        tmp_path / "other",
+        FakeSweep(backbones=("resnet18",), colorizers=("none",), ratios=(0,), images=30, seeds=2, gallery=False),
+    )
     made = compare(find_side(str(run_folder)), find_side(str(other)))
     assert all(row.difference is None for row in made.metrics) and "other images or seeds" in as_text(made)
 

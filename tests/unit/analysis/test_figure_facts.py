@@ -54,7 +54,12 @@ class TestSvg:
 class TestRatio:
     def test_one_curve_a_cell_with_all_ratios_and_a_control(self, run, estimates):
         curves = ratio_curves(run, estimates, "source_val")
-        assert sorted(curve.cell for curve in curves) == ["cnn_transformer, deconv", "cnn_transformer, no colorizer", "resnet18, deconv", "resnet18, no colorizer"]
+        assert sorted(curve.cell for curve in curves) == [
+            "cnn_transformer, deconv",
+            "cnn_transformer, no colorizer",
+            "resnet18, deconv",
+            "resnet18, no colorizer",
+        ]
         for curve in curves:
             assert [point.ratio for point in curve.points] == [0, 0.5, 1]
             assert curve.points[0].against is None and curve.control == curve.points[0].made
@@ -67,7 +72,9 @@ class TestRatio:
 
     def test_drawing_shows_every_point_and_rings_the_distinguishable(self):
         seen = Compared("b", "a", made(0.1), 0.001, 0.002)
-        curve = RatioCurve("cell", (RatioPoint(0, "a", made(0.7), None), RatioPoint(1, "b", made(0.8), seen)), made(0.7))
+        curve = RatioCurve(
+            "cell", (RatioPoint(0, "a", made(0.7), None), RatioPoint(1, "b", made(0.8), seen)), made(0.7)
+        )
         figure = draw_ratio_curves((curve,))
         assert str(figure.panels[0].svg).count('class="mark"') == 2 and str(figure.panels[0].svg).count("ring") == 1
         assert figure.table.rows[1][3:] == ("+10.0 points [+5.0, +15.0]", "p = 0.002")
@@ -93,16 +100,32 @@ class TestEpsilon:
             assert all(w.estimate <= t.estimate + 1e-12 for w, t in zip(worst.made, curve.made, strict=True))
 
     def test_none_without_attacks(self, tmp_path):
-        write_ledger(tmp_path, [{"event": "finish", "signature": "a", "seed": 0, "config": {}, "study": {}, "metrics": {"auroc/target": 0.5}}])
+        write_ledger(
+            tmp_path,
+            [
+                {
+                    "event": "finish",
+                    "signature": "a",
+                    "seed": 0,
+                    "config": {},
+                    "study": {},
+                    "metrics": {"auroc/target": 0.5},
+                }
+            ],
+        )
         assert epsilon_facts(load_run(tmp_path), None, ["a"], {"a": "a"}) == ()
 
     def test_where_a_curve_and_its_band_reach_a_level(self):
-        curve = EpsilonCurve("a", "a", "worst", (0.0, 1 / 255, 2 / 255), (made(0.9, 0.1), made(0.5, 0.1), made(0.3, 0.1)))
+        curve = EpsilonCurve(
+            "a", "a", "worst", (0.0, 1 / 255, 2 / 255), (made(0.9, 0.1), made(0.5, 0.1), made(0.3, 0.1))
+        )
         assert reach(curve, 0.5) == Reach(1 / 255, 1 / 255, 2 / 255)
         assert reach(curve, 0.35) == Reach(2 / 255, 2 / 255, math.inf)
         facts = EpsilonFacts("target", "recipe", (curve,), (curve,), 0.35, reach(curve, 0.5), reach(curve, 0.35))
-        assert draw_epsilon_curves((facts,)).notes == ("recipe, worst case on the target: half of the images are broken at 1/255 (95 %: 1/255 to 2/255), and "
-                                                       "accuracy is no better than the constant predictor's at 2/255 (95 %: 2/255 to beyond 2/255).",)
+        assert draw_epsilon_curves((facts,)).notes == (
+            "recipe, worst case on the target: half of the images are broken at 1/255 (95 %: 1/255 to 2/255), and "
+            "accuracy is no better than the constant predictor's at 2/255 (95 %: 2/255 to beyond 2/255).",
+        )
 
 
 class TestPareto:
@@ -121,13 +144,32 @@ class TestPareto:
 
 class TestCompute:
     def test_reuse_saves_what_it_would_have_cost(self, tmp_path):
-        stages = [{"stage": "generator", "hash": "h", "reused": False, "seconds": 20.0}, {"stage": "generator", "hash": "h", "reused": True, "seconds": 1.0}]
-        events = [{"event": "finish", "signature": str(n), "seed": 0, "config": {}, "study": {}, "metrics": {"auroc/target": 0.5},
-                   "seconds": {"attack": 3.0, "total": 9.0}, "stages": [stage]} for n, stage in enumerate(stages)]
+        stages = [
+            {"stage": "generator", "hash": "h", "reused": False, "seconds": 20.0},
+            {"stage": "generator", "hash": "h", "reused": True, "seconds": 1.0},
+        ]
+        events = [
+            {
+                "event": "finish",
+                "signature": str(n),
+                "seed": 0,
+                "config": {},
+                "study": {},
+                "metrics": {"auroc/target": 0.5},
+                "seconds": {"attack": 3.0, "total": 9.0},
+                "stages": [stage],
+            }
+            for n, stage in enumerate(stages)
+        ]
         write_ledger(tmp_path, events)
-        assert compute_rows(load_run(tmp_path)) == (ComputeRow("generator", 21.0, 1, 1, 19.0), ComputeRow("attack", 6.0, 2, 0, 0.0))
+        assert compute_rows(load_run(tmp_path)) == (
+            ComputeRow("generator", 21.0, 1, 1, 19.0),
+            ComputeRow("attack", 6.0, 2, 0, 0.0),
+        )
 
-    @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (190, "3 min 10 s"), (18720, "5 h 12 min")])
+    @pytest.mark.parametrize(
+        ("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (190, "3 min 10 s"), (18720, "5 h 12 min")]
+    )
     def test_durations(self, seconds, text):
         assert duration(seconds) == text
 
@@ -135,7 +177,11 @@ class TestCompute:
 class TestGallery:
     def test_kinds_in_order_with_partners_and_both_classes(self, run):
         key = run.means["auroc/source_val"].idxmax()
-        with_all = next(k for k in run.means.index if run.configs.loc[k, "colorizer"] != "none" and run.configs.loc[k, "synthetic_per_real"] > 0)
+        with_all = next(
+            k
+            for k in run.means.index
+            if run.configs.loc[k, "colorizer"] != "none" and run.configs.loc[k, "synthetic_per_real"] > 0
+        )
         made = galleries(run, [key, with_all])
         assert [gallery.kind for gallery in made] == ["source", "target", "synthetic", "colorized", "adversarial"]
         assert {picture.label for picture in made[0].pictures[:2]} == {"benign", "malignant"}
@@ -144,18 +190,26 @@ class TestGallery:
     def test_budget_is_kept(self, run, monkeypatch):
         monkeypatch.setattr("analysis.figures.gallery.BUDGET_BYTES", 40_000)
         made = galleries(run, list(run.means.index))
-        assert sum(len(p.uri) + len(p.beside or "") for gallery in made for p in gallery.pictures) < 40_000 * 4 / 3 + 1000
+        assert (
+            sum(len(p.uri) + len(p.beside or "") for gallery in made for p in gallery.pictures) < 40_000 * 4 / 3 + 1000
+        )
         assert any(gallery.left_out for gallery in made)
 
 
 def test_every_drawing_is_whole_named_and_has_a_table(run, estimates):
     names = labels(run.configs, run.studies)
     keys, wanted = list(run.means.index[:2]), objectives(run)
-    figures = [draw_ratio_curves(ratio_curves(run, estimates, "source_val")), draw_compute(compute_rows(run)),
-               draw_epsilon_curves(epsilon_facts(run, estimates, keys, names)), draw_glcm(glcm_facts(run, wanted)),
-               draw_pareto(pareto_facts(run, estimates, wanted, shown_metrics(run), names)), draw_learning_curves(learning_curves(run, keys, names)),
-               draw_importances({metric: importances(run, metric) for metric in wanted}), draw_calibration("x", calibration_facts(estimates, keys[0], ("a", "b"))),
-               draw_parallel(parallel_facts(run, wanted, names))]
+    figures = [
+        draw_ratio_curves(ratio_curves(run, estimates, "source_val")),
+        draw_compute(compute_rows(run)),
+        draw_epsilon_curves(epsilon_facts(run, estimates, keys, names)),
+        draw_glcm(glcm_facts(run, wanted)),
+        draw_pareto(pareto_facts(run, estimates, wanted, shown_metrics(run), names)),
+        draw_learning_curves(learning_curves(run, keys, names)),
+        draw_importances({metric: importances(run, metric) for metric in wanted}),
+        draw_calibration("x", calibration_facts(estimates, keys[0], ("a", "b"))),
+        draw_parallel(parallel_facts(run, wanted, names)),
+    ]
     for figure in figures:
         assert figure.title and figure.caption and figure.table.rows
         assert all(len(row) == len(figure.table.columns) for row in figure.table.rows)
@@ -185,17 +239,28 @@ class TestImportance:
         assert all(row.low <= row.high for row in rows)
 
     def test_too_few_configurations_say_nothing(self, tmp_path):
-        folder = write_fake_run(tmp_path / "r", FakeSweep(backbones=("resnet18",), seeds=1, outcomes=False, gallery=False))
+        folder = write_fake_run(
+            tmp_path / "r", FakeSweep(backbones=("resnet18",), seeds=1, outcomes=False, gallery=False)
+        )
         assert importances(load_run(folder), "auroc/target") == ()
 
 
 class TestCalibration:
     def outcomes(self, logits, labels):
         images = np.array([f"i{n}" for n in range(len(labels))])
-        return Outcomes(images, images, np.asarray(labels), (0,), np.asarray(logits, dtype=float)[None], np.ones((1, len(labels)), dtype=bool))
+        return Outcomes(
+            images,
+            images,
+            np.asarray(labels),
+            (0,),
+            np.asarray(logits, dtype=float)[None],
+            np.ones((1, len(labels)), dtype=bool),
+        )
 
     def test_confusion_by_hand(self):
-        facts = domain_facts(self.outcomes([[1, 0], [0, 1], [0, 1], [0, 1]], [0, 0, 1, 1]), "target", ("benign", "malignant"))
+        facts = domain_facts(
+            self.outcomes([[1, 0], [0, 1], [0, 1], [0, 1]], [0, 0, 1, 1]), "target", ("benign", "malignant")
+        )
         assert facts.confusion == ((1.0, 1.0), (0.0, 2.0)) and facts.classes == ("benign", "malignant")
 
     def test_probabilities_that_are_true_have_no_calibration_error(self):
@@ -223,7 +288,9 @@ class TestGlcm:
     def test_weight_and_value_of_every_configuration_with_a_colorizer(self, run):
         facts = glcm_facts(run, ("auroc/target", "not recorded"))
         assert len(facts) == 1 and facts[0].kinds == ("deconv",) and len(facts[0].weight) == 6
-        assert facts[0].value == pytest.approx(run.means.loc[run.configs["glcm_weight"].notna(), "auroc/target"].to_numpy())
+        assert facts[0].value == pytest.approx(
+            run.means.loc[run.configs["glcm_weight"].notna(), "auroc/target"].to_numpy()
+        )
 
     def test_none_where_it_does_not_vary(self, tmp_path):
         folder = write_fake_run(tmp_path / "r", FakeSweep(colorizers=("none",), seeds=1, outcomes=False, gallery=False))
@@ -236,11 +303,15 @@ class TestParallel:
         heights = np.array(facts.heights, dtype=float)
         assert np.nanmin(heights) == 0 and np.nanmax(heights) == 1 and len(facts.signatures) == 12
         weight = [axis.name for axis in facts.axes].index("glcm_weight")
-        assert [row[weight] is None for row in facts.heights] == [bool(np.isnan(run.configs.loc[key, "glcm_weight"])) for key in facts.signatures]
+        assert [row[weight] is None for row in facts.heights] == [
+            bool(np.isnan(run.configs.loc[key, "glcm_weight"])) for key in facts.signatures
+        ]
 
     def test_best_is_shaded_darkest(self, run):
         facts = parallel_facts(run, ("auroc/target",), labels(run.configs, run.studies).to_dict())
-        assert facts.signatures[0] == run.means["auroc/target"].idxmax() and facts.shades[0] == 4 and facts.shades[-1] == 0
+        assert (
+            facts.signatures[0] == run.means["auroc/target"].idxmax() and facts.shades[0] == 4 and facts.shades[-1] == 0
+        )
 
     def test_learning_rates_are_on_a_logarithmic_axis(self, run):
         facts = parallel_facts(run, ("auroc/target",), labels(run.configs, run.studies).to_dict())

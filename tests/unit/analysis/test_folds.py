@@ -16,9 +16,21 @@ SCORES = {"resnet18": (0.80, 0.84, 0.82), "resnet50": (0.76, 0.79, 0.80), "vit":
 
 def write(folder, fold, scores=SCORES):
     folder.mkdir()
-    events = [{"event": "finish", "signature": f"{fold}{name}", "seed": seed, "config": {"backbone": name}, "study": {"backbone": name}, "seconds": {},
-               "metrics": {"auroc/source": values[fold] + (seed - 0.5) / 100, "auroc/source_val": values[fold]}, "stages": [], "alarms": []}
-              for name, values in scores.items() for seed in (0, 1)]
+    events = [
+        {
+            "event": "finish",
+            "signature": f"{fold}{name}",
+            "seed": seed,
+            "config": {"backbone": name},
+            "study": {"backbone": name},
+            "seconds": {},
+            "metrics": {"auroc/source": values[fold] + (seed - 0.5) / 100, "auroc/source_val": values[fold]},
+            "stages": [],
+            "alarms": [],
+        }
+        for name, values in scores.items()
+        for seed in (0, 1)
+    ]
     write_ledger(folder, events)
     folds = {"train": {"benign": 60, "malignant": 40}, "test": {"benign": 15, "malignant": 10}}
     (folder / "data.json").write_text(json.dumps({"source": {"name": "a", "folds": folds}}))
@@ -32,7 +44,11 @@ def folders(tmp_path):
 
 def test_settings_match_though_signatures_differ(folders):
     made = compare_over_folds([load_run(folder) for folder in folders], "auroc/source")
-    assert (made.splits, made.chosen) == (3, "resnet18") and [row.label for row in made.rows] == ["resnet18", "vit", "resnet50"]
+    assert (made.splits, made.chosen) == (3, "resnet18") and [row.label for row in made.rows] == [
+        "resnet18",
+        "vit",
+        "resnet50",
+    ]
     other = made.rows[2]
     expected = nadeau_bengio(np.array(SCORES["resnet50"]) - np.array(SCORES["resnet18"]), 25, 100)
     assert (other.t, other.p) == pytest.approx(expected) and other.p_adjusted == pytest.approx(2 * other.p)
@@ -46,7 +62,13 @@ def test_command(folders, tmp_path, capsys):
     assert as_text(compare_over_folds([load_run(folder) for folder in folders], "auroc/source")) == said
 
 
-@pytest.mark.parametrize(("pick", "words"), [(lambda tmp: [tmp / "split-0"], "is one split"), (lambda tmp: [tmp / "split-0", tmp / "other"], "no configuration ran")])
+@pytest.mark.parametrize(
+    ("pick", "words"),
+    [
+        (lambda tmp: [tmp / "split-0"], "is one split"),
+        (lambda tmp: [tmp / "split-0", tmp / "other"], "no configuration ran"),
+    ],
+)
 def test_what_cannot_be_compared(folders, tmp_path, pick, words):
     write(tmp_path / "other", 0, {"densenet": (0.5, 0.5, 0.5)})
     with pytest.raises(InputError, match=words):

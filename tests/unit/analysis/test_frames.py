@@ -5,17 +5,26 @@ import json
 import pandas as pd
 import pytest
 
-from analysis.warnings import warnings
 from analysis.frames import load_run
 from analysis.rank import FORMATS, as_table
 from analysis.ranking import rank
+from analysis.warnings import warnings
 from sweep.core.errors import InputError
 from tests.fakes.run_folder import FakeSweep, write_fake_run, write_ledger
 
 
 def finish(signature, seed, **metrics):
-    return {"event": "finish", "signature": signature, "seed": seed, "config": {"lr": 0.1}, "study": {}, "metrics": metrics,
-            "seconds": {}, "stages": [], "alarms": []}
+    return {
+        "event": "finish",
+        "signature": signature,
+        "seed": seed,
+        "config": {"lr": 0.1},
+        "study": {},
+        "metrics": metrics,
+        "seconds": {},
+        "stages": [],
+        "alarms": [],
+    }
 
 
 @pytest.fixture
@@ -23,6 +32,7 @@ def write(tmp_path):
     def write(*events):
         write_ledger(tmp_path, list(events))
         return tmp_path
+
     return write
 
 
@@ -35,7 +45,11 @@ def test_one_row_a_signature_and_seed(run):
 
 
 def test_objectives_are_recorded_names(run):
-    assert [objective.metric for objective in run.objectives] == ["auroc/target", "domain_gap", "robust_accuracy/target/worst@2/255"]
+    assert [objective.metric for objective in run.objectives] == [
+        "auroc/target",
+        "domain_gap",
+        "robust_accuracy/target/worst@2/255",
+    ]
     assert run.goals["domain_gap"] == "minimize"
 
 
@@ -53,7 +67,9 @@ def test_images_are_read_on_demand_and_kept(run):
 
 
 def test_images_of_a_seed_that_did_not_finish_are_not_read(tmp_path):
-    folder = write_fake_run(tmp_path / "r", FakeSweep(backbones=("resnet18",), colorizers=("none",), ratios=(0,), seeds=2, gallery=False))
+    folder = write_fake_run(
+        tmp_path / "r", FakeSweep(backbones=("resnet18",), colorizers=("none",), ratios=(0,), seeds=2, gallery=False)
+    )
     path = folder / "records" / "00000.jsonl"
     kept = [line for line in path.read_text().splitlines() if not ('"finish"' in line and '"seed": 1' in line)]
     path.write_text("\n".join(kept) + "\n")
@@ -62,7 +78,10 @@ def test_images_of_a_seed_that_did_not_finish_are_not_read(tmp_path):
 
 
 def test_a_run_without_images_gives_empty_frames(tmp_path):
-    folder = write_fake_run(tmp_path / "r", FakeSweep(backbones=("resnet18",), colorizers=("none",), ratios=(0,), seeds=1, outcomes=False, gallery=False))
+    folder = write_fake_run(
+        tmp_path / "r",
+        FakeSweep(backbones=("resnet18",), colorizers=("none",), ratios=(0,), seeds=1, outcomes=False, gallery=False),
+    )
     run = load_run(folder)
     key = run.means.index[0]
     assert len(run.predictions(key)) == len(run.attacks(key)) == len(run.gallery()) == len(run.gallery(key)) == 0
@@ -96,10 +115,13 @@ def test_alarms_may_be_objects(write):
     assert load_run(write(event)).alarms["alarm"].tolist() == ["fgsm beats pgd", "plain"]
 
 
-@pytest.mark.parametrize(("make", "words"), [
-    (lambda folder: folder / "nowhere", "is no run folder"),
-    (lambda folder: (folder / "records").mkdir() or folder, "no record has finished"),
-])
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda folder: folder / "nowhere", "is no run folder"),
+        (lambda folder: (folder / "records").mkdir() or folder, "no record has finished"),
+    ],
+)
 def test_what_is_no_run_folder(tmp_path, make, words):
     with pytest.raises(InputError, match=words):
         load_run(make(tmp_path))
@@ -124,8 +146,17 @@ def test_fake_is_the_same_twice(tmp_path):
 
 
 def stop(signature, seed, epoch=3):
-    return {"event": "stopped", "signature": signature, "seed": seed, "config": {"lr": 0.5}, "study": {}, "epoch": epoch, "by": "halving",
-            "reason": "7th of 9 at epoch 3", "metrics": {"auroc/source_val": 0.6}}
+    return {
+        "event": "stopped",
+        "signature": signature,
+        "seed": seed,
+        "config": {"lr": 0.5},
+        "study": {},
+        "epoch": epoch,
+        "by": "halving",
+        "reason": "7th of 9 at epoch 3",
+        "metrics": {"auroc/source_val": 0.6},
+    }
 
 
 class TestStoppedEarly:
@@ -133,7 +164,9 @@ class TestStoppedEarly:
         failed = {"event": "failed", "signature": "b", "seed": 0, "config": {}, "kind": "FAILED", "reason": "killed"}
         run = load_run(write(finish("a", 0, **{"auroc/source_val": 0.9}), failed, stop("b", 0)))
         assert len(run.failures) == 0 and list(run.means.index) == ["a"]
-        assert run.stopped.to_dict("records") == [{"signature": "b", "seed": 0, "epoch": 3, "by": "halving", "reason": "7th of 9 at epoch 3"}]
+        assert run.stopped.to_dict("records") == [
+            {"signature": "b", "seed": 0, "epoch": 3, "by": "halving", "reason": "7th of 9 at epoch 3"}
+        ]
         ranking = rank(run)
         assert [row.signature for row in ranking.rows] == ["a"] and ranking.stopped == 1 and ranking.rows[0].mark == ""
         assert "1 stopped early, not ranked" in as_table(ranking)
@@ -142,19 +175,43 @@ class TestStoppedEarly:
         assert len(load_run(write(stop("a", 0), finish("a", 0, auroc=1.0))).stopped) == 0
 
     def test_a_configuration_that_rests_on_less_is_marked_everywhere(self, write):
-        race = {"event": "race", "signature": "c", "state": "dropped", "seeds": 2, "reason": "behind a in every objective"}
+        race = {
+            "event": "race",
+            "signature": "c",
+            "state": "dropped",
+            "seeds": 2,
+            "reason": "behind a in every objective",
+        }
         done = {**race, "signature": "a", "state": "done"}
         metrics = {"auroc/source_val": 0.9}
-        run = load_run(write(finish("a", 0, **metrics), finish("b", 0, **metrics), finish("c", 0, **metrics), stop("b", 1, epoch=2), race, done))
+        run = load_run(
+            write(
+                finish("a", 0, **metrics),
+                finish("b", 0, **metrics),
+                finish("c", 0, **metrics),
+                stop("b", 1, epoch=2),
+                race,
+                done,
+            )
+        )
         marks = {row.signature: row.mark for row in rank(run).rows}
-        assert marks == {"a": "", "b": "seed 1 stopped after epoch 2 by halving: 7th of 9 at epoch 3",
-                         "c": "dropped from the race, seeds 2: behind a in every objective"}
+        assert marks == {
+            "a": "",
+            "b": "seed 1 stopped after epoch 2 by halving: 7th of 9 at epoch 3",
+            "c": "dropped from the race, seeds 2: behind a in every objective",
+        }
         for form in FORMATS.values():
             assert all(words in form(rank(run)) for words in marks.values())
         assert any("2 ranked configurations rest on fewer seeds" in warning.headline for warning in warnings(run))
 
 
 def test_an_objective_on_the_source_stays_there(write):
-    asked = {"event": "sweep", "name": "q", "objectives": [{"metric": "robust_accuracy", "goal": "maximize", "threat": "worst", "eps": "1/255", "split": "source"}]}
+    asked = {
+        "event": "sweep",
+        "name": "q",
+        "objectives": [
+            {"metric": "robust_accuracy", "goal": "maximize", "threat": "worst", "eps": "1/255", "split": "source"}
+        ],
+    }
     numbers = {f"robust_accuracy/{split}/worst@1/255": 0.5 for split in ("source", "target")}
     assert load_run(write(asked, finish("a", 0, **numbers))).goals == {"robust_accuracy/source/worst@1/255": "maximize"}

@@ -44,7 +44,13 @@ class TestFiles:
         out = tmp_path / "new" / f"records.{kind}"
         assert interchange.main([str(run_folder), "--to", kind, "--out", str(out)]) == 0
         frame = read(out)
-        assert len(frame) == len(run.records) and {"signature", "seed", "config/backbone", "config/glcm_weight", "seconds/total"} <= set(frame)
+        assert len(frame) == len(run.records) and {
+            "signature",
+            "seed",
+            "config/backbone",
+            "config/glcm_weight",
+            "seconds/total",
+        } <= set(frame)
         np.testing.assert_allclose(frame["auroc/target"], run.records["auroc/target"])
 
     def test_a_setting_of_two_kinds_is_still_one_column(self, run, tmp_path):
@@ -95,7 +101,10 @@ class TestTensorBoard:
         key = run.means.index[0]
         events = self.load(logdir / key)
         start = self.plugin(events, metadata.SESSION_START_INFO_TAG).session_start_info
-        assert start.hparams["glcm_weight"].string_value == "-" and start.hparams["backbone"].string_value == run.configs.loc[key, "backbone"]
+        assert (
+            start.hparams["glcm_weight"].string_value == "-"
+            and start.hparams["backbone"].string_value == run.configs.loc[key, "backbone"]
+        )
         assert start.hparams["lr"].number_value == pytest.approx(run.configs.loc[key, "lr"])
         assert events.Scalars("auroc/target")[0].value == pytest.approx(run.means.loc[key, "auroc/target"])
 
@@ -108,15 +117,34 @@ class TestTensorBoard:
         assert curve.shape == (6, 101) and curve[5, 0] == 1.0
 
     def test_the_hparams_tab_finds_all_sessions(self, logdir):
-        flags = SimpleNamespace(logdir=str(logdir), logdir_spec="", generic_data="auto", samples_per_plugin={}, reload_interval=0, path_prefix="",
-                                window_title="", purge_orphaned_data=True, max_reload_threads=1, reload_task="blocking", reload_multifile=False,
-                                reload_multifile_inactive_secs=0, detect_file_replacement=None)
+        flags = SimpleNamespace(
+            logdir=str(logdir),
+            logdir_spec="",
+            generic_data="auto",
+            samples_per_plugin={},
+            reload_interval=0,
+            path_prefix="",
+            window_title="",
+            purge_orphaned_data=True,
+            max_reload_threads=1,
+            reload_task="blocking",
+            reload_multifile=False,
+            reload_multifile_inactive_secs=0,
+            detect_file_replacement=None,
+        )
         ingester = data_ingester.LocalDataIngester(flags)
         ingester.start()
         base = base_plugin.TBContext(flags=flags, data_provider=ingester.data_provider)
         backend, request_context = backend_context.Context(base), context.RequestContext()
-        request = api_pb2.ListSessionGroupsRequest(start_index=0, slice_size=50, allowed_statuses=[api_pb2.STATUS_SUCCESS], aggregation_type=api_pb2.AGGREGATION_AVG)
-        experiment = backend.experiment_from_metadata(request_context, "", True, backend.hparams_metadata(request_context, ""), [])
+        request = api_pb2.ListSessionGroupsRequest(
+            start_index=0,
+            slice_size=50,
+            allowed_statuses=[api_pb2.STATUS_SUCCESS],
+            aggregation_type=api_pb2.AGGREGATION_AVG,
+        )
+        experiment = backend.experiment_from_metadata(
+            request_context, "", True, backend.hparams_metadata(request_context, ""), []
+        )
         answer = list_session_groups.Handler(request_context, backend, "", request).run()
         assert len(answer.session_groups) == 12
         assert {group.hparams["glcm_weight"].string_value for group in answer.session_groups} > {"-"}
@@ -140,7 +168,16 @@ class TestTensorBoard:
 
     def test_precision_and_recall_by_hand(self):
         logits = np.array([[[0, 5.0], [0, 5.0], [0, -5.0], [0, -5.0]]])
-        made = precision_recall(Outcomes(np.array(list("abcd")), np.array(list("abcd")), np.array([1, 0, 1, 0]), (0,), logits, np.ones((1, 4), dtype=bool)))
+        made = precision_recall(
+            Outcomes(
+                np.array(list("abcd")),
+                np.array(list("abcd")),
+                np.array([1, 0, 1, 0]),
+                (0,),
+                logits,
+                np.ones((1, 4), dtype=bool),
+            )
+        )
         np.testing.assert_allclose(made[:, 50], [1, 1, 1, 1, 0.5, 0.5])
 
     def test_command(self, run_folder, tmp_path, capsys):
@@ -164,21 +201,36 @@ class TestMlflow:
     def test_records_come_back_below_their_configuration(self, stored):
         client, run = stored
         (experiment,) = [one for one in client.search_experiments() if one.name == "small"]
-        found = {(one.data.tags["signature"], one.data.tags.get("seed")): one for one in client.search_runs([experiment.experiment_id])}
+        found = {
+            (one.data.tags["signature"], one.data.tags.get("seed")): one
+            for one in client.search_runs([experiment.experiment_id])
+        }
         assert len(found) == 2 + 4 + 1
         for key, seed in run.records.index:
             record, above = found[key, str(seed)], found[key, None]
             assert record.data.tags["mlflow.parentRunId"] == above.info.run_id
             assert record.data.params["backbone"] == "resnet18" and record.info.status == "FINISHED"
-            assert record.data.metrics["robust_accuracy/target/worst at 2/255"] == pytest.approx(run.records.loc[(key, seed), "robust_accuracy/target/worst@2/255"])
+            assert record.data.metrics["robust_accuracy/target/worst at 2/255"] == pytest.approx(
+                run.records.loc[(key, seed), "robust_accuracy/target/worst@2/255"]
+            )
             assert above.data.metrics["auroc/target"] == pytest.approx(run.means.loc[key, "auroc/target"])
-            assert [point.step for point in client.get_metric_history(record.info.run_id, "epoch/loss/train")] == [1, 2, 3, 4]
+            assert [point.step for point in client.get_metric_history(record.info.run_id, "epoch/loss/train")] == [
+                1,
+                2,
+                3,
+                4,
+            ]
         assert ("glcm_weight" in above.data.params) == ("glcm_weight" in run.configs.loc[key].dropna())
 
     def test_what_was_stopped_is_not_finished(self, stored):
         client, run = stored
-        (stopped,) = client.search_runs([one.experiment_id for one in client.search_experiments() if one.name == "small"], "attributes.status = 'KILLED'")
-        assert stopped.data.tags["stopped by"] == "halving" and stopped.data.tags["signature"] == run.stops[0]["signature"]
+        (stopped,) = client.search_runs(
+            [one.experiment_id for one in client.search_experiments() if one.name == "small"],
+            "attributes.status = 'KILLED'",
+        )
+        assert (
+            stopped.data.tags["stopped by"] == "halving" and stopped.data.tags["signature"] == run.stops[0]["signature"]
+        )
 
     def test_a_store_is_not_written_over(self, stored, tmp_path):
         (tmp_path / "m.db").write_text("mine")
@@ -188,10 +240,18 @@ class TestMlflow:
 
 
 def test_stopped_records_say_so_in_every_exchange(tmp_path):
-    run = load_run(write_fake_run(tmp_path / "r", FakeSweep(backbones=("resnet18",), ratios=(0,), seeds=2, images=12, gallery=False, stopped=1)))
+    run = load_run(
+        write_fake_run(
+            tmp_path / "r",
+            FakeSweep(backbones=("resnet18",), ratios=(0,), seeds=2, images=12, gallery=False, stopped=1),
+        )
+    )
     frame = interchange.records_frame(run)
     assert frame["state"].tolist() == ["finished"] * 4 + ["stopped"]
     assert frame.iloc[-1]["auroc/source_val"] == 0.52 and frame.iloc[-1]["config/lr"] == 0.01
     interchange.WRITERS["optuna"](run, tmp_path / "s.db")
-    states = [trial.state.name for trial in optuna.load_study(study_name=run.name, storage=f"sqlite:///{tmp_path / 's.db'}").trials]
+    states = [
+        trial.state.name
+        for trial in optuna.load_study(study_name=run.name, storage=f"sqlite:///{tmp_path / 's.db'}").trials
+    ]
     assert states == ["COMPLETE", "COMPLETE", "PRUNED"]

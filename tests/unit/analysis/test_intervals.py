@@ -17,7 +17,9 @@ def simulate(draw, *, images=120, seeds=4, seed_sd=0.0, own_sd=0.6, skill=1.2, v
     score = skills * (label - 0.5) + difficulty + draw.normal(0, own_sd, size=(seeds, images))
     names = np.array([f"i{n:04d}" for n in range(images)])
     groups = np.array([f"p{n // views:04d}" for n in range(images)])
-    return Outcomes(names, groups, label, tuple(range(seeds)), np.stack([-score, score], axis=-1), np.ones(score.shape, dtype=bool))
+    return Outcomes(
+        names, groups, label, tuple(range(seeds)), np.stack([-score, score], axis=-1), np.ones(score.shape, dtype=bool)
+    )
 
 
 def _labels(draw, images, views):
@@ -44,23 +46,47 @@ def test_the_same_images_give_the_same_draws():
 def test_bca_agrees_with_scipy_where_scipy_can_do_it():
     # One seed, one image a patient, a mean: then the design is scipy's plain bootstrap.
     hits = (np.random.default_rng(3).random(150) < 0.9).astype(float)
-    made = Outcomes(np.array([str(n) for n in range(150)]), np.array([str(n) for n in range(150)]), np.zeros(150, dtype=int), (0,), hits[None], np.ones((1, 150), dtype=bool))
+    made = Outcomes(
+        np.array([str(n) for n in range(150)]),
+        np.array([str(n) for n in range(150)]),
+        np.zeros(150, dtype=int),
+        (0,),
+        hits[None],
+        np.ones((1, 150), dtype=bool),
+    )
     ours = interval(resample(made, MEASURES["accuracy"], draws=20_000))
-    theirs = stats.bootstrap((hits,), np.mean, n_resamples=20_000, method="BCa", rng=np.random.default_rng(0)).confidence_interval
+    theirs = stats.bootstrap(
+        (hits,), np.mean, n_resamples=20_000, method="BCa", rng=np.random.default_rng(0)
+    ).confidence_interval
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.008)
 
 
 def test_seed_noise_is_what_images_do_not_explain():
     draw = np.random.default_rng(4)
-    none = [noise_of(resample(simulate(draw, seeds=8, seed_sd=0.0), MEASURES["auroc"], draws=300)).own ** 0.5 for _ in range(20)]
-    much = [noise_of(resample(simulate(draw, seeds=8, seed_sd=0.6), MEASURES["auroc"], draws=300)).own ** 0.5 for _ in range(20)]
+    none = [
+        noise_of(resample(simulate(draw, seeds=8, seed_sd=0.0), MEASURES["auroc"], draws=300)).own ** 0.5
+        for _ in range(20)
+    ]
+    much = [
+        noise_of(resample(simulate(draw, seeds=8, seed_sd=0.6), MEASURES["auroc"], draws=300)).own ** 0.5
+        for _ in range(20)
+    ]
     assert np.mean(none) < 0.012 < 0.05 < np.mean(much)
 
 
 def test_more_seeds_and_more_images_narrow_the_interval():
     draw = np.random.default_rng(5)
-    width = {(images, seeds): np.mean([interval(resample(simulate(draw, images=images, seeds=seeds, seed_sd=0.3), MEASURES["auroc"], draws=400)).half_width
-                                       for _ in range(8)]) for images, seeds in ((80, 3), (320, 3), (80, 12))}
+    width = {
+        (images, seeds): np.mean(
+            [
+                interval(
+                    resample(simulate(draw, images=images, seeds=seeds, seed_sd=0.3), MEASURES["auroc"], draws=400)
+                ).half_width
+                for _ in range(8)
+            ]
+        )
+        for images, seeds in ((80, 3), (320, 3), (80, 12))
+    }
     assert width[320, 3] < width[80, 3] and width[80, 12] < width[80, 3]
 
 
@@ -103,7 +129,9 @@ COVERAGE = {  # name -> (settings, repetitions)
 }
 
 
-@pytest.mark.parametrize(("repetitions", "low", "high"), [(300, 0.92, 0.98), pytest.param(2000, 0.93, 0.97, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("repetitions", "low", "high"), [(300, 0.92, 0.98), pytest.param(2000, 0.93, 0.97, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("name", COVERAGE)
 def test_intervals_cover_the_truth(name, repetitions, low, high):
     # The standard error of a coverage of 95 % is 1.3 points at 300 repetitions and 0.5 at 2000.
@@ -171,7 +199,14 @@ def test_a_share_that_nobody_contradicts_is_not_certain(value):
 def test_a_share_of_one_in_forty_is_no_surer_than_none_in_forty():
     def made(hits):
         names = np.array([f"i{n}" for n in range(40)])
-        one = Outcomes(names, names, np.zeros(40, dtype=int), (0,), (np.arange(40) < hits).astype(float)[None], np.ones((1, 40), dtype=bool))
+        one = Outcomes(
+            names,
+            names,
+            np.zeros(40, dtype=int),
+            (0,),
+            (np.arange(40) < hits).astype(float)[None],
+            np.ones((1, 40), dtype=bool),
+        )
         return interval(resample(one, MEASURES["accuracy"], draws=400), limits=(0.0, 1.0), share=True)
 
     for hits in (0, 1, 3, 39, 40):

@@ -13,8 +13,17 @@ from tests.fakes.run_folder import write_ledger
 
 
 def finish(signature, value):
-    return {"event": "finish", "signature": signature, "seed": 0, "config": {"backbone": signature}, "study": {},
-            "metrics": {"auroc/target": value, "auroc/source_val": value}, "seconds": {"total": 2.0}, "stages": [], "alarms": []}
+    return {
+        "event": "finish",
+        "signature": signature,
+        "seed": 0,
+        "config": {"backbone": signature},
+        "study": {},
+        "metrics": {"auroc/target": value, "auroc/source_val": value},
+        "seconds": {"total": 2.0},
+        "stages": [],
+        "alarms": [],
+    }
 
 
 @pytest.fixture
@@ -53,12 +62,17 @@ def test_the_page_is_rendered_once_a_state(served, monkeypatch):
     folder, _, get = served
     write_ledger(folder, [finish("alpha", 0.7)])
     calls = []
-    monkeypatch.setattr(serve, "build_page", lambda *a, **k: calls.append(1) or pytest.fail("rendered twice") if calls else _real(calls, *a, **k))
+    monkeypatch.setattr(
+        serve,
+        "build_page",
+        lambda *a, **k: calls.append(1) or pytest.fail("rendered twice") if calls else _real(calls, *a, **k),
+    )
     assert get()[0] == get()[0] == 200 and len(calls) == 1
 
 
 def _real(calls, *arguments, **options):
     from analysis.page import build_page
+
     calls.append(1)
     return build_page(*arguments, **options)
 
@@ -70,7 +84,14 @@ def test_only_this_machine_is_served(served):
     assert get("/../environment.json")[0] == get("/records/")[0] == 404
 
 
-@pytest.mark.parametrize(("folder", "port", "rule", "words"), [("nowhere", 0, "source_val", "is no folder"), (".", 99_999, "source_val", "cannot be used"), (".", 0, "nix", "no selection rule")])
+@pytest.mark.parametrize(
+    ("folder", "port", "rule", "words"),
+    [
+        ("nowhere", 0, "source_val", "is no folder"),
+        (".", 99_999, "source_val", "cannot be used"),
+        (".", 0, "nix", "no selection rule"),
+    ],
+)
 def test_bad_input(folder, port, rule, words):
     with pytest.raises(InputError, match=words):
         make_server(folder, port, rule)

@@ -6,29 +6,42 @@ from analysis import metric_names
 from analysis.metric_names import MetricName
 from sweep.core.errors import InputError
 
-KNOWN = ["auroc/source_val", "auroc/target", "domain_gap", "domain_gap/accuracy",
-         "robust_accuracy/target/worst@2/255", "robust_accuracy/target/pgd@2/255", "robust_accuracy/source/pgd@2/255"]
+KNOWN = [
+    "auroc/source_val",
+    "auroc/target",
+    "domain_gap",
+    "domain_gap/accuracy",
+    "robust_accuracy/target/worst@2/255",
+    "robust_accuracy/target/pgd@2/255",
+    "robust_accuracy/source/pgd@2/255",
+]
 
 
-@pytest.mark.parametrize(("name", "parts"), [
-    ("auroc/target", MetricName("auroc", "target")),
-    ("domain_gap", MetricName("domain_gap")),
-    ("domain_gap/accuracy", MetricName("domain_gap/accuracy")),
-    ("robust_accuracy/target/pgd@2/255", MetricName("robust_accuracy", "target", "pgd", "2/255")),
-])
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("auroc/target", MetricName("auroc", "target")),
+        ("domain_gap", MetricName("domain_gap")),
+        ("domain_gap/accuracy", MetricName("domain_gap/accuracy")),
+        ("robust_accuracy/target/pgd@2/255", MetricName("robust_accuracy", "target", "pgd", "2/255")),
+    ],
+)
 def test_parts_of_a_name_and_back(name, parts):
     assert metric_names.parse(name) == parts
     assert str(parts) == name
 
 
-@pytest.mark.parametrize(("spec", "name"), [
-    ("auroc", "auroc/target"),
-    ("domain_gap", "domain_gap"),
-    ("robust_accuracy@2/255", "robust_accuracy/target/worst@2/255"),
-    ("robust_accuracy@0.00784313725", "robust_accuracy/target/worst@2/255"),
-    ("robust_accuracy/pgd@2/255", "robust_accuracy/target/pgd@2/255"),
-    ("robust_accuracy/source/pgd@2/255", "robust_accuracy/source/pgd@2/255"),
-])
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("auroc", "auroc/target"),
+        ("domain_gap", "domain_gap"),
+        ("robust_accuracy@2/255", "robust_accuracy/target/worst@2/255"),
+        ("robust_accuracy@0.00784313725", "robust_accuracy/target/worst@2/255"),
+        ("robust_accuracy/pgd@2/255", "robust_accuracy/target/pgd@2/255"),
+        ("robust_accuracy/source/pgd@2/255", "robust_accuracy/source/pgd@2/255"),
+    ],
+)
 def test_shorthand(spec, name):
     assert metric_names.resolve(spec, KNOWN) == name
 
@@ -60,7 +73,12 @@ def test_epsilon_that_is_no_number(text):
 
 
 def test_less_is_better_for_gaps_and_losses_unless_the_sweep_says_otherwise():
-    assert [metric_names.sign(name) for name in ("auroc/target", "domain_gap", "loss/train", "ece/target")] == [1, -1, -1, -1]
+    assert [metric_names.sign(name) for name in ("auroc/target", "domain_gap", "loss/train", "ece/target")] == [
+        1,
+        -1,
+        -1,
+        -1,
+    ]
     assert metric_names.sign("domain_gap", {"domain_gap": "maximize"}) == 1
 
 

@@ -8,15 +8,29 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from analysis import outcomes
-from analysis.outcomes import MEASURES, Outcomes, attacked_logits, auroc, prediction_outcomes, robust_outcomes, weighted_auroc
+from analysis.outcomes import (
+    MEASURES,
+    Outcomes,
+    attacked_logits,
+    auroc,
+    prediction_outcomes,
+    robust_outcomes,
+    weighted_auroc,
+)
 
 
 def sample(labels, scores, groups=None):
     scores = np.atleast_2d(np.asarray(scores, dtype=float))
     count = scores.shape[1]
     images = np.array([f"i{n}" for n in range(count)])
-    return Outcomes(images, images if groups is None else np.asarray(groups, dtype=str), np.asarray(labels), tuple(range(len(scores))),
-                    np.stack([-scores, scores], axis=-1), np.ones(scores.shape, dtype=bool))
+    return Outcomes(
+        images,
+        images if groups is None else np.asarray(groups, dtype=str),
+        np.asarray(labels),
+        tuple(range(len(scores))),
+        np.stack([-scores, scores], axis=-1),
+        np.ones(scores.shape, dtype=bool),
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -32,7 +46,11 @@ def test_area_under_roc_is_mann_whitney_with_repeats_and_ties(rows):
 
 def test_both_ways_to_the_area_agree(monkeypatch):
     draw = np.random.default_rng(0)
-    scores, positive, weights = draw.integers(0, 9, 60), draw.random(60) < 0.4, draw.integers(0, 3, (7, 60)).astype(float)
+    scores, positive, weights = (
+        draw.integers(0, 9, 60),
+        draw.random(60) < 0.4,
+        draw.integers(0, 3, (7, 60)).astype(float),
+    )
     by_pairs = weighted_auroc(scores, positive, weights)
     monkeypatch.setattr(outcomes, "_PAIRS_AT_ONCE", 0)
     np.testing.assert_allclose(weighted_auroc(scores, positive, weights), by_pairs, atol=1e-12)
@@ -52,22 +70,43 @@ def test_measures_by_hand():
 
 def test_more_than_two_classes_use_one_against_rest():
     logits = np.eye(3)[None] * 5
-    three = Outcomes(np.array(list("abc")), np.array(list("abc")), np.arange(3), (0,), logits, np.ones((1, 3), dtype=bool))
+    three = Outcomes(
+        np.array(list("abc")), np.array(list("abc")), np.arange(3), (0,), logits, np.ones((1, 3), dtype=bool)
+    )
     assert MEASURES["auroc"](three, np.ones((1, 3))) == pytest.approx(1.0)
 
 
 def test_an_image_that_a_seed_did_not_see_does_not_count_for_it():
-    frame = pd.DataFrame({"image_id": ["a", "b", "c", "a", "b"], "group": "", "split": "target", "label": [1, 0, 1, 1, 0], "seed": [0, 0, 0, 1, 1],
-                          "logits": [[0, 1], [1, 0], [1, 0], [0, 1], [1, 0]]})
+    frame = pd.DataFrame(
+        {
+            "image_id": ["a", "b", "c", "a", "b"],
+            "group": "",
+            "split": "target",
+            "label": [1, 0, 1, 1, 0],
+            "seed": [0, 0, 0, 1, 1],
+            "logits": [[0, 1], [1, 0], [1, 0], [0, 1], [1, 0]],
+        }
+    )
     made = prediction_outcomes(frame, "target")
     np.testing.assert_allclose(MEASURES["accuracy"](made, np.ones((1, 3))), [[2 / 3, 1.0]])
     assert made.groups.tolist() == ["a", "b", "c"], "an unknown patient is the image itself"
 
 
 def test_worst_case_takes_the_smallest_breaking_epsilon_per_image():
-    frame = pd.DataFrame({"image_id": ["a", "b", "a", "b"], "group": ["p", "q"] * 2, "split": "target", "label": 1, "seed": 0,
-                          "threat": ["fgsm", "fgsm", "pgd", "pgd"], "breaking_eps": [np.inf, 2 / 255, 4 / 255, np.inf]})
-    hits = {threat: robust_outcomes(frame, "target", 2 / 255, threat).values.tolist() for threat in ("fgsm", "pgd", "worst")}
+    frame = pd.DataFrame(
+        {
+            "image_id": ["a", "b", "a", "b"],
+            "group": ["p", "q"] * 2,
+            "split": "target",
+            "label": 1,
+            "seed": 0,
+            "threat": ["fgsm", "fgsm", "pgd", "pgd"],
+            "breaking_eps": [np.inf, 2 / 255, 4 / 255, np.inf],
+        }
+    )
+    hits = {
+        threat: robust_outcomes(frame, "target", 2 / 255, threat).values.tolist() for threat in ("fgsm", "pgd", "worst")
+    }
     assert hits == {"fgsm": [[1, 0]], "pgd": [[1, 1]], "worst": [[1, 0]]}
     assert robust_outcomes(frame, "source", 2 / 255) is None
 
@@ -83,12 +122,21 @@ def test_measures_equal_the_recorded_metrics(run, estimates, split):
 def test_robust_accuracy_equals_the_recorded_metric(run, estimates):
     key = run.means.index[-1]
     for name in ("robust_accuracy/target/worst@2/255", "robust_accuracy/source/fgsm@0.5/255"):
-        np.testing.assert_allclose(estimates.resampled(key, name).point, run.records.loc[key, name].to_numpy(), atol=1e-12)
+        np.testing.assert_allclose(
+            estimates.resampled(key, name).point, run.records.loc[key, name].to_numpy(), atol=1e-12
+        )
 
 
 def findings_of(labels, logits):
     images = np.array([f"i{n}" for n in range(len(labels))])
-    return Outcomes(images, images, np.asarray(labels, float), tuple(range(len(logits))), np.asarray(logits, float), np.ones((len(logits), len(labels)), bool))
+    return Outcomes(
+        images,
+        images,
+        np.asarray(labels, float),
+        tuple(range(len(logits))),
+        np.asarray(logits, float),
+        np.ones((len(logits), len(labels)), bool),
+    )
 
 
 @pytest.mark.parametrize("name", sorted(MEASURES))
@@ -108,8 +156,18 @@ def test_several_findings_are_averaged_over_those_with_both_kinds(name):
 
 
 def test_findings_come_back_from_files():
-    rows = pd.DataFrame({"image_id": ["b", "a"], "group": ["", "p"], "labels": [[1, np.nan], [0, 1]], "seed": 0, "split": "target",
-                         "logits": [[1.0, 2.0], [3.0, 4.0]], "threat": "fgsm", "breaking_eps": [0.1, np.inf]})
+    rows = pd.DataFrame(
+        {
+            "image_id": ["b", "a"],
+            "group": ["", "p"],
+            "labels": [[1, np.nan], [0, 1]],
+            "seed": 0,
+            "split": "target",
+            "logits": [[1.0, 2.0], [3.0, 4.0]],
+            "threat": "fgsm",
+            "breaking_eps": [0.1, np.inf],
+        }
+    )
     made, robust = prediction_outcomes(rows, "target"), robust_outcomes(rows, "target", 0.2)
     for one in (made, robust):
         np.testing.assert_array_equal(one.labels, [[0, 1], [1, np.nan]])
@@ -129,13 +187,19 @@ class TestAucUnderAttack:
         images, labels = [f"i{n}" for n in range(5)], [1, 1, 0, 0, 0]
         head = pd.DataFrame({"image_id": images, "group": images, "split": "target", "label": labels, "seed": 0})
         attacks = head.assign(threat="a", breaking_eps=[0.1, np.inf, 0.2, np.inf, 0.0])
-        unseen = pd.DataFrame({"image_id": ["z"], "group": ["z"], "split": "target", "label": [1], "seed": 0, "logits": [[0.0, 9.0]]})
-        return pd.concat([unseen, head.assign(logits=[[0, 1.0], [0, 2.0], [0, -1.0], [0, -2.0], [0, 1.5]])], ignore_index=True), attacks
+        unseen = pd.DataFrame(
+            {"image_id": ["z"], "group": ["z"], "split": "target", "label": [1], "seed": 0, "logits": [[0.0, 9.0]]}
+        )
+        return pd.concat(
+            [unseen, head.assign(logits=[[0, 1.0], [0, 2.0], [0, -1.0], [0, -2.0], [0, 1.5]])], ignore_index=True
+        ), attacks
 
     @pytest.mark.parametrize(("eps", "expected"), [(0.0, 5 / 6), (0.1, 2 / 6), (0.2, 0.0)])
     def test_broken_images_get_the_worst_rank(self, eps, expected):
         predictions, attacks = self.frames()
-        made = attacked_logits(prediction_outcomes(predictions, "target"), robust_outcomes(attacks, "target", eps), clean=eps == 0)
+        made = attacked_logits(
+            prediction_outcomes(predictions, "target"), robust_outcomes(attacks, "target", eps), clean=eps == 0
+        )
         if eps == 0.2:
             expected = 2 / 6 - 1 / 6  # image 2 rises above image 1 too
         assert len(made.images) == 5 and auroc(made, np.ones((1, 5)))[0, 0] == pytest.approx(expected)

@@ -24,7 +24,11 @@ def html(run):
 
 
 def test_silent_and_offline(html, tmp_path):
-    seen = visit(html, "return {resources: performance.getEntriesByType('resource').map((one) => one.name).filter((name) => !name.startsWith('data:'))}", tmp_path)
+    seen = visit(
+        html,
+        "return {resources: performance.getEntriesByType('resource').map((one) => one.name).filter((name) => !name.startsWith('data:'))}",
+        tmp_path,
+    )
     assert seen.console == [] and seen.requests == [] and seen.answer == {"resources": []}
 
 
@@ -41,14 +45,19 @@ def test_the_policy_of_the_page_stops_requests_and_foreign_scripts(html, tmp_pat
 
 
 def test_brushing_selects_rows_and_escape_clears(html, tmp_path):
-    seen = visit(html, DRAG + """
+    seen = visit(
+        html,
+        DRAG
+        + """
         const plot = document.querySelector('#pareto-plot'), box = plot.getBoundingClientRect();
         const before = rows().length;
         drag(plot, [box.left + 1, box.top + 1], [box.right - 1, box.top + box.height / 2]);
         const upper = rows(), words = status(), dimmed = plot.classList.contains('brushed');
         const lit = document.querySelectorAll('#pareto-plot .chosen').length, threads = document.querySelectorAll('#parallel-plot .chosen').length;
         key(document.body, 'Escape');
-        return {before, upper: upper.length, words, dimmed, lit, threads, after: rows().length};""", tmp_path)
+        return {before, upper: upper.length, words, dimmed, lit, threads, after: rows().length};""",
+        tmp_path,
+    )
     made = seen.answer
     assert made["before"] == made["after"] == 12
     assert 0 < made["upper"] == made["lit"] == made["threads"] < 12 and made["dimmed"]
@@ -56,7 +65,10 @@ def test_brushing_selects_rows_and_escape_clears(html, tmp_path):
 
 
 def test_marks_are_reached_and_chosen_by_keyboard(html, tmp_path):
-    made = visit(html, DRAG + """
+    made = visit(
+        html,
+        DRAG
+        + """
         const marks = [...document.querySelectorAll('#pareto-plot .mark')];
         marks[0].focus();
         const tip = document.querySelector('#tip');
@@ -65,23 +77,33 @@ def test_marks_are_reached_and_chosen_by_keyboard(html, tmp_path):
         const moved = document.activeElement.matches('.mark');
         key(document.activeElement, 'Enter');
         return {shown, moved, pressed: document.activeElement.getAttribute('aria-pressed'), rows: rows().length,
-                stops: marks.filter((mark) => mark.tabIndex === 0).length};""", tmp_path).answer
+                stops: marks.filter((mark) => mark.tabIndex === 0).length};""",
+        tmp_path,
+    ).answer
     assert made == {"shown": True, "moved": True, "pressed": "true", "rows": 1, "stops": 1}
 
 
 def test_axes_of_the_parallel_plot_add_up(html, tmp_path):
-    made = visit(html, DRAG + """
+    made = visit(
+        html,
+        DRAG
+        + """
         const grip = (name) => document.querySelector(`.grip[data-name="${name}"]`);
         const upper = (name) => { const box = grip(name).getBoundingClientRect(); drag(grip(name), [box.left + 6, box.top - 2], [box.left + 6, box.top + box.height * 0.4]); };
         upper('backbone'); const one = rows();
         upper('colorizer'); const two = rows();
         const names = [...document.querySelectorAll('#job queue tbody tr')].filter((row) => !row.hidden).map((row) => row.cells[1].textContent);
-        return {one: one.length, two: two.length, same: names.every((name) => name.includes('resnet18') && name.includes('no colorizer'))};""", tmp_path).answer
+        return {one: one.length, two: two.length, same: names.every((name) => name.includes('resnet18') && name.includes('no colorizer'))};""",
+        tmp_path,
+    ).answer
     assert made == {"one": 6, "two": 3, "same": True}
 
 
 def test_sorting_filtering_and_other_axes(html, tmp_path):
-    seen = visit(html, DRAG + """
+    seen = visit(
+        html,
+        DRAG
+        + """
         const heads = [...document.querySelectorAll('#job queue thead th[data-sort] button')];
         heads[3].click();
         const values = [...document.querySelectorAll('#job queue tbody tr')].map((row) => Number(row.cells[3].dataset.v));
@@ -94,20 +116,34 @@ def test_sorting_filtering_and_other_axes(html, tmp_path):
         const marks = [...document.querySelectorAll('#pareto-plot .mark')], was = marks.map((mark) => mark.getAttribute('transform')).join();
         const choice = document.querySelector('#axis-x'); choice.value = '2'; choice.dispatchEvent(new Event('change'));
         const now = marks.map((mark) => mark.getAttribute('transform')).join();
-        return {rising, sorted, found, moved: was !== now, broken: now.includes('NaN')};""", tmp_path)
-    assert seen.answer == {"rising": True, "sorted": True, "found": 3, "moved": True, "broken": False} and seen.console == []
+        return {rising, sorted, found, moved: was !== now, broken: now.includes('NaN')};""",
+        tmp_path,
+    )
+    assert (
+        seen.answer == {"rising": True, "sorted": True, "found": 3, "moved": True, "broken": False}
+        and seen.console == []
+    )
 
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_sticks_out_sideways(html, tmp_path, width):
-    made = visit(html, "return {page: document.documentElement.scrollWidth, window: document.documentElement.clientWidth}", tmp_path, width=width).answer
+    made = visit(
+        html,
+        "return {page: document.documentElement.scrollWidth, window: document.documentElement.clientWidth}",
+        tmp_path,
+        width=width,
+    ).answer
     assert made["page"] <= made["window"]
 
 
 def test_themes_change_the_paper(html, tmp_path):
-    made = visit(html, """
+    made = visit(
+        html,
+        """
         const paper = () => getComputedStyle(document.body).backgroundColor, first = paper();
         document.querySelector('#theme').click(); const second = paper();
         document.querySelector('#theme').click();
-        return {changed: first !== second, back: paper() === first};""", tmp_path).answer
+        return {changed: first !== second, back: paper() === first};""",
+        tmp_path,
+    ).answer
     assert made == {"changed": True, "back": True}

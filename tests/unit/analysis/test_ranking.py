@@ -42,7 +42,9 @@ def test_one_weight_alone_is_that_metric(run, estimates):
 def test_weights_are_spread_over_the_range_of_each_metric(run):
     score, words, _ = scores(run, "auroc=2,domain_gap=1")
     auroc, gap = run.means["auroc/target"], run.means["domain_gap"]
-    by_hand = (2 * (auroc - auroc.min()) / (auroc.max() - auroc.min()) + (gap.max() - gap) / (gap.max() - gap.min())) / 3
+    by_hand = (
+        2 * (auroc - auroc.min()) / (auroc.max() - auroc.min()) + (gap.max() - gap) / (gap.max() - gap.min())
+    ) / 3
     assert score.to_numpy() == pytest.approx(by_hand.to_numpy()) and "2 x AUROC" in words
 
 
@@ -57,32 +59,49 @@ def test_constraints_leave_out_and_are_counted(run, estimates):
     limit = float(run.means["robust_accuracy/target/worst@2/255"].median())
     made = rank(run, constraints=[f"robust_accuracy@2/255 >= {limit}", "colorizer != none"], estimates=estimates)
     assert 0 < made.ranked < 12 and made.excluded == 12 - made.ranked
-    assert all(row.config["colorizer"] != "none" and row.numbers["robust_accuracy/target/worst@2/255"].estimate >= limit for row in made.rows)
+    assert all(
+        row.config["colorizer"] != "none" and row.numbers["robust_accuracy/target/worst@2/255"].estimate >= limit
+        for row in made.rows
+    )
 
 
-@pytest.mark.parametrize(("text", "satisfies"), [
-    ("synthetic_per_real == 0", lambda run: run.configs["synthetic_per_real"] == 0),
-    ("backbone == 'resnet18'", lambda run: run.configs["backbone"] == "resnet18"),
-    ("domain_gap < 10%", lambda run: run.means["domain_gap"] < 0.1),
-    ("glcm_weight > 0", lambda run: run.configs["glcm_weight"] > 0),
-])
+@pytest.mark.parametrize(
+    ("text", "satisfies"),
+    [
+        ("synthetic_per_real == 0", lambda run: run.configs["synthetic_per_real"] == 0),
+        ("backbone == 'resnet18'", lambda run: run.configs["backbone"] == "resnet18"),
+        ("domain_gap < 10%", lambda run: run.means["domain_gap"] < 0.1),
+        ("glcm_weight > 0", lambda run: run.configs["glcm_weight"] > 0),
+    ],
+)
 def test_constraints_on_settings_and_metrics(run, text, satisfies):
     assert passing(run, [parse_constraint(text, run)]).tolist() == satisfies(run).tolist()
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("auroc", "is no comparison"),
-    ("auroc >= high", "is not a number"),
-    ("backbon == resnet18", "did you mean backbone"),
-    ("backbone > resnet18", "orders words"),
-    ("robust_accuracy@9/255 > 0.2", "recorded on target"),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("auroc", "is no comparison"),
+        ("auroc >= high", "is not a number"),
+        ("backbon == resnet18", "did you mean backbone"),
+        ("backbone > resnet18", "orders words"),
+        ("robust_accuracy@9/255 > 0.2", "recorded on target"),
+    ],
+)
 def test_constraints_that_are_wrong(run, text, words):
     with pytest.raises(InputError, match=words):
         parse_constraint(text, run)
 
 
-@pytest.mark.parametrize(("by", "words"), [("aurok", "or a rule"), ("auroc=x", "no number for a weight"), ("auroc=-1", "must not be negative"), ("auroc > nix", "'nix' is not")])
+@pytest.mark.parametrize(
+    ("by", "words"),
+    [
+        ("aurok", "or a rule"),
+        ("auroc=x", "no number for a weight"),
+        ("auroc=-1", "must not be negative"),
+        ("auroc > nix", "'nix' is not"),
+    ],
+)
 def test_by_that_is_wrong(run, by, words):
     with pytest.raises(InputError, match=words):
         rank(run, by)
@@ -98,7 +117,9 @@ class TestCommand:
         assert main([str(run_folder), "--top", "2", "--format", "json"]) == 0
         made = json.loads(capsys.readouterr().out)
         assert [row["rank"] for row in made["rows"]] == [1, 2] and made["ranked"] == 12
-        assert made["rows"][0]["metrics"]["auroc/target"]["low"] < made["rows"][0]["metrics"]["auroc/target"]["estimate"]
+        assert (
+            made["rows"][0]["metrics"]["auroc/target"]["low"] < made["rows"][0]["metrics"]["auroc/target"]["estimate"]
+        )
 
     def test_csv(self, run_folder, capsys):
         assert main([str(run_folder), "--top", "3", "--format", "csv"]) == 0

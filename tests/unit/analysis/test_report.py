@@ -7,7 +7,6 @@ from html.parser import HTMLParser
 
 import pytest
 
-from analysis.warnings import warnings
 from analysis.estimates import Estimates
 from analysis.figures.ratio import ratio_curves
 from analysis.frames import load_run
@@ -15,14 +14,24 @@ from analysis.page import build_page
 from analysis.ranking import rank
 from analysis.report import main, render, write_report
 from analysis.verdict import verdict
+from analysis.warnings import warnings
 from tests.fakes.run_folder import FakeSweep, write_fake_run, write_ledger
 
 EVIL = '<script>alert("x")</script>'
 
 
 def finish(signature, seed=0, config=None, **metrics):
-    return {"event": "finish", "signature": signature, "seed": seed, "config": config or {"lr": 0.1}, "study": {}, "metrics": metrics,
-            "seconds": {"total": 1.0}, "stages": [], "alarms": []}
+    return {
+        "event": "finish",
+        "signature": signature,
+        "seed": seed,
+        "config": config or {"lr": 0.1},
+        "study": {},
+        "metrics": metrics,
+        "seconds": {"total": 1.0},
+        "stages": [],
+        "alarms": [],
+    }
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +86,10 @@ def test_links_stay_on_the_page_and_sources_are_inline(html):
 
 
 def test_sections_in_reading_order(html):
-    order = [html.index(f'id="{key}"') for key in ("verdict", "leaderboard", "ratio", "epsilon", "pareto", "compute", "images", "data")]
+    order = [
+        html.index(f'id="{key}"')
+        for key in ("verdict", "leaderboard", "ratio", "epsilon", "pareto", "compute", "images", "data")
+    ]
     assert order == sorted(order)
 
 
@@ -96,7 +108,9 @@ def test_values_are_escaped(tmp_path):
         if event["event"] == "finish":
             event["alarms"] = [EVIL]
     write_ledger(folder, events)
-    (folder / "data.json").write_text('{"source": {"name": "' + EVIL.replace('"', '\\"') + '", "classes": [], "counts": {}}}')
+    (folder / "data.json").write_text(
+        '{"source": {"name": "' + EVIL.replace('"', '\\"') + '", "classes": [], "counts": {}}}'
+    )
     html = render(build_page(load_run(folder), draws=300))
     assert "<script>alert" not in html and "&lt;script&gt;alert" in html
     outline(html)
@@ -104,7 +118,10 @@ def test_values_are_escaped(tmp_path):
 
 class TestVerdict:
     def test_two_sentences_with_interval_and_n(self, page):
-        assert re.search(r"AUROC 0\.\d{3} \[0\.\d{3}, \d\.\d{3}\] on the target \(95 % interval; 40 images of 20 patients, 3 seeds\)\.", page.verdict.recommendation)
+        assert re.search(
+            r"AUROC 0\.\d{3} \[0\.\d{3}, \d\.\d{3}\] on the target \(95 % interval; 40 images of 20 patients, 3 seeds\)\.",
+            page.verdict.recommendation,
+        )
         assert "real only" in page.verdict.answer
 
     def test_an_oracle_choice_says_so(self, run, estimates):
@@ -113,12 +130,17 @@ class TestVerdict:
 
     def test_equal_ratios_are_called_indistinguishable_within_a_margin(self, run, estimates):
         curves = ratio_curves(run, estimates, "source_val")
-        quiet = tuple(type(c)(c.cell, tuple(p for p in c.points if not (p.against and p.against.distinguishable)), c.control) for c in curves)
+        quiet = tuple(
+            type(c)(c.cell, tuple(p for p in c.points if not (p.against and p.against.distinguishable)), c.control)
+            for c in curves
+        )
         made = verdict(run, rank(run, top=3, estimates=estimates), estimates, quiet)
         assert "No ratio of synthetic images is distinguishable" in made.answer and "\N{PLUS-MINUS SIGN}" in made.answer
 
     def test_without_images_it_says_that_only_seeds_speak(self, tmp_path):
-        write_ledger(tmp_path, [finish("a", seed, **{"auroc/target": 0.8, "auroc/source_val": 0.9}) for seed in range(3)])
+        write_ledger(
+            tmp_path, [finish("a", seed, **{"auroc/target": 0.8, "auroc/source_val": 0.9}) for seed in range(3)]
+        )
         run = load_run(tmp_path)
         made = verdict(run, rank(run, top=3), Estimates(run), ())
         assert "images were not kept" in made.recommendation
@@ -147,17 +169,26 @@ class TestCautions:
         assert "fewer than 3 seeds" in heads and "1 of 6 records have finished" in heads
 
     def test_leaks_of_the_audit(self, tmp_path):
-        (tmp_path / "data.json").write_text('{"audit": {"source": {"groups_with_conflicting_labels": 2, "images_with_a_near_copy": 5}, "images_in_both_domains": 0}}')
+        (tmp_path / "data.json").write_text(
+            '{"audit": {"source": {"groups_with_conflicting_labels": 2, "images_with_a_near_copy": 5}, "images_in_both_domains": 0}}'
+        )
         heads = self.heads(tmp_path, finish("a", **{"auroc/target": 0.5}))
         assert "note: Near copies with different labels" in heads and "both sides" not in heads
         (tmp_path / "data.json").write_text('{"audit": {"images_in_both_domains": 3}}')
-        assert "serious: The audit found images on both sides" in self.heads(tmp_path, finish("a", **{"auroc/target": 0.5}))
-        (tmp_path / "data.json").write_text('{"audit": {"left_out_of_source_to_target_for": {"a_picture": 3, "a_patient": 0}}}')
+        assert "serious: The audit found images on both sides" in self.heads(
+            tmp_path, finish("a", **{"auroc/target": 0.5})
+        )
+        (tmp_path / "data.json").write_text(
+            '{"audit": {"left_out_of_source_to_target_for": {"a_picture": 3, "a_patient": 0}}}'
+        )
         heads = self.heads(tmp_path, finish("a", **{"auroc/target": 0.5}))
         assert "note: Images were left out because the other hospital" in heads and "both sides" not in heads
 
     def test_training_on_the_target_s_grey_levels(self, tmp_path):
-        matched, plain = ({**finish(name, **{"auroc/target": 0.5}), "config": {"adapt": way}} for name, way in (("a", "histogram_to_target"), ("b", "histogram")))
+        matched, plain = (
+            {**finish(name, **{"auroc/target": 0.5}), "config": {"adapt": way}}
+            for name, way in (("a", "histogram_to_target"), ("b", "histogram"))
+        )
         assert "grey levels" not in self.heads(tmp_path, plain)
         assert "note: 1 configuration trained on the target's grey levels" in self.heads(tmp_path, plain, matched)
 
@@ -166,10 +197,13 @@ class TestCautions:
         assert severities == sorted(severities, key=lambda s: s != "serious")
 
 
-@pytest.mark.parametrize("events", [
-    [finish("a", **{"auroc/target": 0.5, "auroc/source_val": 0.5})],
-    [finish("a", **{"auroc/target": 0.5, "auroc/source_val": 0.5}), finish("b", **{"auroc/source_val": 0.6})],
-])
+@pytest.mark.parametrize(
+    "events",
+    [
+        [finish("a", **{"auroc/target": 0.5, "auroc/source_val": 0.5})],
+        [finish("a", **{"auroc/target": 0.5, "auroc/source_val": 0.5}), finish("b", **{"auroc/source_val": 0.6})],
+    ],
+)
 def test_the_barest_ledger_still_makes_a_page(tmp_path, events):
     write_ledger(tmp_path, events)
     outline(render(build_page(load_run(tmp_path))))
@@ -178,7 +212,10 @@ def test_the_barest_ledger_still_makes_a_page(tmp_path, events):
 class TestCommand:
     def test_prints_the_path_it_wrote(self, run_folder, tmp_path, capsys):
         assert main([str(run_folder), "--out", str(tmp_path / "sub" / "out.html")]) == 0
-        assert capsys.readouterr().out.strip() == str(tmp_path / "sub" / "out.html") and (tmp_path / "sub" / "out.html").stat().st_size > 50_000
+        assert (
+            capsys.readouterr().out.strip() == str(tmp_path / "sub" / "out.html")
+            and (tmp_path / "sub" / "out.html").stat().st_size > 50_000
+        )
 
     @pytest.mark.parametrize("extra", [["--rule", "nix"], ["--out", "."]])
     def test_bad_input(self, run_folder, capsys, extra):
@@ -198,7 +235,9 @@ class TestCommand:
 def test_what_was_stopped_early_stands_apart(tmp_path):
     sweep = FakeSweep(backbones=("resnet18",), ratios=(0,), seeds=2, images=24, stopped=2)
     page = build_page(load_run(write_fake_run(tmp_path / "r", sweep)), draws=200)
-    assert len(page.leaderboard.rows) == 2 and [row[1:4] for row in page.stopped.rows] == [("1", "0.520", "halving")] * 2
+    assert (
+        len(page.leaderboard.rows) == 2 and [row[1:4] for row in page.stopped.rows] == [("1", "0.520", "halving")] * 2
+    )
     html = render(page)
     assert "Stopped early, not ranked" in html and "3rd of 3 at epoch 1" in html
     assert any("2 records stopped early (2 by halving)" in warning.headline for warning in page.warnings)
@@ -207,6 +246,12 @@ def test_what_was_stopped_early_stands_apart(tmp_path):
 @pytest.mark.slow
 def test_five_hundred_trials_stay_under_eight_megabytes(tmp_path):
     backbones = ("resnet18", "resnet50", "vit_tiny_patch16_224", "cnn_transformer")
-    sweep = FakeSweep(backbones=backbones, colorizers=("none", "deconv", "pixelshuffle", "unet"), ratios=tuple(n / 16 for n in range(32)), seeds=1, images=16)
+    sweep = FakeSweep(
+        backbones=backbones,
+        colorizers=("none", "deconv", "pixelshuffle", "unet"),
+        ratios=tuple(n / 16 for n in range(32)),
+        seeds=1,
+        images=16,
+    )
     write_report(write_fake_run(tmp_path / "r", sweep), tmp_path / "report.html")
     assert len(load_run(tmp_path / "r").means) >= 500 and (tmp_path / "report.html").stat().st_size < 8e6

@@ -49,6 +49,11 @@ def test_unknown_rule():
 
 def test_a_configuration_without_a_score_is_chosen_last(tmp_path):
     head = {"event": "finish", "seed": 0, "config": {}, "study": {"x": 1}, "seconds": {}, "stages": [], "alarms": []}
-    write_ledger(tmp_path, [{**head, "signature": "a", "metrics": {"auroc/target": 0.9}},
-                            {**head, "signature": "b", "metrics": {"auroc/source_val": 0.4}}])
+    write_ledger(
+        tmp_path,
+        [
+            {**head, "signature": "a", "metrics": {"auroc/target": 0.9}},
+            {**head, "signature": "b", "metrics": {"auroc/source_val": 0.4}},
+        ],
+    )
     assert select(load_run(tmp_path)).tolist() == ["b"]

@@ -45,7 +45,7 @@ def test_breaking_epsilon_says_the_same_as_robust_accuracy(model, data):
 
 
 def test_clean_mistakes_break_at_zero_and_are_never_attacked(model, data):
-    images, labels = data
+    images, _labels = data
     wrong = 1 - model(images).argmax(1)
     result = epsilon_sweep(model, images, wrong, ["bim"], GRID)
     assert result.breaking_epsilon["bim"].eq(0).all()
@@ -138,7 +138,9 @@ class TestPasses:
     def test_what_nobody_breaks_is_tried_at_the_largest_epsilon_alone(self):
         images = lit_halves(10)[0]
         result = epsilon_sweep(Constant(), images, torch.zeros(10, dtype=torch.long), ["pgd"], GRID, mode="fast")
-        assert result.passes_by_threat["pgd"].gradient <= 10 * 10 * 3  # the middle first: no gradient says where to look
+        assert (
+            result.passes_by_threat["pgd"].gradient <= 10 * 10 * 3
+        )  # the middle first: no gradient says where to look
 
     def test_worst_only_agrees_with_all_threats_and_costs_less(self, model, data):
         names = ["fgsm", "bim", "mifgsm"]
@@ -232,7 +234,15 @@ def test_single_logit_models_are_refused(data):
             epsilon_sweep(model, *data, ["pgd"], GRID)
 
 
-BAD = [([], GRID), (["fgsm"], []), (["fgsm"], [-1]), (["fgsn"], GRID), (["fgsm"], ["a/b"]), (["pgd0"], GRID), (["transfer"], GRID)]
+BAD = [
+    ([], GRID),
+    (["fgsm"], []),
+    (["fgsm"], [-1]),
+    (["fgsn"], GRID),
+    (["fgsm"], ["a/b"]),
+    (["pgd0"], GRID),
+    (["transfer"], GRID),
+]
 BAD += [([name], GRID) for name in ("square40_l2", "fgsm20", "bim_l2", "pgd_margin_l2", "pgd20x0")]
 
 
@@ -263,7 +273,13 @@ def test_multi_label_images_stand_while_every_label_is_right():
 def test_epsilon_text():
     assert parse_epsilon("2/255") == 2 / 255 == parse_epsilon(2 / 255)
     assert parse_epsilon("0.5/255") == 0.5 / 255 and parse_epsilon("0.01") == 0.01
-    assert [epsilon_name(e) for e in ("2/255", 2 / 255, 0.5 / 255, 0, 0.3)] == ["2/255", "2/255", "0.5/255", "0", "76.5/255"]
+    assert [epsilon_name(e) for e in ("2/255", 2 / 255, 0.5 / 255, 0, 0.3)] == [
+        "2/255",
+        "2/255",
+        "0.5/255",
+        "0",
+        "76.5/255",
+    ]
 
 
 def test_names_carry_settings():

@@ -65,7 +65,7 @@ def test_an_attack_that_was_only_too_short_is_no_alarm(data, monkeypatch):
         def sweep(model, images, labels, threats, epsilons, **options):
             result = honest(model, images, labels, threats, epsilons, **options)
             for name, breaking in result.breaking_epsilon.items():
-                if name == "pgd10x1" and epsilons == [32 / 255] or stubborn and name == "pgd40":
+                if (name == "pgd10x1" and epsilons == [32 / 255]) or (stubborn and name == "pgd40"):
                     breaking[:] = torch.inf
             return result
 

@@ -11,8 +11,8 @@ from sweep.attacks.epsilon_sweep import epsilon_sweep
 from sweep.attacks.fast import has_bfloat16, network_for
 from sweep.attacks.fuse_batch_norm import fused
 from sweep.attacks.methods.torchattacks_library import library_threat
-from sweep.attacks.threat import Threat
 from sweep.attacks.methods.transfer import transfer_from
+from sweep.attacks.threat import Threat
 from sweep.core.errors import InputError
 from tests.fakes.attack_models import Counted, lit_halves, small_cnn, trained_cnn
 
@@ -31,7 +31,9 @@ def data(model):
     return images[right], labels[right]
 
 
-@pytest.mark.parametrize("norm, epsilon, steps", [("Linf", 2 / 255, 10), ("Linf", 2 / 255, 40), ("L2", 0.1, 10), ("L2", 0.1, 40)])
+@pytest.mark.parametrize(
+    "norm, epsilon, steps", [("Linf", 2 / 255, 10), ("Linf", 2 / 255, 40), ("L2", 0.1, 10), ("L2", 0.1, 40)]
+)
 def test_apgd_breaks_the_same_images_as_torchattacks(model, data, norm, epsilon, steps):
     images, labels = data
     theirs = torchattacks.APGD(model, norm=norm, eps=epsilon, steps=steps, seed=0)(images, labels)

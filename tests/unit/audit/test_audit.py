@@ -10,17 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sweep.audit.audit import audit
+from sweep.audit.burned_in_text import SUSPICIOUS, letters_on_a_line
+from sweep.audit.domain_facts import domain_tells, shared_patients
+from sweep.audit.html_page import render_html
+from sweep.audit.shortcut_features import find_tells, folded_auroc
+from sweep.audit.text import render
 from sweep.core.errors import InputError
 from sweep.importers import import_dataset, phantom
 from sweep.shards.__main__ import main
-from sweep.audit.audit import audit
-from sweep.audit.html_page import render_html
-from sweep.audit.text import render
-from sweep.audit.domain_facts import domain_tells, shared_patients
-from sweep.audit.burned_in_text import SUSPICIOUS, letters_on_a_line
 from sweep.shards.reader import read_manifest, read_metadata
 from sweep.shards.schema import Header, ShardRow
-from sweep.audit.shortcut_features import find_tells, folded_auroc
 from sweep.shards.writer import write_dataset
 from tests.fakes import brest, busi
 
@@ -54,7 +54,7 @@ def test_facts_of_each_set(report):
 
 
 def test_the_image_in_two_classes_is_named(report, alone):
-    conflict, = alone.conflicts
+    (conflict,) = alone.conflicts
     assert (conflict.first, conflict.second, conflict.how) == ("benign (8)", "malignant (6)", "identical")
     text = render(report)
     assert "benign (8) = malignant (6) (identical, 1.00, labels benign / malignant)" in text
@@ -67,7 +67,7 @@ def test_copies_and_patients_between_sets(tmp_path):
     row = ShardRow("stolen", np.fliplr(raws[1].pixels), raws[1].label, patient=raws[1].patient)
     write_dataset(tmp_path / "b", Header(name="b", domain="b"), [row])
     report = audit([tmp_path / "a", tmp_path / "b"])
-    stolen, = report.crossing
+    (stolen,) = report.crossing
     assert (stolen.first, stolen.second, stolen.how) == (raws[1].image_id, "stolen", "mirrored")
     assert report.shared_patients == {"a, b": (raws[1].patient,)} and not report.conflicts
     assert "patient ids in both a, b: 1" in render(report)
@@ -76,18 +76,41 @@ def test_copies_and_patients_between_sets(tmp_path):
 def films(path, name, citation="", label=lambda k: "ab"[k % 2], patient=str, domain=lambda k: "", size=lambda k: 64):
     """Twenty noisy films: label, patient, scanner and original width by number."""
     draw = np.random.default_rng(0)
-    rows = [ShardRow(f"{name}{k}", draw.integers(0, 255, (32, 32)).astype(np.uint8), label(k), patient(k), domain(k), original_width=size(k), original_height=64)
-            for k in range(20)]
+    rows = [
+        ShardRow(
+            f"{name}{k}",
+            draw.integers(0, 255, (32, 32)).astype(np.uint8),
+            label(k),
+            patient(k),
+            domain(k),
+            original_width=size(k),
+            original_height=64,
+        )
+        for k in range(20)
+    ]
     write_dataset(path / name, Header(name=name, domain=name, citation=citation, classes=("a", "b")), rows)
     return path / name
 
 
 def test_domains_inside_a_set_have_facts_giveaways_and_shared_patients(tmp_path):
-    scanner = lambda k: "north" if k < 12 else "south"  # noqa: E731
-    folder = films(tmp_path, "x", label=lambda k: "ab"[k % 3 == 0], patient=lambda k: str(k % 16), domain=scanner, size=lambda k: 64 if k < 12 else 96)
+    scanner = lambda k: "north" if k < 12 else "south"
+    folder = films(
+        tmp_path,
+        "x",
+        label=lambda k: "ab"[k % 3 == 0],
+        patient=lambda k: str(k % 16),
+        domain=scanner,
+        size=lambda k: 64 if k < 12 else 96,
+    )
     report = audit([folder])
     north, south = report.sets[0].domains
-    assert (north.name, north.images, north.classes, north.constant_class, north.patients) == ("north", 12, {"a": 8, "b": 4}, "a", 12)
+    assert (north.name, north.images, north.classes, north.constant_class, north.patients) == (
+        "north",
+        12,
+        {"a": 8, "b": 4},
+        "a",
+        12,
+    )
     assert south.constant_accuracy == 5 / 8 and report.shared_patients == {"x: north, x: south": ("0", "1", "2", "3")}
     assert {tell.target for tell in report.domain_tells} == {"domain south"} and report.domain_tells[0].auroc == 1
     text = render(report)
@@ -100,7 +123,9 @@ def test_domains_inside_a_set_have_facts_giveaways_and_shared_patients(tmp_path)
 
 def test_equal_ids_of_two_publications_are_no_shared_patients(tmp_path):
     folders = [films(tmp_path, name, citation) for name, citation in (("x", "X et al."), ("y", "Y et al."), ("z", ""))]
-    found = shared_patients("xyz", [read_metadata(folder) for folder in folders], [read_manifest(folder) for folder in folders])
+    found = shared_patients(
+        "xyz", [read_metadata(folder) for folder in folders], [read_manifest(folder) for folder in folders]
+    )
     assert set(found) == {"x, z", "y, z"}
 
 
@@ -130,7 +155,7 @@ def test_giveaways_are_found_and_noise_is_not():
     label = np.repeat(["benign", "malignant"], 100)
     columns = {"image width": np.where(label == "benign", 500, 700) + draw.normal(0, 50, 200),
                "tint": draw.random(200)}  # fmt: skip
-    tell, = find_tells(columns, label, "class")
+    (tell,) = find_tells(columns, label, "class")
     assert (tell.feature, tell.target) == ("image width", "class malignant") and tell.auroc > 0.95
     assert find_tells(columns, np.repeat("benign", 200), "class") == []
     assert folded_auroc(np.array([3, 2, 1, 0]), np.array([False, False, True, True])) == 1.0
@@ -153,12 +178,18 @@ def test_burned_in_text_is_suspected_and_callipers_are_not(shade):
 
 
 def test_images_with_text_are_named_and_tell_the_class(tmp_path):
-    rows = (ShardRow(f"i{k}", written("RIGHT BREAST" if k % 2 else "", 20 + k), "ill" if k % 2 else "well") for k in range(40))
+    rows = (
+        ShardRow(f"i{k}", written("RIGHT BREAST" if k % 2 else "", 20 + k), "ill" if k % 2 else "well")
+        for k in range(40)
+    )
     write_dataset(tmp_path / "a", Header(name="a", domain="a"), rows)
     report = audit([tmp_path / "a"])
     assert report.sets[0].written_on == tuple(f"i{k}" for k in range(1, 40, 2))
     text = render(report)
-    assert "text seems to be burned into 20 images: i1, i3" in text and "lettering alone predicts class well: AUROC 1.00" in text
+    assert (
+        "text seems to be burned into 20 images: i1, i3" in text
+        and "lettering alone predicts class well: AUROC 1.00" in text
+    )
 
 
 def test_page_is_offline_escaped_and_shows_the_pair(report):
@@ -178,8 +209,14 @@ def test_command_writes_what_it_says(folders, tmp_path, capsys):
 @pytest.mark.parametrize("option", ["--html", "--json"])
 def test_places_that_cannot_be_written_are_refused_before_the_work(folders, tmp_path, capsys, monkeypatch, option):
     monkeypatch.setattr("sweep.shards.__main__.audit", lambda folders: pytest.fail("the audit has begun"))
-    assert main(["audit", str(folders[0]), option, "/proc/x.html"]) == 2 and "/proc/x.html cannot be written" in capsys.readouterr().err
-    assert main(["audit", option, str(folders[0]), str(folders[1])]) == 2 and "is a folder; write" in capsys.readouterr().err
+    assert (
+        main(["audit", str(folders[0]), option, "/proc/x.html"]) == 2
+        and "/proc/x.html cannot be written" in capsys.readouterr().err
+    )
+    assert (
+        main(["audit", option, str(folders[0]), str(folders[1])]) == 2
+        and "is a folder; write" in capsys.readouterr().err
+    )
 
 
 def test_page_without_a_name_lies_here(folders, tmp_path, monkeypatch):

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sweep.importers import phantom
 from sweep.audit import near_duplicates
-from sweep.importers.phantom import simulate
+from sweep.audit.fingerprints import ORIENTATIONS, describe_orientation, fingerprints, likely_pairs, orient
 from sweep.audit.near_duplicates import (
     crossing_pairs,
     find_duplicates,
@@ -16,7 +15,8 @@ from sweep.audit.near_duplicates import (
     near_duplicate_groups,
     read_thumbs,
 )
-from sweep.audit.fingerprints import ORIENTATIONS, describe_orientation, fingerprints, likely_pairs, orient
+from sweep.importers import phantom
+from sweep.importers.phantom import simulate
 from sweep.shards.schema import Header, ShardRow
 from sweep.shards.writer import write_dataset
 from tests.fakes.pictures import picture
@@ -80,19 +80,27 @@ def test_a_large_set_s_thumbnails_lie_on_disk_and_find_the_same(tmp_path, monkey
     mapped, again = read_thumbs(tmp_path / "set")
     assert isinstance(mapped, np.memmap) and not isinstance(thumbs, np.memmap)
     assert np.array_equal(mapped, thumbs) and np.array_equal(again, hashes)
-    assert np.array_equal(near_duplicates.duplicates_of(mapped, again).groups, near_duplicates.duplicates_of(thumbs, hashes).groups)
+    assert np.array_equal(
+        near_duplicates.duplicates_of(mapped, again).groups, near_duplicates.duplicates_of(thumbs, hashes).groups
+    )
 
 
 def test_pairs_across_folders_are_found_however_many_lie_within(tmp_path):
     pictures = [raw.pixels for raw in simulate("a", 12, image_px=64)]
     shades = [np.clip(pictures[0].astype(int) + shift, 0, 255).astype(np.uint8) for shift in range(1, 7)]
     for name, images in (("a", pictures), ("b", [*shades, np.ascontiguousarray(np.fliplr(pictures[0]))])):
-        write_dataset(tmp_path / name, Header(name=name, domain=name), [ShardRow(f"{name}{k}", image, "x") for k, image in enumerate(images)])
+        write_dataset(
+            tmp_path / name,
+            Header(name=name, domain=name),
+            [ShardRow(f"{name}{k}", image, "x") for k, image in enumerate(images)],
+        )
     folders = [tmp_path / "a", tmp_path / "b"]
     within, crossing = near_duplicates.duplicates_within_and_between(folders)
     assert {(pair.i, pair.j - len(pictures)) for pair in crossing if pair.i == 0} >= {(0, k) for k in range(7)}
     assert crossing == crossing_pairs(folders)
-    assert [found.groups.tolist() for found in within] == [folder_duplicates(folder).groups.tolist() for folder in folders]
+    assert [found.groups.tolist() for found in within] == [
+        folder_duplicates(folder).groups.tolist() for folder in folders
+    ]
 
 
 def test_thirty_planted_leaks(clean):

@@ -26,13 +26,23 @@ def broken(tmp_path, name, *changes):
 
 
 def test_all_mistakes_at_once_each_with_line_value_and_fix(tmp_path):
-    path = broken(tmp_path, AWS, ("max_workers: 4\nidle", "max_workers: 400\nidle"), ("{CPU: 0}", "{CPU: 2}"), ("InstanceType: g6", "InstanceTyp: g6"))
+    path = broken(
+        tmp_path,
+        AWS,
+        ("max_workers: 4\nidle", "max_workers: 400\nidle"),
+        ("{CPU: 0}", "{CPU: 2}"),
+        ("InstanceType: g6", "InstanceTyp: g6"),
+    )
     line = {number: text for number, text in enumerate(path.read_text().splitlines(), 1)}
     with pytest.raises(InputErrors) as caught:
         check_file(path, VERSIONS)
     found = [str(error) for error in caught.value.errors]
     assert str(caught.value).startswith(f"{path}: {len(found)} mistakes")
-    for part, text in [("max_workers: 400 machines; give a whole number", "max_workers: 400"), ("head.resources: the head offers 2 CPUs; write", "{CPU: 2}"), ("InstanceTyp: unknown key; did you mean InstanceType?", "InstanceTyp:")]:
+    for part, text in [
+        ("max_workers: 400 machines; give a whole number", "max_workers: 400"),
+        ("head.resources: the head offers 2 CPUs; write", "{CPU: 2}"),
+        ("InstanceTyp: unknown key; did you mean InstanceType?", "InstanceTyp:"),
+    ]:
         violation = next(violation for violation in found if part in violation)
         assert text in line[int(violation.split(",")[0].removeprefix("line "))]
     numbers = [int(violation.split(",")[0].removeprefix("line ")) for violation in found]

@@ -42,7 +42,13 @@ def test_json_schema_becomes_a_shape():
             "free": {"type": "object"},
         }
     }
-    expected = {"disks": [{"gb": "integer or its text"}], "mode": ("A", "B"), "labels": Map("string"), "port": "any", "free": "any"}
+    expected = {
+        "disks": [{"gb": "integer or its text"}],
+        "mode": ("A", "B"),
+        "labels": Map("string"),
+        "port": "any",
+        "free": "any",
+    }
     assert from_json_schema(schema, definitions) == expected
 
 
@@ -52,7 +58,9 @@ def test_azure_parameters_come_from_ray():
     assert machine_shape("local") == (None, "")
 
 
-@pytest.mark.parametrize(("module", "provider", "built_in"), [("botocore", "aws", AWS), ("googleapiclient", "gcp", GCP)])
+@pytest.mark.parametrize(
+    ("module", "provider", "built_in"), [("botocore", "aws", AWS), ("googleapiclient", "gcp", GCP)]
+)
 def test_built_in_keys_are_the_sdk_s(module, provider, built_in):
     pytest.importorskip(module, reason="the cloud's SDK is not installed")
     machine_shape.cache_clear()
@@ -65,7 +73,9 @@ def agree(mine, theirs, place=""):
     """Places where a built-in shape names a key or a choice that the SDK does not, or the other way round."""
     if isinstance(mine, dict) and isinstance(theirs, dict):
         strangers = [f"{place}.{key}" for key in set(mine) - set(theirs)]
-        return strangers + [found for key in set(mine) & set(theirs) for found in agree(mine[key], theirs[key], f"{place}.{key}")]
+        return strangers + [
+            found for key in set(mine) & set(theirs) for found in agree(mine[key], theirs[key], f"{place}.{key}")
+        ]
     if isinstance(mine, list) and isinstance(theirs, list):
         return agree(mine[0], theirs[0], place + "[]")
     if isinstance(mine, tuple) and isinstance(theirs, tuple):
@@ -75,7 +85,9 @@ def agree(mine, theirs, place=""):
 
 def test_operator_s_own_definitions_are_asked_where_they_are(tmp_path, monkeypatch):
     schema = "{properties: {spec: {properties: {rayVersion: {type: string}}}}}"
-    (tmp_path / "ray.io_rayclusters.yaml").write_text(f"spec: {{versions: [{{name: v1, schema: {{openAPIV3Schema: {schema}}}}}]}}\n")
+    (tmp_path / "ray.io_rayclusters.yaml").write_text(
+        f"spec: {{versions: [{{name: v1, schema: {{openAPIV3Schema: {schema}}}}}]}}\n"
+    )
     monkeypatch.setenv("KUBERAY_CRD_DIR", str(tmp_path))
     crd_shape.cache_clear()
     assert crd_shape("RayCluster") == {"rayVersion": "string"} and crd_shape("RayJob") is None

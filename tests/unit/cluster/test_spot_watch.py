@@ -4,7 +4,7 @@ import json
 import sys
 import threading
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -12,7 +12,7 @@ import pytest
 
 from cluster.spot_watch import CLOUDS, Notice, drain, main
 
-SOON = datetime.now(timezone.utc) + timedelta(seconds=90)
+SOON = datetime.now(UTC) + timedelta(seconds=90)
 
 
 class Metadata:
@@ -24,7 +24,9 @@ class Metadata:
 
         class Handler(BaseHTTPRequestHandler):
             def answer(self):
-                service.asked.append((self.command, self.path, {name.lower(): value for name, value in self.headers.items()}))
+                service.asked.append(
+                    (self.command, self.path, {name.lower(): value for name, value in self.headers.items()})
+                )
                 status, body = service.pages.get(self.path, (404, "not found"))
                 self.send_response(status)
                 self.end_headers()
@@ -69,7 +71,10 @@ def fake_drain(tmp_path):
 
 AWS_TOKEN, AWS_PAGE = "/latest/api/token", "/latest/meta-data/spot/instance-action"
 GCP_PAGE = "/computeMetadata/v1/instance/preempted"
-AZURE_PAGE, AZURE_NAME = "/metadata/scheduledevents?api-version=2020-07-01", "/metadata/instance/compute/name?api-version=2021-02-01&format=text"
+AZURE_PAGE, AZURE_NAME = (
+    "/metadata/scheduledevents?api-version=2020-07-01",
+    "/metadata/instance/compute/name?api-version=2021-02-01&format=text",
+)
 
 
 def azure_events(*events):
@@ -77,7 +82,13 @@ def azure_events(*events):
 
 
 def event(kind="Preempt", machine="me", before=SOON):
-    return {"EventId": "1", "EventType": kind, "Resources": [machine], "EventStatus": "Scheduled", "NotBefore": format_datetime(before, usegmt=True) if before else ""}
+    return {
+        "EventId": "1",
+        "EventType": kind,
+        "Resources": [machine],
+        "EventStatus": "Scheduled",
+        "NotBefore": format_datetime(before, usegmt=True) if before else "",
+    }
 
 
 QUIET = {
@@ -86,7 +97,10 @@ QUIET = {
     "azure": {AZURE_PAGE: azure_events(), AZURE_NAME: (200, "me")},
 }
 NOTICED = {
-    "aws": {AWS_TOKEN: (200, "t0ken"), AWS_PAGE: (200, json.dumps({"action": "terminate", "time": SOON.strftime("%Y-%m-%dT%H:%M:%SZ")}))},
+    "aws": {
+        AWS_TOKEN: (200, "t0ken"),
+        AWS_PAGE: (200, json.dumps({"action": "terminate", "time": SOON.strftime("%Y-%m-%dT%H:%M:%SZ")})),
+    },
     "gcp": {GCP_PAGE: (200, "TRUE")},
     "azure": {AZURE_PAGE: azure_events(event()), AZURE_NAME: (200, "me")},
 }
@@ -114,7 +128,16 @@ class TestEveryCloud:
     def test_watched_until_the_notice_then_drained(self, cloud, metadata, fake_drain):
         metadata.pages = QUIET[cloud]
         threading.Timer(0.15, lambda: setattr(metadata, "pages", NOTICED[cloud])).start()
-        arguments = ["--cloud", cloud, "--endpoint", metadata.url + "/", "--interval", "0.02", "--drain", " ".join(fake_drain())]
+        arguments = [
+            "--cloud",
+            cloud,
+            "--endpoint",
+            metadata.url + "/",
+            "--interval",
+            "0.02",
+            "--drain",
+            " ".join(fake_drain()),
+        ]
         assert main(arguments) == 0
         (call,) = fake_drain.calls()
         assert call[:2] == ["--reason", "DRAIN_NODE_REASON_PREEMPTION"] and call[2] == "--reason-message"
@@ -139,7 +162,12 @@ def test_headers_without_which_the_other_clouds_refuse(metadata):
 
 @pytest.mark.parametrize(
     ("events", "noticed"),
-    [([event(machine="other")], False), ([event("Freeze")], False), ([event(machine="other"), event("Terminate")], True), ([event(before=None)], True)],
+    [
+        ([event(machine="other")], False),
+        ([event("Freeze")], False),
+        ([event(machine="other"), event("Terminate")], True),
+        ([event(before=None)], True),
+    ],
 )
 def test_azure_lists_events_of_the_whole_group(metadata, events, noticed):
     metadata.pages = {AZURE_PAGE: azure_events(*events), AZURE_NAME: (200, "me")}
@@ -155,7 +183,10 @@ def test_proxy_settings_are_not_followed(metadata, monkeypatch):
 def test_answer_that_cannot_be_understood_is_passed_over(metadata, fake_drain):
     metadata.pages = {AWS_TOKEN: (200, "t"), AWS_PAGE: (200, "<html>")}
     threading.Timer(0.1, lambda: setattr(metadata, "pages", NOTICED["aws"])).start()
-    assert main(["--cloud", "aws", "--endpoint", metadata.url, "--interval", "0.02", "--drain", " ".join(fake_drain())]) == 0
+    assert (
+        main(["--cloud", "aws", "--endpoint", metadata.url, "--interval", "0.02", "--drain", " ".join(fake_drain())])
+        == 0
+    )
 
 
 def test_drain_is_tried_again_until_accepted(fake_drain):

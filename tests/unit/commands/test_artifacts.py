@@ -5,16 +5,16 @@ import shutil
 
 import pytest
 
-from sweep.store.artifact_store import ArtifactStore, Stage
 from sweep.artifacts import artifacts, collect
+from sweep.config.load import load_config
 from sweep.core.errors import InputError
-from sweep.planning.plan import make_plan
+from sweep.core.storage import Storage
 from sweep.data.datasets import prepare
+from sweep.pipeline.stages import needed_stages
+from sweep.planning.plan import make_plan
+from sweep.store.artifact_store import ArtifactStore, Stage
 from sweep.store.ledger import read_ledger
 from sweep.store.run_folder import opened
-from sweep.config.load import load_config
-from sweep.pipeline.stages import needed_stages
-from sweep.core.storage import Storage
 from tests.fakes.sweep_config import write_config
 
 
@@ -29,7 +29,10 @@ def made_once(tmp_path_factory):
         prepare(sweep_config.data.model_copy(update={"phantom_patients": 20}), run)
         data.save(run, {})
     store = ArtifactStore(run)
-    for stage in (*needed_stages(make_plan(sweep_config, data, read_ledger(run)).foreseen, data), Stage("generator", 0, {"generator": "old"})):
+    for stage in (
+        *needed_stages(make_plan(sweep_config, data, read_ledger(run)).foreseen, data),
+        Stage("generator", 0, {"generator": "old"}),
+    ):
         store.compute(stage, lambda stage, store: store.write(stage, "data", b"x") or {})
     store.write(Stage("pool", 0, {}), "data", b"half")
     return run.local

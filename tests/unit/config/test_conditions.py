@@ -2,8 +2,8 @@
 
 import pytest
 
-from sweep.config.hyperparameters import HYPERPARAMETERS, complete
 from sweep.config.conditions import ONLY_WITH
+from sweep.config.hyperparameters import HYPERPARAMETERS, complete
 
 LEARNED, TIMM = {"colorizer": "coloru"}, {"backbone": "resnet18"}
 TEXTURE = LEARNED | {"glcm_weight": 0.1}
@@ -41,13 +41,19 @@ CASES = [
     ({"grey_std": 0.3}, TIMM | LEARNED, TIMM),
     ({"generator": "wgan"}, {"synthetic_per_real": 1}, {"synthetic_per_real": 0}),
     ({"relabel_confidence": 0.7}, {"synthetic_per_real": 1, "relabel": "pseudo"}, {"synthetic_per_real": 1}),
-    ({"generator_lipschitz": "gp"}, {"synthetic_per_real": 1, "generator": "wgan"}, {"synthetic_per_real": 1, "generator": "ddpm"}),
+    (
+        {"generator_lipschitz": "gp"},
+        {"synthetic_per_real": 1, "generator": "wgan"},
+        {"synthetic_per_real": 1, "generator": "ddpm"},
+    ),
 ]
 
 
-@pytest.mark.parametrize(("setting", "matters", "idle"), CASES, ids=lambda value: " ".join(map(str, next(iter(value.items())))))
+@pytest.mark.parametrize(
+    ("setting", "matters", "idle"), CASES, ids=lambda value: " ".join(map(str, next(iter(value.items()))))
+)
 def test_equal_trainings_are_equal_trials(setting, matters, idle):
-    (name, value), = setting.items()
+    ((name, value),) = setting.items()
     assert HYPERPARAMETERS[name].violation(value) is None and value != HYPERPARAMETERS[name].default
     assert complete(matters | setting) != complete(matters) and complete(matters | setting)[name] == value
     assert complete(idle | setting) == complete(idle)

@@ -2,12 +2,12 @@
 
 import pytest
 
+from sweep.config.distribution import Distribution
+from sweep.config.load import load_config
 from sweep.core.errors import InputError, InputErrors
 from sweep.core.seeds import rng
-from sweep.config.distribution import Distribution
 from sweep.search.axes import make_axis
 from sweep.search.sampling import draw
-from sweep.config.load import load_config
 
 GOOD = "name: good\ndata: {source: phantom-a, target: phantom-b}\n"
 RANDOM = "searcher: {algorithm: random, trials: 3}\n"
@@ -72,7 +72,9 @@ ALONE = {
     "grid: {lr: [0.1, 0.2, 0.1]}": "line 3, grid.lr[2]: 0.1 stands there twice; remove one",
     "grid: {backbone: [[a]]}": "line 3, grid.backbone[0]: ['a'] does not fit; give true or false, a whole number, a number or text",
     "fixed: {lr: .inf}": "line 3, fixed.lr: inf does not fit; give a finite number",
-    "grid: {" + ", ".join(f"{name}: {list(range(8, 208))}" for name in ("epochs", "patience", "batch_size")) + "}": "line 3, grid: 200 x 200 x 200 = 8000000 cells; a sweep takes at most 100000",
+    "grid: {"
+    + ", ".join(f"{name}: {list(range(8, 208))}" for name in ("epochs", "patience", "batch_size"))
+    + "}": "line 3, grid: 200 x 200 x 200 = 8000000 cells; a sweep takes at most 100000",
     "threats: {attacks: [fgsm, fgsm], eps: [1/255]}": "threats.attacks[1]: fgsm stands there twice",
     "threats: {attacks: [fgsm], eps: [1/255, 0.00392156862745098]}": "threats.eps[1]: 0.00392156862745098 stands there twice",
     "threats: {attacks: [fgsm], eps: [1/255], images: -5}": "threats.images: -5 does not fit; input should be greater than or equal to 1",
@@ -124,7 +126,12 @@ UNREADABLE = {
     "fixed: !!python/object/apply:os.system ['touch called']": r"sweep config\.yaml:3: the tag .*os\.system is not read",
     "fixed: {lr: !!float 1}": r"sweep config\.yaml:3: the tag .*float is not read",
     "grid: " + "[" * 3000: r"sweep config\.yaml:3: is nested deeper than 20 levels",
-    "smoke:\n  a: &a [" + "1, " * 99 + "1]\n" + "\n".join(f"  {name}: &{name} [{', '.join([f'*{before}'] * 99)}]" for before, name in zip("abc", "bcd", strict=True)): "an alias repeats itself",
+    "smoke:\n  a: &a ["
+    + "1, " * 99
+    + "1]\n"
+    + "\n".join(
+        f"  {name}: &{name} [{', '.join([f'*{before}'] * 99)}]" for before, name in zip("abc", "bcd", strict=True)
+    ): "an alias repeats itself",
 }
 
 
@@ -137,7 +144,9 @@ def test_more_than_plain_values_is_refused(tmp_path, monkeypatch, text):
 
 
 def test_an_alias_is_written_out(tmp_path):
-    sweep_config = load(tmp_path, "search:\n  lr: &d {distribution: uniform, min: 0.1, max: 0.2}\n  dropout: *d\n" + RANDOM)
+    sweep_config = load(
+        tmp_path, "search:\n  lr: &d {distribution: uniform, min: 0.1, max: 0.2}\n  dropout: *d\n" + RANDOM
+    )
     assert sweep_config.search["dropout"].min == 0.1
 
 
@@ -148,8 +157,12 @@ def test_an_override_that_is_no_value(tmp_path, text):
 
 
 def test_a_mistake_of_an_override_names_it(tmp_path):
-    assert refused(tmp_path, "", overrides={"data.image_px": "9999"}) == ["--set data.image_px: 9999 does not fit; input should be less than or equal to 512"]
-    assert refused(tmp_path, "grid: {lr: [0.1]}\n", overrides={"grid.lr": "[0.1, a]"}) == ["--set grid.lr[1]: 'a' is text; give a number"]
+    assert refused(tmp_path, "", overrides={"data.image_px": "9999"}) == [
+        "--set data.image_px: 9999 does not fit; input should be less than or equal to 512"
+    ]
+    assert refused(tmp_path, "grid: {lr: [0.1]}\n", overrides={"grid.lr": "[0.1, a]"}) == [
+        "--set grid.lr[1]: 'a' is text; give a number"
+    ]
 
 
 def test_the_short_form_of_seeds_can_be_overridden(tmp_path):
@@ -164,8 +177,12 @@ def test_smoke_needs_its_section(tmp_path):
 
 
 def test_what_only_the_smaller_sweep_config_gets_wrong_is_said_too(tmp_path):
-    text = RANDOM + "search: {lr: {values: [0.1]}}\nscheduler: {type: asha, grace_epochs: 4}\nsmoke: {fixed.epochs: 2}\n"
-    assert refused(tmp_path, text) == ["line 5, scheduler.grace_epochs with --smoke: 4 is not below the 2 epochs of a training, so nothing is ever stopped; give fewer, or set scheduler type none"]
+    text = (
+        RANDOM + "search: {lr: {values: [0.1]}}\nscheduler: {type: asha, grace_epochs: 4}\nsmoke: {fixed.epochs: 2}\n"
+    )
+    assert refused(tmp_path, text) == [
+        "line 5, scheduler.grace_epochs with --smoke: 4 is not below the 2 epochs of a training, so nothing is ever stopped; give fewer, or set scheduler type none"
+    ]
 
 
 def test_epsilons_are_compared_as_numbers(tmp_path):
@@ -179,7 +196,9 @@ def test_a_normal_is_cut_off_alike_in_both_kinds_of_draws():
     assert -0.5 <= min(values) < -0.45 and max(values) <= 3
     assert abs(sum(value < 0 for value in values) / 2000 - 0.277) < 0.03  # (0.5 - 0.3085) / (0.9987 - 0.3085)
     axis = make_axis(cut)
-    assert axis.decode(axis.coordinate.low) == pytest.approx(-0.5) and axis.decode(axis.coordinate.high) == pytest.approx(3)
+    assert axis.decode(axis.coordinate.low) == pytest.approx(-0.5) and axis.decode(
+        axis.coordinate.high
+    ) == pytest.approx(3)
     assert axis.decode(axis.encode(0.7)) == pytest.approx(0.7)
     with pytest.raises(ValueError, match="outside"):
         axis.encode(-1)

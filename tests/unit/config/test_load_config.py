@@ -7,9 +7,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
-from sweep.core.errors import InputError, InputErrors
 from sweep.config.json_schema import schema
 from sweep.config.load import load_config
+from sweep.core.errors import InputError, InputErrors
 
 GOOD = """\
 name: good
@@ -48,7 +48,11 @@ def test_overrides_and_smoke(tmp_path):
 
 
 def test_all_mistakes_in_one_message_with_their_lines(tmp_path):
-    text = GOOD.replace("name: good", "name: No Good").replace("[0, 0.25, 1]", "[0, 1:2, 30]").replace("lr: 1e-4", "lrate: 1, epochs: 0")
+    text = (
+        GOOD.replace("name: good", "name: No Good")
+        .replace("[0, 0.25, 1]", "[0, 1:2, 30]")
+        .replace("lr: 1e-4", "lrate: 1, epochs: 0")
+    )
     assert violations(tmp_path, text + "seeds: 0\nbudget: {wall: soon}\n") == [
         "line 1, name: 'No Good' does not fit; start with a lower-case letter or digit; then those, - and _, at most 63 in all",
         "line 4, grid.synthetic_per_real[1]: '1:2' is text; give a number",
@@ -63,21 +67,60 @@ def test_all_mistakes_in_one_message_with_their_lines(tmp_path):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (("backbone: small_cnn", "backbone: resnet81"), "line 5, fixed.backbone: 'resnet81' is unknown; did you mean resnet18?"),
+        (
+            ("backbone: small_cnn", "backbone: resnet81"),
+            "line 5, fixed.backbone: 'resnet81' is unknown; did you mean resnet18?",
+        ),
         (("backbone: small_cnn", "colorizer: non"), "line 5, fixed.colorizer: 'non' is unknown; did you mean none?"),
         (("source: phantom-a", "sorce: phantom-a"), "line 2, data.sorce: unknown key; did you mean source?"),
-        (("fixed: {", "fixed: {synthetic_per_real: 1, "), "line 5, fixed.synthetic_per_real: stands under grid too; keep it in one place"),
-        (("smoke:", "threats: {attacks: [fgsmm], eps: [1/255]}\nsmoke:"), "line 6, threats.attacks[0]: 'fgsmm' is unknown; did you mean fgsm?"),
+        (
+            ("fixed: {", "fixed: {synthetic_per_real: 1, "),
+            "line 5, fixed.synthetic_per_real: stands under grid too; keep it in one place",
+        ),
+        (
+            ("smoke:", "threats: {attacks: [fgsmm], eps: [1/255]}\nsmoke:"),
+            "line 6, threats.attacks[0]: 'fgsmm' is unknown; did you mean fgsm?",
+        ),
         (("smoke:", "threats: {attacks: [fgsm], eps: [one]}\nsmoke:"), "line 6, threats.eps[0]: 'one' is not a number"),
-        (("smoke:", "search: {dropout: {distribution: uniform, min: 0, max: 0.5}}\nsmoke:"), "line 6, search: nothing draws it"),
-        (("smoke:", "search: {dropout: {distribution: uniform, min: 1, max: 0.5}}\nsmoke:"), "min 1 is not below max 0.5; swap them"),
-        (("smoke:", "searcher: {algorithm: random, trials: 3}\nsearch: {dropout: {distribution: uniform, min: 0, max: 1.5}}\nsmoke:"), "line 7, search.dropout.max: 1.5 is out of range"),
-        (("smoke:", "searcher: {algorithm: tpe, trials: 3}\nsmoke:"), "line 6, searcher.algorithm: tpe has nothing to draw"),
-        (("smoke:", "scheduler: {type: asha}\nsmoke:"), "line 6, scheduler.type: asha compares configurations inside a cell and each cell has one"),
-        (("smoke:", "seeds: {min: 1, max: 3, race: true}\nsmoke:"), "a race compares seeds that two configurations share; give min of at least 2, and max"),
+        (
+            ("smoke:", "search: {dropout: {distribution: uniform, min: 0, max: 0.5}}\nsmoke:"),
+            "line 6, search: nothing draws it",
+        ),
+        (
+            ("smoke:", "search: {dropout: {distribution: uniform, min: 1, max: 0.5}}\nsmoke:"),
+            "min 1 is not below max 0.5; swap them",
+        ),
+        (
+            (
+                "smoke:",
+                "searcher: {algorithm: random, trials: 3}\nsearch: {dropout: {distribution: uniform, min: 0, max: 1.5}}\nsmoke:",
+            ),
+            "line 7, search.dropout.max: 1.5 is out of range",
+        ),
+        (
+            ("smoke:", "searcher: {algorithm: tpe, trials: 3}\nsmoke:"),
+            "line 6, searcher.algorithm: tpe has nothing to draw",
+        ),
+        (
+            ("smoke:", "scheduler: {type: asha}\nsmoke:"),
+            "line 6, scheduler.type: asha compares configurations inside a cell and each cell has one",
+        ),
+        (
+            ("smoke:", "seeds: {min: 1, max: 3, race: true}\nsmoke:"),
+            "a race compares seeds that two configurations share; give min of at least 2, and max",
+        ),
         (("smoke:", "seeds: {min: 3, max: 2}\nsmoke:"), "max 2 is below min 3; raise max"),
-        (("smoke:", "objectives: [{metric: auroc/taget, goal: maximize}]\nsmoke:"), "line 6, objectives[0]: metric auroc/taget is not measured; did you mean auroc/target?"),
-        (("smoke:", "objectives: [{metric: robust_accuracy, goal: maximize, threat: pgd, eps: 1/255}]\nthreats: {attacks: [fgsm], eps: [1/255]}\nsmoke:"), "threat pgd is not among the attacks"),
+        (
+            ("smoke:", "objectives: [{metric: auroc/taget, goal: maximize}]\nsmoke:"),
+            "line 6, objectives[0]: metric auroc/taget is not measured; did you mean auroc/target?",
+        ),
+        (
+            (
+                "smoke:",
+                "objectives: [{metric: robust_accuracy, goal: maximize, threat: pgd, eps: 1/255}]\nthreats: {attacks: [fgsm], eps: [1/255]}\nsmoke:",
+            ),
+            "threat pgd is not among the attacks",
+        ),
     ],
 )
 def test_one_mistake_one_fix(tmp_path, change, expected):

@@ -29,7 +29,9 @@ def ranks_by_definition(rows):
 
     def of(index):
         if index not in depth:
-            depth[index] = 1 + max((of(other) for other in range(len(rows)) if beats(rows[other], rows[index])), default=0)
+            depth[index] = 1 + max(
+                (of(other) for other in range(len(rows)) if beats(rows[other], rows[index])), default=0
+            )
         return depth[index]
 
     return [of(index) for index in range(len(rows))]
@@ -37,7 +39,9 @@ def ranks_by_definition(rows):
 
 def volume_by_counting(rows, reference):
     """Unit cells between whole-numbered corners that some point covers."""
-    cells = itertools.product(*[range(int(low), int(max(rows[:, axis].max(), low))) for axis, low in enumerate(reference)])
+    cells = itertools.product(
+        *[range(int(low), int(max(rows[:, axis].max(), low))) for axis, low in enumerate(reference)]
+    )
     return sum(any(all(row >= np.array(cell) + 1) for row in rows) for cell in cells)
 
 
@@ -85,7 +89,10 @@ def test_hypervolume_agrees_with_darts():
     assert hypervolume(rows, [0, 0, 0]) == pytest.approx(hit, abs=4 * np.sqrt(0.25 / len(darts)))
 
 
-@pytest.mark.parametrize(("rows", "volume"), [([], 0), ([[np.nan, 3]], 0), ([[0, 5]], 0), ([[2, 3], [2, 3]], 6), ([[3, 1], [2, 2], [1, 3]], 6)])
+@pytest.mark.parametrize(
+    ("rows", "volume"),
+    [([], 0), ([[np.nan, 3]], 0), ([[0, 5]], 0), ([[2, 3], [2, 3]], 6), ([[3, 1], [2, 2], [1, 3]], 6)],
+)
 def test_hypervolume_by_hand(rows, volume):
     assert hypervolume(np.array(rows, dtype=float).reshape(-1, 2), [0, 0]) == volume
 
@@ -113,7 +120,12 @@ def test_holm_by_hand_and_with_a_missing_value():
 def test_holm_is_closed_testing_with_bonferroni(p_values):
     # Holm's adjusted p is the largest Bonferroni p over all subsets of the family that hold the hypothesis.
     def closed(i):
-        subsets = (s for size in range(1, len(p_values) + 1) for s in itertools.combinations(range(len(p_values)), size) if i in s)
+        subsets = (
+            s
+            for size in range(1, len(p_values) + 1)
+            for s in itertools.combinations(range(len(p_values)), size)
+            if i in s
+        )
         return max(min(1, len(s) * min(p_values[j] for j in s)) for s in subsets)
 
     np.testing.assert_allclose(holm(p_values), [closed(i) for i in range(len(p_values))], atol=1e-12)

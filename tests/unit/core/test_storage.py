@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from sweep.core.errors import InputError
-from sweep.store.lease import leased
-from sweep.store.ledger import FOLDER, Ledger, read_ledger
 from sweep.core import location
+from sweep.core.errors import InputError
+from sweep.core.storage import Storage
 from sweep.shards import reader
 from sweep.shards.schema import Header, ShardRow
 from sweep.shards.writer import write_dataset
-from sweep.core.storage import Storage
+from sweep.store.lease import leased
+from sweep.store.ledger import FOLDER, Ledger, read_ledger
 from tests.fakes.object_store import BUCKET, object_store
 
 KINDS = ("path", "file", "s3", "s3 with options")
@@ -72,11 +72,11 @@ def test_probe_uses_it_once_and_leaves_nothing(place):
 
 def test_a_folder_of_files_arrives_even_when_the_block_fails(place):
     run = Storage(place)
-    with pytest.raises(ZeroDivisionError), run.folder("job queue/x") as folder:
+    with pytest.raises(ZeroDivisionError), run.folder("board/x") as folder:
         (folder / "deep").mkdir(parents=True)
         (folder / "deep" / "events").write_bytes(b"1")
         raise ZeroDivisionError
-    assert run.read("job queue/x/deep/events") == b"1"
+    assert run.read("board/x/deep/events") == b"1"
 
 
 def test_ledger_reads_back_in_order_and_keeps_what_must_not_be_lost(place):
@@ -85,7 +85,9 @@ def test_ledger_reads_back_in_order_and_keeps_what_must_not_be_lost(place):
     for epoch in range(5):
         ledger.append({"event": "epoch", "signature": "s", "seed": 0, "epoch": epoch, "metrics": {}})
     ledger.append({"event": "finish", "signature": "s", "seed": 0})
-    ledger.append({"event": "start", "signature": "t", "seed": 0})  # not urgent: written with the next one, or at the end
+    ledger.append(
+        {"event": "start", "signature": "t", "seed": 0}
+    )  # not urgent: written with the next one, or at the end
     seen = [event["event"] for event in read_ledger(run).events]
     assert seen[:6] == ["epoch"] * 5 + ["finish"] and len(run.names(FOLDER)) == 1
     ledger.flush()

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from sweep.core.errors import InputError
-from sweep.data.datasets import DIRECTIONS, FOLDS, SOURCE_TO_TARGET, TARGET_TO_SOURCE, Data, prepare
 from sweep.config.hyperparameters import complete
 from sweep.config.sweep_config import Data as DataSection
 from sweep.config.sweep_config import SweepConfig
-from sweep.pipeline.stages import generator_stages
+from sweep.core.errors import InputError
 from sweep.core.storage import Storage
+from sweep.data.datasets import DIRECTIONS, FOLDS, SOURCE_TO_TARGET, TARGET_TO_SOURCE, Data, prepare
+from sweep.pipeline.stages import generator_stages
 
 SECTION = DataSection(source="phantom-a", target="phantom-b", image_px=32, phantom_patients=40)
 

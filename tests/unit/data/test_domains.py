@@ -5,22 +5,25 @@ import json
 import numpy as np
 import pytest
 
+from sweep.config.json_schema import schema
+from sweep.config.load import load_config
+from sweep.config.sweep_config import Data
 from sweep.core.errors import InputError, InputErrors
+from sweep.core.storage import Storage
+from sweep.data.datasets import CARD_FILE, DIRECTIONS, TARGET_TO_SOURCE, prepare
 from sweep.data.domains import FOLDS
 from sweep.importers.phantom import simulate
-from sweep.data.datasets import CARD_FILE, DIRECTIONS, TARGET_TO_SOURCE, prepare
-from sweep.config.sweep_config import Data
-from sweep.config.json_schema import schema
 from sweep.shards.schema import Header, ShardRow
 from sweep.shards.writer import write_dataset
-from sweep.config.load import load_config
-from sweep.core.storage import Storage
 
 SCANNERS = ("logiq", "vivid", "acuson")
 
 
 def rows(scanner, prefix=""):
-    return [ShardRow(f"{prefix}{raw.image_id}", raw.pixels, raw.label, raw.patient) for raw in simulate(scanner, 40, image_px=48)]
+    return [
+        ShardRow(f"{prefix}{raw.image_id}", raw.pixels, raw.label, raw.patient)
+        for raw in simulate(scanner, 40, image_px=48)
+    ]
 
 
 def written(folder, name, images, citation=""):
@@ -58,7 +61,9 @@ def test_what_the_target_has_too_is_left_out_of_the_source(pair, tmp_path, capsy
     audit = json.loads((tmp_path / CARD_FILE).read_text())["audit"]
     facts = audit["left_out_of_source_to_target_for"]
     assert sum(facts.values()) == len(shared) and facts["a_picture"] >= 2 and facts["a_patient"] >= 1
-    assert f"data: {len(shared)} images are left out of training, validation and test on here: " in capsys.readouterr().out
+    assert (
+        f"data: {len(shared)} images are left out of training, validation and test on here: " in capsys.readouterr().out
+    )
 
 
 def test_the_other_direction_leaves_out_its_own(pair, tmp_path):
@@ -104,7 +109,10 @@ def scanners(tmp_path_factory):
     """One folder of three scanners; patient a00000 was seen on two of them."""
     found = rows("a")
     numbered = {patient: number for number, patient in enumerate(dict.fromkeys(row.patient for row in found))}
-    images = [ShardRow(row.image_id, row.image, row.label, row.patient, domain=SCANNERS[numbered[row.patient] % 3]) for row in found]
+    images = [
+        ShardRow(row.image_id, row.image, row.label, row.patient, domain=SCANNERS[numbered[row.patient] % 3])
+        for row in found
+    ]
     ill = next(row for row in found if row.label != "normal" and numbered[row.patient] % 3 != 2)
     images.append(ShardRow("moved", simulate_other(), ill.label, ill.patient, domain="acuson"))
     return written(tmp_path_factory.mktemp("scanners") / "set", "set", images), ill.patient
@@ -113,7 +121,11 @@ def scanners(tmp_path_factory):
 def test_a_scanner_is_held_out_of_the_source_folder(scanners, tmp_path):
     folder, moved = scanners
     data = prepare(Data(source=folder, hold_out=["acuson"], image_px=32), Storage(tmp_path), DIRECTIONS)
-    assert data.source == data.target and data.read("target").domain == "acuson" and data.read("test").domain == "set without acuson"
+    assert (
+        data.source == data.target
+        and data.read("target").domain == "acuson"
+        and data.read("test").domain == "set without acuson"
+    )
     target, unused = set(data.fold("target")["image_id"]), data.split[data.split["fold"] == "unused"]
     assert "moved" in target and set(unused["image_id"].str.rpartition("-")[0]) == {moved}
     folds = [set(data.fold(fold)["image_id"]) for fold in FOLDS]

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from sweep.execution.ray import shared_images
-from sweep.data.folds import RESIDENT, STREAM, Folds, decoded_bytes, loading_of
-from sweep.data.datasets import DIRECTIONS, FOLDS, prepare
 from sweep.config.sweep_config import Data as DataSection
-from sweep.shards.stored import StoredImages
 from sweep.core.storage import Storage
+from sweep.data.datasets import DIRECTIONS, FOLDS, prepare
+from sweep.data.folds import RESIDENT, STREAM, Folds, decoded_bytes, loading_of
+from sweep.execution.ray import shared_images
+from sweep.shards.stored import StoredImages
 
 
 @pytest.mark.parametrize(("wanted", "size", "expected"), [
@@ -22,7 +22,9 @@ def test_auto_goes_by_the_smallest_store(wanted, size, expected):
 def test_a_worker_is_handed_the_same_images_either_way(tmp_path, monkeypatch, directions):
     section = DataSection(source="phantom-a", target="phantom-b", image_px=32, phantom_patients=40, train_images=20)
     data = prepare(section, Storage(tmp_path), directions)
-    monkeypatch.setattr(shared_images, "decoded", lambda folder, px, ids, fit: np.asarray(StoredImages(folder, px, ids, fit)))
+    monkeypatch.setattr(
+        shared_images, "decoded", lambda folder, px, ids, fit: np.asarray(StoredImages(folder, px, ids, fit))
+    )
     held = {name: shared_images.decode_domain(data, name) for name in ("source", "target")}
     resident, streamed = Folds(data, RESIDENT, held), Folds(data, STREAM)
     assert decoded_bytes(data) == sum(array.nbytes for array in held.values())

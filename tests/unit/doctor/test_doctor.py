@@ -10,16 +10,24 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
 import typer
+from typer.testing import CliRunner
 
-from sweep.doctor import machine_checks, ray_checks
+from sweep.config.load import load_config
 from sweep.core.errors import InputError
+from sweep.doctor import machine_checks, ray_checks
 from sweep.doctor.__main__ import CHECKS, doctor, examine
-from sweep.doctor.machine_checks import Subject, check_data, check_disk, check_storage, check_versions, check_weights, locked_packages
+from sweep.doctor.machine_checks import (
+    Subject,
+    check_data,
+    check_disk,
+    check_storage,
+    check_versions,
+    check_weights,
+    locked_packages,
+)
 from sweep.doctor.ray_checks import Room, ask, check_ray
 from sweep.importers import import_dataset
-from sweep.config.load import load_config
 from tests.fakes.sweep_config import TEXT, write_config
 
 
@@ -196,7 +204,11 @@ class TestResources:
     def test_room_on_a_cluster(self, tmp_path, monkeypatch, listener, room, state):
         monkeypatch.setattr(ray_checks, "ask", lambda address: room)
         asked = sweep_config(tmp_path, TEXT + "resources: {cpus_per_worker: 4, gpus_per_worker: 1}\n")
-        findings = list(check_ray(Subject(asked, "results", listener), {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "x", "HOME": "/"}))
+        findings = list(
+            check_ray(
+                Subject(asked, "results", listener), {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "x", "HOME": "/"}
+            )
+        )
         assert only(findings, "resources").state == state
 
     def test_cluster_that_refuses(self, monkeypatch, listener):
@@ -204,7 +216,11 @@ class TestResources:
             raise RuntimeError("Version mismatch: 2.59 and 2.60")
 
         monkeypatch.setattr(ray_checks, "ask", refuse)
-        findings = list(check_ray(Subject(None, "results", listener), {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "x", "HOME": "/"}))
+        findings = list(
+            check_ray(
+                Subject(None, "results", listener), {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "x", "HOME": "/"}
+            )
+        )
         assert only(findings, "cluster").state == "FAIL" and "Version mismatch" in only(findings, "cluster").text
 
     def test_more_than_this_machine_has(self, tmp_path):
@@ -228,7 +244,11 @@ class TestStorage:
 
         monkeypatch.setattr(machine_checks.Storage, step, broken)
         (found,) = check_storage(Subject(None, str(tmp_path), None))
-        assert found.state == "FAIL" and f"cannot {'list' if step == 'names' else step} " in found.text and "No space left" in found.text
+        assert (
+            found.state == "FAIL"
+            and f"cannot {'list' if step == 'names' else step} " in found.text
+            and "No space left" in found.text
+        )
 
     def test_other_bytes_than_were_written(self, tmp_path, monkeypatch):
         monkeypatch.setattr(machine_checks.Storage, "read", lambda *_: b"other")
@@ -241,7 +261,9 @@ class TestStorage:
         assert found.state == "FAIL" and "no answer" in found.text and time.monotonic() - begin < 1.5
 
 
-@pytest.mark.parametrize(("free", "used", "state"), [(5e8, 5e9, "FAIL"), (5e9, 5e9, "warn"), (40e9, 960e9, "warn"), (500e9, 500e9, "ok")])
+@pytest.mark.parametrize(
+    ("free", "used", "state"), [(5e8, 5e9, "FAIL"), (5e9, 5e9, "warn"), (40e9, 960e9, "warn"), (500e9, 500e9, "ok")]
+)
 def test_disk(monkeypatch, tmp_path, free, used, state):
     Usage = namedtuple("Usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(free + used, used, free))
@@ -257,7 +279,9 @@ class TestData:
     def test_shards_of_the_sweep_config_or_of_the_folder(self, shards, tmp_path):
         asked = sweep_config(tmp_path, TEXT.replace("source: phantom-a", "source: shards/a"))
         findings = list(check_data(Subject(asked, "results", None)))
-        assert states(findings) == {"data: ok"} and "hashes agree" in findings[0].text and "simulated" in findings[1].text
+        assert (
+            states(findings) == {"data: ok"} and "hashes agree" in findings[0].text and "simulated" in findings[1].text
+        )
         assert ["hashes agree" in finding.text for finding in check_data(Subject(None, "results", None))] == [True]
 
     def test_one_changed_byte_is_found(self, shards):
@@ -288,10 +312,15 @@ class TestWeights:
                 raise InputError("weights of resnet18", "cannot be fetched", "go online once")
 
         monkeypatch.setattr(machine_checks, "_build", build)
-        text = TEXT.replace("grid:", "grid:\n  backbone: [resnet10t, resnet18]").replace("backbone: small_cnn", "weights: imagenet")
+        text = TEXT.replace("grid:", "grid:\n  backbone: [resnet10t, resnet18]").replace(
+            "backbone: small_cnn", "weights: imagenet"
+        )
         findings = list(check_weights(Subject(sweep_config(tmp_path, text), "results", None)))
         assert [finding.state for finding in findings] == ["ok", "FAIL"] and findings[1].fix == "go online once"
-        assert built == [("resnet10t", "imagenet", "1"), ("resnet18", "imagenet", "1")] and "HF_HUB_OFFLINE" not in os.environ
+        assert (
+            built == [("resnet10t", "imagenet", "1"), ("resnet18", "imagenet", "1")]
+            and "HF_HUB_OFFLINE" not in os.environ
+        )
 
     def test_file_that_does_not_fit(self, tmp_path):
         torch.save({"conv1.weight": torch.zeros(3, 3)}, tmp_path / "w.pth")

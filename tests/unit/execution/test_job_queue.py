@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from sweep.execution.ray.job_queue import DONE, JobQueue
 from sweep.execution.job import Work
+from sweep.execution.ray.job_queue import DONE, JobQueue
 from sweep.store.trial import Attacks, Trial
 
 Board = JobQueue.__ray_metadata__.modified_class
@@ -116,7 +116,7 @@ def test_worker_groups_come_with_the_jobs_and_go_home_when_there_is_none():
         await job_queue.submit(work("d"))
         return before, most, started[len(most) :]
 
-    assert play(scenario) == ([], ["worker group-0", "worker group-1"], ["worker group-2"])
+    assert play(scenario) == ([], ["group-0", "group-1"], ["group-2"])
 
 
 def test_a_worker_group_on_a_leaving_machine_is_replaced_up_to_the_limit():
@@ -124,11 +124,11 @@ def test_a_worker_group_on_a_leaving_machine_is_replaced_up_to_the_limit():
         job_queue, started = Board(2, 2), []
         await job_queue.open(started.append, 2, idle_s=5)
         await job_queue.submit(work("a"))
-        await job_queue.take("worker group-0", "node-a")
-        await job_queue.leaving("worker group-0")
+        await job_queue.take("group-0", "node-a")
+        await job_queue.leaving("group-0")
         return list(started)
 
-    assert play(scenario) == ["worker group-0", "worker group-1"]
+    assert play(scenario) == ["group-0", "group-1"]
 
 
 def test_a_leaving_machine_costs_no_failure_and_gets_no_job_again():
@@ -204,7 +204,9 @@ def test_submitting_again_drops_the_job_that_still_runs():
         await job_queue.cancel(signature)
         await job_queue.submit(job)
         dropped = not await job_queue.report("s0", signature, {"kind": "epoch"})
-        return dropped and await job_queue.take("s0") == job and await job_queue.report("s0", signature, {"kind": "epoch"})
+        return (
+            dropped and await job_queue.take("s0") == job and await job_queue.report("s0", signature, {"kind": "epoch"})
+        )
 
     assert play(scenario)
 

@@ -8,7 +8,12 @@ from sweep.execution.live_table import Progress
 
 
 def event(colorizer, seed, value):
-    return {"signature": colorizer, "seed": seed, "config": {"colorizer": colorizer}, "metrics": {"auroc/target": value}}
+    return {
+        "signature": colorizer,
+        "seed": seed,
+        "config": {"colorizer": colorizer},
+        "metrics": {"auroc/target": value},
+    }
 
 
 def progress(terminal):

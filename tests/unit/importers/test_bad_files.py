@@ -37,7 +37,10 @@ BAD = {
     "a line": (lambda path: _saved(np.tile(picture(3), (1, 40))[:2], path), "x 2 pixels"),
     "32-bit floats": (lambda path: _saved(picture(3).astype(np.float32), path, format="TIFF"), "floating-point"),
     "not a number": (lambda path: _saved(np.full((30, 30), np.nan, np.float32), path, format="TIFF"), "floating-point"),
-    "32-bit whole numbers": (lambda path: _saved(picture(3).astype(np.int32) * 1000, path, format="TIFF"), "do not fit 16 bits"),
+    "32-bit whole numbers": (
+        lambda path: _saved(picture(3).astype(np.int32) * 1000, path, format="TIFF"),
+        "do not fit 16 bits",
+    ),
 }
 
 

@@ -66,12 +66,18 @@ def test_bad_images_of_several_blocks_count_together(source, tmp_path, small_blo
     folder = tmp_path / "bad"
     for path in source.rglob("*.png"):
         (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
-        (folder / path.parent.name / path.name).write_bytes(b"" if path.stem in ("02", "20", "33") else path.read_bytes())
+        (folder / path.parent.name / path.name).write_bytes(
+            b"" if path.stem in ("02", "20", "33") else path.read_bytes()
+        )
     with pytest.raises(InputError, match="33.png"):
         import_dataset("folder", folder, tmp_path / "two", skip_bad=2)
     assert not (tmp_path / "two").exists()
     manifest = import_dataset("folder", folder, tmp_path / "three", skip_bad=3)
-    assert manifest.images == 37 and [Path(text.split(":")[0]).stem for text in manifest.settings["skipped"]] == ["02", "20", "33"]
+    assert manifest.images == 37 and [Path(text.split(":")[0]).stem for text in manifest.settings["skipped"]] == [
+        "02",
+        "20",
+        "33",
+    ]
 
 
 def test_a_stopped_import_goes_on_and_looks_at_changed_files_again(source, tmp_path, whole, small_blocks, decoded):
@@ -110,21 +116,29 @@ def test_a_killed_process_leaves_what_the_next_one_needs(source, tmp_path, whole
 
 
 def test_one_import_at_a_time(tmp_path):
-    with blocks.cache(tmp_path / "set"), pytest.raises(InputError, match="another process"):
-        with blocks.cache(tmp_path / "set"):
-            pass
+    with (
+        blocks.cache(tmp_path / "set"),
+        pytest.raises(InputError, match="another process"),
+        blocks.cache(tmp_path / "set"),
+    ):
+        pass
 
 
 def test_repeated_ids_count_like_bad_images(source, tmp_path, small_blocks):
     table = source.parent / "twice.csv"
     names = [path.relative_to(source).as_posix() for path in sorted(source.rglob("*.png"))]
-    table.write_text("path,label\n" + "\n".join(f"{name},{name[:4]}" for name in [*names, names[3], "ill/not there.png"]) + "\n")
+    table.write_text(
+        "path,label\n" + "\n".join(f"{name},{name[:4]}" for name in [*names, names[3], "ill/not there.png"]) + "\n"
+    )
     told = []
     with pytest.raises(InputError, match="not there"):
         import_dataset("csv", table, tmp_path / "one", root=str(source), skip_bad=1)
     manifest = import_dataset("csv", table, tmp_path / "set", root=str(source), skip_bad=2, on_skip=told.append)
     assert manifest.images == 40 and [str(error) for error in told] == manifest.settings["skipped"]
-    assert "comes twice" in manifest.settings["skipped"][0] and "row 43, column path: no image" in manifest.settings["skipped"][1]
+    assert (
+        "comes twice" in manifest.settings["skipped"][0]
+        and "row 43, column path: no image" in manifest.settings["skipped"][1]
+    )
 
 
 def fake_importer(alive, files, count=200):
@@ -137,7 +151,12 @@ def fake_importer(alive, files, count=200):
             alive.add(key)
             weakref.finalize(pixels, alive.discard, key)
             most.append(len(alive))
-            yield RawImage(f"i{number}", "ab"[number % 2], pixels=None if files else pixels, bad=InputError("x", "y", "z") if files else None)
+            yield RawImage(
+                f"i{number}",
+                "ab"[number % 2],
+                pixels=None if files else pixels,
+                bad=InputError("x", "y", "z") if files else None,
+            )
 
     most = []
     return Importer("fake", "nothing", "none", "", "", iterate, "fake", needs_source=False), most
@@ -157,7 +176,9 @@ def test_many_files_are_decoded_on_every_core(tmp_path, small_blocks, monkeypatc
     monkeypatch.setattr(pipeline, "_PARALLEL_FROM", 20)
     monkeypatch.setattr(pipeline.os, "cpu_count", lambda: 7)
     monkeypatch.setattr(pipeline, "_ray", lambda workers: nullcontext())
-    monkeypatch.setattr(pipeline, "rows_by_block", lambda images, folder, job: seen.append((job.workers, len(list(images)))) or iter(()))
+    monkeypatch.setattr(
+        pipeline, "rows_by_block", lambda images, folder, job: seen.append((job.workers, len(list(images)))) or iter(())
+    )
     with pytest.raises(InputError, match="no image"):
         pipeline.run_import("fake", fake_importer(set(), files, count)[0], None, tmp_path / "set", workers=given)
     assert seen == [(expected, count)]

@@ -132,11 +132,16 @@ def test_the_bar_counts_up_to_the_total_with_what_is_skipped(tmp_path):
     (src / "Dataset_BUSI_with_GT" / "normal" / "normal (1).png").write_bytes(b"")
     with Counter(Console(file=io.StringIO())) as counter:
         assert counter.shown == (0, None)
-        import_dataset("busi", src, tmp_path / "a", skip_bad=1, on_image=counter.done, on_skip=counter.skip, on_total=counter.total)
+        import_dataset(
+            "busi", src, tmp_path / "a", skip_bad=1, on_image=counter.done, on_skip=counter.skip, on_total=counter.total
+        )
         assert counter.shown == (20, 20)
 
 
-@pytest.mark.parametrize(("name", "options", "expected"), [("phantom-a", {"patients": 5, "image_px": 32}, None), ("medmnist", {}, 20), ("dicom", dicom.OPTIONS, "not known")])
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [("phantom-a", {"patients": 5, "image_px": 32}, None), ("medmnist", {}, 20), ("dicom", dicom.OPTIONS, "not known")],
+)
 def test_the_total_is_known_without_reading_images_or_not_at_all(tmp_path, name, options, expected):
     src = None if name == "phantom-a" else {"medmnist": medmnist, "dicom": dicom}[name].write(tmp_path / "source")
     told = []

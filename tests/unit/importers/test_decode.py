@@ -57,7 +57,10 @@ def test_deep_greys_are_scaled_by_one_depth_whatever_their_brightest(tmp_path, d
     values = np.linspace(0, top, 80).astype(np.uint16).reshape(8, 10)
     grey = read_grey(saved(tmp_path, values), depth).grey
     assert grey.max() == 255 and grey.min() == 0 and (np.diff(grey.ravel().astype(int)) >= 0).all()
-    tissue = [read_grey(saved(tmp_path, np.where(values > limit, top // 2, values)), depth).grey[0, 1] for limit in (top // 2, top)]
+    tissue = [
+        read_grey(saved(tmp_path, np.where(values > limit, top // 2, values)), depth).grey[0, 1]
+        for limit in (top // 2, top)
+    ]
     assert tissue[0] == tissue[1]
 
 

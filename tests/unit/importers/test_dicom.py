@@ -52,7 +52,9 @@ def test_frames_belong_together_and_writing_is_blackened(tmp_path):
     assert len(clip) == 3 and clip["patient"].nunique() == 1 and clip["patient"].iloc[0]
     shown = read_images(tmp_path / "out", 52, clip["image_id"].tolist(), "stretch").images
     assert shown[0].any() and not shown[0][:10].any()
-    middle = import_dataset("dicom", tmp_path / "in", tmp_path / "middle", burned_in="keep", frames="middle", key_file=str(tmp_path / "key"))
+    middle = import_dataset(
+        "dicom", tmp_path / "in", tmp_path / "middle", burned_in="keep", frames="middle", key_file=str(tmp_path / "key")
+    )
     assert middle.images == 2
 
 
@@ -63,7 +65,9 @@ def test_no_identity_leaves_the_files(tmp_path):
     for secret in (b"Doe", b"Jane", b"HOSPITAL", b"19700101", b"1.2.826", b"IM0001", b"secret"):
         assert secret not in written
     (tmp_path / "other.key").write_text("another secret altogether")
-    other = import_dataset("dicom", src, tmp_path / "again", **{**fake.OPTIONS, "key_file": str(tmp_path / "other.key")})
+    other = import_dataset(
+        "dicom", src, tmp_path / "again", **{**fake.OPTIONS, "key_file": str(tmp_path / "other.key")}
+    )
     assert not set(read_metadata(tmp_path / "out")["patient"]) & set(read_metadata(tmp_path / "again")["patient"])
     assert manifest.images == other.images
 
@@ -75,7 +79,11 @@ def test_labels_from_a_table(tmp_path):
     assert sorted(read_metadata(tmp_path / "out")["label"]) == ["cyst", "none"]
     (src / "labels.csv").write_text("path,label\nill/IM0000.dcm,cyst\nill/DOE_JANE.dcm,cyst\n")
     manifest = import_dataset("dicom", src, tmp_path / "one", table="labels.csv", skip_bad=1, **fake.OPTIONS)
-    assert manifest.images == 1 and "no such file" in manifest.settings["skipped"][0] and "DOE" not in manifest.settings["skipped"][0]
+    assert (
+        manifest.images == 1
+        and "no such file" in manifest.settings["skipped"][0]
+        and "DOE" not in manifest.settings["skipped"][0]
+    )
     (src / "labels.csv").write_text("path,label\n../clinic.key,cyst\n")
     with pytest.raises(InputError, match="row 2, column path"):
         import_dataset("dicom", src, tmp_path / "not", table="labels.csv", **fake.OPTIONS)
@@ -128,12 +136,17 @@ def test_bad_file_is_refused_by_name_or_skipped(tmp_path, spoil):
     import_dataset("dicom", src, tmp_path / "out", skip_bad=1, on_skip=told.append, **options)
     manifest = read_manifest(tmp_path / "out")
     assert manifest.images == 15 and [error.where for error in told] == [str(bad)]
-    kept, = manifest.settings["skipped"]
+    (kept,) = manifest.settings["skipped"]
     assert re.match(r"healthy/[0-9a-f]{16}: ", kept) and BAD[spoil] in kept
-    assert not any(secret in path.read_bytes() for path in (tmp_path / "out").iterdir() for secret in (b"DOE", b"19700101"))
+    assert not any(
+        secret in path.read_bytes() for path in (tmp_path / "out").iterdir() for secret in (b"DOE", b"19700101")
+    )
 
 
-@pytest.mark.parametrize(("option", "value"), [("key_file", ""), ("key_file", "nowhere"), ("burned_in", "maybe"), ("frames", "some"), ("window", "wide")])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("key_file", ""), ("key_file", "nowhere"), ("burned_in", "maybe"), ("frames", "some"), ("window", "wide")],
+)
 def test_bad_option_is_refused(tmp_path, option, value):
     src = fake.write(tmp_path / "in")
     with pytest.raises(InputError, match=option if value != "nowhere" else "nowhere"):

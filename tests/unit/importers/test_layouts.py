@@ -54,7 +54,9 @@ def test_kermany_person_is_one_group_over_the_published_folders(source, tmp_path
     assert sorted(path.split("/")[0] for path in first["source_path"]) == ["test", "train", "train"]
     assert (frame["patient"] == "NORMAL2-IM-0173").sum() == 2
     mendeley = frame[frame["patient"] == "213622"]
-    assert sorted(path.split("/")[0] for path in mendeley["source_path"]) == ["test", "train"] and "28501" in set(frame["patient"])
+    assert sorted(path.split("/")[0] for path in mendeley["source_path"]) == ["test", "train"] and "28501" in set(
+        frame["patient"]
+    )
     split = make_split(frame, seed=0).frame.set_index("image_id")["fold"]
     assert split[first["image_id"]].nunique() == 1
 
@@ -148,10 +150,15 @@ def test_masks_are_told_by_the_names_of_published_sets(source, name, mask):
 def test_a_deep_set_of_the_wrong_depth_is_refused(source, tmp_path):
     for number in range(4):
         (source / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture(number).astype(np.uint16) * 16).save(source / "ab"[number % 2] / f"{number}.png")  # twelve bits
+        Image.fromarray(picture(number).astype(np.uint16) * 16).save(
+            source / "ab"[number % 2] / f"{number}.png"
+        )  # twelve bits
     assert "no pixel of any image is brighter than 16 of 255" in refused("folder", source, tmp_path)
     imported("folder", source, tmp_path, depth=12)
-    assert read_images(tmp_path / "out", 52, fit="stretch").images.max() > 200 and read_manifest(tmp_path / "out").settings["depth"] == 12
+    assert (
+        read_images(tmp_path / "out", 52, fit="stretch").images.max() > 200
+        and read_manifest(tmp_path / "out").settings["depth"] == 12
+    )
     assert imported("folder", source, tmp_path / "dark", depth=16)["label"].tolist() == ["a", "a", "b", "b"]
     assert "17 bits" in refused("folder", source, tmp_path / "x", depth=17)
 

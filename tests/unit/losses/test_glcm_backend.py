@@ -31,10 +31,19 @@ def pair():
     return torch.rand(2, 3, 40, 40, generator=generator), torch.rand(2, 1, 40, 40, generator=generator)
 
 
-@pytest.mark.parametrize("broken", [ImportError("Numba needs NumPy 2.2 or less"), OSError("libllvmlite.so: cannot open"), AttributeError("no attribute 'long'")])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        ImportError("Numba needs NumPy 2.2 or less"),
+        OSError("libllvmlite.so: cannot open"),
+        AttributeError("no attribute 'long'"),
+    ],
+)
 def test_a_numba_that_cannot_be_imported_is_said_once_and_done_without(numba, broken):
     numba(object(), broken)
-    with pytest.warns(RuntimeWarning, match=f"numba cannot be imported \\({broken}\\); the texture loss runs in plain PyTorch") as said:
+    with pytest.warns(
+        RuntimeWarning, match=f"numba cannot be imported \\({broken}\\); the texture loss runs in plain PyTorch"
+    ) as said:
         found = GLCMLoss()(*pair())
     assert len(said) == 1
     torch.testing.assert_close(found, GLCMLoss(backend="scatter")(*pair()))

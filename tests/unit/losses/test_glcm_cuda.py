@@ -16,7 +16,9 @@ OFFSETS = pair_offsets((1, 3), FOUR_ANGLES)
 def test_gpu_ways_make_every_tensor_where_the_images_are(count, monkeypatch):
     # On the meta device a tensor made on the CPU by mistake cannot take part; autocast knows no such device.
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
-    images = torch.zeros(3, 40, 50, device="meta", dtype=torch.uint8 if count.__module__ == hard.__name__ else torch.float32)
+    images = torch.zeros(
+        3, 40, 50, device="meta", dtype=torch.uint8 if count.__module__ == hard.__name__ else torch.float32
+    )
     tables = count(images, 16, OFFSETS)
     assert tables.device.type == "meta" and tables.shape == (3, len(OFFSETS), 16, 16)
 

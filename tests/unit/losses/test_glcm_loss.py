@@ -28,7 +28,7 @@ def _definition(colors, grey, levels=32, window=20, normalised=True):
     scale = {"contrast": (levels - 1) ** -2, "dissimilarity": 1 / (levels - 1)} if normalised else {}
     luma = torch.einsum("nchw,c->nhw", colors.double(), torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64))
     worst = []
-    for image, reference in zip(luma, grey.double().squeeze(1)):
+    for image, reference in zip(luma, grey.double().squeeze(1), strict=False):
         pair = torch.stack([_stretched(image, levels), _stretched(reference, levels)])
         size = window or pair.shape[1]
         sums = []
@@ -180,7 +180,10 @@ def byte_images(count, px=64, seed=0):
 
 @pytest.mark.parametrize("backend", ["scatter", "native"])
 def test_features_of_an_image_do_not_depend_on_its_batch(backend):
-    loss, grey = GLCMLoss(backend=backend, window=21), byte_images(5, px=66)  # nine windows: pairs of windows span images
+    loss, grey = (
+        GLCMLoss(backend=backend, window=21),
+        byte_images(5, px=66),
+    )  # nine windows: pairs of windows span images
     together = loss.target(grey)
     assert torch.equal(together, torch.cat([loss.target(one[None]) for one in grey]))
 
@@ -213,8 +216,12 @@ def test_memory_of_targets_is_bounded(monkeypatch):
 def test_native_statistics_have_the_gradient_of_their_values():
     from sweep.losses.glcm.native_statistics import soft_statistics
 
-    windows = (torch.rand(3, 9, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 6 + 0.3).requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: soft_statistics(x, 8, [(0, 3), (2, 2), (3, 0), (2, -2)]), windows, atol=1e-6)
+    windows = (
+        torch.rand(3, 9, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 6 + 0.3
+    ).requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda x: soft_statistics(x, 8, [(0, 3), (2, 2), (3, 0), (2, -2)]), windows, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(("low", "spread"), [(0.0, 31.0), (27.3, 3.0), (28.2, 0.01), (30.0, 1.0), (12.0, 0.0)])

@@ -37,7 +37,12 @@ def test_a_block_is_normed_before_attention_and_before_the_perceptron():
     block, tokens = Block(32, 4, 2.0, 0.2).eval(), torch.randn(2, 5, 32)
     attention = nn.MultiheadAttention(32, 4, batch_first=True)
     attention.load_state_dict(
-        {"in_proj_weight": block.qkv.weight, "in_proj_bias": block.qkv.bias, "out_proj.weight": block.out.weight, "out_proj.bias": block.out.bias}
+        {
+            "in_proj_weight": block.qkv.weight,
+            "in_proj_bias": block.qkv.bias,
+            "out_proj.weight": block.out.weight,
+            "out_proj.bias": block.out.bias,
+        }
     )
     for norm in (block.norm1, block.norm2):
         nn.init.normal_(norm.weight)
@@ -66,14 +71,19 @@ def test_dropout_acts_on_tokens_attention_and_perceptron_while_training():
 
 
 def test_the_encoder_is_resnet50_with_two_strides_dilated():
-    encoder, whole = dilated_resnet50().eval(), torchvision.models.resnet50(weights=None, replace_stride_with_dilation=[True, True, False]).eval()
+    encoder, whole = (
+        dilated_resnet50().eval(),
+        torchvision.models.resnet50(weights=None, replace_stride_with_dilation=[True, True, False]).eval(),
+    )
     whole.load_state_dict(encoder.state_dict(), strict=False)
     pictures = torch.rand(1, 3, 32, 32)
     with torch.no_grad():
         expected = whole.layer3(whole.layer2(whole.layer1(whole.maxpool(whole.relu(whole.bn1(whole.conv1(pictures)))))))
         torch.testing.assert_close(encoder(pictures), expected)
     assert expected.shape == (1, 1024, 8, 8)
-    strides = {part.stride for part in encoder.layer2.modules() if isinstance(part, nn.Conv2d)} | {part.stride for part in encoder.layer3.modules() if isinstance(part, nn.Conv2d)}
+    strides = {part.stride for part in encoder.layer2.modules() if isinstance(part, nn.Conv2d)} | {
+        part.stride for part in encoder.layer3.modules() if isinstance(part, nn.Conv2d)
+    }
     assert strides == {(1, 1)}
 
 
@@ -91,7 +101,9 @@ def test_a_file_of_resnet50_fills_the_encoder_and_leaves_the_transformer_random(
     assert all(torch.equal(value, state[name]) for name, value in model.backbone.encoder.state_dict().items())
     report = model.weights_report
     assert set(report.unused) == {"layer4.0.conv1.weight", "fc.weight", "fc.bias"} and report.loaded == len(state) - 3
-    assert set(report.left_random) == {name for name, _ in model.named_parameters() if not name.startswith("backbone.encoder.")}
+    assert set(report.left_random) == {
+        name for name, _ in model.named_parameters() if not name.startswith("backbone.encoder.")
+    }
 
 
 class TestImageNetByName:
@@ -117,17 +129,26 @@ class TestImageNetByName:
     def test_timm_networks_take_theirs(self, name, tmp_path):
         published = timm.create_model("resnet10t", num_classes=1000)
         torch.save(published.state_dict(), tmp_path / "resnet10t.pth")
-        trunk = build_trunk(name, image_px=64, pretrained=True, pretrained_cfg_overlay={"file": str(tmp_path / "resnet10t.pth")})
+        trunk = build_trunk(
+            name, image_px=64, pretrained=True, pretrained_cfg_overlay={"file": str(tmp_path / "resnet10t.pth")}
+        )
         state = trunk.body.state_dict()
         assert state and all(torch.equal(value, published.state_dict()[key]) for key, value in state.items())
 
     def test_torchvision_networks_take_theirs_without_the_classifier(self, monkeypatch):
         published = torchvision.models.squeezenet1_1(weights=None)
-        monkeypatch.setattr("torchvision.models._api.WeightsEnum.get_state_dict", lambda self, *_, **__: published.state_dict())
+        monkeypatch.setattr(
+            "torchvision.models._api.WeightsEnum.get_state_dict", lambda self, *_, **__: published.state_dict()
+        )
         trunk = build_trunk("torchvision:squeezenet1_1", image_px=64, pretrained=True)
         assert all(torch.equal(value, published.state_dict()[key]) for key, value in trunk.body.state_dict().items())
 
     def test_the_report_says_that_only_the_head_is_random(self, monkeypatch):
-        monkeypatch.setattr("torchvision.models._api.WeightsEnum.get_state_dict", lambda self, *_, **__: torchvision.models.squeezenet1_1(weights=None).state_dict())
-        report = build_classifier(backbone="torchvision:squeezenet1_1", num_classes=2, image_px=64, weights="imagenet", seed=0).weights_report
+        monkeypatch.setattr(
+            "torchvision.models._api.WeightsEnum.get_state_dict",
+            lambda self, *_, **__: torchvision.models.squeezenet1_1(weights=None).state_dict(),
+        )
+        report = build_classifier(
+            backbone="torchvision:squeezenet1_1", num_classes=2, image_px=64, weights="imagenet", seed=0
+        ).weights_report
         assert report.left_random == ("head.1.weight", "head.1.bias") and report.source == "imagenet"

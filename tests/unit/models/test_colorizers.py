@@ -75,7 +75,7 @@ def test_decomposition_keeps_grey_and_stays_in_range():
     grey = torch.rand(2, 1, 50, 61)
     colors = build_colorizer("decomposition")(grey)
     assert torch.equal(colors[:, :1], grey)
-    assert 0 <= colors.min() and colors.max() <= 1
+    assert colors.min() >= 0 and colors.max() <= 1
 
 
 def test_clahe_spreads_a_dull_image_and_keeps_the_order_inside_a_tile():

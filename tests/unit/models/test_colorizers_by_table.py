@@ -87,7 +87,11 @@ class Deco(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.conv, self.norm, self.body = nn.Conv2d(1, 64, 7, 2, 3), nn.BatchNorm2d(64, eps=1e-4, momentum=0.02), body(CaffeResidual)
+        self.conv, self.norm, self.body = (
+            nn.Conv2d(1, 64, 7, 2, 3),
+            nn.BatchNorm2d(64, eps=1e-4, momentum=0.02),
+            body(CaffeResidual),
+        )
         self.to_image = nn.Conv2d(64, 3, 1)
         ramp = [1 - abs(place / 4 - 0.875) for place in range(8)]
         self.filler = torch.tensor([[[[y * x for x in ramp] for y in ramp]]] * 3)
@@ -102,13 +106,17 @@ class ColorU(nn.Module):
 
     def __init__(self):
         super().__init__()
-        act = lambda: nn.LeakyReLU(0.01)  # noqa: E731
-        down = lambda i, o: nn.Sequential(nn.Conv2d(i, o, 3, 1, 1), act(), nn.Conv2d(o, o, 4, 2, 1), act(), nn.BatchNorm2d(o))  # noqa: E731
-        up = lambda i, o: nn.Sequential(  # noqa: E731
+        act = lambda: nn.LeakyReLU(0.01)
+        down = lambda i, o: nn.Sequential(
+            nn.Conv2d(i, o, 3, 1, 1), act(), nn.Conv2d(o, o, 4, 2, 1), act(), nn.BatchNorm2d(o)
+        )
+        up = lambda i, o: nn.Sequential(
             nn.ConvTranspose2d(i, o, 4, 2, 1), act(), nn.Conv2d(o, o, 3, 1, 1), act(), nn.Conv2d(o, o, 3, 1, 1), act(), nn.BatchNorm2d(o),
         )  # fmt: skip
         self.d1, self.d2, self.d3, self.u1, self.u2 = down(1, 16), down(16, 32), down(32, 64), up(64, 32), up(64, 16)
-        self.out = nn.Sequential(nn.ConvTranspose2d(32, 16, 4, 2, 1), act(), nn.Conv2d(16, 16, 3, 1, 1), act(), nn.Conv2d(16, 3, 1))
+        self.out = nn.Sequential(
+            nn.ConvTranspose2d(32, 16, 4, 2, 1), act(), nn.Conv2d(16, 16, 3, 1, 1), act(), nn.Conv2d(16, 3, 1)
+        )
 
     def forward(self, x):
         d1 = self.d1(x)
@@ -122,7 +130,14 @@ def texture_color():
         nn.Conv2d(1, 32, 3, 1, 1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3, 1, 1), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(64, 1, 3, 1, 1), nn.ConvTranspose2d(1, 1, 8, 4, 2),
     ]  # fmt: skip
-    color = [nn.Conv2d(1, 64, 3, 1, 1), nn.BatchNorm2d(64), nn.ReLU(), nn.Conv2d(64, 3, 3, 1, 1), nn.MaxPool2d(2), nn.ConvTranspose2d(3, 3, 4, 2, 1)]
+    color = [
+        nn.Conv2d(1, 64, 3, 1, 1),
+        nn.BatchNorm2d(64),
+        nn.ReLU(),
+        nn.Conv2d(64, 3, 3, 1, 1),
+        nn.MaxPool2d(2),
+        nn.ConvTranspose2d(3, 3, 4, 2, 1),
+    ]
     return nn.Sequential(*texture, *color)
 
 
@@ -157,13 +172,17 @@ def test_layers_are_those_of_the_table(name):
     with torch.no_grad():
         for mode in (True, True, False):  # training moves the statistics that evaluation then uses
             torch.testing.assert_close(ours.train(mode)(grey), table.train(mode)(grey), rtol=1e-4, atol=1e-4)
-    for mine, theirs in zip(state, table.state_dict().values(), strict=True):  # a momentum of its own shows in the statistics
+    for mine, theirs in zip(
+        state, table.state_dict().values(), strict=True
+    ):  # a momentum of its own shows in the statistics
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
 
 
 def bound_of(weight, rule):
     fan_in, fan_out = (weight.shape[side] * weight[0, 0].numel() for side in (1, 0))
-    return math.sqrt(6 / (fan_in + fan_out)) if rule == "xavier" else 1 / math.sqrt(fan_in)  # PyTorch: Kaiming with a of sqrt(5)
+    return (
+        math.sqrt(6 / (fan_in + fan_out)) if rule == "xavier" else 1 / math.sqrt(fan_in)
+    )  # PyTorch: Kaiming with a of sqrt(5)
 
 
 @pytest.mark.parametrize("name", ["deconv", "resize_conv", "deco", "coloru", "pixelshuffle"])

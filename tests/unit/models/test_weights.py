@@ -67,9 +67,7 @@ def test_vision_transformers_take_weights_of_another_picture_size(tmp_path):
     import timm
 
     torch.save(timm.create_model("test_vit", img_size=160).state_dict(), tmp_path / "vit.pth")
-    model = build_classifier(
-        backbone="test_vit", num_classes=2, image_px=64, seed=0, weights=str(tmp_path / "vit.pth")
-    )
+    model = build_classifier(backbone="test_vit", num_classes=2, image_px=64, seed=0, weights=str(tmp_path / "vit.pth"))
     assert model.weights_report.left_random == ("head.1.weight", "head.1.bias")
     assert model(torch.rand(1, 1, 64, 64)).shape == (1, 2)
 

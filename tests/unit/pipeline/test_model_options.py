@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
+from sweep.config.hyperparameters import HYPERPARAMETERS, complete
 from sweep.core.errors import InputErrors
-from sweep.models.backbones import TRANSFORMERS, WITHOUT_STATISTICS, BACKBONES, build_trunk
+from sweep.models.backbones import BACKBONES, TRANSFORMERS, WITHOUT_STATISTICS, build_trunk
 from sweep.models.cnn_transformer import Block
 from sweep.models.trunk import GREY_MEAN, GREY_STD
 from sweep.pipeline.model_options import BACKBONE_OPTIONS, COLORIZER_OPTIONS, NETWORK, network_of
-from sweep.planning.preflight import check_models
-from sweep.config.hyperparameters import HYPERPARAMETERS, complete
 from sweep.pipeline.training_job import build
+from sweep.planning.preflight import check_models
 from sweep.store.trial import Trial
 from tests.fakes.seed_job import FakeData
 
@@ -40,16 +40,28 @@ def test_local_contrast_is_set_as_the_sweep_config_says():
 
 
 def test_the_transformer_is_set_as_the_sweep_config_says():
-    net = model(**TINY, transformer_width=48, transformer_depth=3, transformer_heads=6, transformer_mlp_ratio=4.0, backbone_dropout=0.35, token="spatial").backbone
+    net = model(
+        **TINY,
+        transformer_width=48,
+        transformer_depth=3,
+        transformer_heads=6,
+        transformer_mlp_ratio=4.0,
+        backbone_dropout=0.35,
+        token="spatial",
+    ).backbone
     assert net.token == "spatial" and net.d_model == 48 and len(net.blocks) == 3 and net.blocks[0].heads == 6
     assert net.blocks[0].mlp[0].out_features == 192
-    assert {part.p for part in kinds(net, nn.Dropout)} == {0.35} and {block.dropout for block in kinds(net, Block)} == {0.35}
+    assert {part.p for part in kinds(net, nn.Dropout)} == {0.35} and {block.dropout for block in kinds(net, Block)} == {
+        0.35
+    }
 
 
 def test_a_backbone_keeps_its_own_defaults_where_the_sweep_config_is_silent():
     net = model(**TINY).backbone
     assert (net.token, net.d_model, len(net.blocks), net.blocks[0].heads, net.drop.p) == ("channel", 128, 2, 8, 0.1)
-    assert isinstance(net.norm_in, nn.LayerNorm) and isinstance(model(**TINY, token_norm=False).backbone.norm_in, nn.Identity)
+    assert isinstance(net.norm_in, nn.LayerNorm) and isinstance(
+        model(**TINY, token_norm=False).backbone.norm_in, nn.Identity
+    )
 
 
 def test_dropout_before_the_last_layer_is_apart_from_that_inside():
@@ -69,7 +81,9 @@ def test_replicated_grey_is_standardised_as_published_or_as_grey(config, mean, s
     after = model(backbone="resnet10t", **config).after
     assert after.mean.flatten().tolist() == pytest.approx(mean) and after.std.flatten().tolist() == pytest.approx(std)
     grey = torch.rand(1, 1, 4, 4).expand(-1, 3, -1, -1)
-    torch.testing.assert_close(after(grey), (grey - torch.tensor(mean).view(1, -1, 1, 1)) / torch.tensor(std).view(1, -1, 1, 1))
+    torch.testing.assert_close(
+        after(grey), (grey - torch.tensor(mean).view(1, -1, 1, 1)) / torch.tensor(std).view(1, -1, 1, 1)
+    )
 
 
 def test_a_learned_colorizer_meets_grey_standardised_as_the_sweep_config_says():
@@ -86,7 +100,16 @@ def test_tables_name_what_there_is():
 
 
 def test_what_shapes_a_network_survives_json_as_an_export_needs():
-    config = complete({**TINY, "colorizer": "texture_color", "tc_upsample": "resize_conv", "transformer_depth": 1, "grey_mean": 0.4, "dropout": 0.2})
+    config = complete(
+        {
+            **TINY,
+            "colorizer": "texture_color",
+            "tc_upsample": "resize_conv",
+            "transformer_depth": 1,
+            "grey_mean": 0.4,
+            "dropout": 0.2,
+        }
+    )
     network = json.loads(json.dumps(network_of(config)))
     assert network["colorizer_options"] == {"tc_upsample": "resize_conv"}
     assert network["backbone_options"] == {"token_norm": True, "depth": 1}
@@ -103,7 +126,11 @@ def test_networks_that_cannot_be_built_are_all_named_before_anything_runs():
 @pytest.mark.parametrize(
     ("datasets", "augments", "said"),
     [
-        (("chexpert", "chestxray14"), ["ultrasound"], "augment ultrasound mirrors the chest radiographs of chexpert, chestxray14"),
+        (
+            ("chexpert", "chestxray14"),
+            ["ultrasound"],
+            "augment ultrasound mirrors the chest radiographs of chexpert, chestxray14",
+        ),
         (("kermany", "folder"), ["flip", "xray"], "augment flip mirrors the chest radiographs of kermany"),
         (("chexpert", "chestxray14"), ["xray", "none"], None),
         (("busi", "brest"), ["ultrasound"], None),
@@ -127,4 +154,8 @@ def test_recipes_and_texture_areas_that_cannot_be_are_named_before_anything_runs
         check_models("sweep_config", [Trial(complete(config), "h", (0,)) for config in configs], FakeData(image_px=32))
     message = str(refused.value)
     assert len(refused.value.errors) == 3
-    assert "glcm_window: 40 px does not fit images of 32 px" in message and "no pairs at distance 9" in message and "dual_bn" in message
+    assert (
+        "glcm_window: 40 px does not fit images of 32 px" in message
+        and "no pairs at distance 9" in message
+        and "dual_bn" in message
+    )

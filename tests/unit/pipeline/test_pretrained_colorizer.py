@@ -4,14 +4,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from sweep.pipeline.pretrained_colorizer import colorizer_file, read_colorizer_file
-from sweep.core.errors import InputError, InputErrors
-from sweep.planning.preflight import check_models, with_file_identities
 from sweep.config.hyperparameters import complete
-from sweep.pipeline.training_job import build
+from sweep.core.errors import InputError, InputErrors
 from sweep.core.storage import Storage
-from sweep.training.transfer import colorizer_bytes
+from sweep.pipeline.pretrained_colorizer import colorizer_file, read_colorizer_file
+from sweep.pipeline.training_job import build
+from sweep.planning.preflight import check_models, with_file_identities
 from sweep.store.trial import Trial
+from sweep.training.transfer import colorizer_bytes
 from tests.fakes.seed_job import FakeData
 
 SIGNATURE = "3f2a91c04b7e"
@@ -40,7 +40,12 @@ def started_from(reference):
 
 def test_a_trial_names_its_first_seed_and_a_seed_itself(run):
     first, third = f"{run.url}/trials/{SIGNATURE}/seed-0", f"{run.url}/trials/{SIGNATURE}/seed-3"
-    for reference in (f"{run.url}/{SIGNATURE}", f"{run.url}/{SIGNATURE}/seed-0", first, f"{first}/colorizer.safetensors"):
+    for reference in (
+        f"{run.url}/{SIGNATURE}",
+        f"{run.url}/{SIGNATURE}/seed-0",
+        first,
+        f"{first}/colorizer.safetensors",
+    ):
         assert started_from(reference)[0] == [1.0] * 3, reference
     for reference in (f"{run.url}/{SIGNATURE}/seed-3", third):
         assert started_from(reference)[0] == [4.0] * 3, reference
@@ -49,7 +54,10 @@ def test_a_trial_names_its_first_seed_and_a_seed_itself(run):
 
 def test_the_content_is_the_identity_and_not_the_place(run, tmp_path):
     (tmp_path / "moved.safetensors").write_bytes(run.read(f"trials/{SIGNATURE}/seed-0/colorizer.safetensors"))
-    signatures = [started_from(reference)[1] for reference in (f"{run.url}/{SIGNATURE}", tmp_path / "moved.safetensors", f"{run.url}/{SIGNATURE}/seed-3")]
+    signatures = [
+        started_from(reference)[1]
+        for reference in (f"{run.url}/{SIGNATURE}", tmp_path / "moved.safetensors", f"{run.url}/{SIGNATURE}/seed-3")
+    ]
     assert signatures[0] == signatures[1] != signatures[2]
 
 
@@ -60,7 +68,10 @@ def test_a_whole_model_s_file_gives_its_colour_module(tmp_path):
 
 def test_a_url_is_a_place_like_any_other(run):
     assert started_from(f"file://{run.local}/{SIGNATURE}/seed-3")[0] == [4.0] * 3
-    assert colorizer_file(f"s3://bucket/results/a/{SIGNATURE}?region=x") == f"s3://bucket/results/a/trials/{SIGNATURE}/seed-0/colorizer.safetensors?region=x"
+    assert (
+        colorizer_file(f"s3://bucket/results/a/{SIGNATURE}?region=x")
+        == f"s3://bucket/results/a/trials/{SIGNATURE}/seed-0/colorizer.safetensors?region=x"
+    )
 
 
 @pytest.mark.parametrize("reference", [f"{SIGNATURE}/seed-9", "nobody", "module.safetensors"])

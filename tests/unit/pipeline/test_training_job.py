@@ -8,16 +8,15 @@ import pytest
 import torch
 from safetensors.torch import load
 
+from sweep.config.hyperparameters import complete
+from sweep.core.storage import Storage
 from sweep.execution import worker_loop
-
+from sweep.execution.ray.ledger_callback import RecordCallback
+from sweep.losses.glcm import GLCMLoss, KeptTargets
 from sweep.pipeline import train_and_evaluate
 from sweep.pipeline.adaptation import before_training
-from sweep.losses.glcm import GLCMLoss, KeptTargets
-from sweep.config.hyperparameters import complete
-from sweep.execution.ray.ledger_callback import RecordCallback
-from sweep.store.ledger import Ledger, read_ledger
-from sweep.core.storage import Storage
 from sweep.pipeline.texture_loss import texture_loss
+from sweep.store.ledger import Ledger, read_ledger
 from sweep.training import fit as fitting
 from sweep.training.adapt import grey_histogram
 from tests.fakes.seed_job import seed_job
@@ -61,20 +60,30 @@ def test_classes_are_weighed_by_all_training_images_in_every_worker_and_seed(giv
     for place in range(2):
         for seed in range(2):
             monkeypatch.setattr(train_and_evaluate, "rank", lambda place=place: place)
-            found.append(given(seed_job(tmp_path, labels=UNEQUAL, seed=seed, class_weighting="balanced", batch_size=12))["train_labels"])
+            found.append(
+                given(seed_job(tmp_path, labels=UNEQUAL, seed=seed, class_weighting="balanced", batch_size=12))[
+                    "train_labels"
+                ]
+            )
     assert all(np.array_equal(labels, UNEQUAL) for labels in found)
 
 
 def test_draws_that_are_balanced_already_are_not_weighed_again(given, tmp_path):
-    labels = given(seed_job(tmp_path, labels=UNEQUAL, class_weighting="balanced", balanced_sampling=True))["train_labels"]
+    labels = given(seed_job(tmp_path, labels=UNEQUAL, class_weighting="balanced", balanced_sampling=True))[
+        "train_labels"
+    ]
     assert np.bincount(labels).tolist() == [20, 20]
 
 
 def test_the_weights_and_the_focus_of_a_sweep_config_are_those_of_its_loss(tmp_path, monkeypatch):
     objectives = []
     original = fitting.build_objective
-    monkeypatch.setattr(fitting, "build_objective", lambda *given: objectives.append(original(*given)) or objectives[-1])
-    train_and_evaluate.run_seed(seed_job(tmp_path, labels=UNEQUAL, class_weighting="balanced", focal_gamma=1.5, label_smoothing=0.1))
+    monkeypatch.setattr(
+        fitting, "build_objective", lambda *given: objectives.append(original(*given)) or objectives[-1]
+    )
+    train_and_evaluate.run_seed(
+        seed_job(tmp_path, labels=UNEQUAL, class_weighting="balanced", focal_gamma=1.5, label_smoothing=0.1)
+    )
     (objective,) = objectives
     assert objective.class_weights.tolist() == pytest.approx([40 / (2 * 32), 40 / (2 * 8)])  # 0.625 and 2.5
     assert (objective.focal_gamma, objective.label_smoothing) == (1.5, 0.1)
@@ -84,7 +93,11 @@ def test_mixup_blends_inside_the_step(tmp_path, monkeypatch):
     from sweep.training import step
 
     alphas, original = [], step.mix
-    monkeypatch.setattr(step, "mix", lambda inputs, target, alpha, generator: alphas.append(alpha) or original(inputs, target, alpha, generator))
+    monkeypatch.setattr(
+        step,
+        "mix",
+        lambda inputs, target, alpha, generator: alphas.append(alpha) or original(inputs, target, alpha, generator),
+    )
     train_and_evaluate.run_seed(seed_job(tmp_path, mixup=0.3))
     assert alphas == [0.3] * 4
     train_and_evaluate.run_seed(seed_job(tmp_path / "plain"))
@@ -95,8 +108,23 @@ def test_the_texture_loss_is_set_as_the_sweep_config_says():
     texture = {"colorizer": "matching", "glcm_weight": 0.1}
     plain = texture_loss(complete(texture))
     assert (plain.levels, plain.window, plain.gap_unit, plain.times) == (32, 20, 31, 2) and (0, 3) in plain.offsets
-    loss = texture_loss(complete({**texture, "glcm_levels": 64, "glcm_window": 0, "glcm_normalised": False, "glcm_orientations": 4, "glcm_distance": 1}))
-    assert isinstance(loss, GLCMLoss) and (loss.levels, loss.window, loss.gap_unit, loss.times) == (64, None, 1, 1) and (0, 1) in loss.offsets
+    loss = texture_loss(
+        complete(
+            {
+                **texture,
+                "glcm_levels": 64,
+                "glcm_window": 0,
+                "glcm_normalised": False,
+                "glcm_orientations": 4,
+                "glcm_distance": 1,
+            }
+        )
+    )
+    assert (
+        isinstance(loss, GLCMLoss)
+        and (loss.levels, loss.window, loss.gap_unit, loss.times) == (64, None, 1, 1)
+        and (0, 1) in loss.offsets
+    )
     assert isinstance(texture_loss(complete({**texture, "augment": "none"})), KeptTargets)
     assert texture_loss(complete({"glcm_weight": 0.1})) is None  # nothing to compare without a learned colorizer
 
@@ -105,9 +133,14 @@ def test_training_on_the_target_s_grey_levels_leaves_the_target_as_it_is(given, 
     plain, matched = given(seed_job(tmp_path)), given(job := seed_job(tmp_path, adapt="histogram_to_target"))
     target = seed_job(tmp_path).folds["target"].images
     levels = np.arange(256)
-    mean = lambda images: float(grey_histogram(images) @ levels)  # noqa: E731
+    mean = lambda images: float(grey_histogram(images) @ levels)
     assert abs(mean(plain["val"][0]) - mean(target)) > 20
-    for images in (matched["val"][0], job.folds["train"].images, job.folds["test"].images, job.image_transform(np.array(plain["val"][0]))):
+    for images in (
+        matched["val"][0],
+        job.folds["train"].images,
+        job.folds["test"].images,
+        job.image_transform(np.array(plain["val"][0])),
+    ):
         assert mean(images) == pytest.approx(mean(target), abs=3)
     assert np.array_equal(job.folds["target"].images, target)
     (batch, _), *_ = matched["batches"](0)
@@ -116,7 +149,11 @@ def test_training_on_the_target_s_grey_levels_leaves_the_target_as_it_is(given, 
 
 def test_synthetic_images_get_the_target_s_grey_levels_with_the_real_ones(tmp_path, monkeypatch):
     monkeypatch.setattr(train_and_evaluate, "pool_stages", lambda *_: {0: None, 1: None})
-    monkeypatch.setattr(train_and_evaluate, "read_pool", lambda store, stage, px, count: np.random.default_rng(0).integers(200, 256, (count, px, px)).astype(np.uint8))
+    monkeypatch.setattr(
+        train_and_evaluate,
+        "read_pool",
+        lambda store, stage, px, count: np.random.default_rng(0).integers(200, 256, (count, px, px)).astype(np.uint8),
+    )
     brightness = []
     for way in ("none", "histogram_to_target"):
         job = seed_job(tmp_path, synthetic_per_real=1, adapt=way)
@@ -142,7 +179,9 @@ def test_logits_that_are_not_finite_on_validation_are_in_the_ledger_too(tmp_path
 
     def build(*given):
         model = original(*given)
-        model.head.register_forward_hook(lambda module, _inputs, logits: logits if module.training else logits * float("nan"))
+        model.head.register_forward_hook(
+            lambda module, _inputs, logits: logits if module.training else logits * float("nan")
+        )
         return model
 
     monkeypatch.setattr(train_and_evaluate, "build", build)

@@ -5,16 +5,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from sweep.planning.capacity import Capacity
+from sweep.config.sweep_config import Resources, SweepConfig
+from sweep.core.storage import Storage
+from sweep.execution.ray.run_trials import run_trials
+from sweep.execution.ray.tune_adapters import CampaignSearcher
 from sweep.execution.ray.tune_trial import Launch
-from sweep.config.sweep_config import SweepConfig, Resources
+from sweep.planning.budget import BudgetTracker, budget_tracker_of, spent_before
+from sweep.planning.capacity import Capacity
 from sweep.store.ledger import Reading
 from sweep.store.run_folder import ENVIRONMENT_FILE, note_overhead
-from sweep.planning.budget import BudgetTracker, budget_tracker_of, spent_before
-from sweep.execution.ray.tune_adapters import CampaignSearcher
-from sweep.core.storage import Storage
 from sweep.store.trial import Attacks
-from sweep.execution.ray.run_trials import run_trials
 from tests.fakes.campaigns import campaign
 
 
@@ -70,17 +70,32 @@ def test_a_sweep_that_winds_down_does_not_start_anew(clock):
 
 
 def event(kind, seed, second, attempt=1, **facts):
-    return {"event": kind, "signature": "a", "seed": seed, "attempt": attempt, "time": f"2026-01-01T09:00:{second:02d}.000+00:00", **facts}
+    return {
+        "event": kind,
+        "signature": "a",
+        "seed": seed,
+        "attempt": attempt,
+        "time": f"2026-01-01T09:00:{second:02d}.000+00:00",
+        **facts,
+    }
 
 
 MADE = {"stage": "generator", "hash": "g", "reused": False, "seconds": 30.0}
-LEDGER = Reading([
-    event("start", 0, 0), event("finish", 0, 9, seconds={"total": 8.0}, stages=[MADE]),
-    event("start", 1, 10), event("epoch", 1, 12), event("stopped", 1, 15),
-    event("start", 2, 20), event("failed", 2, 24),
-    event("start", 3, 30), event("epoch", 3, 37),  # the driver was killed
-    event("start", 3, 40, attempt=2), event("finish", 3, 59, attempt=2, seconds={"total": 18.0}, stages=[{**MADE, "reused": True, "seconds": 0.0}]),
-])
+LEDGER = Reading(
+    [
+        event("start", 0, 0),
+        event("finish", 0, 9, seconds={"total": 8.0}, stages=[MADE]),
+        event("start", 1, 10),
+        event("epoch", 1, 12),
+        event("stopped", 1, 15),
+        event("start", 2, 20),
+        event("failed", 2, 24),
+        event("start", 3, 30),
+        event("epoch", 3, 37),  # the driver was killed
+        event("start", 3, 40, attempt=2),
+        event("finish", 3, 59, attempt=2, seconds={"total": 18.0}, stages=[{**MADE, "reused": True, "seconds": 0.0}]),
+    ]
+)
 
 
 def test_what_was_spent_before_counts_however_it_ended():
@@ -90,13 +105,23 @@ def test_what_was_spent_before_counts_however_it_ended():
 
 def test_a_sweep_config_gives_its_budget_to_the_sweep():
     section = {"name": "q", "data": {"source": "phantom-a", "target": "phantom-b"}}
-    sweep_config = SweepConfig.model_validate({**section, "budget": {"wall": "1.5h", "gpu_hours": 0.05}, "resources": {"workers": 2, "gpus_per_worker": 0.5}})
+    sweep_config = SweepConfig.model_validate(
+        {**section, "budget": {"wall": "1.5h", "gpu_hours": 0.05}, "resources": {"workers": 2, "gpus_per_worker": 0.5}}
+    )
     budget_tracker = budget_tracker_of(sweep_config, LEDGER)
-    assert (budget_tracker.wall_s, budget_tracker.gpu_hours, budget_tracker.gpus, budget_tracker.before_s) == (5400, 0.05, 1, 57)
+    assert (budget_tracker.wall_s, budget_tracker.gpu_hours, budget_tracker.gpus, budget_tracker.before_s) == (
+        5400,
+        0.05,
+        1,
+        57,
+    )
     assert budget_tracker.may_launch() and budget_tracker.farewell is None
     budget_tracker.before_s = 180
     assert not budget_tracker.may_launch()
-    assert budget_tracker.farewell == "no more trials were launched: budget.gpu_hours: 0.05 of 0.05 GPU hours are spent or promised and a trial takes about 0"
+    assert (
+        budget_tracker.farewell
+        == "no more trials were launched: budget.gpu_hours: 0.05 of 0.05 GPU hours are spent or promised and a trial takes about 0"
+    )
 
 
 def test_a_spent_budget_ends_the_search():
@@ -125,7 +150,13 @@ def test_wall_time_ends_tune_too(monkeypatch, tmp_path):
             return self
 
     job_queue = SimpleNamespace(remote=lambda *arguments: Actor())
-    stand_ins = {"JobQueue": job_queue, "ArtifactServer": job_queue, "share_images": lambda data: None, "wait_for": lambda images: None, "WorkerGroupSetup": lambda *parts: SimpleNamespace(job_queue=None)}
+    stand_ins = {
+        "JobQueue": job_queue,
+        "ArtifactServer": job_queue,
+        "share_images": lambda data: None,
+        "wait_for": lambda images: None,
+        "WorkerGroupSetup": lambda *parts: SimpleNamespace(job_queue=None),
+    }
     for name, stand_in in stand_ins.items():
         monkeypatch.setattr(f"sweep.execution.ray.run_trials.{name}", stand_in)
     monkeypatch.setattr("sweep.execution.ray.run_trials.ray.get", lambda reference: None)
@@ -133,7 +164,10 @@ def test_wall_time_ends_tune_too(monkeypatch, tmp_path):
     monkeypatch.setattr("sweep.execution.ray.run_trials.tune.with_parameters", lambda driver, **parts: driver)
     monkeypatch.setattr("sweep.execution.ray.run_trials.tune.with_resources", lambda driver, resources: driver)
     monkeypatch.setenv("TUNE_MAX_PENDING_TRIALS_PG", "3")  # a sweep sets it, and this process runs others
-    launch, plan = Launch(Attacks(), str(tmp_path), Resources(), 1), SimpleNamespace(campaign=campaign(), foreseen=(), trial=None)
+    launch, plan = (
+        Launch(Attacks(), str(tmp_path), Resources(), 1),
+        SimpleNamespace(campaign=campaign(), foreseen=(), trial=None),
+    )
     run_trials(launch, plan, None, Capacity(2, 0, 2), None, None, BudgetTracker(wall_s=90))
     assert seen == {"budget": 90}
 
@@ -143,7 +177,12 @@ def test_the_cost_of_the_platform_is_noted_and_told(tmp_path):
     run.write(ENVIRONMENT_FILE, b'{"cpus": 2}')
     assert note_overhead(run, 10, 2, []) is None
     records = [event("finish", seed, 0, seconds={"total": 5.0}, stages=[{**MADE, "seconds": 4.0}]) for seed in range(2)]
-    assert note_overhead(run, 10, 2, records) == "14 s of work for 2 records, and 3.0 s of start-up and waiting a record"
+    assert (
+        note_overhead(run, 10, 2, records) == "14 s of work for 2 records, and 3.0 s of start-up and waiting a record"
+    )
     facts = json.loads(run.read(ENVIRONMENT_FILE))
-    assert facts == {"cpus": 2, "overhead": {"records": 2, "worker_groups": 2, "wall_s": 10, "work_s": 14.0, "overhead_s_per_record": 3.0}}
+    assert facts == {
+        "cpus": 2,
+        "overhead": {"records": 2, "worker_groups": 2, "wall_s": 10, "work_s": 14.0, "overhead_s_per_record": 3.0},
+    }
     assert note_overhead(run, 30, 2, records).endswith("; trials this short are hardly worth a cluster")

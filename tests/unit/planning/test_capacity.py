@@ -2,9 +2,9 @@
 
 import pytest
 
-from sweep.planning.capacity import capacity_of, declared, of_types, trials_on
-from sweep.core.errors import InputError
 from sweep.config.sweep_config import Resources
+from sweep.core.errors import InputError
+from sweep.planning.capacity import capacity_of, declared, of_types, trials_on
 
 GPU_NODE = {"CPU": 8.0, "GPU": 1.0}
 
@@ -35,13 +35,19 @@ def test_machines_that_may_come_count():
     types = of_types([({"CPU": 0.0}, 1), ({"CPU": 4.0, "GPU": 1.0}, 3)])
     found = capacity_of(Resources(gpus_per_worker=1), [{"CPU": 0.0}], types, 1)
     assert found.concurrent_trials == 3 and found.contested
-    assert capacity_of(Resources(gpus_per_worker=1, max_concurrent_trials=2), [{"CPU": 0.0}], types, 1).concurrent_trials == 2
+    assert (
+        capacity_of(Resources(gpus_per_worker=1, max_concurrent_trials=2), [{"CPU": 0.0}], types, 1).concurrent_trials
+        == 2
+    )
     assert capacity_of(Resources(), [{"CPU": 0.0}], of_types([({"CPU": 4.0}, -1)]), 1).concurrent_trials > 1000
 
 
 def test_what_no_machine_has_is_refused_with_the_arithmetic():
     asked = Resources(gpus_per_worker=8, node_types={"small": {"cpus": 4, "gpus": 1, "max_nodes": 3}})
-    with pytest.raises(InputError, match=r"one worker of 1 CPUs \+ 8 GPUs; there are 1 x 0 CPUs, and at most 3 x 4 CPUs \+ 1 GPUs can come"):
+    with pytest.raises(
+        InputError,
+        match=r"one worker of 1 CPUs \+ 8 GPUs; there are 1 x 0 CPUs, and at most 3 x 4 CPUs \+ 1 GPUs can come",
+    ):
         capacity_of(asked, [{"CPU": 0.0}], declared(asked), 1)
 
 

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from sweep.core.seeds import rng
 from sweep.config.sweep_config import Distribution
+from sweep.core.seeds import rng
 from sweep.planning.grid import draw, satisfies, studies
 
 LR = Distribution(distribution="log_uniform", min=1e-5, max=1e-1)
@@ -13,7 +13,9 @@ DROPOUT = Distribution(distribution="uniform", min=0, max=0.5)
 
 
 def test_grid_is_crossed_in_order():
-    cells = [study.cell for study in studies({"colorizer": ["none", "deconv"], "synthetic_per_real": [0, 1]}, {}, {}, 1)]
+    cells = [
+        study.cell for study in studies({"colorizer": ["none", "deconv"], "synthetic_per_real": [0, 1]}, {}, {}, 1)
+    ]
     assert cells == [{"colorizer": c, "synthetic_per_real": r} for c in ("none", "deconv") for r in (0, 1)]
 
 

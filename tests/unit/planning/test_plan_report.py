@@ -6,21 +6,24 @@ import json
 import pytest
 from rich.console import Console
 
-from sweep.store.artifact_store import META, ArtifactStore
-from sweep.planning.capacity import Capacity
+from sweep.config.sweep_config import Resources, SweepConfig
 from sweep.core.errors import InputError
-from sweep.planning.cost import Work, outlook
+from sweep.core.storage import Storage
 from sweep.data.preview import foreseen_data
+from sweep.pipeline.stages import GENERATOR, needed_stages
+from sweep.planning.capacity import Capacity
+from sweep.planning.cost import Work, outlook
 from sweep.planning.plan import make_plan, notes
 from sweep.planning.plan_report import foreseen_capacity, print_plan
-from sweep.config.sweep_config import SweepConfig, Resources
+from sweep.store.artifact_store import META, ArtifactStore
 from sweep.store.ledger import Ledger, Reading
 from sweep.store.run_folder import ENVIRONMENT_FILE, SPACE_FILE, environment
-from sweep.pipeline.stages import GENERATOR, needed_stages
-from sweep.core.storage import Storage
 
 TWO_CPUS = Capacity(2, 0, 2)
-GPU_NODES = {"big": {"cpus": 8, "gpus": 1, "max_nodes": 4, "price_per_hour": 3}, "small": {"cpus": 4, "max_nodes": 9, "price_per_hour": 1}}
+GPU_NODES = {
+    "big": {"cpus": 8, "gpus": 1, "max_nodes": 4, "price_per_hour": 3},
+    "small": {"cpus": 4, "max_nodes": 9, "price_per_hour": 1},
+}
 
 
 def sweep_config(**sections):
@@ -42,7 +45,10 @@ def said(asked, run, address="10.0.0.5:6379"):
 def rows(text):
     """The table: kind -> needed, there, to do."""
     cells = [line.rsplit(maxsplit=3) for line in text.splitlines()]
-    return {name: tuple(map(int, numbers)) for name, *numbers in filter(lambda row: len(row) == 4 and all(part.isdigit() for part in row[1:]), cells)}
+    return {
+        name: tuple(map(int, numbers))
+        for name, *numbers in filter(lambda row: len(row) == 4 and all(part.isdigit() for part in row[1:]), cells)
+    }
 
 
 @pytest.mark.parametrize(
@@ -71,12 +77,19 @@ def test_before_anything_is_prepared_stages_are_counted(tmp_path):
     assert "4 cells, 4 configurations, 2 seeds each" in text
     assert "no data have been prepared; counted for 2 classes and about 60 training images" in text
     assert rows(text) == {"generator": (1, 0, 1), "pool": (2, 0, 2), "record": (8, 0, 8)}
-    assert "nothing of this sweep has been timed yet (1 generator, 2 pools, 8 records to do), so there is no time or price to tell" in text
+    assert (
+        "nothing of this sweep has been timed yet (1 generator, 2 pools, 8 records to do), so there is no time or price to tell"
+        in text
+    )
     assert not list(tmp_path.iterdir()), "a plan writes nothing"
 
 
 def test_shards_that_are_elsewhere_are_said(tmp_path):
-    asked = sweep_config(data={"source": str(tmp_path / "busi"), "target": "phantom-b", "train_images": 100}, grid={"train_images": [50, 100]}, fixed={"synthetic_per_real": 2})
+    asked = sweep_config(
+        data={"source": str(tmp_path / "busi"), "target": "phantom-b", "train_images": 100},
+        grid={"train_images": [50, 100]},
+        fixed={"synthetic_per_real": 2},
+    )
     text = said(asked, Storage(tmp_path))
     assert "2 classes and about 100 training images; " in text and "busi cannot be seen from here" in text
     assert rows(text)["generator"] == (4, 0, 4) and rows(text)["record"] == (4, 0, 4)
@@ -99,9 +112,20 @@ def begun(tmp_path):
     ledger = Ledger(run)
     ledger.append({"event": "ask", "signature": first.signature, "draw": 0, "study": dict(first.cell), "values": {}})
     for seed, seconds in ((0, 30.0), (1, 50.0)):
-        ledger.append({"event": "finish", "signature": first.signature, "seed": seed, "config": dict(first.config), "metrics": {"auroc/target": 0.7}, "seconds": {"total": seconds}})
+        ledger.append(
+            {
+                "event": "finish",
+                "signature": first.signature,
+                "seed": seed,
+                "config": dict(first.config),
+                "metrics": {"auroc/target": 0.7},
+                "seconds": {"total": seconds},
+            }
+        )
     generator = next(stage for stage in needed_stages([first], data) if stage.kind == GENERATOR)
-    run.write(f"{ArtifactStore(run).folder(generator)}/{META}", json.dumps({"kind": GENERATOR, "seconds": 100.0}).encode())
+    run.write(
+        f"{ArtifactStore(run).folder(generator)}/{META}", json.dumps({"kind": GENERATOR, "seconds": 100.0}).encode()
+    )
     return asked, run
 
 
@@ -115,8 +139,15 @@ def test_what_is_there_is_counted_and_timed(begun):
 
 def test_money_is_told_for_each_node_type_and_what_does_not_fit_is_said(begun):
     asked, run = begun
-    text = said(asked.model_copy(update={"resources": Resources.model_validate({"gpus_per_worker": 0.5, "node_types": GPU_NODES})}), run)
-    assert "on 2 x big: 3 trials at once, about 0.02 h, price 0.13" in text  # 240 s / 3 = 80 s on two nodes of 3 an hour
+    text = said(
+        asked.model_copy(
+            update={"resources": Resources.model_validate({"gpus_per_worker": 0.5, "node_types": GPU_NODES})}
+        ),
+        run,
+    )
+    assert (
+        "on 2 x big: 3 trials at once, about 0.02 h, price 0.13" in text
+    )  # 240 s / 3 = 80 s on two nodes of 3 an hour
     assert "on 9 x small: no trial fits; one asks for one worker of 1 CPUs + 0.5 GPUs, a node has 4 CPUs" in text
 
 
@@ -137,7 +168,9 @@ def test_records_of_other_code_are_refused(begun):
 def test_time_on_this_machine_and_a_longest_step():
     works = [Work("record", 4, (10.0, 20.0)), Work("generator", 1, (3600.0,)), Work("pool", 0, (5.0,))]
     lines = outlook(works, 4, Resources(), TWO_CPUS)
-    assert lines[0].startswith("about 3660 worker-seconds left: 4 records of 15.0 s (mean of 2), 1 generator of 3600.0 s (mean of 1)")
+    assert lines[0].startswith(
+        "about 3660 worker-seconds left: 4 records of 15.0 s (mean of 2), 1 generator of 3600.0 s (mean of 1)"
+    )
     assert lines[1:] == ["  on this machine: 2 trials at once, about 1.00 h"], "two machines do not halve one generator"
     assert outlook([Work("record", 0, (1.0,))], 0, Resources(), TWO_CPUS) == ["nothing is left to compute"]
 
@@ -150,6 +183,13 @@ def test_before_a_first_run_money_is_told_by_the_hour():
 
 def test_probabilities_that_a_searcher_leaves_behind_are_said():
     search = {"lr": {"values": [0.1, 0.2], "probabilities": [0.9, 0.1]}}
-    for algorithm, told in (("tpe", ["probabilities of lr hold for the first draws alone: tpe then prefers what did well"]), ("random", [])):
-        asked = sweep_config(search=search, searcher={"algorithm": algorithm, "trials": 3}, objectives=[{"metric": "auroc/source_val", "goal": "maximize"}])
+    for algorithm, told in (
+        ("tpe", ["probabilities of lr hold for the first draws alone: tpe then prefers what did well"]),
+        ("random", []),
+    ):
+        asked = sweep_config(
+            search=search,
+            searcher={"algorithm": algorithm, "trials": 3},
+            objectives=[{"metric": "auroc/source_val", "goal": "maximize"}],
+        )
         assert notes(asked, make_plan(asked, foreseen_data(asked)[0], Reading([])), 0) == told

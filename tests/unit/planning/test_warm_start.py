@@ -3,9 +3,9 @@
 import pytest
 
 from sweep.core.errors import InputError
-from sweep.store.ledger import Ledger
 from sweep.core.storage import Storage
 from sweep.planning.warm_start import earlier_results
+from sweep.store.ledger import Ledger
 
 
 def finish(signature, seed, **metrics):
@@ -36,5 +36,7 @@ def test_several_runs_in_order(run):
 
 
 def test_a_run_without_records_is_refused(run, tmp_path):
-    with pytest.raises(InputError, match=r"searcher\.warm_start: .*nowhere holds no records; name the folder of a sweep that ran"):
+    with pytest.raises(
+        InputError, match=r"searcher\.warm_start: .*nowhere holds no records; name the folder of a sweep that ran"
+    ):
         earlier_results([run, tmp_path / "nowhere"], ["auroc"])

@@ -10,7 +10,9 @@ from sweep.search.racing import Race
 from tests.fakes.campaigns import CELLS, campaign, complete, objective, play
 
 HALVING = {"halving": lambda: ParetoHalving(["maximize"], 1, 3), "draws": 9}
-NEAR = Distribution(distribution="log_uniform", min=6e-4, max=1.6e-3)  # differences of the order of the noise over seeds
+NEAR = Distribution(
+    distribution="log_uniform", min=6e-4, max=1.6e-3
+)  # differences of the order of the noise over seeds
 RACE = {"race": Race(("maximize",), 2, 6), "draws": 5, "search": {"lr": NEAR}}
 KINDS = {
     "random": {},
@@ -22,7 +24,9 @@ KINDS = {
 
 
 def finishes(events):
-    return {(event["signature"], event["seed"]): event["metrics"]["score"] for event in events if event["event"] == "finish"}
+    return {
+        (event["signature"], event["seed"]): event["metrics"]["score"] for event in events if event["event"] == "finish"
+    }
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -40,8 +44,8 @@ class TestEveryKind:
 
         whole, _ = play(make, worker_groups=1)
         for kill_after in range(0, len(whole), 3 if len(whole) < 200 else 11):
-            before, first = play(make, worker_groups=1, kill_after=kill_after)
-            after, second = play(make, worker_groups=1, ledger=before)
+            before, _first = play(make, worker_groups=1, kill_after=kill_after)
+            after, _second = play(make, worker_groups=1, ledger=before)
             counts = Counter(event["signature"] + str(event["seed"]) for event in after if event["event"] == "finish")
             assert set(counts.values()) == {1}, "a record finished twice"
             assert finishes(after) == finishes(whole), f"killed after {kill_after}: other results"
@@ -132,7 +136,10 @@ def test_seeds_that_were_handed_out_and_lost_are_handed_out_again():
 
 def test_results_of_an_older_ledger_without_asks_count():
     ask = complete({"colorizer": "none", "lr": 1e-3})
-    events = [{"event": "finish", "signature": ask[0], "seed": seed, "metrics": {"score": objective(ask[1], seed)}} for seed in (0, 1)]
+    events = [
+        {"event": "finish", "signature": ask[0], "seed": seed, "metrics": {"score": objective(ask[1], seed)}}
+        for seed in (0, 1)
+    ]
     one = campaign([CELLS[0]], search={"lr": Distribution(values=[1e-3])}, draws=1)
     one.replay(events)
     assert not one.has_work() and one.finished

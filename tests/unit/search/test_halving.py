@@ -38,7 +38,13 @@ def ashas(goal, grace, eta, epochs, skips):
     schedulers = pytest.importorskip("ray.tune.schedulers")
     mode = {"maximize": "max", "minimize": "min"}[goal]
     scheduler = schedulers.ASHAScheduler(
-        time_attr="epoch", metric="value", mode=mode, max_t=epochs, grace_period=grace, reduction_factor=eta, stop_last_trials=not skips
+        time_attr="epoch",
+        metric="value",
+        mode=mode,
+        max_t=epochs,
+        grace_period=grace,
+        reduction_factor=eta,
+        stop_last_trials=not skips,
     )
     known = {}
 
@@ -52,7 +58,10 @@ def ashas(goal, grace, eta, epochs, skips):
 
 
 @pytest.mark.parametrize("skips", [False, True], ids=["every epoch", "skipping"])
-@pytest.mark.parametrize(("goal", "grace", "eta", "epochs"), [("maximize", 1, 3, 27), ("minimize", 2, 2, 33), ("maximize", 5, 4, 100), ("minimize", 1, 2.5, 50)])
+@pytest.mark.parametrize(
+    ("goal", "grace", "eta", "epochs"),
+    [("maximize", 1, 3, 27), ("minimize", 2, 2, 33), ("maximize", 5, 4, 100), ("minimize", 1, 2.5, 50)],
+)
 def test_one_objective_decides_as_asha_does(goal, grace, eta, epochs, skips):
     decisions = []
     for seed in range(8):
@@ -78,9 +87,23 @@ def test_rungs_are_powers_and_end_before_the_last_epoch():
 
 def test_a_point_of_the_front_with_room_goes_on_and_a_beaten_one_stops():
     halving = ParetoHalving(["maximize", "minimize"], grace=1, eta=2)
-    decisions = {name: halving.decide(name, 1, values) for name, values in {
-        "middle": (0.5, 0.5), "accurate": (0.9, 0.9), "narrow": (0.1, 0.1), "beaten": (0.4, 0.6), "best": (0.95, 0.05)}.items()}
-    assert decisions == {"middle": "continue", "accurate": "continue", "narrow": "continue", "beaten": "stop", "best": "continue"}
+    decisions = {
+        name: halving.decide(name, 1, values)
+        for name, values in {
+            "middle": (0.5, 0.5),
+            "accurate": (0.9, 0.9),
+            "narrow": (0.1, 0.1),
+            "beaten": (0.4, 0.6),
+            "best": (0.95, 0.05),
+        }.items()
+    }
+    assert decisions == {
+        "middle": "continue",
+        "accurate": "continue",
+        "narrow": "continue",
+        "beaten": "stop",
+        "best": "continue",
+    }
     assert halving.reasons == {"beaten": "epoch 1: not among the best 1/2 of the 3 trials that came there before"}
 
 
@@ -103,7 +126,11 @@ def test_a_value_that_is_missing_stops_once_a_sound_trial_came_by(values):
 
 
 def test_replaying_the_reports_restores_every_decision():
-    events = [(trial, epoch, np.random.default_rng(trial + 100 * epoch).normal(size=3)) for epoch in range(1, 10) for trial in range(12)]
+    events = [
+        (trial, epoch, np.random.default_rng(trial + 100 * epoch).normal(size=3))
+        for epoch in range(1, 10)
+        for trial in range(12)
+    ]
     first, again = (ParetoHalving(["maximize"] * 3, 1, 3, 9) for _ in range(2))
     assert [first.decide(*event) for event in events] == [again.decide(*event) for event in events]
     assert first.reasons == again.reasons != {}
@@ -115,7 +142,11 @@ def test_the_final_front_survives_when_early_order_is_final_order():
     halving = ParetoHalving(["maximize", "maximize"], grace=1, eta=3, epochs=27)
     stopped = set()
     for epoch in range(1, 27):
-        stopped |= {trial for trial in range(60) if trial not in stopped and halving.decide(trial, epoch, points[trial]) == "stop"}
+        stopped |= {
+            trial
+            for trial in range(60)
+            if trial not in stopped and halving.decide(trial, epoch, points[trial]) == "stop"
+        }
     assert len(stopped) > 30
     assert len(front - stopped) >= len(front) // 3
 

@@ -14,7 +14,10 @@ def results(levels, seeds, noise=0.005, chance=0):
     """Every configuration with the same seeds' luck on top, and some of its own."""
     draw = np.random.default_rng(chance)
     luck = draw.normal(0, 0.05, size=100)
-    return {name: {seed: (level + luck[seed] + draw.normal(0, noise),) for seed in range(seeds)} for name, level in levels.items()}
+    return {
+        name: {seed: (level + luck[seed] + draw.normal(0, noise),) for seed in range(seeds)}
+        for name, level in levels.items()
+    }
 
 
 def played(race, means, spreads, draw, heavy=False):
@@ -33,10 +36,16 @@ def played(race, means, spreads, draw, heavy=False):
             known[name][seed] = (values[seed, int(name)],)
 
 
-@pytest.mark.parametrize(("spreads", "heavy"), [([1, 1, 1, 1], False), ([1, 1, 1, 1], True), ([3, 1, 1, 0.3], False)], ids=["alike", "heavy tails", "best is noisiest"])
+@pytest.mark.parametrize(
+    ("spreads", "heavy"),
+    [([1, 1, 1, 1], False), ([1, 1, 1, 1], True), ([3, 1, 1, 0.3], False)],
+    ids=["alike", "heavy tails", "best is noisiest"],
+)
 def test_the_best_is_dropped_no_more_often_than_alpha_says(spreads, heavy):
     race, draw, races = Race(["maximize"], min_seeds=3, max_seeds=7, alpha=0.1), np.random.default_rng(0), 150
-    dropped = sum(played(race, np.zeros(4), np.array(spreads), draw, heavy)[0]["0"].state == "dropped" for _ in range(races))
+    dropped = sum(
+        played(race, np.zeros(4), np.array(spreads), draw, heavy)[0]["0"].state == "dropped" for _ in range(races)
+    )
     assert dropped <= stats.binom.ppf(0.999, races, race.alpha)
     assert dropped / races <= race.alpha
 
@@ -50,7 +59,11 @@ def test_a_clear_order_saves_most_of_the_seeds():
 
 def test_verdicts_say_why():
     standings = Race(["maximize"], 3, 10).standings(results(CLEAR, 5))
-    assert {name: standing.state for name, standing in standings.items()} == {"good": "done", "fair": "dropped", "poor": "dropped"}
+    assert {name: standing.state for name, standing in standings.items()} == {
+        "good": "done",
+        "fair": "dropped",
+        "poor": "dropped",
+    }
     assert standings["good"].reason == "nobody else is left in the race"
     assert standings["poor"].reason.startswith("good is ahead by 0.3") and "5 common seeds" in standings["poor"].reason
 
@@ -98,15 +111,22 @@ def test_equal_results_without_spread_race_on():
 
 
 def test_leads_are_paired_over_common_seeds():
-    scores = {"a": {0: np.array([1.0]), 1: np.array([2.0]), 2: np.array([4.0])}, "b": {1: np.array([1.5]), 2: np.array([3.0]), 5: np.array([0.0])}}
+    scores = {
+        "a": {0: np.array([1.0]), 1: np.array([2.0]), 2: np.array([4.0])},
+        "b": {1: np.array([1.5]), 2: np.array([3.0]), 5: np.array([0.0])},
+    }
     (lead,) = leads(scores)["a", "b"]
     assert (lead.estimate, lead.seeds, lead.freedom) == (0.75, 2, 1)
-    assert lead.p == pytest.approx(stats.ttest_rel([2.0, 4.0], [1.5, 3.0], alternative="greater").pvalue), "a single pair is a plain paired t-test"
+    assert lead.p == pytest.approx(stats.ttest_rel([2.0, 4.0], [1.5, 3.0], alternative="greater").pvalue), (
+        "a single pair is a plain paired t-test"
+    )
     assert leads(scores)["b", "a"][0].p == pytest.approx(1 - lead.p)
 
 
 def test_interval_and_p_value_agree():
-    (lead,) = leads({"a": {s: np.array([s + 1.0]) for s in range(4)}, "b": {s: np.array([0.3 * s * s]) for s in range(4)}})["a", "b"]
+    (lead,) = leads(
+        {"a": {s: np.array([s + 1.0]) for s in range(4)}, "b": {s: np.array([0.3 * s * s]) for s in range(4)}}
+    )["a", "b"]
     assert lead.interval(1 - 2 * lead.p)[0] == pytest.approx(0, abs=1e-9)
 
 

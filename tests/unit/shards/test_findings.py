@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweep.core.errors import InputError
 from sweep.audit.audit import audit
+from sweep.core.errors import InputError
 from sweep.shards.batches import ResidentBatches
 from sweep.shards.findings import COMPETITION, POLICIES, resolve_uncertain, summary
 from sweep.shards.image_set import ImageSet
@@ -85,7 +85,9 @@ def test_shards_keep_every_state(tmp_path):
 
 def test_labels_are_part_of_the_identity(tmp_path):
     header = Header("s", "here", ("a", "b"), task=MULTI_LABEL)
-    hashes = {write_dataset(tmp_path / str(k), header, rows([[1, 0], [0, last]])).sha256 for k, last in enumerate((0, NAN))}
+    hashes = {
+        write_dataset(tmp_path / str(k), header, rows([[1, 0], [0, last]])).sha256 for k, last in enumerate((0, NAN))
+    }
     assert len(hashes) == 2
 
 
@@ -104,7 +106,9 @@ def table(seed, count, shares):
     labels[draw.random(labels.shape) < 0.1] = -1
     labels[draw.random(labels.shape) < 0.05] = NAN
     patients = [f"p{k}" for k in draw.integers(0, count // 3, count)]
-    return pd.DataFrame({"image_id": [f"i{k}" for k in range(count)], "label": "", "patient": patients, "labels": list(labels)}), labels
+    return pd.DataFrame(
+        {"image_id": [f"i{k}" for k in range(count)], "label": "", "patient": patients, "labels": list(labels)}
+    ), labels
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -125,8 +129,18 @@ def test_small_training_sets_nest_with_findings():
 
 
 def test_only_contrary_findings_conflict():
-    labels = [[1, 0], [0, 0], [1, NAN], [-1, 1]] + [[0, 0], [1, 1]] * 10  # the first pair disagrees, the second knows too little to
-    frame = pd.DataFrame({"image_id": [f"i{k}" for k in range(24)], "label": "", "patient": "", "labels": [np.array(row, np.float32) for row in labels]})
+    labels = [[1, 0], [0, 0], [1, NAN], [-1, 1]] + [
+        [0, 0],
+        [1, 1],
+    ] * 10  # the first pair disagrees, the second knows too little to
+    frame = pd.DataFrame(
+        {
+            "image_id": [f"i{k}" for k in range(24)],
+            "label": "",
+            "patient": "",
+            "labels": [np.array(row, np.float32) for row in labels],
+        }
+    )
     copies = np.array([0, 0, 1, 1, *range(2, 22)])
     fold = make_split(frame, seed=0, near_duplicates=copies).frame["fold"]
     assert fold[:2].tolist() == ["unused", "unused"] and "unused" not in set(fold[2:])

@@ -115,7 +115,9 @@ def test_rows_are_counted_in_the_files_themselves(folder):
         reader.verify(folder)
 
 
-@pytest.mark.parametrize("damage", [_more_images, _no_manifest, _truncated_part, _absent_part, _other_format, _not_json])
+@pytest.mark.parametrize(
+    "damage", [_more_images, _no_manifest, _truncated_part, _absent_part, _other_format, _not_json]
+)
 def test_damaged_folder_is_refused(folder, damage):
     damage(folder)
     with pytest.raises(InputError, match=r"part-00000|manifest") as refused:

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep.core.errors import InputError
-from sweep.shards.label_conflicts import conflicting
 from sweep.shards.groups import closed_groups, components
+from sweep.shards.label_conflicts import conflicting
 from sweep.shards.splits import CONFLICTS, FRACTIONS, hold_out_domains, make_folds, make_split
 
 
@@ -46,13 +46,17 @@ def test_a_thousand_random_data_sets_are_split_without_leak_reproducibly_and_in_
         fold, patient = split.frame["fold"].to_numpy(), frame["patient"].to_numpy()
         assert set(fold) <= {*FRACTIONS, "unused"}
         assert seen_in_one_fold(patient, fold) and seen_in_one_fold(copies.astype(str), fold), seed
-        assert make_split(frame, seed=seed, conflicts=CONFLICTS[seed % 3], near_duplicates=copies).sha256 == split.sha256
+        assert (
+            make_split(frame, seed=seed, conflicts=CONFLICTS[seed % 3], near_duplicates=copies).sha256 == split.sha256
+        )
         if CONFLICTS[seed % 3] != "train_only":  # which puts more into training on purpose
             used = split.frame[fold != "unused"]
             largest = used.groupby("group").size().max() if len(used) else 0
             for label, total in used["label"].value_counts().items():
                 found = used[used["label"] == label]["fold"].value_counts().reindex(list(FRACTIONS), fill_value=0)
-                assert all(abs(found[name] - share * total) <= 2 * largest + 1 for name, share in FRACTIONS.items()), seed
+                assert all(abs(found[name] - share * total) <= 2 * largest + 1 for name, share in FRACTIONS.items()), (
+                    seed
+                )
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
@@ -67,7 +71,7 @@ def test_the_same_sweep_config_gets_the_same_split(seed, count, conflicts):
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(20, 300), classes=st.integers(1, 3))
 def test_labels_are_balanced_within_the_largest_group(seed, count, classes):
-    frame, copies = table(seed, count, max(1, count // 3), classes)
+    frame, _copies = table(seed, count, max(1, count // 3), classes)
     split = make_split(frame, seed=seed)
     largest = split.frame.groupby("group").size().max()
     for label, total in frame["label"].value_counts().items():
@@ -105,7 +109,12 @@ def test_cross_validation_tests_every_image_once(seed, folds):
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
-@given(seed=st.integers(0, 2**32 - 1), folds=st.integers(2, 6), conflicts=st.sampled_from(CONFLICTS), validate=st.booleans())
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    folds=st.integers(2, 6),
+    conflicts=st.sampled_from(CONFLICTS),
+    validate=st.booleans(),
+)
 def test_folds_share_no_patient_are_stratified_and_obey_the_rule_for_conflicts(seed, folds, conflicts, validate):
     folds += validate
     frame, copies = table(seed, 120, 60, 2, duplicates=10)
@@ -202,7 +211,9 @@ def test_impossible_requests_are_refused(wrong, message):
 def scanners(seed, count=120):
     """A random data set of three scanners; some patients and pictures come from two of them."""
     frame, copies = table(seed, count, 30, 2, duplicates=10)
-    return frame.assign(domain=np.random.default_rng(seed).choice(["acuson", "logiq", "vivid"], count, p=[0.2, 0.3, 0.5])), copies
+    return frame.assign(
+        domain=np.random.default_rng(seed).choice(["acuson", "logiq", "vivid"], count, p=[0.2, 0.3, 0.5])
+    ), copies
 
 
 def test_a_domain_is_held_out_without_its_patients_and_pictures():
@@ -210,7 +221,11 @@ def test_a_domain_is_held_out_without_its_patients_and_pictures():
         frame, copies = scanners(seed)
         split = hold_out_domains(frame, ["acuson"], seed=seed, conflicts="keep", near_duplicates=copies)
         fold, away = split.frame["fold"].to_numpy(), (frame["domain"] == "acuson").to_numpy()
-        assert set(fold) == {*FRACTIONS, "target", "unused"} and (fold[away] == "target").all() and not (fold[~away] == "target").any()
+        assert (
+            set(fold) == {*FRACTIONS, "target", "unused"}
+            and (fold[away] == "target").all()
+            and not (fold[~away] == "target").any()
+        )
         assert seen_in_one_fold(frame["patient"], fold) and seen_in_one_fold(copies.astype(str), fold)
         again = hold_out_domains(frame, ["acuson"], seed=seed, conflicts="keep", near_duplicates=copies)
         assert again.sha256 == split.sha256
@@ -220,7 +235,10 @@ def test_a_domain_is_held_out_without_its_patients_and_pictures():
         assert set(few.ids("train")) == set(trained.loc[trained["place"] < 5, "image_id"])
 
 
-@pytest.mark.parametrize(("held_out", "message"), [(["vivit"], "did you mean vivid"), ([], "nothing"), (["acuson", "logiq", "vivid"], "keep others")])
+@pytest.mark.parametrize(
+    ("held_out", "message"),
+    [(["vivit"], "did you mean vivid"), ([], "nothing"), (["acuson", "logiq", "vivid"], "keep others")],
+)
 def test_impossible_hold_outs_are_refused(held_out, message):
     with pytest.raises(InputError, match=message):
         hold_out_domains(scanners(0)[0], held_out, seed=0)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from sweep.core import ray_internals
 from sweep.core.errors import InputError
 from sweep.importers import phantom
-from sweep.core import ray_internals
 from sweep.shards import batches
 from sweep.shards.image_set import ImageSet
 from sweep.shards.lazy import LazyImages, changed, joined, taken
@@ -65,7 +65,15 @@ def test_an_unknown_image_is_named(folder):
 def numbers(count):
     """An image set of `count` images that are never read."""
     labels, names = np.arange(count) % 3 == 0, np.arange(count).astype(str)
-    return ImageSet(np.zeros((count, 1, 1), np.uint8), labels.astype(np.int64), names, names, ("a", "b"), "here", np.zeros(count, bool))
+    return ImageSet(
+        np.zeros((count, 1, 1), np.uint8),
+        labels.astype(np.int64),
+        names,
+        names,
+        ("a", "b"),
+        "here",
+        np.zeros(count, bool),
+    )
 
 
 @pytest.mark.parametrize("balanced", [False, True])

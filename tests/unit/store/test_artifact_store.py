@@ -2,8 +2,8 @@
 
 import pytest
 
-from sweep.store.artifact_store import ArtifactStore, Stage
 from sweep.core.storage import Storage
+from sweep.store.artifact_store import ArtifactStore, Stage
 
 
 @pytest.fixture
@@ -18,7 +18,12 @@ def stage(**inputs):
 def test_name_follows_from_everything_that_determines_it():
     base = stage(seed=0)
     assert base.hash == stage(seed=0).hash
-    others = [stage(seed=1), Stage("thing", 2, {"seed": 0}), Stage("other", 1, {"seed": 0}), Stage("thing", 1, {"seed": 0}, (stage(seed=9),))]
+    others = [
+        stage(seed=1),
+        Stage("thing", 2, {"seed": 0}),
+        Stage("other", 1, {"seed": 0}),
+        Stage("thing", 1, {"seed": 0}, (stage(seed=9),)),
+    ]
     assert len({base.hash, *(other.hash for other in others)}) == 5
 
 

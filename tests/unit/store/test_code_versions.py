@@ -7,18 +7,30 @@ from pathlib import Path
 import pytest
 
 from sweep.core.errors import InputError
+from sweep.core.storage import Storage
+from sweep.store.code_versions import VERSIONS
 from sweep.store.ledger import Ledger
 from sweep.store.run_folder import ENVIRONMENT_FILE, check_same_code, environment
-from sweep.store.code_versions import VERSIONS
-from sweep.core.storage import Storage
 from sweep.store.trial import Trial
 
 SWEEP = Path(__file__).parents[3] / "sweep"
 SOURCES = {
     "training": (
-        "training/*.py", "models/**/*.py", "losses/glcm/*.py", "evaluation/*.py", "attacks/*.py", "trainable.py", "seed_run.py",
-        "network.py", "texture.py", "adaptation.py", "colorizer_source.py",
-        "shards/mixing.py", "shards/batches.py", "shards/resize.py", "core/seeds.py",
+        "training/*.py",
+        "models/**/*.py",
+        "losses/glcm/*.py",
+        "evaluation/*.py",
+        "attacks/*.py",
+        "trainable.py",
+        "seed_run.py",
+        "network.py",
+        "texture.py",
+        "adaptation.py",
+        "colorizer_source.py",
+        "shards/mixing.py",
+        "shards/batches.py",
+        "shards/resize.py",
+        "core/seeds.py",
     ),
     "generator": ("synth/*.py", "losses/adversarial.py"),
     "pool": ("pool_work.py", "synth/sampling.py", "synth/pool.py", "synth/copies.py", "synth/descriptors.py"),
@@ -54,7 +66,13 @@ def test_a_signature_holds_the_version(monkeypatch):
     assert Trial({"lr": 0.1}, "data", (0,)).signature != before
 
 
-@pytest.mark.parametrize(("noted", "says"), [({"training": VERSIONS["training"] + 1}, f"by version {VERSIONS['training'] + 1} of"), (None, "by an earlier version of")])
+@pytest.mark.parametrize(
+    ("noted", "says"),
+    [
+        ({"training": VERSIONS["training"] + 1}, f"by version {VERSIONS['training'] + 1} of"),
+        (None, "by an earlier version of"),
+    ],
+)
 def test_records_of_another_version_are_not_added_to(tmp_path, noted, says):
     run = Storage(tmp_path)
     run.write(ENVIRONMENT_FILE, json.dumps(environment()).encode())

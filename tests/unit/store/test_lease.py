@@ -9,11 +9,11 @@ import sys
 import pytest
 
 from sweep.core.errors import InputError
+from sweep.core.storage import Storage
+from sweep.run import run_sweep
 from sweep.store.lease import LEASE_FILE, Lease, leased
 from sweep.store.ledger import Ledger, read_ledger
-from sweep.run import run_sweep
 from sweep.store.run_folder import held
-from sweep.core.storage import Storage
 from tests.fakes.sweep_config import write_config
 
 QUICK = {"renewed_s": 0.05, "settle_s": 0.0}
@@ -21,7 +21,11 @@ QUICK = {"renewed_s": 0.05, "settle_s": 0.0}
 
 def test_a_second_driver_is_told_who_holds_the_run(tmp_path):
     run = Storage(tmp_path)
-    with leased(run, **QUICK), pytest.raises(InputError, match="another sweep writes there .process"), leased(run, **QUICK):
+    with (
+        leased(run, **QUICK),
+        pytest.raises(InputError, match="another sweep writes there .process"),
+        leased(run, **QUICK),
+    ):
         pass
     assert not run.exists(LEASE_FILE)
     with leased(run, **QUICK):
@@ -150,7 +154,10 @@ sys.exit(guarded(hold))
 
 
 def test_of_two_processes_on_one_folder_the_second_is_out_within_ten_seconds(tmp_path):
-    command, pipes = [sys.executable, "-c", HOLD, str(tmp_path / "run")], {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    command, pipes = (
+        [sys.executable, "-c", HOLD, str(tmp_path / "run")],
+        {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True},
+    )
     with subprocess.Popen(command, **pipes) as first:
         assert first.stdout.readline() == "held\n"
         second = subprocess.run(command, input="", capture_output=True, text=True, timeout=10, check=False)

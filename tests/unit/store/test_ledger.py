@@ -2,8 +2,8 @@
 
 import pytest
 
-from sweep.store.ledger import Ledger, read_ledger
 from sweep.core.storage import Storage
+from sweep.store.ledger import Ledger, read_ledger
 
 
 @pytest.fixture

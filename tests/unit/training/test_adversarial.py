@@ -29,7 +29,7 @@ def weights_equal(first, second):
 def test_a_perturbation_stays_in_its_ball_and_raises_the_loss():
     model, (images, labels) = ToyClassifier().eval(), toy_images(16)
     inputs, truth = torch.from_numpy(images).unsqueeze(1) / 255, torch.from_numpy(labels)
-    loss = lambda x: torch.nn.functional.cross_entropy(model(x), truth)  # noqa: E731
+    loss = lambda x: torch.nn.functional.cross_entropy(model(x), truth)
     attacked = perturb(inputs, loss, inputs.clone(), eps=EPS, stride=EPS / 2, steps=4)
     assert (attacked - inputs).abs().max() <= EPS + 1e-6 and attacked.min() >= 0 and attacked.max() <= 1
     assert loss(attacked) > loss(inputs)
@@ -40,7 +40,7 @@ def test_adversarial_training_keeps_more_right_answers_under_attack():
     def robust_accuracy(model):
         images, labels = toy_images(64, seed=5)
         inputs, truth = torch.from_numpy(images).unsqueeze(1) / 255, torch.from_numpy(labels)
-        loss = lambda x: torch.nn.functional.cross_entropy(model(x), truth, reduction="sum")  # noqa: E731
+        loss = lambda x: torch.nn.functional.cross_entropy(model(x), truth, reduction="sum")
         attacked = perturb(inputs, loss, inputs.clone(), eps=EPS, stride=EPS / 4, steps=10)
         return (model(attacked).argmax(1) == truth).float().mean().item()
 
@@ -74,7 +74,11 @@ def test_divergence_is_zero_for_equal_predictions_and_positive_else(multi_label)
     logits = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
     assert divergence(logits, logits, multi_label).item() == pytest.approx(0, abs=1e-6)
     assert divergence(logits, -logits, multi_label) > 0.01
-    reference = torch.distributions.Bernoulli(logits=-logits) if multi_label else torch.distributions.Categorical(logits=-logits)
+    reference = (
+        torch.distributions.Bernoulli(logits=-logits)
+        if multi_label
+        else torch.distributions.Categorical(logits=-logits)
+    )
     own = type(reference)(logits=logits)
     expected = torch.distributions.kl_divergence(reference, own).sum() / 5
     assert divergence(logits, -logits, multi_label).item() == pytest.approx(expected.item(), rel=1e-4)

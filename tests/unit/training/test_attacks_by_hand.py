@@ -15,7 +15,15 @@ from sweep.training.recipe import Recipe
 from tests.fakes.toy_classifier import ToyBatches, ToyClassifier, toy_images
 
 EPS, STEPS, BETA = 0.1, 3, 2.0
-SETTINGS = {"batch_size": 8, "augment": "none", "patience": 0, "precision": "fp32", "train_eps": EPS, "train_attack_steps": STEPS, "trades_beta": BETA}
+SETTINGS = {
+    "batch_size": 8,
+    "augment": "none",
+    "patience": 0,
+    "precision": "fp32",
+    "train_eps": EPS,
+    "train_attack_steps": STEPS,
+    "trades_beta": BETA,
+}
 LONG = {**SETTINGS, "epochs": 25, "lr": 5e-3}
 
 
@@ -39,7 +47,9 @@ def drawn():
 def attacked(learnt, name):
     """What one update learns from, the losses it tells, and the model as it was before; the weights stand still."""
     model, recipe = copy.deepcopy(learnt).train(), Recipe(**SETTINGS, train_attack=name, lr=0.0, optimizer="sgd")
-    step = AdversarialStep(model, model, build_optimizer(model, phases(recipe)[0], recipe), Objective(), recipe, torch.device("cpu"))
+    step = AdversarialStep(
+        model, model, build_optimizer(model, phases(recipe)[0], recipe), Objective(), recipe, torch.device("cpu")
+    )
     seen, loss = [], step.loss
     step.loss = lambda inputs, logit_loss: seen.append(inputs.detach().clone()) or loss(inputs, logit_loss)
     images, labels = batch()
@@ -70,7 +80,7 @@ def test_trades_moves_predictions_away_from_the_clean_ones_and_weighs_both(learn
     (seen,), (loss,), model = attacked(learnt, "trades")
     images, labels = batch()
     clean = model.eval()(images).detach().log_softmax(1)
-    apart = lambda x, against: kl_div(x.log_softmax(1), against, reduction="batchmean", log_target=True)  # noqa: E731
+    apart = lambda x, against: kl_div(x.log_softmax(1), against, reduction="batchmean", log_target=True)
     expected = ball(images, images + 1e-3 * torch.randn(images.shape, generator=drawn()))
     for _ in range(STEPS):
         expected = ball(images, expected + 2.5 * EPS / STEPS * uphill(lambda x: apart(model(x), clean), expected))
@@ -95,7 +105,7 @@ def test_free_training_climbs_by_the_gradient_that_each_replay_leaves(learnt):
 def test_every_attack_hurts_far_more_than_noise_of_its_size(learnt, name):
     seen, _, model = attacked(learnt, name)
     images, labels = batch()
-    loss = lambda x: cross_entropy(model.eval()(x), labels).item()  # noqa: E731
+    loss = lambda x: cross_entropy(model.eval()(x), labels).item()
     signs = torch.rand(images.shape, generator=drawn()).sub(0.5).sign()
     assert loss(seen[-1][-len(images) :]) > loss(ball(images, images + EPS * signs)) + 0.3
 
@@ -106,9 +116,15 @@ def test_every_attack_hardens_what_learns_from_it(learnt, name):
     inputs, truth = torch.from_numpy(images).unsqueeze(1) / 255, torch.from_numpy(labels)
 
     def attacked_loss(model):
-        loss = lambda x: cross_entropy(model(x), truth)  # noqa: E731
+        loss = lambda x: cross_entropy(model(x), truth)
         return loss(perturb(inputs, loss, inputs.clone(), eps=EPS, stride=EPS / 4, steps=10)).item()
 
     hardened, epochs = ToyClassifier(dropout=0.0), 25 * (STEPS if name == "free" else 1)  # equally many updates
-    fit(hardened, ToyBatches(*toy_images(32)), toy_images(16, seed=9), Recipe(**LONG | {"epochs": epochs}, train_attack=name), seed=0)
+    fit(
+        hardened,
+        ToyBatches(*toy_images(32)),
+        toy_images(16, seed=9),
+        Recipe(**LONG | {"epochs": epochs}, train_attack=name),
+        seed=0,
+    )
     assert attacked_loss(hardened) < attacked_loss(learnt.eval()) - 0.08

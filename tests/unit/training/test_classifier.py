@@ -60,7 +60,9 @@ def test_attacked_norms_of_the_second_set():
 
 def test_an_absurd_learning_rate_is_reported_as_divergence():
     with pytest.raises(Diverged):
-        train(build(), lr=100.0, optimizer="sgd", grad_clip=0.0, schedule="none", epochs=20, warmup=0.0, precision="fp32")
+        train(
+            build(), lr=100.0, optimizer="sgd", grad_clip=0.0, schedule="none", epochs=20, warmup=0.0, precision="fp32"
+        )
 
 
 @pytest.mark.slow

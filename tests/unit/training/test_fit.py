@@ -15,7 +15,9 @@ QUICK = {"epochs": 4, "batch_size": 8, "lr": 3e-3, "augment": "flip", "patience"
 
 def run(recipe=None, model=None, seed=0, **options):
     model = model or ToyClassifier()
-    result = fit(model, ToyBatches(*toy_images(32)), toy_images(16, seed=9), recipe or Recipe(**QUICK), seed=seed, **options)
+    result = fit(
+        model, ToyBatches(*toy_images(32)), toy_images(16, seed=9), recipe or Recipe(**QUICK), seed=seed, **options
+    )
     return model, result
 
 
@@ -56,7 +58,13 @@ def test_the_global_random_stream_is_left_alone():
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"ema": 0.9, "mixup": 0.4}, {"procedure": "two_step"}, {"optimizer": "sgd", "schedule": "one_cycle"}, {"precision": "bf16"}],
+    [
+        {},
+        {"ema": 0.9, "mixup": 0.4},
+        {"procedure": "two_step"},
+        {"optimizer": "sgd", "schedule": "one_cycle"},
+        {"precision": "bf16"},
+    ],
     ids=lambda changes: "+".join(changes) or "plain",
 )
 @pytest.mark.parametrize("stop_after", [1, 2, 3])
@@ -73,7 +81,9 @@ def test_a_resumed_run_equals_an_undisturbed_one_bit_for_bit(changes, stop_after
 def test_a_finished_state_trains_no_further():
     states = []
     model, result = run(save_state=states.append)
-    again, repeated = run(model=ToyClassifier(seed=3), state=states[-1], on_epoch=lambda metrics: pytest.fail("trained"))
+    again, repeated = run(
+        model=ToyClassifier(seed=3), state=states[-1], on_epoch=lambda metrics: pytest.fail("trained")
+    )
     assert weights_equal(model, again) and repeated.epochs_run == result.epochs_run
 
 

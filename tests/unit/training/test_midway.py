@@ -22,7 +22,11 @@ def after(steps):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4, 5])  # with four steps an epoch, or two in free training
-@pytest.mark.parametrize("changes", [{}, {"ema": 0.9, "mixup": 0.4}, {"procedure": "two_step"}, FREE], ids=lambda changes: "+".join(changes) or "plain")
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"ema": 0.9, "mixup": 0.4}, {"procedure": "two_step"}, FREE],
+    ids=lambda changes: "+".join(changes) or "plain",
+)
 def test_stopped_at_any_step_equals_undisturbed_bit_for_bit(changes, steps):
     recipe = Recipe(**QUICK | changes)
     whole_model = ToyClassifier()
@@ -43,4 +47,3 @@ def test_stopped_twice_in_one_epoch():
     with pytest.raises(Interrupted) as second:
         run(recipe, ToyClassifier(seed=3), state=first.value.state, interrupted=after(2))
     assert run(recipe, model, state=second.value.state).history == whole.history
-

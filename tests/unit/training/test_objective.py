@@ -26,7 +26,7 @@ def test_focal_without_focus_is_weighted_cross_entropy():
 
 def test_focal_by_hand():
     truth = LOGITS.softmax(1)[range(12), LABELS]
-    expected = (-(1 - truth) ** 2 * truth.log()).mean()
+    expected = (-((1 - truth) ** 2) * truth.log()).mean()
     assert Objective(focal_gamma=2)(LOGITS, LABELS).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
@@ -69,7 +69,9 @@ def test_mixup_blends_images_and_losses_alike():
     assert 0 < share < 1 and sorted(partner.tolist()) == [0, 1, 2, 3]
     assert torch.allclose(mixed, share * images + (1 - share) * images[partner])
     logits = torch.randn(4, 4)
-    assert blended.loss(logits) == share * Objective()(logits, target.labels) + (1 - share) * Objective()(logits, partner)
+    assert blended.loss(logits) == share * Objective()(logits, target.labels) + (1 - share) * Objective()(
+        logits, partner
+    )
 
 
 def test_mixup_shares_are_drawn_from_the_beta_distribution():
@@ -100,7 +102,13 @@ FINDINGS[2, 1] = FINDINGS[7, 0] = float("nan")
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"smoothing": 0.2}, {"gamma": 2.0}, {"weights": (3.0, 0.5, 1.0)}, {"smoothing": 0.1, "gamma": 1.5, "weights": (2.0, 1.0, 4.0)}],
+    [
+        {},
+        {"smoothing": 0.2},
+        {"gamma": 2.0},
+        {"weights": (3.0, 0.5, 1.0)},
+        {"smoothing": 0.1, "gamma": 1.5, "weights": (2.0, 1.0, 4.0)},
+    ],
     ids=lambda settings: "+".join(settings) or "plain",
 )
 def test_several_findings_by_hand(settings):
@@ -115,7 +123,9 @@ def test_smoothed_labels_of_one_class_by_hand():
     expected = -(share * LOGITS.log_softmax(1)).sum(1)
     assert Objective(label_smoothing=0.3)(LOGITS, LABELS).item() == pytest.approx(expected.mean().item(), rel=1e-5)
     doubt = (1 - LOGITS.softmax(1)[torch.arange(12), LABELS]) ** 2
-    assert Objective(label_smoothing=0.3, focal_gamma=2)(LOGITS, LABELS).item() == pytest.approx((doubt * expected).mean().item(), rel=1e-5)
+    assert Objective(label_smoothing=0.3, focal_gamma=2)(LOGITS, LABELS).item() == pytest.approx(
+        (doubt * expected).mean().item(), rel=1e-5
+    )
 
 
 def test_class_weights_by_hand():

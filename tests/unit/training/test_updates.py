@@ -59,7 +59,9 @@ def test_validation_and_the_kept_weights_are_the_averaged_ones():
     states, model = [], ToyClassifier()
     train(model, Recipe(**QUICK | {"epochs": 1}, ema=0.9), save_state=states.append)
     content = torch.load(io.BytesIO(states[-1]), weights_only=True)
-    assert equal(weights_of(model), content["extras"]["average"]["shadow"]) and not equal(weights_of(model), content["model"])
+    assert equal(weights_of(model), content["extras"]["average"]["shadow"]) and not equal(
+        weights_of(model), content["model"]
+    )
 
 
 @pytest.mark.parametrize(("changes", "call"), [({}, 6), (FREE, 5), (FREE, 4)], ids=str)
@@ -83,9 +85,16 @@ def scripted(scores):
 
 def test_the_second_step_starts_from_the_best_weights_of_the_first_and_looks_for_its_own():
     model, after, starts = ToyClassifier(), [], []
-    model.register_forward_pre_hook(lambda module, _inputs: starts.append((len(after), weights_of(module))) if module.training else None)
+    model.register_forward_pre_hook(
+        lambda module, _inputs: starts.append((len(after), weights_of(module))) if module.training else None
+    )
     recipe = Recipe(**QUICK | {"epochs": 6, "procedure": "two_step"})
-    result = train(model, recipe, reduce=scripted([0.7, 0.9, 0.6, 0.5, 0.8, 0.4]), on_epoch=lambda metrics: after.append(weights_of(model)))
+    result = train(
+        model,
+        recipe,
+        reduce=scripted([0.7, 0.9, 0.6, 0.5, 0.8, 0.4]),
+        on_epoch=lambda metrics: after.append(weights_of(model)),
+    )
     second = next(weights for epoch, weights in starts if epoch == 3)
     assert equal(second, after[1]) and not equal(second, after[2])
     assert result.best_epoch == 5 and equal(weights_of(model), after[4])  # although 0.9 was seen before
@@ -100,8 +109,14 @@ def test_each_step_of_a_procedure_has_its_own_patience():
 def test_a_compiled_step_has_the_losses_of_a_plain_one(monkeypatch):
     """With Dynamo's own graph and no code generator, which is what takes minutes."""
     compiled, original = [], torch.compile
-    monkeypatch.setattr(fitting.torch, "compile", lambda forward: compiled.append(1) or functools.partial(original, backend="eager")(forward))
+    monkeypatch.setattr(
+        fitting.torch,
+        "compile",
+        lambda forward: compiled.append(1) or functools.partial(original, backend="eager")(forward),
+    )
     plain = train(ToyClassifier(), Recipe(**QUICK))
     assert not compiled
     traced = train(ToyClassifier(), Recipe(**QUICK, compile=True))
-    assert compiled and [epoch["loss/train"] for epoch in traced.history] == pytest.approx([epoch["loss/train"] for epoch in plain.history], rel=1e-5)
+    assert compiled and [epoch["loss/train"] for epoch in traced.history] == pytest.approx(
+        [epoch["loss/train"] for epoch in plain.history], rel=1e-5
+    )

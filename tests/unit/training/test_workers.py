@@ -12,7 +12,11 @@ from tests.fakes.two_workers import train_on_two_workers
 SETTINGS = {"epochs": 4, "batch_size": 8, "lr": 3e-3, "augment": "flip", "patience": 0, "precision": "fp32"}
 
 
-@pytest.mark.parametrize("changes", [{"procedure": "joint"}, {"procedure": "two_step"}, {"train_eps": 0.05, "train_attack": "fgsm", "dual_bn": True}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [{"procedure": "joint"}, {"procedure": "two_step"}, {"train_eps": 0.05, "train_attack": "fgsm", "dual_bn": True}],
+    ids=str,
+)
 def test_two_workers_agree_on_weights_and_metrics(tmp_path, changes):
     first, second = train_on_two_workers(tmp_path, Recipe(**SETTINGS | changes))
     assert first["history"] == second["history"] and len(first["history"]) == 4
