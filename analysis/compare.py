@@ -10,7 +10,7 @@ import argparse
 import io
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 from rich.console import Console
@@ -97,6 +97,8 @@ def _paired(a: Side, b: Side, metric: str) -> Resampled | None:
     first, second = a.estimates.resampled(a.signature, metric), b.estimates.resampled(b.signature, metric)
     if first is None or second is None or not set(first.seeds) & set(second.seeds) or not _same_images(a, b, metric):
         return None
+    if a.estimates.run.storage.url == b.estimates.run.storage.url and (prior := a.estimates.difference_prior(metric)):
+        return replace(paired(second, first), prior=prior)
     return paired(second, first)
 
 
