@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sweep.attacks import input_checks
 from sweep.attacks.chunk import Chunk
-from sweep.attacks.epsilon import parse_grid
+from sweep.core.epsilon import parse_grid
 from sweep.attacks.fast import network_for
 from sweep.attacks.network import Model, Network, Passes, device_of, frozen
 from sweep.attacks.referee import ROUNDING

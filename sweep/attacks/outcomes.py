@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sweep.attacks.epsilon import epsilon_name
+from sweep.core.epsilon import epsilon_name
 from sweep.attacks.result import EpsilonSweep
 
 WORST = "worst"

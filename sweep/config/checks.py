@@ -147,7 +147,7 @@ def _metrics() -> list[str]:
 
 
 def _threats(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Violation]:
-    from sweep.attacks.epsilon import parse_epsilon
+    from sweep.core.epsilon import parse_epsilon
     from sweep.attacks.threats import resolve_threat
 
     readers: Mapping[str, Callable[[Any], Any]] = {

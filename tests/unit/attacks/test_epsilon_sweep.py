@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from sweep.attacks.craft import craft
-from sweep.attacks.epsilon import epsilon_name, parse_epsilon
+from sweep.core.epsilon import epsilon_name, parse_epsilon
 from sweep.attacks.epsilon_sweep import epsilon_sweep
 from sweep.attacks.threats import resolve_threat
 from sweep.core.errors import InputError
