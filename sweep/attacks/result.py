@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from sweep.core.epsilon import same_epsilon
 from sweep.attacks.network import Passes
+from sweep.core.epsilon import same_epsilon
 from sweep.core.errors import InputError, suggestion
 
 
