@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from analysis.intervals import Interval, Resampled, SeedPrior, interval, patient_weights
-from analysis.outcomes import Measure, Outcomes
+from analysis.intervals import Interval, Resampled, SeedPrior, interval
 
 DRAWS = 400  # bootstrap samples in which the selection is repeated
 
@@ -31,35 +30,34 @@ class Repeated:
     seeds_left_out: bool  # False with one seed: then the luck of the seed is still in the score
 
 
-def repeat_selection(chosen_by: np.ndarray, held_out: np.ndarray) -> Repeated:
+def leave_seed_out(values: np.ndarray) -> np.ndarray:
+    """Mean over all seeds but each one [B, S, K] of values [B, S, K]; with one seed the values themselves, NaN where none is left."""
+    seeds = values.shape[1]
+    if seeds == 1:
+        return values
+    known = ~np.isnan(values)
+    plain = np.where(known, values, 0.0)
+    others = known.sum(axis=1, keepdims=True) - known
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(others > 0, (plain.sum(axis=1, keepdims=True) - plain) / others, np.nan)
+
+
+def repeat_selection(rank_scores: np.ndarray, held_out: np.ndarray) -> Repeated:
     """Choose in every bootstrap sample and read the score of the chosen elsewhere.
 
-    `chosen_by` [B, S, K] is what the choice looks at (more is better) on the drawn patients; `held_out` [B, S, K] the score on the patients
-    left out, or on all where the choice never looks at them. NaN marks a seed that did not run or a sample without one class.
+    `rank_scores` [B, S, K] is what the choice looks at (more is better) on the drawn patients and without each seed in turn
+    (`leave_seed_out`); `held_out` [B, S, K] the score of that seed on the patients left out, or on all of them where the choice never
+    looks at them. NaN marks a seed that did not run or a sample without one class.
     """
-    seeds = chosen_by.shape[1]
-    known = ~np.isnan(chosen_by)
-    total, count = np.where(known, chosen_by, 0.0).sum(axis=1, keepdims=True), known.sum(axis=1, keepdims=True)
-    without = total - np.where(known, chosen_by, 0.0) if seeds > 1 else total
-    others = count - known if seeds > 1 else count
-    with np.errstate(invalid="ignore", divide="ignore"):
-        scores = np.where(others > 0, without / others, -np.inf)
-    chosen = scores.argmax(axis=2)
+    seeds, candidates = rank_scores.shape[1:]
+    known = np.where(np.isnan(rank_scores), -np.inf, rank_scores)
+    chosen = known.argmax(axis=2)
     read = np.take_along_axis(held_out, chosen[:, :, None], axis=2)[:, :, 0]
-    usable = np.isfinite(read) & np.isfinite(scores.max(axis=2))
+    usable = np.isfinite(read) & np.isfinite(known.max(axis=2))
     if not usable.any():
-        return Repeated(float("nan"), np.zeros(chosen_by.shape[2]), seeds > 1)
-    shares = np.bincount(chosen[usable], minlength=chosen_by.shape[2]) / usable.sum()
+        return Repeated(float("nan"), np.zeros(candidates), seeds > 1)
+    shares = np.bincount(chosen[usable], minlength=candidates) / usable.sum()
     return Repeated(float(read[usable].mean()), shares, seeds > 1)
-
-
-def scores_in_and_out(
-    outcomes: Outcomes, measure: Measure, *, draws: int = DRAWS, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """A measure on the patients of each bootstrap sample [B, S] and on those left out of it [B, S]; NaN where a class is missing."""
-    weights = patient_weights(outcomes, draws, seed)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return measure(outcomes, weights), measure(outcomes, (weights == 0).astype(float))
 
 
 def corrected_interval(

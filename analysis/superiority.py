@@ -11,10 +11,14 @@ Efron 2011), so choosing the winner first costs nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy import special
 
+from analysis import metric_names
+from analysis.estimates import Estimates
+from analysis.frames import Run
 from analysis.intervals import Resampled, noise_of
 
 _WIDEST = 0.25  # largest standard deviation of true scores between recipes that is considered, as a share of the metric's range of 1
@@ -64,3 +68,18 @@ def false_superiority(difference: Resampled, scores: Sequence[float]) -> float:
     below = -np.sqrt(kept) * observed / np.sqrt(variance)
     tails = special.ndtr(below) if np.isinf(df) else special.stdtr(df, below)
     return float(weights @ tails)
+
+
+def probability_over(run: Run, estimates: Estimates, first: str, rival: str, metric: str) -> float:
+    """False superiority of the configuration `first` over `rival` in a metric; NaN where they share no test images or no seed."""
+    difference = estimates.paired(first, rival, metric)
+    if difference is None:
+        return float("nan")
+    sign = metric_names.sign(metric, run.goals)
+    turned = difference if sign > 0 else replace(difference, point=-difference.point)
+    return false_superiority(turned, sign * run.means[metric].to_numpy())
+
+
+def chance_text(chance: float) -> str:
+    """A probability for people: never a bare zero."""
+    return "below 0.1 %" if chance < 0.001 else f"{100 * chance:.1f} %" if chance < 0.1 else f"{100 * chance:.0f} %"
