@@ -1,4 +1,10 @@
-"""The names a sweep config may put under grid, search and fixed, each with its type, default and range."""
+"""The names a sweep config may put under grid, search and fixed, each with its type, default and range.
+
+Adding a row later than version 0.1: give `since` (the version that introduces it), and `before` where the default is not what the versions
+without the row did. Old run folders then stay alive by themselves: their records keep their signatures (`identity`), what their
+configurations lack is filled with what it was (`restored`), and a folder that is resumed keeps its own defaults
+(`sweep.planning.defaults`). A changed default of an existing row needs nothing more, because a run folder notes the defaults it began with.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +16,38 @@ from typing import Any
 
 from sweep.config.conditions import relevant
 from sweep.core.errors import InputErrors, suggestion
+from sweep.core.hashing import canonical_json
 
 Scalar = str | int | float | bool | None
+FIRST = "0.1"  # the version whose rows are all part of a configuration's identity
+
+
+class _SameAsDefault:
+    """Type of the mark that a row behaved as its default does before it was introduced."""
+
+
+SAME_AS_DEFAULT = _SameAsDefault()
 
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """One row: what it sets, the types it takes, its default and a check that returns a violation or None."""
+    """One row: what it sets, the types it takes, its default and a check that returns a violation or None.
+
+    `since` is the version that introduced it, `before` the value that describes what earlier versions did.
+    """
 
     describe: str
     kinds: tuple[type, ...]
     default: Scalar
     check: Callable[[Any], str | None] = lambda value: None
     optional: bool = False
+    since: str = FIRST
+    before: Scalar | _SameAsDefault = SAME_AS_DEFAULT
+
+    @property
+    def introduced_with(self) -> Scalar:
+        """The value that configurations written before the row existed are taken to have."""
+        return self.default if isinstance(self.before, _SameAsDefault) else self.before
 
     def violation(self, value: Any) -> str | None:
         """Why `value` cannot be used, with the fix; None when it can."""
@@ -358,9 +383,33 @@ def _texture_rows() -> dict[str, Hyperparameter]:
     }
 
 
-HYPERPARAMETERS: Mapping[str, Hyperparameter] = {**_recipe_rows(), **_own_rows()}
+HYPERPARAMETERS: dict[str, Hyperparameter] = {**_recipe_rows(), **_own_rows()}
+
+
+def default_values() -> dict[str, Scalar]:
+    """Every hyperparameter's default in this version."""
+    return {name: row.default for name, row in HYPERPARAMETERS.items()}
 
 
 def complete(config: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """`config` with every default filled in and without the settings that cannot matter in it."""
-    return relevant({name: row.default for name, row in HYPERPARAMETERS.items()} | dict(config))
+    """`config` with every default filled in and without the hyperparameters that are inactive in it."""
+    return relevant(default_values() | dict(config))
+
+
+def restored(config: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """The complete configuration of a record that any version wrote: what it lacks has the value it had at that time."""
+    return relevant({name: row.introduced_with for name, row in HYPERPARAMETERS.items()} | dict(config))
+
+
+def identity(config: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """The part of a complete configuration that names it.
+
+    Hyperparameters later than version 0.1 are left out where they have the value they were introduced with: a configuration that an
+    earlier version could have run has the signature that the earlier version gave it.
+    """
+    return {name: value for name, value in config.items() if not _as_introduced(name, value)}
+
+
+def _as_introduced(name: str, value: Scalar) -> bool:
+    row = HYPERPARAMETERS.get(name)
+    return row is not None and row.since != FIRST and canonical_json(value) == canonical_json(row.introduced_with)
