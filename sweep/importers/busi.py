@@ -46,6 +46,7 @@ ROW = Importer(
     classes=CLASSES,
     options={"roi": "none"},  # box: crop to the lesion; mask: the same, black outside of it
     choices={"roi": ROIS},
+    help={"roi": "Crop to the lesion: box, or mask (the same, black outside the lesion); none keeps the whole image."},
     notes=note_on_normals,
     traps="no patient ids; masks beside images; benign (433) equals malignant (145); many near-duplicates",
 )

@@ -48,7 +48,7 @@ class Importer:
     """One published layout.
 
     `iterate(src, options)` yields the images of `src` in a fixed order and raises InputError when the layout is
-    not the expected one; `options` are the importer's own, with their defaults, and `choices` what some of them may be.
+    not the expected one; `options` are the importer's own, with their defaults, `choices` what some of them may be, `help` a sentence on each.
     `findings(options)` names the labels that every image has under these options where it may have several, and is empty where
     it has one class. `total(src, options)` is the number of images, None where it is not known before they are read; without
     it they are counted by listing them. `notes(src, options)` says what was left out of the archive on purpose.
@@ -65,6 +65,7 @@ class Importer:
     classes: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    help: Mapping[str, str] = field(default_factory=dict)  # one sentence for each option
     findings: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda options: ()
     total: Callable[[Path, Mapping[str, Any]], int | None] | None = None
     notes: Callable[[Path, Mapping[str, Any]], Sequence[str]] = lambda src, options: ()
