@@ -34,7 +34,12 @@ _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for the command of a submitt
 
 
 def run(
-    config: Annotated[Path, typer.Argument(help="Sweep config (a YAML file).", show_default=False)],
+    config: Annotated[
+        Path,
+        typer.Argument(
+            help="Sweep config: a YAML file, or the name of a shipped one such as quickstart.", show_default=False
+        ),
+    ],
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override one key, e.g. data.image_px=64; may be repeated."),

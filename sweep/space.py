@@ -20,7 +20,10 @@ from sweep.core.errors import EXIT_COMPLETE, InputError
 
 def space(
     configs: Annotated[
-        list[Path] | None, typer.Argument(metavar="CONFIG...", help="Sweep configs to check.", show_default=False)
+        list[Path] | None,
+        typer.Argument(
+            metavar="CONFIG...", help="Sweep configs to check: files, or names of shipped ones.", show_default=False
+        ),
     ] = None,
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON Schema of sweep configs; editors check and complete by it.")

@@ -276,7 +276,8 @@ def _exiting(function: Callable[..., int]) -> Callable[..., None]:
 
 
 def _run(app: typer.Typer, arguments: Sequence[str] | None, module: str) -> int:
-    name = None if module == "__main__" else f"python -m {module.removesuffix('.__main__')}"  # else from sys.argv
+    named = arguments is not None and module != "__main__"  # else from sys.argv, which knows the console script too
+    name = f"python -m {module.removesuffix('.__main__')}" if named else None
     try:
         app(None if arguments is None else list(arguments), prog_name=name)
     except SystemExit as end:

@@ -41,7 +41,10 @@ _COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
 def doctor(
     config: Annotated[
         Path | None,
-        typer.Argument(help="Sweep config; without one, only what every sweep needs is checked.", show_default=False),
+        typer.Argument(
+            help="Sweep config, a file or the name of a shipped one; without it, only what every sweep needs is checked.",
+            show_default=False,
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,
