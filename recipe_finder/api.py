@@ -124,6 +124,7 @@ def load_model(place: str | Path, trial: str | None = None, *, seed: int = 0) ->
     if trial is None:
         return load_exported(place)
     from analysis.trial_names import trial_signature
+    from sweep.config.hyperparameters import restored
     from sweep.core.storage import Storage
     from sweep.data.datasets import Data
     from sweep.pipeline.saved_models import load_trained
@@ -131,7 +132,7 @@ def load_model(place: str | Path, trial: str | None = None, *, seed: int = 0) ->
 
     signature = trial_signature(str(place), trial)
     record = finished_record(Storage(str(place)), signature, seed)
-    data = Data.load(Storage(str(place))).seen_by(record["config"])
+    data = Data.load(Storage(str(place))).seen_by(restored(record["config"]))
     return load_trained(f"{str(place).rstrip('/')}/{signature}", data, seed)
 
 

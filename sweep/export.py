@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 
 from analysis.trial_names import TRIAL_HELP, trial_signature
+from sweep.config.hyperparameters import restored
 from sweep.core.command_line import Command
 from sweep.core.errors import EXIT_COMPLETE, InputError
 from sweep.core.storage import Storage
@@ -47,9 +48,10 @@ def _export(run: Storage, signature: str, out: Storage, seed: int) -> int:
     record = finished_record(run, signature, seed)
     if out.exists(MODEL):
         raise InputError(out.url, "holds a model already", "give a new folder")
-    data = Data.load(run).seen_by(record["config"])
+    config = restored(record["config"])
+    data = Data.load(run).seen_by(config)
     facts = {
-        "network": network_of(record["config"]),
+        "network": network_of(config),
         "classes": list(data.classes),
         "image_px": data.image_px,
         "fit": data.fit,
