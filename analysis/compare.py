@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import pandas as pd
@@ -24,7 +24,9 @@ from analysis.figures.figure import difference_text, p_text, with_interval
 from analysis.frames import Run, load_run
 from analysis.intervals import Interval, Resampled, paired
 from analysis.ranking import rank, shown_metrics
+from analysis.superiority import chance_text, false_superiority
 from analysis.trial_names import find_signature
+from analysis.winner import METRIC, Winner, winner
 from sweep.core.command_line import Command, one_of
 from sweep.core.errors import EXIT_COMPLETE
 
@@ -37,6 +39,7 @@ class Side:
     estimates: Estimates
     signature: str
     chosen_by: str
+    chosen: Winner | None = None  # of a configuration that a rule chose
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Comparison:
     b: str
     settings: tuple[tuple[str, str, str], ...]
     metrics: tuple[MetricDifference, ...]
+    honesty: tuple[str, ...] = ()  # false superiority, and scores corrected for having been chosen
 
 
 def find_side(address: str, rule: str = selection.DEFAULT_RULE) -> Side:
@@ -66,8 +70,9 @@ def find_side(address: str, rule: str = selection.DEFAULT_RULE) -> Side:
         folder, start = address, ""
     run = load_run(folder)
     if not start:
-        best = rank(run, rule, top=1, estimates=Estimates(run, draws=200)).rows[0].signature
-        return Side(run, Estimates(run), best, rule)
+        estimates = Estimates(run)
+        ranking = rank(run, rule, top=2, estimates=estimates)
+        return Side(run, estimates, ranking.rows[0].signature, rule, winner(run, ranking, estimates))
     return Side(run, Estimates(run), find_signature(run, start), "named")
 
 
@@ -83,14 +88,38 @@ def compare(a: Side, b: Side) -> Comparison:
         for metric in shared
     )
     return Comparison(
-        _name(a), _name(b), _settings(a.run.configs.loc[a.signature], b.run.configs.loc[b.signature]), metrics
+        _name(a),
+        _name(b),
+        _settings(a.run.configs.loc[a.signature], b.run.configs.loc[b.signature]),
+        metrics,
+        _honesty(a, b),
     )
+
+
+def _honesty(a: Side, b: Side) -> tuple[str, ...]:
+    lines = []
+    sample = _paired(a, b, METRIC) if METRIC in a.run.metrics and METRIC in b.run.metrics else None
+    if sample is not None:
+        scores = pd.concat(
+            [side.run.means[METRIC] for side in {side.run.storage.url: side for side in (a, b)}.values()]
+        )
+        ahead, behind = ("B", "A") if sample.point.mean() >= 0 else ("A", "B")
+        turned = sample if ahead == "B" else replace(sample, point=-sample.point)
+        chance = chance_text(false_superiority(turned, scores.to_numpy()))
+        lines.append(
+            f"Probability that {ahead} is not truly better than {behind} on the target (false superiority): {chance}."
+        )
+    for name, side in (("A", a), ("B", b)):
+        lines += [f"{name}: {sentence}" for sentence in (side.chosen.sentences if side.chosen else ())]
+    return tuple(lines)
 
 
 def _paired(a: Side, b: Side, metric: str) -> Resampled | None:
     first, second = a.estimates.resampled(a.signature, metric), b.estimates.resampled(b.signature, metric)
     if first is None or second is None or not set(first.seeds) & set(second.seeds) or not _same_images(a, b, metric):
         return None
+    if a.estimates.run.storage.url == b.estimates.run.storage.url and (prior := a.estimates.difference_prior(metric)):
+        return replace(paired(second, first), prior=prior)
     return paired(second, first)
 
 
@@ -135,6 +164,8 @@ def as_text(made: Comparison) -> str:
         )
         metrics.add_row(metric_names.title(row.metric), with_interval(row.a), with_interval(row.b), *change)
     console.print(metrics)
+    for line in made.honesty:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 
 

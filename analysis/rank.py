@@ -16,10 +16,12 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis import metric_names, selection
+from analysis.estimates import Estimates
 from analysis.frames import load_run
 from analysis.intervals import Interval
 from analysis.ranking import Ranking, rank
 from analysis.trial_names import short_names
+from analysis.winner import winner
 from sweep.core.command_line import Command, one_of
 from sweep.core.errors import EXIT_COMPLETE
 
@@ -42,8 +44,12 @@ def rank_command(
     ] = "table",
 ) -> int:
     """Order the configurations of a sweep, each number with its 95 % interval."""
-    ranking = rank(load_run(run), by, constraint or (), top)
+    loaded = load_run(run)
+    estimates = Estimates(loaded)
+    ranking = rank(loaded, by, constraint or (), top, estimates=estimates)
     sys.stdout.write(FORMATS[format_](ranking))
+    if format_ == "table" and (best := winner(loaded, ranking, estimates, constraints=constraint or ())):
+        sys.stdout.write("".join(f"{sentence}\n" for sentence in best.sentences))
     return EXIT_COMPLETE
 
 

@@ -142,5 +142,15 @@ def test_scripts(tmp_path, name, old, new, says):
 def test_versions_are_those_of_the_lock():
     lock = (ROOT / "requirements.lock").read_text()
     assert f"\nray=={VERSIONS.ray} " in lock and VERSIONS.python_tag == "py" + VERSIONS.python.replace(".", "")
+
+
+def test_a_checkout_without_a_lock_is_incomplete(tmp_path):
+    (tmp_path / "pyproject.toml").write_text('requires-python = ">=3.11"\n')
     with pytest.raises(InputError, match="complete checkout"):
-        locked_versions(FOLDER)
+        locked_versions(tmp_path)
+
+
+def test_versions_of_an_installed_package_are_those_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("cluster.versions.metadata", lambda name: {"Requires-Python": ">=3.11"})
+    monkeypatch.setattr("cluster.versions.version", lambda name: "2.60.0")
+    assert locked_versions(tmp_path) == Versions(ray="2.60.0", python="3.11")
