@@ -8,7 +8,7 @@ import yaml
 
 from cluster.check import check_file, main
 from cluster.document import read_documents
-from cluster.versions import ROOT, locked_versions
+from cluster.versions import ROOT, Versions, locked_versions
 from sweep.core.errors import InputError, InputErrors
 from tests.fakes.cluster_files import AWS, FOLDER, JOB, OWN
 
