@@ -15,7 +15,8 @@ from typing import Annotated, Any
 import typer
 
 from sweep.core.command_line import Command, CommandGroup, Row
-from sweep.core.errors import EXIT_COMPLETE, InputError, InputErrors, guarded, suggestion
+from sweep.core.errors import EXIT_COMPLETE, InputError, InputErrors, guarded, printable, suggestion
+from sweep.importers.account import Account
 from sweep.importers.progress import Counter
 from sweep.importers.raw import Importer
 from sweep.importers.table import IMPORTERS, import_dataset
@@ -33,17 +34,21 @@ def command_of(name: str) -> Command:
     def import_command(paths: list[str], **given: Any) -> int:
         src, dst = _places(name, paths)
         violations: list[InputError] = []
+        accounts: list[Account] = []
         with _progress() as counter, _flags_named(row):
             manifest = import_dataset(
                 name,
                 src,
                 dst,
-                **given,
+                **given | {"accept": _checks(given["accept"])},
+                on_account=accounts.append,
                 on_skip=_both(violations.append, counter.skip if counter else None),
                 on_image=counter.done if counter else None,
                 on_total=counter.total if counter else None,
             )
-        typer.echo("\n".join([*_summary(dst, manifest), *_left_out(row, src, manifest), *_skipped(violations)]))
+        told = [line for account in accounts for line in account.lines()]
+        notes = row.notes(Path(src), manifest.settings) if src is not None else ()
+        typer.echo("\n".join(map(printable, [*_summary(dst, manifest), *told, *notes, *_skipped(violations)])))
         return EXIT_COMPLETE
 
     import_command.__doc__ = f"{row.describe}.\n\nThe source is {row.expects}. Licence: {row.licence}."
@@ -104,6 +109,16 @@ _GENERAL = (
         typer.Option(metavar="N", help="Leave out and list up to N images that are bad, missing or listed twice."),
     ),
     _parameter(
+        "accept",
+        str,
+        "",
+        typer.Option(
+            metavar="CHECKS",
+            help=f"Comma-separated checks of the result to waive: {', '.join(CHECKS)}.",
+            show_default=False,
+        ),
+    ),
+    _parameter(
         "workers",
         int | None,
         None,
@@ -160,6 +175,10 @@ class _ImporterTable(CommandGroup):
         return super().__call__(words)
 
 
+def _checks(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.split(",") if name)
+
+
 def _progress() -> AbstractContextManager[Counter | None]:
     """A bar on a terminal, nothing elsewhere."""
     return Counter() if sys.stderr.isatty() else nullcontext()
@@ -199,10 +218,6 @@ def _summary(dst: str, manifest: Manifest) -> list[str]:
     )
     counts = ", ".join(f"{name} {count}" for name, count in zip(manifest.classes, found, strict=True))
     return [f"{dst}: {manifest.images} images ({counts}), domain {manifest.domain}, licence {manifest.licence}"]
-
-
-def _left_out(row: Importer, src: str | None, manifest: Manifest) -> Sequence[str]:
-    return row.notes(Path(src), manifest.settings) if src is not None else ()
 
 
 def _skipped(violations: Sequence[InputError]) -> list[str]:
