@@ -16,7 +16,7 @@ from sweep.search.campaign import Campaign
 from sweep.search.candidate import Config, Job, Rules, Values
 from sweep.search.halving import ParetoHalving
 from sweep.search.racing import Race
-from sweep.store.ledger import Reading
+from sweep.store.ledger import Event, Reading
 from sweep.store.trial import Attacks, Trial
 
 ADAPTIVE = ("tpe", "nsga2", "gp")  # searchers whose next configuration depends on results
@@ -31,6 +31,9 @@ class Plan:
     varied: tuple[str, ...]  # hyperparameters that differ between trials, in the order of the sweep config
     data: Data
     warm: int = 0  # results of earlier sweeps that the searchers could use
+    late_events: tuple[
+        Event, ...
+    ] = ()  # decisions that the killed driver made and did not write: the ledger lacks them
 
     def trial(self, job: Job) -> Trial:
         """What the workers are given of a job."""
@@ -60,9 +63,9 @@ def make_plan(
         return trial.signature, dict(trial.config)
 
     defaults = {name: row.default for name, row in HYPERPARAMETERS.items()}
-    campaign = Campaign(
-        _real_only_first(sweep_config), {**defaults, **sweep_config.fixed}, rules, completed, epochs_of=epochs_of
-    )
+    late: list[Event] = []
+    known = {**defaults, **sweep_config.fixed}
+    campaign = Campaign(_real_only_first(sweep_config), known, rules, completed, epochs_of=epochs_of, log=late.append)
     taken = campaign.warm_start(warm)
     campaign.replay(reading.events)
     varied = [
@@ -70,7 +73,7 @@ def make_plan(
         for name in (*sweep_config.grid, *sweep_config.search)
         if len({str(trial.config.get(name)) for trial in foreseen}) > 1 or sweep_config.searcher.algorithm in ADAPTIVE
     ]
-    return Plan(campaign, foreseen, tuple(dict.fromkeys(varied)), data, taken)
+    return Plan(campaign, foreseen, tuple(dict.fromkeys(varied)), data, taken, tuple(late))
 
 
 def notes(sweep_config: SweepConfig, plan: Plan, offered: int) -> list[str]:
