@@ -57,6 +57,10 @@ class CampaignScheduler(FIFOScheduler):
         super().__init__()
         self._records = records
 
+    def __reduce__(self) -> tuple:
+        """Tune pickles its scheduler with the experiment; nothing reads it back, because resume reads the ledger."""
+        return FIFOScheduler, ()
+
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """STOP or CONTINUE."""
         stops = self._records.stops(trial.config["trial"], result)
