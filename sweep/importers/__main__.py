@@ -16,7 +16,7 @@ import typer
 
 from sweep.core.command_line import Command, CommandGroup, Row
 from sweep.core.errors import EXIT_COMPLETE, InputError, InputErrors, guarded, printable, suggestion
-from sweep.importers.account import Account
+from sweep.importers.account import CHECKS, Account
 from sweep.importers.progress import Counter
 from sweep.importers.raw import Importer
 from sweep.importers.table import IMPORTERS, import_dataset
