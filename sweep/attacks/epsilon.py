@@ -1,4 +1,4 @@
-"""Epsilons are written in grey levels: "2/255" keeps its name, the number is what is computed with."""
+"""Epsilons written in grey levels: "2/255" keeps its text as a name and is computed with as a number."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def parse_epsilon(text: str | float | int) -> float:
     except (ValueError, ZeroDivisionError):
         raise _bad(text, "is not a number") from None
     if not math.isfinite(value) or value < 0:
-        raise _bad(text, "is not a finite number from 0 up")
+        raise _bad(text, "is not a finite number >= 0")
     return value
 
 
