@@ -122,6 +122,7 @@ def _sweep(
             "algorithm": sweep_config.searcher.algorithm,
             "scheduler": sweep_config.scheduler.type,
             "warm": plan.warm,
+            "defaults": dict(plan.defaults),
         }
     )
     plan.campaign.log = ledger.append
