@@ -8,13 +8,13 @@ from typing import Any
 
 from sweep.attacks.names import TRANSFER
 from sweep.config.distribution import Distribution
-from sweep.config.hyperparameters import HYPERPARAMETERS, Hyperparameter
+from sweep.config.hyperparameters import HYPERPARAMETERS
 from sweep.config.search_checks import SEARCH_CHECKS, Violation
 from sweep.config.sweep_config import PLACES, Objective, SweepConfig
 from sweep.core.errors import InputError, suggestion
+from sweep.core.hyperparameter import Hyperparameter
+from sweep.core.metric_table import ROBUST_ACCURACY, SPLITS, WORST, metric_name
 from sweep.search.sampling import bounds
-
-_SPLITS = ("source_val", "source", "target")
 
 
 def violations(sweep_config: SweepConfig, spoilt: frozenset[str] = frozenset()) -> list[Violation]:
@@ -93,12 +93,12 @@ def _objectives(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[V
     attacked = [str(eps) for eps in sweep_config.threats.eps]
     for index, objective in enumerate(sweep_config.objectives):
         place = ("objectives", index)
-        if objective.metric != "robust_accuracy":
+        if objective.metric != ROBUST_ACCURACY:
             if objective.metric not in known:
                 yield (
                     place,
                     f"metric {objective.metric} is not measured",
-                    suggestion(objective.metric, [*known, "robust_accuracy"]),
+                    suggestion(objective.metric, [*known, ROBUST_ACCURACY]),
                 )
             idle = [key for key in ("threat", "eps") if getattr(objective, key) is not None]
             if idle:
@@ -117,11 +117,11 @@ def _objectives(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[V
                 problem,
                 suggestion(str(objective.eps), attacked) if attacked else "give threats: {attacks: [...], eps: [...]}",
             )
-        if objective.threat not in (None, "worst", *sweep_config.threats.attacks):
+        if objective.threat not in (None, WORST, *sweep_config.threats.attacks):
             yield (
                 place,
                 f"threat {objective.threat} is not among the attacks",
-                suggestion(objective.threat, ["worst", *sweep_config.threats.attacks]),
+                suggestion(objective.threat, [WORST, *sweep_config.threats.attacks]),
             )
         if objective.split not in sweep_config.threats.splits:
             yield place, f"split {objective.split} is not attacked", f"add {objective.split} to threats.splits"
@@ -130,7 +130,7 @@ def _objectives(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[V
 
 def _same_objectives(objectives: Sequence[Objective]) -> Iterator[Violation]:
     names = [
-        (one.metric, one.split, one.threat or "worst", str(one.eps)) if one.metric == "robust_accuracy" else one.metric
+        (one.metric, one.split, one.threat or WORST, str(one.eps)) if one.metric == ROBUST_ACCURACY else one.metric
         for one in objectives
     ]
     for index in _repeated(names):
@@ -143,7 +143,7 @@ def _metrics() -> list[str]:
     from sweep.evaluation.domain_gap import GAPS
     from sweep.evaluation.metrics import METRICS
 
-    return [*GAPS, *(f"{name}/{split}" for name in METRICS for split in _SPLITS)]
+    return [*GAPS, *(metric_name(name, split) for name in METRICS for split in SPLITS)]
 
 
 def _threats(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Violation]:

@@ -54,15 +54,9 @@ def _searched(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Vio
 
 def _most_epochs(sweep_config: SweepConfig) -> int | None:
     """Epochs of the longest training that the sweep config can ask for; None where they are not whole numbers."""
-    searched = sweep_config.search.get("epochs")
-    drawn = [searched.max, *(searched.values or [])] if searched else []
-    found = [
-        *drawn,
-        *sweep_config.grid.get("epochs", []),
-        *([sweep_config.fixed["epochs"]] if "epochs" in sweep_config.fixed else []),
-    ]
-    numbers = [value for value in found if isinstance(value, (int, float)) and not isinstance(value, bool)]
-    return int(max(numbers)) if numbers else None if found else HYPERPARAMETERS["epochs"].default
+    values = sweep_config.values_of("epochs")
+    numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
+    return int(max(numbers)) if numbers else None
 
 
 def _size(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Violation]:

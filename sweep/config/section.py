@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-Scalar = bool | int | float | str | None
-
 
 class Section(BaseModel):
     """A part of the file; keys that it does not know are refused, and so is `true` for a number, a text for a number, and NaN."""

@@ -9,9 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from sweep.config.distribution import Distribution
-from sweep.config.section import Scalar, Section
-from sweep.core.epsilon import epsilon_name, parse_epsilon, same_epsilon
+from sweep.config.hyperparameters import HYPERPARAMETERS
+from sweep.config.section import Section
+from sweep.core.epsilon import epsilon_name, same_epsilon
 from sweep.core.errors import InputError
+from sweep.core.hyperparameter import Scalar
+from sweep.core.metric_table import DIRECTIONS, ROBUST_ACCURACY, SOURCE_TEST, TARGET, WORST, metric_name
+from sweep.search.sampling import bounds
 
 PLACES = ("grid", "search", "fixed")  # where a hyperparameter may stand
 NAME_PATTERN, MEMORY_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$", r"^[0-9]+(\.[0-9]+)?(MB|GB)$"
@@ -89,14 +93,16 @@ class Objective(Section):
     goal: Literal["maximize", "minimize"]
     threat: str | None = None
     eps: str | float | None = None
-    split: Literal["source", "target"] = "target"
+    split: Literal["source", "target"] = TARGET
 
     @property
     def name(self) -> str:
         """The metric's full name in the records."""
-        if self.metric != "robust_accuracy":
+        if self.metric != ROBUST_ACCURACY:
             return self.metric
-        return f"robust_accuracy/{self.split}/{self.threat or 'worst'}@{epsilon_name(parse_epsilon(self.eps))}"
+        if self.eps is None:
+            raise InputError(f"objective {self.metric}", "has no eps", "name one of threats.eps")
+        return metric_name(self.metric, self.split, self.threat or WORST, epsilon_name(self.eps))
 
 
 class Seeds(Section):
@@ -154,7 +160,7 @@ class Threats(Section):
         ge=0,
         description="images of each first seed's battery against masked gradients; 0: only the alarms that the attacks raise",
     )
-    splits: list[Literal["source", "target"]] = Field(default_factory=lambda: ["source", "target"], min_length=1)
+    splits: list[Literal["source", "target"]] = Field(default_factory=lambda: [SOURCE_TEST, TARGET], min_length=1)
 
 
 class NodeType(Section):
@@ -239,19 +245,20 @@ class SweepConfig(Section):
     @property
     def directions(self) -> tuple[str, ...]:
         """The directions that some trial, or the other hospital's model that it starts from, may have."""
-        searched = self.search["direction"].values or [] if "direction" in self.search else []
-        named = [
-            *self.grid.get("direction", []),
-            *searched,
-            *([self.fixed["direction"]] if "direction" in self.fixed else []),
-        ]
-        donors = [
-            *self.grid.get("colorizer_from", []),
-            self.fixed.get("colorizer_from"),
-            *((self.search["colorizer_from"].values or []) if "colorizer_from" in self.search else []),
-        ]
-        both = ["source_to_target", "target_to_source"] if "other_domain" in donors else []
-        return tuple(dict.fromkeys([*(named or ["source_to_target"]), *both]))
+        named = [str(value) for value in self.values_of("direction")]
+        both = DIRECTIONS if "other_domain" in self.values_of("colorizer_from") else ()
+        return tuple(dict.fromkeys([*named, *both]))
+
+    def values_of(self, name: str) -> list[Scalar]:
+        """The values that a hyperparameter may take in this sweep: listed ones, the ends of a distribution of numbers, or its default.
+
+        One that stands in several places, which the checks refuse, has the values of all of them.
+        """
+        found = [*self.grid.get(name, []), *([self.fixed[name]] if name in self.fixed else [])]
+        if name in self.search:
+            searched = self.search[name]
+            found += searched.values or bounds(searched) or []
+        return found or [HYPERPARAMETERS[name].default]
 
     @model_validator(mode="before")
     @classmethod

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from sweep.core.hyperparameter import Scalar
 from sweep.core.seeds import rng
 
-Scalar = str | int | float | bool | None
 _TAIL = 1e-4  # of a normal distribution, on either side: nothing beyond 3.7 standard deviations is drawn or searched
 
 
