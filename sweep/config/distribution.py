@@ -1,4 +1,4 @@
-"""How one searched hyperparameter is drawn, as the sweep config says it."""
+"""The distribution of one searched hyperparameter."""
 
 from __future__ import annotations
 

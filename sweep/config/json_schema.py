@@ -1,4 +1,4 @@
-"""The sweep config's JSON Schema: what an editor offers and marks while one is written."""
+"""The JSON Schema of sweep configs, for completion and checks in editors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def schema() -> Document:
 
 
 def _value(row: Hyperparameter) -> Document:
-    """What one hyperparameter takes: the rows of its table, or its types and range."""
+    """The values of one hyperparameter: its choices, or its types and range."""
     choices = row.check.choices()
     if choices:
         return {"enum": [*choices, *([None] if row.optional else [])]}
@@ -44,7 +44,7 @@ def _value(row: Hyperparameter) -> Document:
 
 
 def _searched(value: Document) -> Document:
-    """A distribution, whose listed values are of the hyperparameter's own kind."""
+    """A distribution whose listed values are valid for the hyperparameter."""
     return {
         "allOf": [
             {"$ref": "#/$defs/Distribution"},
