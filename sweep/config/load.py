@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from sweep.config.checks import violations
+from sweep.config.shipped import find_config
 from sweep.config.sweep_config import MEMORY_PATTERN, NAME_PATTERN, SweepConfig
 from sweep.config.yaml_source import Origin, Written, flat, read_file, read_value
 from sweep.core.errors import InputError, InputErrors, suggestion
@@ -48,11 +49,11 @@ _PATTERNS = {
 
 
 def load_config(path: str | Path, overrides: Mapping[str, str] | None = None, smoke: bool = False) -> SweepConfig:
-    """Read and check a sweep config; `overrides` are the --set pairs, `smoke` applies the file's smoke section.
+    """Read and check a sweep config, a file or the name of a shipped one; `overrides` are the --set pairs, `smoke` applies the file's smoke section.
 
     Raises InputErrors with all mistakes at once, each with its line; those of the smoke section too where it is not asked for.
     """
-    path = Path(path)
+    path = find_config(path)
     written = read_file(path)
     if smoke:
         written = _smoked(written, path)

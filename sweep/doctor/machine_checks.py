@@ -18,7 +18,7 @@ from sweep.config.sweep_config import SweepConfig
 from sweep.core.errors import InputError
 from sweep.core.storage import Storage
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LOCK = "requirements.lock"
 _OLDEST_PYTHON = (3, 11)
 _LEAST_BYTES, _FEW_BYTES = 1e9, 10e9
