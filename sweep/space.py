@@ -1,7 +1,8 @@
-"""Check sweep configs, or print their JSON Schema for editors.
+"""Check sweep configs, or print their JSON Schema for editors or the reference page of their hyperparameters.
 
 python -m sweep.space search_spaces/ratio.yaml        # check only
 python -m sweep.space --schema > sweep.schema.json    # for editors
+python -m sweep.space --reference > docs/hyperparameters.md
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ def space(
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON Schema of sweep configs; editors check and complete by it.")
     ] = False,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Print the reference page of all hyperparameters, as Markdown.")
+    ] = False,
 ) -> int:
     """Check sweep configs, their smoke sections too, and name every mistake with its line, value and fix."""
     if schema:
@@ -35,8 +39,13 @@ def space(
 
         typer.echo(json.dumps(json_schema(), indent=2))
         return EXIT_COMPLETE
+    if reference:
+        from sweep.config.reference import reference as reference_page
+
+        typer.echo(reference_page(), nl=False)
+        return EXIT_COMPLETE
     if not configs:
-        raise InputError("CONFIG", "no file given", "give sweep configs, or --schema")
+        raise InputError("CONFIG", "no file given", "give sweep configs, --schema or --reference")
     for config in configs:
         typer.echo(f"{config}: {load_config(config).name}, no mistakes")
     return EXIT_COMPLETE
