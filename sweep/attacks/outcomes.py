@@ -1,4 +1,4 @@
-"""What a sweep over epsilons says about a model: accuracy and AUROC under attack, where it falls, where it is worth nothing."""
+"""Summary of a sweep over epsilons: accuracy and AUROC under attack, median breaking epsilon, crossing with the constant predictor."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sweep.attacks.epsilon import epsilon_name
 from sweep.attacks.result import EpsilonSweep
-
-WORST = "worst"
+from sweep.core.epsilon import epsilon_name
+from sweep.core.metric_table import WORST
 
 
 @dataclass(frozen=True)
