@@ -29,9 +29,7 @@ _SECONDS = 10.0  # for the pattern over all names
 def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
     table = _patients(Path(options["patients"])) if options["patients"] else None
     pattern = _compiled(options["patient_regex"])
-    found = [
-        (folder, list(images_below(folder))) for folder in class_folders_of(src, _EXPECTS, options.get("accept", ()))
-    ]
+    found = [(folder, list(images_below(folder))) for folder in _folders(src, options)]
     for folder, images in found:
         if not images:
             raise InputError(folder, "the folder holds no image", "fill it or remove it")
