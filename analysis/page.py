@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis import metric_names, selection
 from analysis.derived import labels
+from analysis.drift import draw_drift, drifts
 from analysis.estimates import Estimates
 from analysis.figures.calibration import calibration_facts, draw_calibration
 from analysis.figures.compute import compute_rows, draw_compute
@@ -172,6 +173,11 @@ def _learning(context: Context) -> Figure | None:
     return draw_learning_curves(curves) if curves else None
 
 
+def _drift(context: Context) -> Figure | None:
+    found = drifts(context.run.properties())
+    return draw_drift(found) if found else None
+
+
 def _calibration(context: Context) -> Figure | None:
     best = context.ranking.rows[0]
     domains = calibration_facts(context.estimates, best.signature, class_names(context.run.data_card.get("target", {})))
@@ -186,6 +192,7 @@ FIGURES: tuple[Callable[[Context], Figure | None], ...] = (
     _glcm,
     _calibration,
     _learning,
+    _drift,
     _synthetic,
     _compute,
 )
