@@ -240,7 +240,10 @@ ITEMS = (
     Item(CLAIM, "27", "ensembling"),
     Item(CLAIM, "28", "metrics of performance", _paragraph("Discrimination was measured", "space.yaml")),
     Item(
-        CLAIM, "29", "statistical significance and uncertainty", _paragraph("95 % confidence intervals", "report.html")
+        CLAIM,
+        "29",
+        "statistical significance and uncertainty",
+        _paragraph("95 % confidence intervals", "records", "report.html"),
     ),
     Item(CLAIM, "30", "robustness or sensitivity analysis", _paragraph("Robustness is", "space.yaml", "report.html")),
     Item(CLAIM, "31", "explainability"),

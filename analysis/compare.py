@@ -1,7 +1,7 @@
 """Two trials of a run, or the chosen trials of two runs -> what differs in their settings and in their results.
 
 python -m analysis.compare results/ratio:a1b2c3 results/ratio:d4e5f6
-python -m analysis.compare results/ratio results/ratio-more-images
+python -m analysis.compare results/ratio results/ratio-more-images --html compare.html
 """
 
 from __future__ import annotations
@@ -17,16 +17,19 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis import metric_names, selection
+from analysis.compare_html import Column, as_html, metric_row
 from analysis.comparisons import Compared, compare_family
 from analysis.derived import number
 from analysis.estimates import Estimates
 from analysis.figures.figure import difference_text, p_text, with_interval
 from analysis.frames import Run, load_run
 from analysis.intervals import Interval, Resampled, paired
+from analysis.page import data_sides
 from analysis.ranking import rank, shown_metrics
 from analysis.superiority import chance_text, false_superiority
 from analysis.winner import METRIC, Winner, winner
 from sweep.core.errors import InputError, guarded
+from sweep.core.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -175,6 +178,21 @@ def as_text(made: Comparison) -> str:
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 
 
+def write_html(made: Comparison, a: Side, b: Side, out: str) -> str:
+    """Write both side by side as one page to `out`, a path or a URL, which is returned."""
+    place, name = Storage.of_file(out)
+    if not name or place.child(name).is_folder:
+        raise InputError("--html", f"{out} is a folder", "give a file name such as compare.html")
+    columns = [
+        Column(letter, words, side.chosen.sentences if side.chosen else (), data_sides(side.run))
+        for letter, words, side in (("A", made.a, a), ("B", made.b, b))
+    ]
+    rows = [metric_row(row.metric, row.a, row.b, row.difference) for row in made.metrics]
+    together = [line for line in made.honesty if not line.startswith(("A: ", "B: "))]
+    place.write(name, as_html(columns, rows, made.settings, together).encode())
+    return out
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the comparison; exit code 2 with a message when the input is wrong."""
     parser = argparse.ArgumentParser(
@@ -185,11 +203,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--rule", default=selection.DEFAULT_RULE, help="how a run's configuration is chosen where none is named"
     )
+    parser.add_argument("--html", help="write the two side by side to this file too")
     options = parser.parse_args(arguments)
 
     def command() -> int:
         selection.rule_named(options.rule)
-        sys.stdout.write(as_text(compare(find_side(options.a, options.rule), find_side(options.b, options.rule))))
+        a, b = find_side(options.a, options.rule), find_side(options.b, options.rule)
+        made = compare(a, b)
+        sys.stdout.write(as_text(made))
+        if options.html:
+            sys.stdout.write(f"{write_html(made, a, b, options.html)}\n")
         return 0
 
     return guarded(command)

@@ -26,7 +26,9 @@ from analysis.figures.ratio import draw_ratio_curves, ratio_curves
 from analysis.figures.synthetic import draw_pools, pool_qualities
 from analysis.frames import Run
 from analysis.leaderboard import Leaderboard, leaderboard
+from analysis.methods_text import Methods, methods
 from analysis.ranking import Ranking, objectives, rank, shown_metrics, unranked
+from analysis.subgroups import draw_subgroups, subgroups
 from analysis.verdict import Verdict, verdict
 from analysis.warnings import ResultWarning, warnings
 from analysis.winner import Winner, winner
@@ -55,6 +57,7 @@ class Page:
     rule: str
     verdict: Verdict
     winner: Winner | None
+    methods: Methods
     warnings: tuple[ResultWarning, ...]
     leaderboard: Leaderboard
     figures: tuple[Figure, ...]
@@ -94,11 +97,12 @@ def build_page(run: Run, rule: str = selection.DEFAULT_RULE, *, draws: int = 200
         rule=rule,
         verdict=verdict(run, ranking, estimates, curves),
         winner=best,
+        methods=methods(run, rule),
         warnings=warnings(run),
         leaderboard=leaderboard(run, ranking, best),
         figures=tuple(figures),
         galleries=galleries(run, [row.signature for row in ranking.rows[:3]]),
-        data=tuple(_side(role, run.data_card[role]) for role in ("source", "target") if role in run.data_card),
+        data=data_sides(run),
         audit=_flat(run.data_card.get("audit", {})),
         environment=_flat(run.environment),
         scatter=_scatter_json(scatter, run),
@@ -173,6 +177,12 @@ def _learning(context: Context) -> Figure | None:
     return draw_learning_curves(curves) if curves else None
 
 
+def _subgroups(context: Context) -> Figure | None:
+    best = context.ranking.rows[0]
+    found = subgroups(context.estimates, best.signature)
+    return draw_subgroups(found, best.label) if found else None
+
+
 def _drift(context: Context) -> Figure | None:
     found = drifts(context.run.properties())
     return draw_drift(found) if found else None
@@ -192,6 +202,7 @@ FIGURES: tuple[Callable[[Context], Figure | None], ...] = (
     _glcm,
     _calibration,
     _learning,
+    _subgroups,
     _drift,
     _synthetic,
     _compute,
@@ -210,6 +221,11 @@ def _subtitle(run: Run) -> str:
     )
     way = f"{sides[0]} {arrow} {sides[1]} · " if all(sides) else ""
     return f"{way}{len(seeds)} configurations · {count} {noun} each"
+
+
+def data_sides(run: Run) -> tuple[DataSide, ...]:
+    """The data cards of source and target as the page shows them."""
+    return tuple(_side(role, run.data_card[role]) for role in ("source", "target") if role in run.data_card)
 
 
 def _side(role: str, card: dict) -> DataSide:

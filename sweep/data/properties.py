@@ -36,7 +36,7 @@ def properties(grey: np.ndarray) -> dict[str, float]:
     letters the marks of burned-in text on the longest line.
     """
     pixels = grey.astype(np.float32) / 255
-    spread = float(pixels.std())
+    spread = float(grey.std()) / 255  # of whole numbers: exactly zero where they are equal
     return {
         "grey_mean": float(pixels.mean()),
         "contrast": spread,
@@ -51,7 +51,7 @@ def speckle_size(pixels: np.ndarray) -> float:
     texture = pixels - gaussian_filter(pixels, _BACKGROUND)
     texture = texture - texture.mean()
     power = float((texture**2).mean())
-    if power == 0:
+    if power < 1e-12:  # rounding of the blur
         return 0.0
     return float(np.mean([_half_lag(texture, axis, power) for axis in (0, 1)]))
 

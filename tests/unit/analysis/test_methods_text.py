@@ -27,7 +27,7 @@ def test_a_real_run_is_described_by_its_own_numbers(real):
     assert "phantom-a (58 images of 20 patients" in text and "phantom-b (49 images of 20 patients" in text
     assert "compared 4 configurations, each trained with 2 random seeds" in text
     assert "colorizer and synthetic per real) were fully crossed" in text and "torch 2.15.0" in text
-    assert "random search" in text and "{" not in text
+    assert "{" not in text
 
 
 def test_what_the_run_did_not_do_is_not_claimed(real):
