@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +21,7 @@ from sweep.core.storage import Storage
 
 if TYPE_CHECKING:
     from sweep.data.datasets import Data
+    from sweep.execution.live_table import Progress
     from sweep.planning.capacity import Capacity
     from sweep.planning.plan import Plan
     from sweep.store.ledger import Ledger, Reading
@@ -42,24 +42,27 @@ def run(
     address: Annotated[
         str | None, typer.Option(help="address of a running Ray cluster  [default: $RAY_ADDRESS, else a local one]")
     ] = None,
+    engine: Annotated[str | None, typer.Option(help="ray or inline  [default: resources.engine]")] = None,
 ) -> None:
     """Search for the recipe that answers a sweep config, and write its report."""
-    raise typer.Exit(guarded(lambda: run_sweep(space, _pairs(set_ or []), smoke, plan, storage, address)))
+    overrides = _pairs(set_ or []) | ({"resources.engine": engine} if engine else {})
+    raise typer.Exit(guarded(lambda: run_sweep(space, overrides, smoke, plan, storage, address)))
 
 
 def run_sweep(
     space: Path, overrides: dict[str, str], smoke: bool, plan_only: bool, storage: str | None, address: str | None
 ) -> int:
     """The command without its command line; returns the exit code."""
-    address = address if plan_only else usable(address)  # before anything that takes seconds
     sweep_config = load_config(space, overrides, smoke)
+    if not plan_only:
+        address = _address(address, sweep_config)  # before anything that takes seconds
     run_storage = Storage(storage or _usual_place(sweep_config.name))
     if plan_only:
         from sweep.planning.plan_report import print_plan
 
         print_plan(sweep_config, run_storage, _console, address or os.environ.get("RAY_ADDRESS"))
         return EXIT_COMPLETE
-    from sweep.execution.ray.session import joined
+    from sweep.execution.engines import joined
     from sweep.store.run_folder import opened
 
     with joined(address, sweep_config.resources) as capacity, opened(run_storage, sweep_config) as still_ours:
@@ -70,6 +73,19 @@ def run_sweep(
         except Exception:
             still_ours()  # says so where the run was taken over: the reason of whatever else went wrong, and Tune wraps what is raised inside it
             raise
+
+
+def _address(address: str | None, sweep_config: SweepConfig) -> str | None:
+    """The Ray to join, None for one of this machine; the inline engine joins none, whatever $RAY_ADDRESS says."""
+    if sweep_config.resources.engine != "inline":
+        return usable(address)
+    if address:
+        raise InputError(
+            "--address",
+            "resources.engine: inline runs on this machine alone",
+            "leave --address out, or set resources.engine: ray",
+        )
+    return None
 
 
 def _usual_place(name: str) -> Path:
@@ -125,6 +141,8 @@ def _sweep(
             "defaults": dict(plan.defaults),
         }
     )
+    for late in plan.late_events:
+        ledger.append(late)
     plan.campaign.log = ledger.append
     try:
         if plan.campaign.has_work():
@@ -147,44 +165,41 @@ def _run_left(
     before: Reading,
     capacity: Capacity | None,
 ) -> None:
-    from sweep.execution.live_table import Progress
-    from sweep.execution.ray.session import ray_session
+    from sweep.execution.campaign_records import CampaignRecords
+    from sweep.execution.engines import engine
+    from sweep.execution.launch import Launch
     from sweep.planning.budget import budget_tracker_of
     from sweep.planning.plan import attacks_of
     from sweep.store.run_folder import note_overhead
 
-    metrics = tuple(dict.fromkeys(objective.name for objective in sweep_config.objectives))
-    progress = Progress(
-        sweep_config.name,
-        plan.campaign.expected_records,
-        plan.varied,
-        metrics,
-        sweep_config.objectives[0].goal == "maximize",
-        _console,
-    )
-    progress.reused = plan.settled()
-    with nullcontext(capacity) if capacity else ray_session(None, sweep_config.resources) as capacity:
-        from sweep.execution.ray.nodes import check_places
-        from sweep.execution.ray.run_trials import run_trials
-        from sweep.execution.ray.tune_trial import Launch
-
-        check_places((run_storage.url, data.source, data.target))
+    resources, rules = sweep_config.resources, plan.campaign.rules
+    progress = _progress(sweep_config, plan)
+    budget_tracker = budget_tracker_of(sweep_config, before)
+    records = CampaignRecords(run_storage, ledger, progress, plan.campaign, budget_tracker)
+    halving = rules.halving() if rules.halving else None
+    launch = Launch(attacks_of(sweep_config), run_storage.url, resources, ledger.attempt, halving, rules.metrics)
+    with engine(resources, capacity, (run_storage.url, data.source, data.target)) as (capacity, run_plan):
         begin = time.perf_counter()
-        rules = plan.campaign.rules
-        halving = rules.halving() if rules.halving else None
-        launch = Launch(
-            attacks_of(sweep_config), run_storage.url, sweep_config.resources, ledger.attempt, halving, rules.metrics
-        )
-        budget_tracker = budget_tracker_of(sweep_config, before)
         try:
             with progress:
-                run_trials(launch, plan, data, capacity, ledger, progress, budget_tracker)
+                run_plan(launch, plan, data, capacity, records)
         finally:
             ledger.flush()
         worker_groups = min(capacity.concurrent_trials, plan.campaign.expected_records)  # no more are ever held
         overhead = note_overhead(run_storage, time.perf_counter() - begin, worker_groups, progress.finished)
         for line in filter(None, (budget_tracker.farewell, overhead)):
             _console.print(line, soft_wrap=True)
+
+
+def _progress(sweep_config: SweepConfig, plan: Plan) -> Progress:
+    from sweep.execution.live_table import Progress
+
+    metrics = tuple(dict.fromkeys(objective.name for objective in sweep_config.objectives))
+    maximize = sweep_config.objectives[0].goal == "maximize"
+    records = plan.campaign.expected_records
+    progress = Progress(sweep_config.name, records, plan.varied, metrics, maximize, _console)
+    progress.reused = plan.settled()
+    return progress
 
 
 def _report(run_storage: Storage, plan: Plan, begin: float) -> int:

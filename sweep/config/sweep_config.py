@@ -169,6 +169,10 @@ class NodeType(Section):
 class Resources(Section):
     """What one trial asks of the cluster."""
 
+    engine: Literal["ray", "inline"] = Field(
+        "ray",
+        description="ray: on this machine or a cluster; inline: in this process, or in max_concurrent_trials subprocesses, without Ray",
+    )
     workers: int = Field(
         1, ge=1, le=1024, description="workers that train one trial together, each batch shared among them"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sweep.config.hyperparameters import Scalar, complete
@@ -17,7 +17,7 @@ from sweep.search.campaign import Campaign
 from sweep.search.candidate import Config, Job, Rules, Values
 from sweep.search.halving import ParetoHalving
 from sweep.search.racing import Race
-from sweep.store.ledger import Reading
+from sweep.store.ledger import Event, Reading
 from sweep.store.trial import Attacks, Trial
 
 ADAPTIVE = ("tpe", "nsga2", "gp")  # searchers whose next configuration depends on results
@@ -33,6 +33,7 @@ class Plan:
     data: Data
     defaults: Mapping[str, Scalar]  # of the run folder: what a hyperparameter has that the sweep config does not name
     warm: int = 0  # results of earlier sweeps that the searchers could use
+    late_events: list[Event] = field(default_factory=list)  # what the campaign decided before a ledger takes its events
 
     def trial(self, job: Job) -> Trial:
         """What the workers are given of a job."""
@@ -62,7 +63,8 @@ def make_plan(
         trial = _trial({**known, **config}, data)
         return trial.signature, dict(trial.config)
 
-    campaign = Campaign(_real_only_first(sweep_config), known, rules, completed, epochs_of=epochs_of)
+    late: list[Event] = []
+    campaign = Campaign(_real_only_first(sweep_config), known, rules, completed, epochs_of=epochs_of, log=late.append)
     taken = campaign.warm_start(warm)
     campaign.replay(reading.events)
     varied = [
@@ -70,7 +72,7 @@ def make_plan(
         for name in (*sweep_config.grid, *sweep_config.search)
         if len({str(trial.config.get(name)) for trial in foreseen}) > 1 or sweep_config.searcher.algorithm in ADAPTIVE
     ]
-    return Plan(campaign, foreseen, tuple(dict.fromkeys(varied)), data, defaults, taken)
+    return Plan(campaign, foreseen, tuple(dict.fromkeys(varied)), data, defaults, taken, late)
 
 
 def notes(sweep_config: SweepConfig, plan: Plan, offered: int) -> list[str]:
