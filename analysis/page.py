@@ -23,10 +23,10 @@ from analysis.figures.parallel import draw_parallel, parallel_facts
 from analysis.figures.pareto import ParetoFacts, draw_pareto, pareto_facts
 from analysis.figures.ratio import draw_ratio_curves, ratio_curves
 from analysis.figures.synthetic import draw_pools, pool_qualities
-from analysis.frames import Run
+from analysis.frames import Run, settings_frame
 from analysis.leaderboard import Leaderboard, leaderboard
 from analysis.ranking import Ranking, objectives, rank, shown_metrics, unranked
-from analysis.verdict import Verdict, verdict
+from analysis.verdict_facts import Verdict, verdict
 from analysis.warnings import ResultWarning, warnings
 
 ROWS = 40  # configurations in the leaderboard
@@ -61,6 +61,7 @@ class Page:
     environment: tuple[tuple[str, str], ...]
     scatter: str
     stopped: DataTable
+    conditions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -98,14 +99,13 @@ def build_page(run: Run, rule: str = selection.DEFAULT_RULE, *, draws: int = 200
         environment=_flat(run.environment),
         scatter=_scatter_json(scatter, run),
         stopped=_stopped(run),
+        conditions=tuple(dict.fromkeys(row.condition for row in ranking.rows if row.condition)),
     )
 
 
 def _stopped(run: Run) -> DataTable:
     events = unranked(run)
-    configs = pd.concat(
-        [run.configs, pd.DataFrame.from_dict({event["signature"]: event["config"] for event in events}, orient="index")]
-    )
+    configs = pd.concat([run.configs, settings_frame(events)])
     names = (
         labels(configs, {**run.studies, **{event["signature"]: event.get("study", {}) for event in events}})
         if events
@@ -158,7 +158,9 @@ def _importance(context: Context) -> Figure | None:
 
 
 def _glcm(context: Context) -> Figure | None:
-    robust = [metric for metric in objectives(context.run) if metric.startswith(metric_names.ROBUST)][:1]
+    robust = [metric for metric in objectives(context.run) if metric_names.parse(metric).family == metric_names.ROBUST][
+        :1
+    ]
     facts = glcm_facts(context.run, ("auroc/target", *robust))
     return draw_glcm(facts) if facts else None
 
@@ -170,7 +172,7 @@ def _learning(context: Context) -> Figure | None:
 
 def _calibration(context: Context) -> Figure | None:
     best = context.ranking.rows[0]
-    domains = calibration_facts(context.estimates, best.signature, class_names(context.run.data_card.get("target", {})))
+    domains = calibration_facts(context.estimates, best.signature, context.run.classes)
     return draw_calibration(best.label, domains) if domains else None
 
 

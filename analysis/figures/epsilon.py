@@ -12,6 +12,7 @@ from analysis.estimates import Estimates
 from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Legend, Panel, number, with_interval
 from analysis.intervals import Interval
+from sweep.core.epsilon import parse_epsilon
 
 SPLITS = {"target": "target", "source": "source test"}
 MOST_LINES = 6
@@ -103,7 +104,7 @@ def _grid(run, split: str) -> dict[str, dict[float, str]]:
     for name in run.metrics:
         parts = metric_names.parse(name)
         if parts.family == metric_names.ROBUST and parts.split == split:
-            grid.setdefault(parts.threat, {})[metric_names.epsilon(parts.eps)] = name
+            grid.setdefault(parts.threat, {})[parse_epsilon(parts.eps)] = name
     return {threat: dict(sorted(row.items())) for threat, row in grid.items()}
 
 

@@ -44,7 +44,7 @@ def glcm_facts(run, metrics: tuple[str, ...]) -> tuple[GlcmFacts, ...]:
     return tuple(
         _facts(run.means.loc[weight.index, metric], metric, weight, colorizer, kinds, names)
         for metric in metrics
-        if metric in run.means
+        if metric in run.means and run.means.loc[weight.index, metric].notna().sum() >= FEWEST
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from markupsafe import Markup
 
 from analysis import derived, metric_names
@@ -40,7 +41,11 @@ class RatioCurve:
 
 def ratio_curves(run, estimates: Estimates, rule: str, metric: str = METRIC) -> tuple[RatioCurve, ...]:
     """One curve a cell with at least two ratios; differences are corrected over the whole family."""
-    if RATIO not in run.configs or run.configs[RATIO].nunique() < 2 or metric not in run.metrics:
+    if (
+        RATIO not in run.configs
+        or run.configs[RATIO].nunique() < 2
+        or metric not in set(run.metrics) - set(run.undefined)
+    ):
         return ()
     cells = _cells(run, rule)
     family = []
@@ -48,7 +53,7 @@ def ratio_curves(run, estimates: Estimates, rule: str, metric: str = METRIC) -> 
         control = chosen.get(0.0)
         for ratio, key in chosen.items():
             sample = estimates.paired(key, control, metric) if control and ratio else None
-            if sample is not None:
+            if sample is not None and np.isfinite(sample.point).all():
                 family.append((key, control, sample))
     compared = {one.a: one for one in compare_family(family)}
     return tuple(_curve(cell, chosen, compared, estimates, metric) for cell, chosen in cells.items())
@@ -60,7 +65,7 @@ def _cells(run, rule: str) -> dict[str, dict[float, str]]:
     best: dict[str, dict[float, str]] = {}
     quality = RULES[rule].score(run.means)
     varying = derived.varying_settings(run.configs)
-    for key in sorted(chosen, key=lambda k: -quality[k]):
+    for key in quality[chosen].sort_values(ascending=False, kind="stable", na_position="last").index:
         study, config = run.studies.get(key, {}), run.configs.loc[key]
         names = [name for name in (study or varying) if name != RATIO and name in varying]
         cell = ", ".join(filter(None, (derived.setting_text(name, config.get(name)) for name in names))) or run.name

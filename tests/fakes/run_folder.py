@@ -395,4 +395,3 @@ def _data_card(sweep: FakeSweep) -> Event:
         source["folds_target_to_source"], target["folds_target_to_source"] = {"target": card["classes"]}, counts
     facts = {"source": "phantom-a", "target": "phantom-b", "classes": list(CLASSES), "image_px": 64}
     return {"source": source, "target": target, "audit": audit, "data": facts}
-

@@ -13,9 +13,9 @@ from analysis.frames import load_run
 from analysis.page import build_page
 from analysis.ranking import rank
 from analysis.report import main, render, write_report
-from analysis.verdict import verdict
+from analysis.verdict_facts import verdict
 from analysis.warnings import warnings
-from tests.fakes.run_folder import FakeSweep, write_fake_run, write_ledger
+from tests.fakes.run_folder import FakeSweep, ledger_file, write_fake_run, write_ledger
 
 EVIL = '<script>alert("x")</script>'
 
@@ -99,7 +99,7 @@ def test_same_records_same_page(run, html):
 
 def test_values_are_escaped(tmp_path):
     folder = write_fake_run(tmp_path / "r", FakeSweep(backbones=("resnet18",), colorizers=("none",), seeds=2))
-    events = [json.loads(line) for line in (folder / "records" / "00000.jsonl").read_text().splitlines()]
+    events = [json.loads(line) for line in (ledger_file(folder)).read_text().splitlines()]
     for event in events:
         event.pop("crc")
         if "config" in event:

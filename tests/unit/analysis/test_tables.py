@@ -10,7 +10,8 @@ import pytest
 from analysis import published
 from analysis.frames import load_run
 from analysis.intervals import Interval
-from analysis.tables import FORMATS, TABLES, Cell, Table, as_csv, as_latex, as_markdown, main, make_tables
+from analysis.table_formats import FORMATS, Cell, Table, as_csv, as_latex, as_markdown
+from analysis.tables import TABLES, main, make_tables
 from tests.fakes.run_folder import FakeSweep, write_fake_run, write_ledger
 
 
