@@ -155,8 +155,8 @@ def as_text(made: Comparison) -> str:
     console = Console(file=stream, width=140, force_terminal=sys.stdout.isatty(), markup=False)
     names = Text(f"A {made.a}\nB {made.b}")
     settings = Table("setting", "A", "B", title=names, title_justify="left")
-    for row in made.settings:
-        settings.add_row(*map(Text, row))
+    for setting in made.settings:
+        settings.add_row(*map(Text, setting))
     console.print(settings if made.settings else f"{names.plain}\nNo setting differs.", highlight=False)
     metrics = Table("metric", "A", "B", "B minus A", "after Holm", "common seeds")
     for row in made.metrics:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,11 @@ class Run:
         """What an image may show at once, in the order of the logits; empty where it has one class."""
         card = self.data_card.get("target", {})
         return tuple(card.get("classes", ())) if card.get("task") == "multi-label" else ()
+
+    def within(self, signatures: Sequence[str]) -> Run:
+        """The same run with the records of these configurations alone."""
+        kept = self.records[self.records.index.get_level_values("signature").isin(list(signatures))]
+        return replace(self, records=kept, configs=self.configs.loc[[*signatures]])
 
     @property
     def unfinished(self) -> int:

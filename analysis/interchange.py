@@ -160,7 +160,7 @@ def _distribution(values: pd.Series) -> BaseDistribution:
 def _plain(value: object, distribution: BaseDistribution) -> object:
     if isinstance(distribution, CategoricalDistribution):
         return str(value)
-    return int(value) if isinstance(distribution, IntDistribution) else float(value)
+    return int(str(value)) if isinstance(distribution, IntDistribution) else float(str(value))
 
 
 def _to_mlflow(run: Run, out: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import metric_names, selection
+from analysis.conditions import grouped
 from analysis.derived import labels
 from analysis.estimates import Estimates
 from analysis.figures.calibration import calibration_facts, draw_calibration
@@ -73,6 +74,9 @@ class Context:
     ranking: Ranking
     labels: dict[str, str]
     scatter: ParetoFacts | None
+    leading: (
+        Run  # the configurations of the first condition: what is ranked, compared and explained is within one condition
+    )
 
 
 def build_page(run: Run, rule: str = selection.DEFAULT_RULE, *, draws: int = 2000) -> Page:
@@ -80,8 +84,10 @@ def build_page(run: Run, rule: str = selection.DEFAULT_RULE, *, draws: int = 200
     estimates = Estimates(run, draws=draws)
     ranking = rank(run, rule, top=ROWS, estimates=estimates)
     names = labels(run.configs, run.studies).to_dict()
-    scatter = pareto_facts(run, estimates, objectives(run), shown_metrics(run), names)
-    context = Context(run, estimates, ranking, names, scatter)
+    groups = list(grouped(run).values())
+    leading = run.within(groups[0]) if len(groups) > 1 else run
+    scatter = pareto_facts(leading, estimates, objectives(leading), shown_metrics(leading), names)
+    context = Context(run, estimates, ranking, names, scatter, leading)
     curves = ratio_curves(run, estimates, rule)
     figures = [draw_ratio_curves(curves)] if curves else []
     figures += [figure for make in FIGURES if (figure := make(context)) is not None]
@@ -147,12 +153,12 @@ def _pareto(context: Context) -> Figure | None:
 
 
 def _parallel(context: Context) -> Figure | None:
-    facts = parallel_facts(context.run, objectives(context.run) or context.ranking.metrics[:1], context.labels)
+    facts = parallel_facts(context.leading, objectives(context.leading) or context.ranking.metrics[:1], context.labels)
     return draw_parallel(facts) if facts else None
 
 
 def _importance(context: Context) -> Figure | None:
-    found = {metric: importances(context.run, metric) for metric in objectives(context.run)[:3]}
+    found = {metric: importances(context.leading, metric) for metric in objectives(context.leading)[:3]}
     found = {metric: rows for metric, rows in found.items() if rows}
     return draw_importances(found) if found else None
 
@@ -161,7 +167,7 @@ def _glcm(context: Context) -> Figure | None:
     robust = [metric for metric in objectives(context.run) if metric_names.parse(metric).family == metric_names.ROBUST][
         :1
     ]
-    facts = glcm_facts(context.run, ("auroc/target", *robust))
+    facts = glcm_facts(context.leading, ("auroc/target", *robust))
     return draw_glcm(facts) if facts else None
 
 

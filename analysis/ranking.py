@@ -175,10 +175,10 @@ def scores(run: Run, by: str) -> tuple[pd.Series, str, bool]:
     if "=" in by:
         weights = _weights(run, by)
         words = ", ".join(f"{value:g} x {metric_names.title(name)}" for name, value in weights.items())
-        return _weighted(run, weights), f"weighted: {words}", _looks(weights)
-    metrics = [_named(run, part) for part in by.split(">")]
-    words = " before ".join(metric_names.title(metric) for metric in metrics)
-    return _in_order(run, metrics), words, _looks(metrics)
+        return _weighted(run, weights), f"weighted: {words}", _looks(list(weights))
+    named = [_named(run, part) for part in by.split(">")]
+    words = " before ".join(metric_names.title(metric) for metric in named)
+    return _in_order(run, named), words, _looks(named)
 
 
 def shown_metrics(run: Run) -> tuple[str, ...]:

@@ -245,12 +245,13 @@ def _all_one_class(facts: Facts) -> bool:
 def _threshold(chosen: Recipe, facts: Facts) -> list[str]:
     """The threshold that would help, where the ranking is better than the calls made of it."""
     made = chosen.threshold
-    if made is None or chosen.auroc is None or chosen.auroc.low <= 0.5 or made.balanced.low <= facts.chance:
+    if made is None or chosen.auroc is None or chosen.auroc.low <= 0.5:
         return []
+    unsure = "" if made.balanced.low > facts.chance else ", which is not surely above the constant predictor's either"
     return [
         f"The fault is the threshold, not the order: AUROC is {with_interval(chosen.auroc)}. Calling {facts.classes[1]} from a probability of "
         f"{number(made.probability)} on, so that the share of {facts.classes[1]} is the source's {_percent(made.share)} (no target label is needed for that), "
-        f"it would have a balanced accuracy of {with_interval(made.balanced)}."
+        f"it would have a balanced accuracy of {with_interval(made.balanced)}{unsure}."
     ]
 
 

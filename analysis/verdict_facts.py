@@ -12,7 +12,7 @@ from analysis.comparisons import Compared, compare_family, equivalence_margin, p
 from analysis.estimates import Estimates
 from analysis.figures.ratio import RatioCurve
 from analysis.frames import Run
-from analysis.intervals import Interval, interval, resample
+from analysis.intervals import Interval, Resampled, interval, resample
 from analysis.outcomes import Outcomes, balanced_accuracy
 from analysis.ranking import Ranked, Ranking, constants, goodness, objectives
 from analysis.verdict import ONE_CLASS, Difference, Facts, Recipe, Threshold, sentences
@@ -125,15 +125,19 @@ def _recipe(run: Run, row: Ranked, estimates: Estimates) -> Recipe:
     two = outcomes is not None and not outcomes.multi_label and outcomes.values.shape[2] == 2
     called = _called_positive(outcomes) if two and outcomes is not None else None
     failed = run.failures[run.failures["signature"] == row.signature]["seed"].nunique()
+    share = source_share(run, row.signature)
     return Recipe(
         row.label,
-        *(made(name) for name in ("auroc", "balanced_accuracy", "accuracy")),
-        *(made(name) if not run.findings else None for name in ("sensitivity", "specificity")),
+        auroc=made("auroc"),
+        balanced=made("balanced_accuracy"),
+        accuracy=made("accuracy"),
+        sensitivity=None if run.findings else made("sensitivity"),
+        specificity=None if run.findings else made("specificity"),
         called_positive=float(called.mean()) if called is not None else None,
         one_class_seeds=int(((called >= ONE_CLASS) | (called <= 1 - ONE_CLASS)).sum()) if called is not None else 0,
         front=row.front,
         failed_seeds=int(failed),
-        threshold=recalibrated(outcomes, source_share(run, row.signature), estimates) if two and outcomes else None,
+        threshold=recalibrated(outcomes, share, estimates) if two and outcomes is not None else None,
     )
 
 
@@ -209,7 +213,7 @@ def _rivals(
     return [(one, names) for one in compare_family(defined)]
 
 
-def _sample(rows: Sequence[Ranked], first: Ranked, estimates: Estimates, metric: str):  # type: ignore[no-untyped-def]
+def _sample(rows: Sequence[Ranked], first: Ranked, estimates: Estimates, metric: str) -> Resampled | None:
     found = (estimates.paired(first.signature, row.signature, metric) for row in rows if row is not first)
     return next((sample for sample in found if sample is not None and np.isfinite(sample.point).all()), None)
 

@@ -143,12 +143,9 @@ def _rising(run: Run) -> list[ResultWarning]:
         for name in run.metrics
         if metric_names.parse(name).family == metric_names.ROBUST
     ]
-    for threat in {parts.threat for parts, _ in names if parts.split == "target"}:
-        row = sorted(
-            (parse_epsilon(parts.eps), name)
-            for parts, name in names
-            if parts.threat == threat and parts.split == "target"
-        )
+    names = [(parts, name) for parts, name in names if parts.split == "target" and parts.eps]
+    for threat in {parts.threat for parts, _ in names}:
+        row = sorted((parse_epsilon(parts.eps or 0), name) for parts, name in names if parts.threat == threat)
         steps = run.means[[name for _, name in row]].diff(axis=1).max(axis=1)
         rising |= set(steps.index[steps > RISE])
     if not rising:

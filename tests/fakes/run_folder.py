@@ -61,6 +61,7 @@ class FakeSweep:
     missing: int = 0  # configurations planned and not yet run
     directions: Sequence[str] = ("source_to_target",)
     train_images: Sequence[int | None] = (None,)
+    real_images: int = 100  # of the whole training fold
     skill: float = 1.0  # factor on every recipe's skill; 0: nobody has learned anything
     bias: float = 0.0  # added to every target score: positive ones are called too often
     single_class: Sequence[str] = ()  # splits of which all images are of class 0
@@ -311,7 +312,7 @@ def _work(sweep: FakeSweep, trial: Trial, seed: int) -> Event:
     ratio = trial.config["synthetic_per_real"]
     stages = [stage for label in CLASSES for stage in _stages(label, seed > 0)] if ratio else []
     risky = trial.config["lr"] > 8e-4 and seed == 0
-    real = trial.config["train_images"] or 100
+    real = trial.config["train_images"] or sweep.real_images
     return {
         "alarms": ["target: fgsm beats pgd20 at 8/255: the gradient may be masked"] if risky else [],
         "seconds": {"train": 8.0, "attack": 3.0, "evaluate": 0.5, "total": 11.5},
