@@ -9,21 +9,23 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from analysis import metric_names, selection
 from analysis.compare_html import Column, as_html, metric_row
 from analysis.comparisons import Compared, compare_family
+from analysis.conditions import CONDITIONS
 from analysis.derived import number
-from analysis.estimates import Estimates
-from analysis.figures.figure import difference_text, p_text, with_interval
+from analysis.estimates import Estimates, paired_samples
+from analysis.figures.figure import counted, difference_text, p_text, with_interval
 from analysis.frames import Run, load_run
-from analysis.intervals import Interval, Resampled, paired
+from analysis.intervals import Interval, Resampled
 from analysis.page import data_sides
 from analysis.ranking import rank, shown_metrics
 from analysis.superiority import chance_text, false_superiority
@@ -55,12 +57,13 @@ class MetricDifference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Settings that differ (name, a, b) and metrics with their differences b minus a."""
+    """Settings that differ (name, a, b), metrics with their differences b minus a, and what must be known before reading them."""
 
     a: str
     b: str
     settings: tuple[tuple[str, str, str], ...]
     metrics: tuple[MetricDifference, ...]
+    cautions: tuple[str, ...] = ()
     honesty: tuple[str, ...] = ()  # false superiority, and scores corrected for having been chosen
 
 
@@ -96,13 +99,35 @@ def compare(a: Side, b: Side) -> Comparison:
         )
         for metric in shared
     )
-    return Comparison(
-        _name(a),
-        _name(b),
-        _settings(a.run.configs.loc[a.signature], b.run.configs.loc[b.signature]),
-        metrics,
-        _honesty(a, b),
-    )
+    settings = _settings(a.run.configs.loc[a.signature], b.run.configs.loc[b.signature])
+    return Comparison(_name(a), _name(b), settings, metrics, tuple(_cautions(a, b, settings, metrics)), _honesty(a, b))
+
+
+def _cautions(
+    a: Side, b: Side, settings: tuple[tuple[str, str, str], ...], metrics: tuple[MetricDifference, ...]
+) -> Iterator[str]:
+    for name, side in (("A", a), ("B", b)):
+        if side.run.unfinished:
+            yield (
+                f"{name} is of an unfinished run: {len(side.run.records)} of {side.run.planned_records} records have finished."
+            )
+    for name, _, _ in settings:
+        if name in CONDITIONS:
+            yield (
+                f"A and B were trained under different conditions ({name.replace('_', ' ')}): they are no rival recipes."
+            )
+    tested = [row.difference for row in metrics if row.difference]
+    seeds = {one.seeds for one in tested}
+    counts = sorted({row.a.seeds for row in metrics} | {row.b.seeds for row in metrics})
+    if tested and counts and max(counts) > min(map(len, seeds)):
+        common = counted(min(map(len, seeds)), "seed")
+        yield (
+            f"Differences are over the {common} that both ran, the columns A and B over all of their own: they need not subtract."
+        )
+    if tested and min(map(len, seeds)) == 1:
+        yield (
+            "With one common seed a difference of settings cannot be told from a difference of training runs: it shows no cause."
+        )
 
 
 def _honesty(a: Side, b: Side) -> tuple[str, ...]:
@@ -124,30 +149,27 @@ def _honesty(a: Side, b: Side) -> tuple[str, ...]:
 
 
 def _paired(a: Side, b: Side, metric: str) -> Resampled | None:
-    first, second = a.estimates.resampled(a.signature, metric), b.estimates.resampled(b.signature, metric)
-    if first is None or second is None or not set(first.seeds) & set(second.seeds) or not _same_images(a, b, metric):
-        return None
-    if a.estimates.run.storage.url == b.estimates.run.storage.url and (prior := a.estimates.difference_prior(metric)):
-        return replace(paired(second, first), prior=prior)
-    return paired(second, first)
-
-
-def _same_images(a: Side, b: Side, metric: str) -> bool:
-    # Gaps rest on both test folds; the other metrics on their own split.
-    names = ("auroc/source", "auroc/target") if metric.startswith("domain_gap") else (metric,)
-    pairs = [(a.estimates.outcomes(a.signature, name), b.estimates.outcomes(b.signature, name)) for name in names]
-    return all(x is not None and y is not None and x.images.tolist() == y.images.tolist() for x, y in pairs)
+    sample = paired_samples(b.estimates.resampled(b.signature, metric), a.estimates.resampled(a.signature, metric))
+    same_run = a.run.storage.url == b.run.storage.url
+    prior = a.estimates.difference_prior(metric) if same_run else None
+    return sample if sample is None or prior is None else replace(sample, prior=prior)
 
 
 def _settings(a: pd.Series, b: pd.Series) -> tuple[tuple[str, str, str], ...]:
     names = dict.fromkeys([*a.index, *b.index])
     pairs = ((name, _value(a, name), _value(b, name)) for name in names)
-    return tuple((name, x, y) for name, x, y in pairs if x != y)
+    return tuple((name, *_told_apart(x, y)) for name, x, y in pairs if x != y)
 
 
-def _value(config: pd.Series, name: str) -> str:
+def _value(config: pd.Series, name: str) -> object:
     value = config.get(name)
-    return "-" if value is None or value != value else number(value)
+    return None if value is None or value != value else value
+
+
+def _told_apart(a: object, b: object) -> tuple[str, str]:
+    """Both values in few digits, or in all of them where few would look alike."""
+    short = tuple("-" if value is None else number(value) for value in (a, b))
+    return (short[0], short[1]) if short[0] != short[1] else (repr(a), repr(b))
 
 
 def _name(side: Side) -> str:
@@ -157,25 +179,30 @@ def _name(side: Side) -> str:
 
 
 def as_text(made: Comparison) -> str:
-    """Two small tables for the terminal."""
+    """Two small tables for the terminal, and what must be known before reading them."""
     stream = io.StringIO()
-    console = Console(file=stream, width=140, force_terminal=sys.stdout.isatty())
-    settings = Table("setting", "A", "B", title=f"A {made.a}\nB {made.b}", title_justify="left")
-    for row in made.settings:
-        settings.add_row(*row)
-    console.print(settings if made.settings else f"A {made.a}\nB {made.b}\nNo setting differs.")
-    metrics = Table("metric", "A", "B", "B minus A", "after Holm")
+    console = Console(file=stream, width=140, force_terminal=sys.stdout.isatty(), markup=False)
+    names = Text(f"A {made.a}\nB {made.b}")
+    settings = Table("setting", "A", "B", title=names, title_justify="left")
+    for setting in made.settings:
+        settings.add_row(*map(Text, setting))
+    console.print(settings if made.settings else f"{names.plain}\nNo setting differs.", highlight=False)
+    metrics = Table("metric", "A", "B", "B minus A", "after Holm", "common seeds")
     for row in made.metrics:
-        change = (
-            (difference_text(row.difference.interval), p_text(row.difference.p_adjusted))
-            if row.difference
-            else ("other images or seeds", "-")
-        )
-        metrics.add_row(metric_names.title(row.metric), with_interval(row.a), with_interval(row.b), *change)
+        metrics.add_row(metric_names.title(row.metric), with_interval(row.a), with_interval(row.b), *_change(row))
     console.print(metrics)
+    for caution in made.cautions:
+        console.print(caution, highlight=False, soft_wrap=True)
     for line in made.honesty:
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        console.print(line, highlight=False, soft_wrap=True)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+
+
+def _change(row: MetricDifference) -> tuple[str, str, str]:
+    if row.difference is None:
+        return "other images or seeds", "-", "-"
+    p = p_text(row.difference.p_adjusted) if row.difference.seed_noise_known else "image noise alone"
+    return difference_text(row.difference.interval), p, str(len(row.difference.seeds))
 
 
 def write_html(made: Comparison, a: Side, b: Side, out: str) -> str:

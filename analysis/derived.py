@@ -9,6 +9,7 @@ import pandas as pd
 
 RATIO = "synthetic_per_real"
 ONLY_WITH_SYNTHETIC = ("generator",)  # settings that mean nothing without synthetic images
+_WHOLE = 1e15  # whole numbers below are written without an exponent
 _SHORT = {RATIO: "synthetic", "glcm_weight": "glcm", "train_images": "real", "train_eps": "trained at"}
 
 
@@ -46,13 +47,19 @@ def setting_text(name: str, value: object) -> str:
     if name == "colorizer":
         return "no colorizer" if value == "none" else str(value)
     if name == RATIO:
-        return "real only" if float(value) == 0 else f"{number(value)}\N{MULTIPLICATION SIGN} synthetic"
+        return "real only" if float(str(value)) == 0 else f"{number(value)}\N{MULTIPLICATION SIGN} synthetic"
     return f"{_SHORT.get(name, name)} {number(value)}"
 
 
 def number(value: object) -> str:
-    """A setting's value without noise digits."""
-    return f"{value:.4g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
+    """A setting's value without noise digits: whole numbers whole, others with four significant digits."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    if value != value or abs(value) == float("inf"):
+        return str(value)
+    if float(value).is_integer() and abs(value) < _WHOLE:
+        return str(int(value))
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:.1f}"
 
 
 def real_only_partner(configs: pd.DataFrame, studies: dict[str, dict], quality: pd.Series) -> dict[str, str]:
@@ -66,9 +73,15 @@ def real_only_partner(configs: pd.DataFrame, studies: dict[str, dict], quality: 
     best: dict[tuple, str] = {}
     for key in configs.index[configs[RATIO].astype(float) == 0]:
         held = best.get(cells[key])
-        if held is None or quality.get(key, -np.inf) > quality.get(held, -np.inf):
+        if held is None or _known(quality, key) > _known(quality, held):
             best[cells[key]] = key
     return {key: best[cell] for key, cell in cells.items() if cell in best}
+
+
+def _known(quality: pd.Series, key: str) -> float:
+    """The quality of a configuration; one that is undefined is worse than any other."""
+    value = float(quality.get(key, np.nan))
+    return value if value == value else -np.inf
 
 
 def _cell(study: dict, config: dict) -> tuple:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import metric_names, selection
+from analysis.conditions import grouped
 from analysis.derived import labels
 from analysis.drift import draw_drift, drifts
 from analysis.estimates import Estimates
@@ -24,12 +25,12 @@ from analysis.figures.parallel import draw_parallel, parallel_facts
 from analysis.figures.pareto import ParetoFacts, draw_pareto, pareto_facts
 from analysis.figures.ratio import draw_ratio_curves, ratio_curves
 from analysis.figures.synthetic import draw_pools, pool_qualities
-from analysis.frames import Run
+from analysis.frames import Run, settings_frame
 from analysis.leaderboard import Leaderboard, leaderboard
 from analysis.methods_text import Methods, methods
 from analysis.ranking import Ranking, objectives, rank, shown_metrics, unranked
 from analysis.subgroups import draw_subgroups, subgroups
-from analysis.verdict import Verdict, verdict
+from analysis.verdict_facts import Verdict, verdict
 from analysis.warnings import ResultWarning, warnings
 from analysis.winner import Winner, winner
 
@@ -67,6 +68,7 @@ class Page:
     environment: tuple[tuple[str, str], ...]
     scatter: str
     stopped: DataTable
+    conditions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,9 @@ class Context:
     ranking: Ranking
     labels: dict[str, str]
     scatter: ParetoFacts | None
+    leading: (
+        Run  # the configurations of the first condition: what is ranked, compared and explained is within one condition
+    )
 
 
 def build_page(run: Run, rule: str = selection.DEFAULT_RULE, *, draws: int = 2000) -> Page:
@@ -85,8 +90,10 @@ def build_page(run: Run, rule: str = selection.DEFAULT_RULE, *, draws: int = 200
     estimates = Estimates(run, draws=draws)
     ranking = rank(run, rule, top=ROWS, estimates=estimates)
     names = labels(run.configs, run.studies).to_dict()
-    scatter = pareto_facts(run, estimates, objectives(run), shown_metrics(run), names)
-    context = Context(run, estimates, ranking, names, scatter)
+    groups = list(grouped(run).values())
+    leading = run.within(groups[0]) if len(groups) > 1 else run
+    scatter = pareto_facts(leading, estimates, objectives(leading), shown_metrics(leading), names)
+    context = Context(run, estimates, ranking, names, scatter, leading)
     curves = ratio_curves(run, estimates, rule)
     best = winner(run, ranking, estimates)
     figures = [draw_ratio_curves(curves)] if curves else []
@@ -107,14 +114,13 @@ def build_page(run: Run, rule: str = selection.DEFAULT_RULE, *, draws: int = 200
         environment=_flat(run.environment),
         scatter=_scatter_json(scatter, run),
         stopped=_stopped(run),
+        conditions=tuple(dict.fromkeys(row.condition for row in ranking.rows if row.condition)),
     )
 
 
 def _stopped(run: Run) -> DataTable:
     events = unranked(run)
-    configs = pd.concat(
-        [run.configs, pd.DataFrame.from_dict({event["signature"]: event["config"] for event in events}, orient="index")]
-    )
+    configs = pd.concat([run.configs, settings_frame(events)])
     names = (
         labels(configs, {**run.studies, **{event["signature"]: event.get("study", {}) for event in events}})
         if events
@@ -156,19 +162,21 @@ def _pareto(context: Context) -> Figure | None:
 
 
 def _parallel(context: Context) -> Figure | None:
-    facts = parallel_facts(context.run, objectives(context.run) or context.ranking.metrics[:1], context.labels)
+    facts = parallel_facts(context.leading, objectives(context.leading) or context.ranking.metrics[:1], context.labels)
     return draw_parallel(facts) if facts else None
 
 
 def _importance(context: Context) -> Figure | None:
-    found = {metric: importances(context.run, metric) for metric in objectives(context.run)[:3]}
+    found = {metric: importances(context.leading, metric) for metric in objectives(context.leading)[:3]}
     found = {metric: rows for metric, rows in found.items() if rows}
     return draw_importances(found) if found else None
 
 
 def _glcm(context: Context) -> Figure | None:
-    robust = [metric for metric in objectives(context.run) if metric.startswith(metric_names.ROBUST)][:1]
-    facts = glcm_facts(context.run, ("auroc/target", *robust))
+    robust = [metric for metric in objectives(context.run) if metric_names.parse(metric).family == metric_names.ROBUST][
+        :1
+    ]
+    facts = glcm_facts(context.leading, ("auroc/target", *robust))
     return draw_glcm(facts) if facts else None
 
 
@@ -190,7 +198,7 @@ def _drift(context: Context) -> Figure | None:
 
 def _calibration(context: Context) -> Figure | None:
     best = context.ranking.rows[0]
-    domains = calibration_facts(context.estimates, best.signature, class_names(context.run.data_card.get("target", {})))
+    domains = calibration_facts(context.estimates, best.signature, context.run.classes)
     return draw_calibration(best.label, domains) if domains else None
 
 

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.comparisons import compare_family, equivalence_margin, nadeau_bengio, power_note, sign_flip_test
+from analysis.comparisons import (
+    compare_family,
+    equivalence_margin,
+    nadeau_bengio,
+    power_note,
+    sign_flip_tail,
+    sign_flip_test,
+)
 from analysis.intervals import interval, paired, resample
 from analysis.outcomes import MEASURES, Outcomes
 from sweep.core.holm import holm
@@ -140,3 +147,47 @@ def test_power_note_keeps_its_promise():
         [sign_flip_test(two_models(draw, gain=detectable, seed_sd=0.0), flips=400) < 0.05 for _ in range(80)]
     )
     assert 0.55 <= found <= 0.97, found
+
+
+@pytest.mark.parametrize("seed_sd", [0.0, 0.04])
+def test_large_differences_are_seen_in_a_family_of_201(seed_sd):
+    draw = np.random.default_rng(12)
+    pairs = [("a", str(n), two_models(draw, images=80, seeds=5, gain=0.45, seed_sd=seed_sd)) for n in range(201)]
+    rows = compare_family(pairs)
+    assert sum(row.distinguishable for row in rows) >= 190, sum(row.distinguishable for row in rows)
+
+
+def test_the_tail_of_sign_flips_agrees_with_all_sign_flips():
+    draw = np.random.default_rng(13)
+    signs = np.array(np.meshgrid(*[[-1.0, 1.0]] * 14)).reshape(14, -1)
+    for steps in (draw.normal(0.3, 1, 14), draw.exponential(1, 14)):
+        sums = np.abs(steps @ signs)
+        for share in (0.05, 0.01, 0.002):
+            observed = float(np.quantile(sums, 1 - share))
+            exact = float((sums >= observed - 1e-12).mean())
+            assert exact / 1.5 <= sign_flip_tail(steps, observed) <= 2 * exact
+    assert sign_flip_tail(np.ones(14), 14.0) == 2.0**-13
+
+
+def test_lattices_are_not_called_too_surprising():
+    signs = np.array(np.meshgrid(*[[-1.0, 1.0]] * 12)).reshape(12, -1)
+    for observed in (6.0, 8.0, 10.0):
+        exact = float((np.abs(np.ones(12) @ signs) >= observed).mean())
+        assert sign_flip_tail(np.ones(12), observed) >= exact
+
+
+def test_with_one_seed_and_no_other_recipes_nothing_is_distinguishable():
+    made = compare_family([("a", "b", two_models(np.random.default_rng(14), seeds=1, gain=0.4))])[0]
+    assert made.p_adjusted < 0.05 and not made.seed_noise_known and not made.distinguishable and made.seeds == (0,)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_the_power_note_is_that_of_the_test_with_few_seeds(seeds):
+    # A promise of 80 %: with 200 repetitions the standard error is 2.8 points, and the note itself varies with the noise it saw.
+    draw = np.random.default_rng(15)
+    settings = dict(seeds=seeds, seed_sd=0.06, images=300)
+    detectable = np.median([power_note(two_models(draw, **settings)).detectable for _ in range(40)])
+    found = np.mean(
+        [sign_flip_test(two_models(draw, gain=detectable, **settings), flips=400) < 0.05 for _ in range(200)]
+    )
+    assert 0.68 <= found <= 0.97, found
