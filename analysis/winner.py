@@ -11,7 +11,7 @@ import pandas as pd
 from analysis import derived, metric_names
 from analysis.conditions import grouped
 from analysis.constraints import parse_constraint, passing
-from analysis.estimates import Estimates, limits
+from analysis.estimates import Estimates
 from analysis.figures.figure import with_interval
 from analysis.frames import Run
 from analysis.intervals import Interval, Resampled, patient_weights
@@ -99,10 +99,10 @@ def corrected(
     if not np.isfinite(repeated.score) or not (by_images or repeated.seeds_left_out):
         return None
     if by_images and len({(sample.seeds, sample.jackknife.shape) for sample in resampled}) == 1:
-        made = corrected_interval(repeated, resampled, limits=limits(metric), seed=estimates.seed)
+        made = corrected_interval(repeated, resampled, limits=metric_names.limits(metric), seed=estimates.seed)
     else:
         shift = repeated.score - observed.estimate
-        low, high = np.clip([observed.low + shift, observed.high + shift], *limits(metric))
+        low, high = np.clip([observed.low + shift, observed.high + shift], *metric_names.limits(metric))
         made = replace(observed, estimate=repeated.score, low=float(low), high=float(high))
     return Corrected(metric, observed, made, len(keys), by_images, repeated.seeds_left_out)
 
