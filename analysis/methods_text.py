@@ -14,6 +14,7 @@ from analysis import derived, metric_names, selection
 from analysis.figures.figure import counted
 from analysis.frames import Run
 from analysis.ranking import objectives
+from sweep.core.epsilon import parse_epsilon
 
 REFERENCES = {
     "auroc": "Hanley JA, McNeil BJ. The meaning and use of the area under a receiver operating characteristic (ROC) curve. Radiology 1982;143:29-36.",
@@ -132,7 +133,7 @@ def _measures(run: Run) -> list[str]:
     robust = [metric_names.parse(name) for name in run.metrics if metric_names.parse(name).threat]
     if robust:
         threats = sorted({str(name.threat) for name in robust} - {metric_names.WORST})
-        budgets = sorted({str(name.eps) for name in robust}, key=metric_names.epsilon)
+        budgets = sorted({str(name.eps) for name in robust}, key=parse_epsilon)
         text.append(
             f"Robustness is the share of images still classified correctly under the attacks {_listed(threats)} {{pgd}} within an L-infinity ball of "
             f"radius {_listed(budgets)} around the one-channel image in [0, 1]; worst-case figures take the worst attack per image."
