@@ -118,7 +118,7 @@ def test_the_papers_gap_is_real_only_at_home_minus_this_model_abroad(whole):
 def test_directions_are_not_mixed_in_a_table(whole):
     run, tables = whole
     for way in ("source_to_target", "target_to_source"):
-        label, cells = tables[f"gap_{way}"].rows[0]
+        _, cells = tables[f"gap_{way}"].rows[0]
         own = run.configs.index[
             (run.configs["direction"] == way)
             & (run.configs["backbone"] == "resnet50")
