@@ -6,13 +6,14 @@ python -m analysis.compare results/ratio results/ratio-more-images
 
 from __future__ import annotations
 
-import argparse
 import io
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 import pandas as pd
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -26,7 +27,11 @@ from analysis.figures.figure import counted, difference_text, p_text, with_inter
 from analysis.frames import Run, load_run
 from analysis.intervals import Interval, Resampled
 from analysis.ranking import rank, shown_metrics
-from sweep.core.errors import InputError, guarded
+from analysis.superiority import chance_text, false_superiority
+from analysis.trial_names import find_signature
+from analysis.winner import METRIC, Winner, winner
+from sweep.core.command_line import Command, one_of
+from sweep.core.errors import EXIT_COMPLETE
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Side:
     estimates: Estimates
     signature: str
     chosen_by: str
+    chosen: Winner | None = None  # of a configuration that a rule chose
 
 
 @dataclass(frozen=True)
@@ -58,26 +64,20 @@ class Comparison:
     settings: tuple[tuple[str, str, str], ...]
     metrics: tuple[MetricDifference, ...]
     cautions: tuple[str, ...] = ()
+    honesty: tuple[str, ...] = ()  # false superiority, and scores corrected for having been chosen
 
 
 def find_side(address: str, rule: str = selection.DEFAULT_RULE) -> Side:
-    """RUN:SIGNATURE (its start is enough) or RUN, whose configuration is then chosen by `rule`."""
+    """RUN:TRIAL (start of a signature, row number or best) or RUN, whose configuration is then chosen by `rule`."""
     folder, colon, start = address.rpartition(":")
     if not colon or "/" in start:
         folder, start = address, ""
     run = load_run(folder)
     if not start:
-        best = rank(run, rule, top=1, estimates=Estimates(run, draws=200)).rows[0].signature
-        return Side(run, Estimates(run), best, rule)
-    found = [key for key in run.means.index if key.startswith(start)]
-    if len(found) != 1:
-        fix = (
-            f"one of {', '.join(found[:6])}"
-            if found
-            else f"signatures begin like {', '.join(key[:6] for key in run.means.index[:6])}"
-        )
-        raise InputError(address, f"{start!r} is the start of {len(found)} configurations", f"give {fix}")
-    return Side(run, Estimates(run), found[0], "named")
+        estimates = Estimates(run)
+        ranking = rank(run, rule, top=2, estimates=estimates)
+        return Side(run, estimates, ranking.rows[0].signature, rule, winner(run, ranking, estimates))
+    return Side(run, Estimates(run), find_signature(run, start), "named")
 
 
 def compare(a: Side, b: Side) -> Comparison:
@@ -92,7 +92,7 @@ def compare(a: Side, b: Side) -> Comparison:
         for metric in shared
     )
     settings = _settings(a.run.configs.loc[a.signature], b.run.configs.loc[b.signature])
-    return Comparison(_name(a), _name(b), settings, metrics, tuple(_cautions(a, b, settings, metrics)))
+    return Comparison(_name(a), _name(b), settings, metrics, tuple(_cautions(a, b, settings, metrics)), _honesty(a, b))
 
 
 def _cautions(
@@ -122,8 +122,30 @@ def _cautions(
         )
 
 
+def _honesty(a: Side, b: Side) -> tuple[str, ...]:
+    lines = []
+    sample = _paired(a, b, METRIC) if METRIC in a.run.metrics and METRIC in b.run.metrics else None
+    if sample is not None:
+        scores = pd.concat(
+            [side.run.means[METRIC] for side in {side.run.storage.url: side for side in (a, b)}.values()]
+        )
+        ahead, behind = ("B", "A") if sample.point.mean() >= 0 else ("A", "B")
+        turned = sample if ahead == "B" else replace(sample, point=-sample.point)
+        chance = chance_text(false_superiority(turned, scores.to_numpy()))
+        lines.append(
+            f"Probability that {ahead} is not truly better than {behind} on the target (false superiority): {chance}."
+        )
+    for name, side in (("A", a), ("B", b)):
+        lines += [f"{name}: {sentence}" for sentence in (side.chosen.sentences if side.chosen else ())]
+    return tuple(lines)
+
+
 def _paired(a: Side, b: Side, metric: str) -> Resampled | None:
-    return paired_samples(b.estimates.resampled(b.signature, metric), a.estimates.resampled(a.signature, metric))
+    sample = paired_samples(b.estimates.resampled(b.signature, metric), a.estimates.resampled(a.signature, metric))
+    same_run = a.estimates.run.storage.url == b.estimates.run.storage.url
+    if sample is not None and same_run and (prior := a.estimates.difference_prior(metric)):
+        return replace(sample, prior=prior)
+    return sample
 
 
 def _settings(a: pd.Series, b: pd.Series) -> tuple[tuple[str, str, str], ...]:
@@ -164,6 +186,8 @@ def as_text(made: Comparison) -> str:
     console.print(metrics)
     for caution in made.cautions:
         console.print(caution, highlight=False, soft_wrap=True)
+    for line in made.honesty:
+        console.print(line, highlight=False, soft_wrap=True)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 
 
@@ -174,25 +198,31 @@ def _change(row: MetricDifference) -> tuple[str, str, str]:
     return difference_text(row.difference.interval), p, str(len(row.difference.seeds))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the comparison; exit code 2 with a message when the input is wrong."""
-    parser = argparse.ArgumentParser(
-        prog="python -m analysis.compare", description="What differs between two configurations."
-    )
-    parser.add_argument("a", help="RUN or RUN:SIGNATURE")
-    parser.add_argument("b", help="RUN or RUN:SIGNATURE")
-    parser.add_argument(
-        "--rule", default=selection.DEFAULT_RULE, help="how a run's configuration is chosen where none is named"
-    )
-    options = parser.parse_args(arguments)
+def compare_command(
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="RUN, or RUN:TRIAL (start of a signature, row number or best).", show_default=False
+        ),
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="What it is compared with, named alike.", show_default=False)],
+    rule: Annotated[
+        str, typer.Option(**one_of(selection.RULES), help="How a configuration is chosen where no trial is named.")
+    ] = selection.DEFAULT_RULE,
+) -> int:
+    """Print what differs between two trials, in their settings and in their results, with a paired test."""
+    sys.stdout.write(as_text(compare(find_side(a, rule), find_side(b, rule))))
+    return EXIT_COMPLETE
 
-    def command() -> int:
-        selection.rule_named(options.rule)
-        sys.stdout.write(as_text(compare(find_side(options.a, options.rule), find_side(options.b, options.rule))))
-        return 0
 
-    return guarded(command)
-
+main = Command(
+    compare_command,
+    examples=(
+        "{} results/ratio:1 results/ratio:2",
+        "{} results/ratio:a1b2c3 results/ratio:best",
+        "{} results/ratio results/other",
+    ),
+)
 
 if __name__ == "__main__":
     sys.exit(main())

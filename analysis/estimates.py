@@ -21,6 +21,7 @@ from analysis.outcomes import (
     prediction_outcomes,
     robust_outcomes,
 )
+from analysis.seed_variance import difference_prior
 from sweep.core.epsilon import parse_epsilon
 from sweep.core.metric_table import DOMAIN_GAP_VS_REAL_ONLY
 
@@ -71,7 +72,18 @@ class Estimates:
 
         The same images: by their ids. Two test sets of equal size, as the two directions of a sweep have, are no pairs.
         """
-        return paired_samples(self.resampled(a, metric), self.resampled(b, metric))
+        sample, prior = (
+            paired_samples(self.resampled(a, metric), self.resampled(b, metric)),
+            self.difference_prior(metric),
+        )
+        return sample if sample is None or prior is None else replace(sample, prior=prior)
+
+    def difference_prior(self, metric: str) -> SeedPrior | None:
+        """Variance between seeds of a difference of two recipes, learnt from all recipes of the run; None with fewer than three."""
+        if ("difference prior", metric) not in self._kept:
+            known = metric in self.run.records
+            self._kept["difference prior", metric] = difference_prior(self.run.records[metric]) if known else None
+        return self._kept["difference prior", metric]
 
     def _resample(self, signature: str, metric: str) -> Resampled | None:
         name = metric_names.parse(metric)

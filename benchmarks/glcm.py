@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from sweep.execution.ray.session import KEEP_PAGES
+from sweep.execution.malloc import KEEP_PAGES
 
 # Set before torch and its allocator start: page faults would otherwise dominate the dense baseline.
 ENVIRONMENT = {**KEEP_PAGES, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}

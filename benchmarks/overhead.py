@@ -32,7 +32,7 @@ search: {{lr: {{distribution: log_uniform, min: 1e-4, max: 1e-2}}}}
 fixed: {{backbone: small_cnn, epochs: 3, batch_size: 16}}
 searcher: {{algorithm: random, trials: {trials}}}
 seeds: 1
-resources: {{max_concurrent_trials: {worker groups}, reuse_workers: {reuse}}}
+resources: {{max_concurrent_trials: {worker_groups}, reuse_workers: {reuse}}}
 """
 
 
@@ -99,7 +99,7 @@ def trial_cost(few: int, many: int) -> None:
 @ray.remote(num_cpus=0.001)
 def serve_nothing(job_queue: Any, worker_group: str, run_url: str) -> None:
     """A worker group that trains nothing: every job gets one epoch and one made-up result a seed."""
-    from sweep.execution.ray.job_queue import DONE
+    from sweep.execution.job import DONE
     from sweep.store.trial import RESULT
 
     run = Storage(run_url)
@@ -128,10 +128,11 @@ def serve_nothing(job_queue: Any, worker_group: str, run_url: str) -> None:
 
 def scheduling(trials: int, worker_groups: int) -> None:
     """Trials a second through searcher, Tune, job queue and ledger, in tenths of the sweep, and what the driver's memory grew by."""
+    from sweep.execution.campaign_records import CampaignRecords
+    from sweep.execution.launch import Launch
     from sweep.execution.live_table import Progress
     from sweep.execution.ray.run_trials import run_trials
     from sweep.execution.ray.session import ray_session
-    from sweep.execution.ray.tune_trial import Launch
     from sweep.planning.budget import BudgetTracker
     from sweep.planning.capacity import Capacity
     from sweep.planning.plan import attacks_of, make_plan
@@ -161,9 +162,7 @@ def scheduling(trials: int, worker_groups: int) -> None:
                 plan,
                 data,
                 Capacity(worker_groups, 0, worker_groups),
-                ledger,
-                Watched("overhead", trials, (), ()),
-                BudgetTracker(),
+                CampaignRecords(run, ledger, Watched("overhead", trials, (), ()), plan.campaign, BudgetTracker()),
                 serve,
             )
         wall = time.perf_counter() - begin
@@ -218,7 +217,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("trial", "scheduling", "campaign"))
     parser.add_argument("--trials", type=int, default=1000)
-    parser.add_argument("--slots", type=int, default=4)
+    parser.add_argument("--worker-groups", type=int, default=4)
     options = parser.parse_args()
     if options.what == "trial":
         trial_cost(4, 24)

@@ -26,12 +26,13 @@ from torch import nn
 
 from sweep.evaluation.evaluate import predict
 from sweep.evaluation.metrics import classification_metrics
-from sweep.execution.ray.session import KEEP_PAGES
+from sweep.execution.malloc import KEEP_PAGES
 from sweep.models.classifier import build_classifier
 from sweep.shards.batches import ResidentBatches
 from sweep.shards.image_set import ImageSet
 from sweep.training.ema import snapshot
 from sweep.training.fit import fit
+from sweep.training.hooks import TrainingHooks
 from sweep.training.precision import autocast
 from sweep.training.recipe import Recipe
 
@@ -84,7 +85,7 @@ def overhead(name: str, rounds: int) -> str:
         mark = time.process_time()
         pairs.append((mine, mark - begin))
 
-    fit(model, batches, val, replace(RECIPE, epochs=rounds + 1), seed=0, on_epoch=pair_up)
+    fit(model, batches, val, replace(RECIPE, epochs=rounds + 1), seed=0, hooks=TrainingHooks(on_epoch=pair_up))
     del pairs[0]  # warms up
     extra = statistics.median(mine / other for mine, other in pairs) - 1
     rates = [STEPS[name] * BATCH / statistics.median(column) for column in zip(*pairs, strict=True)]

@@ -6,8 +6,8 @@ python -m sweep.run search_spaces/quickstart.yaml [--set K=V] [--smoke] [--plan]
 from __future__ import annotations
 
 import os
+import sys
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,12 +16,14 @@ from rich.console import Console
 
 from sweep.config.load import load_config
 from sweep.config.sweep_config import SweepConfig
-from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS, EXIT_STOPPED, InputError, guarded
+from sweep.core.command_line import EXITS, Command, key_values, one_of
+from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS, EXIT_STOPPED, InputError
 from sweep.core.ray_address import usable
 from sweep.core.storage import Storage
 
 if TYPE_CHECKING:
     from sweep.data.datasets import Data
+    from sweep.execution.live_table import Progress
     from sweep.planning.capacity import Capacity
     from sweep.planning.plan import Plan
     from sweep.store.ledger import Ledger, Reading
@@ -32,34 +34,55 @@ _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for the command of a submitt
 
 
 def run(
-    space: Annotated[Path, typer.Argument(help="sweep config", show_default=False)],
+    config: Annotated[
+        Path,
+        typer.Argument(
+            help="Sweep config: a YAML file, or the name of a shipped one such as quickstart.", show_default=False
+        ),
+    ],
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="override one key: a.b=value; may be repeated")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override one key, e.g. data.image_px=64; may be repeated."),
     ] = None,
-    smoke: Annotated[bool, typer.Option("--smoke", help="the same sweep config in about a minute")] = False,
-    plan: Annotated[bool, typer.Option("--plan", help="say what would be computed; compute nothing")] = False,
-    storage: Annotated[str | None, typer.Option(help="run folder or URL  [default: results/<name>]")] = None,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="Apply the file's smoke section: the same sweep config in about a minute.")
+    ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print what would be computed, how long it takes and costs; compute nothing.")
+    ] = False,
+    storage: Annotated[str | None, typer.Option(help="Run folder: a path or URL.", show_default="results/NAME")] = None,
     address: Annotated[
-        str | None, typer.Option(help="address of a running Ray cluster  [default: $RAY_ADDRESS, else a local one]")
+        str | None,
+        typer.Option(help="Address of a running Ray cluster.", show_default="$RAY_ADDRESS, else a local one"),
     ] = None,
-) -> None:
-    """Search for the recipe that answers a sweep config, and write its report."""
-    raise typer.Exit(guarded(lambda: run_sweep(space, _pairs(set_ or []), smoke, plan, storage, address)))
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            **one_of(("ray", "inline")),
+            help="What runs the trials: a Ray cluster, or this process (inline).",
+            show_default="resources.engine of the config",
+        ),
+    ] = None,
+) -> int:
+    """Run the sweep that a config describes, or resume it, and write its report."""
+    overrides = key_values(set_) | ({"resources.engine": engine} if engine else {})
+    return run_sweep(config, overrides, smoke, plan, storage, address)
 
 
 def run_sweep(
     space: Path, overrides: dict[str, str], smoke: bool, plan_only: bool, storage: str | None, address: str | None
 ) -> int:
     """The command without its command line; returns the exit code."""
-    address = address if plan_only else usable(address)  # before anything that takes seconds
     sweep_config = load_config(space, overrides, smoke)
+    if not plan_only:
+        address = _address(address, sweep_config)  # before anything that takes seconds
     run_storage = Storage(storage or _usual_place(sweep_config.name))
     if plan_only:
         from sweep.planning.plan_report import print_plan
 
         print_plan(sweep_config, run_storage, _console, address or os.environ.get("RAY_ADDRESS"))
         return EXIT_COMPLETE
-    from sweep.execution.ray.session import joined
+    from sweep.execution.engines import joined
     from sweep.store.run_folder import opened
 
     with joined(address, sweep_config.resources) as capacity, opened(run_storage, sweep_config) as still_ours:
@@ -70,6 +93,19 @@ def run_sweep(
         except Exception:
             still_ours()  # says so where the run was taken over: the reason of whatever else went wrong, and Tune wraps what is raised inside it
             raise
+
+
+def _address(address: str | None, sweep_config: SweepConfig) -> str | None:
+    """The Ray to join, None for one of this machine; the inline engine joins none, whatever $RAY_ADDRESS says."""
+    if sweep_config.resources.engine != "inline":
+        return usable(address)
+    if address:
+        raise InputError(
+            "--address",
+            "resources.engine: inline runs on this machine alone",
+            "leave --address out, or set resources.engine: ray",
+        )
+    return None
 
 
 def _usual_place(name: str) -> Path:
@@ -122,8 +158,11 @@ def _sweep(
             "algorithm": sweep_config.searcher.algorithm,
             "scheduler": sweep_config.scheduler.type,
             "warm": plan.warm,
+            "defaults": dict(plan.defaults),
         }
     )
+    for late in plan.late_events:
+        ledger.append(late)
     plan.campaign.log = ledger.append
     try:
         if plan.campaign.has_work():
@@ -146,44 +185,41 @@ def _run_left(
     before: Reading,
     capacity: Capacity | None,
 ) -> None:
-    from sweep.execution.live_table import Progress
-    from sweep.execution.ray.session import ray_session
+    from sweep.execution.campaign_records import CampaignRecords
+    from sweep.execution.engines import engine
+    from sweep.execution.launch import Launch
     from sweep.planning.budget import budget_tracker_of
     from sweep.planning.plan import attacks_of
     from sweep.store.run_folder import note_overhead
 
-    metrics = tuple(dict.fromkeys(objective.name for objective in sweep_config.objectives))
-    progress = Progress(
-        sweep_config.name,
-        plan.campaign.expected_records,
-        plan.varied,
-        metrics,
-        sweep_config.objectives[0].goal == "maximize",
-        _console,
-    )
-    progress.reused = plan.settled()
-    with nullcontext(capacity) if capacity else ray_session(None, sweep_config.resources) as capacity:
-        from sweep.execution.ray.nodes import check_places
-        from sweep.execution.ray.run_trials import run_trials
-        from sweep.execution.ray.tune_trial import Launch
-
-        check_places((run_storage.url, data.source, data.target))
+    resources, rules = sweep_config.resources, plan.campaign.rules
+    progress = _progress(sweep_config, plan)
+    budget_tracker = budget_tracker_of(sweep_config, before)
+    records = CampaignRecords(run_storage, ledger, progress, plan.campaign, budget_tracker)
+    halving = rules.halving() if rules.halving else None
+    launch = Launch(attacks_of(sweep_config), run_storage.url, resources, ledger.attempt, halving, rules.metrics)
+    with engine(resources, capacity, (run_storage.url, data.source, data.target)) as (capacity, run_plan):
         begin = time.perf_counter()
-        rules = plan.campaign.rules
-        halving = rules.halving() if rules.halving else None
-        launch = Launch(
-            attacks_of(sweep_config), run_storage.url, sweep_config.resources, ledger.attempt, halving, rules.metrics
-        )
-        budget_tracker = budget_tracker_of(sweep_config, before)
         try:
             with progress:
-                run_trials(launch, plan, data, capacity, ledger, progress, budget_tracker)
+                run_plan(launch, plan, data, capacity, records)
         finally:
             ledger.flush()
         worker_groups = min(capacity.concurrent_trials, plan.campaign.expected_records)  # no more are ever held
         overhead = note_overhead(run_storage, time.perf_counter() - begin, worker_groups, progress.finished)
         for line in filter(None, (budget_tracker.farewell, overhead)):
             _console.print(line, soft_wrap=True)
+
+
+def _progress(sweep_config: SweepConfig, plan: Plan) -> Progress:
+    from sweep.execution.live_table import Progress
+
+    metrics = tuple(dict.fromkeys(objective.name for objective in sweep_config.objectives))
+    maximize = sweep_config.objectives[0].goal == "maximize"
+    records = plan.campaign.expected_records
+    progress = Progress(sweep_config.name, records, plan.varied, metrics, maximize, _console)
+    progress.reused = plan.settled()
+    return progress
 
 
 def _report(run_storage: Storage, plan: Plan, begin: float) -> int:
@@ -217,16 +253,6 @@ def _objectives(sweep_config: SweepConfig) -> list[dict]:
     return [{"metric": objective.name, "goal": objective.goal} for objective in sweep_config.objectives]
 
 
-def _pairs(texts: list[str]) -> dict[str, str]:
-    pairs = {}
-    for text in texts:
-        key, sign, value = text.partition("=")
-        if not sign or not key:
-            raise typer.BadParameter(f"{text!r} has no '='; write it like data.image_px=64", param_hint="--set")
-        pairs[key.strip()] = value
-    return pairs
-
-
 def _command(space: Path, overrides: dict[str, str], smoke: bool, storage: str | None) -> str:
     words = ["python -m sweep.run", str(space), *(f"--set {key}={value}" for key, value in overrides.items())]
     words += ["--smoke"] if smoke else []
@@ -234,5 +260,15 @@ def _command(space: Path, overrides: dict[str, str], smoke: bool, storage: str |
     return " ".join(words)
 
 
+main = Command(
+    run,
+    examples=(
+        "{} search_spaces/quickstart.yaml",
+        "{} search_spaces/ratio.yaml --smoke --set name=try --set seeds=2",
+        "{} search_spaces/ratio.yaml --plan",
+    ),
+    exits={**EXITS, EXIT_COMPLETE: "complete", EXIT_FAILED_TRIALS: "complete, but some trials failed"},
+)
+
 if __name__ == "__main__":
-    typer.run(run)
+    sys.exit(main())

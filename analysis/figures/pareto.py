@@ -12,7 +12,8 @@ from analysis.estimates import Estimates
 from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Legend, Panel, number
 from analysis.frames import Run
-from analysis.intervals import Resampled, noise_of
+from analysis.intervals import Resampled
+from analysis.joint_noise import joint_draws, seed_correlation
 from analysis.ranking import goodness
 from sweep.core.pareto import dominated_by_any, hypervolume
 from sweep.core.seeds import rng
@@ -110,34 +111,26 @@ def _probabilities(
     run: Run, estimates: Estimates, objectives: tuple[str, ...], candidates: list[str]
 ) -> dict[str, float]:
     # Draws are shared between configurations that were tested on the same images, so what moves all of them moves no ranking.
-    draws, kept = [], []
+    kept: dict[str, list[Resampled]] = {}
     for key in candidates:
         found = [estimates.resampled(key, metric) for metric in objectives]
         samples = [sample for sample in found if sample is not None]
         if len(samples) == len(objectives):
-            columns = [
-                _with_seed_noise(sample, estimates.seed, key, metric)[:DRAWS] * metric_names.sign(metric, run.goals)
-                for sample, metric in zip(samples, objectives, strict=True)
-            ]
-            draws.append(np.stack(columns, axis=1))
-            kept.append(key)
+            kept[key] = samples
     if len(kept) < 2:
         return {}
+    correlation = seed_correlation(list(kept.values()))
+    signs = np.array([metric_names.sign(metric, run.goals) for metric in objectives])
+    draws = [
+        joint_draws(samples, correlation, rng(estimates.seed, "front", key))[:DRAWS] * signs
+        for key, samples in kept.items()
+    ]
     return dict(zip(kept, front_probability(np.stack(draws, axis=1)).tolist(), strict=True))
 
 
 def front_probability(draws: np.ndarray) -> np.ndarray:
     """Share of the bootstrap draws [B, N, M] in which each configuration is on the front [N]."""
     return np.mean([~dominated_by_any(points) for points in draws], axis=0)
-
-
-def _with_seed_noise(sample: Resampled, seed: int, key: str, metric: str) -> np.ndarray:
-    noise = noise_of(sample)
-    if not noise.seeds_matter:
-        return sample.mean
-    centre = sample.mean.mean()
-    effect = rng(seed, "front", key, metric).standard_t(noise.df, size=len(sample.draws)) * noise.seed_scale
-    return centre + (sample.mean - centre) * noise.image_scale + effect
 
 
 def draw_pareto(facts: ParetoFacts) -> Figure:

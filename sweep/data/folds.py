@@ -68,3 +68,8 @@ def rows_of(data: Data, domain: str) -> Any:
     split = data.split
     rows = split[(split["fold"] == TARGET) == (domain == TARGET)]
     return rows if FOLD_BACK in rows else rows[rows["fold"] != UNUSED]
+
+
+def image_ids_of(data: Data, domain: str) -> tuple[str, list[str]]:
+    """A domain's shard folder, and the ids of the images of `rows_of` in their order."""
+    return data.folder(TARGET if domain == TARGET else FOLDS[0]), list(rows_of(data, domain)["image_id"])

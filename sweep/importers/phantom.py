@@ -66,7 +66,7 @@ def write(dst: Path | str, scanner: str = "a", patients: int = 160, seed: int = 
     if scanner not in SCANNERS:
         raise InputError("scanner", f"{scanner!r} is unknown", suggestion(scanner, SCANNERS))
     options = {"patients": patients, "seed": seed, "image_px": image_px}
-    return run_import(f"phantom-{scanner}", importer(scanner), None, dst, **options)
+    return run_import(f"phantom-{scanner}", importer(scanner), None, dst, options)
 
 
 def importer(scanner: str) -> Importer:
@@ -86,6 +86,11 @@ def importer(scanner: str) -> Importer:
         positive="malignant",
         classes=CLASSES,
         options={"patients": 160, "seed": 0, "image_px": 128},
+        help={
+            "patients": "Number of patients.",
+            "seed": "Seed of the simulation.",
+            "image_px": "Side of the simulated images.",
+        },
         total=lambda src, options: sum(
             draw_patient(options["seed"], scanner, number).views for number in range(options["patients"])
         ),

@@ -1,4 +1,4 @@
-"""configuration -> what is done about the other hospital's look: `adapt`, at the target after training, or on the source before it."""
+"""`adapt`: adaptation to the target's appearance, of the source images before training or of the model and target images after it."""
 
 from __future__ import annotations
 
@@ -11,36 +11,34 @@ from sweep.shards.image_set import ImageSet
 from sweep.shards.lazy import Images, changed
 from sweep.training.adapt import adapt_batch_norm, grey_histogram, match_histogram
 
-Look = Callable[[Images], Images]
 
+def before_training(job: TrainingJob) -> TrainingJob:
+    """The job with the folds that its model is trained and evaluated on.
 
-def before_training(job: TrainingJob) -> tuple[dict[str, ImageSet], Look]:
-    """The folds as the model learns and is judged on them, and what its source images went through: with `histogram_to_target` all of them
-    get the target's grey levels, synthetic ones too.
-
-    A model that learnt from matched images is validated and tested on matched ones, and meets the target as it is.
+    With `histogram_to_target` all source images, synthetic ones too (`image_transform`), get the target's grey levels: a model trained
+    on matched images is validated and tested on matched ones, and the target stays as it is.
     """
-    folds = dict(job.folds)
     if job.trial.config["adapt"] != "histogram_to_target":
-        return folds, lambda images: images
-    image_transform = look_of(folds["target"])
-    return {
-        name: fold if name == "target" else replace(fold, images=image_transform(fold.images))
-        for name, fold in folds.items()
-    }, image_transform
+        return job
+    transform = transform_to(job.folds["target"])
+    folds = {
+        name: fold if name == "target" else replace(fold, images=transform(fold.images))
+        for name, fold in job.folds.items()
+    }
+    return replace(job, folds=folds, image_transform=transform)
 
 
 def after_training(job: TrainingJob, model: Classifier) -> tuple[dict[str, ImageSet], dict[str, Classifier]]:
-    """Folds to predict and the model for each split: at the target with the help that the configuration asks for."""
+    """The folds to predict and the model for each split, the target's adapted as the configuration says."""
     models, folds, way = dict.fromkeys(FOLD_OF_SPLIT, model), dict(job.folds), job.trial.config["adapt"]
     if way == "batch_norm":
         models["target"] = adapt_batch_norm(model, folds["target"].images, device=job.device)
     elif way == "histogram":
-        folds["target"] = replace(folds["target"], images=look_of(folds["train"])(folds["target"].images))
+        folds["target"] = replace(folds["target"], images=transform_to(folds["train"])(folds["target"].images))
     return folds, models
 
 
-def look_of(fold: ImageSet) -> Look:
-    """What gives each image the grey levels of `fold` as a whole; images in shards are changed as they are read."""
+def transform_to(fold: ImageSet) -> Callable[[Images], Images]:
+    """The transform that matches each image's grey-level histogram to that of `fold`; images in shards are transformed as they are read."""
     reference = grey_histogram(fold.images)
     return lambda images: changed(images, lambda block: match_histogram(block, reference))

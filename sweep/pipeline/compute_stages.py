@@ -16,6 +16,7 @@ from sweep.pipeline.synthetic_pools import sample_pool
 from sweep.shards.image_set import ImageSet
 from sweep.store.artifact_store import ArtifactStore, Compute, Stage
 from sweep.store.trial import COLORIZER, MODEL, RESULT, Attacks, Trial
+from sweep.training.hooks import TrainingHooks
 from sweep.training.logbook import Logbook
 
 _ROOM_BYTES = 2e9  # of which decoded images may take half
@@ -82,9 +83,10 @@ def train_model_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
         }
         epochs, facts = [], {name: result[name] for name in ("best_epoch", "epochs_run", "train_images")}
     else:
-        job = TrainingJob(trial, seed, data, _folds(whole, config), Attacks(), store.run, device=store.device)
         epochs = []
-        job.on_epoch = epochs.append
+        hooks = TrainingHooks(on_epoch=epochs.append)
+        folds = _folds(whole, config)
+        job = TrainingJob(trial, seed, data, folds, Attacks(), store.run, device=store.device, hooks=hooks)
         files, facts = trained_anew(job)
     for name, content in files.items():
         store.write(stage, name, content)

@@ -1,6 +1,6 @@
-"""one configuration and seed -> trained model, predictions, attack outcomes, result: where the rooms meet.
+"""One configuration and seed -> trained model, predictions, attack outcomes, result.
 
-No Ray here: `sweep.execution.worker_loop` calls this inside Train workers, `sweep.replay` calls it bare.
+Without Ray: `sweep.execution.worker_loop` calls this in every engine's workers, `sweep.replay` in its own process.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import pandas as pd
 from safetensors.torch import save
 
 from sweep.attacks import outcomes
+from sweep.attacks.attack_options import AttackOptions
 from sweep.attacks.epsilon_sweep import epsilon_sweep
-from sweep.attacks.masking import alarms_of, check_masking
+from sweep.attacks.masking import MaskingBattery, alarms_of, check_masking
 from sweep.attacks.methods.transfer import transfer_from
 from sweep.attacks.names import TRANSFER
 from sweep.attacks.threat import Threat
@@ -48,7 +49,7 @@ from sweep.shards.image_set import ImageSet
 from sweep.shards.mixing import mix, steps_per_epoch, synthetic_counts
 from sweep.store.artifact_store import ArtifactStore
 from sweep.store.trial import COLORIZER, MODEL, RESULT
-from sweep.training.fit import fit
+from sweep.training.fit import FitOptions, fit
 from sweep.training.logbook import Logbook
 from sweep.training.parts import has_learned_colorizer
 from sweep.training.recipe import Recipe
@@ -68,20 +69,20 @@ def run_seed(job: TrainingJob) -> dict[str, Any]:
     """
     if not job.leader:
         return _run(job)
-    with job.run.folder(f"tensorboard/{job.trial.signature}/seed-{job.seed}") as folder, Logbook(folder) as job.logbook:
-        return _run(job)
+    with job.run.folder(f"tensorboard/{job.trial.signature}/seed-{job.seed}") as folder, Logbook(folder) as logbook:
+        return _run(replace(job, logbook=logbook))
 
 
 def _run(job: TrainingJob) -> dict[str, Any]:
     begin = time.perf_counter()
-    job.folds = decided(job.folds, job.trial.config.get("uncertain"))
-    job.folds, job.image_transform = before_training(job)
+    job = _prepared(job)
     model, facts = _trained(job)
     if not job.leader:
         return {}
     _keep(job, model)
     trained = time.perf_counter()
-    job.folds, models = after_training(job, model)
+    folds, models = after_training(job, model)
+    job = replace(job, folds=folds)
     logits = {
         split: predict(models[split], job.folds[fold].images, _PREDICT_BATCH, job.device)
         for split, fold in FOLD_OF_SPLIT.items()
@@ -119,10 +120,13 @@ def _run(job: TrainingJob) -> dict[str, Any]:
 
 def trained_anew(job: TrainingJob) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Train and no more: the files that a finished seed keeps of its model, and the facts of its training."""
-    job.folds = decided(job.folds, job.trial.config.get("uncertain"))
-    job.folds, job.image_transform = before_training(job)
-    model, facts = _train(job)
+    model, facts = _train(_prepared(job))
     return _files(model), facts
+
+
+def _prepared(job: TrainingJob) -> TrainingJob:
+    """The job with its labels resolved and its source images transformed as the configuration says."""
+    return before_training(replace(job, folds=decided(job.folds, job.trial.config.get("uncertain"))))
 
 
 def _trained(job: TrainingJob) -> tuple[Classifier, dict[str, Any]]:
@@ -139,14 +143,14 @@ def _trained(job: TrainingJob) -> tuple[Classifier, dict[str, Any]]:
 
 
 def _report(job: TrainingJob, metrics: dict[str, Any], model: Classifier | None = None) -> None:
-    """One epoch, to TensorBoard and to whoever listens; of a `model` in training the objectives too where its epoch is a rung."""
+    """Report one epoch to TensorBoard and the engine; of a `model` in training with the objectives where its epoch is a rung."""
     if model is not None and job.leader and metrics["epoch"] in job.rungs.epochs:
         metrics = {**_at_rung(job, model), **metrics}
     for name, value in metrics.items():
         if name != "epoch" and isinstance(value, (int, float)):
             job.logbook.scalar(name, value, metrics["epoch"])
-    if job.on_epoch:
-        job.on_epoch(metrics)
+    if job.hooks.on_epoch:
+        job.hooks.on_epoch(metrics)
 
 
 def _train(job: TrainingJob) -> tuple[Classifier, dict[str, Any]]:
@@ -155,20 +159,15 @@ def _train(job: TrainingJob) -> tuple[Classifier, dict[str, Any]]:
     model = build(config, job.data, job.seed, _donated(job))
     train, val = _mixed(job), job.folds["val"]
     with closing(_batches(job, train, recipe)) as batches:
+        labels = _as_drawn(train, batches, recipe)
         outcome = fit(
             shared_by_all(model, job.device),
             batches,
             (val.images, val.labels),
             recipe,
             seed=named_seed(job.seed, "fit"),
-            device=job.device,
-            train_labels=_as_drawn(train, batches, recipe),
-            texture_loss=texture_loss(config),
-            on_epoch=partial(_report, job, model=model),
-            state=job.state,
-            save_state=job.save_state,
-            reduce=mean_over_workers,
-            interrupted=job.interrupted,
+            options=FitOptions(job.device, labels, texture_loss(config), job.state),
+            hooks=replace(job.hooks, on_epoch=partial(_report, job, model=model), reduce=mean_over_workers),
         )
     counts = {"real": len(job.folds["train"]), "synthetic": int(train.synthetic.sum())}
     return model, {"best_epoch": outcome.best_epoch, "epochs_run": outcome.epochs_run, "train_images": counts}
@@ -255,7 +254,10 @@ def _at_rung(job: TrainingJob, model: Classifier) -> dict[str, float]:
         images, labels = tensors(fold, attacked(fold, job.rungs.images), job.device)
         threats = {key: row for key, row in _threats(job).items() if threat in (key, "worst")}
         metrics |= outcomes.metrics(
-            epsilon_sweep(models[split], images, labels, threats, [eps], seed=named_seed(job.seed, "rung")), split
+            epsilon_sweep(
+                models[split], images, labels, threats, [eps], AttackOptions(seed=named_seed(job.seed, "rung"))
+            ),
+            split,
         )
     return {name: metrics[name] for name in job.rungs.metrics}
 
@@ -313,13 +315,20 @@ def _attack(job: TrainingJob, models: Mapping[str, Classifier]) -> tuple[dict[st
         images, labels = tensors(fold, chosen, job.device)
         seed = named_seed(job.seed, "attack", split)
         outcome = epsilon_sweep(
-            models[split], images, labels, _threats(job), list(job.attacks.eps), seed=seed, mode=job.attacks.mode
+            models[split],
+            images,
+            labels,
+            _threats(job),
+            list(job.attacks.eps),
+            AttackOptions(seed=seed, mode=job.attacks.mode),
         )
         metrics |= outcomes.metrics(outcome, split)
         found = alarms_of(outcome)
         if job.seed == 0 and job.attacks.masking_images:
             few = slice(job.attacks.masking_images)
-            found += check_masking(models[split], images[few], labels[few], seed=named_seed(job.seed, "masking", split))
+            found += check_masking(
+                models[split], images[few], labels[few], battery=MaskingBattery(named_seed(job.seed, "masking", split))
+            )
         alarms += [f"{split}: {alarm}" for alarm in dict.fromkeys(found)]
         for threat in outcome.threats:
             breaking = outcome.breaking_epsilon[threat].cpu().numpy()

@@ -1,4 +1,4 @@
-"""One seed of one trial, as the rooms that work on it see it: what it reads, where it writes, whom it tells."""
+"""One seed of one trial as the steps of the pipeline see it, and the model that its configuration describes."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from sweep.shards.image_set import ImageSet
 from sweep.shards.lazy import Images
 from sweep.store.artifact_store import ArtifactStore
 from sweep.store.trial import OTHER_DOMAIN, Attacks, Rungs, Trial
+from sweep.training.hooks import TrainingHooks
 from sweep.training.logbook import Logbook
 from sweep.training.parts import has_learned_colorizer
 from sweep.training.transfer import load_colorizer
@@ -30,9 +31,16 @@ from sweep.training.transfer import load_colorizer
 FOLD_OF_SPLIT = {"source_val": "val", "source": "test", "target": "target"}
 
 
-@dataclass
+def _unchanged(images: Images) -> Images:
+    return images
+
+
+@dataclass(frozen=True)
 class TrainingJob:
-    """One seed of one trial: what it reads, where it writes, whom it tells."""
+    """One seed of one trial: its inputs, where it writes, and what it calls while it trains.
+
+    Nothing in it changes; the steps of the pipeline hand on copies with other folds (`dataclasses.replace`).
+    """
 
     trial: Trial
     seed: int
@@ -42,16 +50,12 @@ class TrainingJob:
     run: Storage
     rungs: Rungs = Rungs()
     device: str = "cpu"
-    on_epoch: Callable[[dict[str, Any]], None] | None = None
-    state: bytes | None = None
-    save_state: Callable[[bytes], None] | None = None
-    interrupted: Callable[[], bool] | None = None  # asked after every step; yes raises Interrupted
+    leader: bool = True  # of several workers that train together, the one that evaluates and writes
+    artifacts: Storage | None = None  # the run whose artifacts are used, when it is not `run`
+    state: bytes | None = None  # an unfinished training to continue
+    hooks: TrainingHooks = field(default_factory=TrainingHooks)
     logbook: Logbook = field(default_factory=lambda: Logbook(None))
-    image_transform: Callable[[Images], Images] = lambda images: (
-        images
-    )  # what source images go through before the model sees them
-    leader: bool = True  # of several workers that train together one evaluates and writes
-    artifacts: Storage | None = None  # the run whose artifacts are used, when it is not the one written to
+    image_transform: Callable[[Images], Images] = _unchanged  # applied to source images before the model sees them
 
     @property
     def folder(self) -> str:
@@ -60,7 +64,7 @@ class TrainingJob:
 
     @property
     def store(self) -> ArtifactStore:
-        """What trials share."""
+        """The artifacts that trials share."""
         return ArtifactStore(self.artifacts or self.run)
 
     def write_frame(self, name: str, frame: pd.DataFrame) -> None:
@@ -69,9 +73,9 @@ class TrainingJob:
 
 
 def decided(folds: Mapping[str, ImageSet], policy: str | None) -> dict[str, ImageSet]:
-    """Folds without uncertain labels: in training one counts as `policy` says (mix when None), elsewhere it is not counted.
+    """Folds with uncertain labels resolved: in training by `policy` (mix when None), elsewhere they are left out.
 
-    So every configuration is judged on the same labels, whatever it was trained on.
+    So every configuration is evaluated on the same labels, whatever it was trained on.
     """
 
     def labels(name: str, fold: ImageSet) -> np.ndarray:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.config.hyperparameters import Scalar, complete
+from sweep.config.hyperparameters import complete
+from sweep.core.hyperparameter import Scalar
 from sweep.search.sampling import draw, drawn, satisfies
 
 __all__ = ["Study", "cells", "draw", "epochs_of", "satisfies", "studies"]
@@ -24,7 +25,7 @@ class Study:
 
 
 def studies(
-    grid: Mapping[str, list[Scalar]], search: Mapping[str, Any], fixed: Config, trials: int, seed: int = 0
+    grid: Mapping[str, list[Scalar]], search: Mapping[str, Any], fixed: Mapping[str, Scalar], trials: int, seed: int = 0
 ) -> list[Study]:
     """Cross the grid; inside each cell draw `trials` configurations of the searched hyperparameters.
 
@@ -39,7 +40,7 @@ def cells(grid: Mapping[str, list[Scalar]]) -> list[Config]:
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
-def _configs(search: Mapping[str, Any], known: Config, trials: int, seed: int) -> list[Config]:
+def _configs(search: Mapping[str, Any], known: Mapping[str, Scalar], trials: int, seed: int) -> list[Config]:
     draws = trials if search else 1
     return [complete({**known, **drawn(search, known, number, seed)}) for number in range(draws)]
 

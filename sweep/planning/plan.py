@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from sweep.config.hyperparameters import HYPERPARAMETERS, complete
+from sweep.config.hyperparameters import complete
 from sweep.config.sweep_config import SweepConfig
+from sweep.core.hyperparameter import Scalar
 from sweep.data.datasets import Data
+from sweep.pipeline.model_options import shaping_names
+from sweep.planning.defaults import folder_defaults
 from sweep.planning.grid import cells, epochs_of, studies
-from sweep.planning.preflight import NETWORK, with_file_identities
+from sweep.planning.preflight import with_file_identities
 from sweep.search.campaign import Campaign
 from sweep.search.candidate import Config, Job, Rules, Values
 from sweep.search.halving import ParetoHalving
 from sweep.search.racing import Race
-from sweep.store.ledger import Reading
+from sweep.store.ledger import Event, Reading
 from sweep.store.trial import Attacks, Trial
 
 ADAPTIVE = ("tpe", "nsga2", "gp")  # searchers whose next configuration depends on results
@@ -30,7 +33,9 @@ class Plan:
     foreseen: tuple[Trial, ...]
     varied: tuple[str, ...]  # hyperparameters that differ between trials, in the order of the sweep config
     data: Data
+    defaults: Mapping[str, Scalar]  # of the run folder: what a hyperparameter has that the sweep config does not name
     warm: int = 0  # results of earlier sweeps that the searchers could use
+    late_events: list[Event] = field(default_factory=list)  # what the campaign decided before a ledger takes its events
 
     def trial(self, job: Job) -> Trial:
         """What the workers are given of a job."""
@@ -51,18 +56,18 @@ def make_plan(
     sweep_config: SweepConfig, data: Data, reading: Reading, warm: Sequence[tuple[Config, Values]] = ()
 ) -> Plan:
     """Every configuration once, however many cells lead to it; records that finished, were stopped or diverged are not run again."""
-    rules = rules_of(sweep_config)
-    trials = {trial.signature: trial for trial in reversed(list(_foreseen(sweep_config, data)))}
+    rules, defaults = rules_of(sweep_config), folder_defaults(reading)
+    known = {**defaults, **sweep_config.fixed}
+    trials = {trial.signature: trial for trial in reversed(list(_foreseen(sweep_config, known, data)))}
     foreseen = tuple(reversed(trials.values()))
 
     def completed(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        trial = _trial({**sweep_config.fixed, **config}, data)
+        trial = _trial({**known, **config}, data)
         return trial.signature, dict(trial.config)
 
-    defaults = {name: row.default for name, row in HYPERPARAMETERS.items()}
-    campaign = Campaign(
-        _real_only_first(sweep_config), {**defaults, **sweep_config.fixed}, rules, completed, epochs_of=epochs_of
-    )
+    late: list[Event] = []
+    cells_in_order = _real_only_first(sweep_config, known)
+    campaign = Campaign(cells_in_order, known, rules, completed, epochs_of=epochs_of, log=late.append)
     taken = campaign.warm_start(warm)
     campaign.replay(reading.events)
     varied = [
@@ -70,7 +75,7 @@ def make_plan(
         for name in (*sweep_config.grid, *sweep_config.search)
         if len({str(trial.config.get(name)) for trial in foreseen}) > 1 or sweep_config.searcher.algorithm in ADAPTIVE
     ]
-    return Plan(campaign, foreseen, tuple(dict.fromkeys(varied)), data, taken)
+    return Plan(campaign, foreseen, tuple(dict.fromkeys(varied)), data, defaults, taken, late)
 
 
 def notes(sweep_config: SweepConfig, plan: Plan, offered: int) -> list[str]:
@@ -118,18 +123,18 @@ def rules_of(sweep_config: SweepConfig) -> Rules:
     )
 
 
-def _foreseen(sweep_config: SweepConfig, data: Data) -> Iterable[Trial]:
+def _foreseen(sweep_config: SweepConfig, known: Mapping[str, Scalar], data: Data) -> Iterable[Trial]:
     """What will run, or for a searcher that learns what may: the draws of a random search, and every listed network."""
     listed = {
         name: sweep_config.search[name].values
-        for name in NETWORK
+        for name in shaping_names()
         if name in sweep_config.search and sweep_config.search[name].values
     }
     variants = itertools.product(*listed.values()) if sweep_config.searcher.algorithm in ADAPTIVE else ()
     for study in studies(
         sweep_config.grid,
         sweep_config.search,
-        sweep_config.fixed,
+        known,
         sweep_config.searcher.trials,
         sweep_config.searcher.seed,
     ):
@@ -138,7 +143,7 @@ def _foreseen(sweep_config: SweepConfig, data: Data) -> Iterable[Trial]:
     for values in variants:
         for cell in cells(sweep_config.grid):
             yield _trial(
-                {**sweep_config.fixed, **cell, **dict(zip(listed, values, strict=True))},
+                {**known, **cell, **dict(zip(listed, values, strict=True))},
                 data,
                 cell,
                 sweep_config.seeds.numbers,
@@ -152,9 +157,9 @@ def _trial(
     return Trial(whole, data.seen_by(whole).hash, seeds, cell or {})
 
 
-def _real_only_first(sweep_config: SweepConfig) -> list[dict[str, Any]]:
+def _real_only_first(sweep_config: SweepConfig, known: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Cells that need no generator first: they keep the workers busy while generators train."""
-    ratio = sweep_config.fixed.get("synthetic_per_real", 0)
+    ratio = known["synthetic_per_real"]
     return sorted(cells(sweep_config.grid), key=lambda cell: cell.get("synthetic_per_real", ratio) > 0)
 
 

@@ -1,7 +1,7 @@
 """Images and labels -> batches: one order of an epoch, gathered from memory or streamed from the shards.
 
-Memory: one gather per batch from one uint8 tensor, no loader process. Shards: Ray Data tasks read and decode ahead
-(`stream.stream`), and no more than a few thousand images exist at a time. Same seed, same batches, either way.
+Memory: one gather per batch from one uint8 tensor, no loader process. Shards: Ray Data tasks (`stream.stream`), or one thread where
+no Ray runs (`read_ahead.read_ahead`), read and decode ahead, and no more than a few thousand images exist at a time. Same seed, same batches, either way.
 """
 
 from __future__ import annotations
@@ -141,13 +141,15 @@ class StreamedBatches(Batches):
         self._running = None
 
     def _start(self, epoch: int) -> None:
+        from sweep.shards.read_ahead import ray_is_running, read_ahead
         from sweep.shards.stream import stream
 
         self.close()
         self._next, self._end = epoch, epoch + _EPOCHS_AHEAD
         orders = [self.shared_order(number) for number in range(epoch, self._end)]
         window = max(1, WINDOW // self._share[1])  # of the whole order, as far as this worker reads it
-        self._running = stream(self._images, [order.reshape(-1) for order in orders], orders[0].shape[1], window)
+        source = stream if ray_is_running() else read_ahead
+        self._running = source(self._images, [order.reshape(-1) for order in orders], orders[0].shape[1], window)
 
 
 def batches_of(image_set: ImageSet, batch_size: int, **settings) -> Batches:

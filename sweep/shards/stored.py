@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import lru_cache
@@ -21,6 +22,7 @@ from sweep.shards.reader import decode_column, read_batches, read_manifest
 _COLUMNS = ["image", "height", "width"]
 _KEPT_GROUPS = 2  # row groups remembered: walking through a fold in small slices reads each of them once
 _OPEN_PARTS = 32  # per process, least recently used closed first
+_READING = threading.Lock()  # an open part is shared by all images of a process, and Arrow's reader is not thread-safe
 _FIX = "import it again: python -m sweep.importers NAME SRC DST"
 
 
@@ -79,9 +81,10 @@ class StoredImages(LazyImages):
     def _read_group(self, number: int) -> pa.Table:
         path, content = self._parts[self._first_rows["part"][number]]
         try:
-            return _opened(path, content).read_row_group(
-                int(self._first_rows["group"][number]), columns=_COLUMNS, use_threads=False
-            )
+            with _READING:
+                return _opened(path, content).read_row_group(
+                    int(self._first_rows["group"][number]), columns=_COLUMNS, use_threads=False
+                )
         except (pa.ArrowException, OSError) as broken:
             raise InputError(path, f"damaged ({str(broken).splitlines()[0]})", _FIX) from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -22,6 +22,7 @@ from sweep.training.adversarial import step_class
 from sweep.training.checkpoint import Progress, Snapshot
 from sweep.training.dual_norms import DualNorms
 from sweep.training.ema import AveragedWeights, snapshot
+from sweep.training.hooks import TrainingHooks
 from sweep.training.loss_watch import LossWatch
 from sweep.training.midway import Interrupted, Midway, draws_so_far, go_on_drawing
 from sweep.training.objective import Objective, balanced_weights, build_objective
@@ -53,6 +54,23 @@ class FitResult:
     images_seen: int
 
 
+@dataclass(frozen=True)
+class FitOptions:
+    """What the loop needs beside model, data and recipe.
+
+    `train_labels` are those of all training images, whatever share of them this worker sees: balanced class weights are counted on
+    them, so that all workers and seeds weigh classes alike. `state` is what an earlier run gave to `save_state` or raised with Interrupted.
+    """
+
+    device: str | torch.device = "cpu"
+    train_labels: np.ndarray | None = None
+    texture_loss: TextureLoss | None = None
+    state: bytes | None = None
+
+
+_NO_OPTIONS, _NO_HOOKS = FitOptions(), TrainingHooks()
+
+
 def fit(
     model: nn.Module,
     batches: Batches,
@@ -60,44 +78,19 @@ def fit(
     recipe: Recipe,
     *,
     seed: int,
-    device: str | torch.device = "cpu",
-    train_labels: np.ndarray | None = None,
-    texture_loss: TextureLoss | None = None,
-    on_epoch: Callable[[dict[str, float]], None] | None = None,
-    state: bytes | None = None,
-    save_state: Callable[[bytes], None] | None = None,
-    reduce: Callable[[Metrics], dict[str, float]] | None = None,
-    interrupted: Callable[[], bool] | None = None,
+    options: FitOptions = _NO_OPTIONS,
+    hooks: TrainingHooks = _NO_HOOKS,
 ) -> FitResult:
     """Train `model` in place and leave it in eval mode with the weights of its best epoch on source validation.
 
-    `val` is (uint8 [N, H, W], labels). `train_labels` are those of all training images, whatever share of them this worker sees:
-    balanced class weights are counted on them, so that all workers and seeds weigh alike. After each epoch `save_state` gets the
-    bytes from which a later call continues exactly when given as `state`, and then `on_epoch` gets the epoch's metrics. `reduce`
-    averages metrics over workers.
-    `interrupted` is asked after every step: when it says yes, Interrupted is raised with the state of that step.
-    Raises Diverged when a loss stops being finite, InputError when there is nothing to train on, when labels to weigh classes by are
-    missing or `state` does not fit.
+    `val` is (uint8 [N, H, W], labels). Raises Diverged when a loss stops being finite, Interrupted when `hooks.interrupted` says so,
+    InputError when there is nothing to train on, when labels to weigh classes by are missing or `options.state` does not fit.
     """
     if len(val[0]) == 0 or batches.steps_per_epoch < 1:
         raise InputError(
             "training", "no training batch or no validation image", "give more images or a smaller batch_size"
         )
-    run = _Run(
-        model,
-        batches,
-        val,
-        recipe,
-        seed,
-        torch.device(device),
-        train_labels,
-        texture_loss,
-        on_epoch,
-        save_state,
-        reduce,
-        interrupted,
-    )
-    return run.to_end(state)
+    return _Run(model, batches, val, recipe, seed, options, hooks).to_end()
 
 
 @dataclass
@@ -107,16 +100,12 @@ class _Run:
     val: tuple[np.ndarray, np.ndarray]
     recipe: Recipe
     seed: int
-    device: torch.device
-    train_labels: np.ndarray | None
-    texture_loss: TextureLoss | None
-    on_epoch: Callable[[dict[str, float]], None] | None
-    save_state: Callable[[bytes], None] | None
-    reduce: Callable[[Metrics], dict[str, float]] | None
-    interrupted: Callable[[], bool] | None
+    options: FitOptions
+    hooks: TrainingHooks
     midway: Midway | None = None
 
-    def to_end(self, state: bytes | None) -> FitResult:
+    def to_end(self) -> FitResult:
+        self.device, state = torch.device(self.options.device), self.options.state
         self.inner = parts.unwrapped(self.model)
         self.inner.to(self.device)
         parts.to_channels_last(self.inner)
@@ -150,8 +139,8 @@ class _Run:
     def _measured_epoch(self, phase: Phase) -> dict[str, float]:
         started = time.perf_counter()
         metrics = self._epoch(phase) | self._validation()
-        if self.reduce is not None:
-            metrics = self.reduce(metrics)
+        if self.hooks.reduce is not None:
+            metrics = self.hooks.reduce(metrics)
         self.progress.seconds += time.perf_counter() - started
         return metrics
 
@@ -205,7 +194,7 @@ class _Run:
         return midway.batches
 
     def _stop_if_told(self, batches: int, watch: LossWatch, generator: torch.Generator) -> None:
-        if self.interrupted is None or not self.interrupted():
+        if self.hooks.interrupted is None or not self.hooks.interrupted():
             return
         watch.mean()  # a loss that nobody has looked at yet may be infinite
         midway = Midway(batches, torch.stack(watch.values), draws_so_far(generator, self.device), self.step.carried)
@@ -225,10 +214,10 @@ class _Run:
             done.best_weights = snapshot(self.inner) if self.average is None else self.average.snapshot()
         metrics = {"epoch": done.epoch} | metrics
         done.history.append(metrics)
-        if self.save_state is not None:
-            self.save_state(self._snapshot().to_bytes(self.recipe, self.seed))
-        if self.on_epoch is not None:
-            self.on_epoch(dict(metrics))
+        if self.hooks.save_state is not None:
+            self.hooks.save_state(self._snapshot().to_bytes(self.recipe, self.seed))
+        if self.hooks.on_epoch is not None:
+            self.hooks.on_epoch(dict(metrics))
 
     def _snapshot(self, **more: Any) -> Snapshot:
         parts_with_state = {"average": self.average, "dual_norms": self.dual_norms}
@@ -244,7 +233,7 @@ class _Run:
 
     def _texture_of(self, phase: Phase) -> TextureLoss | None:
         wanted = self.recipe.glcm_weight > 0 and "colorizer" in phase.parts and parts.has_learned_colorizer(self.inner)
-        return self.texture_loss if wanted else None
+        return self.options.texture_loss if wanted else None
 
     def _dual_norms(self) -> DualNorms | None:
         return DualNorms(self.inner) if self.recipe.dual_bn and self.recipe.train_eps else None
@@ -252,14 +241,14 @@ class _Run:
     def _objective(self) -> Objective:
         weights = None
         if self.recipe.class_weighting == "balanced":
-            if self.train_labels is None:
+            if self.options.train_labels is None:
                 raise InputError(
                     "class_weighting",
                     "balanced has no labels to count",
                     "give train_labels, those of all training images",
                 )
             classes = predict(self.inner, self.val[0][:1], 1, self.device).shape[1]
-            weights = balanced_weights(torch.as_tensor(self.train_labels), classes)
+            weights = balanced_weights(torch.as_tensor(self.options.train_labels), classes)
         return build_objective(self.recipe, weights, self.device)
 
     @contextmanager

@@ -7,8 +7,9 @@ import pytest
 
 from sweep.config.sweep_config import Distribution
 from sweep.core.errors import InputError
+from sweep.search.optuna_searcher import SAMPLERS
 from sweep.search.sampling import drawn
-from sweep.search.searchers import SEARCHERS, build_searcher
+from sweep.search.searchers import LEARNING, SEARCHERS, build_searcher
 
 SPACE = {
     "width": Distribution(
@@ -24,9 +25,9 @@ SPACE = {
 }
 KNOWN = {"backbone": "resnet18"}
 GOALS = ["maximize", "minimize"]
-MODELS = [name for name, sampler in SEARCHERS.items() if sampler]
+MODELS = LEARNING
 ASKS = {
-    name: 4 + (sampler.startup if sampler else 10) for name, sampler in SEARCHERS.items()
+    name: 4 + (SAMPLERS[name].startup if name in SAMPLERS else 10) for name in SEARCHERS
 }  # a Gaussian process takes its time
 
 
@@ -121,7 +122,7 @@ class TestEverySearcher:
 @pytest.mark.parametrize("name", MODELS)
 class TestEveryModel:
     def test_no_trial_is_left_open_in_optuna(self, name):
-        searcher, asks = make(name), SEARCHERS[name].startup + 2
+        searcher, asks = make(name), SAMPLERS[name].startup + 2
         play(searcher, 3, lambda config: None)
         play(searcher, asks)
         states = [trial.state for trial in searcher._study.trials]

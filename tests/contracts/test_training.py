@@ -12,6 +12,7 @@ from sweep.training.optimizer import OPTIMIZERS, SCHEDULES, build_optimizer
 from sweep.training.parts import PARTS
 from sweep.training.procedures import PROCEDURES, phases
 from sweep.training.recipe import Recipe
+from tests.fakes.fit_arguments import fit_arguments
 from tests.fakes.toy_classifier import ToyBatches, ToyClassifier, toy_images
 
 EPS = 0.1
@@ -23,7 +24,9 @@ ATTACKED = {
 
 def train(recipe, **options):
     model = ToyClassifier(dropout=0.0)
-    return model, fit(model, ToyBatches(*toy_images(32)), toy_images(16, seed=9), recipe, seed=0, **options)
+    return model, fit(
+        model, ToyBatches(*toy_images(32)), toy_images(16, seed=9), recipe, seed=0, **fit_arguments(**options)
+    )
 
 
 def test_a_recipe_may_name_every_row():

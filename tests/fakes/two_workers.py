@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from sweep.training.fit import fit
 from sweep.training.recipe import Recipe
 from sweep.training.workers import mean_over_workers
+from tests.fakes.fit_arguments import fit_arguments
 from tests.fakes.toy_classifier import ToyBatches, ToyClassifier, toy_images
 
 
@@ -35,9 +36,7 @@ def _worker(rank: int, folder: str, recipe: Recipe) -> None:
             toy_images(16, seed=9),
             recipe,
             seed=0,
-            reduce=mean_over_workers,
-            train_labels=labels,
-            save_state=states.append,
+            **fit_arguments(reduce=mean_over_workers, train_labels=labels, save_state=states.append),
         )
         extras = torch.load(io.BytesIO(states[-1]), weights_only=True)["extras"]
         ends = {

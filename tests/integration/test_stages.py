@@ -2,6 +2,7 @@
 
 import json
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ from sweep.store.artifact_store import ArtifactStore, Stage, with_dependencies
 from sweep.store.trial import COLORIZER, MODEL, RESULT, Attacks, Trial
 from sweep.synth.train import train_generator
 from sweep.synth.watch import Collapsed
+from sweep.training.hooks import TrainingHooks
 
 torch.set_num_threads(1)
 BASE = {
@@ -212,9 +214,7 @@ def test_model_made_for_others_is_taken_over_by_its_own_trial(store, data, monke
     have(store, model_stage(config(**ours), data, 0))
     monkeypatch.setattr(train_and_evaluate, "fit", None)  # nothing is trained any more
     told = []
-    second = job(store, data, **ours)
-    second.on_epoch = told.append
-    taken = run_seed(second)
+    taken = run_seed(replace(job(store, data, **ours), hooks=TrainingHooks(on_epoch=told.append)))
     assert taken["metrics"] == trained["metrics"] and taken["best_epoch"] == trained["best_epoch"]
     assert [epoch["epoch"] for epoch in told] == [1, 2]
 

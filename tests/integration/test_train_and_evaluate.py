@@ -1,6 +1,7 @@
 """One configuration and seed without Ray: the same job gives the same numbers, whatever ran before it."""
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -16,6 +17,7 @@ from sweep.pipeline.train_and_evaluate import run_seed
 from sweep.pipeline.training_job import TrainingJob
 from sweep.planning.preflight import check_models, with_file_identities
 from sweep.store.trial import Attacks, Trial
+from sweep.training.hooks import TrainingHooks
 
 torch.set_num_threads(1)
 BASE = {"backbone": "small_cnn", "epochs": 2, "batch_size": 16, "lr": 0.002}
@@ -49,11 +51,9 @@ def test_first_and_later_runs_of_a_job_are_bit_equal(prepared, tmp_path):
 def test_interrupted_seed_goes_on_exactly(prepared, tmp_path):
     whole = run_seed(job(prepared, epochs=3))
     states = []
-    stopped = job(prepared, run=Storage(tmp_path), epochs=3)
-    stopped.save_state = states.append
-    run_seed(stopped)
-    resumed = job(prepared, run=Storage(tmp_path / "again"), epochs=3)
-    resumed.state = states[0]
+    hooks = TrainingHooks(save_state=states.append)
+    run_seed(replace(job(prepared, run=Storage(tmp_path), epochs=3), hooks=hooks))
+    resumed = replace(job(prepared, run=Storage(tmp_path / "again"), epochs=3), state=states[0])
     assert run_seed(resumed)["metrics"] == whole["metrics"]
 
 
@@ -160,5 +160,5 @@ def test_smaller_training_sets_lie_in_larger_ones_and_leave_the_rest_alone(prepa
     with pytest.raises(InputError, match="100000 asked for, the training fold holds"):
         data.seen_by({"train_images": 100_000})
     ours = job(prepared, run=Storage(tmp_path), epochs=1, train_images=16)
-    ours.data, ours.folds = small, {**folds, "train": small.read("train")}
+    ours = replace(ours, data=small, folds={**folds, "train": small.read("train")})
     assert run_seed(ours)["train_images"] == {"real": 16, "synthetic": 0}

@@ -1,31 +1,19 @@
-"""One computation per artifact: the actor that every trial asks, whichever node it runs on."""
+"""One computation per artifact: the actor that every trial asks, on whichever node it runs."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import ray
 
 from sweep.core.storage import Storage
+from sweep.execution.launch import Obtained
 from sweep.execution.ray.nodes import HEAD
 from sweep.store.artifact_store import ArtifactStore, Compute, Stage
 
 _RETRIES = 3  # a computation whose worker or node is killed begins again this often
-
-
-@dataclass(frozen=True)
-class Obtained:
-    """How an asker got its artifact: `reused` is False for the one asker that set the computation off."""
-
-    stage: str
-    hash: str
-    reused: bool
-    seconds: float  # what it cost this asker: nothing when it was taken over
-    saved_s: float  # what it cost the one who made it, when it was taken over
-    facts: dict[str, Any]  # what was noted with it: a pool's quality, its copies
 
 
 @ray.remote
@@ -42,10 +30,10 @@ def _work_of(kind: str) -> Compute:
     return STAGES[kind]
 
 
-# A artifact server that is lost with its node begins anew: what is done lies in the run folder, what was under way is asked for again.
+# An artifact server that is lost with its node starts again: finished artifacts are in the run folder, unfinished ones are requested again.
 @ray.remote(num_cpus=0, resources=HEAD, max_restarts=-1, max_task_retries=-1)
 class ArtifactServer:
-    """Answers when the artifact is there; the first asker sets it off, the others wait for the same computation.
+    """Answers when the artifact exists; the first request starts its computation, later ones wait for the same one.
 
     `work` computes kinds of stages in another way than `sweep.pipeline.compute_stages`.
     """
@@ -67,9 +55,7 @@ class ArtifactServer:
         if mine:
             self._running[stage.hash] = asyncio.ensure_future(self._launch(stage))
         meta = await asyncio.shield(self._running[stage.hash])
-        facts = {name: value for name, value in meta.items() if name not in ("kind", "version", "inputs", "seconds")}
-        spent, saved = (meta["seconds"], 0.0) if mine else (0.0, meta["seconds"])
-        return [*obtained, Obtained(stage.kind, stage.hash, not mine, spent, saved, facts)]
+        return [*obtained, Obtained.of(stage, meta, reused=not mine)]
 
     def _is_there(self, stage: Stage) -> bool:
         """Whether a stage is finished or on its way."""

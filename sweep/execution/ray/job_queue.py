@@ -8,7 +8,6 @@ budget for that is spent. Faults and preemptions have budgets of their own.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,12 +15,8 @@ from typing import Any
 
 import ray
 
-from sweep.execution.job import Work
+from sweep.execution.job import DONE, FAULT, PREEMPTION, Losses, Report, Work
 from sweep.execution.ray.nodes import HEAD, is_leaving
-
-Report = dict[str, Any]
-DONE = "done"  # the report that closes a job
-FAULT, PREEMPTION = "fault", "preemption"
 
 
 @dataclass(eq=False)
@@ -29,8 +24,8 @@ class Job:
     """One submission of a trial: a later one of the same signature is another job with a mailbox of its own."""
 
     work: Work
+    losses: Losses
     mail: asyncio.Queue[Report] = field(default_factory=asyncio.Queue)
-    losses: Counter[str] = field(default_factory=Counter)  # faults and preemptions
     cancelled: bool = False
 
     @property
@@ -54,7 +49,7 @@ class JobQueue:
     """Jobs in the order of their submission. Every method is a coroutine: nobody blocks anybody."""
 
     def __init__(self, max_failures: int, max_preemptions: int) -> None:
-        self._budgets = {FAULT: max_failures, PREEMPTION: max_preemptions}
+        self._limits = {FAULT: max_failures, PREEMPTION: max_preemptions}
         self._waiting: list[Job] = []
         self._present: dict[str, Job] = {}  # by signature: the one whose reports are asked for
         self._worker_groups: dict[str, WorkerGroup] = {}
@@ -81,7 +76,7 @@ class JobQueue:
 
     async def submit(self, work: Work) -> None:
         """Put a trial's job on the job queue; one that the same trial still has there is dropped."""
-        job = Job(work)
+        job = Job(work, Losses(self._limits))
         await self.cancel(job.signature)
         self._present[job.signature] = job
         self._waiting.append(job)
@@ -209,17 +204,10 @@ class JobQueue:
         if job is None or job.cancelled:
             return
         kind = PREEMPTION if worker_group.node in self._leaving or is_leaving(worker_group.node) else FAULT
-        job.losses[kind] += 1
-        if job.losses[kind] <= self._budgets[kind]:
+        if job.losses.another_attempt(kind):
             self._waiting.insert(0, job)
-        elif memory is not None:
-            self._fail(job, "OOM", f"{memory}, {_times(job.losses[kind])}")
-        elif kind == FAULT:
-            self._fail(job, "FAILED", f"its worker process died {_times(job.losses[kind])}")
         else:
-            self._fail(
-                job, "FAILED", f"its machine was taken away {_times(job.losses[kind])} (resources.max_preemptions)"
-            )
+            self._fail(job, **job.losses.failure(kind, memory))
 
     def _fail_those(self, chosen: Callable[[Job], bool], reasons: list[str]) -> None:
         reason = "; ".join(sorted(set(reasons)))
@@ -228,8 +216,8 @@ class JobQueue:
         for job in lost:
             self._fail(job, "FAILED", f"no worker group is left: {reason}")
 
-    def _fail(self, job: Job, kind: str, reason: str) -> None:
-        job.mail.put_nowait({"kind": DONE, "failure": kind, "reason": reason})
+    def _fail(self, job: Job, failure: str, reason: str) -> None:
+        job.mail.put_nowait({"kind": DONE, "failure": failure, "reason": reason})
 
     async def _tell(self) -> None:
         async with self._news:
@@ -239,7 +227,3 @@ class JobQueue:
 async def _ended(run: Any) -> None:
     with suppress(Exception):  # why a worker group broke has been told
         await run
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"

@@ -11,10 +11,6 @@ _LOOK_S = 0.25  # a look is a message to another process: about a millisecond
 _LOOK_STEPS = 8  # among several workers, who must all look at the same step
 
 
-class Preempted(Exception):
-    """A machine of this group goes away; the job is saved and given back, and Train starts the group elsewhere."""
-
-
 class Notice:
     """Asked after every step; once it says yes it stays so. All workers of a group get the same answer at the same step."""
 

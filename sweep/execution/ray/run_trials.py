@@ -15,20 +15,18 @@ from ray import tune
 
 from sweep.core.storage import Storage
 from sweep.data.datasets import Data
-from sweep.execution.live_table import Progress
+from sweep.execution.campaign_records import CampaignRecords
+from sweep.execution.launch import Launch
 from sweep.execution.ray.artifact_server import ArtifactServer
 from sweep.execution.ray.job_queue import JobQueue
-from sweep.execution.ray.ledger_callback import RecordCallback
 from sweep.execution.ray.nodes import HEAD
 from sweep.execution.ray.shared_images import share_images, wait_for
-from sweep.execution.ray.tune_adapters import CampaignScheduler, CampaignSearcher
-from sweep.execution.ray.tune_trial import Launch, TrialDriver
+from sweep.execution.ray.tune_adapters import CampaignScheduler, CampaignSearcher, RecordCallback
+from sweep.execution.ray.tune_trial import TuneTrial
 from sweep.execution.ray.worker_groups import WorkerGroupSetup, start_worker_group
 from sweep.pipeline.stages import shared_models
-from sweep.planning.budget import BudgetTracker
 from sweep.planning.capacity import Capacity
 from sweep.planning.plan import Plan
-from sweep.store.ledger import Ledger
 
 _DRIVER = {"CPU": 0, **HEAD}  # a driver only waits, where no machine is taken away under it
 _IDLE_S = 10  # a worker group without a job gives its CPUs and GPUs back after that, where a generator or nobody may need them
@@ -40,9 +38,7 @@ def run_trials(
     plan: Plan,
     data: Data,
     capacity: Capacity,
-    ledger: Ledger,
-    progress: Progress,
-    budget_tracker: BudgetTracker,
+    records: CampaignRecords,
     serve: Callable[[WorkerGroupSetup, str], ray.ObjectRef] = start_worker_group,
 ) -> None:
     """Run what the plan's campaign deals out; returns when it is finished or the budget is spent. `serve` starts what takes the jobs."""
@@ -66,15 +62,15 @@ def run_trials(
         "TUNE_MAX_PENDING_TRIALS_PG", str(limit)
     )  # with a searcher Tune would start one trial after another
     launch = replace(launch, shared_models=shared_models(plan.foreseen, data))
-    recorder = RecordCallback(run, ledger, progress, plan.campaign, budget_tracker)
+    budget_tracker = records.budget_tracker
     tuner = tune.Tuner(
         tune.with_resources(
-            tune.with_parameters(TrialDriver, launch=launch, data=data, artifact_server=artifact_server, setup=setup),
+            tune.with_parameters(TuneTrial, launch=launch, data=data, artifact_server=artifact_server, setup=setup),
             _DRIVER,
         ),
         tune_config=tune.TuneConfig(
             search_alg=CampaignSearcher(plan.campaign, budget_tracker, limit, plan.trial),
-            scheduler=CampaignScheduler(recorder),
+            scheduler=CampaignScheduler(records),
             num_samples=-1,  # the searcher says when it is finished
             reuse_actors=True,
             trial_name_creator=_name,
@@ -82,7 +78,10 @@ def run_trials(
             time_budget_s=budget_tracker.wall_s,
         ),
         run_config=tune.RunConfig(
-            name=f"tune-{launch.attempt:04d}", storage_path=f"{run.url}/ray", callbacks=[recorder], verbose=0
+            name=f"tune-{launch.attempt:04d}",
+            storage_path=f"{run.url}/ray",
+            callbacks=[RecordCallback(records)],
+            verbose=0,
         ),
     )
     wait_for(images)  # worker groups start meanwhile

@@ -15,14 +15,9 @@ from typing import Any
 from sweep.config.sweep_config import Resources
 from sweep.core.errors import InputError
 from sweep.core.ray_internals import start_data_actors
-from sweep.planning.capacity import Capacity, capacity_here, capacity_of, declared, of_types
+from sweep.execution.malloc import KEEP_PAGES
+from sweep.planning.capacity import Capacity, capacity_of, declared, of_types
 
-# glibc gives freed blocks back to the system at once by default; every batch then faults its pages in again.
-KEEP_PAGES = {
-    "MALLOC_MMAP_THRESHOLD_": "1073741824",
-    "MALLOC_TRIM_THRESHOLD_": "4294967295",
-    "MALLOC_TOP_PAD_": "67108864",
-}
 _SWITCHES = {
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",  # the controller takes one report per interval; its default is 2 s
@@ -87,20 +82,6 @@ def _join(address: str, quiet: Mapping[str, Any]) -> None:
             "--address", f"{address} cannot be joined ({str(refused).strip().splitlines()[0]})", fix
         ) from None
     start_data_actors()
-
-
-@contextmanager
-def joined(address: str | None, resources: Resources) -> Iterator[Capacity | None]:
-    """Join the cluster before anything is prepared; None where a Ray of this machine will be started later.
-
-    Raises InputError at once when one trial can never fit, here or there.
-    """
-    if address:
-        with ray_session(address, resources) as capacity:
-            yield capacity
-        return
-    capacity_here(resources)
-    yield None
 
 
 def _silence() -> None:

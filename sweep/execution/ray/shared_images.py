@@ -10,8 +10,8 @@ import numpy as np
 import ray
 import ray.data
 
-from sweep.data.datasets import FOLDS, TARGET, Data
-from sweep.data.folds import DOMAINS, RESIDENT, STREAM, Folds, decoded_bytes, loading_of, rows_of
+from sweep.data.datasets import Data
+from sweep.data.folds import DOMAINS, RESIDENT, STREAM, Folds, decoded_bytes, image_ids_of, loading_of
 from sweep.execution.ray.nodes import alive
 from sweep.shards.stream import TASK_CPUS, decoded
 
@@ -49,8 +49,8 @@ def wait_for(images: SharedImages) -> None:
 
 def decode_domain(data: Data, domain: str) -> np.ndarray:
     """uint8 [N, px, px] of a domain's images, in the order of the split."""
-    folder = data.folder(TARGET if domain == TARGET else FOLDS[0])
-    return decoded(folder, data.image_px, list(rows_of(data, domain)["image_id"]), data.fit)
+    folder, ids = image_ids_of(data, domain)
+    return decoded(folder, data.image_px, ids, data.fit)
 
 
 @ray.remote(num_cpus=TASK_CPUS)

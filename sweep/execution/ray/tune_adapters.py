@@ -1,14 +1,15 @@
-"""A campaign as Ray Tune's searcher and scheduler: one of each serves all studies, so that the cluster never drains between cells."""
+"""A campaign as Ray Tune's searcher, scheduler and callback: one of each serves all studies, so workers never idle between cells."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from ray.tune import Callback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from sweep.execution.ray.ledger_callback import RecordCallback
+from sweep.execution.campaign_records import CampaignRecords
 from sweep.planning.budget import BudgetTracker
 from sweep.search.campaign import Campaign
 from sweep.search.candidate import Job
@@ -16,7 +17,7 @@ from sweep.store.trial import Trial
 
 
 class CampaignSearcher(Searcher):
-    """Hands out the campaign's jobs, at most `limit` at once. Results reach the campaign through the recorder."""
+    """Hands out the campaign's jobs, at most `limit` at once. Results reach the campaign through `RecordCallback`."""
 
     def __init__(
         self, campaign: Campaign, budget_tracker: BudgetTracker, limit: int, trial_of: Callable[[Job], Trial]
@@ -26,7 +27,7 @@ class CampaignSearcher(Searcher):
         self._live: dict[str, Trial] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next trial; nothing for now when all places are taken or all results are waited for; FINISHED at the end."""
+        """The next trial; None while all places are taken or the campaign waits for results; FINISHED at the end."""
         if len(self._live) >= self._limit:
             return None
         if not self._budget_tracker.may_launch():
@@ -43,19 +44,56 @@ class CampaignSearcher(Searcher):
         self._live.pop(trial_id, None)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing to keep: the ledger is the truth."""
+        """Nothing: resume reads the ledger, never Tune's snapshots."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing was kept."""
+        """Nothing was saved."""
 
 
 class CampaignScheduler(FIFOScheduler):
-    """Stops the trials that the campaign gives up."""
+    """Stops the trials that the campaign stops; Tune asks it before it calls `RecordCallback` with the same report."""
 
-    def __init__(self, recorder: RecordCallback) -> None:
+    def __init__(self, records: CampaignRecords) -> None:
         super().__init__()
-        self._recorder = recorder
+        self._records = records
+
+    def __reduce__(self) -> tuple:
+        """Tune pickles its scheduler with the experiment; nothing reads it back, because resume reads the ledger."""
+        return FIFOScheduler, ()
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """STOP when the report shows that the trial is not worth its resources."""
-        return TrialScheduler.STOP if self._recorder.judge(trial, result) else TrialScheduler.CONTINUE
+        """STOP or CONTINUE."""
+        stops = self._records.stops(trial.config["trial"], result)
+        return TrialScheduler.STOP if stops else TrialScheduler.CONTINUE
+
+
+class RecordCallback(Callback):
+    """Hands Tune's events to the records."""
+
+    def __init__(self, records: CampaignRecords) -> None:
+        self._records = records
+
+    def __reduce__(self) -> tuple:
+        """Tune pickles its callbacks with the experiment; nothing reads them back, because resume reads the ledger."""
+        return Callback, ()
+
+    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any) -> None:
+        """One report of a trial."""
+        self._records.take(trial.config["trial"], result)
+
+    def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        """The Tune trial ended by itself or was stopped."""
+        self._records.ended(trial.config["trial"], trial.trial_id)
+
+    def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        """The Tune trial raised."""
+        reason = _last_line(trial.error_file) or "its Tune trial ended without an error message"
+        self._records.crashed(trial.config["trial"], trial.trial_id, reason)
+
+
+def _last_line(path: str | None) -> str | None:
+    if not path:
+        return None
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        lines = [line.strip() for line in stream if line.strip()]
+    return lines[-1] if lines else None

@@ -38,7 +38,7 @@ def _serve_worker_group(setup: WorkerGroupSetup, name: str) -> None:
     from ray import train
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    from sweep.execution.worker_loop import train_worker
+    from sweep.execution.ray.train_worker import train_worker
 
     resources = setup.resources
     trainer = TorchTrainer(

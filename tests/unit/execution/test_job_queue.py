@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from sweep.execution.job import Work
-from sweep.execution.ray.job_queue import DONE, JobQueue
+from sweep.execution.job import DONE, Work
+from sweep.execution.ray.job_queue import JobQueue
 from sweep.store.trial import Attacks, Trial
 
 Board = JobQueue.__ray_metadata__.modified_class
@@ -218,6 +218,6 @@ def test_a_machine_that_is_gone_without_a_word_costs_no_failure():
         await job_queue.take("s0", "dead-soon")
         job_queue._worker_groups["s0"].node = "dead"
         assert await job_queue.take("s0", "node-b") == job
-        return job_queue._worker_groups["s0"].job.losses
+        return job_queue._worker_groups["s0"].job.losses.counts
 
     assert play(scenario) == {"preemption": 1}

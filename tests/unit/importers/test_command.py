@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from sweep.importers import import_dataset
+from sweep.core.errors import InputError
+from sweep.importers import IMPORTERS, import_dataset
 from sweep.importers.__main__ import main
 from sweep.importers.progress import Counter
 from sweep.shards.reader import read_manifest, read_metadata
@@ -36,8 +37,11 @@ def test_patients_from_a_table(tmp_path):
     names = [path.relative_to(src).as_posix() for path in src.rglob("p*_*") if "masks" not in path.parts]
     table = tmp_path / "patients.csv"
     pd.DataFrame({"image": names, "patient": ["one"] * 16}).to_csv(table, index=False)
-    import_dataset("folder", src, tmp_path / "out", patients=str(table))
+    with pytest.raises(InputError, match="all 16 images have the same patient id.*--accept few-patients"):
+        import_dataset("folder", src, tmp_path / "out", patients=str(table))
+    import_dataset("folder", src, tmp_path / "out", patients=str(table), accept=["few-patients"])
     assert set(read_metadata(tmp_path / "out")["patient"]) == {"one"}
+    assert read_manifest(tmp_path / "out").settings["patients"] == "patients.csv"
 
 
 def test_phantoms_need_no_source(tmp_path):
@@ -95,7 +99,7 @@ def test_mistakes_in_the_source(tmp_path, capsys, mistake):
      (["phantom-a", "{tmp}/x", "--patients", "0"], "0 patients"), (["phantom-a", "{tmp}/x", "--px", "2"], "(--px): 2 pixels"),
      (["phantom-a", "{tmp}/x", "{tmp}/y"], "2 paths given; give one"), (["busi", "a", "b", "c"], "3 paths given; give two"),
      (["--domain", "cairo", "busy", "a", "b"], "'busy' is unknown"), (["--domain", "cairo", "busi", "/nowhere", "b"], "/nowhere"),
-     (["phantom-a", "{tmp}/x", "--skip-bad", "-1"], "(--skip-bad): -1"), (["busi", "{tmp}", "{tmp}/x", "--roi", "lesion"], "roi: 'lesion' is unknown")],
+     (["phantom-a", "{tmp}/x", "--skip-bad", "-1"], "(--skip-bad): -1"), (["busi", "{tmp}", "{tmp}/x", "--roi", "lesion"], "--roi: 'lesion' is unknown")],
 )  # fmt: skip
 def test_mistakes_on_the_command_line(tmp_path, capsys, argv, said):
     assert main([word.format(tmp=tmp_path) for word in argv]) == 2
@@ -115,16 +119,22 @@ def test_bad_images_can_be_tolerated_up_to_a_number(tmp_path, capsys):
 
 
 def test_help_names_what_an_option_may_be(capsys):
-    with pytest.raises(SystemExit):
-        main(["busi", "--help"])
-    assert "none, box, mask; default none" in capsys.readouterr().out
+    assert main(["busi", "--help"]) == 0
+    page = " ".join(capsys.readouterr().out.split())
+    assert "One of none, box, mask. [default: none]" in page
+
+
+@pytest.mark.parametrize("name", sorted(IMPORTERS))
+def test_every_option_is_described(name):
+    row = IMPORTERS[name]
+    assert set(row.help) == set(row.options), "a sentence for each option of the importer, in `help` of its row"
 
 
 def test_it_says_what_was_left_out_on_purpose(tmp_path, capsys):
     main(["busi", str(busi.write(tmp_path / "busi")), str(tmp_path / "a"), "--roi", "box"])
-    assert "normal scans have no lesion to crop to and are left out" in capsys.readouterr().out
+    assert "6 normal scans, which have no lesion to crop to, like normal/normal (1).png" in capsys.readouterr().out
     main(["folder", str(folder.write(tmp_path / "folder")), str(tmp_path / "b")])
-    assert "2 files are masks by their names and are left out: healthy/masks/p0_0.png, ..." in capsys.readouterr().out
+    assert "2 masks by their names, like healthy/masks/p0_0.png" in capsys.readouterr().out
 
 
 def test_the_bar_counts_up_to_the_total_with_what_is_skipped(tmp_path):
@@ -165,5 +175,5 @@ def test_an_empty_class_folder_is_named(tmp_path, capsys):
 def test_equal_names_in_two_formats_are_two_images(tmp_path):
     for suffix in ("png", "bmp"):
         save_grey(tmp_path / "source" / "one" / f"same.{suffix}", seed=1)
-    import_dataset("folder", tmp_path / "source", tmp_path / "out")
+    import_dataset("folder", tmp_path / "source", tmp_path / "out", accept=["one-class"])
     assert read_metadata(tmp_path / "out")["image_id"].tolist() == ["one/same.bmp", "one/same.png"]

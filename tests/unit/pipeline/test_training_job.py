@@ -1,6 +1,7 @@
 """What a configuration says is what training is given; what training says is what the ledger holds."""
 
 import io
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ from safetensors.torch import load
 from sweep.config.hyperparameters import complete
 from sweep.core.storage import Storage
 from sweep.execution import worker_loop
-from sweep.execution.ray.ledger_callback import RecordCallback
+from sweep.execution.campaign_records import CampaignRecords
 from sweep.losses.glcm import GLCMLoss, KeptTargets
 from sweep.pipeline import train_and_evaluate
 from sweep.pipeline.adaptation import before_training
@@ -19,6 +20,7 @@ from sweep.pipeline.texture_loss import texture_loss
 from sweep.store.ledger import Ledger, read_ledger
 from sweep.training import fit as fitting
 from sweep.training.adapt import grey_histogram
+from sweep.training.hooks import TrainingHooks
 from tests.fakes.seed_job import seed_job
 
 UNEQUAL = np.repeat([0, 1], [32, 8])
@@ -34,7 +36,7 @@ def given(monkeypatch):
     seen = {}
 
     def fit(model, batches, val, recipe, **options):
-        seen.update(options, model=model, batches=batches, val=val, recipe=recipe)
+        seen.update(vars(options["options"]), model=model, batches=batches, val=val, recipe=recipe)
         raise Stop
 
     monkeypatch.setattr(train_and_evaluate, "fit", fit)
@@ -130,7 +132,8 @@ def test_the_texture_loss_is_set_as_the_sweep_config_says():
 
 
 def test_training_on_the_target_s_grey_levels_leaves_the_target_as_it_is(given, tmp_path):
-    plain, matched = given(seed_job(tmp_path)), given(job := seed_job(tmp_path, adapt="histogram_to_target"))
+    plain, matched = given(seed_job(tmp_path)), given(seed_job(tmp_path, adapt="histogram_to_target"))
+    job = before_training(seed_job(tmp_path, adapt="histogram_to_target"))
     target = seed_job(tmp_path).folds["target"].images
     levels = np.arange(256)
     mean = lambda images: float(grey_histogram(images) @ levels)
@@ -157,8 +160,7 @@ def test_synthetic_images_get_the_target_s_grey_levels_with_the_real_ones(tmp_pa
     brightness = []
     for way in ("none", "histogram_to_target"):
         job = seed_job(tmp_path, synthetic_per_real=1, adapt=way)
-        job.folds, job.image_transform = before_training(job)
-        mixed = train_and_evaluate._mixed(job)
+        mixed = train_and_evaluate._mixed(before_training(job))
         brightness.append(mixed.images[mixed.synthetic].mean())
     assert brightness[0] > 220 and brightness[1] < 120
 
@@ -166,7 +168,7 @@ def test_synthetic_images_get_the_target_s_grey_levels_with_the_real_ones(tmp_pa
 def test_a_loss_that_is_not_a_number_is_in_the_ledger_with_its_optimiser_step(tmp_path):
     job = seed_job(tmp_path, lr=100.0, optimizer="sgd", grad_clip=0.0, schedule="none", epochs=20)
     said = []
-    assert not worker_loop._settled(job, True, lambda report: said.append(report) or True)
+    assert not worker_loop._settled(job, lambda report: said.append(report) or True)
     (report,) = [one for one in said if one["kind"] == "failed"]
     assert report["failure"] == "DIVERGED" and ("at step" in report["reason"])
     event = _in_the_ledger(tmp_path, job, report)
@@ -186,19 +188,18 @@ def test_logits_that_are_not_finite_on_validation_are_in_the_ledger_too(tmp_path
 
     monkeypatch.setattr(train_and_evaluate, "build", build)
     said = []
-    worker_loop._settled(job, True, lambda report: said.append(report) or True)
+    worker_loop._settled(job, lambda report: said.append(report) or True)
     assert said[-1]["failure"] == "DIVERGED" and "validation: loss is nan at step 4" in said[-1]["reason"]
     assert _in_the_ledger(tmp_path, job, said[-1])["kind"] == "DIVERGED"
     assert not job.run.exists(f"{job.folder}/result.json")
 
 
 def _in_the_ledger(folder, job, report):
-    """The event that a driver's report becomes."""
+    """The event that a worker's report becomes."""
     run = Storage(folder)
     campaign = SimpleNamespace(settle=lambda *_: None, expected_records=1, candidates={})
     progress = SimpleNamespace(on_failed=lambda event: None, total=0)
-    callback = RecordCallback(run, ledger := Ledger(run), progress, campaign, SimpleNamespace())
-    callback.on_trial_result(1, [], SimpleNamespace(config={"trial": job.trial}), report)
+    CampaignRecords(run, ledger := Ledger(run), progress, campaign, SimpleNamespace()).take(job.trial, report)
     ledger.flush()
     return read_ledger(run).failed()[job.trial.signature, job.seed]
 
@@ -207,8 +208,8 @@ def test_the_best_weights_of_a_seed_are_what_it_keeps(tmp_path):
     job = seed_job(tmp_path, epochs=3, lr=5e-3)
     result = train_and_evaluate.run_seed(job)
     kept = load(job.run.read(f"{job.folder}/model.safetensors"))
-    again, states = seed_job(tmp_path / "again", epochs=3, lr=5e-3), []
-    again.save_state = states.append
+    states = []
+    again = replace(seed_job(tmp_path / "again", epochs=3, lr=5e-3), hooks=TrainingHooks(save_state=states.append))
     train_and_evaluate.run_seed(again)
     best = torch.load(io.BytesIO(states[-1]), weights_only=True)["progress"]
     assert best["best_epoch"] == result["best_epoch"]

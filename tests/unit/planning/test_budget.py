@@ -7,9 +7,9 @@ import pytest
 
 from sweep.config.sweep_config import Resources, SweepConfig
 from sweep.core.storage import Storage
+from sweep.execution.launch import Launch
 from sweep.execution.ray.run_trials import run_trials
 from sweep.execution.ray.tune_adapters import CampaignSearcher
-from sweep.execution.ray.tune_trial import Launch
 from sweep.planning.budget import BudgetTracker, budget_tracker_of, spent_before
 from sweep.planning.capacity import Capacity
 from sweep.store.ledger import Reading
@@ -168,7 +168,7 @@ def test_wall_time_ends_tune_too(monkeypatch, tmp_path):
         Launch(Attacks(), str(tmp_path), Resources(), 1),
         SimpleNamespace(campaign=campaign(), foreseen=(), trial=None),
     )
-    run_trials(launch, plan, None, Capacity(2, 0, 2), None, None, BudgetTracker(wall_s=90))
+    run_trials(launch, plan, None, Capacity(2, 0, 2), SimpleNamespace(budget_tracker=BudgetTracker(wall_s=90)))
     assert seen == {"budget": 90}
 
 

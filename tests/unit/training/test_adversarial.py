@@ -8,6 +8,7 @@ import torch
 from sweep.training.adversarial import divergence, perturb
 from sweep.training.fit import fit
 from sweep.training.recipe import Recipe
+from tests.fakes.fit_arguments import fit_arguments
 from tests.fakes.toy_classifier import ToyBatches, ToyClassifier, toy_images
 
 EPS = 0.1
@@ -19,7 +20,9 @@ QUICK = {
 
 def train(recipe, seed=0, **options):
     model = ToyClassifier(dropout=0.0)
-    return model, fit(model, ToyBatches(*toy_images(32)), toy_images(16, seed=9), recipe, seed=seed, **options)
+    return model, fit(
+        model, ToyBatches(*toy_images(32)), toy_images(16, seed=9), recipe, seed=seed, **fit_arguments(**options)
+    )
 
 
 def weights_equal(first, second):

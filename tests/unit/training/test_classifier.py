@@ -8,6 +8,7 @@ from sweep.core.errors import Diverged
 from sweep.models.classifier import build_classifier
 from sweep.training.fit import fit
 from sweep.training.recipe import Recipe
+from tests.fakes.fit_arguments import fit_arguments
 from tests.fakes.toy_classifier import ToyBatches, toy_images
 
 QUICK = {"epochs": 2, "batch_size": 8, "lr": 1e-3, "patience": 0}
@@ -46,7 +47,7 @@ def test_texture_loss_meets_the_colours_that_colorize_makes():
         return colorized.square().mean()
 
     fit(model, ToyBatches(*toy_images(16, px=32)), toy_images(8, px=32),
-        Recipe(**QUICK | {"epochs": 1, "lr": 0.0, "precision": "fp32", "glcm_weight": 0.1}), seed=0, texture_loss=texture)  # fmt: skip
+        Recipe(**QUICK | {"epochs": 1, "lr": 0.0, "precision": "fp32", "glcm_weight": 0.1}), seed=0, **fit_arguments(texture_loss=texture))  # fmt: skip
     colorized, grey = caught["pair"]
     fresh = build().train()
     assert torch.allclose(fresh.colorize(grey), colorized, atol=1e-4)

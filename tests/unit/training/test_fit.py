@@ -8,6 +8,7 @@ from sweep.core.errors import Diverged, InputError
 from sweep.evaluation.evaluate import predict
 from sweep.training.fit import fit
 from sweep.training.recipe import Recipe
+from tests.fakes.fit_arguments import fit_arguments
 from tests.fakes.toy_classifier import ToyBatches, ToyClassifier, toy_images
 
 QUICK = {"epochs": 4, "batch_size": 8, "lr": 3e-3, "augment": "flip", "patience": 0, "precision": "fp32"}
@@ -16,7 +17,12 @@ QUICK = {"epochs": 4, "batch_size": 8, "lr": 3e-3, "augment": "flip", "patience"
 def run(recipe=None, model=None, seed=0, **options):
     model = model or ToyClassifier()
     result = fit(
-        model, ToyBatches(*toy_images(32)), toy_images(16, seed=9), recipe or Recipe(**QUICK), seed=seed, **options
+        model,
+        ToyBatches(*toy_images(32)),
+        toy_images(16, seed=9),
+        recipe or Recipe(**QUICK),
+        seed=seed,
+        **fit_arguments(**options),
     )
     return model, result
 
@@ -144,7 +150,9 @@ def test_several_labels_per_image_with_unknown_ones():
     several[::5, 1] = np.nan
     model = ToyClassifier(classes=3)
     recipe = Recipe(**QUICK | {"epochs": 8, "class_weighting": "balanced", "augment": "none"})
-    result = fit(model, ToyBatches(images, several), (images, several), recipe, seed=0, train_labels=several)
+    result = fit(
+        model, ToyBatches(images, several), (images, several), recipe, seed=0, **fit_arguments(train_labels=several)
+    )
     assert result.history[-1]["auroc/source_val"] > 0.9
 
 

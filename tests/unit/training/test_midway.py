@@ -6,6 +6,7 @@ import torch
 from sweep.training.fit import fit
 from sweep.training.midway import Interrupted
 from sweep.training.recipe import Recipe
+from tests.fakes.fit_arguments import fit_arguments
 from tests.fakes.toy_classifier import ToyBatches, ToyClassifier, toy_images
 
 QUICK = {"epochs": 3, "batch_size": 8, "lr": 3e-3, "augment": "flip", "patience": 0, "precision": "fp32"}
@@ -13,7 +14,7 @@ FREE = {"train_eps": 4 / 255, "train_attack": "free", "train_attack_steps": 2}
 
 
 def run(recipe, model, **options):
-    return fit(model, ToyBatches(*toy_images(32)), toy_images(16, seed=9), recipe, seed=0, **options)
+    return fit(model, ToyBatches(*toy_images(32)), toy_images(16, seed=9), recipe, seed=0, **fit_arguments(**options))
 
 
 def after(steps):

@@ -11,6 +11,7 @@ from sweep.training import fit as fitting
 from sweep.training.ema import AveragedWeights
 from sweep.training.fit import fit
 from sweep.training.recipe import Recipe
+from tests.fakes.fit_arguments import fit_arguments
 from tests.fakes.toy_classifier import ToyBatches, ToyClassifier, toy_images
 
 QUICK = {"epochs": 2, "batch_size": 8, "lr": 3e-3, "augment": "none", "patience": 0, "precision": "fp32"}
@@ -18,7 +19,7 @@ FREE = {"train_eps": 0.05, "train_attack": "free", "train_attack_steps": 2}
 
 
 def train(model, recipe, **options):
-    return fit(model, ToyBatches(*toy_images(32)), toy_images(16, seed=9), recipe, seed=0, **options)
+    return fit(model, ToyBatches(*toy_images(32)), toy_images(16, seed=9), recipe, seed=0, **fit_arguments(**options))
 
 
 def weights_of(model):

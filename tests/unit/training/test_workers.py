@@ -6,6 +6,7 @@ import torch
 from sweep.training.fit import fit
 from sweep.training.recipe import Recipe
 from sweep.training.workers import mean_over_workers, rank
+from tests.fakes.fit_arguments import fit_arguments
 from tests.fakes.toy_classifier import ToyBatches, ToyClassifier, toy_images
 from tests.fakes.two_workers import train_on_two_workers
 
@@ -40,5 +41,12 @@ def test_reduce_decides_for_everyone():
         return dict(metrics) | {"auroc/source_val": 0.5, "loss/source_val": 1.0}
 
     recipe = Recipe(**SETTINGS | {"epochs": 10, "patience": 2})
-    result = fit(ToyClassifier(), ToyBatches(*toy_images(16)), toy_images(16, seed=9), recipe, seed=0, reduce=reduce)
+    result = fit(
+        ToyClassifier(),
+        ToyBatches(*toy_images(16)),
+        toy_images(16, seed=9),
+        recipe,
+        seed=0,
+        **fit_arguments(reduce=reduce),
+    )
     assert result.epochs_run == 3 and result.best_epoch == 1
