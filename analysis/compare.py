@@ -6,13 +6,14 @@ python -m analysis.compare results/ratio results/ratio-more-images --html compar
 
 from __future__ import annotations
 
-import argparse
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import pandas as pd
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -29,8 +30,10 @@ from analysis.intervals import Interval, Resampled
 from analysis.page import data_sides
 from analysis.ranking import rank, shown_metrics
 from analysis.superiority import chance_text, false_superiority
+from analysis.trial_names import find_signature
 from analysis.winner import METRIC, Winner, winner
-from sweep.core.errors import InputError, guarded
+from sweep.core.command_line import Command, one_of
+from sweep.core.errors import EXIT_COMPLETE, InputError
 from sweep.core.storage import Storage
 
 
@@ -68,7 +71,7 @@ class Comparison:
 
 
 def find_side(address: str, rule: str = selection.DEFAULT_RULE) -> Side:
-    """RUN:SIGNATURE (its start is enough) or RUN, whose configuration is then chosen by `rule`."""
+    """RUN:TRIAL (start of a signature, row number or best) or RUN, whose configuration is then chosen by `rule`."""
     folder, colon, start = address.rpartition(":")
     if not colon or "/" in start:
         folder, start = address, ""
@@ -77,15 +80,7 @@ def find_side(address: str, rule: str = selection.DEFAULT_RULE) -> Side:
         estimates = Estimates(run)
         ranking = rank(run, rule, top=2, estimates=estimates)
         return Side(run, estimates, ranking.rows[0].signature, rule, winner(run, ranking, estimates))
-    found = [key for key in run.means.index if key.startswith(start)]
-    if len(found) != 1:
-        fix = (
-            f"one of {', '.join(found[:6])}"
-            if found
-            else f"signatures begin like {', '.join(key[:6] for key in run.means.index[:6])}"
-        )
-        raise InputError(address, f"{start!r} is the start of {len(found)} configurations", f"give {fix}")
-    return Side(run, Estimates(run), found[0], "named")
+    return Side(run, Estimates(run), find_signature(run, start), "named")
 
 
 def compare(a: Side, b: Side) -> Comparison:
@@ -150,9 +145,10 @@ def _honesty(a: Side, b: Side) -> tuple[str, ...]:
 
 def _paired(a: Side, b: Side, metric: str) -> Resampled | None:
     sample = paired_samples(b.estimates.resampled(b.signature, metric), a.estimates.resampled(a.signature, metric))
-    same_run = a.run.storage.url == b.run.storage.url
-    prior = a.estimates.difference_prior(metric) if same_run else None
-    return sample if sample is None or prior is None else replace(sample, prior=prior)
+    same_run = a.estimates.run.storage.url == b.estimates.run.storage.url
+    if sample is not None and same_run and (prior := a.estimates.difference_prior(metric)):
+        return replace(sample, prior=prior)
+    return sample
 
 
 def _settings(a: pd.Series, b: pd.Series) -> tuple[tuple[str, str, str], ...]:
@@ -220,30 +216,38 @@ def write_html(made: Comparison, a: Side, b: Side, out: str) -> str:
     return out
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the comparison; exit code 2 with a message when the input is wrong."""
-    parser = argparse.ArgumentParser(
-        prog="python -m analysis.compare", description="What differs between two configurations."
-    )
-    parser.add_argument("a", help="RUN or RUN:SIGNATURE")
-    parser.add_argument("b", help="RUN or RUN:SIGNATURE")
-    parser.add_argument(
-        "--rule", default=selection.DEFAULT_RULE, help="how a run's configuration is chosen where none is named"
-    )
-    parser.add_argument("--html", help="write the two side by side to this file too")
-    options = parser.parse_args(arguments)
+def compare_command(
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="RUN, or RUN:TRIAL (start of a signature, row number or best).", show_default=False
+        ),
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="What it is compared with, named alike.", show_default=False)],
+    rule: Annotated[
+        str, typer.Option(**one_of(selection.RULES), help="How a configuration is chosen where no trial is named.")
+    ] = selection.DEFAULT_RULE,
+    html: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the two side by side to this page too.")
+    ] = None,
+) -> int:
+    """Print what differs between two trials, in their settings and in their results, with a paired test."""
+    sides = find_side(a, rule), find_side(b, rule)
+    made = compare(*sides)
+    sys.stdout.write(as_text(made))
+    if html:
+        sys.stdout.write(f"{write_html(made, *sides, html)}\n")
+    return EXIT_COMPLETE
 
-    def command() -> int:
-        selection.rule_named(options.rule)
-        a, b = find_side(options.a, options.rule), find_side(options.b, options.rule)
-        made = compare(a, b)
-        sys.stdout.write(as_text(made))
-        if options.html:
-            sys.stdout.write(f"{write_html(made, a, b, options.html)}\n")
-        return 0
 
-    return guarded(command)
-
+main = Command(
+    compare_command,
+    examples=(
+        "{} results/ratio:1 results/ratio:2",
+        "{} results/ratio:a1b2c3 results/ratio:best",
+        "{} results/ratio results/other --html compare.html",
+    ),
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -206,7 +206,8 @@ def _run(storage: Storage, ledger: Reading) -> Run:
     studies = {event["signature"]: event.get("study", {}) for event in finishes}
     if {"auroc/source", "auroc/target"} <= set(records) and derived.RATIO in configs:
         quality = records.get("auroc/source_val", records["auroc/source"]).groupby(level="signature").mean()
-        partners = derived.real_only_partner(configs, studies, quality)
+        recorded = {event["signature"]: event["config"] for event in finishes}
+        partners = derived.real_only_partner(recorded, studies, quality)
         records["domain_gap_vs_real_only"] = derived.gap_vs_real_only(records, partners)
     planned = sweep.get("trials", 0) * _seed_count(sweep.get("seeds", 1))
     return Run(

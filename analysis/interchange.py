@@ -6,15 +6,16 @@ python -m analysis.interchange results/ratio --to mlflow --out mlflow.db && mlfl
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import optuna
 import pandas as pd
+import typer
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -23,7 +24,8 @@ from analysis.csv_cells import cell
 from analysis.frames import Run, load_run, settings_frame
 from analysis.ranking import objectives, unranked
 from sweep.core import atomic
-from sweep.core.errors import InputError, guarded
+from sweep.core.command_line import Command, one_of
+from sweep.core.errors import EXIT_COMPLETE, InputError
 
 COMPLETE, FAILED, PRUNED = TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED
 
@@ -177,23 +179,21 @@ WRITERS: dict[str, Callable[[Run, Path], None]] = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the file and print its path; exit code 2 with a message when the input is wrong."""
-    parser = argparse.ArgumentParser(
-        prog="python -m analysis.interchange", description="Hand a run's records to other tools."
-    )
-    parser.add_argument("run", help="run folder, e.g. results/quickstart")
-    parser.add_argument("--to", choices=WRITERS, required=True)
-    parser.add_argument("--out", type=Path, required=True, help="file to write")
-    options = parser.parse_args(arguments)
+def interchange_command(
+    run: Annotated[str, typer.Argument(help="Run folder or URL, e.g. results/quickstart.", show_default=False)],
+    to: Annotated[str, typer.Option(**one_of(WRITERS), help="What to write.", show_default=False)],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="File to write.", show_default=False)],
+) -> int:
+    """Write a run's records for other tools: CSV, Parquet, an Optuna study or MLflow runs."""
+    WRITERS[to](load_run(run), out)
+    sys.stdout.write(f"{out}\n")
+    return EXIT_COMPLETE
 
-    def command() -> int:
-        WRITERS[options.to](load_run(options.run), options.out)
-        sys.stdout.write(f"{options.out}\n")
-        return 0
 
-    return guarded(command)
-
+main = Command(
+    interchange_command,
+    examples=("{} results/ratio --to csv --out ratio.csv", "{} results/ratio --to optuna --out ratio.db"),
+)
 
 if __name__ == "__main__":
     sys.exit(main())

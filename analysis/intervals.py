@@ -299,11 +299,11 @@ def _bca(
 def expanded(shares: np.ndarray, patients: int, image_share: float = 1.0) -> np.ndarray:
     """Normal deviates that undo the narrowness of resampling few patients (Hesterberg 2015, section 5.3).
 
-    Resampling n patients understates the variance by (n - 1)/n and has the tails of a normal, not Student's; the factor applies to the
-    part of the variance that images have.
+    Resampling n patients understates the variance by (n - 1)/n and has the tails of a normal, not Student's. With n patients in the smaller
+    class there are at least 2 (n - 1) degrees of freedom. The factor applies to the part of the variance that images have.
     """
     plain = special.ndtri(shares)
     if patients < 2:
         return plain
-    factor = np.sqrt(patients / (patients - 1)) * special.stdtrit(patients - 1, shares) / plain
+    factor = np.sqrt(patients / (patients - 1)) * special.stdtrit(2 * (patients - 1), shares) / plain
     return plain * np.sqrt(image_share * factor**2 + 1 - image_share)

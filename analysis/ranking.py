@@ -54,6 +54,7 @@ class Ranking:
     ranked: int
     excluded: int
     stopped: int = 0  # configurations given up before any seed finished: not ranked
+    signatures: tuple[str, ...] = ()  # of all configurations, the excluded ones too: short ids are unique among them
     finished: int = 0  # records
     planned: int | None = None  # records, where more than `finished` are still to come
     undefined: tuple[str, ...] = ()  # recorded metrics that no record defines
@@ -127,6 +128,7 @@ def rank(
         int(keep.sum()),
         int((~keep).sum()),
         len(unranked(run)),
+        tuple(run.means.index),
         len(run.records),
         run.planned_records if run.unfinished else None,
         run.undefined,

@@ -81,7 +81,7 @@ def _one_class(run: Run, reached: pd.Series, called: str, where: tuple[str, str]
 
 
 def _few_patients(run: Run) -> list[ResultWarning]:
-    """Test sets of which some class has few patients: their intervals are less sure than they say."""
+    """Test sets of which some class has few images."""
     found = []
     for role, fold in (("source", "test"), ("target", "target")):
         counts = run.data_card.get(role, {}).get("folds", {}).get(fold)
@@ -91,8 +91,8 @@ def _few_patients(run: Run) -> list[ResultWarning]:
         if least < FEW_OF_A_CLASS:
             place = metric_names.SPLITS["source" if role == "source" else "target"]
             text = (
-                f"{counted(least, 'image')} of {name}: one of them more or less moves sensitivity by {100 / max(least, 1):.0f} points. "
-                "Nominal 95 % intervals of so few have covered the truth in 92 to 94 % of simulated test sets."
+                f"{counted(least, 'image')} of {name}: one of them more or less moves its recall by {100 / max(least, 1):.0f} points, and "
+                "only large differences between recipes can be seen."
             )
             found.append(ResultWarning("note", f"The {place} has few images of one class", text))
     return found

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import derived, metric_names
-from analysis.conditions import grouped
+from analysis.conditions import conditions
 from analysis.constraints import parse_constraint, passing
 from analysis.estimates import Estimates
 from analysis.figures.figure import with_interval
@@ -72,15 +72,22 @@ def winner(
     if not ranking.rows or metric not in run.metrics:
         return None
     best = ranking.rows[0]
+    run, ranking = _one_condition(run, ranking)
     keep = passing(run, [parse_constraint(text, run) for text in constraints]) & run.means[metric].notna()
-    rivals = next(members for members in grouped(run).values() if best.signature in members)
-    made = corrected(run, ranking, estimates, [key for key in rivals if keep[key]], metric)
+    made = corrected(run, ranking, estimates, list(run.means.index[keep]), metric)
     chances = {
         row.signature: probability_over(run, estimates, best.signature, row.signature, metric)
         for row in ranking.rows[1:]
-        if row.condition == best.condition
     }
     return Winner(best.signature, best.label, made, _rivals(run, ranking, estimates, metric), chances)
+
+
+def _one_condition(run: Run, ranking: Ranking) -> tuple[Run, Ranking]:
+    """The run and the ranking within the condition of the first row: models of another direction or training size were no choice."""
+    rows = tuple(row for row in ranking.rows if row.condition == ranking.rows[0].condition)
+    found = conditions(run)
+    members = [key for key in run.means.index if found[key] == found[rows[0].signature]]
+    return run if len(members) == len(found) else run.within(members), replace(ranking, rows=rows)
 
 
 def corrected(
@@ -178,8 +185,7 @@ def _sign(run: Run, by: str, name: str) -> float:
 
 def _rivals(run: Run, ranking: Ranking, estimates: Estimates, metric: str) -> tuple[Rival, ...]:
     best, names = ranking.rows[0].signature, derived.labels(run.configs, run.studies)
-    alike = [row.signature for row in ranking.rows if row.condition == ranking.rows[0].condition]
-    found = {"runner-up": alike[1]} if len(alike) > 1 else {}
+    found = {"runner-up": ranking.rows[1].signature} if len(ranking.rows) > 1 else {}
     control = run.partners.get(best)
     if control is not None and control != best:
         found["real only"] = control

@@ -8,7 +8,6 @@ RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token, with RAY_AUTH_MODE=token.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import shlex
@@ -17,10 +16,13 @@ import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from cluster.versions import ROOT
-from sweep.core.errors import EXIT_STOPPED, InputError, guarded
+from sweep.core.command_line import EXITS, Command
+from sweep.core.errors import EXIT_COMPLETE, EXIT_STOPPED, InputError
 from sweep.core.ray_address import refuse_dead
 from sweep.core.ray_internals import package_folder
 
@@ -32,16 +34,24 @@ _MOST_BYTES = 50e6  # the code is under one megabyte: more means that data or re
 _FAILED = 1  # Ray could not run the command at all
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Submit and follow; exit code of the job's command, 2 with a message when it could not be submitted."""
-    parser = argparse.ArgumentParser(prog="python -m cluster.submit", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--address", help=f"the cluster's dashboard  [default: $RAY_API_SERVER_ADDRESS, $RAY_ADDRESS, {_USUAL}]"
-    )
-    parser.add_argument("command", nargs="+", help="after --, as it would be typed here")
-    options = parser.parse_args(arguments)
-    address = options.address or os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS") or _USUAL
-    return guarded(lambda: submit(address, options.command))
+def submit_command(
+    command: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="-- COMMAND...", help="Behind --: the command, as it would be typed here.", show_default=False
+        ),
+    ],
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of the cluster's dashboard.",
+            show_default=f"$RAY_API_SERVER_ADDRESS, $RAY_ADDRESS, {_USUAL}",
+        ),
+    ] = None,
+) -> int:
+    """Send this code and one command to a running Ray cluster, print its output as it comes, and end with its exit code."""
+    given = address or os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS") or _USUAL
+    return submit(given, command)
 
 
 def submit(address: str, command: Sequence[str], checkout: Path = ROOT) -> int:
@@ -114,6 +124,17 @@ def _say(text: str) -> None:
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 
+
+main = Command(
+    submit_command,
+    examples=("{} -- python -m sweep.run search_spaces/ratio.yaml --storage s3://my-bucket/ratio",),
+    exits={
+        **EXITS,
+        EXIT_COMPLETE: "the command ended with 0; any other code of the command is passed on, too",
+        _FAILED: "Ray could not run the command",
+        EXIT_STOPPED: "stopped by hand: the job goes on where Ctrl-C ended only this command",
+    },
+)
 
 if __name__ == "__main__":
     sys.exit(main())

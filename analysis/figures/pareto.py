@@ -12,6 +12,7 @@ from analysis.estimates import Estimates
 from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Legend, Panel, number
 from analysis.frames import Run
+from analysis.intervals import Resampled
 from analysis.joint_noise import joint_draws, seed_correlation
 from analysis.ranking import goodness
 from sweep.core.pareto import dominated_by_any, hypervolume
@@ -110,9 +111,12 @@ def _probabilities(
     run: Run, estimates: Estimates, objectives: tuple[str, ...], candidates: list[str]
 ) -> dict[str, float]:
     # Draws are shared between configurations that were tested on the same images, so what moves all of them moves no ranking.
-    found = {key: [estimates.resampled(key, metric) for metric in objectives] for key in candidates}
-    known = {key: [sample for sample in samples if sample is not None] for key, samples in found.items()}
-    kept = {key: samples for key, samples in known.items() if len(samples) == len(objectives)}
+    kept: dict[str, list[Resampled]] = {}
+    for key in candidates:
+        found = [estimates.resampled(key, metric) for metric in objectives]
+        samples = [sample for sample in found if sample is not None]
+        if len(samples) == len(objectives):
+            kept[key] = samples
     if len(kept) < 2:
         return {}
     correlation = seed_correlation(list(kept.values()))

@@ -274,7 +274,7 @@ def _broken(sweep: FakeSweep, config: Mapping[str, Any], rows: pd.DataFrame) -> 
         distance=distance,
         clean_right=torch.from_numpy(margin > 0),
         logits=torch.from_numpy(logits),
-        labels=torch.from_numpy(labels),
+        labels=torch.tensor(labels),
         passes=Passes(),
         passes_by_threat={threat: Passes() for threat in THREATS},
         norms=dict.fromkeys(THREATS, "linf"),

@@ -53,7 +53,7 @@ def test_runs_on_other_images_are_not_paired(run_folder, tmp_path):
     assert all(row.difference is None for row in made.metrics) and "other images or seeds" in as_text(made)
 
 
-@pytest.mark.parametrize(("start", "words"), [("zzz", "start of 0 configurations"), ("", None)])
+@pytest.mark.parametrize(("start", "words"), [("zzz", "no finished trial begins"), ("", None)])
 def test_a_signature_that_is_not_there(run_folder, start, words):
     if words:
         with pytest.raises(InputError, match=words):
@@ -111,7 +111,7 @@ def test_values_that_look_like_markup_are_shown_as_they_are(tmp_path):
 def test_a_difference_over_one_common_seed_says_so(run, two):
     a, b = two
     fewer = dataclasses.replace(b.run, records=b.run.records.drop([(b.signature, 1), (b.signature, 2)]), cache={})
-    made = compare(a, dataclasses.replace(b, run=fewer, estimates=Estimates(fewer, draws=200)))
+    made = compare(a, dataclasses.replace(b, run=fewer, estimates=Estimates(fewer)))
     text = as_text(made)
     assert "Differences are over the 1 seed that both ran" in text and "it shows no cause" in text
     assert all(row.difference.seeds == (0,) for row in made.metrics if row.difference)
@@ -122,5 +122,5 @@ def test_the_same_number_of_other_images_is_not_paired(run, two):
     other = dataclasses.replace(b.run, cache={})
     frame = b.run.predictions(b.signature)
     other.cache[b.signature, "predictions.parquet"] = frame.assign(image_id=frame["image_id"] + "x")
-    made = compare(a, dataclasses.replace(b, run=other, estimates=Estimates(other, draws=200)))
+    made = compare(a, dataclasses.replace(b, run=other, estimates=Estimates(other)))
     assert all(row.difference is None for row in made.metrics if row.metric.startswith("auroc"))

@@ -16,7 +16,13 @@ from tests.fakes.run_folder import FakeSweep, write_fake_run, write_ledger
 @pytest.fixture(scope="module", params=["target", "source_val"])
 def single(request, tmp_path_factory):
     sweep = FakeSweep(
-        ratios=(0, 1), seeds=2, images=20, gallery=False, single_class=(request.param,), attacked=("source", "target")
+        failed=0,
+        ratios=(0, 1),
+        seeds=2,
+        images=20,
+        gallery=False,
+        single_class=(request.param,),
+        attacked=("source", "target"),
     )
     return write_fake_run(tmp_path_factory.mktemp("single") / "run", sweep), request.param
 
