@@ -8,11 +8,13 @@ named in our words. An answer links to the file of the run folder that it was re
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from analysis import metric_names, selection
 from analysis.drift import TITLES, drifts
@@ -23,7 +25,8 @@ from analysis.methods_text import Methods, methods
 from analysis.ranking import Ranking, rank
 from analysis.report import fill
 from analysis.winner import Winner, winner
-from sweep.core.errors import InputError, guarded
+from sweep.core.command_line import Command, one_of
+from sweep.core.errors import EXIT_COMPLETE, InputError
 from sweep.core.storage import Storage
 
 BY_HAND = "to be written by a person"
@@ -286,25 +289,22 @@ def write_checklist(run_folder: str | Path, out: str | Path, rule: str = selecti
     return str(out)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the checklist and print its path; exit code 2 with a message when the input is wrong."""
-    parser = argparse.ArgumentParser(
-        prog="python -m analysis.checklist", description="Fill in the TRIPOD+AI and CLAIM items that a run answers."
-    )
-    parser.add_argument("run", help="run folder, e.g. results/ratio")
-    parser.add_argument("--out", help="file to write (RUN/checklist.html)")
-    parser.add_argument(
-        "--rule", default=selection.DEFAULT_RULE, help=f"how the configuration is chosen: {', '.join(selection.RULES)}"
-    )
-    options = parser.parse_args(arguments)
+def checklist_command(
+    run: Annotated[str, typer.Argument(help="Run folder or URL, e.g. results/ratio.", show_default=False)],
+    out: Annotated[
+        str | None, typer.Option(metavar="FILE", help="File to write.", show_default="RUN/checklist.html")
+    ] = None,
+    rule: Annotated[
+        str, typer.Option(**one_of(selection.RULES), help="How the configuration is chosen.")
+    ] = selection.DEFAULT_RULE,
+) -> int:
+    """Fill in what a run knows of the TRIPOD+AI and CLAIM items, with a methods paragraph to paste, and print the page's path."""
+    path = out or Storage(run).address("checklist.html")
+    sys.stdout.write(f"{write_checklist(run, path, rule)}\n")
+    return EXIT_COMPLETE
 
-    def command() -> int:
-        out = options.out or Storage(options.run).address("checklist.html")
-        sys.stdout.write(f"{write_checklist(options.run, out, options.rule)}\n")
-        return 0
 
-    return guarded(command)
-
+main = Command(checklist_command, examples=("{} results/ratio", "{} results/ratio --out checklist.html"))
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -211,7 +211,7 @@ def write_html(made: Comparison, a: Side, b: Side, out: str) -> str:
         for letter, words, side in (("A", made.a, a), ("B", made.b, b))
     ]
     rows = [metric_row(row.metric, row.a, row.b, row.difference) for row in made.metrics]
-    together = [line for line in made.honesty if not line.startswith(("A: ", "B: "))]
+    together = [*made.cautions, *(line for line in made.honesty if not line.startswith(("A: ", "B: ")))]
     place.write(name, as_html(columns, rows, made.settings, together).encode())
     return out
 

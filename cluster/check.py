@@ -71,7 +71,8 @@ def check_file(path: Path, versions: Versions) -> list[str]:
     path = Path(path)
     if path.suffix == ".sbatch" or path.name.startswith("Dockerfile"):
         rule = slurm_rules if path.suffix == ".sbatch" else docker_rules
-        errors, notes = list(rule(path, _text(path), versions)), []
+        errors: list[InputError] = list(rule(path, _text(path), versions))
+        notes: list[str] = []
     else:
         errors, notes = _check_documents(path, versions)
     if errors:

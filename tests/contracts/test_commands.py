@@ -80,4 +80,7 @@ def test_launcher_files_are_copied_and_never_written_over(tmp_path, capsys):
         path.name for path in (tmp_path / "mine").iterdir()
     }
     assert main(["cluster", "check", *map(str, (tmp_path / "mine").glob("ray-*.yaml"))]) == 0
+    launcher = (tmp_path / "mine" / "ray-cluster.aws.yaml").read_text()
+    for sent in ("requirements.lock", "spot_watch.py"):
+        assert f"/home/ray/{sent}: {tmp_path}/mine/{sent}\n" in launcher and (tmp_path / "mine" / sent).is_file()
     assert main(["cluster", "files", str(tmp_path / "mine")]) == 2 and "holds" in capsys.readouterr().err
