@@ -71,4 +71,6 @@ def _drawing(metric: str, a: Interval, b: Interval) -> Markup:
             svg.el("line", x1=scale(made.low), x2=scale(made.high), y1=y, y2=y, class_=f"whisker s{line}"),
             svg.el("path", d=svg.marker(line, scale(made.estimate), y), class_=f"dot s{line}"),
         ]
-    return svg.figure_svg(WIDTH, HEIGHT, f"{metric_names.title(metric)} of A and B with intervals", parts, width=WIDTH)
+    return svg.figure_svg(
+        WIDTH, HEIGHT, f"{metric_names.title(metric)} of A and B with intervals", parts, style=f"width:{WIDTH}px"
+    )

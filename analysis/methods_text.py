@@ -131,9 +131,9 @@ def _measures(run: Run) -> list[str]:
     text = [f"The objectives were {_listed(named)}."] if named else []
     text.append("Discrimination was measured by the area under the ROC curve {auroc} and balanced accuracy.")
     robust = [metric_names.parse(name) for name in run.metrics if metric_names.parse(name).threat]
-    if robust:
-        threats = sorted({str(name.threat) for name in robust} - {metric_names.WORST})
-        budgets = sorted({str(name.eps) for name in robust}, key=parse_epsilon)
+    threats = sorted({str(name.threat) for name in robust} - {metric_names.WORST})
+    budgets = sorted({name.eps for name in robust if name.eps}, key=parse_epsilon)
+    if threats and budgets:
         text.append(
             f"Robustness is the share of images still classified correctly under the attacks {_listed(threats)} {{pgd}} within an L-infinity ball of "
             f"radius {_listed(budgets)} around the one-channel image in [0, 1]; worst-case figures take the worst attack per image."
