@@ -132,17 +132,25 @@ def _measures(run: Run) -> list[str]:
     text.append("Discrimination was measured by the area under the ROC curve {auroc} and balanced accuracy.")
     robust = [metric_names.parse(name) for name in run.metrics if metric_names.parse(name).threat]
     threats = sorted({str(name.threat) for name in robust} - {metric_names.WORST})
-    budgets = sorted({name.eps for name in robust if name.eps}, key=parse_epsilon)
+    budgets = sorted({name.eps for name in robust if name.eps and parse_epsilon(name.eps) > 0}, key=parse_epsilon)
     if threats and budgets:
         text.append(
             f"Robustness is the share of images still classified correctly under the attacks {_listed(threats)} {{pgd}} within an L-infinity ball of "
             f"radius {_listed(budgets)} around the one-channel image in [0, 1]; worst-case figures take the worst attack per image."
         )
-    if derived.RATIO in run.configs and (run.configs[derived.RATIO].astype(float) > 0).any():
-        text.append(
-            "Synthetic images came from generative adversarial networks {gan} trained on the training fold alone."
-        )
+    generators = _generators(run)
+    if generators:
+        gan = " {gan}" if any("gan" in name for name in generators) else ""
+        text.append(f"Synthetic images came from {_listed(generators)}{gan}, trained on the training fold alone.")
     return text
+
+
+def _generators(run: Run) -> list[str]:
+    """Names of the generators whose images some configuration was trained with."""
+    if derived.RATIO not in run.configs or "generator" not in run.configs:
+        return []
+    mixed = run.configs[derived.RATIO].astype(float) > 0
+    return sorted(run.configs.loc[mixed, "generator"].dropna().astype(str).unique())
 
 
 def _statistics(run: Run, rule: str) -> list[str]:
