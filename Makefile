@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all test-lowest lint lock clean
+.PHONY: help setup run test test-all test-lowest lint types lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,8 +31,11 @@ test: $(READY)  ## the default tests, about ten minutes on two cores
 test-all: $(READY)  ## the long tests too
 	@$(BIN)/python -m pytest
 
-lint: $(READY)  ## ruff (check and format) and mypy
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+lint: $(READY)  ## ruff: check and format
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(READY)  ## mypy
+	@$(BIN)/mypy
 
 # Direct dependencies at their lower bounds, in an environment of its own; gigabytes the first time. One sweep runs without Ray.
 LOWEST := $(VENV)-lowest
