@@ -1,7 +1,7 @@
 """Two trials of a run, or the chosen trials of two runs -> what differs in their settings and in their results.
 
 python -m analysis.compare results/ratio:a1b2c3 results/ratio:d4e5f6
-python -m analysis.compare results/ratio results/ratio-more-images
+python -m analysis.compare results/ratio results/ratio-more-images --html compare.html
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis import metric_names, selection
+from analysis.compare_html import Column, as_html, metric_row
 from analysis.comparisons import Compared, compare_family
 from analysis.conditions import CONDITIONS
 from analysis.derived import number
@@ -26,12 +27,14 @@ from analysis.estimates import Estimates, paired_samples
 from analysis.figures.figure import counted, difference_text, p_text, with_interval
 from analysis.frames import Run, load_run
 from analysis.intervals import Interval, Resampled
+from analysis.page import data_sides
 from analysis.ranking import rank, shown_metrics
 from analysis.superiority import chance_text, false_superiority
 from analysis.trial_names import find_signature
 from analysis.winner import METRIC, Winner, winner
 from sweep.core.command_line import Command, one_of
-from sweep.core.errors import EXIT_COMPLETE
+from sweep.core.errors import EXIT_COMPLETE, InputError
+from sweep.core.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,8 @@ def _honesty(a: Side, b: Side) -> tuple[str, ...]:
 def _paired(a: Side, b: Side, metric: str) -> Resampled | None:
     sample = paired_samples(b.estimates.resampled(b.signature, metric), a.estimates.resampled(a.signature, metric))
     same_run = a.estimates.run.storage.url == b.estimates.run.storage.url
+    if sample is not None and same_run and a.signature == b.signature:
+        return replace(sample, prior=None)  # a configuration does not differ from itself by the luck of its seeds
     if sample is not None and same_run and (prior := a.estimates.difference_prior(metric)):
         return replace(sample, prior=prior)
     return sample
@@ -198,6 +203,21 @@ def _change(row: MetricDifference) -> tuple[str, str, str]:
     return difference_text(row.difference.interval), p, str(len(row.difference.seeds))
 
 
+def write_html(made: Comparison, a: Side, b: Side, out: str) -> str:
+    """Write both side by side as one page to `out`, a path or a URL, which is returned."""
+    place, name = Storage.of_file(out)
+    if not name or place.child(name).is_folder:
+        raise InputError("--html", f"{out} is a folder", "give a file name such as compare.html")
+    columns = [
+        Column(letter, words, side.chosen.sentences if side.chosen else (), data_sides(side.run))
+        for letter, words, side in (("A", made.a, a), ("B", made.b, b))
+    ]
+    rows = [metric_row(row.metric, row.a, row.b, row.difference) for row in made.metrics]
+    together = [*made.cautions, *(line for line in made.honesty if not line.startswith(("A: ", "B: ")))]
+    place.write(name, as_html(columns, rows, made.settings, together).encode())
+    return out
+
+
 def compare_command(
     a: Annotated[
         str,
@@ -209,9 +229,16 @@ def compare_command(
     rule: Annotated[
         str, typer.Option(**one_of(selection.RULES), help="How a configuration is chosen where no trial is named.")
     ] = selection.DEFAULT_RULE,
+    html: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the two side by side to this page too.")
+    ] = None,
 ) -> int:
     """Print what differs between two trials, in their settings and in their results, with a paired test."""
-    sys.stdout.write(as_text(compare(find_side(a, rule), find_side(b, rule))))
+    sides = find_side(a, rule), find_side(b, rule)
+    made = compare(*sides)
+    sys.stdout.write(as_text(made))
+    if html:
+        sys.stdout.write(f"{write_html(made, *sides, html)}\n")
     return EXIT_COMPLETE
 
 
@@ -220,7 +247,7 @@ main = Command(
     examples=(
         "{} results/ratio:1 results/ratio:2",
         "{} results/ratio:a1b2c3 results/ratio:best",
-        "{} results/ratio results/other",
+        "{} results/ratio results/other --html compare.html",
     ),
 )
 

@@ -50,6 +50,7 @@ class Run:
     planned_records: int | None
     data_card: dict
     environment: dict
+    algorithm: str = ""  # of the searcher
     partners: dict[str, str] = field(
         default_factory=dict
     )  # signature -> the real-only configuration it is held against
@@ -166,6 +167,10 @@ class Run:
             return self._per_seed(signature, "gallery.parquet")
         return self._frame("gallery.parquet") if self.storage.exists("gallery.parquet") else pd.DataFrame()
 
+    def properties(self) -> pd.DataFrame:
+        """Grey level, contrast, sharpness, speckle size and text of images of both domains; empty in runs of older versions."""
+        return self._frame("properties.parquet") if self.storage.exists("properties.parquet") else pd.DataFrame()
+
     def _per_seed(self, signature: str, file: str) -> pd.DataFrame:
         if (signature, file) not in self.cache:
             seeds = sorted(self.records.loc[[signature]].index.get_level_values("seed"), key=str)
@@ -221,6 +226,7 @@ def _run(storage: Storage, ledger: Reading) -> Run:
         planned_records=planned or None,
         data_card=_json(storage, "data.json"),
         environment=_json(storage, "environment.json"),
+        algorithm=str(sweep.get("algorithm", "")),
         partners=partners,
     )
 

@@ -11,6 +11,7 @@ import pandas as pd
 from analysis import metric_names, selection
 from analysis.conditions import grouped
 from analysis.derived import labels
+from analysis.drift import draw_drift, drifts
 from analysis.estimates import Estimates
 from analysis.figures.calibration import calibration_facts, draw_calibration
 from analysis.figures.compute import compute_rows, draw_compute
@@ -26,7 +27,9 @@ from analysis.figures.ratio import draw_ratio_curves, ratio_curves
 from analysis.figures.synthetic import draw_pools, pool_qualities
 from analysis.frames import Run, settings_frame
 from analysis.leaderboard import Leaderboard, leaderboard
+from analysis.methods_text import Methods, methods
 from analysis.ranking import Ranking, objectives, rank, shown_metrics, unranked
+from analysis.subgroups import draw_subgroups, subgroups
 from analysis.verdict_facts import Verdict, verdict
 from analysis.warnings import ResultWarning, warnings
 from analysis.winner import Winner, winner
@@ -55,6 +58,7 @@ class Page:
     rule: str
     verdict: Verdict
     winner: Winner | None
+    methods: Methods
     warnings: tuple[ResultWarning, ...]
     leaderboard: Leaderboard
     figures: tuple[Figure, ...]
@@ -100,11 +104,12 @@ def build_page(run: Run, rule: str = selection.DEFAULT_RULE, *, draws: int = 200
         rule=rule,
         verdict=verdict(run, ranking, estimates, curves),
         winner=best,
+        methods=methods(run, rule),
         warnings=warnings(run),
         leaderboard=leaderboard(run, ranking, best),
         figures=tuple(figures),
         galleries=galleries(run, [row.signature for row in ranking.rows[:3]]),
-        data=tuple(_side(role, run.data_card[role]) for role in ("source", "target") if role in run.data_card),
+        data=data_sides(run),
         audit=_flat(run.data_card.get("audit", {})),
         environment=_flat(run.environment),
         scatter=_scatter_json(scatter, run),
@@ -180,6 +185,17 @@ def _learning(context: Context) -> Figure | None:
     return draw_learning_curves(curves) if curves else None
 
 
+def _subgroups(context: Context) -> Figure | None:
+    best = context.ranking.rows[0]
+    found = subgroups(context.estimates, best.signature)
+    return draw_subgroups(found, best.label) if found else None
+
+
+def _drift(context: Context) -> Figure | None:
+    found = drifts(context.run.properties())
+    return draw_drift(found) if found else None
+
+
 def _calibration(context: Context) -> Figure | None:
     best = context.ranking.rows[0]
     domains = calibration_facts(context.estimates, best.signature, context.run.classes)
@@ -194,6 +210,8 @@ FIGURES: tuple[Callable[[Context], Figure | None], ...] = (
     _glcm,
     _calibration,
     _learning,
+    _subgroups,
+    _drift,
     _synthetic,
     _compute,
 )
@@ -211,6 +229,11 @@ def _subtitle(run: Run) -> str:
     )
     way = f"{sides[0]} {arrow} {sides[1]} · " if all(sides) else ""
     return f"{way}{len(seeds)} configurations · {count} {noun} each"
+
+
+def data_sides(run: Run) -> tuple[DataSide, ...]:
+    """The data cards of source and target as the page shows them."""
+    return tuple(_side(role, run.data_card[role]) for role in ("source", "target") if role in run.data_card)
 
 
 def _side(role: str, card: dict) -> DataSide:

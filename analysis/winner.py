@@ -119,8 +119,9 @@ def _repeated(
 ) -> Repeated:
     seeds = sorted(set(run.records.index.get_level_values("seed")), key=str)
     by = ranked_by(run, ranking.by)
-    draws = len(samples[0].draws) if samples else 1
-    draws = min(draws, DRAWS if len(by) == 1 else SEVERAL_METRICS_DRAWS)
+    draws = DRAWS if len(by) == 1 else SEVERAL_METRICS_DRAWS
+    looked_at = [estimates.resampled(key, name) for name in by for key in keys] if samples else []
+    draws = min([draws, *(len(sample.draws) for sample in (*looked_at, *samples) if sample is not None)])
     seen = {name: _scores_by_seed(run, estimates, keys, name, seeds, draws if samples else 0) for name in by}
     rank_scores = _rank_scores(run, ranking.by, keys, {name: leave_seed_out(values) for name, values in seen.items()})
     held_out = _scores_by_seed(run, estimates, keys, metric, seeds, 0)

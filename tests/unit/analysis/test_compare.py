@@ -69,6 +69,22 @@ def test_command(run_folder, run, capsys):
     assert capsys.readouterr().err.startswith("error: nowhere")
 
 
+def test_two_runs_stand_side_by_side_on_a_page(run_folder, tmp_path, capsys):
+    out = tmp_path / "both.html"
+    assert main([str(run_folder), str(run_folder), "--rule", "oracle_target", "--html", str(out)]) == 0
+    page = out.read_text()
+    assert page.count("<article>") >= 4 and "Corrected for that choice" in page and "default-src 'none'" in page
+    assert str(out) in capsys.readouterr().out
+    assert main([str(run_folder), str(run_folder), "--html", str(tmp_path)]) == 2
+
+
+def test_a_comparison_states_the_probability_of_false_superiority(two):
+    text = as_text(compare(*two))
+    assert "false superiority" in text and (
+        "A is not truly better than B" in text or "B is not truly better than A" in text
+    )
+
+
 def write(folder, **configs):
     head = {"event": "finish", "study": {}, "seconds": {}, "stages": [], "alarms": []}
     events = [
