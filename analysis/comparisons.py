@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from scipy import special
@@ -18,7 +19,8 @@ WORTH_SEEING = 0.02  # two points
 _COUNTED = 20  # flips beyond the observed difference that make their share a p-value
 _OVERFLOW = 300.0  # of cosh
 _BISECTIONS = 60
-_POINTS = 400  # of a quadrature over a normal
+_HALVINGS = 14
+_POINTS = 1000  # of a quadrature
 _REACH = 50  # times what there is: no advice beyond that
 
 
@@ -156,48 +158,59 @@ class PowerNote:
 def power_note(difference: Resampled, *, effect: float = WORTH_SEEING, alpha: float = ALPHA) -> PowerNote:
     """Size of test set and number of seeds needed to see `effect` at level `alpha`, from the noise of an observed paired difference.
 
-    Power is that of the test that is used: where the spread between seeds enters, its Student tail on so many degrees of freedom, which
-    with two or three seeds asks for far more than a normal tail does.
+    Power is that of the test that is used, with its Student tail on so many degrees of freedom, and it is averaged over how large the noise
+    between seeds may really be: a few seeds tell little about it, and taking what they show at its word promises too much.
     """
     noise = noise_of(difference)
     return PowerNote(
         effect,
         detectable=_detectable(noise, alpha),
-        images=_fewest(lambda k: _detectable(_with_images(noise, k), alpha), effect, difference.images),
-        seeds=_fewest(lambda k: _detectable(_with_seeds(noise, round(k * noise.seeds)), alpha), effect, noise.seeds),
+        images=_fewest(lambda times: _detectable(_with_images(noise, times), alpha), effect, difference.images),
+        seeds=_fewest(
+            lambda times: _detectable(_with_seeds(noise, max(1, round(times * noise.seeds))), alpha),
+            effect,
+            noise.seeds,
+        ),
     )
 
 
 def _detectable(noise: Noise, alpha: float) -> float:
-    """Smallest true difference that the test sees with 80 % power."""
-    images = noise.shared if noise.seeds_matter else noise.shared + noise.by_images / noise.seeds
-    seeds = noise.seed_scale
-    if not seeds:
+    """Smallest true difference that the test is expected to see with 80 % power."""
+    images = noise.shared + noise.by_images / noise.seeds
+    if noise.df <= 0:
         return float(np.sqrt(images) * (special.ndtri(1 - alpha / 2) + special.ndtri(POWER)))
-    critical = _two_part_quantile(np.sqrt(images), seeds, noise.df, 1 - alpha / 2)
-    # The observed difference scatters normally around the true one, with the same two parts.
-    return float(critical + special.ndtri(POWER) * np.hypot(np.sqrt(images), seeds))
-
-
-def _two_part_quantile(images: float, seeds: float, df: float, share: float) -> float:
-    """Quantile of a normal of spread `images` plus Student's t of scale `seeds`: what the test compares with."""
-    grid = (np.arange(_POINTS) + 0.5) / _POINTS
-    parts = special.ndtri(grid) * images
-    low, high = 0.0, images * 10 + seeds * abs(float(special.stdtrit(df, share))) * 2
+    unknown, seen = _chi_squares(noise.df)
+    between = np.maximum(
+        noise.between * noise.df / unknown, noise.by_images
+    )  # what it may truly be; image noise is part of it
+    shown = between * seen / noise.df  # what another such sweep would see of it
+    matters = shown > noise.by_images / 2
+    student, normal = abs(special.stdtrit(noise.df, alpha / 2)), special.ndtri(1 - alpha / 2)
+    critical = np.where(
+        matters, np.sqrt(normal**2 * noise.shared + student**2 * shown / noise.seeds), normal * np.sqrt(images)
+    )
+    spread = np.sqrt(noise.shared + between / noise.seeds)
+    if not (spread > 0).all():
+        return 0.0
+    low, high = 0.0, float((critical + 4 * spread).max())
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        reached = special.stdtr(df, (middle - parts) / seeds).mean()
-        low, high = (middle, high) if reached < share else (low, middle)
+        power = special.ndtr((middle - critical) / spread).mean()
+        low, high = (middle, high) if power < POWER else (low, middle)
     return (low + high) / 2
 
 
+@lru_cache(maxsize=64)
+def _chi_squares(df: float) -> tuple[np.ndarray, np.ndarray]:
+    """Two independent samples of chi-square on `df` degrees of freedom: evenly spaced quantiles, one of them shuffled."""
+    quantiles = 2 * special.gammaincinv(df / 2, (np.arange(_POINTS) + 0.5) / _POINTS)
+    return quantiles, rng(0, "chi squares").permutation(quantiles)
+
+
 def _with_images(noise: Noise, times: float) -> Noise:
-    return replace(
-        noise,
-        shared=noise.shared / times,
-        by_images=noise.by_images / times,
-        between=noise.own + noise.by_images / times,
-    )
+    own = noise.own
+    between = own + (noise.between - own) / times
+    return replace(noise, shared=noise.shared / times, by_images=noise.by_images / times, between=between)
 
 
 def _with_seeds(noise: Noise, seeds: int) -> Noise:
@@ -208,13 +221,10 @@ def _fewest(detectable: Callable[[float], float], effect: float, present: int) -
     """Smallest multiple of what is `present` that makes `effect` detectable; None where `_REACH` times would not do."""
     if detectable(_REACH) > effect:
         return None
-    low, high = 0.0, 1.0
+    low, high = 1 / present, 1.0
     while detectable(high) > effect:
         low, high = high, 2 * high
-    for _ in range(20):
+    for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        if middle * present < 1 or detectable(middle) > effect:
-            low = middle
-        else:
-            high = middle
-    return int(np.ceil(high * present - 1e-6))
+        low, high = (middle, high) if detectable(middle) > effect else (low, middle)
+    return int(np.ceil(high * present - 1e-3))

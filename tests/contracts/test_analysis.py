@@ -101,9 +101,7 @@ class TestEveryCommand:
         assert list(tmp_path.iterdir()) == [], "nothing half-written"
 
     def test_help_names_the_run(self, name, capsys):
-        with pytest.raises(SystemExit) as ended:
-            COMMANDS[name][0](["--help"])
-        assert ended.value.code == 0 and "RUN" in capsys.readouterr().out.upper()
+        assert COMMANDS[name][0](["--help"]) == 0 and "RUN" in capsys.readouterr().out.upper()
 
 
 @pytest.mark.parametrize("rule", selection.RULES)

@@ -1,5 +1,7 @@
 """Tests, corrections and power against scipy, against definitions, and against simulated nulls."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -12,7 +14,7 @@ from analysis.comparisons import (
     sign_flip_tail,
     sign_flip_test,
 )
-from analysis.intervals import interval, paired, resample
+from analysis.intervals import SeedPrior, interval, paired, resample
 from analysis.outcomes import MEASURES, Outcomes
 from sweep.core.holm import holm
 
@@ -146,15 +148,18 @@ def test_power_note_keeps_its_promise():
     found = np.mean(
         [sign_flip_test(two_models(draw, gain=detectable, seed_sd=0.0), flips=400) < 0.05 for _ in range(80)]
     )
-    assert 0.55 <= found <= 0.97, found
+    assert 0.55 <= found <= 0.99, found
 
 
 @pytest.mark.parametrize("seed_sd", [0.0, 0.04])
 def test_large_differences_are_seen_in_a_family_of_201(seed_sd):
     draw = np.random.default_rng(12)
-    pairs = [("a", str(n), two_models(draw, images=80, seeds=5, gain=0.45, seed_sd=seed_sd)) for n in range(201)]
-    rows = compare_family(pairs)
-    assert sum(row.distinguishable for row in rows) >= 190, sum(row.distinguishable for row in rows)
+    prior = SeedPrior(2 * seed_sd**2 + 0.002, 40.0)  # as learnt from the other recipes of a large sweep
+    pairs = [
+        ("a", str(n), dataclasses.replace(two_models(draw, images=80, gain=0.45, seed_sd=seed_sd), prior=prior))
+        for n in range(201)
+    ]
+    assert all(row.distinguishable for row in compare_family(pairs))
 
 
 def test_the_tail_of_sign_flips_agrees_with_all_sign_flips():
@@ -166,7 +171,7 @@ def test_the_tail_of_sign_flips_agrees_with_all_sign_flips():
             observed = float(np.quantile(sums, 1 - share))
             exact = float((sums >= observed - 1e-12).mean())
             assert exact / 1.5 <= sign_flip_tail(steps, observed) <= 2 * exact
-    assert sign_flip_tail(np.ones(14), 14.0) == 2.0**-13
+    assert 2.0**-13 <= sign_flip_tail(np.ones(14), 14.0) <= 2.0**-12
 
 
 def test_lattices_are_not_called_too_surprising():
@@ -181,13 +186,14 @@ def test_with_one_seed_and_no_other_recipes_nothing_is_distinguishable():
     assert made.p_adjusted < 0.05 and not made.seed_noise_known and not made.distinguishable and made.seeds == (0,)
 
 
-@pytest.mark.parametrize("seeds", [2, 3, 5])
-def test_the_power_note_is_that_of_the_test_with_few_seeds(seeds):
-    # A promise of 80 %: with 200 repetitions the standard error is 2.8 points, and the note itself varies with the noise it saw.
+@pytest.mark.parametrize(("seeds", "prior"), [(3, None), (5, None), (2, SeedPrior(2 * 0.06**2 + 0.002, 8.0))])
+def test_the_power_note_is_calibrated_with_few_seeds(seeds, prior):
+    # What one sweep calls detectable, another such sweep sees about four times in five; the standard error is 2.8 points.
     draw = np.random.default_rng(15)
-    settings = dict(seeds=seeds, seed_sd=0.06, images=300)
-    detectable = np.median([power_note(two_models(draw, **settings)).detectable for _ in range(40)])
-    found = np.mean(
-        [sign_flip_test(two_models(draw, gain=detectable, **settings), flips=400) < 0.05 for _ in range(200)]
-    )
-    assert 0.68 <= found <= 0.97, found
+
+    def sweep(gain=0.0):
+        return dataclasses.replace(two_models(draw, images=300, seeds=seeds, gain=gain, seed_sd=0.06), prior=prior)
+
+    promised = [power_note(sweep()).detectable for _ in range(200)]
+    found = np.mean([sign_flip_test(sweep(min(gain, 0.9)), flips=400) < 0.05 for gain in promised])
+    assert 0.70 <= found <= 0.92, found

@@ -273,20 +273,19 @@ class TestImportanceOfAKnownFunction:
         assert shares["colorizer"].share > 0.9 and shares["glcm_weight"].share < 0.05
         assert shares["glcm_weight"].among == (run.configs["colorizer"] == "deconv").sum()
 
-    def test_shares_agree_with_fanova_and_the_order_with_ped_anova(self):
+    def test_shares_are_those_of_functional_anova_and_their_order_that_of_ped_anova(self):
+        # For independent uniform settings functional ANOVA's main effects are exact: Var E[f | a] / Var f = 0.3^2 / (0.3^2 + 0.1^2).
         settings = dict.fromkeys(("a", "b", "c"), lambda draw: float(draw.uniform()))
         run = measured(lambda row: 0.3 * row["a"] + 0.1 * row["b"], settings)
         ours = {row.setting: row.share for row in importances(run, "auroc/target")}
+        assert ours == pytest.approx({"a": 0.9, "b": 0.1, "c": 0.0}, abs=0.08) and list(ours) == ["a", "b", "c"]
         study = optuna.create_study(direction="maximize")
         space = {name: optuna.distributions.FloatDistribution(0, 1) for name in settings}
         for key, row in run.configs.iterrows():
             value = float(run.means.loc[key, "auroc/target"])
             study.add_trial(optuna.trial.create_trial(value=value, params=row.to_dict(), distributions=space))
-        fanova = optuna.importance.FanovaImportanceEvaluator(seed=0).evaluate(study)
         ped = optuna.importance.PedAnovaImportanceEvaluator().evaluate(study)
-        assert list(ours) == list(fanova)[:3] and max(ped, key=ped.get) == "a"
-        assert ours == pytest.approx({"a": 0.9, "b": 0.1, "c": 0.0}, abs=0.08)
-        assert ours == pytest.approx(fanova, abs=0.1)
+        assert max(ped, key=ped.get) == "a" and min(ped, key=ped.get) == "c"
 
 
 class TestCalibration:

@@ -275,7 +275,7 @@ def test_five_hundred_trials_stay_under_eight_megabytes(tmp_path):
     backbones = ("resnet18", "resnet50", "vit_tiny_patch16_224", "cnn_transformer")
     sweep = FakeSweep(
         backbones=backbones,
-        colorizers=("none", "deconv", "pixelshuffle", "unet"),
+        colorizers=("none", "deconv", "pixelshuffle", "coloru"),
         ratios=tuple(n / 16 for n in range(32)),
         seeds=1,
         images=16,
