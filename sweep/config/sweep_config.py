@@ -28,7 +28,7 @@ def _target_or_hold_out(document: dict[str, Any]) -> None:
     document["anyOf"] = [{"required": ["target"]}, {"required": ["hold_out"]}]
 
 
-class Data(Section):
+class DataSection(Section):
     """The data sets of both domains, image size, and how they are split."""
 
     model_config = ConfigDict(json_schema_extra=_target_or_hold_out)
@@ -72,7 +72,7 @@ class Data(Section):
         )
 
     @model_validator(mode="after")
-    def _one_way_to_split(self) -> Data:
+    def _one_way_to_split(self) -> DataSection:
         if self.hold_out and self.target != self.source:
             raise ValueError(
                 f"hold_out takes the target out of {self.source}, and target names {self.target}; keep one of them"
@@ -232,7 +232,7 @@ class SweepConfig(Section):
     """The whole file."""
 
     name: Annotated[str, Field(pattern=NAME_PATTERN, description="lower case letters, digits, - and _")]
-    data: Data
+    data: DataSection
     objectives: list[Objective] = Field(
         default_factory=lambda: [Objective(metric="auroc/target", goal="maximize")], min_length=1
     )

@@ -1,4 +1,4 @@
-"""Ledgers of earlier sweeps -> results that a searcher can learn from."""
+"""Ledgers of earlier sweeps -> results for warm-starting a searcher."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""results so far -> the next configuration and seeds to run: all studies of a sweep, dealt fairly; what to stop; whom to give more seeds.
+"""results so far -> the next configuration and seeds to run over all studies of a sweep, what to stop, and which get more seeds.
 
-A campaign follows from its sweep config and from what it was told, in order, and from nothing else: told the ledger of a killed sweep
-(`replay`), it stands where that sweep stood. Every decision that cannot be computed again is handed to `log` as an event.
+The state of a campaign is a function of its sweep config and of the results reported to it, in order: replaying the ledger of a killed
+sweep (`replay`) restores its state. Every decision that cannot be recomputed is passed to `log` as an event.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweep.core.hashing import canonical_json
-from sweep.search.candidate import Candidate, Config, Job, Rules, Values
+from sweep.search.candidate import Assignment, Candidate, Config, Rules, Values
 from sweep.search.halving import ParetoHalving
 from sweep.search.projection import END, projected
 from sweep.search.racing import Standing
@@ -82,7 +82,7 @@ class Campaign:
         """Whether nothing is left to run or to wait for."""
         return self._all_asked(range(len(self._studies))) and not any(one.is_open for one in self.candidates.values())
 
-    def next_job(self) -> Job | None:
+    def next_job(self) -> Assignment | None:
         """What to run next; None when everything waits for results, or is done."""
         while self._queue:
             candidate = self.candidates[next(iter(self._queue))]
@@ -224,7 +224,7 @@ class Campaign:
             used.update(taken)
         return len(used)
 
-    def _draw(self) -> Job | None:
+    def _draw(self) -> Assignment | None:
         """The next draw of the study that has asked for least; draws that lead to a known configuration cost nothing."""
         while self._least_asked:
             asked, number = heapq.heappop(self._least_asked)
@@ -268,12 +268,12 @@ class Campaign:
         if seeds:
             self._queue[candidate.signature] = None
 
-    def _hand_out(self, candidate: Candidate) -> Job:
+    def _hand_out(self, candidate: Candidate) -> Assignment:
         self._queue.pop(candidate.signature, None)
         seeds = tuple(sorted(candidate.pending))
         candidate.pending.clear()
         candidate.running |= set(seeds)
-        return Job(candidate.signature, candidate.config, self._studies[candidate.study].cell, seeds)
+        return Assignment(candidate.signature, candidate.config, self._studies[candidate.study].cell, seeds)
 
     def _after(self, candidate: Candidate) -> None:
         """Once nothing of a configuration is open: tell the searchers that wait for it, and see whether a race can go on."""
