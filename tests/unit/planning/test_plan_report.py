@@ -75,7 +75,7 @@ def test_a_cluster_that_is_only_named_is_not_guessed_at():
 def test_before_anything_is_prepared_stages_are_counted(tmp_path):
     text = said(sweep_config(), Storage(tmp_path))
     assert "4 cells, 4 configurations, 2 seeds each" in text
-    assert "no data have been prepared; counted for 2 classes and about 60 training images" in text
+    assert "no data have been prepared yet; counted for 2 classes and about 60 training images" in text
     assert rows(text) == {"generator": (1, 0, 1), "pool": (2, 0, 2), "record": (8, 0, 8)}
     assert (
         "nothing of this sweep has been timed yet (1 generator, 2 pools, 8 records to do), so there is no time or price to tell"
