@@ -45,7 +45,7 @@ def setting_text(name: str, value: object) -> str:
     if name == "colorizer":
         return "no colorizer" if value == "none" else str(value)
     if name == RATIO:
-        return "real only" if float(value) == 0 else f"{number(value)}\N{MULTIPLICATION SIGN} synthetic"
+        return "real only" if value == 0 else f"{number(value)}\N{MULTIPLICATION SIGN} synthetic"
     return f"{_SHORT.get(name, name)} {number(value)}"
 
 

@@ -70,8 +70,10 @@ class Data:
             if fold == TARGET:  # its order has no effect
                 rows = rows.sort_values("image_id")
             labels = self._labels(rows)
-            labels = np.where(np.isnan(labels), None, labels) if self.multi_label else labels
-            self._fold_hashes[fold] = content_hash([self.classes, rows["sha256"].tolist(), labels.tolist()])
+            known = labels.astype(object)
+            if self.multi_label:
+                known[np.isnan(labels)] = None
+            self._fold_hashes[fold] = content_hash([self.classes, rows["sha256"].tolist(), known.tolist()])
         return self._fold_hashes[fold]
 
     @cached_property

@@ -40,6 +40,7 @@ def domain_frames(
 
     With `hold_out` both are cut from the source folder. Raises InputError when a held-out domain is unknown.
     """
+    names: tuple[str, ...]
     if section.hold_out:
         found = _with_copies(folders[:1], manifests[:1], run)[0]
         away = _held_out(found, section)

@@ -121,16 +121,16 @@ def rules_of(sweep_config: SweepConfig) -> Rules:
         if sweep_config.scheduler.type == "none"
         else lambda: ParetoHalving(halving_goals, sweep_config.scheduler.grace_epochs, sweep_config.scheduler.eta),
         judged=len(halving_goals),
-        race=Race(goals, seeds.min, seeds.max) if seeds.race else None,
+        race=Race(goals, seeds.min, seeds.max) if seeds.race and seeds.max else None,
     )
 
 
 def _foreseen(sweep_config: SweepConfig, known: Mapping[str, Scalar], data: Data) -> Iterable[Trial]:
     """The trials of grid or random search; for an adaptive searcher the draws of a random search and every listed network."""
     listed = {
-        name: sweep_config.search[name].values
+        name: values
         for name in shaping_names()
-        if name in sweep_config.search and sweep_config.search[name].values
+        if name in sweep_config.search and (values := sweep_config.search[name].values)
     }
     variants = itertools.product(*listed.values()) if sweep_config.searcher.algorithm in ADAPTIVE else ()
     for study in studies(

@@ -135,7 +135,7 @@ def _bounds(sweep_config: SweepConfig) -> list[str]:
         lines.append(
             f"at most: {sweep_config.scheduler.type} stops all but the best 1/{sweep_config.scheduler.eta:g} at each rung from epoch {sweep_config.scheduler.grace_epochs} on"
         )
-    if sweep_config.seeds.race:
+    if sweep_config.seeds.race and sweep_config.seeds.max:
         lines.append(
             f"and up to {sweep_config.seeds.max - sweep_config.seeds.min} more seeds for configurations that stay in the race"
         )

@@ -15,7 +15,7 @@ from sweep.core.hashing import canonical_json
 from sweep.search.candidate import Assignment, Candidate, Config, Rules, Values
 from sweep.search.halving import ParetoHalving
 from sweep.search.projection import END, projected
-from sweep.search.racing import Standing
+from sweep.search.racing import Race, Standing
 from sweep.search.sampling import Scalar
 from sweep.search.searchers import Searcher, build_searcher, finite
 
@@ -101,9 +101,10 @@ class Campaign:
     def report(self, signature: str, seed: int, epoch: int, metrics: Mapping[str, float | None]) -> str | None:
         """Take an epoch's metrics; returns why the configuration should be stopped, or None. Only its first seed is judged."""
         candidate = self.candidates.get(signature)
-        halving = candidate and self._studies[candidate.study].halving
+        halving = self._studies[candidate.study].halving if candidate else None
         if (
-            not halving
+            candidate is None
+            or halving is None
             or candidate.ended
             or seed != 0
             or epoch >= self._epochs_of(candidate.config)
@@ -166,7 +167,7 @@ class Campaign:
         events = list(events)
         self._note_recorded(events)
         for event in events:
-            kind, signature = event["event"], event.get("signature")
+            kind, signature = event["event"], str(event.get("signature"))
             if kind == "ask":
                 self._restore(event)
             elif kind == "epoch" and (
@@ -283,16 +284,16 @@ class Campaign:
             self._studies[study].searcher.tell(token, candidate.result(len(self.rules.goals)))
         candidate.tokens.clear()
         if self.rules.race:
-            self._race_round(next(group for group in self._groups if candidate.study in group))
+            self._race_round(self.rules.race, next(group for group in self._groups if candidate.study in group))
 
-    def _race_round(self, group: list[int]) -> None:
+    def _race_round(self, race: Race, group: list[int]) -> None:
         """When every runner of a group has the same number of seeds, judge them; those that could still be the best get one more."""
         entrants = [one for one in self.candidates.values() if one.study in group]
         if not self._all_asked(group) or any(one.is_open for one in entrants):
             return
         alive = [one for one in entrants if one.ended is None]
         results = {one.signature: dict(sorted(one.outcomes.items())) for one in entrants}
-        standings = self.rules.race.standings(results, ended={one.signature for one in entrants if one.ended})
+        standings = race.standings(results, ended={one.signature for one in entrants if one.ended})
         alone = len(alive) == 1 < len(entrants)
         for one in alive:
             standing = self._as_recorded(one, standings[one.signature])

@@ -139,7 +139,10 @@ def read_ledger(run: Storage | str | Path) -> Reading:
         for name in storage.names(FOLDER):
             if name.endswith(".jsonl") and not name.startswith("."):
                 for item in _lines(name, storage.read(f"{FOLDER}/{name}")):
-                    (damages if isinstance(item, Damage) else events).append(item)
+                    if isinstance(item, Damage):
+                        damages.append(item)
+                    else:
+                        events.append(item)
     return Reading(events, damages)
 
 
