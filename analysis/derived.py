@@ -28,7 +28,9 @@ def labels(configs: pd.DataFrame, studies: dict[str, dict]) -> pd.Series:
     if not asked:
         texts[:] = configs.get("backbone", pd.Series("recipe", index=configs.index)).astype(str)
     twice = texts.duplicated(keep=False)
-    texts[twice] = texts[twice] + " · " + texts[twice].index.str[:6]
+    texts[twice] = [
+        f"{text} · {key[:6]}" for key, text in texts[twice].items()
+    ]  # text dtypes differ between pandas releases
     return texts
 
 

@@ -54,7 +54,8 @@ def _to_csv(run: Run, out: Path) -> None:
 
 def _to_parquet(run: Run, out: Path) -> None:
     frame = records_frame(run)
-    for name in frame.select_dtypes(object).columns:  # a setting may be a number here and a word there
+    texts = [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name])]
+    for name in texts:  # a setting may be a number here and a word there
         frame[name] = frame[name].map(lambda value: None if value is None or value != value else str(value))
     atomic.write_bytes(out, frame.to_parquet(index=False))
 

@@ -35,10 +35,10 @@ LAUNCHER_RULES: tuple[Rule, ...] = (
     launcher_rules.idle_nodes_go_away,
     launcher_rules.images_match_the_lock,
     launcher_rules.files_are_sent,
-    launcher_nodes.machines_have_what_they_promise,
-    launcher_nodes.machines_can_start,
+    launcher_nodes.machine_and_resources_agree,
+    launcher_nodes.machines_have_what_the_cloud_needs,
     launcher_nodes.spot_has_a_fallback,
-    launcher_nodes.nothing_outlives_its_deadline,
+    launcher_nodes.machines_have_a_deadline,
     launcher_security.token_is_everywhere,
     launcher_security.no_secret_is_written,
     launcher_security.ports_are_closed,
@@ -56,9 +56,9 @@ KUBERAY_RULES: tuple[Rule, ...] = (
     kuberay_policy.head_does_no_work,
     kuberay_policy.pods_have_their_size,
     kuberay_policy.images_match_the_lock,
-    kuberay_policy.pods_leave_in_peace,
+    kuberay_policy.pods_drain_before_they_stop,
     kuberay_policy.spot_has_a_fallback,
-    kuberay_policy.doors_are_closed,
+    kuberay_policy.nothing_is_exposed,
     kuberay_policy.results_outlive_the_pods,
 )
 
@@ -71,7 +71,8 @@ def check_file(path: Path, versions: Versions) -> list[str]:
     path = Path(path)
     if path.suffix == ".sbatch" or path.name.startswith("Dockerfile"):
         rule = slurm_rules if path.suffix == ".sbatch" else docker_rules
-        errors, notes = list(rule(path, _text(path), versions)), []
+        errors: list[InputError] = list(rule(path, _text(path), versions))
+        notes: list[str] = []
     else:
         errors, notes = _check_documents(path, versions)
     if errors:

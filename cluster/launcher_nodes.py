@@ -1,4 +1,4 @@
-"""The machines of a launcher file, cloud by cloud: spot with an on-demand way out, GPUs where they are promised, deadlines."""
+"""Machine rules of a launcher file for each cloud: spot with an on-demand fallback, GPUs that match the resources, deadlines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.document import Document, Place
+from cluster.document import Document, Place, dotted
 from cluster.launcher_rules import TYPES, provider_of, worker_types
 from cluster.versions import Versions
 from sweep.core.errors import InputError
@@ -17,7 +17,7 @@ _LONGEST_LIFE_S = 7 * 86400
 
 @dataclass(frozen=True)
 class Cloud:
-    """Where a cloud's machine description says what the rules ask about."""
+    """Where a cloud's machine description holds machine type, GPU and spot settings."""
 
     machine: Place  # within node_config
     gpu_machines: re.Pattern[str]
@@ -37,10 +37,12 @@ CLOUDS = {
 }
 
 
-def machines_have_what_they_promise(document: Document, versions: Versions) -> Iterator[InputError]:
-    """A type that offers GPUs is a GPU machine, and a GPU machine offers its GPUs: else it is paid for and never used."""
+def machine_and_resources_agree(document: Document, versions: Versions) -> Iterator[InputError]:
+    """A type that offers GPUs is a GPU machine, and a GPU machine offers its GPUs: otherwise it is billed and never used."""
     cloud = CLOUDS.get(provider_of(document))
-    for name, row in _types(document).items() if cloud else ():
+    if cloud is None:
+        return
+    for name, row in _types(document).items():
         place = (*TYPES, name, "node_config", *cloud.machine)
         machine, gpus = document.at(place), _resources(row).get("GPU", 0)
         if not isinstance(machine, str) or not machine:
@@ -54,10 +56,12 @@ def machines_have_what_they_promise(document: Document, versions: Versions) -> I
             yield document.violation(place, problem, "make machine and resources agree")
 
 
-def machines_can_start(document: Document, versions: Versions) -> Iterator[InputError]:
+def machines_have_what_the_cloud_needs(document: Document, versions: Versions) -> Iterator[InputError]:
     """What a cloud asks of a machine before it starts one: an image with a driver for its GPU, a boot disk, a way to be moved."""
     rule = {"aws": _aws_start, "gcp": _gcp_start, "azure": _azure_start}.get(provider_of(document))
-    for name, row in _types(document).items() if rule else ():
+    if rule is None:
+        return
+    for name, row in _types(document).items():
         yield from rule(document, (*TYPES, name, "node_config"), bool(_resources(row).get("GPU")))
 
 
@@ -77,7 +81,7 @@ def spot_has_a_fallback(document: Document, versions: Versions) -> Iterator[Inpu
     others = {name: row for name, row in worker_types(document).items() if name not in spot}
     if not spot:
         yield document.violation(
-            TYPES, "no worker type is spot", f"set {'.'.join(cloud.spot)}: {cloud.spot_value} in one"
+            TYPES, "no worker type is spot", f"set {dotted(cloud.spot)}: {cloud.spot_value} in one"
         )
     for name, row in spot.items():
         twins = [other for other in others.values() if _resources(other) == _resources(row)]
@@ -93,11 +97,12 @@ def spot_has_a_fallback(document: Document, versions: Versions) -> Iterator[Inpu
             )
 
 
-def nothing_outlives_its_deadline(document: Document, versions: Versions) -> Iterator[InputError]:
-    """A dead head cannot take its workers down: every machine ends by itself, and leaves no disk behind."""
+def machines_have_a_deadline(document: Document, versions: Versions) -> Iterator[InputError]:
+    """A dead head cannot stop its workers: every machine has a deadline of its own, and its disk is deleted with it."""
     rule = {"aws": _aws_end, "gcp": _gcp_end, "azure": _azure_end}.get(provider_of(document))
-    for name in _types(document) if rule else ():
-        yield from rule(document, (*TYPES, name, "node_config"))
+    if rule is not None:
+        for name in _types(document):
+            yield from rule(document, (*TYPES, name, "node_config"))
     if provider_of(document) == "aws" and not any(
         "shutdown" in str(text) and "+" in str(text) for text in document.items(("initialization_commands",))
     ):
@@ -157,16 +162,14 @@ def _aws_end(document: Document, place: Place) -> Iterator[InputError]:
 
 
 def _gcp_end(document: Document, place: Place) -> Iterator[InputError]:
-    scheduling = document.section((*place, "scheduling"))
-    limit = scheduling.get("maxRunDuration") if isinstance(scheduling.get("maxRunDuration"), dict) else {}
-    seconds = str(limit.get("seconds", ""))
+    seconds = str(document.section((*place, "scheduling", "maxRunDuration")).get("seconds", ""))
     if not seconds.isdigit() or not 0 < int(seconds) <= _LONGEST_LIFE_S:
         yield document.violation(
             (*place, "scheduling", "maxRunDuration"),
             "the machine has no deadline within a week",
             "write maxRunDuration: {seconds: 172800}",
         )
-    if scheduling.get("instanceTerminationAction") != "DELETE":
+    if document.at((*place, "scheduling", "instanceTerminationAction")) != "DELETE":
         yield document.violation(
             (*place, "scheduling", "instanceTerminationAction"),
             "a machine that ends is kept and its disk paid for",

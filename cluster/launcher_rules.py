@@ -1,4 +1,4 @@
-"""What Ray's schema cannot say of a launcher file: what it may cost, and that it can work at all.
+"""Rules for launcher files that Ray's schema does not cover: bounded cost, and a configuration that can work.
 
 A rule is a function of document and versions that yields violations; `LAUNCHER_RULES` in check.py lists them.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 from cluster.document import Document, Place
 from cluster.versions import Versions, image_problem
@@ -114,7 +114,7 @@ def head_does_no_work(document: Document, versions: Versions) -> Iterator[InputE
 
 
 def workers_are_few(document: Document, versions: Versions) -> Iterator[InputError]:
-    """Every limit is written down and small, and nothing stays when there is no work."""
+    """max_workers is explicit and small, min_workers is 0, every worker type offers CPUs."""
     yield from _limit(document, ("max_workers",), document.tree.get("max_workers"))
     if provider_of(document) == "local":
         return
@@ -131,15 +131,14 @@ def workers_are_few(document: Document, versions: Versions) -> Iterator[InputErr
                 f"{row['min_workers']} machines are paid for without work",
                 "write min_workers: 0",
             )
-        resources = row.get("resources") if isinstance(row.get("resources"), dict) else {}
-        if not resources.get("CPU"):
+        if not document.section((*place, "resources")).get("CPU"):
             yield document.violation(
                 (*place, "resources"), "offers no CPU, so no trial fits", "write the machine's CPUs: {CPU: 4}"
             )
 
 
 def idle_nodes_go_away(document: Document, versions: Versions) -> Iterator[InputError]:
-    """The timeout is written down and short; a stopped machine's disk costs too, so idle nodes are deleted."""
+    """The idle timeout is explicit and short; idle nodes are deleted, because the disk of a stopped machine is billed."""
     minutes = document.tree.get("idle_timeout_minutes")
     if not _number(minutes) or not 0 < minutes <= LONGEST_IDLE_MINUTES:
         problem = "is missing" if minutes is None else f"{minutes!r} keeps idle machines"
@@ -174,7 +173,7 @@ def images_match_the_lock(document: Document, versions: Versions) -> Iterator[In
     docker = document.section(("docker",))
     names = ["image"] if docker.get("image") else ["head_image", "worker_image"]
     names += [name for name in ("head_image", "worker_image") if docker.get(name) and name not in names]
-    places = [("docker", name) for name in names]
+    places: list[Place] = [("docker", name) for name in names]
     places += [
         place
         for name in worker_types(document)
@@ -234,5 +233,5 @@ def _limit(document: Document, place: Place, value: Any) -> Iterator[InputError]
         yield document.violation(place, f"{value!r} machines", fix)
 
 
-def _number(value: Any) -> bool:
+def _number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)

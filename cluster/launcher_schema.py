@@ -1,4 +1,4 @@
-"""Ray's own opinion of a cluster launcher file: its schema, then what `ray up` does before it talks to a cloud."""
+"""Ray's own validation of a cluster launcher file: its schema, then the preparation that `ray up` does before it calls a cloud."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cluster.document import Document
 from cluster.versions import Versions
 from sweep.core.errors import InputError, suggestion
 from sweep.core.ray_internals import validate_launcher_file
 
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+
 
 def ray_schema(document: Document, versions: Versions) -> Iterator[InputError]:
-    """Every violation of Ray's schema; when there is none, the first thing that preparing the file stumbles over."""
+    """Every violation of Ray's schema; when there is none, the first error of preparing the file."""
     import jsonschema
     import ray.autoscaler
 
@@ -29,7 +33,7 @@ def ray_schema(document: Document, versions: Versions) -> Iterator[InputError]:
         yield from _preparation(document)
 
 
-def _violations(document: Document, error) -> Iterator[InputError]:
+def _violations(document: Document, error: ValidationError) -> Iterator[InputError]:
     place = tuple(error.absolute_path)
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {})
@@ -50,7 +54,7 @@ def _violations(document: Document, error) -> Iterator[InputError]:
 
 
 def _preparation(document: Document) -> Iterator[InputError]:
-    """What Ray's own check refuses."""
+    """The error of Ray's preparation, if any."""
     said, log = io.StringIO(), logging.getLogger("ray.autoscaler")
     level = log.level
     log.setLevel(logging.ERROR)

@@ -24,7 +24,7 @@ _SLURM_NEEDS = {  # pattern: what is wrong without it, and the fix
 
 
 def slurm_rules(path: Path, text: str, versions: Versions) -> Iterator[InputError]:
-    """Complaints about a Slurm script."""
+    """Violations in a Slurm script."""
     joined = re.sub(r"\\\n\s*", "", text)
     for pattern, (problem, fix) in _SLURM_NEEDS.items():
         if not re.search(pattern, joined, re.MULTILINE):
@@ -35,7 +35,7 @@ def slurm_rules(path: Path, text: str, versions: Versions) -> Iterator[InputErro
 
 
 def docker_rules(path: Path, text: str, versions: Versions) -> Iterator[InputError]:
-    """Complaints about a Dockerfile."""
+    """Violations in a Dockerfile."""
     bases = re.findall(r"^FROM\s+(?:--\S+\s+)*(\S+)", text, re.MULTILINE)
     if not bases:
         yield InputError("line 1", "has no FROM", "build on Ray's own image")
@@ -61,10 +61,10 @@ def _slurm_hours(text: str) -> float | None:
     found = re.search(r"^#SBATCH\s+(?:--time[= ]|-t\s*)(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?\s*$", text, re.MULTILINE)
     if not found:
         return None
-    days, first, second, third = (int(part) if part else None for part in found.groups())
-    if days is not None:
-        return days * 24 + first + (second or 0) / 60
-    return first + second / 60 if third is not None else first / 60
+    days, first, second, third = found.groups()
+    if days:
+        return int(days) * 24 + int(first) + int(second or 0) / 60
+    return int(first) + int(second) / 60 if third else int(first) / 60
 
 
 def _line(text: str, part: str) -> str:

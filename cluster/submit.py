@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import shutil
 import sys
 import tempfile
 import zipfile
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cluster.versions import ROOT
+from cluster.versions import ROOT, is_checkout
 from sweep.core.command_line import EXITS, Command
 from sweep.core.errors import EXIT_COMPLETE, EXIT_STOPPED, InputError
 from sweep.core.ray_address import refuse_dead
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
 _USUAL = "http://127.0.0.1:8265"
+_PACKAGES = ("recipe_finder", "sweep", "analysis", "cluster", "search_spaces")
 _MOST_BYTES = 50e6  # the code is under one megabyte: more means that data or results are on their way
 _FAILED = 1  # Ray could not run the command at all
 
@@ -65,7 +67,8 @@ def submit(address: str, command: Sequence[str], checkout: Path = ROOT) -> int:
     refuse_dead(address)
     client = _client(address)
     with tempfile.TemporaryDirectory() as folder:
-        package = pack(checkout, Path(folder) / "code.zip")
+        code = checkout if is_checkout(checkout) else _installed_code(checkout, command, Path(folder) / "code")
+        package = pack(code, Path(folder) / "code.zip")
         job = client.submit_job(entrypoint=shlex.join(command), runtime_env={"working_dir": str(package)})
     _say(f"job {job}: {shlex.join(command)}")
     try:
@@ -93,6 +96,18 @@ def pack(checkout: Path, package: Path) -> Path:
                 "name what is no code in .rayignore",
             )
     return package
+
+
+def _installed_code(site: Path, command: Sequence[str], staged: Path) -> Path:
+    """The packages of an installed recipe finder, and the files of this folder that the command names, in a new folder."""
+    for name in _PACKAGES:
+        shutil.copytree(site / name, staged / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for word in command:
+        path = Path(word)
+        if path.is_file() and not path.is_absolute() and ".." not in path.parts:
+            (staged / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, staged / path)
+    return staged
 
 
 def _client(address: str) -> JobSubmissionClient:

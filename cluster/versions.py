@@ -10,7 +10,7 @@ from pathlib import Path
 from sweep.core.errors import InputError
 
 ROOT = Path(__file__).parents[1]
-_LOCK, _PROJECT = "requirements.lock", "pyproject.toml"
+LOCK, _PROJECT = "requirements.lock", "pyproject.toml"
 _NAME = "recipe-finder"
 _MOVING_TAGS = ("latest", "nightly", "master", "main")
 
@@ -37,7 +37,7 @@ def locked_versions(root: Path = ROOT) -> Versions:
     if not is_checkout(root):
         return _installed_versions()
     return Versions(
-        ray=_find(root / _LOCK, r"^ray==([\w.]+)", "a line ray==VERSION"),
+        ray=_find(root / LOCK, r"^ray==([\w.]+)", "a line ray==VERSION"),
         python=_find(root / _PROJECT, r'^requires-python = ">=(\d+\.\d+)', 'requires-python = ">=3.x"'),
     )
 
@@ -59,7 +59,7 @@ def _installed_versions() -> Versions:
 
 def image_problem(image: object, versions: Versions) -> tuple[str, str] | None:
     """What is wrong with an image name, and the fix; None when its tag carries both versions of the lock."""
-    fix = f"use a tag like {versions.ray}-{versions.python_tag}, the versions of {_LOCK}"
+    fix = f"use a tag like {versions.ray}-{versions.python_tag}, the versions of {LOCK}"
     if not isinstance(image, str) or not image.strip():
         return f"{image!r} is not an image name", fix
     name, _, tag = image.rpartition(":")

@@ -6,6 +6,8 @@ All raise `sweep.core.errors.InputError` for wrong input: its text names the pla
 from __future__ import annotations
 
 import io
+import json
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,7 +36,6 @@ def plan(
     from rich.console import Console
 
     from sweep.config.load import load_config
-    from sweep.core.ray_address import usable
     from sweep.core.storage import Storage
     from sweep.planning.plan_report import print_plan
 
@@ -42,7 +43,9 @@ def plan(
         sweep_config = load_config(path, _texts(overrides), smoke)
     text = io.StringIO()
     place = Storage(storage or Path("results") / sweep_config.name)
-    print_plan(sweep_config, place, Console(file=text, width=110, highlight=False), usable(address))
+    print_plan(
+        sweep_config, place, Console(file=text, width=110, highlight=False), address or os.environ.get("RAY_ADDRESS")
+    )
     return text.getvalue()
 
 
@@ -162,6 +165,4 @@ class _as_file:
 
 def _texts(overrides: Mapping[str, object] | None) -> dict[str, str]:
     """Overrides as they would be written after --set."""
-    import json
-
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in (overrides or {}).items()}
