@@ -94,8 +94,8 @@ def _sum_of_squares(image: np.ndarray, span: np.ndarray, levels: int, table: np.
     table[:] = 0
     if len(table) < (span[1] - span[0]) * width:  # fewer cells than pairs: square at the end
         _count_image(image, span, levels, table)
-        for cell in range(len(table)):
-            squares += np.int64(table[cell]) * np.int64(table[cell])
+        for place in range(len(table)):
+            squares += np.int64(table[place]) * np.int64(table[place])
         return squares
     for y in range(span[0], span[1]):
         here, there = image[y, x0:], image[y + dy, x0 + dx :]
