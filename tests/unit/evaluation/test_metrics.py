@@ -112,6 +112,17 @@ def test_domain_gap_is_source_minus_target():
     assert domain_gap_vs_real_only(source, target)["domain_gap_vs_real_only/balanced_accuracy"] == 0
 
 
+def test_confident_logits_do_not_tie():
+    # Beyond a margin of 37 the probability of class 1 rounds to 1 in float64.
+    logits, labels = np.array([[0, 40.0], [0, 50], [0, 60], [0, 45]]), np.array([0, 1, 1, 0])
+    made = classification_metrics(logits, labels, 2)
+    assert made["auroc"] == made["average_precision"] == 1.0
+    findings = classification_metrics(logits[:, 1:], labels[:, None].astype(float), 1)
+    assert findings["auroc"] == findings["average_precision"] == 1.0
+    three = np.concatenate([logits, np.full((4, 1), -5.0)], axis=1)
+    assert classification_metrics(three, labels, 3)["auroc"] == 1.0
+
+
 def test_brier_score_by_hand():
     logits = np.log(np.array([[0.8, 0.2], [0.4, 0.6], [0.9, 0.1]]))
     found = classification_metrics(logits, np.array([0, 1, 1]), 2)["brier_score"]
