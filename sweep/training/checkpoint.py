@@ -1,4 +1,4 @@
-"""Everything a half-finished run needs to go on as if nothing had happened, as bytes without pickled code."""
+"""State of a half-finished run for an exact resume, as bytes without pickled code."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import torch
 
 from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash
+from sweep.core.hyperparameter import FIRST
 from sweep.training.ema import Weights
-from sweep.training.recipe import Recipe
+from sweep.training.recipe import RECIPE_ROWS, Recipe
 
 _FORMAT = 1
 
@@ -78,4 +79,10 @@ class Snapshot:
 
 
 def _identity(recipe: Recipe, seed: int) -> str:
-    return content_hash({"recipe": dataclasses.asdict(recipe), "seed": seed})
+    """Settings introduced later are left out where they do what versions without them did, or have no effect."""
+    settings = dataclasses.asdict(recipe)
+    for row in RECIPE_ROWS:
+        value = settings[row.name]
+        if row.since != FIRST and (value == row.introduced_with or not row.active(settings)):
+            del settings[row.name]
+    return content_hash({"recipe": settings, "seed": seed})
