@@ -10,7 +10,7 @@ import argparse
 import io
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 from rich.console import Console
@@ -24,6 +24,8 @@ from analysis.figures.figure import difference_text, p_text, with_interval
 from analysis.frames import Run, load_run
 from analysis.intervals import Interval, Resampled, paired
 from analysis.ranking import rank, shown_metrics
+from analysis.superiority import chance_text, false_superiority
+from analysis.winner import METRIC, Winner, winner
 from sweep.core.errors import InputError, guarded
 
 
@@ -35,6 +37,7 @@ class Side:
     estimates: Estimates
     signature: str
     chosen_by: str
+    chosen: Winner | None = None  # of a configuration that a rule chose
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Comparison:
     b: str
     settings: tuple[tuple[str, str, str], ...]
     metrics: tuple[MetricDifference, ...]
+    honesty: tuple[str, ...] = ()  # false superiority, and scores corrected for having been chosen
 
 
 def find_side(address: str, rule: str = selection.DEFAULT_RULE) -> Side:
@@ -64,8 +68,9 @@ def find_side(address: str, rule: str = selection.DEFAULT_RULE) -> Side:
         folder, start = address, ""
     run = load_run(folder)
     if not start:
-        best = rank(run, rule, top=1, estimates=Estimates(run, draws=200)).rows[0].signature
-        return Side(run, Estimates(run), best, rule)
+        estimates = Estimates(run)
+        ranking = rank(run, rule, top=2, estimates=estimates)
+        return Side(run, estimates, ranking.rows[0].signature, rule, winner(run, ranking, estimates))
     found = [key for key in run.means.index if key.startswith(start)]
     if len(found) != 1:
         fix = (
@@ -89,14 +94,38 @@ def compare(a: Side, b: Side) -> Comparison:
         for metric in shared
     )
     return Comparison(
-        _name(a), _name(b), _settings(a.run.configs.loc[a.signature], b.run.configs.loc[b.signature]), metrics
+        _name(a),
+        _name(b),
+        _settings(a.run.configs.loc[a.signature], b.run.configs.loc[b.signature]),
+        metrics,
+        _honesty(a, b),
     )
+
+
+def _honesty(a: Side, b: Side) -> tuple[str, ...]:
+    lines = []
+    sample = _paired(a, b, METRIC) if METRIC in a.run.metrics and METRIC in b.run.metrics else None
+    if sample is not None:
+        scores = pd.concat(
+            [side.run.means[METRIC] for side in {side.run.storage.url: side for side in (a, b)}.values()]
+        )
+        ahead, behind = ("B", "A") if sample.point.mean() >= 0 else ("A", "B")
+        turned = sample if ahead == "B" else replace(sample, point=-sample.point)
+        chance = chance_text(false_superiority(turned, scores.to_numpy()))
+        lines.append(
+            f"Probability that {ahead} is not truly better than {behind} on the target (false superiority): {chance}."
+        )
+    for name, side in (("A", a), ("B", b)):
+        lines += [f"{name}: {sentence}" for sentence in (side.chosen.sentences if side.chosen else ())]
+    return tuple(lines)
 
 
 def _paired(a: Side, b: Side, metric: str) -> Resampled | None:
     first, second = a.estimates.resampled(a.signature, metric), b.estimates.resampled(b.signature, metric)
     if first is None or second is None or not set(first.seeds) & set(second.seeds) or not _same_images(a, b, metric):
         return None
+    if a.estimates.run.storage.url == b.estimates.run.storage.url and (prior := a.estimates.difference_prior(metric)):
+        return replace(paired(second, first), prior=prior)
     return paired(second, first)
 
 
@@ -141,6 +170,8 @@ def as_text(made: Comparison) -> str:
         )
         metrics.add_row(metric_names.title(row.metric), with_interval(row.a), with_interval(row.b), *change)
     console.print(metrics)
+    for line in made.honesty:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 
 

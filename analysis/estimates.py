@@ -12,6 +12,7 @@ from analysis import metric_names
 from analysis.frames import Run
 from analysis.intervals import DRAWS, Interval, Resampled, SeedPrior, independent, interval, paired, resample
 from analysis.outcomes import MEASURES, Outcomes, accuracy, attacked_logits, prediction_outcomes, robust_outcomes
+from analysis.seed_variance import difference_prior
 
 PRIOR_DF = (
     4.0  # what the other configurations count for: two seeds then rest on five degrees of freedom, ten on thirteen
@@ -61,7 +62,15 @@ class Estimates:
             return None
         if (first.images, first.groups) != (second.images, second.groups):
             return None
-        return paired(first, second)
+        sample, prior = paired(first, second), self.difference_prior(metric)
+        return sample if prior is None else replace(sample, prior=prior)
+
+    def difference_prior(self, metric: str) -> SeedPrior | None:
+        """Variance between seeds of a difference of two recipes, learnt from all recipes of the run; None with fewer than three."""
+        if ("difference prior", metric) not in self._kept:
+            known = metric in self.run.records
+            self._kept["difference prior", metric] = difference_prior(self.run.records[metric]) if known else None
+        return self._kept["difference prior", metric]
 
     def _resample(self, signature: str, metric: str) -> Resampled | None:
         name = metric_names.parse(metric)

@@ -12,6 +12,8 @@ from analysis.figures.figure import number
 from analysis.frames import Run
 from analysis.intervals import Interval
 from analysis.ranking import Ranked, Ranking
+from analysis.superiority import chance_text
+from analysis.winner import Winner
 
 DRAWN = "auroc/target"
 WIDTH, HEIGHT = 96, 20
@@ -60,10 +62,19 @@ class Leaderboard:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     ranked: int
+    no_better: dict[str, Chance]  # by signature; empty where nothing can be said of any row
 
 
-def leaderboard(run: Run, ranking: Ranking) -> Leaderboard:
-    """The page's table of a ranking."""
+@dataclass(frozen=True)
+class Chance:
+    """Probability that the first row is not truly better than this one."""
+
+    value: float
+    text: str
+
+
+def leaderboard(run: Run, ranking: Ranking, best: Winner | None = None) -> Leaderboard:
+    """The page's table of a ranking, with what is known of its winner against each row."""
     drawn = [row.numbers[DRAWN] for row in ranking.rows if DRAWN in row.numbers]
     scale = svg.Scale(
         *svg.nice_range([v for made in drawn for v in (made.low, made.high)], floor=0, ceiling=1), 4, WIDTH - 4
@@ -75,7 +86,12 @@ def leaderboard(run: Run, ranking: Ranking) -> Leaderboard:
         if not any(name in study for study in run.studies.values())
     ]
     rows = tuple(_row(row, ranking.metrics, searched, scale) for row in ranking.rows)
-    return Leaderboard(ranking.describe, ranking.oracle, columns, rows, ranking.ranked)
+    return Leaderboard(ranking.describe, ranking.oracle, columns, rows, ranking.ranked, _no_better(best))
+
+
+def _no_better(best: Winner | None) -> dict[str, Chance]:
+    chances = best.chances if best else {}
+    return {key: Chance(value, chance_text(value)) for key, value in chances.items() if value == value}
 
 
 def _column(ranking: Ranking, metric: str) -> Column:

@@ -28,6 +28,7 @@ from analysis.leaderboard import Leaderboard, leaderboard
 from analysis.ranking import Ranking, objectives, rank, shown_metrics, unranked
 from analysis.verdict import Verdict, verdict
 from analysis.warnings import ResultWarning, warnings
+from analysis.winner import Winner, winner
 
 ROWS = 40  # configurations in the leaderboard
 STOPS = 200  # configurations listed as stopped early
@@ -52,6 +53,7 @@ class Page:
     subtitle: str
     rule: str
     verdict: Verdict
+    winner: Winner | None
     warnings: tuple[ResultWarning, ...]
     leaderboard: Leaderboard
     figures: tuple[Figure, ...]
@@ -82,6 +84,7 @@ def build_page(run: Run, rule: str = selection.DEFAULT_RULE, *, draws: int = 200
     scatter = pareto_facts(run, estimates, objectives(run), shown_metrics(run), names)
     context = Context(run, estimates, ranking, names, scatter)
     curves = ratio_curves(run, estimates, rule)
+    best = winner(run, ranking, estimates)
     figures = [draw_ratio_curves(curves)] if curves else []
     figures += [figure for make in FIGURES if (figure := make(context)) is not None]
     return Page(
@@ -89,8 +92,9 @@ def build_page(run: Run, rule: str = selection.DEFAULT_RULE, *, draws: int = 200
         subtitle=_subtitle(run),
         rule=rule,
         verdict=verdict(run, ranking, estimates, curves),
+        winner=best,
         warnings=warnings(run),
-        leaderboard=leaderboard(run, ranking),
+        leaderboard=leaderboard(run, ranking, best),
         figures=tuple(figures),
         galleries=galleries(run, [row.signature for row in ranking.rows[:3]]),
         data=tuple(_side(role, run.data_card[role]) for role in ("source", "target") if role in run.data_card),

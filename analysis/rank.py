@@ -16,9 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis import metric_names, selection
+from analysis.estimates import Estimates
 from analysis.frames import load_run
 from analysis.intervals import Interval
 from analysis.ranking import Ranking, rank
+from analysis.winner import winner
 from sweep.core.errors import guarded
 
 
@@ -27,8 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
 
     def command() -> int:
-        ranking = rank(load_run(options.run), options.by, options.constraint, options.top)
+        run = load_run(options.run)
+        estimates = Estimates(run)
+        ranking = rank(run, options.by, options.constraint, options.top, estimates=estimates)
         sys.stdout.write(FORMATS[options.format](ranking))
+        if options.format == "table" and (best := winner(run, ranking, estimates, constraints=options.constraint)):
+            sys.stdout.write("".join(f"{sentence}\n" for sentence in best.sentences))
         return 0
 
     return guarded(command)

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from sweep.config.hyperparameters import complete
+from sweep.config.hyperparameters import restored
 from sweep.core.errors import EXIT_COMPLETE, InputError, guarded, suggestion
 from sweep.core.storage import Storage
 from sweep.data.datasets import CARD_FILE, Data
@@ -115,7 +115,7 @@ def _needed(run: Storage, data: Data) -> dict[str, str]:
 
 def _recorded(reading: Reading, data: Data) -> Iterable[Trial]:
     seen = {
-        (event["signature"], event["seed"]): complete(event["config"])
+        (event["signature"], event["seed"]): restored(event["config"])
         for event in reading.events
         if "config" in event and "seed" in event
     }

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from sweep.config.hyperparameters import restored
 from sweep.core.errors import EXIT_COMPLETE, InputError, guarded
 from sweep.core.storage import Storage
 from sweep.data.datasets import CARD_FILE, Data
@@ -44,9 +45,10 @@ def _export(run: Storage, signature: str, out: Storage, seed: int) -> int:
     record = finished_record(run, signature, seed)
     if out.exists(MODEL):
         raise InputError(out.url, "holds a model already", "give a new folder")
-    data = Data.load(run).seen_by(record["config"])
+    config = restored(record["config"])
+    data = Data.load(run).seen_by(config)
     facts = {
-        "network": network_of(record["config"]),
+        "network": network_of(config),
         "classes": list(data.classes),
         "image_px": data.image_px,
         "fit": data.fit,

@@ -48,6 +48,7 @@ def run_again(run: Storage, recorded: Event, out: Storage) -> Mapping[str, float
     """The record's metrics computed anew in this process; artifacts are read from `run`, everything is written to `out`."""
     import torch
 
+    from sweep.config.hyperparameters import restored
     from sweep.data.datasets import FOLDS, Data
     from sweep.pipeline.train_and_evaluate import run_seed
     from sweep.pipeline.training_job import TrainingJob
@@ -57,8 +58,9 @@ def run_again(run: Storage, recorded: Event, out: Storage) -> Mapping[str, float
 
     sweep_config = read_config(run)
     torch.set_num_threads(max(1, int(sweep_config.resources.cpus_per_worker)))
-    data = Data.load(run).seen_by(recorded["config"])
-    trial = Trial(recorded["config"], data.hash, (recorded["seed"],), recorded["study"])
+    config = restored(recorded["config"])
+    data = Data.load(run).seen_by(config)
+    trial = Trial(config, data.hash, (recorded["seed"],), recorded["study"])
     device = "cuda" if torch.cuda.is_available() and sweep_config.resources.gpus_per_worker else "cpu"
     folds = {fold: data.read(fold) for fold in FOLDS}
     job = TrainingJob(trial, recorded["seed"], data, folds, attacks_of(sweep_config), out, device=device, artifacts=run)

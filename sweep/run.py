@@ -138,6 +138,7 @@ def _sweep(
             "algorithm": sweep_config.searcher.algorithm,
             "scheduler": sweep_config.scheduler.type,
             "warm": plan.warm,
+            "defaults": dict(plan.defaults),
         }
     )
     for late in plan.late_events:

@@ -32,6 +32,7 @@ ALLOWED = {
     "sweep.synth": {"sweep.core", "sweep.shards", "sweep.losses"},
     "sweep.attacks": {"sweep.core"},
     "sweep.search": {"sweep.core"},
+    "sweep.shift": {"sweep.core", "sweep.evaluation"},
     "sweep.config": {"sweep.core", "sweep.shards"} | SCIENCE - {"sweep.losses"},
     "sweep.data": {"sweep.core", "sweep.config"} | DATA_SETS,
     "sweep.store": {"sweep.core", "sweep.config"},

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from analysis import metric_names
 from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Legend, Panel, number
-from analysis.intervals import Resampled, noise_of
+from analysis.joint_noise import joint_draws, seed_correlation
 from analysis.ranking import goodness
 from sweep.core.pareto import dominated_by_any, hypervolume
 from sweep.core.seeds import rng
@@ -106,33 +106,22 @@ def _kinds(run) -> tuple[str, tuple[str, ...]]:
 
 def _probabilities(run, estimates, objectives: tuple[str, ...], candidates: list[str]) -> dict[str, float]:
     # Draws are shared between configurations that were tested on the same images, so what moves all of them moves no ranking.
-    draws, kept = [], []
-    for key in candidates:
-        samples = [estimates.resampled(key, metric) for metric in objectives]
-        if all(sample is not None for sample in samples):
-            columns = [
-                _with_seed_noise(sample, estimates.seed, key, metric)[:DRAWS] * metric_names.sign(metric, run.goals)
-                for sample, metric in zip(samples, objectives, strict=True)
-            ]
-            draws.append(np.stack(columns, axis=1))
-            kept.append(key)
+    found = {key: [estimates.resampled(key, metric) for metric in objectives] for key in candidates}
+    kept = {key: samples for key, samples in found.items() if all(sample is not None for sample in samples)}
     if len(kept) < 2:
         return {}
+    correlation = seed_correlation(list(kept.values()))
+    signs = np.array([metric_names.sign(metric, run.goals) for metric in objectives])
+    draws = [
+        joint_draws(samples, correlation, rng(estimates.seed, "front", key))[:DRAWS] * signs
+        for key, samples in kept.items()
+    ]
     return dict(zip(kept, front_probability(np.stack(draws, axis=1)).tolist(), strict=True))
 
 
 def front_probability(draws: np.ndarray) -> np.ndarray:
     """Share of the bootstrap draws [B, N, M] in which each configuration is on the front [N]."""
     return np.mean([~dominated_by_any(points) for points in draws], axis=0)
-
-
-def _with_seed_noise(sample: Resampled, seed: int, key: str, metric: str) -> np.ndarray:
-    noise = noise_of(sample)
-    if not noise.seeds_matter:
-        return sample.mean
-    centre = sample.mean.mean()
-    effect = rng(seed, "front", key, metric).standard_t(noise.df, size=len(sample.draws)) * noise.seed_scale
-    return centre + (sample.mean - centre) * noise.image_scale + effect
 
 
 def draw_pareto(facts: ParetoFacts) -> Figure:

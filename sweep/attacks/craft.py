@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from sweep.attacks import input_checks
-from sweep.attacks.epsilon import parse_epsilon
 from sweep.attacks.network import Model, Network, device_of, frozen
 from sweep.attacks.random_starts import Draws
 from sweep.attacks.referee import Memory, Referee
 from sweep.attacks.threat import Threat
 from sweep.attacks.threats import resolve_threat
+from sweep.core.epsilon import parse_epsilon
 
 
 def craft(

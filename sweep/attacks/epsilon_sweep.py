@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from sweep.attacks import input_checks
 from sweep.attacks.chunk import Chunk
-from sweep.attacks.epsilon import parse_grid
 from sweep.attacks.fast import network_for
 from sweep.attacks.network import Model, Network, Passes, device_of, frozen
 from sweep.attacks.referee import ROUNDING
@@ -25,6 +24,7 @@ from sweep.attacks.result import EpsilonSweep
 from sweep.attacks.schedule import bisect, narrow_down, try_every_epsilon
 from sweep.attacks.threat import Threat
 from sweep.attacks.threats import resolve_threats
+from sweep.core.epsilon import parse_grid
 from sweep.core.errors import InputError, suggestion
 
 MODES = {"exact": try_every_epsilon, "fast": narrow_down}

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sweep.attacks.epsilon import epsilon_name
 from sweep.attacks.result import EpsilonSweep
-
-WORST = "worst"
+from sweep.core.epsilon import epsilon_name
+from sweep.core.metric_table import WORST
 
 
 @dataclass(frozen=True)

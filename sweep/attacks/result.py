@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from sweep.attacks.epsilon import parse_epsilon
 from sweep.attacks.network import Passes
+from sweep.core.epsilon import same_epsilon
 from sweep.core.errors import InputError, suggestion
 
 
@@ -73,9 +73,8 @@ class EpsilonSweep:
 
     def on_grid(self, epsilon: str | float) -> float:
         """The member of the grid (or 0) that `epsilon` means; InputError for one that was not run."""
-        value = parse_epsilon(epsilon)
         for known in (0.0, *self.epsilons):
-            if abs(known - value) <= 1e-9:
+            if same_epsilon(known, epsilon):
                 return known
         raise InputError(
             "epsilon", f"{epsilon} was not run", f"choose from {', '.join(f'{e:.6g}' for e in self.epsilons)}"

@@ -147,8 +147,8 @@ def _metrics() -> list[str]:
 
 
 def _threats(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Violation]:
-    from sweep.attacks.epsilon import parse_epsilon
     from sweep.attacks.threats import resolve_threat
+    from sweep.core.epsilon import parse_epsilon
 
     readers: Mapping[str, Callable[[Any], Any]] = {
         "attacks": lambda name: name if name.startswith(TRANSFER) else resolve_threat(name) and name,

@@ -1,75 +1,23 @@
-"""The names a sweep config may put under grid, search and fixed, each with its type, default and range."""
+"""The names a sweep config may put under grid, search and fixed, each with its type, default and range.
+
+Adding a row later than version 0.1: give `since` (the version that introduces it), and `before` where the default is not what the versions
+without the row did. Old run folders then stay alive by themselves: their records keep their signatures (`identity`), what their
+configurations lack is filled with what it was (`restored`), and a folder that is resumed keeps its own defaults
+(`sweep.planning.defaults`). A changed default of an existing row needs nothing more, because a run folder notes the defaults it began with.
+"""
 
 from __future__ import annotations
 
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 from sweep.config.conditions import relevant
 from sweep.core.errors import InputErrors, suggestion
-
-Scalar = str | int | float | bool | None
-
-
-@dataclass(frozen=True)
-class Hyperparameter:
-    """One row: what it sets, the types it takes, its default and a check that returns a violation or None."""
-
-    describe: str
-    kinds: tuple[type, ...]
-    default: Scalar
-    check: Callable[[Any], str | None] = lambda value: None
-    optional: bool = False
-
-    def violation(self, value: Any) -> str | None:
-        """Why `value` cannot be used, with the fix; None when it can."""
-        if value is None:
-            return None if self.optional else "has no value; give one"
-        if (isinstance(value, bool) and bool not in self.kinds) or not isinstance(value, self._accepted):
-            return f"{value!r} is {_noun(value)}; give {' or '.join(_NOUNS[kind] for kind in self.kinds)}"
-        return self.check(value)
-
-    @property
-    def _accepted(self) -> tuple[type, ...]:
-        return (*self.kinds, int) if float in self.kinds else self.kinds
-
-
-_NOUNS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-
-
-def _noun(value: Any) -> str:
-    return _NOUNS.get(type(value), f"a {type(value).__name__}")
-
-
-def between(low: float, high: float) -> Callable[[Any], str | None]:
-    """A check that the value lies in [low, high]."""
-    return lambda value: (
-        None if low <= value <= high else f"{value} is out of range; give a number from {low} to {high}"
-    )
-
-
-def zero_or(check: Callable[[Any], str | None]) -> Callable[[Any], str | None]:
-    """A check that lets 0, which turns something off, through."""
-    return lambda value: None if value == 0 else check(value)
-
-
-def one_of(table: Callable[[], typing.Iterable[str]]) -> Callable[[Any], str | None]:
-    """A check that the value is a row of a table, which is looked up only when asked."""
-
-    def check(value: str) -> str | None:
-        names = list(table())
-        return None if value in names else f"{value!r} is unknown; {suggestion(value, names)}"
-
-    check.table = table  # for the JSON Schema
-    return check
-
-
-def one_of_numbers(*numbers: int) -> Callable[[Any], str | None]:
-    """A check that the value is one of a few numbers."""
-    return lambda value: None if value in numbers else f"{value} is not offered; give {' or '.join(map(str, numbers))}"
+from sweep.core.hashing import canonical_json
+from sweep.core.hyperparameter import FIRST, Hyperparameter, Scalar, between, one_of, one_of_numbers, zero_or
 
 
 def _upsamplers() -> typing.Iterable[str]:
@@ -358,9 +306,33 @@ def _texture_rows() -> dict[str, Hyperparameter]:
     }
 
 
-HYPERPARAMETERS: Mapping[str, Hyperparameter] = {**_recipe_rows(), **_own_rows()}
+HYPERPARAMETERS: dict[str, Hyperparameter] = {**_recipe_rows(), **_own_rows()}
+
+
+def default_values() -> dict[str, Scalar]:
+    """Every hyperparameter's default in this version."""
+    return {name: row.default for name, row in HYPERPARAMETERS.items()}
 
 
 def complete(config: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """`config` with every default filled in and without the settings that cannot matter in it."""
-    return relevant({name: row.default for name, row in HYPERPARAMETERS.items()} | dict(config))
+    """`config` with every default filled in and without the hyperparameters that are inactive in it."""
+    return relevant(default_values() | dict(config))
+
+
+def restored(config: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """The complete configuration of a record that any version wrote: what it lacks has the value it had at that time."""
+    return relevant({name: row.introduced_with for name, row in HYPERPARAMETERS.items()} | dict(config))
+
+
+def identity(config: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """The part of a complete configuration that names it.
+
+    Hyperparameters later than version 0.1 are left out where they have the value they were introduced with: a configuration that an
+    earlier version could have run has the signature that the earlier version gave it.
+    """
+    return {name: value for name, value in config.items() if not _as_introduced(name, value)}
+
+
+def _as_introduced(name: str, value: Scalar) -> bool:
+    row = HYPERPARAMETERS.get(name)
+    return row is not None and row.since != FIRST and canonical_json(value) == canonical_json(row.introduced_with)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -11,12 +10,13 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from sweep.config.distribution import Distribution
 from sweep.config.section import Scalar, Section
+from sweep.core.epsilon import epsilon_name, parse_epsilon, same_epsilon
+from sweep.core.errors import InputError
 
 PLACES = ("grid", "search", "fixed")  # where a hyperparameter may stand
 NAME_PATTERN, MEMORY_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$", r"^[0-9]+(\.[0-9]+)?(MB|GB)$"
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_SAME_EPS = 1e-6  # 0.0039215686 is 1/255 written with ten digits
 
 
 def _target_or_hold_out(document: dict[str, Any]) -> None:
@@ -96,8 +96,6 @@ class Objective(Section):
         """The metric's full name in the records."""
         if self.metric != "robust_accuracy":
             return self.metric
-        from sweep.attacks.epsilon import epsilon_name, parse_epsilon
-
         return f"robust_accuracy/{self.split}/{self.threat or 'worst'}@{epsilon_name(parse_epsilon(self.eps))}"
 
 
@@ -282,25 +280,19 @@ def whole_seeds(value: Any) -> Any:
 def _named_as_attacked(value: Mapping[str, Any]) -> list[Any]:
     threats = value.get("threats")
     attacked = threats.get("eps") if isinstance(threats, Mapping) else None
-    known = (
-        {number: eps for eps in attacked if (number := _number(eps)) is not None} if isinstance(attacked, list) else {}
-    )
 
     def named(one: Any) -> Any:
-        number = _number(one.get("eps")) if isinstance(one, Mapping) else None
-        same = [
-            eps for other, eps in known.items() if number is not None and math.isclose(number, other, rel_tol=_SAME_EPS)
-        ]
+        if not isinstance(one, Mapping) or not isinstance(attacked, list):
+            return one
+        same = [eps for eps in attacked if _same(one.get("eps"), eps)]
         return {**one, "eps": same[0]} if same else one
 
     return [named(one) for one in value["objectives"]]
 
 
-def _number(eps: Any) -> float | None:
-    from sweep.attacks.epsilon import parse_epsilon
-    from sweep.core.errors import InputError
-
+def _same(one: Any, other: Any) -> bool:
+    """Whether both are epsilons and equal; what is no epsilon is reported by the checks of the fields."""
     try:
-        return parse_epsilon(eps)
+        return same_epsilon(one, other)
     except InputError:
-        return None
+        return False

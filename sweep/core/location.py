@@ -31,7 +31,7 @@ def located(place: str | Path) -> tuple[fs.FileSystem, str]:
 
 
 def below(place: str | Path, name: str) -> str:
-    """The address of what is called `name` under `place`; what stands behind a sweep config mark stays behind it."""
+    """The address of what is called `name` under `place`; what stands behind a question mark stays behind it."""
     if not is_url(place):
         return f"{str(place).rstrip('/')}/{name}"
     parts = urlsplit(str(place))

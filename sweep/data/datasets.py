@@ -34,6 +34,7 @@ SPLIT_FILE = "split.parquet"
 CARD_FILE = "data.json"
 SOURCE_TO_TARGET, TARGET_TO_SOURCE = DIRECTIONS = ("source_to_target", "target_to_source")
 PHANTOMS = ("phantom-a", "phantom-b")
+ARTIFACTS = "artifacts"  # the folder of the run that simulated shards lie in
 _PHANTOM_VERSION = 2  # of the simulator: raise it when its images change
 
 
@@ -182,12 +183,14 @@ class Data:
         """Write the split and the data card into the run folder."""
         run.write(SPLIT_FILE, self.split.to_parquet(index=False))
         facts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "split"}
+        facts |= {name: _from_run(run, facts[name]) for name in ("source", "target")}
         run.write(CARD_FILE, json.dumps({**card, "data": facts}, indent=1).encode())
 
     @classmethod
     def load(cls, run: Storage) -> Data:
         """What `save` wrote."""
         facts = json.loads(run.read(CARD_FILE))["data"]
+        facts |= {name: _found_from(run, facts[name]) for name in ("source", "target")}
         split = pd.read_parquet(io.BytesIO(run.read(SPLIT_FILE)))
         return cls(**{**facts, "classes": tuple(facts["classes"])}, split=split)
 
@@ -248,11 +251,24 @@ def _shard_folder(name: str, section: DataSection, run: Storage) -> str:
     return place.url
 
 
+def _from_run(run: Storage, folder: str) -> str:
+    """A shard folder as the data card names it: relative to the run where it lies inside, so that a run folder can be moved."""
+    return folder.removeprefix(f"{run.url}/")
+
+
+def _found_from(run: Storage, folder: str) -> str:
+    """The shard folder that a data card names; version 0.1 wrote absolute places, which a moved run folder has left."""
+    if folder.startswith(f"{ARTIFACTS}/"):
+        return run.address(folder)
+    inside = "/".join(folder.rsplit("/", 2)[1:])
+    return run.address(inside) if inside.startswith(f"{ARTIFACTS}/") and run.exists(inside) else folder
+
+
 def _phantom_folder(name: str, patients: int, run: Storage) -> str:
     from sweep.importers import import_dataset
 
     folder = run.child(
-        f"artifacts/{content_hash({'phantom': name, 'patients': patients, 'version': _PHANTOM_VERSION})}"
+        f"{ARTIFACTS}/{content_hash({'phantom': name, 'patients': patients, 'version': _PHANTOM_VERSION})}"
     )
     if not folder.exists(MANIFEST):
         import_dataset(name, None, folder.url, patients=patients)

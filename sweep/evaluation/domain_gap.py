@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-GAPS = {"domain_gap": "auroc", "domain_gap/accuracy": "accuracy", "domain_gap/balanced_accuracy": "balanced_accuracy"}
+from sweep.core.metric_table import DOMAIN_GAP, DOMAIN_GAP_VS_REAL_ONLY
+
+GAPS = {
+    DOMAIN_GAP: "auroc",
+    f"{DOMAIN_GAP}/accuracy": "accuracy",
+    f"{DOMAIN_GAP}/balanced_accuracy": "balanced_accuracy",
+}
 
 
 def domain_gap(source: Mapping[str, float], target: Mapping[str, float]) -> dict[str, float]:
@@ -15,6 +21,5 @@ def domain_gap(source: Mapping[str, float], target: Mapping[str, float]) -> dict
 def domain_gap_vs_real_only(real_only_source: Mapping[str, float], target: Mapping[str, float]) -> dict[str, float]:
     """Source test of the model trained on real images alone, minus target test of this model: the papers' tables."""
     return {
-        name.replace("domain_gap", "domain_gap_vs_real_only"): real_only_source[m] - target[m]
-        for name, m in GAPS.items()
+        name.replace(DOMAIN_GAP, DOMAIN_GAP_VS_REAL_ONLY): real_only_source[m] - target[m] for name, m in GAPS.items()
     }

@@ -1,4 +1,4 @@
-"""Logits and labels -> named numbers, each in one row of METRICS with its direction; pure NumPy.
+"""Logits and labels -> named numbers; pure NumPy. Titles, directions and ranges are rows of `sweep.core.metric_table`.
 
 Labels are class indices int64 [N], or for several labels per image floats [N, K] where NaN means unknown. With two classes,
 class 1 is the positive one. A metric that the labels leave undefined is NaN.
@@ -7,7 +7,6 @@ class 1 is the positive one. A metric that the labels leave undefined is NaN.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,18 +14,6 @@ Scores = np.ndarray  # probabilities float64 [N, K]
 Labels = np.ndarray
 
 _CALIBRATION_BINS = 15
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One row: the function of (probabilities, labels), its better direction and what it says."""
-
-    function: Callable[[Scores, Labels], float]
-    goal: str
-    describe: str
-
-    def __call__(self, scores: Scores, labels: Labels) -> float:
-        return float(self.function(scores, labels))
 
 
 def classification_metrics(logits: np.ndarray, labels: np.ndarray, num_classes: int) -> dict[str, float]:
@@ -37,7 +24,7 @@ def classification_metrics(logits: np.ndarray, labels: np.ndarray, num_classes: 
     logits, labels = np.asarray(logits, dtype=np.float64), np.asarray(labels)
     _check(logits, labels, num_classes)
     scores = probabilities(logits, multi_label=labels.ndim == 2)
-    return {name: metric(scores, labels) for name, metric in METRICS.items()}
+    return {name: float(metric(scores, labels)) for name, metric in METRICS.items()}
 
 
 def auroc_by_finding(logits: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> dict[str, float]:
@@ -183,18 +170,14 @@ def _binned_gap(confidence: np.ndarray, right: np.ndarray) -> float:
     return float(np.abs(surplus).sum() / len(right))
 
 
-METRICS: Mapping[str, Metric] = {
-    "auroc": Metric(
-        _mean_over_problems(auroc), "maximize", "area under ROC; macro one-against-rest, or mean over labels"
-    ),
-    "balanced_accuracy": Metric(_balanced_accuracy, "maximize", "mean recall over the classes present"),
-    "accuracy": Metric(_accuracy, "maximize", "share of right answers; threshold 0.5 per label"),
-    "constant_accuracy": Metric(_constant_accuracy, "maximize", "accuracy of always naming the commonest class"),
-    "sensitivity": Metric(_recall_of(True), "maximize", "recall of the positive class at probability 0.5"),
-    "specificity": Metric(_recall_of(False), "maximize", "recall of the negative class at probability 0.5"),
-    "average_precision": Metric(_mean_over_problems(average_precision), "maximize", "area under precision and recall"),
-    "log_loss": Metric(_log_loss, "minimize", "mean negative log-probability of the truth, in nats"),
-    "calibration_error": Metric(
-        _calibration_error, "minimize", "expected distance of confidence and accuracy, 15 bins"
-    ),
+METRICS: Mapping[str, Callable[[Scores, Labels], float]] = {
+    "auroc": _mean_over_problems(auroc),
+    "balanced_accuracy": _balanced_accuracy,
+    "accuracy": _accuracy,
+    "constant_accuracy": _constant_accuracy,
+    "sensitivity": _recall_of(True),
+    "specificity": _recall_of(False),
+    "average_precision": _mean_over_problems(average_precision),
+    "log_loss": _log_loss,
+    "calibration_error": _calibration_error,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from sweep.config.hyperparameters import restored
 from sweep.core.errors import InputError
 from sweep.core.location import split_last
 from sweep.core.storage import Storage
@@ -27,7 +28,7 @@ def load_trained(reference: str, data: Data, seed: int = 0) -> Classifier:
     """
     folder = trial_folder(reference, seed)
     try:
-        config, weights = json.loads(folder.read(RESULT))["config"], folder.read(MODEL)
+        config, weights = restored(json.loads(folder.read(RESULT))["config"]), folder.read(MODEL)
     except FileNotFoundError as error:
         raise InputError(
             reference,

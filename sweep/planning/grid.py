@@ -24,7 +24,7 @@ class Study:
 
 
 def studies(
-    grid: Mapping[str, list[Scalar]], search: Mapping[str, Any], fixed: Config, trials: int, seed: int = 0
+    grid: Mapping[str, list[Scalar]], search: Mapping[str, Any], fixed: Mapping[str, Scalar], trials: int, seed: int = 0
 ) -> list[Study]:
     """Cross the grid; inside each cell draw `trials` configurations of the searched hyperparameters.
 
@@ -39,7 +39,7 @@ def cells(grid: Mapping[str, list[Scalar]]) -> list[Config]:
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
-def _configs(search: Mapping[str, Any], known: Config, trials: int, seed: int) -> list[Config]:
+def _configs(search: Mapping[str, Any], known: Mapping[str, Scalar], trials: int, seed: int) -> list[Config]:
     draws = trials if search else 1
     return [complete({**known, **drawn(search, known, number, seed)}) for number in range(draws)]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from sweep.config.hyperparameters import HYPERPARAMETERS, complete
+from sweep.config.hyperparameters import Scalar, complete
 from sweep.config.sweep_config import SweepConfig
 from sweep.data.datasets import Data
+from sweep.planning.defaults import folder_defaults
 from sweep.planning.grid import cells, epochs_of, studies
 from sweep.planning.preflight import NETWORK, with_file_identities
 from sweep.search.campaign import Campaign
@@ -30,10 +31,9 @@ class Plan:
     foreseen: tuple[Trial, ...]
     varied: tuple[str, ...]  # hyperparameters that differ between trials, in the order of the sweep config
     data: Data
+    defaults: Mapping[str, Scalar]  # of the run folder: what a hyperparameter has that the sweep config does not name
     warm: int = 0  # results of earlier sweeps that the searchers could use
-    late_events: tuple[
-        Event, ...
-    ] = ()  # decisions that the killed driver made and did not write: the ledger lacks them
+    late_events: list[Event] = field(default_factory=list)  # what the campaign decided before a ledger takes its events
 
     def trial(self, job: Job) -> Trial:
         """What the workers are given of a job."""
@@ -54,17 +54,16 @@ def make_plan(
     sweep_config: SweepConfig, data: Data, reading: Reading, warm: Sequence[tuple[Config, Values]] = ()
 ) -> Plan:
     """Every configuration once, however many cells lead to it; records that finished, were stopped or diverged are not run again."""
-    rules = rules_of(sweep_config)
-    trials = {trial.signature: trial for trial in reversed(list(_foreseen(sweep_config, data)))}
+    rules, defaults = rules_of(sweep_config), folder_defaults(reading)
+    known = {**defaults, **sweep_config.fixed}
+    trials = {trial.signature: trial for trial in reversed(list(_foreseen(sweep_config, known, data)))}
     foreseen = tuple(reversed(trials.values()))
 
     def completed(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        trial = _trial({**sweep_config.fixed, **config}, data)
+        trial = _trial({**known, **config}, data)
         return trial.signature, dict(trial.config)
 
-    defaults = {name: row.default for name, row in HYPERPARAMETERS.items()}
     late: list[Event] = []
-    known = {**defaults, **sweep_config.fixed}
     campaign = Campaign(_real_only_first(sweep_config), known, rules, completed, epochs_of=epochs_of, log=late.append)
     taken = campaign.warm_start(warm)
     campaign.replay(reading.events)
@@ -73,7 +72,7 @@ def make_plan(
         for name in (*sweep_config.grid, *sweep_config.search)
         if len({str(trial.config.get(name)) for trial in foreseen}) > 1 or sweep_config.searcher.algorithm in ADAPTIVE
     ]
-    return Plan(campaign, foreseen, tuple(dict.fromkeys(varied)), data, taken, tuple(late))
+    return Plan(campaign, foreseen, tuple(dict.fromkeys(varied)), data, defaults, taken, late)
 
 
 def notes(sweep_config: SweepConfig, plan: Plan, offered: int) -> list[str]:
@@ -121,7 +120,7 @@ def rules_of(sweep_config: SweepConfig) -> Rules:
     )
 
 
-def _foreseen(sweep_config: SweepConfig, data: Data) -> Iterable[Trial]:
+def _foreseen(sweep_config: SweepConfig, known: Mapping[str, Scalar], data: Data) -> Iterable[Trial]:
     """What will run, or for a searcher that learns what may: the draws of a random search, and every listed network."""
     listed = {
         name: sweep_config.search[name].values
@@ -132,7 +131,7 @@ def _foreseen(sweep_config: SweepConfig, data: Data) -> Iterable[Trial]:
     for study in studies(
         sweep_config.grid,
         sweep_config.search,
-        sweep_config.fixed,
+        known,
         sweep_config.searcher.trials,
         sweep_config.searcher.seed,
     ):
@@ -141,7 +140,7 @@ def _foreseen(sweep_config: SweepConfig, data: Data) -> Iterable[Trial]:
     for values in variants:
         for cell in cells(sweep_config.grid):
             yield _trial(
-                {**sweep_config.fixed, **cell, **dict(zip(listed, values, strict=True))},
+                {**known, **cell, **dict(zip(listed, values, strict=True))},
                 data,
                 cell,
                 sweep_config.seeds.numbers,

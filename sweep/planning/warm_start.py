@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from sweep.config.hyperparameters import restored
 from sweep.core.errors import InputError
 from sweep.core.storage import Storage
 from sweep.search.candidate import Config, Values
@@ -32,7 +33,9 @@ def _results(finished: Iterable[Event], metrics: Sequence[str]) -> list[tuple[Co
     by_signature: dict[str, list[Event]] = {}
     for event in finished:
         by_signature.setdefault(event["signature"], []).append(event)
-    return [(events[0]["config"], [_mean(events, name) for name in metrics]) for events in by_signature.values()]
+    return [
+        (restored(events[0]["config"]), [_mean(events, name) for name in metrics]) for events in by_signature.values()
+    ]
 
 
 def _mean(events: Sequence[Event], name: str) -> float | None:

@@ -15,6 +15,7 @@ from sweep.core.hashing import canonical_json
 from sweep.search.candidate import Candidate, Config, Job, Rules, Values
 from sweep.search.halving import ParetoHalving
 from sweep.search.projection import END, projected
+from sweep.search.racing import Standing
 from sweep.search.sampling import Scalar
 from sweep.search.searchers import Searcher, build_searcher, finite
 
@@ -56,6 +57,8 @@ class Campaign:
             if rules.draws > 1 and rules.search
             else [list(range(len(cells)))]
         )
+        self._dropped: dict[str, Event] = {}  # by signature: the ledger's verdict that a configuration left the race
+        self._replayed: dict[str, set[int]] = {}  # by signature: seeds that the ledger holds results of
         self._raced: set[str] = set()  # verdicts of the race that the ledger holds already
         self._prior: dict[str, dict[int, Values]] = {}  # results of configurations that nobody asked for yet
         self._least_asked = [(0, number) for number in range(len(cells))]  # a heap
@@ -160,6 +163,8 @@ class Campaign:
         """Be told a ledger: asks, epochs, results. What was open then is handed out again; failures but divergence are tried again."""
         log, self.log = self.log, lambda event: None
         late: dict[str, tuple[int, str, Values]] = {}
+        events = list(events)
+        self._note_recorded(events)
         for event in events:
             kind, signature = event["event"], event.get("signature")
             if kind == "ask":
@@ -193,6 +198,14 @@ class Campaign:
                 }
             )
             self.stop(signature, seed, reason, values)
+
+    def _note_recorded(self, events: Sequence[Event]) -> None:
+        # Known before the first round is judged again: a verdict is written after the results that it rests on.
+        for event in events:
+            if event["event"] == "race" and event["state"] == "dropped":
+                self._dropped.setdefault(event["signature"], event)
+            elif event["event"] == "finish" or (event["event"] == "failed" and event["kind"] == "DIVERGED"):
+                self._replayed.setdefault(event["signature"], set()).add(event["seed"])
 
     def values(self, metrics: Mapping[str, float | None]) -> list[float | None]:
         """The objectives' values of a record, in order."""
@@ -278,15 +291,20 @@ class Campaign:
         if not self._all_asked(group) or any(one.is_open for one in entrants):
             return
         alive = [one for one in entrants if one.ended is None]
-        standings = self.rules.race.standings({one.signature: dict(sorted(one.outcomes.items())) for one in alive})
+        results = {one.signature: dict(sorted(one.outcomes.items())) for one in entrants}
+        standings = self.rules.race.standings(results, ended={one.signature for one in entrants if one.ended})
         alone = len(alive) == 1 < len(entrants)
         for one in alive:
-            standing = standings[one.signature]
+            standing = self._as_recorded(one, standings[one.signature])
             if standing.state == "race" and not alone:
                 self._enqueue(one, {standing.seeds})
                 self.expected_records += 1
             else:
-                one.ended = "nobody else is left in the race" if alone and standing.state == "race" else standing.reason
+                one.ended = (
+                    "no other configuration is left in the race"
+                    if alone and standing.state == "race"
+                    else standing.reason
+                )
                 state = "dropped" if standing.state == "dropped" else "done"
                 self._log_once(
                     {
@@ -297,6 +315,15 @@ class Campaign:
                         "reason": one.ended,
                     }
                 )
+
+    def _as_recorded(self, candidate: Candidate, standing: Standing) -> Standing:
+        """What the ledger says of this round where it says something: an older version may have judged by another rule."""
+        dropped = self._dropped.get(candidate.signature)
+        if dropped is not None and dropped["seeds"] <= standing.seeds:
+            return Standing("dropped", standing.seeds, dropped["reason"])
+        if standing.state != "race" and standing.seeds in self._replayed.get(candidate.signature, ()):
+            return Standing("race", standing.seeds, "the ledger holds its next seed")
+        return standing
 
     def _log_once(self, event: Event) -> None:
         if _verdict(event) not in self._raced:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
-from scipy.optimize import brentq
-from scipy.special import digamma, polygamma
+
+from sweep.core.variances import variance_prior
 
 # S common seeds, M objectives (all to be maximized), P pairs.
 
@@ -72,22 +72,14 @@ def moderated(variances: Sequence[float], freedom: Sequence[int], most: int) -> 
     variances are. A single pair keeps its own.
     """
     own, degrees = np.asarray(variances, dtype=float), np.asarray(freedom, dtype=float)
-    positive = own > 0
-    if positive.sum() < 2:
+    if (own > 0).sum() < 2:
         return own, degrees
-    logs = np.log(own[positive]) - digamma(degrees[positive] / 2) + np.log(degrees[positive] / 2)
-    excess = logs.var(ddof=1) - polygamma(1, degrees[positive] / 2).mean()
-    if excess <= 0:
-        return np.maximum(own, np.exp(logs.mean())), np.full(len(own), float(most))
-    prior_freedom = 2 * _trigamma_inverse(excess)
-    prior = np.exp(logs.mean() + digamma(prior_freedom / 2) - np.log(prior_freedom / 2))
+    prior, prior_freedom = variance_prior(own, degrees)
+    if np.isinf(prior_freedom):
+        return np.maximum(own, prior), np.full(len(own), float(most))
     drawn = (prior_freedom * prior + degrees * own) / (prior_freedom + degrees)
     return np.maximum(own, drawn), np.minimum(prior_freedom + degrees, most)
 
 
 def _common(a: Scores, b: Scores) -> list[int]:
     return sorted(a.keys() & b.keys())
-
-
-def _trigamma_inverse(value: float) -> float:
-    return float(brentq(lambda x: polygamma(1, x) - value, 1e-8, 1e8))

@@ -34,9 +34,8 @@ class Stage:
     def hash(self) -> str:
         """Name of the artifact: kind, code version, inputs and the hashes of what it needs."""
         dependencies = [stage.hash for stage in self.dependencies]
-        return content_hash(
-            {"kind": self.kind, "version": self.version, "inputs": self.inputs, "dependencies": dependencies}
-        )
+        # The keys are part of the hash: renaming one would leave every artifact of earlier versions unfound.
+        return content_hash({"kind": self.kind, "version": self.version, "inputs": self.inputs, "needs": dependencies})
 
 
 def with_dependencies(stages: Iterable[Stage]) -> Iterator[Stage]:

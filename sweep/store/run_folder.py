@@ -17,7 +17,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
 
+from pydantic import ValidationError
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from sweep.config.sweep_config import SweepConfig
 from sweep.core.errors import InputError
@@ -117,11 +119,13 @@ def _locked(lock: IO[str], run: Storage) -> bool:
 
 
 def check_same_config(run: Storage, sweep_config: SweepConfig) -> None:
-    """InputError where the folder holds another sweep config than this one."""
+    """InputError where the folder holds another sweep config than this one.
+
+    What the folder holds is read through today's model first: keys that did not exist when it was written have their defaults in both.
+    """
     if not run.exists(SPACE_FILE):
         return
-    before = _flat(YAML(typ="safe").load(run.read(SPACE_FILE).decode()))
-    now = _flat(sweep_config.model_dump(mode="json"))
+    before, now = (_flat(config.model_dump(mode="json")) for config in (read_config(run), sweep_config))
     changed = [
         key for key in {**before, **now} if before.get(key) != now.get(key) and key.split(".")[0] not in _FREE_TO_CHANGE
     ]
@@ -149,12 +153,18 @@ def check_same_code(run: Storage) -> None:
 
 
 def read_config(run: Storage) -> SweepConfig:
-    """The sweep config that a run folder holds. Raises InputError when it holds none."""
+    """The sweep config that a run folder holds. Raises InputError when it holds none, or one that this version cannot read."""
     try:
         text = run.read(SPACE_FILE).decode()
     except FileNotFoundError as error:
         raise InputError(run.url, f"has no {SPACE_FILE}", "name the folder of a sweep that ran") from error
-    return SweepConfig.model_validate(YAML(typ="safe").load(text))
+    try:
+        return SweepConfig.model_validate(YAML(typ="safe").load(text))
+    except (ValidationError, YAMLError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": "is no YAML"}
+        place = ".".join(str(part) for part in first["loc"])
+        fix = "go on with the version that wrote the folder, or give another --storage"
+        raise InputError(f"{run.url}/{SPACE_FILE}", f"{place} {first['msg']}".strip(), fix) from error
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sweep.config.hyperparameters import identity
 from sweep.core.hashing import content_hash
 from sweep.store.code_versions import VERSIONS
 
@@ -28,10 +29,14 @@ class Trial:
 
     @property
     def signature(self) -> str:
-        """Hash of the whole configuration, of the data and of the code's version; threats, seeds and the places of files are no part of it."""
-        identity = {name: value for name, value in self.config.items() if not self.config.get(f"{name}_sha256")}
+        """Hash of the configuration's identity, of the data and of the training code's version.
+
+        Not part of it: threats, seeds, the places of files (their content hashes are), and settings that are newer than version 0.1
+        and have the value they were introduced with.
+        """
+        named = {name: value for name, value in identity(self.config).items() if not self.config.get(f"{name}_sha256")}
         return content_hash(
-            {"config": identity, "data": self.data_hash, "version": VERSIONS["training"]}, SIGNATURE_DIGITS
+            {"config": named, "data": self.data_hash, "version": VERSIONS["training"]}, SIGNATURE_DIGITS
         )
 
     @property

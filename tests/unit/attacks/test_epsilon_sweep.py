@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from sweep.attacks.craft import craft
-from sweep.attacks.epsilon import epsilon_name, parse_epsilon
 from sweep.attacks.epsilon_sweep import epsilon_sweep
 from sweep.attacks.threats import resolve_threat
+from sweep.core.epsilon import epsilon_name, parse_epsilon
 from sweep.core.errors import InputError
 from tests.fakes.attack_models import Counted, lit_halves, small_cnn, trained_cnn
 

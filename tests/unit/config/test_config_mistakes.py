@@ -122,10 +122,10 @@ def test_a_source_without_a_name(tmp_path):
 
 
 UNREADABLE = {
-    "fixed: &f {lr: 1e-3}\ngrid: {<<: *f}": r"sweep config\.yaml:4: merge keys \(<<\) are not read; write the keys out",
-    "fixed: !!python/object/apply:os.system ['touch called']": r"sweep config\.yaml:3: the tag .*os\.system is not read",
-    "fixed: {lr: !!float 1}": r"sweep config\.yaml:3: the tag .*float is not read",
-    "grid: " + "[" * 3000: r"sweep config\.yaml:3: is nested deeper than 20 levels",
+    "fixed: &f {lr: 1e-3}\ngrid: {<<: *f}": r"sweep_config\.yaml:4: merge keys \(<<\) are not read; write the keys out",
+    "fixed: !!python/object/apply:os.system ['touch called']": r"sweep_config\.yaml:3: the tag .*os\.system is not read",
+    "fixed: {lr: !!float 1}": r"sweep_config\.yaml:3: the tag .*float is not read",
+    "grid: " + "[" * 3000: r"sweep_config\.yaml:3: is nested deeper than 20 levels",
     "smoke:\n  a: &a ["
     + "1, " * 99
     + "1]\n"

@@ -129,7 +129,7 @@ def test_one_mistake_one_fix(tmp_path, change, expected):
 
 
 def test_repeated_key_is_refused_with_its_line(tmp_path):
-    with pytest.raises(InputError, match=r"sweep config\.yaml:9: .*duplicate key"):
+    with pytest.raises(InputError, match=r"sweep_config\.yaml:9: .*duplicate key"):
         load(tmp_path, GOOD + "name: again\n")
 
 
@@ -141,7 +141,7 @@ def test_what_is_no_sweep_config_is_refused(tmp_path, text):
 
 def test_missing_file_lists_its_neighbours(tmp_path):
     load(tmp_path, GOOD)
-    with pytest.raises(InputError, match=r"no such file; files there: .*sweep config\.yaml"):
+    with pytest.raises(InputError, match=r"no such file; files there: .*sweep_config\.yaml"):
         load_config(tmp_path / "qestion.yaml")
 
 

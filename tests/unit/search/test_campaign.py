@@ -143,3 +143,38 @@ def test_results_of_an_older_ledger_without_asks_count():
     one = campaign([CELLS[0]], search={"lr": Distribution(values=[1e-3])}, draws=1)
     one.replay(events)
     assert not one.has_work() and one.finished
+
+
+def older_verdicts(events):
+    """The same ledger as a version with another racing rule would have left it: the runner-up dropped where this version raced on."""
+    dropped = {event["signature"] for event in events if event["event"] == "race" and event["state"] == "dropped"}
+    longest = max(
+        (event for event in events if event["event"] == "race" and event["state"] == "done"), key=lambda e: e["seeds"]
+    )
+    assert longest["signature"] not in dropped
+    return [
+        {**event, "state": "dropped", "seeds": 2, "reason": "another rule"} if event is longest else event
+        for event in events
+        if not (event["event"] == "finish" and event["signature"] == longest["signature"] and event["seed"] >= 2)
+    ]
+
+
+def test_verdicts_of_an_older_racing_rule_stand():
+    whole, _ = play(lambda: campaign(**RACE), worker_groups=1)
+    ledger = older_verdicts(whole)
+    verdicts = {event["signature"]: event for event in ledger if event["event"] == "race"}
+    gone = next(signature for signature, event in verdicts.items() if event["reason"] == "another rule")
+    one = campaign(**RACE)
+    one.replay(ledger)
+    assert one.candidates[gone].ended == "another rule" and not one.candidates[gone].is_open
+    _, trained = play(lambda: campaign(**RACE), worker_groups=1, ledger=ledger)
+    assert gone not in {signature for signature, _ in trained}
+
+
+def test_seeds_that_an_older_racing_rule_gave_are_used():
+    whole, _ = play(lambda: campaign(**{**RACE, "race": Race(("maximize",), 2, 6, alpha=1e-9)}), worker_groups=1)
+    ledger = [event for event in whole if event["event"] != "race"]
+    one = campaign(**RACE)
+    one.replay(ledger)
+    assert {len(candidate.outcomes) for candidate in one.candidates.values()} == {6}
+    assert one.finished and not one.has_work()

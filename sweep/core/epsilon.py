@@ -1,4 +1,4 @@
-"""Epsilons are written in grey levels: "2/255" keeps its name, the number is what is computed with."""
+"""Attack budgets: written in grey levels ("2/255") or as numbers in [0, 1]; the text is kept as their name, the number is computed with."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 
 from sweep.core.errors import InputError
+
+SAME = 1e-6  # relative: 0.0039215686 is 1/255 written with eight significant digits
 
 
 def parse_epsilon(text: str | float | int) -> float:
@@ -28,6 +30,11 @@ def epsilon_name(epsilon: str | float) -> str:
     if levels and math.isclose(levels / 255, epsilon, rel_tol=1e-9):
         return f"{levels:g}/255"
     return f"{epsilon:g}"
+
+
+def same_epsilon(one: str | float, other: str | float) -> bool:
+    """Whether two spellings mean the same budget: "1/255", 0.00392156862745098 and 0.0039215686 do."""
+    return math.isclose(parse_epsilon(one), parse_epsilon(other), rel_tol=SAME)
 
 
 def parse_grid(epsilons: Iterable[str | float]) -> tuple[float, ...]:

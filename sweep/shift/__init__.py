@@ -1,0 +1,1 @@
+"""Unlabelled targets: image transforms that imitate scanners, distances between hospitals, estimates of target performance."""

@@ -1,0 +1,89 @@
+"""A grey image -> a few numbers that scanners change and anatomy hardly does; sets of them -> how far two hospitals are apart."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial.distance import cdist
+
+PROPERTIES = ("mean", "contrast", "sharpness", "speckle_size", "high_frequencies", "black", "depth_slope")
+_LAG_MOST = 8  # pixels over which the autocorrelation of fine texture is followed
+
+
+def properties(images: np.ndarray) -> np.ndarray:
+    """float64 [N, 7] of uint8 images [N, H, W], in the order of PROPERTIES.
+
+    mean and contrast (standard deviation) in grey levels, over non-black pixels; sharpness: standard deviation of the Laplacian in grey
+    levels; speckle_size: lag in pixels at which the autocorrelation of fine texture falls to one half; high_frequencies: share of
+    the spectrum's energy above a quarter of the sampling rate; black: share of black pixels; depth_slope: change of the mean grey level
+    from top to bottom.
+    """
+    return np.array([_of(np.asarray(image)) for image in images]).reshape(-1, len(PROPERTIES))
+
+
+def energy_distance(first: np.ndarray, second: np.ndarray) -> float:
+    """Energy distance of two samples of vectors [N, D] and [M, D]: 0 for equal distributions (Szekely and Rizzo 2013)."""
+    between, within, other = (cdist(*pair) for pair in ((first, second), (first, first), (second, second)))
+    return float(max(0.0, 2 * between.mean() - within.mean() - other.mean()))
+
+
+def standardised(reference: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
+    """`reference` and `others` [*, D] in units of the reference's standard deviation, centred on its mean."""
+    centre, spread = reference.mean(0), reference.std(0)
+    spread = np.where(spread > 1e-9, spread, 1.0)
+    return [(values - centre) / spread for values in (reference, *others)]
+
+
+def two_sample_p(first: np.ndarray, second: np.ndarray, *, permutations: int = 199, seed: int = 0) -> float:
+    """Permutation p-value of the energy distance: small where the two samples [N, D] and [M, D] differ."""
+    both = np.concatenate([first, second])
+    distances = cdist(both, both)
+    draw = np.random.default_rng(seed)
+    member = np.arange(len(both)) < len(first)
+    observed = _energy(distances, member)
+    as_large = sum(_energy(distances, draw.permutation(member)) >= observed - 1e-12 for _ in range(permutations))
+    return (as_large + 1) / (permutations + 1)
+
+
+def _energy(distances: np.ndarray, member: np.ndarray) -> float:
+    inside, outside = np.flatnonzero(member), np.flatnonzero(~member)
+    between = distances[np.ix_(inside, outside)].mean()
+    return 2 * between - distances[np.ix_(inside, inside)].mean() - distances[np.ix_(outside, outside)].mean()
+
+
+def _of(image: np.ndarray) -> list[float]:
+    values = image.astype(np.float64)
+    seen = values[image > 0]
+    if not len(seen):
+        return [0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    fine = values - ndimage.gaussian_filter(values, 3)
+    spectrum = np.abs(np.fft.rfft2(values - values.mean())) ** 2
+    rows, columns = np.abs(np.fft.fftfreq(len(image))), np.fft.rfftfreq(image.shape[1])
+    high = np.maximum(rows[:, None], columns[None]) > 0.25
+    third = max(1, len(image) // 3)
+    top, bottom = values[:third][image[:third] > 0], values[-third:][image[-third:] > 0]
+    slope = bottom.mean() - top.mean() if len(top) and len(bottom) else 0.0
+    return [
+        float(seen.mean()),
+        float(seen.std()),
+        float(ndimage.laplace(values).std()),
+        _half_width(fine),
+        float(spectrum[high].sum() / max(spectrum.sum(), 1e-12)),
+        float(np.mean(image == 0)),
+        float(slope),
+    ]
+
+
+def _half_width(fine: np.ndarray) -> float:
+    """Lag, by linear interpolation, at which the autocorrelation across depth first falls to one half."""
+    centred = fine - fine.mean()
+    power = float((centred**2).mean())
+    if power < 1e-9:
+        return float(_LAG_MOST)
+    before = 1.0
+    for lag in range(1, min(_LAG_MOST, fine.shape[1] - 1) + 1):
+        now = float((centred[:, lag:] * centred[:, :-lag]).mean()) / power
+        if now <= 0.5:
+            return lag - 1 + (before - 0.5) / max(before - now, 1e-9)
+        before = now
+    return float(_LAG_MOST)
