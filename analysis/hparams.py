@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
@@ -29,6 +28,7 @@ from analysis.frames import Run, load_run
 from analysis.outcomes import Outcomes
 from analysis.ranking import shown_metrics
 from sweep.core.errors import InputError, guarded
+from sweep.core.images import open_image
 from sweep.core.storage import Storage
 
 ABSENT = "-"
@@ -146,7 +146,7 @@ def _scalar(tag: str, value: float, step: int) -> Event:
 def _pictures(rows: pd.DataFrame) -> Iterator[Event]:
     for kind, group in rows.groupby("kind", sort=False) if len(rows) else ():
         for number, png in enumerate(group["png"].head(PICTURES)):
-            with Image.open(io.BytesIO(png)) as picture:
+            with open_image(io.BytesIO(png), ("PNG",)) as picture:
                 width, height, channels = *picture.size, len(picture.getbands())
             image = Summary.Image(width=width, height=height, colorspace=channels, encoded_image_string=png)
             yield Event(summary=Summary(value=[Summary.Value(tag=f"{kind}/{number}", image=image)]))

@@ -22,6 +22,7 @@ import torchattacks
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
+from sweep.attacks.attack_options import AttackOptions
 from sweep.attacks.epsilon_sweep import epsilon_sweep
 
 PX = 128
@@ -125,7 +126,9 @@ def report(name: str, fixture: Fixture, model: nn.Module, images: Tensor, labels
             if mode == "torchattacks":
                 table = baseline(model, images, labels)
             else:
-                results[mode] = epsilon_sweep(model, images, labels, list(BASELINES), EPSILONS, mode=mode)
+                results[mode] = epsilon_sweep(
+                    model, images, labels, list(BASELINES), EPSILONS, AttackOptions(mode=mode)
+                )
             seconds[mode].append(time.process_time() - started)
     median = {mode: sorted(times)[len(times) // 2] for mode, times in seconds.items()}
     passes = len(images) * len(EPSILONS)

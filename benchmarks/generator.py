@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import itertools
 
+from sweep.core.images import open_image
 from sweep.synth.adversarial import Duel, critic_step, generator_step, start_duel
 from sweep.synth.feed import Feed
 from sweep.synth.layers import SMALLEST_MAP, channels_at, sizes_up
@@ -53,7 +54,8 @@ class Files(Dataset):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Tensor:
-        pixels = np.array(Image.open(self.paths[index]).convert("L"))
+        with open_image(self.paths[index], ("PNG",)) as image:
+            pixels = np.array(image.convert("L"))
         return torch.from_numpy(pixels).float().div(127.5).sub(1).unsqueeze(0)
 
 

@@ -1,1 +1,1 @@
-"""Robustness that can be believed: threats as rows, one engine for every epsilon, alarms for masked gradients."""
+"""Adversarial robustness: threats as table rows, one engine for all epsilons, alarms for masked gradients."""

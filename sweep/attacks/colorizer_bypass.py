@@ -1,4 +1,4 @@
-"""The way around a colorizer: its picture forward, the identity backward."""
+"""Straight-through gradient around a colorizer: its output forward, replication of the grey channel backward."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class StraightThrough(nn.Module):
-    """`colorizer` as it is, with the gradient of plain replication of the grey channel."""
+    """`colorizer` in the forward pass, the gradient of replicating the grey channel in the backward pass."""
 
     def __init__(self, colorizer: nn.Module) -> None:
         super().__init__()
@@ -17,7 +17,7 @@ class StraightThrough(nn.Module):
     def forward(self, grey: Tensor) -> Tensor:
         """[N, 1, H, W] -> [N, 3, H, W]."""
         colors = self.colorizer(grey.detach()).detach()
-        if colors.shape[2:] != grey.shape[2:]:  # no pixel-wise way back
+        if colors.shape[2:] != grey.shape[2:]:  # no pixel-wise correspondence, so no straight-through gradient
             return self.colorizer(grey)
         replicated = grey.expand_as(colors)
         return replicated + (colors - replicated).detach()
@@ -28,8 +28,9 @@ def around_colorizer(model: nn.Module) -> nn.Module | None:
 
     Predictions are the same, so what breaks the copy breaks the model.
     """
-    if not isinstance(getattr(model, "colorizer", None), nn.Module) or not hasattr(model, "backbone"):
+    colorizer = getattr(model, "colorizer", None)
+    if not isinstance(colorizer, nn.Module) or not hasattr(model, "backbone"):
         return None
     detour = copy.deepcopy(model)
-    detour.colorizer = StraightThrough(detour.colorizer)
+    detour.colorizer = StraightThrough(copy.deepcopy(colorizer))
     return detour

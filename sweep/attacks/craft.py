@@ -1,4 +1,4 @@
-"""One attack at one epsilon, run to its end: the perturbed images themselves, for a gallery or a comparison."""
+"""One attack at one epsilon, run to its end: returns the perturbed images, for a gallery or a comparison."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sweep.attacks import input_checks
-from sweep.attacks.network import Model, Network, device_of, frozen
+from sweep.attacks.network import Model, Network, device_of, frozen, normal_tensor
 from sweep.attacks.random_starts import Draws
 from sweep.attacks.referee import Memory, Referee
 from sweep.attacks.threat import Threat
@@ -24,18 +24,19 @@ def craft(
     seed: int = 0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Perturbed `images` [N, C, H, W], one batch, nobody leaving early; epsilon 0 returns the images.
+    """Perturbed `images` [N, C, H, W], in one batch, no image leaving early; epsilon 0 returns the images.
 
     Random starts come from `generator` when given, else from `seed`.
     """
     input_checks.check_images(images)
-    input_checks.check_labels(labels, len(images))
+    labels = input_checks.checked_labels(labels, len(images))
+    input_checks.check_model(model, images)
     row, radius = resolve_threat(threat), parse_epsilon(epsilon)
     device = device_of(model)
-    images, labels = images.to(device), labels.to(device)
     if radius == 0:
-        return images.clone()
+        return images.to(device, copy=True)
     with frozen(model):
+        images, labels = normal_tensor(images).to(device), normal_tensor(labels).to(device)
         referee = Referee(Network(model), images, labels, row.norm, Memory(), leave=False)
         logits = referee.network.forward(images)
         input_checks.check_logits(logits, labels)

@@ -1,4 +1,4 @@
-"""What counts as right, and the losses that attacks climb: one class of K, or K labels that must all be right.
+"""When a prediction is right, and the losses that attacks maximise: one class of K, or K labels that must all be right.
 
 N images, K logits. Labels are int64 [N] (classes) or 0/1 [N, K] (multi-label), where NaN is not known and never counts.
 """
@@ -24,7 +24,7 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     if labels.ndim == 1:
         return F.cross_entropy(logits, labels, reduction="none")
     unknown = labels.isnan()
-    # Replaced before the loss, not after: NaN times zero would still poison the gradient.
+    # Replaced before the loss, not after: in the backward pass NaN times zero is NaN.
     loss = F.binary_cross_entropy_with_logits(logits, labels.masked_fill(unknown, 0).to(logits.dtype), reduction="none")
     return loss.masked_fill(unknown, 0).sum(dim=1)
 

@@ -3,8 +3,9 @@
     result = epsilon_sweep(model, images, labels, ["fgsm", "pgd20"], ["1/255", "2/255"])
     result.robust_accuracy("pgd20", "2/255"), result.worst_case("2/255"), result.passes
 
-Only what still stands is attacked: clean mistakes never, an image broken at a smaller epsilon no more, and an image leaves
-with the first point that breaks it. Points that several threats ask for (the clean image, the first steps) are asked once.
+Images that are misclassified when clean are never attacked, an image broken at a smaller epsilon is not attacked at a larger
+one, and an image leaves the batch with the first point that breaks it. Points that several threats query (the clean image,
+the first steps) are computed once.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from sweep.attacks import input_checks
+from sweep.attacks.attack_options import AttackOptions
 from sweep.attacks.chunk import Chunk
 from sweep.attacks.fast import network_for
-from sweep.attacks.network import Model, Network, Passes, device_of, frozen
+from sweep.attacks.network import Model, Network, Passes, device_of, frozen, normal_tensor
 from sweep.attacks.referee import ROUNDING
 from sweep.attacks.result import EpsilonSweep
 from sweep.attacks.schedule import bisect, narrow_down, try_every_epsilon
@@ -29,7 +31,7 @@ from sweep.core.errors import InputError, suggestion
 
 MODES = {"exact": try_every_epsilon, "fast": narrow_down}
 SAMPLE = 4  # images on which a faster copy of the model is compared with it
-CHUNK_BATCHES = 2  # images whose answers are remembered together, in batches: bounds memory, still fills batches
+CHUNK_BATCHES = 2  # batches whose answers are cached together: bounds memory, still fills batches
 
 
 def epsilon_sweep(
@@ -38,45 +40,36 @@ def epsilon_sweep(
     labels: Tensor,
     threats: Iterable[str | Threat] | Mapping[str, str | Threat],
     epsilons: Iterable[str | float],
-    *,
-    seed: int = 0,
-    batch_size: int = 64,
-    mode: str = "exact",
-    worst_only: bool = False,
-    refine: int = 0,
-    keep_examples: bool = False,
+    options: AttackOptions | None = None,
 ) -> EpsilonSweep:
     """Attack `images` [N, C, H, W] in [0, 1] with every threat at every epsilon; the model returns logits [N, K].
 
     `labels` are class numbers [N], or 0/1 [N, K] for multi-label, where an image stands while all its labels are right.
-    Epsilons are in the norm of the threat (grey values 0..1 for Linf). `mode` exact: float32, and every epsilon is tried
-    that one call per epsilon could break; fast: bfloat16 search with float32 verdicts, around each image's border only. In both
-    the model itself has the last word on every break.
-    `worst_only` attacks what every threat so far has left standing, so only `worst_case` is defined afterwards. `refine`
-    halves the gap below each breaking epsilon that many times; `keep_examples` keeps the nearest breaking image of every
-    threat. InputError for input that cannot be attacked meaningfully.
+    Epsilons are in the norm of the threat (grey values 0..1 for Linf). In every mode the model itself, in float32, confirms
+    each break. Works inside `torch.no_grad` and `torch.inference_mode`: gradients are computed regardless. InputError for
+    input that cannot be attacked meaningfully.
     """
+    options = options or AttackOptions()
     rows, grid = resolve_threats(threats), parse_grid(epsilons)
     input_checks.check_images(images)
-    input_checks.check_labels(labels, len(images))
+    labels = input_checks.checked_labels(labels, len(images))
+    input_checks.check_model(model, images)
     device = device_of(model)
-    size = batch_size * CHUNK_BATCHES
+    size = options.batch_size * CHUNK_BATCHES
     positive = torch.tensor([epsilon for epsilon in grid if epsilon > 0], dtype=torch.float64)
     with ExitStack() as stack:
         stack.enter_context(frozen(model))
-        network = _network(model, mode, images[:SAMPLE].to(device))
+        images, labels = normal_tensor(images), normal_tensor(labels)
+        network = _network(model, options.mode, images[:SAMPLE].to(device))
         parts = []
         for start in range(0, len(images), size):
             here = slice(start, start + size)
-            chunk = Chunk(
-                network, images[here].to(device), labels[here].to(device), rows, positive, batch_size,
-                seed=seed, start=start, together=worst_only, keep_examples=keep_examples,
-            )  # fmt: skip
-            MODES[mode](chunk)
-            if refine:
-                chunk.refined = {name: bisect(chunk, name, refine) for name in rows}
+            chunk = Chunk(network, images[here].to(device), labels[here].to(device), rows, positive, options, start)
+            MODES[options.mode](chunk)
+            if options.refine:
+                chunk.refined = {name: bisect(chunk, name, options.refine) for name in rows}
             parts.append(chunk)
-    return _joined(parts, rows, grid, labels, network.passes, worst_only)
+    return _joined(parts, rows, grid, labels, network.passes)
 
 
 def _network(model: Model, mode: str, sample: Tensor) -> Network:
@@ -91,7 +84,6 @@ def _joined(
     grid: tuple[float, ...],
     labels: Tensor,
     passes: Passes,
-    worst_only: bool,
 ) -> EpsilonSweep:
     right = torch.cat([part.right for part in parts]).cpu()
     nearest = {name: torch.cat([part.nearest[name] for part in parts]).cpu() for name in threats}
@@ -106,11 +98,12 @@ def _joined(
         passes_by_threat={name: sum((part.passes[name] for part in parts), Passes()) for name in threats},
         norms={name: threat.norm for name, threat in threats.items()},
         kinds={name: threat.kind for name, threat in threats.items()},
-        worst_only=worst_only,
+        worst_only=parts[0].together,
         refined=_gather(parts, lambda part: part.refined),
-        examples=_gather(
-            parts, lambda part: {n: r.examples for n, r in part.referees.items() if r.examples is not None}
-        ),
+        examples=_gather(parts, lambda part: part.examples),
+        non_finite=_gather(parts, lambda part: part.non_finite),
+        no_gradient=_gather(parts, lambda part: part.no_gradient),
+        unmoved=_gather(parts, lambda part: part.unmoved),
     )
 
 

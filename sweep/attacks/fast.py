@@ -1,8 +1,8 @@
-"""Networks that look for the way in a copy of the model made for speed, while the model itself keeps the last word.
+"""Networks that search in a faster copy of the model and verify with the model itself.
 
-The copy is folded and channels-last. In float32 (`FoldedNetwork`) it is the same function but for rounding; in bfloat16
-(`FastNetwork`) it only guides the search. In both, what looks broken or nearly so is passed through the original model, so a
-break is always real.
+The copy has its batch norms fused and is channels-last. In float32 (`FusedNetwork`) it is the same function up to rounding;
+in bfloat16 (`FastNetwork`) it only guides the search. In both, an image that looks broken or nearly so is predicted again by
+the original model, so a recorded break is always the model's own.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from sweep.attacks import criteria
 from sweep.attacks.fuse_batch_norm import fused
-from sweep.attacks.network import Loss, Network, Passes, gradient_of
+from sweep.attacks.network import Gradient, Loss, Network, Passes, gradient_of
 
-TIGHT, LOOSE = 1e-5, 1e-3  # largest difference of the copy's logits, as a share of the largest logit, to be taken
-DOUBT = 1e-3  # share of the largest logit within which the copy's rounding could decide a verdict; measured differences are near 1e-6
+TIGHT, LOOSE = 1e-5, 1e-3  # largest accepted difference of the copy's logits, as a share of the largest logit
+DOUBT = 1e-3  # margin, as a share of the largest logit, within which the model predicts again; measured rounding is near 1e-6
 
 
 class FusedNetwork(Network):
-    """A Network whose `gradient` comes from the folded copy in float32; `forward` and `exact_gradient` are the model's own."""
+    """A Network whose `gradient` comes from the fused copy in float32; `forward` and `exact_gradient` use the model itself."""
 
     bfloat16 = False
 
@@ -31,10 +31,11 @@ class FusedNetwork(Network):
         for parameter in self._copy.parameters():
             parameter.requires_grad_(False)
 
-    def gradient(self, images: Tensor, labels: Tensor, loss: Loss) -> tuple[Tensor, Tensor, Tensor]:
+    def gradient(self, images: Tensor, labels: Tensor, loss: Loss) -> Gradient:
         """As Network.gradient, from the copy; the logits of images that look broken, or nearly so, are the original's."""
         self.passes.gradient += len(images)
-        logits, values, gradient = gradient_of(self._search, images, labels, loss)
+        answer = gradient_of(self._search, images, labels, loss)
+        logits = answer.logits
         doubtful = ~criteria.is_right(logits, labels)
         if self.exact:
             doubtful |= criteria.margin(logits, labels) > -DOUBT * logits.abs().amax(dim=1)
@@ -42,7 +43,7 @@ class FusedNetwork(Network):
             self.passes.verdict += int(doubtful.sum())
             with torch.no_grad():
                 logits[doubtful] = self.model(images[doubtful])
-        return logits, values, gradient
+        return answer
 
     def _search(self, images: Tensor) -> Tensor:
         images = images.contiguous(memory_format=torch.channels_last)
@@ -51,7 +52,7 @@ class FusedNetwork(Network):
 
 
 class FastNetwork(FusedNetwork):
-    """As FoldedNetwork, but in bfloat16 where that is native and pays; what it says is too coarse for a verdict."""
+    """As FusedNetwork, but in bfloat16 where that is native and faster; its predictions are too coarse for a verdict."""
 
     exact = False
 
@@ -62,9 +63,10 @@ class FastNetwork(FusedNetwork):
 
 
 def network_for(model: nn.Module, sample: Tensor, *, fast: bool) -> Network:
-    """The network to search in: where nothing can be folded the model itself, or for `fast` a copy of it."""
+    """The network to search in: where nothing can be fused the model itself, or for `fast` a copy of it."""
     spent = Passes()
     merged = fused(model, sample, within=LOOSE if fast else TIGHT, passes=spent)
+    network: Network
     if fast:
         network = FastNetwork(model, merged or copy.deepcopy(model).eval(), sample)
     else:
@@ -74,7 +76,7 @@ def network_for(model: nn.Module, sample: Tensor, *, fast: bool) -> Network:
 
 
 def _is_depthwise(module: nn.Module) -> bool:
-    """Whether it is a convolution of one channel each: on a CPU slower in bfloat16 than in float32."""
+    """Whether it is a depthwise convolution, which on a CPU is slower in bfloat16 than in float32."""
     return isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
 
 

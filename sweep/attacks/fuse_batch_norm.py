@@ -1,7 +1,7 @@
-"""Batch norms of an eval-mode network folded into the convolutions before them: same function, fewer passes over memory.
+"""Batch norms of an eval-mode network fused into the convolutions before them: same function, fewer passes over memory.
 
-Which convolution feeds which norm is read off one forward pass, so that any model (colorizers, timm backbones) can be
-folded without being traced; the folded copy is then compared with the original, and dropped when they differ.
+Which convolution feeds which norm is recorded in one forward pass, so that any model (colorizers, timm backbones) can be
+fused without being traced; the fused copy is then compared with the original, and dropped when they differ.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sweep.attacks.network import Passes
 
 
 def fused(model: nn.Module, sample: Tensor, *, within: float = 1e-3, passes: Passes | None = None) -> nn.Module | None:
-    """A copy of `model` in eval mode with batch norms folded; None where there is nothing to fold.
+    """A copy of `model` in eval mode with batch norms fused; None where there is nothing to fuse.
 
     `sample` [n, C, H, W] is passed through both, whose logits may differ by the share `within` of the largest one; else None.
     That work is counted in `passes`.
@@ -33,8 +33,9 @@ def fused(model: nn.Module, sample: Tensor, *, within: float = 1e-3, passes: Pas
     passes.verdict += 2 * len(sample)
     merged = copy.deepcopy(plain)
     for conv_name, norm_name in pairs:
-        norm = merged.get_submodule(norm_name)
-        _replace(merged, conv_name, fuse_conv_bn_eval(merged.get_submodule(conv_name), norm))
+        convolution, norm = merged.get_submodule(conv_name), merged.get_submodule(norm_name)
+        assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+        _replace(merged, conv_name, fuse_conv_bn_eval(convolution, norm))
         _replace(merged, norm_name, _rest_of(norm))
     with torch.no_grad():
         before, after = plain(sample), merged(sample)
@@ -46,7 +47,7 @@ def _is_norm(module: nn.Module) -> bool:
 
 
 def _conv_norm_pairs(model: nn.Module, sample: Tensor) -> list[tuple[str, str]]:
-    """Names of (convolution, norm) where the norm's input is the convolution's very output."""
+    """Names of (convolution, norm) where the norm's input is the tensor that the convolution returned."""
     made_by: dict[int, str] = {}
     pairs: list[tuple[str, str]] = []
     outputs: list[Tensor] = []  # kept alive: an id is only unique among living tensors
@@ -83,12 +84,12 @@ def _conv_norm_pairs(model: nn.Module, sample: Tensor) -> list[tuple[str, str]]:
     finally:
         for handle in handles:
             handle.remove()
-    # a module used twice would be folded for one of its uses only
+    # a module used twice would be fused for one of its uses only
     return [pair for pair in pairs if calls[pair[0]] == 1 and calls[pair[1]] == 1]
 
 
 def _rest_of(norm: nn.BatchNorm2d) -> nn.Module:
-    """What a norm does besides normalising: timm's BatchNormAct2d also drops and activates."""
+    """The other parts of a norm layer: timm's BatchNormAct2d also has dropout and activation."""
     return nn.Sequential(
         *(getattr(norm, part) for part in ("drop", "act") if isinstance(getattr(norm, part, None), nn.Module))
     )

@@ -1,4 +1,4 @@
-"""What an attack did, to look at: image, perturbation, colorized view before and after, probabilities."""
+"""Attacked images for display: image, perturbation, colorized view before and after, probabilities."""
 
 from __future__ import annotations
 
@@ -35,18 +35,22 @@ class GalleryEntry:
 def gallery(
     model: Model, images: Tensor, labels: Tensor, threat: str | Threat, epsilon: str | float, *, seed: int = 0
 ) -> list[GalleryEntry]:
-    """Attack grey `images` [N, 1, H, W] at one epsilon and return what a person would want to see of each."""
+    """Attack grey `images` [N, 1, H, W] at one epsilon; one entry per image."""
     attacked = craft(model, images, labels, threat, epsilon, seed=seed).cpu()
     with frozen(model), torch.no_grad():
         device = device_of(model)
         logits = [model(batch.to(device)) for batch in (images, attacked)]
         before, after = ((one.sigmoid() if labels.ndim == 2 else one.softmax(dim=1)).cpu().numpy() for one in logits)
-        colors = [_colorized(model, batch.to(device)) for batch in (images, attacked)]
+        clean_colors, moved_colors = (_colorized(model, batch.to(device)) for batch in (images, attacked))
     entries = []
     for i, (clean, moved) in enumerate(zip(images.cpu(), attacked, strict=True)):
         difference = (moved - clean)[0]
         scale = 0.5 / max(difference.abs().max().item(), 1e-8)
-        views = (None, None) if colors[0] is None else _stretched(colors[0][i], colors[1][i])
+        views = (
+            (None, None)
+            if clean_colors is None or moved_colors is None
+            else _stretched(clean_colors[i], moved_colors[i])
+        )
         entries.append(
             GalleryEntry(
                 label=labels[i].tolist(),
@@ -69,9 +73,10 @@ def _colorized(model: Model, images: Tensor) -> Tensor | None:
 
 
 def _stretched(before: Tensor, after: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Both pictures on the range of the first: a colorizer's output is unbounded."""
+    """Both pictures scaled by the range of the first: a colorizer's output is unbounded."""
     low, high = before.amin(), before.amax()
-    return tuple(_bytes((view - low) / (high - low).clamp(min=1e-8)).transpose(1, 2, 0) for view in (before, after))
+    first, second = ((view - low) / (high - low).clamp(min=1e-8) for view in (before, after))
+    return _bytes(first).transpose(1, 2, 0), _bytes(second).transpose(1, 2, 0)
 
 
 def _bytes(values: Tensor) -> np.ndarray:

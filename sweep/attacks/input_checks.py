@@ -1,9 +1,9 @@
-"""Input that cannot be attacked meaningfully is refused, with the reason."""
+"""Checks that images, labels, model and logits can be attacked meaningfully; InputError with the reason otherwise."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sweep.core.errors import InputError
 
@@ -24,20 +24,43 @@ def check_images(images: Tensor) -> None:
         )
 
 
-def check_labels(labels: Tensor, count: int) -> None:
-    """Class numbers int [N] or hard multi-label 0/1 [N, K], NaN where not known; InputError otherwise."""
+def checked_labels(labels: Tensor, count: int) -> Tensor:
+    """Class numbers int64 [N] or hard multi-label 0/1 float [N, K], NaN where not known; InputError otherwise.
+
+    Class numbers of other integer types and bool are converted, which loses nothing; so are 0/1 labels that are not floats.
+    """
     if not isinstance(labels, Tensor) or labels.ndim not in (1, 2) or len(labels) != count:
         shape = tuple(getattr(labels, "shape", ()))
         raise InputError("labels", f"shape {shape} for {count} images", "give class numbers [N] or 0/1 labels [N, K]")
-    if labels.ndim == 1 and labels.is_floating_point():
-        raise InputError("labels", f"type {labels.dtype}", "give class numbers as integers")
-    if labels.ndim == 2 and not ((labels == 0) | (labels == 1) | labels.isnan()).all():
+    if labels.is_complex() or (labels.ndim == 1 and labels.is_floating_point()):
+        raise InputError("labels", f"type {labels.dtype}", "give class numbers as integers: labels.long()")
+    if labels.ndim == 1:
+        return labels.long()
+    if not labels.is_floating_point():
+        labels = labels.float()
+    if not ((labels == 0) | (labels == 1) | labels.isnan()).all():
         fix = "robust accuracy is defined for hard labels only: round or drop uncertain ones"
         raise InputError("labels", "soft labels (values other than 0 and 1)", fix)
-    if labels.ndim == 2 and labels.isnan().all(dim=1).any():
+    if labels.isnan().all(dim=1).any():
         raise InputError(
-            "labels", "an image without any known label", "leave it out: nothing can be right or wrong about it"
+            "labels", "an image without any known label", "leave it out: no prediction of it can be right or wrong"
         )
+    return labels
+
+
+def check_model(model: object, images: Tensor) -> None:
+    """A model in float32 or float64 of the same type as `images`; InputError otherwise.
+
+    bfloat16 and float16 resolve 1/256 to 1/2048 near 1, coarser than the epsilons, so robust accuracy in them is rounding.
+    """
+    if not isinstance(model, nn.Module):
+        return
+    kinds = {tensor.dtype for tensor in model.parameters() if tensor.is_floating_point()}
+    for kind in sorted(kinds - {images.dtype}, key=str):
+        if kind not in (torch.float32, torch.float64):
+            raise InputError("model", f"parameters of type {kind}", "attack it in float32: model.float()")
+        name = str(kind).removeprefix("torch.")
+        raise InputError("images", f"type {images.dtype} for a {name} model", f"convert them: images.to(torch.{name})")
 
 
 def check_logits(logits: Tensor, labels: Tensor) -> None:

@@ -1,3 +1,3 @@
-"""How a sweep config names attacks that are no row of the table; free of torch, so that a sweep config is checked without loading it."""
+"""Names of attacks that are not rows of the table; imports no torch, so that a sweep config can be checked without it."""
 
 TRANSFER = "transfer:"  # a threat from another trial's model: transfer:RUN/SIGNATURE

@@ -1,4 +1,4 @@
-"""What a sweep over epsilons says about a model: accuracy and AUROC under attack, where it falls, where it is worth nothing."""
+"""Summary of a sweep over epsilons: accuracy and AUROC under attack, median breaking epsilon, crossing with the constant predictor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random starts that belong to an image, not to the batch it happens to sit in."""
+"""Random starts drawn per image, independent of batching."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sweep.core.seeds import named_seed
 class Draws:
     """Unit noise for one chunk of images and one threat, drawn once per restart and scaled by every epsilon.
 
-    Never the global generator. `generator` overrides the named seed, for comparison with another implementation.
+    The global generator is not used. `generator` overrides the named seed, for comparison with another implementation.
     """
 
     def __init__(self, images: Tensor, seed: int, *names: str | int, generator: torch.Generator | None = None) -> None:
@@ -21,16 +21,16 @@ class Draws:
         self._unit: Tensor | None = None
 
     def generator(self, *names: str | int) -> torch.Generator:
-        """A CPU generator of its own for a named purpose."""
+        """A separate CPU generator for a named purpose."""
         return self._given or torch.Generator().manual_seed(self.seed_of(*names))
 
     def seed_of(self, *names: str | int) -> int:
-        """The seed behind `generator`, for code that brings its own."""
+        """The seed of `generator`, for code that seeds its own generators."""
         return named_seed(self._seed, *self._names, *names)
 
     def unit(self, norm: str, restart: int) -> Tensor:
-        """One point of the unit ball per image of the chunk [N, C, H, W]; the last restart asked for is kept."""
-        if self._key != (norm, restart):
+        """One point of the unit ball per image of the chunk [N, C, H, W]; the last restart drawn is cached."""
+        if self._unit is None or self._key != (norm, restart):
             self._unit = norms.random_unit(norm, self._images, self.generator("start", restart))
             self._key = (norm, restart)
         return self._unit

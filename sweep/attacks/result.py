@@ -1,4 +1,4 @@
-"""What a sweep over epsilons found, per image and threat."""
+"""The result of a sweep over epsilons, per image and threat."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ class EpsilonSweep:
 
     `breaking_epsilon[threat]` float64 [N]: inf where the image stands at the largest epsilon, 0 where it is wrong when
     clean, else a member of `epsilons`.
-    `kinds[threat]`: one_step, many_step, black_box or noise. `distance[threat]` float64 [N]: length of the
-    smallest perturbation seen to break it. `logits` [N, K]: the clean prediction. When asked for: `refined[threat]` [N], the
-    breaking epsilon between the members of the grid, and `examples[threat]` [N, C, H, W], the nearest image that breaks (NaN
-    where none does).
+    `kinds[threat]`: one_step, many_step, black_box or noise. `distance[threat]` float64 [N]: length of the smallest
+    perturbation seen to break it. `logits` [N, K]: the clean prediction. On request: `refined[threat]` [N], the breaking
+    epsilon between the members of the grid, and `examples[threat]` [N, C, H, W], the nearest image that breaks (NaN where
+    none does). For the alarms (`masking.alarms_of`), bool [N] by threat: `non_finite` (NaN or infinite entries in an input
+    gradient), `no_gradient` (every gradient was zero), `unmoved` (attacked, but no pixel was ever changed).
     """
 
     epsilons: tuple[float, ...]
@@ -37,10 +38,13 @@ class EpsilonSweep:
     worst_only: bool = False
     refined: dict[str, Tensor] = field(default_factory=dict)
     examples: dict[str, Tensor] = field(default_factory=dict)
+    non_finite: dict[str, Tensor] = field(default_factory=dict)
+    no_gradient: dict[str, Tensor] = field(default_factory=dict)
+    unmoved: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def threats(self) -> tuple[str, ...]:
-        """Names of the threats, as asked for."""
+        """Names of the threats, in the order given."""
         return tuple(self.breaking_epsilon)
 
     @property

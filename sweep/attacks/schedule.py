@@ -1,8 +1,8 @@
-"""Which epsilon is tried on which image: every one that could break it, or only those around its border.
+"""Which epsilon is tried on which image: every one that could break it, or only those near its decision boundary.
 
-`try_every_epsilon` (exact mode) tries each epsilon on all that stands, so its breaks include those of one call per epsilon.
-`narrow_down` (fast mode) trusts that balls are nested: an image that stands at 4/255 is tried at 2/255 only when another
-threat breaks it there.
+`try_every_epsilon` (exact mode) tries each epsilon on every unbroken image, so it breaks whatever one call per epsilon breaks.
+`narrow_down` (fast mode) assumes nested balls: an image that stands at 4/255 is tried at 2/255 only when another threat
+breaks it there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sweep.attacks.threat import Threat
 
 
 def try_every_epsilon(chunk: Chunk) -> None:
-    """Ascending; threats take turns at each epsilon, so that `together` profits from all of them at the next one."""
+    """Ascending; all threats run at one epsilon before the next, so that with `together` each skips what another has broken."""
     last = len(chunk.epsilons) - 1
     for index in range(len(chunk.epsilons)):
         for name in _order(chunk):
@@ -27,7 +27,7 @@ def try_every_epsilon(chunk: Chunk) -> None:
 
 
 def narrow_down(chunk: Chunk) -> None:
-    """Start each threat where the threats before it (or a linear look at the clean gradient) saw the border."""
+    """Start each threat at the epsilon where the threats before it (or a linear model at the clean image) place the boundary."""
     if not len(chunk.epsilons):
         return
     guess = _linear_guess(chunk)
@@ -91,20 +91,20 @@ def _linear_guess(chunk: Chunk) -> Tensor:
 
 
 def _one_pass(threat: Threat) -> bool:
-    """One forward pass per epsilon: cheaper to try everywhere, and one large step need not imply a smaller one."""
+    """One forward pass per epsilon: cheap enough to try everywhere, and a break by a small step need not imply one by a larger step."""
     return threat.uses_gradient and threat.steps * threat.restarts == 1
 
 
 def _order(chunk: Chunk) -> list[str]:
-    """Cheapest first where one break is enough; else many steps first, whose early points answer the one-step threats."""
+    """Cheapest first where one break is enough; else many steps first, whose early points are reused by one-step threats."""
     work = {name: threat.steps * threat.restarts for name, threat in chunk.threats.items()}
-    return sorted(work, key=work.get, reverse=not chunk.together)
+    return sorted(work, key=lambda name: work[name], reverse=not chunk.together)
 
 
 def bisect(chunk: Chunk, name: str, rounds: int) -> Tensor:
     """Refined breaking epsilon float64 [N]: the gap below the one found, halved `rounds` times; inf and 0 stay.
 
-    Whatever the attack met on the way counts, so the result may lie below the last middle.
+    Every point queried on the way counts, so the result may lie below the last midpoint.
     """
     nearest = chunk.referees[name].nearest
     grid = torch.cat([chunk.epsilons.new_zeros(1), chunk.epsilons])

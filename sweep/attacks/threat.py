@@ -1,4 +1,4 @@
-"""One attack with its settings: what a row of the THREATS table is made of."""
+"""One attack with its settings: a row of the THREATS table."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The table of threats and the names that point into it.
+"""The table of threats, and how names are resolved to its rows.
 
 A bare name (`pgd`) has torchattacks' default settings, which are also those of the Domain Assimilation paper's attacks. A
-name with a step count (`pgd20`, `bim50`, `pgd50x5`) has sound settings: the step follows epsilon, random starts are
-repeated, the best of them counts. Suffixes: `_margin` climbs the margin, `_l2` measures in L2.
+name with a step count (`pgd20`, `bim50`, `pgd50x5`) has a step size proportional to epsilon and, where it starts at random,
+three restarts of which the best counts. Suffixes: `_margin` climbs the margin, `_l2` measures in L2.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sweep.attacks.threat import Threat
 from sweep.core.errors import InputError, suggestion
 
 _ALPHA = 2 / 255  # torchattacks' default step of BIM, PGD and MI-FGSM, whatever the epsilon
-SOUND_RESTARTS = 3
+RESTARTS = 3
 
 THREATS: dict[str, Threat] = {
     row.name: row
@@ -60,7 +60,7 @@ def resolve_threat(threat: str | Threat) -> Threat:
     parts = _NAME.fullmatch(threat)
     if parts is None or parts["base"] not in THREATS:
         raise InputError("threats", f"{threat!r} is unknown", suggestion(threat, (*THREATS, *_ELSEWHERE)))
-    _refuse_odd(threat, parts)
+    _refuse_undefined(threat, parts)
     row = replace(THREATS[parts["base"]], name=threat)
     if parts["steps"]:
         row = _with_steps(row, parts["base"], int(parts["steps"]))
@@ -72,7 +72,7 @@ def resolve_threat(threat: str | Threat) -> Threat:
 
 
 def resolve_threats(threats: Iterable[str | Threat] | Mapping[str, str | Threat]) -> dict[str, Threat]:
-    """Rows by name, in the order given; a mapping gives them names of the caller's."""
+    """Rows by name, in the order given; a mapping gives them the caller's names."""
     if isinstance(threats, str):
         threats = [threats]
     items = threats.items() if isinstance(threats, Mapping) else ((None, item) for item in threats)
@@ -85,7 +85,7 @@ def resolve_threats(threats: Iterable[str | Threat] | Mapping[str, str | Threat]
     return rows
 
 
-def _refuse_odd(name: str, parts: re.Match[str]) -> None:
+def _refuse_undefined(name: str, parts: re.Match[str]) -> None:
     base = parts["base"]
     if base == "square" and parts["l2"]:
         raise InputError("threats", f"{name!r}: these squares are Linf", 'use library_threat("Square", norm="L2")')
@@ -99,7 +99,7 @@ def _with_steps(row: Threat, base: str, steps: int) -> Threat:
     steps = _at_least_one(row.name, steps)
     if base not in _ITERATED:
         return replace(row, steps=steps)
-    restarts = SOUND_RESTARTS if row.random_start else 1
+    restarts = RESTARTS if row.random_start else 1
     return replace(row, steps=steps, alpha=None, alpha_per_eps=max(0.25, 2.5 / steps), restarts=restarts)
 
 

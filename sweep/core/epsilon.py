@@ -1,4 +1,4 @@
-"""Attack budgets: written in grey levels ("2/255") or as numbers in [0, 1]; the text is kept as their name, the number is computed with."""
+"""Attack budgets written in grey levels ("2/255") or as numbers in [0, 1]; the text is kept as their name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def parse_epsilon(text: str | float | int) -> float:
     except (ValueError, ZeroDivisionError):
         raise _bad(text, "is not a number") from None
     if not math.isfinite(value) or value < 0:
-        raise _bad(text, "is not a finite number from 0 up")
+        raise _bad(text, "is not a finite number >= 0")
     return value
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 EXIT_COMPLETE = 0
 EXIT_BAD_INPUT = 2
@@ -19,10 +20,12 @@ class InputError(Exception):
     """Bad input: `where` names file and place, `problem` the value found, `fix` what to do about it."""
 
     def __init__(self, where: str | Path, problem: str, fix: str) -> None:
-        self.where, self.problem, self.fix = str(where), problem, fix
-        super().__init__(f"{where}: {problem}; {fix}")
+        self.where, self.problem, self.fix = printable(str(where)), printable(problem), fix
+        super().__init__(f"{self.where}: {self.problem}; {fix}")
 
-    def __reduce__(self):  # crosses process borders whole: Exception would pickle the joined message only
+    def __reduce__(
+        self,
+    ) -> tuple[Any, ...]:  # crosses process borders whole: Exception would pickle the joined message only
         return type(self), (self.where, self.problem, self.fix)
 
 
@@ -34,7 +37,7 @@ class InputErrors(InputError):
         Exception.__init__(self, _listing(where, self.errors))
         self.where, self.problem, self.fix = str(where), f"{len(self.errors)} mistakes", "see the list"
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.where, self.errors)
 
 
@@ -45,13 +48,25 @@ class Diverged(Exception):
         self.stage, self.step, self.value = stage, step, value
         super().__init__(f"{stage}: loss is {value} at step {step}; lower the learning rate or clip gradients")
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.stage, self.step, self.value)
 
 
 def _listing(where: str | Path, errors: Sequence[InputError]) -> str:
     noun = "mistake" if len(errors) == 1 else "mistakes"
     return "\n".join([f"{where}: {len(errors)} {noun}", *(f"  {e.where}: {e.problem}; {e.fix}" for e in errors)])
+
+
+def printable(text: str) -> str:
+    """`text` with control characters and bytes that are not UTF-8 (as file names may hold) written as escapes like \\x1b."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() or letter in " \n" else _escaped(letter) for letter in text)
+
+
+def _escaped(letter: str) -> str:
+    code = ord(letter)
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else repr(letter)[1:-1]  # how Python keeps such bytes
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

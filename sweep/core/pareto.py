@@ -1,4 +1,4 @@
-"""points -> who is beaten by nobody, in which front everybody stands, and how much room a front covers; more is better throughout."""
+"""Pareto dominance, front numbers and hypervolume of points whose objectives are all maximized."""
 
 from __future__ import annotations
 
@@ -28,17 +28,20 @@ class _Front:
         self._count += 1
 
 
-def _best_sums_first(points: np.ndarray) -> np.ndarray:
-    # Indices of the rows without NaN; whoever dominates a row has a larger sum and comes before it.
+def _dominators_first(points: np.ndarray) -> np.ndarray:
+    """Indices of the rows without NaN in descending lexicographic order.
+
+    A row that dominates another one is lexicographically larger, also where the sums of the two are equal after rounding or infinite.
+    """
     known = np.flatnonzero(~np.isnan(points).any(axis=1))
-    return known[np.argsort(-points[known].sum(axis=1), kind="stable")]
+    return known[np.lexsort(-points[known].T[::-1])]
 
 
 def dominated_by_any(points: np.ndarray) -> np.ndarray:
     """True where another row of [N, M] is at least as good everywhere and better somewhere; NaN rows are dominated."""
     points = np.asarray(points, dtype=float)
     beaten, front = np.ones(len(points), dtype=bool), _Front(points.shape[1])
-    for row in _best_sums_first(points):
+    for row in _dominators_first(points):
         beaten[row] = front.dominates(points[row])
         if not beaten[row]:
             front.add(points[row])
@@ -53,7 +56,7 @@ def nondominated_rank(points: np.ndarray) -> np.ndarray:
     points = np.asarray(points, dtype=float)
     fronts: list[_Front] = []
     numbers = np.zeros(len(points), dtype=int)
-    for row in _best_sums_first(points):
+    for row in _dominators_first(points):
         place = bisect_left(fronts, True, key=lambda front: not front.dominates(points[row]))
         if place == len(fronts):
             fronts.append(_Front(points.shape[1]))

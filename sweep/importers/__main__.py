@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from sweep.core.errors import InputError, guarded, suggestion
+from sweep.core.errors import InputError, guarded, printable, suggestion
+from sweep.importers.account import CHECKS, Account
 from sweep.importers.progress import Counter
-from sweep.importers.raw import Importer
 from sweep.importers.table import IMPORTERS, import_dataset
 from sweep.shards.findings import present_counts, stacked
 from sweep.shards.reader import read_metadata
@@ -32,27 +32,34 @@ def _import(argv: list[str]) -> int:
     given = vars(_parser(name).parse_args(argv))
     src, dst = _places(name, given["paths"])
     violations: list[InputError] = []
+    accounts: list[Account] = []
     with _progress() as counter:
         manifest = import_dataset(
             name, src, dst, domain=given["domain"], import_px=given["px"], skip_bad=given["skip_bad"], depth=given["depth"],
-            workers=given["workers"], on_skip=_both(violations.append, counter and counter.skip),
+            workers=given["workers"], accept=given["accept"], on_account=accounts.append,
+            on_skip=_both(violations.append, counter.skip if counter else None),
             on_image=counter and counter.done, on_total=counter and counter.total,
             **{option: given[option] for option in IMPORTERS[name].options},
         )  # fmt: skip
-    print("\n".join([*_summary(dst, manifest), *_left_out(IMPORTERS[name], src, manifest), *_skipped(violations)]))
+    told = [line for account in accounts for line in account.lines()]
+    notes = IMPORTERS[name].notes(Path(src), manifest.settings) if src is not None else ()
+    print("\n".join(map(printable, [*_summary(dst, manifest), *told, *notes, *_skipped(violations)])))
     return 0
 
 
-def _named(argv: list[str]) -> str | None:
+def _named(argv: list[str]) -> str:
     """The importer among the words of the command line: the first that is one, not a value of some option."""
     general = argparse.ArgumentParser(prog="python -m sweep.importers", add_help=False)
     _add_general(general)
     known, _ = general.parse_known_args([word for word in argv if word not in ("-h", "--help")])
     words = [word for word in known.words if not word.startswith("-")]
     name = next((word for word in words if word in IMPORTERS), None)
-    if words and name is None:
+    if name is not None:
+        return name
+    if words:
         raise InputError("importer", f"{words[0]!r} is unknown", suggestion(words[0], IMPORTERS))
-    return name
+    _parser(None).parse_args(argv)  # prints the help, or what is missing, and ends
+    raise InputError("importer", "none is named", suggestion("", IMPORTERS))
 
 
 def _places(name: str, paths: Sequence[str]) -> tuple[str | None, str]:
@@ -84,6 +91,13 @@ def _add_general(parser: argparse.ArgumentParser, words: bool = True) -> None:
         help="leave out and list up to N images that are bad, missing or listed twice",
     )
     parser.add_argument(
+        "--accept",
+        type=_checks,
+        default=(),
+        metavar="CHECKS",
+        help=f"comma-separated checks of the result to waive: {', '.join(CHECKS)}",
+    )
+    parser.add_argument(
         "--workers",
         type=_at_least_one,
         metavar="N",
@@ -104,7 +118,7 @@ def _parser(name: str | None) -> argparse.ArgumentParser:
     _add_general(parser, words=False)
     row = IMPORTERS[name] if name else None
     for option, default in (row.options if row else {}).items():
-        allowed = row.choices.get(option, ())
+        allowed = row.choices.get(option, ()) if row else ()
         parser.add_argument(f"--{option.replace('_', '-')}", dest=option, type=type(default), default=default,
                             help=f"{', '.join(allowed)}; default {default}" if allowed else f"default {default!r}")  # fmt: skip
     return parser
@@ -114,6 +128,10 @@ def _at_least_one(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of processes; give 1 or more")
     return int(text)
+
+
+def _checks(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.split(",") if name)
 
 
 def _progress() -> AbstractContextManager[Counter | None]:
@@ -141,10 +159,6 @@ def _summary(dst: str, manifest: Manifest) -> list[str]:
     )
     counts = ", ".join(f"{name} {count}" for name, count in zip(manifest.classes, found, strict=True))
     return [f"{dst}: {manifest.images} images ({counts}), domain {manifest.domain}, licence {manifest.licence}"]
-
-
-def _left_out(row: Importer, src: str | None, manifest: Manifest) -> Sequence[str]:
-    return row.notes(Path(src), manifest.settings) if src is not None else ()
 
 
 def _skipped(violations: Sequence[InputError]) -> list[str]:

@@ -1,4 +1,4 @@
-"""A large import, block by block: decoded on all cores, and after a kill it goes on with the first block that is missing.
+"""A large import, block by block: decoded on all cores, and after a kill it continues with the first block that is missing.
 
 A block is a small data set of its own in a hidden folder beside the destination; it is used again only if its files, settings
 and labels are those it was made from. The folder goes when the import is complete.
@@ -31,9 +31,17 @@ from sweep.shards.writer import write_dataset
 
 BLOCK = 512  # images; a kill costs at most these, per core
 _WAVE = 16  # blocks handed to Ray Data at once: bounds what is listed, and how long the counter stands still
-_VIOLATIONS = "violations.json"
+_NOTES = "notes.json"  # of a block: violations, and which of its images come from files deeper than eight bits
 
 Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row to be written; `deep` when its file has more than eight bits per sample."""
+
+    shard: ShardRow
+    deep: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class Job:
     """How the images of an import become rows; `decode` raises InputError for an image that cannot be one."""
 
     header: Header
-    decode: Callable[[RawImage], ShardRow]
+    decode: Callable[[RawImage], Row]
     skip_bad: int = 0
     workers: int = 1  # 1: in this process, without Ray
     on_skip: Callable[[InputError], None] | None = None
@@ -107,7 +115,7 @@ def _place(dst: Path | str) -> Path:
     return Path(absolute(dst)).parent / f".{Path(dst).name}.importing"
 
 
-def rows_by_block(images: Iterable[RawImage], folder: Path, job: Job) -> Iterator[ShardRow]:
+def rows_by_block(images: Iterable[RawImage], folder: Path, job: Job) -> Iterator[Row]:
     """Rows of all images in their order; unreadable ones are left out and noted in the header's settings, up to `skip_bad`.
 
     InputError when one more is unreadable.
@@ -121,8 +129,9 @@ def rows_by_block(images: Iterable[RawImage], folder: Path, job: Job) -> Iterato
             for place, block in missing:
                 _make(place, block, job)
         for place in places:
-            tolerate(_violations(place), job)
-            yield from _rows(place, job)
+            notes = json.loads((place / _NOTES).read_text(encoding="utf-8"))
+            tolerate([Violation(InputError(*parts), kept) for *parts, kept in notes["violations"]], job)
+            yield from _rows(place, job, set(notes["deep"]))
 
 
 def tolerate(violations: Sequence[Violation], job: Job) -> None:
@@ -171,7 +180,8 @@ def _task(numbers: dict[str, np.ndarray], held: Any) -> dict[str, np.ndarray]:
 
 def _make(place: Path, block: Iterable[RawImage], job: Job) -> None:
     """Decode one block and write it, whole or not at all; InputError when it has more unreadable images than are tolerated."""
-    rows, violations = [], []
+    rows: list[Row] = []
+    violations: list[list[str]] = []
     for image in block:
         try:
             rows.append(job.decode(image))
@@ -180,10 +190,11 @@ def _make(place: Path, block: Iterable[RawImage], job: Job) -> None:
             if len(violations) > job.skip_bad:
                 raise
     place.mkdir(parents=True, exist_ok=True)
-    write_text(place / _VIOLATIONS, json.dumps(violations))
+    deep = [row.shard.image_id for row in rows if row.deep]
+    write_text(place / _NOTES, json.dumps({"violations": violations, "deep": deep}))
     if rows:
         shutil.rmtree(place / "rows", ignore_errors=True)
-        write_dataset(place / "rows", job.header, rows)
+        write_dataset(place / "rows", job.header, [row.shard for row in rows])
     (place / "done").touch()
 
 
@@ -191,13 +202,7 @@ def _is_there(place: Path) -> bool:
     return (place / "done").exists()
 
 
-def _violations(place: Path) -> list[Violation]:
-    path = place / _VIOLATIONS
-    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    return [Violation(InputError(*parts), kept) for *parts, kept in found]
-
-
-def _rows(place: Path, job: Job) -> Iterator[ShardRow]:
+def _rows(place: Path, job: Job, deep: set[str]) -> Iterator[Row]:
     if not (place / "rows" / MANIFEST).exists():
         return  # every image of the block was unreadable
     for batch in read_batches(place / "rows", schema_of(job.header.task).names):
@@ -208,18 +213,19 @@ def _rows(place: Path, job: Job) -> Iterator[ShardRow]:
             given = {
                 name: value for name, value in record.items() if name not in ("dataset", "licence", "sha256", "labels")
             }
-            yield ShardRow(image=pixels, labels=tuple(record.get("labels") or ()), **given)
+            row = ShardRow(image=pixels, labels=tuple(record.get("labels") or ()), **given)
+            yield Row(row, row.image_id in deep)
 
 
 def _name(block: Iterable[RawImage], job: Job) -> str:
-    settings = {name: value for name, value in job.header.settings.items() if name != "skipped"}
+    settings = {name: value for name, value in job.header.settings.items() if name not in ("skipped", "account")}
     header = replace(job.header, settings=settings)
     return content_hash([repr(header), job.skip_bad, [_identity(image) for image in block]], 24)
 
 
 def _identity(image: RawImage) -> list[str]:
     """What a block's image was made from: its facts, and size and time of its files."""
-    pixels = "" if image.pixels is None else hashlib.sha256(np.ascontiguousarray(image.pixels)).hexdigest()
+    pixels = "" if image.pixels is None else hashlib.sha256(image.pixels.tobytes()).hexdigest()
     facts = repr(replace(image, pixels=None, read=None))
     return [facts, pixels, *map(_stamp, (image.path, *image.masks))]
 

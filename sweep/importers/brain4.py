@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from sweep.importers.class_folders import images_by_folder
-from sweep.importers.raw import Importer, RawImage
+from sweep.importers.files import images_below, inner_folder
+from sweep.importers.raw import Ignored, Importer, RawImage
 
 # The two published editions name their folders differently.
 FOLDERS = {
@@ -23,8 +24,13 @@ _SPLITS = ("Training", "Testing")
 _EXPECTS = "the folder with Training/ and Testing/, each with glioma/, meningioma/, notumor/ and pituitary/"
 
 
-def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
-    for split in _SPLITS if options["split"] == "all" else (options["split"],):
+def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage | Ignored]:
+    src = inner_folder(src, _SPLITS)
+    for split in _SPLITS:
+        if options["split"] not in ("all", split):
+            for path in images_below(src / split):
+                yield Ignored(f"{split}/{path.name}", "images of the other split", path)
+            continue
         yield from images_by_folder(src / split, FOLDERS, _EXPECTS, prefix=f"{split}/")
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from sweep.importers.files import FilesByName, choice, only, read_table
-from sweep.importers.raw import Importer, RawImage, missing
-from sweep.importers.roi import ROIS, masks_beside, note_on_normals
+from sweep.importers.raw import Ignored, Importer, RawImage, missing
+from sweep.importers.roi import NO_LESION, ROIS, masks_beside
 
 CLASSES = ("benign", "malignant", "normal")
 _EXPECTS = "the folder with the clinical spreadsheet (.xlsx) and the images (case001.png ...) below it"
 
 
-def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
+def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage | Ignored]:
     spreadsheet = only(src, "*.xlsx", "the spreadsheet and the images")
     table = read_table(spreadsheet, ["CaseID", "Image_filename", "Classification"])
     # The spreadsheet says which files are images: masks (case001_tumor.png) are never listed in this column.
@@ -31,7 +31,8 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
             yield missing(Path(name).stem, label, f"{where}, column Image_filename", f"no image {name!r} below {src}")
             continue
         if roi != "none" and label == "normal":
-            continue  # no lesion to crop to
+            yield Ignored(path.relative_to(src).as_posix(), NO_LESION, path, label)
+            continue
         masks = () if roi == "none" else masks_beside(path, "{stem}_tumor*.png")
         yield RawImage(
             path.stem, label, path, patient=f"case {case['CaseID']}", source_path=path.relative_to(src).as_posix(),
@@ -51,6 +52,5 @@ ROW = Importer(
     classes=CLASSES,
     options={"roi": "none"},  # box: crop to the lesion; mask: the same, black outside of it
     choices={"roi": ROIS},
-    notes=note_on_normals,
     traps="transparent areas; a blue tint in some frames; four normal scans that some count as malignant",
 )

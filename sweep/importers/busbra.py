@@ -11,23 +11,24 @@ from typing import Any
 
 from sweep.core.errors import InputError, suggestion
 from sweep.importers.files import choice, only, read_table
-from sweep.importers.raw import Importer, RawImage, missing
+from sweep.importers.raw import Ignored, Importer, RawImage, missing
 from sweep.importers.roi import ROIS
 
 CLASSES = ("benign", "malignant")
 _EXPECTS = "the folder with Images/ (bus_0001-l.png ...) and bus_data.csv"
 
 
-def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
+def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage | Ignored]:
     path = only(src, "bus_data.csv", "Images/ and bus_data.csv")
     table = read_table(path, ["ID", "Case", "Pathology", "Device"])
     device, roi = options["device"], options["roi"]
     if device and device not in set(table["Device"]):
         raise InputError("device", f"no image of {device!r} in {path}", suggestion(device, set(table["Device"])))
     for row, image in table.iterrows():
-        if device and image["Device"] != device:
-            continue
         file = path.parent / "Images" / f"{image['ID']}.png"
+        if device and image["Device"] != device:
+            yield Ignored(f"{path}, row {row}", "images of other scanners", file)
+            continue
         label = choice(image["Pathology"], CLASSES, f"{path}, row {row}, column Pathology")
         if not file.is_file():
             yield missing(image["ID"], label, f"{path}, row {row}, column ID", f"no image {file}")

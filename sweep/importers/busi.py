@@ -10,26 +10,31 @@ from pathlib import Path
 from typing import Any
 
 from sweep.core.errors import InputError
-from sweep.importers.files import images_below
-from sweep.importers.raw import Importer, RawImage
-from sweep.importers.roi import ROIS, masks_beside, note_on_normals
+from sweep.importers.class_folders import other_folders
+from sweep.importers.files import images_below, inner_folder
+from sweep.importers.raw import Ignored, Importer, RawImage
+from sweep.importers.roi import NO_LESION, ROIS, masks_beside
 
 CLASSES = ("benign", "malignant", "normal")
 _EXPECTS = "the folder with benign/, malignant/ and normal/ (Dataset_BUSI_with_GT)"
 
 
-def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
+def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage | Ignored]:
     inner = src / "Dataset_BUSI_with_GT"
-    src = inner if inner.is_dir() else src
+    src = inner if inner.is_dir() else inner_folder(src, CLASSES)
     for label in CLASSES:
         if not (src / label).is_dir():
             raise InputError(src / label, "there is no such folder", f"expects {_EXPECTS}")
     roi = options["roi"]
-    for label in CLASSES if roi == "none" else ("benign", "malignant"):  # a normal scan has no lesion to crop to
+    yield from other_folders(src, CLASSES, _EXPECTS)
+    for label in CLASSES:
         images = list(images_below(src / label))
         if not images:
             raise InputError(src / label, "the folder holds no image", "restore it from the archive")
         for path in images:
+            if roi != "none" and label == "normal":
+                yield Ignored(path.relative_to(src).as_posix(), NO_LESION, path, label)
+                continue
             masks = () if roi == "none" else masks_beside(path, "{stem}_mask*.png")
             yield RawImage(path.stem, label, path, source_path=path.relative_to(src).as_posix(), masks=masks, roi=roi)
 
@@ -46,6 +51,5 @@ ROW = Importer(
     classes=CLASSES,
     options={"roi": "none"},  # box: crop to the lesion; mask: the same, black outside of it
     choices={"roi": ROIS},
-    notes=note_on_normals,
     traps="no patient ids; masks beside images; benign (433) equals malignant (145); many near-duplicates",
 )

@@ -11,11 +11,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from sweep.core.errors import InputError, suggestion
 from sweep.importers.files import FilesByName, read_table, read_words
-from sweep.importers.raw import Importer, RawImage, missing
+from sweep.importers.raw import Ignored, Importer, RawImage, missing
 from sweep.shards.findings import COMPETITION, summary
 
 FINDINGS = (
@@ -32,20 +30,23 @@ _LABELS = {
 _LISTS = {"all": "", "train_val": "train_val_list.txt", "test": "test_list.txt"}
 
 
-def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
+def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage | Ignored]:
     finding, columns = options["finding"], _LABELS[options["findings"]]
     if finding and finding not in (*FINDINGS, _ANY):
         raise InputError("finding", f"{finding!r} is unknown", suggestion(finding, (*FINDINGS, _ANY)))
     path = _table(src)
     table = read_table(path, ["Image Index", "Finding Labels", "Patient ID"])
-    table = _listed(table, src, options["split"])
+    wanted = _listed(src, options["split"])
     files = FilesByName(src, "*.png")
     for row, image in table.iterrows():
         name = image["Image Index"]
         where = f"{path}, row {row}"
+        if wanted is not None and name not in wanted:
+            yield Ignored(where, "images of other published lists", files.find(name, where))
+            continue
         found = _found(image["Finding Labels"], where)
         labels = () if finding else tuple(float(column in found) for column in columns.values())
-        label = _class(found, finding) if finding else summary(labels, columns)
+        label = _class(found, finding) if finding else summary(labels, tuple(columns))
         file = files.find(name, f"{where}, column Image Index")
         if file is None:
             yield missing(Path(name).stem, label, f"{where}, column Image Index", f"no image {name!r} below {src}")
@@ -67,14 +68,14 @@ def _table(src: Path) -> Path:
     raise InputError(src / _TABLE, "there is no such file", f"expects {_EXPECTS}")
 
 
-def _listed(table: pd.DataFrame, src: Path, split: str) -> pd.DataFrame:
-    """The rows of an official patient list."""
+def _listed(src: Path, split: str) -> set[str] | None:
+    """The names on an official patient list; None for all images."""
     if split == "all":
-        return table
+        return None
     path = src / _LISTS[split]
     if not path.is_file():
         raise InputError(path, "there is no such file", "download the official lists, or use --split all")
-    return table[table["Image Index"].isin(read_words(path))]
+    return read_words(path)
 
 
 def _found(cell: str, where: str) -> set[str]:

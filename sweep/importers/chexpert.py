@@ -8,42 +8,84 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from sweep.core.errors import InputError, suggestion
-from sweep.importers.files import read_table
-from sweep.importers.raw import Importer, RawImage
+from sweep.importers.files import inner_folder, read_table
+from sweep.importers.raw import Ignored, Importer, RawImage
 from sweep.shards.findings import COMPETITION, POLICIES, UNCERTAIN, resolve_uncertain, summary
 
 FINDINGS = (
     "Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema", "Consolidation",
     "Pneumonia", "Atelectasis", "Pneumothorax", "Pleural Effusion", "Pleural Other", "Fracture",
 )  # fmt: skip
-_TABLES = {"all": ("train.csv", "valid.csv"), "train": ("train.csv",), "valid": ("valid.csv",)}
-_EXPECTS = "the folder with train.csv, valid.csv, train/ and valid/ (CheXpert-v1.0-small)"
-_PATIENT = re.compile(r"(patient\d+)/")
+# The official test set came later, and its table is called differently from release to release.
+_TABLES = {
+    "train": ("train.csv",),
+    "valid": ("valid.csv", "val_labels.csv"),
+    "test": ("test.csv", "test_labels.csv", "groundtruth.csv"),
+}
+_SPLITS = ("all", *_TABLES)
+_EXPECTS = "the folder with train.csv or valid.csv, and train/ and valid/ beside it (CheXpert-v1.0-small)"
+_PLACE = re.compile(r"(?:^|/)((?:train|valid|val|test)/(patient\d+)/[^\\]+)$")
 _STATES = {"0": 0.0, "0.0": 0.0, "1": 1.0, "1.0": 1.0, "-1": UNCERTAIN, "-1.0": UNCERTAIN}
 _BLANKS = {"absent": 0.0, "unknown": math.nan}
+_VIEW = "Frontal/Lateral"
 
 
-def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
+def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage | Ignored]:
     finding = options["finding"]
     if finding and finding not in FINDINGS:
         raise InputError("finding", f"{finding!r} is unknown", suggestion(finding, FINDINGS))
-    for name in _TABLES[options["split"]]:
-        path = src / name
-        columns = [finding] if finding else COMPETITION
-        table = read_table(path, ["Path", "Frontal/Lateral", *columns])
+    src = _with_tables(src)
+    columns: Sequence[str] = [finding] if finding else COMPETITION
+    for path in _tables(src, options["split"]):
+        table = read_table(path, ["Path", *columns])
         for row, image in table.iterrows():
-            if options["views"] == "frontal" and image["Frontal/Lateral"] != "Frontal":
+            where = f"{path}, row {row}"
+            raw = _raw(src, image["Path"], f"{where}, column Path")
+            if options["views"] == "frontal" and not _is_frontal(image, where):
+                yield Ignored(where, "lateral views", raw.path)
                 continue
             states = {**_STATES, "": _BLANKS[options["blank"]]}
-            labels = tuple(_state(image[name], states, f"{path}, row {row}, column {name}") for name in columns)
+            labels = tuple(_state(image[name], states, f"{where}, column {name}") for name in columns)
             label = _class(labels, finding, options["uncertain"]) if finding else summary(labels, COMPETITION)
-            if label is not None:
-                yield _raw(src, image["Path"], label, () if finding else labels, f"{path}, row {row}, column Path")
+            if label is None:
+                yield Ignored(where, f"images whose {finding} is uncertain or not known", raw.path)
+                continue
+            yield replace(raw, label=label, labels=() if finding else labels)
+
+
+def _with_tables(src: Path) -> Path:
+    """`src`, or the one folder inside of it that has the tables."""
+    for name in (name for names in _TABLES.values() for name in names):
+        found = inner_folder(src, [name])
+        if (found / name).is_file():
+            return found
+    raise InputError(src, f"none of {', '.join(names[0] for names in _TABLES.values())} in it", f"expects {_EXPECTS}")
+
+
+def _tables(src: Path, split: str) -> list[Path]:
+    """The tables of a split, or of all splits that are there."""
+    wanted = tuple(_TABLES) if split == "all" else (split,)
+    found = [next((src / name for name in _TABLES[part] if (src / name).is_file()), None) for part in wanted]
+    if split != "all" and found == [None]:
+        raise InputError(src / _TABLES[split][0], "there is no such file", f"use another --split; expects {_EXPECTS}")
+    return [path for path in found if path is not None]
+
+
+def _is_frontal(image: pd.Series, where: str) -> bool:
+    """By the column, or by the file's name (view1_frontal.jpg) in tables without it."""
+    said = str(image.get(_VIEW, "")) or ("Frontal" if "frontal" in image["Path"].lower() else "")
+    if not said and "lateral" not in image["Path"].lower():
+        raise InputError(where, f"no column {_VIEW!r}, and no view in the file name", "import with --views all")
+    return said.lower() == "frontal"
 
 
 def _state(cell: str, states: Mapping[str, float], where: str) -> float:
@@ -54,19 +96,17 @@ def _state(cell: str, states: Mapping[str, float], where: str) -> float:
 
 def _class(labels: tuple[float, ...], finding: str, policy: str) -> str | None:
     """The class of an image in a set of two; None leaves the image out."""
-    present = float(resolve_uncertain([labels], policy, [finding])[0, 0])
+    present = float(resolve_uncertain(np.array([labels]), policy, [finding])[0, 0])
     return None if math.isnan(present) else ("normal", "abnormal")[int(present)]
 
 
-def _raw(src: Path, listed: str, label: str, labels: tuple[float, ...], where: str) -> RawImage:
-    match = _PATIENT.search(listed)
-    if match is None:
+def _raw(src: Path, listed: str, where: str) -> RawImage:
+    """The image of a row, without its label; paths in the table begin with folders of the archive's own."""
+    match = _PLACE.search(listed)
+    if match is None or ".." in listed.split("/"):
         raise InputError(where, f"no patient in {listed!r}", "restore the table from the archive")
-    # The table's paths begin with the archive's own name, whatever the folder is called here.
-    inside = listed.split("/", 1)[1] if listed.startswith("CheXpert") else listed
-    return RawImage(
-        str(Path(inside).with_suffix("")), label, src / inside, patient=match[1], source_path=inside, labels=labels,
-    )  # fmt: skip
+    inside = match[1]
+    return RawImage(str(Path(inside).with_suffix("")), "", src / inside, patient=match[2], source_path=inside)
 
 
 ROW = Importer(
@@ -81,9 +121,9 @@ ROW = Importer(
     classes=("normal", "abnormal"),
     # finding: one makes two classes, none keeps the five of the competition; uncertain: what -1 counts as in two classes (of
     # five it is kept, and the hyperparameter `uncertain` decides); blank: absent or unknown; views: frontal or all; split:
-    # train, valid or all.
+    # train, valid, test, or all that are there.
     options={"finding": "", "uncertain": "mix", "blank": "absent", "views": "frontal", "split": "all"},
-    choices={"uncertain": POLICIES, "blank": tuple(_BLANKS), "views": ("frontal", "all"), "split": tuple(_TABLES)},
+    choices={"uncertain": POLICIES, "blank": tuple(_BLANKS), "views": ("frontal", "all"), "split": _SPLITS},
     findings=lambda options: () if options["finding"] else COMPETITION,
     traps="uncertain labels; lateral views; a blank is not a zero of the radiologist's; several studies per patient",
 )

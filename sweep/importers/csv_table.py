@@ -5,6 +5,8 @@ python -m sweep.importers csv images.csv shards/mine --path-column file --label-
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,12 @@ from typing import Any
 from sweep.core.errors import InputError
 from sweep.importers.files import read_table
 from sweep.importers.raw import Importer, RawImage, missing
+from sweep.importers.spelling import check_spellings
+from sweep.importers.walk import is_file
 
 _EXPECTS = "a .csv or .xlsx table with a column of image paths and one of labels"
 _COLUMNS = ("path_column", "label_column", "patient_column", "domain_column")
+_WINDOWS_ROOT = re.compile(r"^([A-Za-z]:[\\/]|\\\\)")
 
 
 def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
@@ -25,23 +30,39 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
         if needed not in chosen:
             raise InputError(f"{needed}_column", "is empty", f"name the column that holds the {needed}")
     table = read_table(src, list(chosen.values()))
+    check_spellings((label for label in table[chosen["label"]] if label), f"{src}, column {chosen['label']}")
     root = Path(options["root"]) if options["root"] else src.parent
     for row, image in table.iterrows():
-        cells = {name: image[column] for name, column in chosen.items()}
-        for needed in ("path", "label"):
-            if not cells[needed]:
-                where = f"{src}, row {row}, column {chosen[needed]}"
-                raise InputError(where, "an empty cell", "fill it or remove the row")
+        cells = {name: str(image[column]) for name, column in chosen.items()}
+        empty = next((needed for needed in ("path", "label") if not cells[needed]), None)
+        if empty is not None:
+            where = f"{src}, row {row}, column {chosen[empty]}"
+            yield missing(cells["path"] or f"row {row}", cells["label"], where, "an empty cell", "fill it")
+            continue
         yield _raw(root, cells, f"{src}, row {row}, column {chosen['path']}")
 
 
+def below(root: Path, listed: str) -> Path | None:
+    """Where a table's path leads, relative to `root`, as written on any system; None when it leaves `root`.
+
+    Backslashes are read as slashes unless a file has them in its name; an absolute path is taken if it lies below `root`.
+    """
+    text = listed if is_file(root / listed) else listed.replace("\\", "/")
+    if _WINDOWS_ROOT.match(listed) or "\0" in listed:
+        return None
+    relative = os.path.relpath(text, root.absolute()) if os.path.isabs(text) else os.path.normpath(text)
+    leaves = ".." in Path(relative).parts or ".." in Path(text).parts
+    return None if leaves else Path(relative)
+
+
 def _raw(root: Path, cells: Mapping[str, str], where: str) -> RawImage:
-    listed = Path(cells["path"])
+    listed = below(root, cells["path"])
     # Paths that leave the folder of images are refused: the identity of an image is its place below it.
-    if listed.is_absolute() or ".." in listed.parts:
-        raise InputError(where, f"{cells['path']!r} lies outside {root}", "give --root, and paths below it")
+    if listed is None:
+        problem = f"{cells['path']!r} lies outside {root}"
+        return missing(cells["path"], cells["label"], where, problem, "give --root, and paths below it")
     path, name = root / listed, listed.as_posix()
-    if not path.is_file():
+    if not is_file(path):
         return missing(name, cells["label"], where, f"no image {path}", "correct the path, give --root")
     return RawImage(
         name, cells["label"], path, patient=cells.get("patient", ""), domain=cells.get("domain", ""), source_path=name
@@ -58,5 +79,7 @@ ROW = Importer(
     domain="",
     # root: the folder that paths are relative to; the table's own when empty.
     options={"path_column": "path", "label_column": "label", "patient_column": "", "domain_column": "", "root": ""},
+    path_options=("root",),
+    root=lambda src, options: None,  # a table may list a few files of a large folder: its rows are accounted for
     traps="without a patient column only near-duplicates are kept together",
 )

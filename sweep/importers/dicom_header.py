@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.core.errors import InputError
-from sweep.importers.decode import MAX_PIXELS
+from sweep.core.images import MAX_PIXELS
 
 # Nothing else of a header is read: no names, no dates, no free text.
 WHITELIST = (

@@ -6,38 +6,60 @@ python -m sweep.importers folder my_images shards/mine --patients patients.csv
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sweep.core.bounded import bounded
 from sweep.core.errors import InputError
-from sweep.importers.files import class_folders, images_and_masks, images_below, is_mask_folder, read_table
+from sweep.importers.files import class_folders, images_below, is_mask_folder, read_table
 from sweep.importers.raw import Importer, RawImage
+from sweep.importers.spelling import check_spellings
 
 _EXPECTS = "a folder with one subfolder of images per class"
-_SPLITS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
+_SPLIT = re.compile(
+    r"((data|dataset|images?|set)[_\- ]?)?"
+    r"((train|training|val|valid|validation|dev|test|testing|eval|evaluation|hold[_\- ]?out|unseen)"
+    r"([_\- ]?(set|data|dataset|images?|imgs?|cases?|samples?|split|part))?([_\- ]?\d+)?|(fold|split|part|batch)[_\- ]?\d+)",
+    re.IGNORECASE,
+)
+_SECONDS = 10.0  # for the pattern over all names
 
 
 def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
     table = _patients(Path(options["patients"])) if options["patients"] else None
     pattern = _compiled(options["patient_regex"])
-    for folder in _classes(src):
-        images = list(images_below(folder))
+    found = [
+        (folder, list(images_below(folder))) for folder in class_folders_of(src, _EXPECTS, options.get("accept", ()))
+    ]
+    for folder, images in found:
         if not images:
             raise InputError(folder, "the class folder holds no image", "fill it or remove it")
+    paths = [path for _, images in found for path in images]
+    by_name = patients_by_name(pattern, paths) if pattern is not None else [""] * len(paths)
+    people = iter(by_name)
+    for folder, images in found:
         for path in images:
-            name = path.relative_to(src).as_posix()
-            patient = _from_table(table, name, options["patients"]) if table is not None else _matched(pattern, path)
+            name, patient = path.relative_to(src).as_posix(), next(people)
+            if table is not None:
+                patient = _from_table(table, name, options["patients"])
             yield RawImage(name, folder.name, path, patient=patient, source_path=name)
 
 
-def _classes(src: Path) -> list[Path]:
-    """The class folders; InputError when some are parts of a split, or hold masks."""
-    folders = class_folders(src, _EXPECTS)
-    parts = [folder.name for folder in folders if folder.name.lower() in _SPLITS]
-    if len(parts) > 1:
-        fix = f"import each by itself (SRC {src / parts[0]}), or name images and labels in a table: importer csv"
-        raise InputError(src, f"its folders {', '.join(parts)} are parts of a split, not classes", fix)
+def class_folders_of(src: Path, expects: str, accept: Sequence[str] = ()) -> list[Path]:
+    """The class folders of a clinic's own data set.
+
+    Raises InputError when some of them are parts of a split or hold masks, when there is only a folder around the classes, or when
+    two names spell one class.
+    """
+    folders = class_folders(src, expects)
+    parts = [folder.name for folder in folders if _SPLIT.fullmatch(folder.name)]
+    if parts:
+        inner = [path.name for path in (src / parts[0]).iterdir() if path.is_dir()]
+        each = f"import each by itself (SRC {src / parts[0]})" if inner else "move the images into a folder per class"
+        fix = f"{each}, or name images and labels in a table: importer csv"
+        noun = "are parts of a split, not classes" if len(parts) > 1 else "is part of a split, not a class"
+        raise InputError(src, f"its {'folders' if len(parts) > 1 else 'folder'} {', '.join(parts)} {noun}", fix)
     for folder in folders:
         if is_mask_folder(folder.name):
             raise InputError(
@@ -45,23 +67,24 @@ def _classes(src: Path) -> list[Path]:
                 "by its name it holds masks, and would become a class",
                 "move it away, or use the importer of this data set (--help lists them)",
             )
+    if len(folders) == 1 and "one-class" not in accept:
+        inner = sorted(path.name for path in folders[0].iterdir() if path.is_dir())
+        fix = f"give SRC {folders[0]}" if len(inner) > 1 else "give a folder with a subfolder per class"
+        problem = f"holds the one folder {folders[0].name!r}, which would be the only class"
+        raise InputError(src, problem, f"{fix}; if one class is meant, pass --accept one-class")
+    check_spellings([folder.name for folder in folders], src)
     return folders
-
-
-def _masks_left_out(src: Path, options: Mapping[str, Any]) -> list[str]:
-    masks = [path for folder in _classes(src) for path in images_and_masks(folder)[1]]
-    return (
-        [
-            f"{len(masks)} files are masks by their names and are left out: {masks[0].relative_to(src)}{', ...' if len(masks) > 1 else ''}"
-        ]
-        if masks
-        else []
-    )
 
 
 def _patients(path: Path) -> dict[str, str]:
     table = read_table(path, ["image", "patient"])
-    return dict(zip(table["image"], table["patient"], strict=True))
+    found: dict[str, str] = {}
+    for row, image, patient in zip(table.index, table["image"], table["patient"], strict=True):
+        name = image.replace("\\", "/")
+        if found.setdefault(name, patient) != patient:
+            problem = f"a second patient of {image!r}: {found[name]!r} and {patient!r}"
+            raise InputError(f"{path}, row {row}", problem, "remove one of the rows")
+    return found
 
 
 def _from_table(table: dict[str, str], name: str, path: str) -> str:
@@ -75,20 +98,46 @@ def _compiled(pattern: str) -> re.Pattern[str] | None:
         return None
     try:
         compiled = re.compile(pattern)
-    except re.error as wrong:
+    except (re.error, OverflowError, RecursionError) as wrong:
         raise InputError("patient_regex", f"{pattern!r} is no regular expression ({wrong})", "correct it") from None
     if compiled.groups != 1:
         raise InputError("patient_regex", f"{pattern!r} has {compiled.groups} groups", "put the patient's part in ()")
     return compiled
 
 
-def _matched(pattern: re.Pattern[str] | None, path: Path) -> str:
-    if pattern is None:
-        return ""
-    match = pattern.search(path.name)
-    if match is None:
-        raise InputError(path, f"the name does not match {pattern.pattern!r}", "correct patient_regex")
-    return match[1]
+def patients_by_name(pattern: re.Pattern[str], paths: Sequence[Path]) -> list[str]:
+    """The one group of `pattern` in each file name.
+
+    Raises InputError for a name that does not match, for a match that cuts a number in two (patients 1, 10 and 12 would be one),
+    and for a pattern that takes more than _SECONDS over all names.
+    """
+    fix = "write it without nested repetitions"
+    names = [path.name for path in paths]
+    where = "patient_regex (--patient-regex)"
+    spans = bounded(spans_of_group, pattern.pattern, names, where=where, seconds=_SECONDS, fix=fix)
+    return [_part(pattern, path, span) for path, span in zip(paths, spans, strict=True)]
+
+
+def spans_of_group(pattern: str, names: Sequence[str]) -> list[tuple[int, int] | None]:
+    """Where the first group of `pattern` lies in each name; None where it does not match."""
+    compiled = re.compile(pattern)
+    return [match.span(1) if (match := compiled.search(name)) else None for name in names]
+
+
+def _part(pattern: re.Pattern[str], path: Path, span: Sequence[int] | None) -> str:
+    if span is None or span[0] == span[1]:
+        what = "does not match" if span is None else "gives no patient under"
+        raise InputError(path, f"the name {what} {pattern.pattern!r}", "correct patient_regex")
+    name, (start, end) = path.name, span
+    cut = (end < len(name) and name[end - 1 : end + 1].isdecimal()) or (
+        start and name[start - 1 : start + 1].isdecimal()
+    )
+    if cut and "{" not in pattern.pattern:
+        problem = f"{pattern.pattern!r} takes {name[start:end]!r} out of a longer number"
+        raise InputError(
+            path, problem, r"match the whole number, or write how many digits belong to the patient: \d{4}"
+        )
+    return name[start:end]
 
 
 ROW = Importer(
@@ -102,6 +151,6 @@ ROW = Importer(
     # patients: a table with columns image (path below the source) and patient; patient_regex: its one group is
     # the patient's part of the file name.
     options={"patients": "", "patient_regex": ""},
-    notes=_masks_left_out,
+    path_options=("patients",),
     traps="masks are skipped by their names; without patients only near-duplicates are kept together",
 )

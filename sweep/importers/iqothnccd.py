@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.importers.class_folders import images_by_folder
-from sweep.importers.raw import Importer, RawImage
+from sweep.importers.raw import Ignored, Importer, RawImage
 
 # "Bengin" is the archive's own spelling.
 FOLDERS = {
@@ -18,13 +18,14 @@ FOLDERS = {
     "malignant": ("Malignant cases",),
     "normal": ("Normal cases",),
 }
+_WITHOUT_CLASS = ("Test cases",)
 _INNER = "The IQ-OTHNCCD lung cancer dataset"
 _EXPECTS = "the folder with Bengin cases/, Malignant cases/ and Normal cases/"
 
 
-def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
+def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage | Ignored]:
     root = src / _INNER if (src / _INNER).is_dir() else src
-    return images_by_folder(root, FOLDERS, _EXPECTS)
+    return images_by_folder(root, FOLDERS, _EXPECTS, known=_WITHOUT_CLASS)
 
 
 ROW = Importer(

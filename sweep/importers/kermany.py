@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from sweep.core.errors import InputError
+from sweep.importers.class_folders import other_folders
 from sweep.importers.files import images_below
-from sweep.importers.raw import Importer, RawImage
+from sweep.importers.raw import Ignored, Importer, RawImage
 
 LABELS = {"NORMAL": "normal", "PNEUMONIA": "pneumonia"}
 _EXPECTS = "the folder with train/ and test/ (and val/), each with NORMAL/ and PNEUMONIA/"
@@ -21,18 +22,28 @@ _SPLITS = ("all", "train", "val", "test")
 _PERSON = re.compile(r"^(person\d+|(?:NORMAL2-)?IM-\d+)[_-]|^(?:BACTERIA|VIRUS|NORMAL)-(\d+)-\d", re.IGNORECASE)
 
 
-def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
+def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage | Ignored]:
     inner = src / "chest_xray"
     src = inner if inner.is_dir() else src
-    wanted = _SPLITS[1:] if options["split"] == "all" else (options["split"],)
-    folders = [(src / split / name, label) for split in wanted for name, label in LABELS.items()]
-    found = [(folder, label) for folder, label in folders if folder.is_dir()]
-    if not found:
-        raise InputError(src, f"holds none of {', '.join(wanted)} with NORMAL/ and PNEUMONIA/", f"expects {_EXPECTS}")
-    for folder, label in found:
-        for path in images_below(folder):
-            name = path.relative_to(src).as_posix()
-            yield RawImage(name, label, path, patient=person(path), source_path=name)
+    present = [split for split in _SPLITS[1:] if (src / split).is_dir()]
+    wanted = [split for split in present if options["split"] in ("all", split)]
+    if not wanted:
+        named = ", ".join(_SPLITS[1:] if options["split"] == "all" else (options["split"],))
+        raise InputError(src, f"holds none of {named} with NORMAL/ and PNEUMONIA/", f"expects {_EXPECTS}")
+    for split in wanted:
+        # The same authors' OCT2017 has a NORMAL folder too, beside three that would be lost.
+        yield from other_folders(src / split, tuple(LABELS), _EXPECTS)
+        for name in LABELS:
+            if not (src / split / name).is_dir():
+                raise InputError(src / split / name, "there is no such folder", f"expects {_EXPECTS}")
+    for split in present:
+        for name, label in LABELS.items():
+            for path in images_below(src / split / name) if (src / split / name).is_dir() else ():
+                place = path.relative_to(src).as_posix()
+                if split not in wanted:
+                    yield Ignored(place, "images of the other published folders", path)
+                    continue
+                yield RawImage(place, label, path, patient=person(path), source_path=place)
 
 
 def person(path: Path) -> str:

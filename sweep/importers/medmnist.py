@@ -5,9 +5,13 @@ python -m sweep.importers medmnist breastmnist_128.npz shards/breastmnist
 
 from __future__ import annotations
 
+import math
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +24,9 @@ from sweep.importers.raw import Importer, RawImage
 _SPLITS = ("train", "val", "test")
 _EXPECTS = "a .npz with train_images, train_labels, val_images, ..., as MedMNIST publishes it"
 _FIX = "download the file again"
+_ANY = "any"  # some finding against none
+_MOST_IMAGES, _MOST_FINDINGS, _MOST_PX = 10_000_000, 1_000, 4_096
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what NumPy writes
 # Class names of the sets with two classes, by the first word of the file's name; others keep their numbers.
 _NAMES = {
     "breastmnist": {0: "malignant", 1: "benign"},  # 1 is "normal, benign": the collection merged them
@@ -27,90 +34,147 @@ _NAMES = {
 }
 
 
+@dataclass(frozen=True)
+class _Array:
+    """One array of the archive, as its header says and its entry in the archive confirms."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row: plain integers, which do not overflow."""
+        return math.prod(self.shape[1:]) * self.dtype.itemsize
+
+
 def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
     if not src.is_file():
         raise InputError(src, "not a file", f"expects {_EXPECTS}")
+    with _opened(src) as archive:
+        for split in _wanted(options):
+            yield from _split(src, archive, split, str(options["finding"]))
+
+
+def _wanted(options: Mapping[str, Any]) -> tuple[str, ...]:
+    return _SPLITS if options["split"] == "all" else (options["split"],)
+
+
+@contextmanager
+def _opened(src: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(src) as archive:
-            for split in _SPLITS if options["split"] == "all" else (options["split"],):
-                yield from _split(src, archive, split, options["finding"])
-    except (zipfile.BadZipFile, zlib.error, EOFError) as broken:
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as broken:
         raise InputError(src, f"a damaged archive ({broken})", _FIX) from None
 
 
 def _total(src: Path, options: Mapping[str, Any]) -> int | None:
     """The number of images as the arrays' headers say; None when they do not (what is wrong is said when they are read)."""
-    wanted = _SPLITS if options["split"] == "all" else (options["split"],)
     try:
-        with zipfile.ZipFile(src) as archive:
-            return sum(_shape(src, archive, f"{split}_labels")[0] for split in wanted)
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, InputError):
+        with _opened(src) as archive:
+            return sum(_array(src, archive, f"{split}_labels").shape[0] for split in _wanted(options))
+    except InputError:
         return None
 
 
-def _shape(src: Path, archive: zipfile.ZipFile, name: str) -> tuple[int, ...]:
-    if f"{name}.npy" not in archive.namelist():
-        raise InputError(src, f"no array {name!r}", f"expects {_EXPECTS}")
-    with archive.open(f"{name}.npy") as stream:
-        return _header(src, name, stream)[0]
-
-
-def _split(src: Path, archive: zipfile.ZipFile, split: str, finding: int) -> Iterator[RawImage]:
-    labels = list(_rows(src, archive, f"{split}_labels"))
-    images = _shape(src, archive, f"{split}_images")[0]
-    if images != len(labels):
-        raise InputError(src, f"{split}: {images} images and {len(labels)} labels", _FIX)
-    names = _NAMES.get(src.stem.split("_")[0], {})
-    for number, pixels in enumerate(_rows(src, archive, f"{split}_images")):
+def _split(src: Path, archive: zipfile.ZipFile, split: str, finding: str) -> Iterator[RawImage]:
+    labels, images = (_array(src, archive, f"{split}_{kind}") for kind in ("labels", "images"))
+    _check_labels(src, labels, finding)
+    _check_images(src, images)
+    if images.shape[0] != labels.shape[0]:
+        raise InputError(src, f"{split}: {images.shape[0]} images and {labels.shape[0]} labels", _FIX)
+    names = _NAMES.get(re.split(r"[^a-z]", src.stem.lower())[0], {})
+    rows = zip(_rows(src, archive, labels), _rows(src, archive, images), strict=True)
+    for number, (label, pixels) in enumerate(rows):
         yield RawImage(
-            f"{split}-{number:06d}", _label(src, labels[number], finding, names), pixels=_grey(src, pixels),
+            f"{split}-{number:06d}", _label(label, finding, names), pixels=_grey(pixels),
             source_path=f"{src.name}/{split}_images[{number}]",
         )  # fmt: skip
 
 
-def _label(src: Path, label: np.ndarray, finding: int, names: Mapping[int, str]) -> str:
+def _check_labels(src: Path, labels: _Array, finding: str) -> None:
+    shape = labels.shape
+    if labels.dtype.kind not in "uib" or len(shape) > 2 or (len(shape) == 2 and not 1 <= shape[1] <= _MOST_FINDINGS):
+        raise InputError(src, f"labels of {labels.dtype} {shape}", "give whole numbers, one row an image")
+    findings = shape[1] if len(shape) == 2 else 1
+    if findings == 1:
+        if finding:
+            raise InputError("finding", f"{finding!r}, but {src.name} has one label an image", "leave it out")
+        return
+    if not finding:
+        fix = f"choose one by its number, --finding 0 to {findings - 1}, or --finding any"
+        raise InputError(src, f"{findings} findings an image, which are no two classes", fix)
+    if finding != _ANY and not (finding.isdecimal() and int(finding) < findings):
+        fix = f"give a number from 0 to {findings - 1}, or {_ANY}"
+        raise InputError("finding", f"{finding!r}, but {src.name} has {findings} findings", fix)
+
+
+def _check_images(src: Path, images: _Array) -> None:
+    shape = images.shape
+    flat = len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)
+    if images.dtype != np.uint8 or not flat or not all(1 <= side <= _MOST_PX for side in shape[1:]):
+        raise InputError(src, f"images of {images.dtype} {shape}", "give a two-dimensional set of MedMNIST")
+
+
+def _label(label: np.ndarray, finding: str, names: Mapping[int, str]) -> str:
     values = np.atleast_1d(label)
-    if len(values) == 1:
+    if not finding:
         return names.get(int(values[0]), str(int(values[0])))
-    if finding >= len(values):
-        raise InputError("finding", f"{finding}, but {src.name} has {len(values)} findings", "give a smaller number")
-    present = values[finding] if finding >= 0 else values.any()
+    present = values.any() if finding == _ANY else values[int(finding)]
     return "abnormal" if present else "normal"
 
 
-def _grey(src: Path, pixels: np.ndarray) -> np.ndarray:
-    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
-        raise InputError(src, f"images of {pixels.dtype} {pixels.shape}", "give a two-dimensional set of MedMNIST")
+def _grey(pixels: np.ndarray) -> np.ndarray:
     return pixels if pixels.ndim == 2 else np.asarray(Image.fromarray(pixels).convert("L"))
 
 
-def _rows(src: Path, archive: zipfile.ZipFile, name: str) -> Iterator[np.ndarray]:
+def _array(src: Path, archive: zipfile.ZipFile, name: str) -> _Array:
+    """The header of one array; InputError unless it is plain and the archive holds exactly the bytes that it promises."""
+    entries = [entry for entry in archive.infolist() if entry.filename == f"{name}.npy"]
+    if len(entries) != 1:
+        raise InputError(src, f"{len(entries) or 'no'} array{'s' * (len(entries) > 1)} {name!r}", f"expects {_EXPECTS}")
+    (entry,) = entries
+    if entry.flag_bits & 1:
+        raise InputError(src, f"array {name!r} is encrypted", "give it without a password")
+    if entry.compress_type not in _METHODS:
+        raise InputError(src, f"array {name!r} is compressed by method {entry.compress_type}", "save it with NumPy")
+    with archive.open(entry) as stream:
+        array = _header(src, name, stream)
+        promised = stream.tell() + array.shape[0] * array.row_bytes
+    if promised != entry.file_size:
+        problem = f"array {name!r} promises {promised:,} bytes and the archive holds {entry.file_size:,}"
+        raise InputError(src, problem, _FIX)
+    return array
+
+
+def _rows(src: Path, archive: zipfile.ZipFile, array: _Array) -> Iterator[np.ndarray]:
     """The rows of one array of the archive, one at a time: the 224-pixel sets are larger than memory."""
-    if f"{name}.npy" not in archive.namelist():
-        raise InputError(src, f"no array {name!r}", f"expects {_EXPECTS}")
-    with archive.open(f"{name}.npy") as stream:
-        shape, dtype = _header(src, name, stream)
-        size = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
-        for _ in range(shape[0]):
-            data = stream.read(size)
-            if len(data) < size:
-                raise InputError(src, f"array {name!r} ends early", _FIX)
-            yield np.frombuffer(data, dtype=dtype).reshape(shape[1:])
+    with archive.open(f"{array.name}.npy") as stream:
+        _header(src, array.name, stream)
+        for _ in range(array.shape[0]):
+            data = stream.read(array.row_bytes)
+            if len(data) < array.row_bytes:
+                raise InputError(src, f"array {array.name!r} ends early", _FIX)
+            yield np.frombuffer(data, dtype=array.dtype).reshape(array.shape[1:])
 
 
-def _header(src: Path, name: str, stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+def _header(src: Path, name: str, stream: IO[bytes]) -> _Array:
     try:
         version = np.lib.format.read_magic(stream)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"version {version[0]}.{version[1]}")
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, column_major, dtype = read(stream)
-    except ValueError as broken:
-        raise InputError(
-            src, f"array {name!r} has no readable header ({' '.join(str(broken).split())})", _FIX
-        ) from None
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as broken:
+        problem = f"array {name!r} has no readable header ({' '.join(str(broken).split())[:200]})"
+        raise InputError(src, problem, _FIX) from None
     # Object arrays would have to be unpickled, which runs code from the file.
-    if column_major or dtype.hasobject or not shape:
+    if column_major or dtype.hasobject or dtype.names or dtype.subdtype or not shape:
         raise InputError(src, f"array {name!r} is not a plain row-major array", _FIX)
-    return shape, dtype
+    if not all(0 <= side <= _MOST_IMAGES for side in shape):
+        raise InputError(src, f"array {name!r} has the shape {shape}", _FIX)
+    return _Array(name, shape, dtype)
 
 
 ROW = Importer(
@@ -121,8 +185,8 @@ ROW = Importer(
     source="https://doi.org/10.5281/zenodo.10519652",
     iterate=_iterate,
     domain="medmnist",
-    # finding: of a multi-label set, the number of one finding (-1: any); split: all, train, val or test.
-    options={"finding": -1, "split": "all"},
+    # finding: of a multi-label set, the number of one finding, or any; split: all, train, val or test.
+    options={"finding": "", "split": "all"},
     choices={"split": ("all", *_SPLITS)},
     total=_total,
     traps="no patients; breastmnist counts malignant as 0; its published split is not closed under duplicates",

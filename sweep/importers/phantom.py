@@ -66,7 +66,7 @@ def write(dst: Path | str, scanner: str = "a", patients: int = 160, seed: int = 
     if scanner not in SCANNERS:
         raise InputError("scanner", f"{scanner!r} is unknown", suggestion(scanner, SCANNERS))
     options = {"patients": patients, "seed": seed, "image_px": image_px}
-    return run_import(f"phantom-{scanner}", importer(scanner), None, dst, **options)
+    return run_import(f"phantom-{scanner}", importer(scanner), None, dst, options)
 
 
 def importer(scanner: str) -> Importer:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sweep.core.errors import InputError, suggestion
-from sweep.importers.blocks import BLOCK, Job, Violation, cache, rows_by_block, tolerate
-from sweep.importers.decode import Decoded, read_grey
+from sweep.core.errors import InputError, printable, suggestion
+from sweep.importers.account import CHECKS, Account
+from sweep.importers.blocks import BLOCK, Job, Row, Violation, cache, rows_by_block, tolerate
+from sweep.importers.decode import Decoded, decode, read_grey
 from sweep.importers.raw import Importer, RawImage
 from sweep.importers.roi import crop_to_lesion
 from sweep.shards.resize import shrink
@@ -24,8 +25,39 @@ from sweep.shards.writer import write_dataset
 _PARALLEL_FROM = 8192  # images from which starting Ray pays
 _SMALLEST_SIDE = 8  # pixels; below that a file is a placeholder, not a scan
 _DARKEST_SET = (
-    64  # grey level that some pixel of a data set exceeds: 14-bit values in 16-bit files, taken for 16 bits, do not
+    64  # grey level that some deep file of a data set exceeds: 14-bit values in 16-bit files, taken for 16 bits, do not
 )
+_DARK_FILE = 16  # grey level that 12-bit values taken for 16 bits never exceed
+_DARK_SHARE = 0.1  # of the deep files, from which that many so dark ones are no accident
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every importer can be told.
+
+    `domain` names the hospital or scanner (default: the layout's own); `import_px` bounds the longer side in pixels; `depth` is the
+    number of bits of files deeper than eight where it is not the files' own; up to `skip_bad` images that are unreadable, missing
+    or listed twice are left out. Large sets are decoded by `workers` processes (default: one per core from 8,192 files on, this
+    one below). `accept` names checks of the result that are waived (`account.CHECKS`).
+    """
+
+    domain: str | None = None
+    import_px: int = 256
+    skip_bad: int = 0
+    workers: int | None = None
+    depth: int | None = None
+    accept: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Who is told what while an import runs: `on_image` the number of images done, `on_skip` each violation, `on_total` how many
+    there will be, where that is known, and `on_account` what was seen and done, once everything is read."""
+
+    on_image: Callable[[int], None] | None = None
+    on_skip: Callable[[InputError], None] | None = None
+    on_total: Callable[[int], None] | None = None
+    on_account: Callable[[Account], None] | None = None
 
 
 def run_import(
@@ -33,83 +65,111 @@ def run_import(
     row: Importer,
     src: Path | str | None,
     dst: Path | str,
-    *,
-    domain: str | None = None,
-    import_px: int = 256,
-    skip_bad: int = 0,
-    on_image: Callable[[int], None] | None = None,
-    on_skip: Callable[[InputError], None] | None = None,
-    on_total: Callable[[int], None] | None = None,
-    workers: int | None = None,
-    depth: int | None = None,
-    **options: Any,
+    options: Mapping[str, Any],
+    settings: Settings = Settings(),
+    hooks: Hooks = Hooks(),
 ) -> Manifest:
-    """Read `src` by the layout `row` and write shards to the new folder `dst`.
+    """Read `src` by the layout `row`, with its own `options`, and write shards to the new folder `dst`.
 
-    `import_px` bounds the longer side in pixels; `depth` is the number of bits of files deeper than eight where it is not the
-    files' own; up to `skip_bad` images that are unreadable, missing or listed twice are left out and listed in the manifest's
-    settings. `on_image` is told the number of images done, `on_skip` each violation, `on_total` how many there will be, where
-    that is known; `options` are those of `row`. Large sets are decoded by `workers` processes (default: one per core from 8,192
-    files on, this one below) and, when killed, go on where they were. Raises InputError for any mistake in what was given;
-    only blocks of a large set that are done stay.
+    A large import that was killed continues where it was. Raises InputError for any mistake in what was given, and for a result that
+    cannot be meant; only finished blocks of a large set stay.
     """
     chosen = _options(name, row, options)
-    _check_numbers(import_px, skip_bad, depth)
+    _check_settings(settings)
     folder = _source(name, row, src)
-    findings = row.findings(chosen)
-    header = Header(
-        name=name, domain=domain or row.domain or name, classes=findings or row.classes, positive=row.positive,
-        task=MULTI_LABEL if findings else SINGLE_LABEL,
-        licence=row.licence, citation=row.citation, source=row.source, import_px=import_px,
-        settings={"importer": name, **chosen, **({"depth": depth} if depth else {}), "skipped": []},
-    )  # fmt: skip
-    job = Job(header, partial(shard_row, import_px=import_px, depth=depth), skip_bad, on_skip=on_skip)
-    if on_total is not None and (total := _total(row, folder, chosen)) is not None:
-        on_total(total)
-    images = _once(row.iterate(folder, chosen))
+    header = _header(name, row, settings, chosen)
+    job = Job(
+        header,
+        partial(shard_row, import_px=settings.import_px, depth=settings.depth),
+        settings.skip_bad,
+        on_skip=hooks.on_skip,
+    )
+    given = {**chosen, "depth": settings.depth, "accept": settings.accept}
+    if hooks.on_total is not None and (total := _total(row, folder, given)) is not None:
+        hooks.on_total(total)
+    account = Account()
+    images = _once(account.images(row.iterate(folder, given)))
+    root = row.root(folder, given) if row.needs_source else None
+    result = _Result(account, header, settings, hooks, folder if row.needs_source else None, root)
     first = list(islice(images, BLOCK + 1))
     if len(first) <= BLOCK:
-        return write_dataset(dst, header, _told(_rows(first, job), on_image, dst, depth))
+        return write_dataset(dst, header, result.counted(_rows(first, job)))
     # What comes decoded is never held by the thousand, and has nothing left to spread over processes.
     decoded = first[0].pixels is not None
-    if workers is None and not decoded:
+    if settings.workers is None and not decoded:
         first += islice(images, _PARALLEL_FROM - len(first))
-    wanted = 1 if decoded else workers or (os.cpu_count() or 1 if len(first) == _PARALLEL_FROM else 1)
+    wanted = 1 if decoded else settings.workers or (os.cpu_count() or 1 if len(first) == _PARALLEL_FROM else 1)
     with _ray(wanted), cache(dst) as blocks:
-        rows = rows_by_block(_shared_models(first, images), blocks, replace(job, workers=wanted))
-        return write_dataset(dst, header, _told(rows, on_image, dst, depth))
+        rows = rows_by_block(_released(first, images), blocks, replace(job, workers=wanted))
+        return write_dataset(dst, header, result.counted(rows))
 
 
-def _check_numbers(import_px: int, skip_bad: int, depth: int | None) -> None:
-    if import_px < _SMALLEST_SIDE:
-        raise InputError("import_px (--px)", f"{import_px} pixels are too few", f"ask for {_SMALLEST_SIDE} or more")
-    if skip_bad < 0:
-        raise InputError("skip_bad (--skip-bad)", f"{skip_bad} is no number of images", "give 0 or more")
-    if depth is not None and not 8 <= depth <= 16:
-        raise InputError("depth (--depth)", f"{depth} bits", "give 8 to 16, or leave it to the files")
+def _header(name: str, row: Importer, settings: Settings, chosen: Mapping[str, Any]) -> Header:
+    findings = row.findings(chosen)
+    # Where files lay on this machine is no property of the data set, and may name people.
+    kept = {
+        option: Path(value).name if option in row.path_options and value else value for option, value in chosen.items()
+    }
+    general = {"depth": settings.depth} if settings.depth else {}
+    waived = {"accept": sorted(settings.accept)} if settings.accept else {}
+    return Header(
+        name=name, domain=settings.domain or row.domain or name, classes=findings or row.classes, positive=row.positive,
+        task=MULTI_LABEL if findings else SINGLE_LABEL,
+        licence=row.licence, citation=row.citation, source=row.source, import_px=settings.import_px,
+        settings={"importer": name, **kept, **general, **waived, "skipped": []},
+    )  # fmt: skip
+
+
+def _check_settings(settings: Settings) -> None:
+    if settings.import_px < _SMALLEST_SIDE:
+        problem = f"{settings.import_px} pixels are too few"
+        raise InputError("import_px (--px)", problem, f"ask for {_SMALLEST_SIDE} or more")
+    if settings.skip_bad < 0:
+        raise InputError("skip_bad (--skip-bad)", f"{settings.skip_bad} is no number of images", "give 0 or more")
+    if settings.depth is not None and not 8 <= settings.depth <= 16:
+        raise InputError("depth (--depth)", f"{settings.depth} bits", "give 8 to 16, or leave it to the files")
+    for check in settings.accept:
+        if check not in CHECKS:
+            raise InputError("accept (--accept)", f"{check!r} is no check", suggestion(check, CHECKS))
 
 
 def _total(row: Importer, src: Path, options: Mapping[str, Any]) -> int | None:
-    return row.total(src, options) if row.total is not None else sum(1 for _ in row.iterate(src, options))
+    if row.total is not None:
+        return row.total(src, options)
+    return sum(isinstance(event, RawImage) for event in row.iterate(src, options))
 
 
 def _once(images: Iterable[RawImage]) -> Iterator[RawImage]:
-    """The images, each one whose id has come before marked as bad."""
-    seen: set[str] = set()
-    for image in images:
-        if image.image_id in seen and image.bad is None:
-            where = image.path or image.source_path or image.image_id
-            image = replace(
-                image,
-                bad=InputError(
-                    where, f"the id {image.image_id!r} comes twice", "rename one of the images, or pass --skip-bad N"
-                ),
-            )
-        seen.add(image.image_id)
+    """The images with names that can be stored, each one whose id has come before marked as bad.
+
+    Raises InputError where the two have different labels: nothing says which one is right.
+    """
+    labels: dict[str, str] = {}
+    for given in images:
+        image = _storable(given)
+        before = labels.get(image.image_id)
+        if before is not None:
+            where = image.alias or image.source_path or image.image_id
+            if before != image.label and before and image.label:
+                problem = f"listed twice, with the labels {before!r} and {image.label!r}"
+                raise InputError(where, problem, "remove the wrong one")
+            fix = "rename one of the images, or pass --skip-bad N"
+            twice = InputError(image.path or where, f"the id {image.image_id!r} comes twice", fix)
+            image = replace(image, bad=image.bad or twice)
+        labels[image.image_id] = image.label
         yield image
 
 
-def _shared_models(first: list[RawImage], rest: Iterator[RawImage]) -> Iterator[RawImage]:
+def _storable(image: RawImage) -> RawImage:
+    """The image with names that UTF-8 text and a terminal can show."""
+    names = {name: getattr(image, name) for name in ("image_id", "label", "patient", "source_path", "alias")}
+    if all(name.isprintable() for name in names.values()):
+        return image
+    shown: dict[str, Any] = {name: printable(value).replace("\n", "\\n") for name, value in names.items()}
+    return replace(image, **shown)
+
+
+def _released(first: list[RawImage], rest: Iterator[RawImage]) -> Iterator[RawImage]:
     """What was looked at ahead, let go of one by one, then the rest."""
     first.reverse()
     while first:
@@ -162,7 +222,7 @@ def _source(name: str, row: Importer, src: Path | str | None) -> Path:
     return Path(src)
 
 
-def _rows(images: Iterable[RawImage], job: Job) -> Iterator[ShardRow]:
+def _rows(images: Iterable[RawImage], job: Job) -> Iterator[Row]:
     for raw in images:
         try:
             yield job.decode(raw)
@@ -170,7 +230,7 @@ def _rows(images: Iterable[RawImage], job: Job) -> Iterator[ShardRow]:
             tolerate([Violation.about(raw, bad)], job)
 
 
-def shard_row(raw: RawImage, import_px: int, depth: int | None = None) -> ShardRow:
+def shard_row(raw: RawImage, import_px: int, depth: int | None = None) -> Row:
     """Decode one image; InputError names what cannot be one."""
     if raw.bad is not None:
         raise raw.bad
@@ -178,13 +238,15 @@ def shard_row(raw: RawImage, import_px: int, depth: int | None = None) -> ShardR
     height, width = decoded.grey.shape
     if min(height, width) < _SMALLEST_SIDE:
         raise InputError(raw.path or raw.image_id, f"{width} x {height} pixels hold no scan", "remove the file")
-    cropped = raw.roi != "none" and raw.path is not None
-    grey = crop_to_lesion(decoded.grey, raw.masks, raw.roi, raw.path) if cropped else decoded.grey
-    return ShardRow(
+    grey = decoded.grey
+    if raw.roi != "none" and raw.path is not None:
+        grey = crop_to_lesion(grey, raw.masks, raw.roi, raw.path)
+    row = ShardRow(
         image_id=raw.image_id, image=shrink(grey, import_px), label=raw.label, patient=raw.patient,
         domain=raw.domain, source_path=raw.source_path, original_height=height, original_width=width,
         colour=decoded.colour, transparent=decoded.transparent, labels=raw.labels,
     )  # fmt: skip
+    return Row(row, decoded.deep)
 
 
 def _decoded(raw: RawImage, depth: int | None) -> Decoded:
@@ -192,23 +254,56 @@ def _decoded(raw: RawImage, depth: int | None) -> Decoded:
         return Decoded(raw.pixels, 0.0, False)
     if raw.path is None:
         raise ValueError(f"{raw.image_id}: an importer gave neither path nor pixels")
-    return raw.read(raw.path) if raw.read is not None else read_grey(raw.path, depth)
+    return decode(raw.path, raw.read or partial(read_grey, depth=depth))
 
 
-def _told(
-    rows: Iterator[ShardRow], on_image: Callable[[int], None] | None, dst: Path | str, depth: int | None
-) -> Iterator[ShardRow]:
-    """The rows, counted aloud; InputError at their end when all are so dark that their files' depth must be another one."""
-    brightest = -1
-    for number, row in enumerate(rows, start=1):
-        brightest = max(brightest, int(row.image.max()))
-        yield row
-        if on_image is not None:
-            on_image(number)
-    if depth is None and 0 <= brightest <= _DARKEST_SET:
-        fix = "pass the depth that the scanner wrote, like --depth 12, or --depth 16 when the images are that dark"
-        raise InputError(
-            dst,
-            f"no pixel of any image is brighter than {brightest} of 255 under the depth that the files declare",
-            fix,
+@dataclass
+class _Result:
+    """The rows of one import on their way to the shards, counted, and checked at their end."""
+
+    account: Account
+    header: Header
+    settings: Settings
+    hooks: Hooks
+    where: Path | None  # the source, None where the images are computed
+    root: Path | None
+
+    def counted(self, rows: Iterable[Row]) -> Iterator[ShardRow]:
+        """The rows; InputError at their end when the data set that they make cannot be meant."""
+        brightest: list[int] = []  # pixel of each image from a deep file
+        for number, row in enumerate(rows, start=1):
+            if row.deep:
+                brightest.append(int(row.shard.image.max()))
+            self.account.take(row.shard)
+            yield row.shard
+            if self.hooks.on_image is not None:
+                self.hooks.on_image(number)
+        if self.settings.depth is None and self.where is not None:
+            _check_depth(brightest, self.where)
+        self._finish()
+
+    def _finish(self) -> None:
+        header, account = self.header, self.account
+        account.refused = len(header.settings["skipped"])
+        account.close(self.root)
+        if account.read and self.where is not None:
+            multi_label = header.task == MULTI_LABEL
+            account.check(self.where, header.classes, self.settings.accept, multi_label)
+        if isinstance(header.settings, dict):
+            header.settings["account"] = account.to_json()
+        if self.hooks.on_account is not None:
+            self.hooks.on_account(account)
+
+
+def _check_depth(brightest: Sequence[int], where: Path | str) -> None:
+    """InputError when files of more than eight bits are so dark that their depth must be another one than they declare."""
+    fix = "pass the depth that the scanner wrote, like --depth 12, or --depth 16 when the images are that dark"
+    if brightest and max(brightest) <= _DARKEST_SET:
+        which = (
+            f"no pixel of the {len(brightest)} images of more than eight bits is brighter than {max(brightest)} of 255"
         )
+        raise InputError(where, f"{which} under the depth that the files declare", fix)
+    dark = sum(level <= _DARK_FILE for level in brightest)
+    if dark > 1 and dark >= _DARK_SHARE * len(brightest):
+        problem = f"{dark} of {len(brightest)} images of more than eight bits are black (at most {_DARK_FILE} of 255) under the depth that the files declare"
+        raise InputError(where, problem, f"bring all to one depth, or {fix}")

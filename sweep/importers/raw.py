@@ -18,7 +18,8 @@ class RawImage:
     """One image as published: a file still to be decoded, or `pixels` (uint8 [H, W] grey) already in memory.
 
     `read` decodes the file where it is no ordinary image. `bad` says why there is no image where one is listed.
-    `alias` stands for the image in what is kept of a violation, where its path may name a patient.
+    `alias` stands for the image in what is kept of a violation, where its path may name a patient. `study` is an examination's
+    (hashed) identity where the files have one: one patient id over most studies is a placeholder.
     """
 
     image_id: str
@@ -34,6 +35,21 @@ class RawImage:
     read: Callable[[Path], Decoded] | None = None
     bad: InputError | None = None
     alias: str = ""
+    study: str = ""
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """A file or a row of a table that is left out on purpose.
+
+    `where` names it, `reason` completes "12 ..." in the plural ("lateral views"), `path` is its file, `label` the class that it
+    would have had: a class all of whose images are left out on purpose is not missed.
+    """
+
+    where: str
+    reason: str
+    path: Path | None = None
+    label: str = ""
 
 
 def missing(
@@ -47,8 +63,12 @@ def missing(
 class Importer:
     """One published layout.
 
-    `iterate(src, options)` yields the images of `src` in a fixed order and raises InputError when the layout is
-    not the expected one; `options` are the importer's own, with their defaults, and `choices` what some of them may be.
+    `iterate(src, options)` yields the images of `src` in a fixed order, and an `Ignored` for what it leaves out on purpose; it
+    raises InputError when the layout is not the expected one. `options` are the importer's own, with their defaults, and
+    `choices` what some of them may be; iterate is given the general settings `depth` and
+    `accept` among them. Of `path_options` the manifest
+    keeps the last part alone. `root(src, options)` is the folder whose every file is accounted for (default: `src` where it is a
+    folder), None where there is none.
     `findings(options)` names the labels that every image has under these options where it may have several, and is empty where
     it has one class. `total(src, options)` is the number of images, None where it is not known before they are read; without
     it they are counted by listing them. `notes(src, options)` says what was left out of the archive on purpose.
@@ -59,7 +79,7 @@ class Importer:
     licence: str
     citation: str
     source: str
-    iterate: Callable[[Path, Mapping[str, Any]], Iterator[RawImage]]
+    iterate: Callable[[Path, Mapping[str, Any]], Iterator[RawImage | Ignored]]
     domain: str
     positive: str = ""
     classes: tuple[str, ...] = ()
@@ -70,3 +90,5 @@ class Importer:
     notes: Callable[[Path, Mapping[str, Any]], Sequence[str]] = lambda src, options: ()
     traps: str = ""
     needs_source: bool = True
+    path_options: Sequence[str] = ()
+    root: Callable[[Path, Mapping[str, Any]], Path | None] = lambda src, options: src if src.is_dir() else None

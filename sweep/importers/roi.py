@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sweep.core.errors import InputError
-from sweep.importers.decode import read_grey
+from sweep.importers.decode import decode, read_grey
 
 ROIS = ("none", "box", "mask")
+NO_LESION = "normal scans, which have no lesion to crop to"
 _MARGIN = 0.1  # of the box's longer side, kept around it: margins and shadows are part of the diagnosis
-
-
-def note_on_normals(src: Path, options: Mapping[str, Any]) -> list[str]:
-    """What a crop to the lesion leaves out of a set with normal scans."""
-    return [] if options["roi"] == "none" else ["normal scans have no lesion to crop to and are left out"]
 
 
 def masks_beside(path: Path, pattern: str) -> tuple[Path, ...]:
@@ -35,7 +31,7 @@ def crop_to_lesion(grey: np.ndarray, masks: Sequence[Path], roi: str, where: Pat
         raise InputError(where, "no mask beside it", "restore the masks from the archive, or import with roi none")
     inside = np.zeros(grey.shape, dtype=bool)
     for path in masks:
-        mask = read_grey(path).grey
+        mask = decode(path, read_grey).grey
         if mask.shape != grey.shape:
             raise InputError(
                 path,
@@ -45,13 +41,13 @@ def crop_to_lesion(grey: np.ndarray, masks: Sequence[Path], roi: str, where: Pat
         inside |= mask > (127 if mask.max() > 1 else 0)  # some masks count 0 and 1 instead of 0 and 255
     if not inside.any():
         raise InputError(masks[0], "the mask marks nothing", "restore it, or import with roi none")
-    rows, columns = (_span(inside.any(axis=axis)) for axis in (1, 0))
+    rows, columns = (_span(np.any(inside, axis=axis)) for axis in (1, 0))
     margin = round(_MARGIN * max(rows[1] - rows[0], columns[1] - columns[0]))
     window = tuple(slice(max(0, first - margin), last + margin) for first, last in (rows, columns))
     return np.where(inside, grey, 0)[window] if roi == "mask" else grey[window]
 
 
-def _span(marked: np.ndarray) -> tuple[int, int]:
+def _span(marked: Any) -> tuple[int, int]:
     found = np.flatnonzero(marked)
     return int(found[0]), int(found[-1]) + 1
 

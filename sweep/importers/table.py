@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from sweep.importers import (
     medmnist,
     phantom,
 )
-from sweep.importers.pipeline import run_import
+from sweep.importers.pipeline import Hooks, Settings, run_import
 from sweep.importers.raw import Importer
 from sweep.shards.schema import Manifest
 
@@ -46,9 +47,18 @@ IMPORTERS: dict[str, Importer] = {
 def import_dataset(name: str, src: Path | str | None, dst: Path | str, **settings: Any) -> Manifest:
     """Read `src` by the layout `name` and write shards to the new folder `dst`.
 
-    `settings` are those of `pipeline.run_import` (domain, import_px, skip_bad, on_image, workers) and the importer's own
-    options. Raises InputError for an unknown name or anything wrong in the source, leaving nothing behind.
+    `settings` are the fields of `pipeline.Settings` (domain, import_px, skip_bad, workers, depth, accept) and of `pipeline.Hooks`
+    (on_image, on_skip, on_total, on_account), and the importer's own options. Raises InputError for an unknown name or anything
+    wrong in the source, leaving nothing behind.
     """
     if name not in IMPORTERS:
         raise InputError("importer", f"{name!r} is unknown", suggestion(name, IMPORTERS))
-    return run_import(name, IMPORTERS[name], src, dst, **settings)
+    general = Settings(**_taken(Settings, settings))
+    hooks = Hooks(**_taken(Hooks, settings))
+    return run_import(name, IMPORTERS[name], src, dst, settings, general, hooks)
+
+
+def _taken(kind: type[Settings] | type[Hooks], settings: dict[str, Any]) -> dict[str, Any]:
+    """Those of the settings that are fields of `kind`, taken out."""
+    names = {field.name for field in dataclasses.fields(kind)} & set(settings)
+    return {name: settings.pop(name) for name in names}

@@ -19,8 +19,9 @@ import pandas as pd
 from safetensors.torch import save
 
 from sweep.attacks import outcomes
+from sweep.attacks.attack_options import AttackOptions
 from sweep.attacks.epsilon_sweep import epsilon_sweep
-from sweep.attacks.masking import alarms_of, check_masking
+from sweep.attacks.masking import MaskingBattery, alarms_of, check_masking
 from sweep.attacks.methods.transfer import transfer_from
 from sweep.attacks.names import TRANSFER
 from sweep.attacks.threat import Threat
@@ -253,7 +254,10 @@ def _at_rung(job: TrainingJob, model: Classifier) -> dict[str, float]:
         images, labels = tensors(fold, attacked(fold, job.rungs.images), job.device)
         threats = {key: row for key, row in _threats(job).items() if threat in (key, "worst")}
         metrics |= outcomes.metrics(
-            epsilon_sweep(models[split], images, labels, threats, [eps], seed=named_seed(job.seed, "rung")), split
+            epsilon_sweep(
+                models[split], images, labels, threats, [eps], AttackOptions(seed=named_seed(job.seed, "rung"))
+            ),
+            split,
         )
     return {name: metrics[name] for name in job.rungs.metrics}
 
@@ -311,13 +315,20 @@ def _attack(job: TrainingJob, models: Mapping[str, Classifier]) -> tuple[dict[st
         images, labels = tensors(fold, chosen, job.device)
         seed = named_seed(job.seed, "attack", split)
         outcome = epsilon_sweep(
-            models[split], images, labels, _threats(job), list(job.attacks.eps), seed=seed, mode=job.attacks.mode
+            models[split],
+            images,
+            labels,
+            _threats(job),
+            list(job.attacks.eps),
+            AttackOptions(seed=seed, mode=job.attacks.mode),
         )
         metrics |= outcomes.metrics(outcome, split)
         found = alarms_of(outcome)
         if job.seed == 0 and job.attacks.masking_images:
             few = slice(job.attacks.masking_images)
-            found += check_masking(models[split], images[few], labels[few], seed=named_seed(job.seed, "masking", split))
+            found += check_masking(
+                models[split], images[few], labels[few], battery=MaskingBattery(named_seed(job.seed, "masking", split))
+            )
         alarms += [f"{split}: {alarm}" for alarm in dict.fromkeys(found)]
         for threat in outcome.threats:
             breaking = outcome.breaking_epsilon[threat].cpu().numpy()

@@ -10,7 +10,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from scipy.stats import norm
 
-from sweep.search.sampling import Scalar, at_quantile, quantiles
+from sweep.search.sampling import Scalar, at_quantile, grid_steps, on_grid, quantiles
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Axis:
         if asked.distribution == "normal":
             return at_quantile(asked, coordinate)
         if asked.distribution == "q_uniform":
-            return float(min(asked.max, asked.min + coordinate * asked.q))
+            return on_grid(asked, int(coordinate))
         return int(coordinate) if asked.distribution == "int_uniform" else float(coordinate)
 
     def encode(self, value: Scalar) -> int | float:
@@ -71,7 +71,7 @@ def make_axis(distribution: Any) -> Axis:
     if kind == "int_uniform":
         return Axis(distribution, IntDistribution(math.ceil(low), math.floor(high)))
     if kind == "q_uniform":
-        return Axis(distribution, IntDistribution(0, round((high - low) / distribution.q)))
+        return Axis(distribution, IntDistribution(0, grid_steps(distribution)))
     return Axis(distribution, FloatDistribution(low, high, log=kind == "log_uniform"))
 
 

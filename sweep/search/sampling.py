@@ -12,6 +12,8 @@ import numpy as np
 from sweep.core.seeds import rng
 
 Scalar = str | int | float | bool | None
+_GRID_ROUNDING = 1e-9  # (0.3 - 0.1) / 0.1 is 1.9999999999999998
+_GRID_DIGITS = 12
 _TAIL = 1e-4  # of a normal distribution, on either side: nothing beyond 3.7 standard deviations is drawn or searched
 
 
@@ -65,10 +67,19 @@ def draw(distribution: Any, generator: np.random.Generator) -> Scalar:
         return int(generator.integers(low, high, endpoint=True))
     if kind == "log_uniform":
         return float(math.exp(generator.uniform(math.log(low), math.log(high))))
-    value = float(generator.uniform(low, high))
     if kind == "q_uniform":
-        return float(min(high, low + round((value - low) / distribution.q) * distribution.q))
-    return value
+        return on_grid(distribution, int(generator.integers(0, grid_steps(distribution), endpoint=True)))
+    return float(generator.uniform(low, high))
+
+
+def grid_steps(distribution: Any) -> int:
+    """Steps of `q` between `min` and the largest grid point that does not exceed `max` (q_uniform)."""
+    return math.floor((distribution.max - distribution.min) / distribution.q + _GRID_ROUNDING)
+
+
+def on_grid(distribution: Any, step: int) -> float:
+    """The grid point `step` steps of `q` above `min`, without the rounding error of the sum."""
+    return float(round(distribution.min + step * distribution.q, _GRID_DIGITS))
 
 
 def quantiles(distribution: Any) -> tuple[float, float]:

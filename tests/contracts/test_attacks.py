@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from sweep.attacks.attack_options import AttackOptions
 from sweep.attacks.craft import craft
 from sweep.attacks.epsilon_sweep import epsilon_sweep
 from sweep.attacks.norms import distance
@@ -77,9 +78,9 @@ class TestEveryThreat:
         threat, radius = resolve_threat(name), RADIUS[resolve_threat(name).norm]
         if not threat.multi_label:
             with pytest.raises(InputError, match="single labels only"):
-                epsilon_sweep(model, images, findings, [name], [radius], mode=mode)
+                epsilon_sweep(model, images, findings, [name], [radius], AttackOptions(mode=mode))
             return
-        result = epsilon_sweep(model, images, findings, [name], [radius, radius * 4], mode=mode)
+        result = epsilon_sweep(model, images, findings, [name], [radius, radius * 4], AttackOptions(mode=mode))
         with torch.no_grad():
             wrong = ((model(images) > 0) != (findings > 0)) & ~findings.isnan()
         assert torch.equal(result.clean_right, ~wrong.any(dim=1))
@@ -90,5 +91,7 @@ class TestEveryThreat:
     @pytest.mark.parametrize("mode", ["exact", "fast"])
     def test_clean_mistakes_stay_at_zero(self, model, data, name, mode):
         images, labels = data
-        result = epsilon_sweep(model, images, 1 - labels, [name], [RADIUS[resolve_threat(name).norm]], mode=mode)
+        result = epsilon_sweep(
+            model, images, 1 - labels, [name], [RADIUS[resolve_threat(name).norm]], AttackOptions(mode=mode)
+        )
         assert result.breaking_epsilon[name][~result.clean_right].eq(0).all()

@@ -1,7 +1,7 @@
 """Auto-PGD: PGD that halves an image's step when its loss stops rising, and goes back to the best point (Croce & Hein 2020).
 
 Follows torchattacks 3.5.1 (same checkpoints and start), with the margin of criteria.py instead of DLR, which needs three
-classes. The gradient at the last point, which nothing would use, is not computed.
+classes. The unused gradient at the last point is not computed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _RISING_SHARE = 0.75  # a step is halved when the loss rose in at most this shar
 
 
 def apgd(referee: Referee, rows: Tensor, epsilon: Tensor, threat: Threat, draws: Draws) -> Tensor:
-    """Attack the images `rows` within `epsilon` [n]; the points of highest loss come back when nobody leaves early."""
+    """Attack the images `rows` within `epsilon` [n]; the points of highest loss come back when no image leaves early."""
     best = referee.images[rows]
     for restart in range(threat.restarts):
         left = referee.standing(rows, epsilon)

@@ -15,15 +15,15 @@ from sweep.attacks.random_starts import Draws
 from sweep.attacks.referee import Referee
 from sweep.attacks.threat import Threat
 
-_CHANCES = 2  # further starts for near misses
-_SHARED_STEPS = 2  # later steps differ between threats and epsilons, so remembering them would only cost memory
+_CHANCES = 2  # additional random starts for near misses
+_SHARED_STEPS = 2  # later steps differ between threats and epsilons, so caching them would only cost memory
 
 
 def gradient_steps(referee: Referee, rows: Tensor, epsilon: Tensor, threat: Threat, draws: Draws) -> Tensor:
-    """Attack the images `rows` within `epsilon` [n]; the last points [n, C, H, W] come back when nobody leaves early.
+    """Attack the images `rows` within `epsilon` [n]; the last points [n, C, H, W] come back when no image leaves early.
 
-    A near miss gets a second chance: other random starts, or without a random start, in fast mode, the float32 gradient. So
-    neither an unlucky start nor a coarse gradient leaves standing what one call per epsilon might break.
+    A near miss is attacked again: from other random starts, or, without random starts in fast mode, with the float32
+    gradient. So neither the random start nor bfloat16 rounding leaves unbroken what one call per epsilon could break.
     """
     points = referee.images[rows]
     chances = _CHANCES if threat.random_start else int(not referee.network.exact)
@@ -73,12 +73,13 @@ def _start(clean: Tensor, rows: Tensor, epsilon: Tensor, threat: Threat, draws: 
 
 def _unit_mean(gradient: Tensor) -> Tensor:
     """Divide by the mean absolute value; a zero gradient stays zero (0/0 would turn the image into NaN)."""
+    gradient = norms.rescaled(gradient)
     mean = norms.per_image(gradient.abs().flatten(1).mean(dim=1))
     return torch.where(mean > 0, gradient / mean, gradient)
 
 
 def _worth_keeping(threat: Threat, step: int, epsilon: Tensor) -> bool:
-    """The first step, which FGSM may share, and the second while no ball has cut it, so that the larger ones share it."""
+    """The first step, shared with FGSM, and the second while no projection changed it, shared with larger epsilons."""
     if threat.random_start or threat.alpha is None or step > _SHARED_STEPS:
         return False
     return step <= 1 or bool((step * threat.alpha <= epsilon).all())

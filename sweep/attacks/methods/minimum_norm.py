@@ -1,4 +1,4 @@
-"""The nearest broken image instead of a broken image in a ball: one run answers every epsilon.
+"""The nearest adversarial image instead of one within a ball: one run answers every epsilon.
 
 After the fast minimum-norm attack (Pintor et al. 2021): the ball shrinks around an image that is broken and grows where it is
 not, at first by a linear estimate of the distance to the border.
@@ -27,7 +27,7 @@ def minimum_norm(referee: Referee, rows: Tensor, epsilon: Tensor, threat: Threat
     radius = epsilon.clone()
     found = torch.zeros_like(rows, dtype=torch.bool)
     for step in range(threat.steps):
-        # exact: it walks along the border, where a coarse prediction is worth nothing
+        # exact: the points follow the decision boundary, where a bfloat16 prediction is useless
         _, gap, gradient = referee.gradient(rows, points, margin, exact=True)
         length = norms.distance(threat.norm, points - clean)
         broken = gap > 0
@@ -43,7 +43,7 @@ def minimum_norm(referee: Referee, rows: Tensor, epsilon: Tensor, threat: Threat
 
 
 def _dual_length(norm: str, gradient: Tensor) -> Tensor:
-    """How fast the margin can rise per unit of distance [n]."""
+    """Dual norm of the gradient [n]: how fast the margin can rise per unit of distance."""
     flat = gradient.flatten(1)
     length = flat.abs().sum(dim=1) if norm == norms.LINF else flat.norm(dim=1)
     return length.clamp(min=1e-12)

@@ -1,4 +1,4 @@
-"""The control: random points on the surface of the ball, no gradient. An attack that does no better than this is no attack."""
+"""The control: random points on the surface of the ball, without the gradient; a useful attack must break more than this."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Square attack, Linf: random squares of +-epsilon, kept when they help; no gradient at all (Andriushchenko et al. 2020).
 
 As torchattacks 3.5.1, whose default is 5000 queries; the random squares of a query are the same for every image, so an image's
-fate does not depend on its batch.
+outcome does not depend on its batch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 
 
 def square(referee: Referee, rows: Tensor, epsilon: Tensor, threat: Threat, draws: Draws) -> Tensor:
-    """Query `threat.steps` times per restart; the best points come back when nobody leaves early."""
+    """Query `threat.steps` times per restart; the best points come back when no image leaves early."""
     best = referee.images[rows]
     for restart in range(threat.restarts):
         left = referee.standing(rows, epsilon)

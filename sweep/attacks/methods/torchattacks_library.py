@@ -1,4 +1,4 @@
-"""Any class of torchattacks as a threat: `torchattacks:NAME`, judged by the referee like every other."""
+"""Any class of torchattacks as a threat, `torchattacks:NAME`, judged by the referee like every other threat."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sweep.attacks.network import Network
+from sweep.attacks.network import finite_entries
 from sweep.attacks.norms import L2, LINF
 from sweep.attacks.random_starts import Draws
 from sweep.attacks.referee import Referee
@@ -36,7 +36,7 @@ def library_threat(
     `measured_in` (linf or l2) is the norm the referee measures in, by default the class's own. InputError for an unknown
     class or option.
     """
-    import torchattacks  # slow to load, and only this row needs it
+    import torchattacks  # slow to import, and only this row needs it
 
     known = set(torchattacks.__all__) - _WRAPPERS
     if class_name not in known:
@@ -55,7 +55,7 @@ def library_threat(
 
 def _search(kind: type, referee: Referee, rows: Tensor, epsilon: Tensor, threat: Threat, draws: Draws) -> Tensor:
     points = referee.images[rows]
-    for radius in epsilon.unique().tolist():  # these attacks know one epsilon per call
+    for radius in epsilon.unique().tolist():  # these attacks take one epsilon per call
         here = epsilon == radius
         points[here] = _run(kind, referee, rows[here], radius, threat, draws)
     referee.forward(rows, points)
@@ -65,8 +65,8 @@ def _search(kind: type, referee: Referee, rows: Tensor, epsilon: Tensor, threat:
 def _run(kind: type, referee: Referee, rows: Tensor, radius: float, threat: Threat, draws: Draws) -> Tensor:
     labels = referee.labels[rows]
     if labels.ndim == 2:
-        raise InputError("threats", f"{threat.name} on multi-label data", "torchattacks knows single labels only")
-    model = _Counting(referee.network)
+        raise InputError("threats", f"{threat.name} on multi-label data", "torchattacks takes single labels only")
+    model = _Watched(referee, rows)
     accepted = inspect.signature(kind).parameters
     settings = dict(threat.options)
     if "eps" in accepted:
@@ -76,34 +76,57 @@ def _run(kind: type, referee: Referee, rows: Tensor, radius: float, threat: Thre
         settings.setdefault("n_classes", classes)
     if classes < _LEAST_CLASSES.get(kind.__name__, 2):
         raise InputError("threats", f"{threat.name} with {classes} classes", "it needs four; use apgd and apgd_margin")
-    with _own_randomness(draws.seed_of("library", rows[0].item())), contextlib.redirect_stdout(io.StringIO()):
+    with _own_randomness(draws.seed_of("library", int(rows[0]))), contextlib.redirect_stdout(io.StringIO()):
         try:
-            return kind(model, **settings)(referee.images[rows], labels).detach()
+            points = kind(model, **settings)(referee.images[rows], labels).detach()
         except (IndexError, ValueError, RuntimeError, AssertionError) as error:
             raise InputError(
                 "threats", f"{threat.name} failed: {error}", "choose another attack or other options"
             ) from error
+    model.report()
+    return points
 
 
-class _Counting(nn.Module):
-    """The network's model, each sample counted as a forward or a gradient pass."""
+class _Watched(nn.Module):
+    """The network's model as a library attack sees it: samples counted, the input gradient made finite and recorded.
 
-    def __init__(self, network: Network) -> None:
+    The library calls it with any subset of `rows` in any order, so what its gradients were is recorded for all of them.
+    """
+
+    def __init__(self, referee: Referee, rows: Tensor) -> None:
         super().__init__()
-        self.model, self._passes = network.model, network.passes
+        self.model, self._passes = referee.network.model, referee.network.passes
+        self._referee, self._rows = referee, rows
         self.training = False
+        self.asked, self.nonzero, self.non_finite = False, False, False
 
     def forward(self, images: Tensor) -> Tensor:
-        if torch.is_grad_enabled() and images.requires_grad:
-            self._passes.gradient += len(images)
-        else:
+        if not (torch.is_grad_enabled() and images.requires_grad):
             self._passes.forward += len(images)
-        return self.model(images)
+            return self.model(images)
+        self._passes.gradient += len(images)
+        self.asked = True
+        watched = images.view_as(images)  # a hook on a non-leaf, so that it sees the gradient before the library does
+        watched.register_hook(self._finite)
+        return self.model(watched)
+
+    def _finite(self, gradient: Tensor) -> Tensor:
+        gradient, finite = finite_entries(gradient)
+        self.non_finite |= not bool(finite.all())
+        self.nonzero |= bool(gradient.any())
+        return gradient
+
+    def report(self) -> None:
+        """Record what the gradients were worth with the referee."""
+        if self.asked:
+            self._referee.asked[self._rows] = True
+            self._referee.with_gradient[self._rows] |= self.nonzero
+            self._referee.non_finite[self._rows] |= self.non_finite
 
 
 @contextlib.contextmanager
 def _own_randomness(seed: int) -> Iterator[None]:
-    """The library draws from (and reseeds) the global generators: give it seeded ones, then put the caller's back."""
+    """The library draws from (and reseeds) the global generators: seed them, then restore the caller's state."""
     numpy_state, python_state = np.random.get_state(), random.getstate()
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Attack another model and try the result on this one: what succeeds here without this model's gradient tells of masking."""
+"""Attack a surrogate model and try the result on this one: success without this model's gradient indicates masking."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sweep.attacks.threat import Threat
 
 
 def transfer_from(surrogate: Model, name: str = "transfer", *, steps: int = 10) -> Threat:
-    """A threat that runs MI-FGSM (step epsilon/4) on `surrogate`, which takes the same images, and shows us the last point."""
+    """A threat that runs MI-FGSM (step epsilon/4) on `surrogate`, which takes the same images, and tries the last point here."""
     row = Threat(name, gradient_steps, steps=steps, alpha_per_eps=0.25, decay=1.0)
     return Threat(name, partial(_transfer, surrogate, row), steps=steps, family="black_box")
 
@@ -24,7 +24,7 @@ def _transfer(
 ) -> Tensor:
     with frozen(surrogate):
         network = Network(surrogate)
-        network.passes = referee.network.passes  # work is work, whichever model does it
+        network.passes = referee.network.passes  # the surrogate's passes count as work of this attack
         there = Referee(network, referee.images, referee.labels, row.norm, Memory(), leave=False)
         points = gradient_steps(there, rows, epsilon, row, draws)
     referee.forward(rows, points)

@@ -1,4 +1,4 @@
-"""Colour picture and grey image -> how much the picture's texture has changed in its worst area.
+"""Colour picture and grey image -> the change of texture in the window where it is largest.
 
 The loss of Domain Assimilation (arXiv 2402.16005, slides 6 and 7): five properties at distance 3 in eight directions
 for each area of 20x20 pixels; the largest over areas of the summed absolute differences, averaged over the batch.
@@ -25,8 +25,9 @@ FLAT = 1e-6  # squared levels: below this spread a window is flat and its correl
 class GLCMLoss(nn.Module):
     """`loss(colorized [N, 3, H, W], grey [N, 1, H, W])` -> scalar; differentiable in `colorized`.
 
-    Both are stretched to levels 0..levels-1 by their own minimum and maximum, so replication costs nothing and the
-    colorizer's unbounded scale does not matter. `window` None takes the whole image as one area. `orientations` is 8
+    Both are stretched to levels 0..levels-1 by their own minimum and maximum, so replication has zero loss and the
+    colorizer's unbounded scale does not matter; a range below half an 8-bit grey level (0.5/255) is not stretched further, so a
+    nearly constant picture has a bounded gradient. `window` None takes the whole image as one area. `orientations` is 8
     or 4: opposite directions give transposed matrices and equal features, so four are computed and 8 doubles their sum.
     `normalised` divides contrast by (levels-1)^2 and dissimilarity by levels-1; without, contrast swamps the rest.
     `alpha` is the share of the classification loss in `mix`.
@@ -47,29 +48,29 @@ class GLCMLoss(nn.Module):
         self.gap_unit = levels - 1 if normalised else 1
 
     def forward(self, colorized: Tensor, grey: Tensor, target: Tensor | None = None) -> Tensor:
-        """The loss; `target` is `self.target(grey)` where the same images come again and it has been kept."""
+        """The loss; `target` is a cached `self.target(grey)` for images seen before."""
         with torch.autocast(colorized.device.type, enabled=False):
             wanted_NTF = self.target(grey) if target is None else target
             tiles = Tiles(_luma(colorized.detach()), self.levels, self.window)
             worst_N = self._worst(tiles, wanted_NTF)
-            # A maximum passes its gradient to one window only: the other pixels need no graph.
+            # The gradient of a maximum goes to one window only: the other pixels need no graph.
             each_N = torch.arange(len(worst_N), device=worst_N.device)
             worst_Nhw = tiles.stretched(_luma(one_of_each(colorized, tiles.size, worst_N)), each_N)
             return self.times * (self._features(worst_Nhw) - wanted_NTF[each_N, worst_N]).abs().sum(1).mean()
 
     @torch.no_grad()
     def target(self, grey: Tensor) -> Tensor:
-        """Texture features [N, windows, F] of grey images [N, 1, H, W]; constant as long as the images are."""
+        """Texture features [N, windows, F] of grey images [N, 1, H, W]; they depend on the images alone, so they can be cached."""
         with torch.autocast(grey.device.type, enabled=False):
             return self._all_features(Tiles(_full(grey).squeeze(1), self.levels, self.window))
 
     def mix(self, classification: Tensor, texture: Tensor) -> Tensor:
-        """alpha * classification + (1 - alpha) * texture: what the paper minimises."""
+        """alpha * classification + (1 - alpha) * texture, the objective of the paper (slide 6)."""
         return self.alpha * classification + (1 - self.alpha) * texture
 
     @torch.no_grad()
     def _worst(self, tiles: Tiles, wanted_NTF: Tensor) -> Tensor:
-        """Number of the window of each image that differs most: [N]."""
+        """Index of the window that differs most, of each image: [N]."""
         if tiles.count == 1:
             return wanted_NTF.new_zeros(len(wanted_NTF), dtype=torch.long)
         return (self._all_features(tiles) - wanted_NTF).abs().sum(-1).argmax(1)
@@ -84,7 +85,7 @@ class GLCMLoss(nn.Module):
         return torch.cat([self._features(part) for part in tiles.all().split(step)]).unflatten(0, (-1, tiles.count))
 
     def _native(self, images: Tensor) -> bool:
-        # Compiled code must not meet NaN: its cell would lie outside the table.
+        # Compiled code does not check indices: the cell of a NaN would lie outside the table.
         return backends.choose(self.backend, images, self.levels) == "native" and finite(images)
 
     def _features(self, windows_Mhw: Tensor) -> Tensor:
@@ -94,7 +95,8 @@ class GLCMLoss(nn.Module):
 
             return self._from_moments(soft_statistics(windows_Mhw, self.levels, self.offsets))
         counts_MKLL = soft_counts(windows_Mhw, self.levels, self.offsets, self.backend)
-        pairs_M = counts_MKLL.new_tensor(pair_counts(windows_Mhw.shape[1:], self.offsets)).repeat(len(counts_MKLL))
+        size = (windows_Mhw.shape[1], windows_Mhw.shape[2])
+        pairs_M = counts_MKLL.new_tensor(pair_counts(size, self.offsets)).repeat(len(counts_MKLL))
         return self._from_moments(moments(counts_MKLL.flatten(0, 1), pairs_M).unflatten(0, counts_MKLL.shape[:2]))
 
     def _from_moments(self, found_MKS: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ def from_sums(sums: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
     total = {name: sums[..., k] for k, name in enumerate(SUMS)}
     pairs = total["pairs"].clamp_min(1)
     linear = {name: total[name] / pairs for name in ("contrast", "dissimilarity", "homogeneity")}
-    # Differences of whole numbers, exact below 2^53, so a constant image has exactly no variance.
+    # Differences of whole numbers, exact below 2^53, so the variance of a constant image is exactly zero.
     var_i, var_j = (pairs * total[s + s] - total[s].square() for s in "ij")
     product = (total["ii"] + total["jj"] - total["contrast"]) / 2
     covariance = pairs * product - total["i"] * total["j"]
@@ -75,9 +75,13 @@ def of_matrices(matrix_MLL: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
     total = matrix_MLL.sum((-1, -2))
     total = torch.where(total == 0, 1.0, total)  # an empty matrix stays empty
     found = dict(zip(MOMENTS, moments(matrix_MLL, total).unbind(1), strict=False))
-    spread = found["var_i"].sqrt() * found["var_j"].sqrt()
-    correlation = torch.where(spread > 0, found["covariance"] / spread, 1.0)
-    found |= {"ASM": found["asm"], "energy": found["asm"].sqrt(), "correlation": correlation}
+    # Replaced before the root and the division: their slopes at zero are infinite, also where the result is not used.
+    flat = (found["var_i"] <= 0) | (found["var_j"] <= 0)
+    spread = found["var_i"].masked_fill(flat, 1).sqrt() * found["var_j"].masked_fill(flat, 1).sqrt()
+    correlation = (found["covariance"] / spread).masked_fill(flat, 1)
+    empty = found["asm"] <= 0
+    energy = found["asm"].masked_fill(empty, 1).sqrt().masked_fill(empty, 0)
+    found |= {"ASM": found["asm"], "energy": energy, "correlation": correlation}
     return {name: found[name] for name in names}
 
 
@@ -87,7 +91,8 @@ def _mean_and_variance(marginal_ML: Tensor) -> tuple[Tensor, Tensor]:
     mean_M = marginal_ML @ level_L
     variance_M = (marginal_ML * (level_L - mean_M[:, None]).square()).sum(1)
     noise_M = FLAT * (marginal_ML.detach() @ level_L.square())
-    return mean_M, torch.where(variance_M > noise_M, variance_M, variance_M * 0)
+    # Rounding error is set to zero in value but keeps its slope: the covariance is a difference of terms whose slopes cancel.
+    return mean_M, torch.where(variance_M > noise_M, variance_M, variance_M - variance_M.detach())
 
 
 @cache

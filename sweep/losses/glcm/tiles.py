@@ -1,4 +1,4 @@
-"""Grey images -> their windows in level units, read only where they are asked for."""
+"""Grey images -> their windows in level units."""
 
 # N images, H rows, W columns, T windows of one image, counted row by row; M = N*T; C chosen windows.
 
@@ -9,12 +9,17 @@ from torch import Tensor
 
 Size = tuple[int, int]  # rows and columns of a window
 
+# An 8-bit image that is not constant spans at least one grey level, 1/255. A smaller span than half of that is rounding or
+# noise, not texture: it is not stretched further, which bounds the slope of the stretch by (levels - 1) * 510.
+LEAST_RANGE = 0.5 / 255
+
 
 class Tiles:
     """Windows side by side of images [N, H, W], each image stretched by its own minimum and maximum to 0..levels-1.
 
-    `window` None takes the whole image as one window. What is left over at the right and at the bottom is not looked at, but counts
-    for the minimum and maximum. The stretch is constant to the gradient. Raises ValueError when a window does not fit.
+    A range below LEAST_RANGE is treated as LEAST_RANGE, so a constant image becomes level 0. `window` None takes the whole image
+    as one window. Rows and columns left over at the bottom and right belong to no window but count for minimum and maximum. The
+    stretch is constant to the gradient. Raises ValueError when a window does not fit.
     """
 
     def __init__(self, images: Tensor, levels: int, window: int | None) -> None:
@@ -24,10 +29,9 @@ class Tiles:
         self.images, self.levels = images, levels
         self.size = (height, width) if window is None else (window, window)
         self.count = (height // self.size[0]) * (width // self.size[1])
-        flat_NP, kind = images.detach().flatten(1), torch.finfo(images.dtype)
+        flat_NP = images.detach().flatten(1)
         self.low_N, high_N = flat_NP.amin(1), flat_NP.amax(1)
-        # An image of one value maps to zero, whatever the factor; overflow of the factor must not make it NaN.
-        self.factor_N = ((levels - 1) / (high_N - self.low_N).clamp_min(kind.tiny)).clamp_max(kind.max)
+        self.factor_N = (levels - 1) / (high_N - self.low_N).clamp_min(LEAST_RANGE)
 
     def all(self) -> Tensor:
         """Every window in level units: [M, h, w]."""

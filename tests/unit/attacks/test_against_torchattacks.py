@@ -4,6 +4,7 @@ import pytest
 import torch
 import torchattacks
 
+from sweep.attacks.attack_options import AttackOptions
 from sweep.attacks.craft import craft
 from sweep.attacks.epsilon_sweep import epsilon_sweep
 from tests.fakes.attack_models import lit_halves, small_cnn, trained_cnn
@@ -39,7 +40,7 @@ def test_l2_pgd_ends_at_the_same_images():
 @pytest.mark.parametrize("mode", ["exact", "fast"])
 def test_robust_accuracy_is_equal_or_lower_in_every_cell(model, mode):
     images, labels = lit_halves(64, seed=3)
-    result = epsilon_sweep(model, images, labels, list(SAME), EPSILONS, mode=mode)
+    result = epsilon_sweep(model, images, labels, list(SAME), EPSILONS, AttackOptions(mode=mode))
     torch.manual_seed(0)
     for name, attack in SAME.items():
         for epsilon in EPSILONS:

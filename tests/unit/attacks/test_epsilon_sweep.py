@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from sweep.attacks.attack_options import AttackOptions
 from sweep.attacks.craft import craft
 from sweep.attacks.epsilon_sweep import epsilon_sweep
 from sweep.attacks.threats import resolve_threat
@@ -56,7 +57,7 @@ def test_clean_mistakes_break_at_zero_and_are_never_attacked(model, data):
 def test_epsilon_zero_is_the_clean_result(model, data):
     images, labels = data
     for mode in ("exact", "fast"):
-        only = epsilon_sweep(model, images, labels, ["pgd", "fmn"], [0], mode=mode)
+        only = epsilon_sweep(model, images, labels, ["pgd", "fmn"], [0], AttackOptions(mode=mode))
         assert only.robust_accuracy("fmn", 0) == only.clean_accuracy
     result = epsilon_sweep(model, images, labels, ["pgd"], [0, "8/255"])
     clean = (model(images).argmax(1) == labels).double().mean().item()
@@ -123,7 +124,7 @@ class TestPasses:
 
     def test_fast_mode_tries_the_border_only(self, model, data):
         names = ["fgsm", "bim", "pgd", "mifgsm"]
-        exact, fast = (epsilon_sweep(model, *data, names, GRID, mode=mode) for mode in ("exact", "fast"))
+        exact, fast = (epsilon_sweep(model, *data, names, GRID, AttackOptions(mode=mode)) for mode in ("exact", "fast"))
         assert fast.passes.gradient < 0.7 * exact.passes.gradient
         assert all(fast.robust_accuracy(n, e) <= exact.robust_accuracy(n, e) for n in names for e in GRID)
 
@@ -137,7 +138,9 @@ class TestPasses:
 
     def test_what_nobody_breaks_is_tried_at_the_largest_epsilon_alone(self):
         images = lit_halves(10)[0]
-        result = epsilon_sweep(Constant(), images, torch.zeros(10, dtype=torch.long), ["pgd"], GRID, mode="fast")
+        result = epsilon_sweep(
+            Constant(), images, torch.zeros(10, dtype=torch.long), ["pgd"], GRID, AttackOptions(mode="fast")
+        )
         assert (
             result.passes_by_threat["pgd"].gradient <= 10 * 10 * 3
         )  # the middle first: no gradient says where to look
@@ -145,7 +148,7 @@ class TestPasses:
     def test_worst_only_agrees_with_all_threats_and_costs_less(self, model, data):
         names = ["fgsm", "bim", "mifgsm"]
         every = epsilon_sweep(model, *data, names, GRID)
-        worst = epsilon_sweep(model, *data, names, GRID, worst_only=True)
+        worst = epsilon_sweep(model, *data, names, GRID, AttackOptions(worst_only=True))
         assert [worst.worst_case(e) for e in GRID] == [every.worst_case(e) for e in GRID]
         assert worst.passes.gradient < every.passes.gradient
         with pytest.raises(InputError, match="worst_case"):
@@ -181,7 +184,7 @@ class TestTheModelIsLeftAsFound:
         model[0].eval()
         model[0].weight.requires_grad_(False)
         state = {name: value.clone() for name, value in model.state_dict().items()}
-        epsilon_sweep(model, *data, ["pgd"], ["1/255"], mode=mode)
+        epsilon_sweep(model, *data, ["pgd"], ["1/255"], AttackOptions(mode=mode))
         assert model.training and not model[0].training and model[1].training
         assert not model[0].weight.requires_grad and model[3].weight.requires_grad
         assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
@@ -201,7 +204,7 @@ class TestTheModelIsLeftAsFound:
         assert torch.equal(torch.rand(3), expected)
 
     def test_same_seed_same_result(self, model, data):
-        first, again, other = (epsilon_sweep(model, *data, ["pgd"], GRID, seed=s) for s in (1, 1, 2))
+        first, again, other = (epsilon_sweep(model, *data, ["pgd"], GRID, AttackOptions(seed=s)) for s in (1, 1, 2))
         assert torch.equal(first.distance["pgd"], again.distance["pgd"])
         assert not torch.equal(first.distance["pgd"], other.distance["pgd"])
 

@@ -1,11 +1,11 @@
-"""Every planted masking model raises an alarm, no plain one does."""
+"""Every model built to mask its gradient raises an alarm, no plain one does."""
 
 import pytest
 import torch
 
 from sweep.attacks.colorizer_bypass import around_colorizer
 from sweep.attacks.epsilon_sweep import epsilon_sweep
-from sweep.attacks.masking import alarms_of, check_masking
+from sweep.attacks.masking import MaskingBattery, alarms_of, check_masking
 from tests.fakes.attack_models import lit_halves, masking_models, plain_models, trained_cnn
 
 MASKED, PLAIN = masking_models(), plain_models()
@@ -27,31 +27,34 @@ def data():
 @pytest.mark.parametrize("name", MASKED)
 def test_masking_models_are_flagged_for_the_right_reason(data, name):
     torch.manual_seed(0)
-    found = {alarm.name for alarm in check_masking(MASKED[name], *data, steps=10, queries=100)}
+    found = {alarm.name for alarm in check_masking(MASKED[name], *data, battery=MaskingBattery(steps=10, queries=100))}
     assert found >= EXPECTED[name]
 
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_plain_models_are_not_flagged(data, name):
-    assert check_masking(PLAIN[name], *data, surrogate=trained_cnn(seed=9), steps=10, queries=100) == []
+    assert (
+        check_masking(PLAIN[name], *data, surrogate=trained_cnn(seed=9), battery=MaskingBattery(steps=10, queries=100))
+        == []
+    )
 
 
-def test_a_surrogate_sees_through_a_false_gradient(data):
+def test_a_transfer_attack_reveals_a_false_gradient(data):
     model = MASKED["colorizer with a false gradient"]
-    alarms = check_masking(model, *data, surrogate=trained_cnn(seed=9), steps=5, queries=1)
+    alarms = check_masking(model, *data, surrogate=trained_cnn(seed=9), battery=MaskingBattery(steps=5, queries=1))
     assert "black box beats white box" in {alarm.name for alarm in alarms}
 
 
-def test_one_step_that_beats_many_is_seen_in_any_sweep(data):
+def test_one_step_that_beats_many_raises_an_alarm_in_any_sweep(data):
     """A step of the whole range overshoots: bim with a fixed step then does worse than fgsm."""
     result = epsilon_sweep(trained_cnn(), *data, ["fgsm", "pgd2"], ["8/255"])
     result.breaking_epsilon["pgd2"][:] = torch.inf
-    (alarm,) = alarms_of(result)
-    assert alarm.name == "one step beats many"
-    assert "8/255" in str(alarm)
+    without_effect, beaten = alarms_of(result)
+    assert without_effect.name == "attack without effect" and "pgd2 breaks no image" in str(without_effect)
+    assert beaten.name == "one step beats many" and "8/255" in str(beaten)
 
 
-def test_the_way_around_a_colorizer_predicts_the_same(data):
+def test_the_straight_through_copy_of_a_colorizer_predicts_the_same(data):
     model = PLAIN["honest colorizer"]
     assert torch.allclose(around_colorizer(model)(data[0]), model(data[0]), atol=1e-5)
     assert around_colorizer(trained_cnn()) is None
@@ -62,8 +65,8 @@ def test_an_attack_that_was_only_too_short_is_no_alarm(data, monkeypatch):
     from sweep.attacks import masking
 
     def shortened(honest):
-        def sweep(model, images, labels, threats, epsilons, **options):
-            result = honest(model, images, labels, threats, epsilons, **options)
+        def sweep(model, images, labels, threats, epsilons, *options):
+            result = honest(model, images, labels, threats, epsilons, *options)
             for name, breaking in result.breaking_epsilon.items():
                 if (name == "pgd10x1" and epsilons == [32 / 255]) or (stubborn and name == "pgd40"):
                     breaking[:] = torch.inf
@@ -73,5 +76,7 @@ def test_an_attack_that_was_only_too_short_is_no_alarm(data, monkeypatch):
 
     monkeypatch.setattr(masking, "epsilon_sweep", shortened(masking.epsilon_sweep))
     for stubborn in (False, True):
-        names = {alarm.name for alarm in check_masking(trained_cnn(), *data, steps=10, queries=10)}
+        names = {
+            alarm.name for alarm in check_masking(trained_cnn(), *data, battery=MaskingBattery(steps=10, queries=10))
+        }
         assert ("accuracy rises with epsilon" in names) == stubborn

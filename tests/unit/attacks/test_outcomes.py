@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from sweep.attacks.attack_options import AttackOptions
 from sweep.attacks.epsilon_sweep import epsilon_sweep
 from sweep.attacks.gallery import gallery
 from sweep.attacks.network import Passes
@@ -72,7 +73,9 @@ def test_gallery_shows_image_perturbation_colors_and_probabilities():
 
 def test_kept_examples_break_the_model_within_their_distance():
     model, (images, labels) = trained_cnn(), lit_halves(24, seed=3)
-    result = epsilon_sweep(model, images, labels, ["pgd20", "square30"], ["4/255", "8/255"], keep_examples=True)
+    result = epsilon_sweep(
+        model, images, labels, ["pgd20", "square30"], ["4/255", "8/255"], AttackOptions(keep_examples=True)
+    )
     for name, examples in result.examples.items():
         kept = torch.isfinite(examples).flatten(1).all(dim=1)
         assert kept.equal(torch.isfinite(result.distance[name]) & result.clean_right)

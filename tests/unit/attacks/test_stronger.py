@@ -6,6 +6,7 @@ import torch
 import torchattacks
 from torch import nn
 
+from sweep.attacks.attack_options import AttackOptions
 from sweep.attacks.craft import craft
 from sweep.attacks.epsilon_sweep import epsilon_sweep
 from sweep.attacks.fast import has_bfloat16, network_for
@@ -71,7 +72,9 @@ def test_bisection_comes_close_to_the_known_distance():
     images = torch.rand(8, 1, 12, 12, generator=torch.Generator().manual_seed(1)) * 0.2 + 0.4
     score = images.flatten(1) @ weight
     exact = (score.abs() / weight.abs().sum()).double()
-    result = epsilon_sweep(linear(weight), images, (score > 0).long(), ["pgd20x1"], [0.0005, 0.2], refine=12)
+    result = epsilon_sweep(
+        linear(weight), images, (score > 0).long(), ["pgd20x1"], [0.0005, 0.2], AttackOptions(refine=12)
+    )
     refined = result.refined["pgd20x1"]
     assert (refined <= result.breaking_epsilon["pgd20x1"] + 1e-6).all()
     np.testing.assert_allclose(refined, exact, atol=2e-4)
@@ -94,7 +97,7 @@ def test_square_needs_no_gradient(model, data):
 
 def test_square_does_not_depend_on_the_batch(model, data):
     whole = epsilon_sweep(model, *data, ["square40"], GRID)
-    small = epsilon_sweep(model, *data, ["square40"], GRID, batch_size=len(data[1]) // 2 + 1)
+    small = epsilon_sweep(model, *data, ["square40"], GRID, AttackOptions(batch_size=len(data[1]) // 2 + 1))
     assert torch.equal(whole.breaking_epsilon["square40"], small.breaking_epsilon["square40"])
 
 

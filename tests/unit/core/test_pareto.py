@@ -135,3 +135,11 @@ def test_holm_agrees_with_statsmodels_where_it_is_installed():
     multitest = pytest.importorskip("statsmodels.stats.multitest")
     p = np.random.default_rng(4).random(20) ** 3
     np.testing.assert_allclose(holm(p), multitest.multipletests(p, method="holm")[1])
+
+
+def test_a_dominated_point_is_found_where_the_sums_are_equal_after_rounding_or_infinite():
+    tiny = np.nextafter(0.0, 1.0)
+    rows = np.array([[1.0, 0.0], [1.0, tiny], [np.inf, -np.inf], [np.inf, 0.0]])
+    assert dominated_by_any(rows[:2]).tolist() == [True, False]
+    assert dominated_by_any(rows).tolist() == [True, False, True, False]
+    assert nondominated_rank(rows[:2]).tolist() == [2, 1]

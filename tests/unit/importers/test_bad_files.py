@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from sweep.core.errors import InputError
-from sweep.importers import import_dataset
+from sweep.importers import decode, import_dataset
 from sweep.importers.__main__ import main
 from sweep.shards.reader import read_manifest
 from tests.fakes import csv_table
@@ -77,19 +77,15 @@ def test_a_bad_file_is_refused_by_name_or_listed(tmp_path, capsys, kind):
 
 
 def test_no_permission(tmp_path, monkeypatch):
-    bad = source(tmp_path / "source")
-    save_grey(bad, seed=9)
-    opened = Image.open
+    save_grey(tmp_path / "x.png", seed=9)
 
-    def locked(path, *rest):
-        if path == bad:
-            raise PermissionError(13, "Permission denied", str(path))
-        return opened(path, *rest)
+    def locked(path):
+        raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Image, "open", locked)
+    monkeypatch.setattr(decode, "open_image", locked)
     with pytest.raises(InputError, match="no permission") as refused:
-        import_dataset("folder", tmp_path / "source", tmp_path / "set")
-    assert refused.value.where == str(bad) and not (tmp_path / "set").exists()
+        decode.read_grey(tmp_path / "x.png")
+    assert refused.value.where == str(tmp_path / "x.png")
 
 
 def test_the_content_decides_what_a_file_is_not_its_ending(tmp_path):

@@ -46,8 +46,8 @@ def small_blocks(monkeypatch):
 def decoded(monkeypatch):
     """The files that were decoded, in order."""
     seen = []
-    read = pipeline.read_grey
-    monkeypatch.setattr(pipeline, "read_grey", lambda path, *depth: seen.append(path.name) or read(path, *depth))
+    read = pipeline.decode
+    monkeypatch.setattr(pipeline, "decode", lambda path, how: seen.append(path.name) or read(path, how))
     return seen
 
 
@@ -164,7 +164,7 @@ def fake_importer(alive, files, count=200):
 
 def test_an_import_of_decoded_images_holds_one_block(tmp_path, small_blocks):
     row, most = fake_importer(set(), files=False)
-    manifest = pipeline.run_import("fake", row, None, tmp_path / "set")
+    manifest = pipeline.run_import("fake", row, None, tmp_path / "set", {})
     assert manifest.images == 200 and max(most) <= 2 * 8 + 2  # a block, and what was looked at ahead of it
 
 
@@ -180,7 +180,8 @@ def test_many_files_are_decoded_on_every_core(tmp_path, small_blocks, monkeypatc
         pipeline, "rows_by_block", lambda images, folder, job: seen.append((job.workers, len(list(images)))) or iter(())
     )
     with pytest.raises(InputError, match="no image"):
-        pipeline.run_import("fake", fake_importer(set(), files, count)[0], None, tmp_path / "set", workers=given)
+        settings = pipeline.Settings(workers=given)
+        pipeline.run_import("fake", fake_importer(set(), files, count)[0], None, tmp_path / "set", {}, settings)
     assert seen == [(expected, count)]
 
 

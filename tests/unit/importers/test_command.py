@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from sweep.core.errors import InputError
 from sweep.importers import import_dataset
 from sweep.importers.__main__ import main
 from sweep.importers.progress import Counter
@@ -36,8 +37,11 @@ def test_patients_from_a_table(tmp_path):
     names = [path.relative_to(src).as_posix() for path in src.rglob("p*_*") if "masks" not in path.parts]
     table = tmp_path / "patients.csv"
     pd.DataFrame({"image": names, "patient": ["one"] * 16}).to_csv(table, index=False)
-    import_dataset("folder", src, tmp_path / "out", patients=str(table))
+    with pytest.raises(InputError, match="all 16 images have the same patient id.*--accept few-patients"):
+        import_dataset("folder", src, tmp_path / "out", patients=str(table))
+    import_dataset("folder", src, tmp_path / "out", patients=str(table), accept=["few-patients"])
     assert set(read_metadata(tmp_path / "out")["patient"]) == {"one"}
+    assert read_manifest(tmp_path / "out").settings["patients"] == "patients.csv"
 
 
 def test_phantoms_need_no_source(tmp_path):
@@ -122,9 +126,9 @@ def test_help_names_what_an_option_may_be(capsys):
 
 def test_it_says_what_was_left_out_on_purpose(tmp_path, capsys):
     main(["busi", str(busi.write(tmp_path / "busi")), str(tmp_path / "a"), "--roi", "box"])
-    assert "normal scans have no lesion to crop to and are left out" in capsys.readouterr().out
+    assert "6 normal scans, which have no lesion to crop to, like normal/normal (1).png" in capsys.readouterr().out
     main(["folder", str(folder.write(tmp_path / "folder")), str(tmp_path / "b")])
-    assert "2 files are masks by their names and are left out: healthy/masks/p0_0.png, ..." in capsys.readouterr().out
+    assert "2 masks by their names, like healthy/masks/p0_0.png" in capsys.readouterr().out
 
 
 def test_the_bar_counts_up_to_the_total_with_what_is_skipped(tmp_path):
@@ -165,5 +169,5 @@ def test_an_empty_class_folder_is_named(tmp_path, capsys):
 def test_equal_names_in_two_formats_are_two_images(tmp_path):
     for suffix in ("png", "bmp"):
         save_grey(tmp_path / "source" / "one" / f"same.{suffix}", seed=1)
-    import_dataset("folder", tmp_path / "source", tmp_path / "out")
+    import_dataset("folder", tmp_path / "source", tmp_path / "out", accept=["one-class"])
     assert read_metadata(tmp_path / "out")["image_id"].tolist() == ["one/same.bmp", "one/same.png"]

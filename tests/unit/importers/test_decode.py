@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sweep.core import images
 from sweep.core.errors import InputError
-from sweep.importers import decode
 from sweep.importers.decode import read_grey
 from tests.fakes.pictures import picture, save_tinted
 
@@ -132,4 +132,4 @@ def test_a_file_without_permission_is_refused(tmp_path):
 
 
 def test_the_limit_holds_for_the_bomb_warning_too():
-    assert Image.MAX_IMAGE_PIXELS == decode.MAX_PIXELS
+    assert Image.MAX_IMAGE_PIXELS == images.MAX_PIXELS

@@ -7,6 +7,7 @@ from skimage.feature import graycomatrix, graycoprops
 
 from sweep.losses.glcm import GLCMLoss, KeptTargets, glcm_properties, soft_glcm
 from sweep.losses.glcm.offsets import EIGHT_ANGLES
+from sweep.losses.glcm.tiles import LEAST_RANGE, Tiles
 
 FIVE = ("ASM", "contrast", "homogeneity", "correlation", "dissimilarity")
 WAYS = ("native", "scatter", "dense")
@@ -248,3 +249,66 @@ def test_windows_read_where_they_lie_are_the_windows_cut_out():
     assert torch.equal(tile_statistics(tiles, offsets), soft_statistics(tiles.all(), 32, offsets))
     image, window = torch.tensor([2, 0]), torch.tensor([5, 8])
     assert torch.equal(tiles.at(image, window), tiles.all()[image * 9 + window])
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3, -2.0, 50.0])
+def test_a_picture_of_one_colour_has_a_bounded_gradient_which_the_backends_agree_on(value):
+    """A stretch by the smallest float gave 1e37 to infinity, which no clipping survives."""
+    found, gradients = [], []
+    for way in WAYS:
+        grey = _pair(dtype=torch.float64)[1]
+        colors = torch.full((2, 3, 50, 50), value, dtype=torch.float64).requires_grad_()
+        loss = GLCMLoss(backend=way)(colors, grey)
+        loss.backward()
+        found.append(loss.detach())
+        gradients.append(colors.grad)
+        assert 0 < colors.grad.abs().max() < (32 - 1) / LEAST_RANGE
+    for other in (1, 2):
+        torch.testing.assert_close(found[0], found[other])
+        torch.testing.assert_close(gradients[0], gradients[other], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_range_below_half_a_grey_level_is_not_stretched_to_the_whole_scale(way):
+    _, grey = _pair(images=1, px=20, dtype=torch.float64)
+    quarter = grey / (grey.max() - grey.min()) * LEAST_RANGE / 2
+    found = GLCMLoss(backend=way, window=None).target(quarter)
+    levels = (quarter - quarter.min()).squeeze(1) * (32 - 1) / LEAST_RANGE
+    assert levels.max() == pytest.approx((32 - 1) / 2)
+    expected = glcm_properties(soft_glcm(levels, 32, [3], backend="dense"), ["dissimilarity"])["dissimilarity"]
+    torch.testing.assert_close(found[0, 0].view(4, 5)[:, 2], expected.flatten() / 31)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_one_grey_level_of_an_8_bit_image_is_still_stretched_to_the_whole_scale(way):
+    grey = (torch.arange(400).view(1, 1, 20, 20) % 2 + 100) / 255
+    assert Tiles(grey.squeeze(1), 32, None).all().aminmax() == (0, pytest.approx(31, rel=1e-4))
+    loss = GLCMLoss(backend=way, window=None)
+    assert loss(3 * grey.expand(-1, 3, -1, -1), grey) < 1e-2
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_colorizer_that_starts_constant_trains_away_from_it(way):
+    _, grey = _pair(px=40)
+    colorizer = torch.nn.Conv2d(1, 3, 1)
+    torch.nn.init.zeros_(colorizer.weight)
+    torch.nn.init.zeros_(colorizer.bias)
+    optimizer = torch.optim.SGD(colorizer.parameters(), 0.1)
+    texture = GLCMLoss(backend=way)
+    losses = []
+    for _ in range(4):
+        optimizer.zero_grad()
+        losses.append(loss := texture(colorizer(grey), grey))
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(colorizer.parameters(), 1.0)
+        assert torch.isfinite(norm) and norm > 0
+        optimizer.step()
+    assert losses[-1] < 0.1 * losses[0]
+
+
+def test_properties_of_a_constant_image_have_a_finite_gradient():
+    image = torch.zeros(1, 8, 8, dtype=torch.float64, requires_grad=True)
+    found = glcm_properties(soft_glcm(image, 8, [1], backend="scatter"))
+    sum(value.sum() for value in found.values()).backward()
+    assert torch.isfinite(image.grad).all()
+    assert found["correlation"].eq(1).all() and found["energy"].eq(1).all()
