@@ -163,7 +163,7 @@ def scheduling(trials: int, worker_groups: int) -> None:
                 data,
                 Capacity(worker_groups, 0, worker_groups),
                 CampaignRecords(run, ledger, Watched("overhead", trials, (), ()), plan.campaign, BudgetTracker()),
-                serve,
+                serve=serve,
             )
         wall = time.perf_counter() - begin
         finished = len(read_ledger(run).finished())

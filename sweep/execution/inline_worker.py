@@ -54,6 +54,7 @@ def main(descriptor: int) -> None:
     _end_with_parent()
     connection = Connection(descriptor)
     setup: InlineSetup = connection.recv()
+    os.nice(setup.niceness)
     context = context_of(setup, None if setup.images is None else mapped_domains(setup.images))
     pipe = _Pipe(connection)
     while (task := pipe.next_task()) is not None:

@@ -11,7 +11,7 @@ from tests.fakes.sweep_config import write_config
 from tests.integration import sweep_process
 from tests.integration.sweep_process import wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 # Two cells, one with synthetic images; three of six configurations are stopped or finish; a race for a third seed.
 SEARCH = """\
 name: engines
@@ -109,28 +109,31 @@ def test_begun_under_ray_and_ended_inline(undisturbed, tmp_path):
 
 
 def cuts(events):
-    """Lengths of the ledger after the first and the last event of each kind."""
+    """Lengths of the ledger after the first event of each kind, and before the first stop: decided, and killed before it was written."""
     kinds = [event["event"] for event in events]
-    first = {kind: kinds.index(kind) for kind in dict.fromkeys(kinds)}
-    last = {kind: len(kinds) - 1 - kinds[::-1].index(kind) for kind in first}
-    return sorted({place + 1 for place in (*first.values(), *last.values())} - {len(events)})
+    return sorted({kinds.index(kind) + 1 for kind in dict.fromkeys(kinds)} | {kinds.index("stopped")})
+
+
+def cut(undisturbed, run, place):
+    """The run folder as a driver leaves it that is killed after so many events."""
+    shutil.copytree(undisturbed, run)
+    lines = b"".join(path.read_bytes() for path in sorted((run / "records").glob("*.jsonl"))).splitlines(True)
+    shutil.rmtree(run / "records")
+    (run / "records").mkdir()
+    (run / "records" / "0001.jsonl").write_bytes(b"".join(lines[:place]))
+    finished = {run / "trials" / signature / f"seed-{seed}" for signature, seed in read_ledger(run).finished()}
+    for folder in set((run / "trials").glob("*/seed-*")) - finished:
+        shutil.rmtree(folder)
 
 
 def test_a_driver_killed_after_every_kind_of_event_resumes_to_the_same_end(undisturbed, tmp_path):
-    """What the workers had finished stays in the run folder, as it would; the ledger ends where the driver was killed."""
     events = read_ledger(undisturbed).events
-    places = cuts(events)
-    stop = next(number for number, event in enumerate(events) if event["event"] == "stopped")
-    for place in sorted({*places, stop}):  # decided to stop, and killed before that was written
+    for place in cuts(events):
         run = tmp_path / f"run-{place}"
-        shutil.copytree(undisturbed, run)
-        lines = b"".join(path.read_bytes() for path in sorted((run / "records").glob("*.jsonl"))).splitlines(True)
-        shutil.rmtree(run / "records")
-        (run / "records").mkdir()
-        (run / "records" / "0001.jsonl").write_bytes(b"".join(lines[:place]))
+        cut(undisturbed, run, place)
         assert Ledger.read(run) == events[:place]
-        assert run_inline(run, undisturbed.parent / "tiny.yaml") == 0, f"cut after {place} events"
+        assert run_inline(run, undisturbed.parent / "tiny.yaml") == 0, f"killed after {place} events"
         reading = read_ledger(run)
-        assert decisions(reading) == decisions(read_ledger(undisturbed)), f"cut after {place} events"
+        assert decisions(reading) == decisions(read_ledger(undisturbed)), f"killed after {place} events"
         assert records(run) == records(undisturbed)
         assert set(Counter((one["signature"], one["seed"]) for one in reading.of_kind("stopped")).values()) == {1}

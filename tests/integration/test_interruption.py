@@ -11,7 +11,7 @@ from tests.fakes.sweep_config import TEXT, write_config
 from tests.integration import sweep_process
 from tests.integration.sweep_process import wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 SHORT = TEXT.replace("colorizer: [none, pixelshuffle]", "colorizer: [none]").replace("epochs: 2", "epochs: 3")
 RECORDS = 4
 

@@ -10,7 +10,7 @@ import pytest
 from sweep.core.storage import Storage
 from sweep.store.ledger import read_ledger
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420), pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
 RECORDS = 8  # two colorizers, two ratios, two seeds
 
 
@@ -115,14 +115,12 @@ def test_same_command_again_runs_nothing_twice(inline_sweep):
 
 
 def test_another_sweep_config_in_the_same_folder_is_refused(inline_sweep):
-    home = inline_sweep.home
     other = inline_sweep.again("--set", "fixed.lr=0.1")
     assert other.returncode == 2
     assert "fixed.lr was 0.002 and is 0.1" in other.stderr
 
 
 def test_plan_of_a_finished_run_has_nothing_to_do(inline_sweep):
-    home = inline_sweep.home
     plan = inline_sweep.again("--plan")
     assert plan.returncode == 0
     rows = {

@@ -9,7 +9,7 @@ from typing import Any
 import ray
 
 from sweep.core.storage import Storage
-from sweep.execution.launch import Obtained
+from sweep.execution.job import Obtained
 from sweep.execution.ray.nodes import HEAD
 from sweep.store.artifact_store import ArtifactStore, Compute, Stage
 
