@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast test-all lock clean
+.PHONY: help setup run test test-fast test-all test-lowest lint types lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,8 +37,23 @@ test-fast: $(READY)  ## unit tests and contracts only
 test-all: $(READY)  ## the long tests too
 	@$(BIN)/python -m pytest
 
+lint: $(READY)  ## ruff: check and format
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(READY)  ## mypy
+	@$(BIN)/mypy
+
+# Direct dependencies at their lower bounds, in an environment of its own; gigabytes the first time. One sweep runs without Ray.
+LOWEST := $(VENV)-lowest
+test-lowest: $(READY)  ## unit tests and one sweep on the lowest versions that pyproject.toml allows
+	@$(VENV)-uv/bin/uv pip compile -q pyproject.toml --extra test --resolution lowest-direct --python-version 3.11 --no-header --no-emit-index-url -o $(VENV)-lowest.txt
+	@test -x $(LOWEST)/bin/python || $(VENV)-uv/bin/uv venv -q --python $(PYTHON) $(LOWEST)
+	@$(VENV)-uv/bin/uv pip sync -q --python $(LOWEST)/bin/python $(VENV)-lowest.txt
+	@$(LOWEST)/bin/python -m pytest -m "not slow" tests/unit
+	@$(LOWEST)/bin/python -m sweep.run search_spaces/quickstart.yaml --smoke --engine inline --storage $(LOWEST)/quickstart
+
 lock: $(READY)  ## requirements.lock anew from pyproject.toml (versions and hashes, no addresses)
-	$(VENV)-uv/bin/uv pip compile -q pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements.lock
+	$(VENV)-uv/bin/uv pip compile -q pyproject.toml --extra test --extra lint --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements.lock
 
 clean:  ## results and environment away
-	rm -rf $(VENV) $(VENV)-uv results
+	rm -rf $(VENV) $(VENV)-uv $(VENV)-lowest $(VENV)-lowest.txt results

@@ -6,13 +6,13 @@ python -m analysis.compare results/ratio results/ratio-more-images
 
 from __future__ import annotations
 
-import argparse
 import io
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import pandas as pd
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -25,8 +25,10 @@ from analysis.frames import Run, load_run
 from analysis.intervals import Interval, Resampled, paired
 from analysis.ranking import rank, shown_metrics
 from analysis.superiority import chance_text, false_superiority
+from analysis.trial_names import find_signature
 from analysis.winner import METRIC, Winner, winner
-from sweep.core.errors import InputError, guarded
+from sweep.core.command_line import Command, one_of
+from sweep.core.errors import EXIT_COMPLETE
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Comparison:
 
 
 def find_side(address: str, rule: str = selection.DEFAULT_RULE) -> Side:
-    """RUN:SIGNATURE (its start is enough) or RUN, whose configuration is then chosen by `rule`."""
+    """RUN:TRIAL (start of a signature, row number or best) or RUN, whose configuration is then chosen by `rule`."""
     folder, colon, start = address.rpartition(":")
     if not colon or "/" in start:
         folder, start = address, ""
@@ -71,15 +73,7 @@ def find_side(address: str, rule: str = selection.DEFAULT_RULE) -> Side:
         estimates = Estimates(run)
         ranking = rank(run, rule, top=2, estimates=estimates)
         return Side(run, estimates, ranking.rows[0].signature, rule, winner(run, ranking, estimates))
-    found = [key for key in run.means.index if key.startswith(start)]
-    if len(found) != 1:
-        fix = (
-            f"one of {', '.join(found[:6])}"
-            if found
-            else f"signatures begin like {', '.join(key[:6] for key in run.means.index[:6])}"
-        )
-        raise InputError(address, f"{start!r} is the start of {len(found)} configurations", f"give {fix}")
-    return Side(run, Estimates(run), found[0], "named")
+    return Side(run, Estimates(run), find_signature(run, start), "named")
 
 
 def compare(a: Side, b: Side) -> Comparison:
@@ -175,25 +169,31 @@ def as_text(made: Comparison) -> str:
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the comparison; exit code 2 with a message when the input is wrong."""
-    parser = argparse.ArgumentParser(
-        prog="python -m analysis.compare", description="What differs between two configurations."
-    )
-    parser.add_argument("a", help="RUN or RUN:SIGNATURE")
-    parser.add_argument("b", help="RUN or RUN:SIGNATURE")
-    parser.add_argument(
-        "--rule", default=selection.DEFAULT_RULE, help="how a run's configuration is chosen where none is named"
-    )
-    options = parser.parse_args(arguments)
+def compare_command(
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="RUN, or RUN:TRIAL (start of a signature, row number or best).", show_default=False
+        ),
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="What it is compared with, named alike.", show_default=False)],
+    rule: Annotated[
+        str, typer.Option(**one_of(selection.RULES), help="How a configuration is chosen where no trial is named.")
+    ] = selection.DEFAULT_RULE,
+) -> int:
+    """Print what differs between two trials, in their settings and in their results, with a paired test."""
+    sys.stdout.write(as_text(compare(find_side(a, rule), find_side(b, rule))))
+    return EXIT_COMPLETE
 
-    def command() -> int:
-        selection.rule_named(options.rule)
-        sys.stdout.write(as_text(compare(find_side(options.a, options.rule), find_side(options.b, options.rule))))
-        return 0
 
-    return guarded(command)
-
+main = Command(
+    compare_command,
+    examples=(
+        "{} results/ratio:1 results/ratio:2",
+        "{} results/ratio:a1b2c3 results/ratio:best",
+        "{} results/ratio results/other",
+    ),
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
 RATIO = "synthetic_per_real"
-ONLY_WITH_SYNTHETIC = ("generator",)  # settings that mean nothing without synthetic images
 _SHORT = {RATIO: "synthetic", "glcm_weight": "glcm", "train_images": "real", "train_eps": "trained at"}
 
 
@@ -29,7 +28,9 @@ def labels(configs: pd.DataFrame, studies: dict[str, dict]) -> pd.Series:
     if not asked:
         texts[:] = configs.get("backbone", pd.Series("recipe", index=configs.index)).astype(str)
     twice = texts.duplicated(keep=False)
-    texts[twice] = texts[twice] + " · " + texts[twice].index.str[:6]
+    texts[twice] = [
+        f"{text} · {key[:6]}" for key, text in texts[twice].items()
+    ]  # text dtypes differ between pandas releases
     return texts
 
 
@@ -55,26 +56,46 @@ def number(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
 
 
-def real_only_partner(configs: pd.DataFrame, studies: dict[str, dict], quality: pd.Series) -> dict[str, str]:
-    """signature -> signature of the real-only configuration in the same grid cell but for the ratio.
+def real_only_partner(
+    configs: Mapping[str, Mapping[str, object]], studies: Mapping[str, Mapping[str, object]], quality: pd.Series
+) -> dict[str, str]:
+    """signature -> signature of the real-only configuration of the same grid cell, but for what is inactive at ratio 0.
 
-    Where the cell was searched, the real-only configuration of the best `quality` (source validation) stands for it.
+    `configs` are resolved configurations as records hold them. Where a cell was searched, the real-only configuration of the best
+    `quality` (source validation) stands for it.
     """
-    if RATIO not in configs:
-        return {}
-    cells = {key: _cell(studies.get(key, {}), row) for key, row in configs.to_dict("index").items()}
-    best: dict[tuple, str] = {}
-    for key in configs.index[configs[RATIO].astype(float) == 0]:
-        held = best.get(cells[key])
-        if held is None or quality.get(key, -np.inf) > quality.get(held, -np.inf):
-            best[cells[key]] = key
-    return {key: best[cell] for key, cell in cells.items() if cell in best}
+    controls = [key for key, config in configs.items() if is_real_only(config)]
+    controls.sort(key=lambda key: -_known(quality, key))
+    found = {}
+    for key, config in configs.items():
+        names = studies.get(key) or config
+        partner = next(
+            (control for control in controls if agrees_with_real_only(names, config, configs[control])), None
+        )
+        if partner is not None:
+            found[key] = partner
+    return found
 
 
-def _cell(study: dict, config: dict) -> tuple:
-    names: Iterable[str] = study or config
-    left_out = (RATIO, *ONLY_WITH_SYNTHETIC)
-    return tuple(sorted((name, str(config.get(name))) for name in names if name not in left_out))
+def is_real_only(config: Mapping[str, object]) -> bool:
+    """Whether a configuration trains without synthetic images."""
+    ratio = config.get(RATIO)
+    return isinstance(ratio, (int, float)) and ratio == 0
+
+
+def agrees_with_real_only(names: Iterable[str], config: Mapping[str, object], control: Mapping[str, object]) -> bool:
+    """Whether a real-only configuration has the same values for `names`, those of a grid cell.
+
+    Left out are the ratio and what the real-only record does not hold: records hold active hyperparameters alone, so that is what
+    without synthetic images has no effect (generator, mixing policy, ...).
+    """
+    return all(config.get(name) == control[name] for name in names if name != RATIO and name in control)
+
+
+def _known(quality: pd.Series, key: str) -> float:
+    """The quality of a configuration; an undefined one is worse than any other."""
+    value = float(quality.get(key, np.nan))
+    return value if value == value else -np.inf
 
 
 def gap_vs_real_only(records: pd.DataFrame, partner: dict[str, str]) -> pd.Series:

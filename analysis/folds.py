@@ -9,14 +9,15 @@ propose: splits that share training images agree more than new data would.
 
 from __future__ import annotations
 
-import argparse
 import io
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -25,7 +26,8 @@ from analysis.comparisons import nadeau_bengio
 from analysis.derived import labels
 from analysis.figures.figure import number, p_text, points
 from analysis.frames import Run, load_run
-from sweep.core.errors import InputError, guarded
+from sweep.core.command_line import Command, one_of
+from sweep.core.errors import EXIT_COMPLETE, InputError
 from sweep.core.hashing import content_hash
 from sweep.core.holm import holm
 
@@ -128,31 +130,26 @@ def as_text(made: FoldTable) -> str:
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the comparison; exit code 2 with a message when the input is wrong."""
-    parser = argparse.ArgumentParser(
-        prog="python -m analysis.folds", description="Compare configurations over several splits of the data."
-    )
-    parser.add_argument(
-        "run", nargs="+", help="run folders of the same sweep config, each with its own data.fold or data.split_seed"
-    )
-    parser.add_argument("--metric", default="auroc/source", help="recorded metric (auroc/source)")
-    parser.add_argument(
-        "--rule",
-        default=selection.DEFAULT_RULE,
-        help=f"how the configuration compared with is chosen: {', '.join(selection.RULES)}",
-    )
-    options = parser.parse_args(arguments)
+def folds_command(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN RUN...",
+            help="Run folders of one sweep config, each with a data.fold or data.split_seed of its own.",
+            show_default=False,
+        ),
+    ],
+    metric: Annotated[str, typer.Option(help="Recorded metric to compare.")] = "auroc/source",
+    rule: Annotated[
+        str, typer.Option(**one_of(selection.RULES), help="How a configuration is chosen to compare the others with.")
+    ] = selection.DEFAULT_RULE,
+) -> int:
+    """Compare configurations over several splits of the same data, whose training sets overlap (Nadeau and Bengio, 2003)."""
+    sys.stdout.write(as_text(compare_over_folds([load_run(folder) for folder in runs], metric, rule)))
+    return EXIT_COMPLETE
 
-    def command() -> int:
-        selection.rule_named(options.rule)
-        sys.stdout.write(
-            as_text(compare_over_folds([load_run(folder) for folder in options.run], options.metric, options.rule))
-        )
-        return 0
 
-    return guarded(command)
-
+main = Command(folds_command, examples=("{} results/ratio-split-0 results/ratio-split-1 --metric auroc/target",))
 
 if __name__ == "__main__":
     sys.exit(main())

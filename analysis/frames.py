@@ -168,7 +168,8 @@ def _run(storage: Storage, ledger: Reading) -> Run:
     if {"auroc/source", "auroc/target"} <= set(records) and derived.RATIO in configs:
         quality = records.get("auroc/source_val", records["auroc/source"]).groupby(level="signature").mean()
         records["domain_gap_vs_real_only"] = derived.gap_vs_real_only(
-            records, derived.real_only_partner(configs, studies, quality)
+            records,
+            derived.real_only_partner({event["signature"]: event["config"] for event in finishes}, studies, quality),
         )
     planned = sweep.get("trials", 0) * _seed_count(sweep.get("seeds", 1))
     return Run(

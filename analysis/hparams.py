@@ -7,15 +7,16 @@ A setting that a configuration does not have is written as '-', so that conditio
 
 from __future__ import annotations
 
-import argparse
 import io
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
+import typer
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
@@ -27,7 +28,8 @@ from analysis.estimates import Estimates
 from analysis.frames import Run, load_run
 from analysis.outcomes import Outcomes
 from analysis.ranking import shown_metrics
-from sweep.core.errors import InputError, guarded
+from sweep.core.command_line import Command
+from sweep.core.errors import EXIT_COMPLETE, InputError
 from sweep.core.images import open_image
 from sweep.core.storage import Storage
 
@@ -190,25 +192,26 @@ def _write(folder: Path, events: Sequence[Event]) -> None:
     writer.close()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the event files and print their folder; exit code 2 with a message when the input is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.hparams", description="Write TensorBoard files of a run.")
-    parser.add_argument("run", help="run folder, e.g. results/quickstart")
-    parser.add_argument("--out", help="folder to write (RUN/tensorboard/configurations); what it holds is replaced")
-    options = parser.parse_args(arguments)
+def hparams_command(
+    run: Annotated[str, typer.Argument(help="Run folder or URL, e.g. results/quickstart.", show_default=False)],
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder to write; what it holds is replaced.",
+            show_default="RUN/tensorboard/configurations",
+        ),
+    ] = None,
+) -> int:
+    """Write a run's configurations as TensorBoard event files, with its HParams tab."""
+    place, name = Storage.of_file(out) if out else (Storage(run), "tensorboard/configurations")
+    with place.folder(name) as folder:
+        count = write_tensorboard(load_run(run), folder)
+    sys.stdout.write(f"{place.address(name)}: {count} configurations\n")
+    return EXIT_COMPLETE
 
-    def command() -> int:
-        place, name = (
-            Storage.of_file(options.out) if options.out else (Storage(options.run), "tensorboard/configurations")
-        )
-        out = place.address(name)
-        with place.folder(name) as folder:
-            count = write_tensorboard(load_run(options.run), folder)
-        sys.stdout.write(f"{out}: {count} configurations\n")
-        return 0
 
-    return guarded(command)
-
+main = Command(hparams_command, examples=("{} results/ratio && tensorboard --logdir results/ratio/tensorboard",))
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -6,14 +6,15 @@ python -m analysis.interchange results/ratio --to mlflow --out mlflow.db && mlfl
 
 from __future__ import annotations
 
-import argparse
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import optuna
 import pandas as pd
+import typer
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -21,7 +22,8 @@ from analysis import metric_names
 from analysis.frames import Run, load_run
 from analysis.ranking import objectives, unranked
 from sweep.core import atomic
-from sweep.core.errors import InputError, guarded
+from sweep.core.command_line import Command, one_of
+from sweep.core.errors import EXIT_COMPLETE, InputError
 
 COMPLETE, FAILED, PRUNED = TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED
 
@@ -52,7 +54,8 @@ def _to_csv(run: Run, out: Path) -> None:
 
 def _to_parquet(run: Run, out: Path) -> None:
     frame = records_frame(run)
-    for name in frame.select_dtypes(object).columns:  # a setting may be a number here and a word there
+    texts = [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name])]
+    for name in texts:  # a setting may be a number here and a word there
         frame[name] = frame[name].map(lambda value: None if value is None or value != value else str(value))
     atomic.write_bytes(out, frame.to_parquet(index=False))
 
@@ -164,23 +167,21 @@ WRITERS: dict[str, Callable[[Run, Path], None]] = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the file and print its path; exit code 2 with a message when the input is wrong."""
-    parser = argparse.ArgumentParser(
-        prog="python -m analysis.interchange", description="Hand a run's records to other tools."
-    )
-    parser.add_argument("run", help="run folder, e.g. results/quickstart")
-    parser.add_argument("--to", choices=WRITERS, required=True)
-    parser.add_argument("--out", type=Path, required=True, help="file to write")
-    options = parser.parse_args(arguments)
+def interchange_command(
+    run: Annotated[str, typer.Argument(help="Run folder or URL, e.g. results/quickstart.", show_default=False)],
+    to: Annotated[str, typer.Option(**one_of(WRITERS), help="What to write.", show_default=False)],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="File to write.", show_default=False)],
+) -> int:
+    """Write a run's records for other tools: CSV, Parquet, an Optuna study or MLflow runs."""
+    WRITERS[to](load_run(run), out)
+    sys.stdout.write(f"{out}\n")
+    return EXIT_COMPLETE
 
-    def command() -> int:
-        WRITERS[options.to](load_run(options.run), options.out)
-        sys.stdout.write(f"{options.out}\n")
-        return 0
 
-    return guarded(command)
-
+main = Command(
+    interchange_command,
+    examples=("{} results/ratio --to csv --out ratio.csv", "{} results/ratio --to optuna --out ratio.db"),
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,13 +5,13 @@ python -m analysis.rank results/ratio --by "auroc/target=2,domain_gap=1" --const
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import json
 import sys
-from collections.abc import Sequence
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -20,40 +20,37 @@ from analysis.estimates import Estimates
 from analysis.frames import load_run
 from analysis.intervals import Interval
 from analysis.ranking import Ranking, rank
+from analysis.trial_names import short_names
 from analysis.winner import winner
-from sweep.core.errors import guarded
+from sweep.core.command_line import Command, one_of
+from sweep.core.errors import EXIT_COMPLETE
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the ranking; exit code 2 with a message when the input is wrong."""
-    options = _parser().parse_args(arguments)
-
-    def command() -> int:
-        run = load_run(options.run)
-        estimates = Estimates(run)
-        ranking = rank(run, options.by, options.constraint, options.top, estimates=estimates)
-        sys.stdout.write(FORMATS[options.format](ranking))
-        if options.format == "table" and (best := winner(run, ranking, estimates, constraints=options.constraint)):
-            sys.stdout.write("".join(f"{sentence}\n" for sentence in best.sentences))
-        return 0
-
-    return guarded(command)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m analysis.rank", description="Order the configurations of a sweep.")
-    parser.add_argument("run", help="run folder, e.g. results/quickstart")
-    parser.add_argument(
-        "--by",
-        default=selection.DEFAULT_RULE,
-        help=f"{', '.join(selection.RULES)}, pareto, a metric, weights 'auroc=2,domain_gap=1' or an order 'auroc > domain_gap'",
-    )
-    parser.add_argument(
-        "--constraint", action="append", default=[], help="e.g. 'robust_accuracy@2/255 >= 0.4'; may be given again"
-    )
-    parser.add_argument("--top", type=int, default=10, help="rows to show (10)")
-    parser.add_argument("--format", choices=FORMATS, default="table")
-    return parser
+def rank_command(
+    run: Annotated[str, typer.Argument(help="Run folder or URL, e.g. results/quickstart.", show_default=False)],
+    by: Annotated[
+        str,
+        typer.Option(
+            help=f"{', '.join(selection.RULES)}, pareto, a metric, weights 'auroc=2,domain_gap=1' or an order 'auroc > domain_gap'."
+        ),
+    ] = selection.DEFAULT_RULE,
+    constraint: Annotated[
+        list[str] | None,
+        typer.Option(help="Rank only what meets it, e.g. 'robust_accuracy@2/255 >= 0.4'; may be repeated."),
+    ] = None,
+    top: Annotated[int, typer.Option(metavar="N", help="Rows to show.")] = 10,
+    format_: Annotated[
+        str, typer.Option("--format", **one_of(("table", "csv", "json")), help="How to print them.")
+    ] = "table",
+) -> int:
+    """Order the configurations of a sweep, each number with its 95 % interval."""
+    loaded = load_run(run)
+    estimates = Estimates(loaded)
+    ranking = rank(loaded, by, constraint or (), top, estimates=estimates)
+    sys.stdout.write(FORMATS[format_](ranking))
+    if format_ == "table" and (best := winner(loaded, ranking, estimates, constraints=constraint or ())):
+        sys.stdout.write("".join(f"{sentence}\n" for sentence in best.sentences))
+    return EXIT_COMPLETE
 
 
 def as_table(ranking: Ranking) -> str:
@@ -63,13 +60,16 @@ def as_table(ranking: Ranking) -> str:
     console = Console(file=stream, force_terminal=terminal, width=None if terminal else 200)
     table = Table(title=_heading(ranking), title_justify="left", caption=_footing(ranking), caption_justify="left")
     table.add_column("#", justify="right")
+    table.add_column("trial")
     table.add_column("configuration", overflow="fold", min_width=24)
     table.add_column("front", justify="right")
     for metric in ranking.metrics:
         table.add_column(_column(ranking, metric), justify="right")
+    short = short_names(ranking.signatures)
     for row in ranking.rows:
         table.add_row(
             str(row.rank),
+            short[row.signature],
             row.label + (f" {MARK}" if row.mark else ""),
             str(row.front),
             *(_cell(row.numbers[metric]) for metric in ranking.metrics),
@@ -174,6 +174,15 @@ def _facts(made: Interval) -> dict:
 def _finite(value: float) -> float | None:
     return value if value == value and abs(value) != float("inf") else None
 
+
+main = Command(
+    rank_command,
+    examples=(
+        "{} results/ratio --top 5",
+        "{} results/ratio --by 'auroc/target=2,domain_gap=1'",
+        "{} results/ratio --constraint 'robust_accuracy@2/255 >= 0.4' --format csv > ranking.csv",
+    ),
+)
 
 if __name__ == "__main__":
     sys.exit(main())

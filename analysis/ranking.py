@@ -49,6 +49,9 @@ class Ranking:
     ranked: int
     excluded: int
     stopped: int = 0  # configurations given up before any seed finished: not ranked
+    signatures: tuple[
+        str, ...
+    ] = ()  # of all configurations, the excluded ones too: what a short id must be unique among
 
 
 def objectives(run: Run) -> tuple[str, ...]:
@@ -118,6 +121,7 @@ def rank(
         int(keep.sum()),
         int((~keep).sum()),
         len(unranked(run)),
+        tuple(run.means.index),
     )
 
 

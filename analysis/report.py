@@ -5,47 +5,39 @@ python -m analysis.report results/ratio --out report.html
 
 from __future__ import annotations
 
-import argparse
 import base64
 import hashlib
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis import selection
 from analysis.frames import load_run
 from analysis.page import Page, build_page
-from sweep.core.errors import InputError, guarded
+from sweep.core.command_line import Command, one_of
+from sweep.core.errors import EXIT_COMPLETE, InputError
 from sweep.core.storage import Storage
 
 DASHBOARD = Path(__file__).parent / "dashboard"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the report and print its path; exit code 2 with a message when the input is wrong."""
-    options = _parser().parse_args(arguments)
-
-    def command() -> int:
-        out = options.out or Storage(options.run).address("report.html")
-        sys.stdout.write(f"{write_report(options.run, out, options.rule)}\n")
-        return 0
-
-    return guarded(command)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m analysis.report", description="Write a sweep's report as one HTML file."
-    )
-    parser.add_argument("run", help="run folder, e.g. results/quickstart")
-    parser.add_argument("--out", help="file to write (RUN/report.html)")
-    parser.add_argument(
-        "--rule", default=selection.DEFAULT_RULE, help=f"how configurations are chosen: {', '.join(selection.RULES)}"
-    )
-    return parser
+def report_command(
+    run: Annotated[str, typer.Argument(help="Run folder or URL, e.g. results/quickstart.", show_default=False)],
+    out: Annotated[
+        str | None, typer.Option(metavar="FILE", help="File to write.", show_default="RUN/report.html")
+    ] = None,
+    rule: Annotated[
+        str, typer.Option(**one_of(selection.RULES), help="How a configuration is chosen.")
+    ] = selection.DEFAULT_RULE,
+) -> int:
+    """Write a sweep's report as one HTML file that opens offline, and print its path."""
+    path = out or Storage(run).address("report.html")
+    sys.stdout.write(f"{write_report(run, path, rule)}\n")
+    return EXIT_COMPLETE
 
 
 def write_report(run_folder: str | Path, out: str | Path, rule: str = selection.DEFAULT_RULE) -> str:
@@ -94,6 +86,8 @@ def _policy(script: str, live: bool) -> str:
 def _asset(name: str) -> str:
     return (DASHBOARD / name).read_text(encoding="utf-8")
 
+
+main = Command(report_command, examples=("{} results/ratio", "{} results/ratio --out ratio.html --rule robust_val"))
 
 if __name__ == "__main__":
     sys.exit(main())

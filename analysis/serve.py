@@ -5,20 +5,22 @@ python -m analysis.serve results/ratio --port 8000
 
 from __future__ import annotations
 
-import argparse
 import sys
 import threading
-from collections.abc import Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from analysis import selection
 from analysis.frames import load_run
 from analysis.freshness import ledger_version
 from analysis.page import build_page
 from analysis.report import render, waiting
-from sweep.core.errors import EXIT_STOPPED, InputError, guarded
+from sweep.core.command_line import Command, one_of
+from sweep.core.errors import EXIT_COMPLETE, EXIT_STOPPED, InputError
 from sweep.core.storage import Storage
 
 HOST = "127.0.0.1"  # never another: the page shows images of patients to whoever can reach it
@@ -100,28 +102,25 @@ def make_server(folder: str | Path, port: int = 0, rule: str = selection.DEFAULT
         ) from None
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until interrupted; exit code 2 with a message when the input is wrong, 130 when stopped by hand."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.serve", description="Serve the live report on 127.0.0.1.")
-    parser.add_argument("run", help="run folder, e.g. results/quickstart")
-    parser.add_argument("--port", type=int, default=8000, help="port (8000); 0 for any free one")
-    parser.add_argument(
-        "--rule", default=selection.DEFAULT_RULE, help=f"how configurations are chosen: {', '.join(selection.RULES)}"
-    )
-    options = parser.parse_args(arguments)
+def serve_command(
+    run: Annotated[str, typer.Argument(help="Run folder or URL, e.g. results/quickstart.", show_default=False)],
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 for any free one.")] = 8000,
+    rule: Annotated[
+        str, typer.Option(**one_of(selection.RULES), help="How a configuration is chosen.")
+    ] = selection.DEFAULT_RULE,
+) -> int:
+    """Serve the report of a running sweep on 127.0.0.1; the page renews itself as records finish."""
+    with make_server(run, port, rule) as server:
+        sys.stdout.write(f"http://{HOST}:{server.server_address[1]}/  (Ctrl-C ends it)\n")
+        sys.stdout.flush()
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            return EXIT_STOPPED
+    return EXIT_COMPLETE
 
-    def command() -> int:
-        with make_server(options.run, options.port, options.rule) as server:
-            sys.stdout.write(f"http://{HOST}:{server.server_address[1]}/  (Ctrl-C ends it)\n")
-            sys.stdout.flush()
-            try:
-                server.serve_forever()
-            except KeyboardInterrupt:
-                return EXIT_STOPPED
-        return 0
 
-    return guarded(command)
-
+main = Command(serve_command, examples=("{} results/ratio", "{} results/ratio --port 0"))
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,20 +5,23 @@ python -m analysis.tables results/ratio --out results/ratio/tables
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from analysis import metric_names, published, selection
 from analysis.derived import RATIO
 from analysis.estimates import Estimates
 from analysis.frames import Run, load_run
 from analysis.intervals import Interval
-from sweep.core.errors import InputError, guarded
+from sweep.core.command_line import Command, one_of
+from sweep.core.errors import EXIT_COMPLETE, InputError
 from sweep.core.storage import Storage
 
 
@@ -345,25 +348,22 @@ def write_tables(run_folder: str | Path, out: str | Path, rule: str = selection.
     return [place.address(name) for name in files]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the tables and print their paths; exit code 2 with a message when the input is wrong."""
-    parser = argparse.ArgumentParser(
-        prog="python -m analysis.tables", description="Write the papers' tables from a run."
-    )
-    parser.add_argument("run", help="run folder, e.g. results/ratio")
-    parser.add_argument("--out", help="folder or URL to write to (RUN/tables)")
-    parser.add_argument(
-        "--rule", default=selection.DEFAULT_RULE, help=f"how configurations are chosen: {', '.join(selection.RULES)}"
-    )
-    options = parser.parse_args(arguments)
+def tables_command(
+    run: Annotated[str, typer.Argument(help="Run folder or URL, e.g. results/quickstart.", show_default=False)],
+    out: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Folder or URL to write to.", show_default="RUN/tables")
+    ] = None,
+    rule: Annotated[
+        str, typer.Option(**one_of(selection.RULES), help="How a configuration is chosen in each cell of a table.")
+    ] = selection.DEFAULT_RULE,
+) -> int:
+    """Write the papers' tables from a run as CSV, Markdown and LaTeX, beside the published numbers, and print their paths."""
+    paths = write_tables(run, out or Storage(run).address("tables"), rule)
+    sys.stdout.write("".join(f"{path}\n" for path in paths))
+    return EXIT_COMPLETE
 
-    def command() -> int:
-        paths = write_tables(options.run, options.out or Storage(options.run).address("tables"), options.rule)
-        sys.stdout.write("".join(f"{path}\n" for path in paths))
-        return 0
 
-    return guarded(command)
-
+main = Command(tables_command, examples=("{} results/ratio", "{} results/ratio --out paper/tables"))
 
 if __name__ == "__main__":
     sys.exit(main())

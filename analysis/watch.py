@@ -5,11 +5,13 @@ python -m analysis.watch results/ratio --top 10
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from analysis import metric_names, selection
 from analysis.estimates import Estimates
@@ -18,7 +20,8 @@ from analysis.frames import load_run
 from analysis.freshness import ledger_version
 from analysis.rank import as_table
 from analysis.ranking import rank
-from sweep.core.errors import EXIT_STOPPED, InputError, guarded
+from sweep.core.command_line import Command
+from sweep.core.errors import EXIT_COMPLETE, EXIT_STOPPED, InputError
 from sweep.core.storage import Storage
 
 CLEAR = "\x1b[2J\x1b[H"
@@ -59,30 +62,25 @@ def watch(folder: str | Path, by: str, top: int, *, period_s: float, once: bool)
         time.sleep(period_s)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Watch until interrupted (or once); exit code 2 with a message when the input is wrong, 130 when stopped by hand."""
-    parser = argparse.ArgumentParser(
-        prog="python -m analysis.watch", description="Follow a sweep's ranking in the terminal."
-    )
-    parser.add_argument("run", help="run folder, e.g. results/quickstart")
-    parser.add_argument("--by", default=selection.DEFAULT_RULE, help="as in analysis.rank")
-    parser.add_argument("--top", type=int, default=8, help="rows to show (8)")
-    parser.add_argument("--period", type=float, default=2.0, help="seconds between looks (2)")
-    parser.add_argument("--once", action="store_true", help="print one snapshot and end")
-    options = parser.parse_args(arguments)
+def watch_command(
+    run: Annotated[str, typer.Argument(help="Run folder or URL, e.g. results/quickstart.", show_default=False)],
+    by: Annotated[str, typer.Option(help="The order, as analysis.rank takes it.")] = selection.DEFAULT_RULE,
+    top: Annotated[int, typer.Option(metavar="N", help="Rows to show.")] = 8,
+    period: Annotated[float, typer.Option(metavar="SECONDS", help="Seconds between two readings of the ledger.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Print the present state and end.")] = False,
+) -> int:
+    """Follow a sweep's ranking in the terminal as records finish."""
+    clear = CLEAR if sys.stdout.isatty() and not once else ""
+    try:
+        for text in watch(run, by, top, period_s=period, once=once):
+            sys.stdout.write(clear + text)
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        return EXIT_STOPPED
+    return EXIT_COMPLETE
 
-    def command() -> int:
-        clear = CLEAR if sys.stdout.isatty() and not options.once else ""
-        try:
-            for text in watch(options.run, options.by, options.top, period_s=options.period, once=options.once):
-                sys.stdout.write(clear + text)
-                sys.stdout.flush()
-        except KeyboardInterrupt:
-            return EXIT_STOPPED
-        return 0
 
-    return guarded(command)
-
+main = Command(watch_command, examples=("{} results/ratio", "{} results/ratio --once --top 20"))
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,6 +10,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from cluster import kuberay_policy, kuberay_rules, launcher_nodes, launcher_rules, launcher_security
 from cluster.cloud_parameters import cloud_parameters, machine_shape
@@ -17,7 +20,8 @@ from cluster.document import Document, read_documents
 from cluster.launcher_schema import ray_schema
 from cluster.script_rules import docker_rules, slurm_rules
 from cluster.versions import Versions, locked_versions
-from sweep.core.errors import EXIT_BAD_INPUT, EXIT_COMPLETE, InputError, InputErrors, guarded
+from sweep.core.command_line import Command
+from sweep.core.errors import EXIT_BAD_INPUT, EXIT_COMPLETE, InputError, InputErrors
 
 Rule = Callable[[Document, Versions], Iterable[InputError]]
 
@@ -67,7 +71,8 @@ def check_file(path: Path, versions: Versions) -> list[str]:
     path = Path(path)
     if path.suffix == ".sbatch" or path.name.startswith("Dockerfile"):
         rule = slurm_rules if path.suffix == ".sbatch" else docker_rules
-        errors, notes = list(rule(path, _text(path), versions)), []
+        errors: list[InputError] = list(rule(path, _text(path), versions))
+        notes: list[str] = []
     else:
         errors, notes = _check_documents(path, versions)
     if errors:
@@ -96,19 +101,22 @@ def _check_documents(path: Path, versions: Versions) -> tuple[list[InputError], 
     return errors, [note for note in notes if note]
 
 
-def main(arguments: list[str]) -> int:
-    """The command: 0 when every file is good, 2 with every mistake of every file."""
-    if not arguments:
-        raise InputError(
-            "python -m cluster.check",
-            "no file given",
-            "give launcher files, KubeRay files, Slurm scripts or Dockerfiles",
-        )
+def check_command(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="Cluster launcher files, KubeRay files, Slurm scripts (.sbatch) or Dockerfiles.",
+            show_default=False,
+        ),
+    ],
+) -> int:
+    """Check cluster files offline and name every mistake of every file, with its line, value and fix."""
     versions, worst = locked_versions(), EXIT_COMPLETE
-    for name in arguments:
+    for file in files:
         try:
-            notes = check_file(Path(name), versions)
-            print(f"{name}: no mistakes" + "".join(f" ({note})" for note in notes))
+            notes = check_file(file, versions)
+            print(f"{file}: no mistakes" + "".join(f" ({note})" for note in notes))
         except InputError as mistake:
             print(f"error: {mistake}", file=sys.stderr)
             worst = EXIT_BAD_INPUT
@@ -126,5 +134,11 @@ def _line_of(error: InputError) -> int:
     return int(error.where.split(",")[0].removeprefix("line "))
 
 
+main = Command(
+    check_command,
+    examples=("{} cluster/ray-cluster.aws.yaml", "{} cluster/*.yaml cluster/slurm.sbatch cluster/Dockerfile"),
+    exits={EXIT_COMPLETE: "every file is right", EXIT_BAD_INPUT: "at least one file has a mistake"},
+)
+
 if __name__ == "__main__":
-    sys.exit(guarded(lambda: main(sys.argv[1:])))
+    sys.exit(main())

@@ -97,7 +97,7 @@ def images_match_the_lock(document: Document, versions: Versions) -> Iterator[In
     named = document.at((*cluster, "rayVersion"))
     if named != versions.ray:
         yield document.violation((*cluster, "rayVersion"), f"{named} is not the lock's Ray", f"write {versions.ray}")
-    images = {}
+    images: dict[str, Place] = {}
     for group in groups(document):
         image = ray_container(document, group).get("image")
         place = (*ray_place(group), "image")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 import yaml
 
@@ -74,7 +74,7 @@ def fields_are_known(document: Document, versions: Versions) -> Iterator[InputEr
         yield document.violation(misfit.place, misfit.problem, misfit.fix)
     cluster = cluster_place(document)
     selected = kind == "RayJob" and bool(document.at(("spec", "clusterSelector")))
-    required = [("apiVersion",), ("metadata", "name"), ("spec",)]
+    required: list[Place] = [("apiVersion",), ("metadata", "name"), ("spec",)]
     if not selected:
         required += [cluster, (*cluster, "headGroupSpec"), (*cluster, "workerGroupSpecs")]
     required += [(*group, "groupName") for group in groups(document)[1:]]
@@ -252,5 +252,5 @@ def _runtime_environment(document: Document) -> Iterator[InputError]:
         yield document.violation(("spec", "runtimeEnvYAML"), "is not YAML with keys", "correct it, or leave it out")
 
 
-def _whole(value: Any) -> bool:
+def _whole(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)

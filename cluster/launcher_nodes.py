@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.document import Document, Place
+from cluster.document import Document, Place, dotted
 from cluster.launcher_rules import TYPES, provider_of, worker_types
 from cluster.versions import Versions
 from sweep.core.errors import InputError
@@ -40,7 +40,9 @@ CLOUDS = {
 def machines_have_what_they_promise(document: Document, versions: Versions) -> Iterator[InputError]:
     """A type that offers GPUs is a GPU machine, and a GPU machine offers its GPUs: else it is paid for and never used."""
     cloud = CLOUDS.get(provider_of(document))
-    for name, row in _types(document).items() if cloud else ():
+    if cloud is None:
+        return
+    for name, row in _types(document).items():
         place = (*TYPES, name, "node_config", *cloud.machine)
         machine, gpus = document.at(place), _resources(row).get("GPU", 0)
         if not isinstance(machine, str) or not machine:
@@ -57,7 +59,9 @@ def machines_have_what_they_promise(document: Document, versions: Versions) -> I
 def machines_can_start(document: Document, versions: Versions) -> Iterator[InputError]:
     """What a cloud asks of a machine before it starts one: an image with a driver for its GPU, a boot disk, a way to be moved."""
     rule = {"aws": _aws_start, "gcp": _gcp_start, "azure": _azure_start}.get(provider_of(document))
-    for name, row in _types(document).items() if rule else ():
+    if rule is None:
+        return
+    for name, row in _types(document).items():
         yield from rule(document, (*TYPES, name, "node_config"), bool(_resources(row).get("GPU")))
 
 
@@ -77,7 +81,7 @@ def spot_has_a_fallback(document: Document, versions: Versions) -> Iterator[Inpu
     others = {name: row for name, row in worker_types(document).items() if name not in spot}
     if not spot:
         yield document.violation(
-            TYPES, "no worker type is spot", f"set {'.'.join(cloud.spot)}: {cloud.spot_value} in one"
+            TYPES, "no worker type is spot", f"set {dotted(cloud.spot)}: {cloud.spot_value} in one"
         )
     for name, row in spot.items():
         twins = [other for other in others.values() if _resources(other) == _resources(row)]
@@ -96,8 +100,9 @@ def spot_has_a_fallback(document: Document, versions: Versions) -> Iterator[Inpu
 def nothing_outlives_its_deadline(document: Document, versions: Versions) -> Iterator[InputError]:
     """A dead head cannot take its workers down: every machine ends by itself, and leaves no disk behind."""
     rule = {"aws": _aws_end, "gcp": _gcp_end, "azure": _azure_end}.get(provider_of(document))
-    for name in _types(document) if rule else ():
-        yield from rule(document, (*TYPES, name, "node_config"))
+    if rule is not None:
+        for name in _types(document):
+            yield from rule(document, (*TYPES, name, "node_config"))
     if provider_of(document) == "aws" and not any(
         "shutdown" in str(text) and "+" in str(text) for text in document.items(("initialization_commands",))
     ):
@@ -157,16 +162,14 @@ def _aws_end(document: Document, place: Place) -> Iterator[InputError]:
 
 
 def _gcp_end(document: Document, place: Place) -> Iterator[InputError]:
-    scheduling = document.section((*place, "scheduling"))
-    limit = scheduling.get("maxRunDuration") if isinstance(scheduling.get("maxRunDuration"), dict) else {}
-    seconds = str(limit.get("seconds", ""))
+    seconds = str(document.section((*place, "scheduling", "maxRunDuration")).get("seconds", ""))
     if not seconds.isdigit() or not 0 < int(seconds) <= _LONGEST_LIFE_S:
         yield document.violation(
             (*place, "scheduling", "maxRunDuration"),
             "the machine has no deadline within a week",
             "write maxRunDuration: {seconds: 172800}",
         )
-    if scheduling.get("instanceTerminationAction") != "DELETE":
+    if document.at((*place, "scheduling", "instanceTerminationAction")) != "DELETE":
         yield document.violation(
             (*place, "scheduling", "instanceTerminationAction"),
             "a machine that ends is kept and its disk paid for",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 from cluster.document import Document, Place
 from cluster.versions import Versions, image_problem
@@ -131,8 +131,7 @@ def workers_are_few(document: Document, versions: Versions) -> Iterator[InputErr
                 f"{row['min_workers']} machines are paid for without work",
                 "write min_workers: 0",
             )
-        resources = row.get("resources") if isinstance(row.get("resources"), dict) else {}
-        if not resources.get("CPU"):
+        if not document.section((*place, "resources")).get("CPU"):
             yield document.violation(
                 (*place, "resources"), "offers no CPU, so no trial fits", "write the machine's CPUs: {CPU: 4}"
             )
@@ -174,7 +173,7 @@ def images_match_the_lock(document: Document, versions: Versions) -> Iterator[In
     docker = document.section(("docker",))
     names = ["image"] if docker.get("image") else ["head_image", "worker_image"]
     names += [name for name in ("head_image", "worker_image") if docker.get(name) and name not in names]
-    places = [("docker", name) for name in names]
+    places: list[Place] = [("docker", name) for name in names]
     places += [
         place
         for name in worker_types(document)
@@ -234,5 +233,5 @@ def _limit(document: Document, place: Place, value: Any) -> Iterator[InputError]
         yield document.violation(place, f"{value!r} machines", fix)
 
 
-def _number(value: Any) -> bool:
+def _number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -9,11 +9,15 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cluster.document import Document
 from cluster.versions import Versions
 from sweep.core.errors import InputError, suggestion
 from sweep.core.ray_internals import validate_launcher_file
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
 
 
 def ray_schema(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -29,7 +33,7 @@ def ray_schema(document: Document, versions: Versions) -> Iterator[InputError]:
         yield from _preparation(document)
 
 
-def _violations(document: Document, error) -> Iterator[InputError]:
+def _violations(document: Document, error: ValidationError) -> Iterator[InputError]:
     place = tuple(error.absolute_path)
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {})

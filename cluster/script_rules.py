@@ -61,10 +61,10 @@ def _slurm_hours(text: str) -> float | None:
     found = re.search(r"^#SBATCH\s+(?:--time[= ]|-t\s*)(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?\s*$", text, re.MULTILINE)
     if not found:
         return None
-    days, first, second, third = (int(part) if part else None for part in found.groups())
-    if days is not None:
-        return days * 24 + first + (second or 0) / 60
-    return first + second / 60 if third is not None else first / 60
+    days, first, second, third = found.groups()
+    if days:
+        return int(days) * 24 + int(first) + int(second or 0) / 60
+    return int(first) + int(second) / 60 if third else int(first) / 60
 
 
 def _line(text: str, part: str) -> str:

@@ -129,21 +129,38 @@ def drain(command: list[str], notice: Notice, retry_s: float = _RETRY_S) -> bool
         time.sleep(retry_s)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, program: str | None = None) -> int:
     """The command: 0 once the node is drained, 1 when the drain was never accepted."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cloud", choices=sorted(CLOUDS), required=True)
-    parser.add_argument("--endpoint", help="address of the metadata service  [default: the cloud's own]")
-    parser.add_argument("--interval", type=float, default=5, help="seconds between two looks  [default: 5]")
-    parser.add_argument(
-        "--drain", default="ray drain-node", help="command that drains; reason and deadline are appended"
-    )
-    options = parser.parse_args(arguments)
+    options = _parser(program).parse_args(arguments)
     read_notice, endpoint = CLOUDS[options.cloud]
     endpoint = (options.endpoint or endpoint).rstrip("/")
     notice = watch(lambda: read_notice(endpoint), options.interval)
     _say(f"{notice.text}; {notice.seconds:.0f} s left")
     return 0 if drain(shlex.split(options.drain), notice) else 1
+
+
+def _parser(program: str | None) -> argparse.ArgumentParser:
+    """argparse and not typer: the file is copied to machines that have Python and Ray alone."""
+    name = program or "python -m cluster.spot_watch"
+    parser = argparse.ArgumentParser(
+        prog=name,
+        description="Wait for the cloud's preemption notice of this machine, then drain its Ray node.",
+        epilog=f"Examples:\n  {name} --cloud aws\n\nExit codes:\n  0  the node is drained\n  1  the drain was never accepted\n"
+        "  2  the command line is wrong",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--cloud", choices=sorted(CLOUDS), required=True, help="Whose metadata service is asked.")
+    parser.add_argument("--endpoint", metavar="URL", help="Metadata service.  [default: the cloud's own]")
+    parser.add_argument(
+        "--interval", metavar="SECONDS", type=float, default=5, help="Time between two requests.  [default: 5]"
+    )
+    parser.add_argument(
+        "--drain",
+        metavar="COMMAND",
+        default="ray drain-node",
+        help="Command that drains; reason and deadline are appended.  [default: ray drain-node]",
+    )
+    return parser
 
 
 def _fetch(url: str, headers: Mapping[str, str], method: str = "GET") -> str | None:

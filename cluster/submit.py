@@ -8,19 +8,22 @@ RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token, with RAY_AUTH_MODE=token.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import shlex
+import shutil
 import sys
 import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from cluster.versions import ROOT
-from sweep.core.errors import EXIT_STOPPED, InputError, guarded
+import typer
+
+from cluster.versions import ROOT, is_checkout
+from sweep.core.command_line import EXITS, Command
+from sweep.core.errors import EXIT_COMPLETE, EXIT_STOPPED, InputError
 from sweep.core.ray_address import refuse_dead
 from sweep.core.ray_internals import package_folder
 
@@ -28,20 +31,29 @@ if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
 _USUAL = "http://127.0.0.1:8265"
+_PACKAGES = ("recipe_finder", "sweep", "analysis", "cluster", "search_spaces")
 _MOST_BYTES = 50e6  # the code is under one megabyte: more means that data or results are on their way
 _FAILED = 1  # Ray could not run the command at all
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Submit and follow; exit code of the job's command, 2 with a message when it could not be submitted."""
-    parser = argparse.ArgumentParser(prog="python -m cluster.submit", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--address", help=f"the cluster's dashboard  [default: $RAY_API_SERVER_ADDRESS, $RAY_ADDRESS, {_USUAL}]"
-    )
-    parser.add_argument("command", nargs="+", help="after --, as it would be typed here")
-    options = parser.parse_args(arguments)
-    address = options.address or os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS") or _USUAL
-    return guarded(lambda: submit(address, options.command))
+def submit_command(
+    command: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="-- COMMAND...", help="Behind --: the command, as it would be typed here.", show_default=False
+        ),
+    ],
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of the cluster's dashboard.",
+            show_default=f"$RAY_API_SERVER_ADDRESS, $RAY_ADDRESS, {_USUAL}",
+        ),
+    ] = None,
+) -> int:
+    """Send this code and one command to a running Ray cluster, print its output as it comes, and end with its exit code."""
+    given = address or os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS") or _USUAL
+    return submit(given, command)
 
 
 def submit(address: str, command: Sequence[str], checkout: Path = ROOT) -> int:
@@ -55,7 +67,8 @@ def submit(address: str, command: Sequence[str], checkout: Path = ROOT) -> int:
     refuse_dead(address)
     client = _client(address)
     with tempfile.TemporaryDirectory() as folder:
-        package = pack(checkout, Path(folder) / "code.zip")
+        code = checkout if is_checkout(checkout) else _installed_code(checkout, command, Path(folder) / "code")
+        package = pack(code, Path(folder) / "code.zip")
         job = client.submit_job(entrypoint=shlex.join(command), runtime_env={"working_dir": str(package)})
     _say(f"job {job}: {shlex.join(command)}")
     try:
@@ -83,6 +96,18 @@ def pack(checkout: Path, package: Path) -> Path:
                 "name what is no code in .rayignore",
             )
     return package
+
+
+def _installed_code(site: Path, command: Sequence[str], staged: Path) -> Path:
+    """The packages of an installed recipe finder, and the files of this folder that the command names, in a new folder."""
+    for name in _PACKAGES:
+        shutil.copytree(site / name, staged / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for word in command:
+        path = Path(word)
+        if path.is_file() and not path.is_absolute() and ".." not in path.parts:
+            (staged / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, staged / path)
+    return staged
 
 
 def _client(address: str) -> JobSubmissionClient:
@@ -114,6 +139,17 @@ def _say(text: str) -> None:
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 
+
+main = Command(
+    submit_command,
+    examples=("{} -- python -m sweep.run search_spaces/ratio.yaml --storage s3://my-bucket/ratio",),
+    exits={
+        **EXITS,
+        EXIT_COMPLETE: "the command ended with 0; any other code of the command is passed on, too",
+        _FAILED: "Ray could not run the command",
+        EXIT_STOPPED: "stopped by hand: the job goes on where Ctrl-C ended only this command",
+    },
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, metadata, version
 from pathlib import Path
 
 from sweep.core.errors import InputError
 
 ROOT = Path(__file__).parents[1]
-_LOCK, _PROJECT = "requirements.lock", "pyproject.toml"
+LOCK, _PROJECT = "requirements.lock", "pyproject.toml"
+_NAME = "recipe-finder"
 _MOVING_TAGS = ("latest", "nightly", "master", "main")
 
 
@@ -29,17 +31,35 @@ class Versions:
 def locked_versions(root: Path = ROOT) -> Versions:
     """Versions of the checkout at `root`; the lock is compiled for the oldest Python that pyproject.toml allows.
 
-    Raises InputError when either file is missing or does not say.
+    Of an installed package, which has neither file, the Ray that is installed with it and the oldest Python that it names.
+    Raises InputError when a file of a checkout does not say.
     """
+    if not is_checkout(root):
+        return _installed_versions()
     return Versions(
-        ray=_find(root / _LOCK, r"^ray==([\w.]+)", "a line ray==VERSION"),
+        ray=_find(root / LOCK, r"^ray==([\w.]+)", "a line ray==VERSION"),
         python=_find(root / _PROJECT, r'^requires-python = ">=(\d+\.\d+)', 'requires-python = ">=3.x"'),
     )
 
 
+def is_checkout(root: Path = ROOT) -> bool:
+    """Whether the packages lie in a checkout, not in an environment that they were installed into."""
+    return (root / _PROJECT).is_file()
+
+
+def _installed_versions() -> Versions:
+    try:
+        oldest = metadata(_NAME)["Requires-Python"]
+        return Versions(ray=version("ray"), python=oldest.removeprefix(">="))
+    except PackageNotFoundError as absent:
+        raise InputError(
+            "versions", f"{absent.name} is not installed and this is no checkout", f"pip install {_NAME}"
+        ) from None
+
+
 def image_problem(image: object, versions: Versions) -> tuple[str, str] | None:
     """What is wrong with an image name, and the fix; None when its tag carries both versions of the lock."""
-    fix = f"use a tag like {versions.ray}-{versions.python_tag}, the versions of {_LOCK}"
+    fix = f"use a tag like {versions.ray}-{versions.python_tag}, the versions of {LOCK}"
     if not isinstance(image, str) or not image.strip():
         return f"{image!r} is not an image name", fix
     name, _, tag = image.rpartition(":")

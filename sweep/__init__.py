@@ -1,1 +1,4 @@
-"""Recipe finder for medical-image transfer learning under domain shift: files here steer, folders work."""
+"""The recipe finder's folders and commands.
+
+The public Python API is `recipe_finder`: here `run`, `replay` and `audit` are modules, so functions of these names need another place.
+"""

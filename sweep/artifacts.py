@@ -6,6 +6,7 @@ python -m sweep.artifacts results/ratio [--keep generator] [--keep 3fa9] [--dele
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -16,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sweep.config.hyperparameters import restored
-from sweep.core.errors import EXIT_COMPLETE, InputError, guarded, suggestion
+from sweep.core.command_line import Command
+from sweep.core.errors import EXIT_COMPLETE, InputError, suggestion
 from sweep.core.storage import Storage
 from sweep.data.datasets import CARD_FILE, Data
 from sweep.pipeline.stages import needed_stages
@@ -41,21 +43,22 @@ class Artifact:
     kept_by: str
 
 
-def main(
-    run: Annotated[str, typer.Argument(help="run folder or URL, e.g. results/ratio", show_default=False)],
+def artifacts_command(
+    run: Annotated[str, typer.Argument(help="Run folder or URL, e.g. results/quickstart.", show_default=False)],
     keep: Annotated[
         list[str] | None,
         typer.Option(
             "--keep",
-            help="a kind (generator, pool, ...) or the beginning of a name that stays although nothing needs it; may be repeated",
+            metavar="KIND|NAME",
+            help="A kind (generator, pool, ...) or the start of a name to keep although nothing needs it; may be repeated.",
         ),
     ] = None,
     delete: Annotated[
-        bool, typer.Option("--delete", help="remove what nothing keeps; without it they are only listed")
+        bool, typer.Option("--delete", help="Remove what nothing needs; without it, artifacts are only listed.")
     ] = False,
-) -> None:
-    """List the artifacts of a run folder, and remove those that no configuration needs."""
-    raise typer.Exit(guarded(lambda: _collect(Storage(run), keep or [], delete)))
+) -> int:
+    """List the artifacts of a run folder and what needs them; remove those that no configuration needs."""
+    return _collect(Storage(run), keep or [], delete)
 
 
 def _collect(run: Storage, keep: Sequence[str], delete: bool) -> int:
@@ -151,5 +154,7 @@ def _print(found: Iterable[Artifact]) -> None:
     _console.print(table)
 
 
+main = Command(artifacts_command, examples=("{} results/ratio", "{} results/ratio --keep generator --delete"))
+
 if __name__ == "__main__":
-    typer.run(main)
+    sys.exit(main())

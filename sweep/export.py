@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
@@ -15,8 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from analysis.trial_names import TRIAL_HELP, trial_signature
 from sweep.config.hyperparameters import restored
-from sweep.core.errors import EXIT_COMPLETE, InputError, guarded
+from sweep.core.command_line import Command
+from sweep.core.errors import EXIT_COMPLETE, InputError
 from sweep.core.storage import Storage
 from sweep.data.datasets import CARD_FILE, Data
 from sweep.pipeline.model_options import network_of
@@ -32,13 +35,13 @@ _console = Console(highlight=False)
 
 
 def export(
-    run: Annotated[str, typer.Argument(help="run folder or URL", show_default=False)],
-    trial: Annotated[str, typer.Argument(help="signature, as analysis.rank prints it", show_default=False)],
-    out: Annotated[Path, typer.Argument(help="a new folder", show_default=False)],
-    seed: Annotated[int, typer.Option(help="which of its seeds")] = 0,
-) -> None:
-    """Write model.safetensors, config.json and MODEL_CARD.md of one trained model."""
-    raise typer.Exit(guarded(lambda: _export(Storage(run), trial, Storage(out), seed)))
+    run: Annotated[str, typer.Argument(help="Run folder or URL, e.g. results/quickstart.", show_default=False)],
+    trial: Annotated[str, typer.Argument(help=TRIAL_HELP, show_default=False)],
+    out: Annotated[Path, typer.Argument(help="A new folder.", show_default=False)],
+    seed: Annotated[int, typer.Option(help="Which of its seeds.")] = 0,
+) -> int:
+    """Write model.safetensors, config.json and MODEL_CARD.md of one trained model to a new folder."""
+    return _export(Storage(run), trial_signature(run, trial), Storage(out), seed)
 
 
 def _export(run: Storage, signature: str, out: Storage, seed: int) -> int:
@@ -124,5 +127,7 @@ def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
+main = Command(export, examples=("{} results/quickstart best model", "{} results/quickstart 3f2a91 model --seed 1"))
+
 if __name__ == "__main__":
-    typer.run(export)
+    sys.exit(main())

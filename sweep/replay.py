@@ -6,6 +6,7 @@ python -m sweep.replay results/quickstart 3f2a91c04b7e [--seed 1] [--keep OUT]
 from __future__ import annotations
 
 import math
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS, guarded
+from analysis.trial_names import TRIAL_HELP, trial_signature
+from sweep.core.command_line import EXITS, Command
+from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS
 from sweep.core.storage import Storage
 from sweep.store.ledger import Event, finished_record
 
@@ -23,13 +26,13 @@ _TOLERANCE = 1e-6  # another processor or thread count rounds sums in another or
 
 
 def replay(
-    run: Annotated[str, typer.Argument(help="run folder or URL", show_default=False)],
-    trial: Annotated[str, typer.Argument(help="signature, as analysis.rank prints it", show_default=False)],
-    seed: Annotated[int, typer.Option(help="which of its seeds")] = 0,
-    keep: Annotated[Path | None, typer.Option(help="keep what the replay writes there")] = None,
-) -> None:
-    """Train, evaluate and attack one record again and compare every metric with the ledger."""
-    raise typer.Exit(guarded(lambda: _replay(run, trial, seed, keep)))
+    run: Annotated[str, typer.Argument(help="Run folder or URL, e.g. results/quickstart.", show_default=False)],
+    trial: Annotated[str, typer.Argument(help=TRIAL_HELP, show_default=False)],
+    seed: Annotated[int, typer.Option(help="Which of its seeds.")] = 0,
+    keep: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Keep what the replay writes there.")] = None,
+) -> int:
+    """Train, evaluate and attack one record again, without Ray, and compare every metric with the ledger."""
+    return _replay(run, trial_signature(run, trial), seed, keep)
 
 
 def _replay(run: str, signature: str, seed: int, keep: Path | None) -> int:
@@ -80,5 +83,11 @@ def _equal(one: float | None, other: float | None) -> bool:
     return math.isclose(one, other, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
 
 
+main = Command(
+    replay,
+    examples=("{} results/quickstart best", "{} results/quickstart 3f2a91 --seed 1 --keep again"),
+    exits={**EXITS, EXIT_COMPLETE: "the same numbers", EXIT_FAILED_TRIALS: "some metric differs"},
+)
+
 if __name__ == "__main__":
-    typer.run(replay)
+    sys.exit(main())

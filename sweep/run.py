@@ -11,6 +11,7 @@ if __name__ == "__main__":  # what follows takes seconds to import
     stop_before_work()
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,8 @@ from rich.console import Console
 
 from sweep.config.load import load_config
 from sweep.config.sweep_config import SweepConfig
-from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS, EXIT_STOPPED, InputError, guarded
+from sweep.core.command_line import EXITS, Command, key_values, one_of
+from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS, EXIT_STOPPED, InputError
 from sweep.core.ray_address import usable
 from sweep.core.stop_signals import stoppable
 from sweep.core.storage import Storage
@@ -39,21 +41,39 @@ _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for the command of a submitt
 
 
 def run(
-    space: Annotated[Path, typer.Argument(help="sweep config", show_default=False)],
+    config: Annotated[
+        Path,
+        typer.Argument(
+            help="Sweep config: a YAML file, or the name of a shipped one such as quickstart.", show_default=False
+        ),
+    ],
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="override one key: a.b=value; may be repeated")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override one key, e.g. data.image_px=64; may be repeated."),
     ] = None,
-    smoke: Annotated[bool, typer.Option("--smoke", help="the same sweep config in about a minute")] = False,
-    plan: Annotated[bool, typer.Option("--plan", help="say what would be computed; compute nothing")] = False,
-    storage: Annotated[str | None, typer.Option(help="run folder or URL  [default: results/<name>]")] = None,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="Apply the file's smoke section: the same sweep config in about a minute.")
+    ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print what would be computed, how long it takes and costs; compute nothing.")
+    ] = False,
+    storage: Annotated[str | None, typer.Option(help="Run folder: a path or URL.", show_default="results/NAME")] = None,
     address: Annotated[
-        str | None, typer.Option(help="address of a running Ray cluster  [default: $RAY_ADDRESS, else a local one]")
+        str | None,
+        typer.Option(help="Address of a running Ray cluster.", show_default="$RAY_ADDRESS, else a local one"),
     ] = None,
-    engine: Annotated[str | None, typer.Option(help="ray or inline  [default: resources.engine]")] = None,
-) -> None:
-    """Search for the recipe that answers a sweep config, and write its report."""
-    overrides = _pairs(set_ or []) | ({"resources.engine": engine} if engine else {})
-    raise typer.Exit(guarded(lambda: run_sweep(space, overrides, smoke, plan, storage, address)))
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            **one_of(("ray", "inline")),
+            help="What runs the trials: a Ray cluster, or this process (inline).",
+            show_default="resources.engine of the config",
+        ),
+    ] = None,
+) -> int:
+    """Run the sweep that a config describes, or resume it, and write its report."""
+    overrides = key_values(set_) | ({"resources.engine": engine} if engine else {})
+    return run_sweep(config, overrides, smoke, plan, storage, address)
 
 
 def run_sweep(
@@ -256,16 +276,6 @@ def _objectives(sweep_config: SweepConfig) -> list[dict]:
     return [{"metric": objective.name, "goal": objective.goal} for objective in sweep_config.objectives]
 
 
-def _pairs(texts: list[str]) -> dict[str, str]:
-    pairs = {}
-    for text in texts:
-        key, sign, value = text.partition("=")
-        if not sign or not key:
-            raise typer.BadParameter(f"{text!r} has no '='; write it like data.image_px=64", param_hint="--set")
-        pairs[key.strip()] = value
-    return pairs
-
-
 def _command(space: Path, overrides: dict[str, str], smoke: bool, storage: str | None) -> str:
     words = ["python -m sweep.run", str(space), *(f"--set {key}={value}" for key, value in overrides.items())]
     words += ["--smoke"] if smoke else []
@@ -273,5 +283,15 @@ def _command(space: Path, overrides: dict[str, str], smoke: bool, storage: str |
     return " ".join(words)
 
 
+main = Command(
+    run,
+    examples=(
+        "{} search_spaces/quickstart.yaml",
+        "{} search_spaces/ratio.yaml --smoke --set name=try --set seeds=2",
+        "{} search_spaces/ratio.yaml --plan",
+    ),
+    exits={**EXITS, EXIT_COMPLETE: "complete", EXIT_FAILED_TRIALS: "complete, but some trials failed"},
+)
+
 if __name__ == "__main__":
-    typer.run(run)
+    sys.exit(main())

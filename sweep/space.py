@@ -1,31 +1,57 @@
-"""Check sweep configs, or print their JSON Schema for editors.
+"""Check sweep configs, or print their JSON Schema for editors or the reference page of their hyperparameters.
 
 python -m sweep.space search_spaces/ratio.yaml        # check only
 python -m sweep.space --schema > sweep.schema.json    # for editors
+python -m sweep.space --reference > docs/hyperparameters.md
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from sweep.config.load import load_config
-from sweep.core.errors import InputError, guarded
+from sweep.core.command_line import Command
+from sweep.core.errors import EXIT_COMPLETE, InputError
 
 
-def _main(arguments: list[str]) -> int:
-    if arguments == ["--schema"]:
-        from sweep.config.json_schema import schema
+def space(
+    configs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="CONFIG...", help="Sweep configs to check: files, or names of shipped ones.", show_default=False
+        ),
+    ] = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of sweep configs; editors check and complete by it.")
+    ] = False,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Print the reference page of all hyperparameters, as Markdown.")
+    ] = False,
+) -> int:
+    """Check sweep configs, their smoke sections too, and name every mistake with its line, value and fix."""
+    if schema:
+        from sweep.config.json_schema import schema as json_schema
 
-        print(json.dumps(schema(), indent=2))
-        return 0
-    if not arguments:
-        raise InputError("python -m sweep.space", "no file given", "give sweep configs, or --schema")
-    for argument in arguments:
-        sweep_config = load_config(argument)
-        print(f"{argument}: {sweep_config.name}, no mistakes")
-    return 0
+        typer.echo(json.dumps(json_schema(), indent=2))
+        return EXIT_COMPLETE
+    if reference:
+        from sweep.config.reference import reference as reference_page
 
+        typer.echo(reference_page(), nl=False)
+        return EXIT_COMPLETE
+    if not configs:
+        raise InputError("CONFIG", "no file given", "give sweep configs, --schema or --reference")
+    for config in configs:
+        typer.echo(f"{config}: {load_config(config).name}, no mistakes")
+    return EXIT_COMPLETE
+
+
+main = Command(space, examples=("{} search_spaces/ratio.yaml", "{} --schema > sweep.schema.json"))
 
 if __name__ == "__main__":
-    sys.exit(guarded(lambda: _main(sys.argv[1:])))
+    sys.exit(main())

@@ -60,11 +60,17 @@ def _cells(run, rule: str) -> dict[str, dict[float, str]]:
     best: dict[str, dict[float, str]] = {}
     quality = RULES[rule].score(run.means)
     varying = derived.varying_settings(run.configs)
-    for key in sorted(chosen, key=lambda k: -quality[k]):
+    configs = {event["signature"]: event["config"] for event in run.finishes}
+    ranked = sorted(chosen, key=lambda k: -quality[k])
+    for key in (key for key in ranked if not derived.is_real_only(configs[key])):
         study, config = run.studies.get(key, {}), run.configs.loc[key]
         names = [name for name in (study or varying) if name != RATIO and name in varying]
         cell = ", ".join(filter(None, (derived.setting_text(name, config.get(name)) for name in names))) or run.name
-        best.setdefault(cell, {}).setdefault(float(config[RATIO]), key)
+        ratios = best.setdefault(cell, {})
+        ratios.setdefault(float(config[RATIO]), key)
+        for control in (control for control in ranked if derived.is_real_only(configs[control])):
+            if derived.agrees_with_real_only(names, configs[key], configs[control]):
+                ratios.setdefault(0.0, control)
     return {cell: dict(sorted(ratios.items())) for cell, ratios in best.items() if len(ratios) > 1}
 
 

@@ -1,4 +1,4 @@
-"""What a schema cannot say about a sweep config: known names, values in range, one place per name, objectives and threats that exist."""
+"""Checks of a sweep config beyond its schema: known names, values in range, one place per name, objectives and threats that exist."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from typing import Any
 
 from sweep.attacks.names import TRANSFER
 from sweep.config.distribution import Distribution
-from sweep.config.hyperparameters import HYPERPARAMETERS, Hyperparameter
+from sweep.config.hyperparameters import HYPERPARAMETERS
 from sweep.config.search_checks import SEARCH_CHECKS, Violation
 from sweep.config.sweep_config import PLACES, Objective, SweepConfig
 from sweep.core.errors import InputError, suggestion
+from sweep.core.hyperparameter import Hyperparameter
+from sweep.core.metric_table import ROBUST_ACCURACY, SPLITS, WORST, metric_name
 from sweep.search.sampling import bounds
 
-_SPLITS = ("source_val", "source", "target")
 
+def violations(sweep_config: SweepConfig, incomplete: frozenset[str] = frozenset()) -> list[Violation]:
+    """The violations that all checks find, each with its place in the file, the value and the fix.
 
-def violations(sweep_config: SweepConfig, spoilt: frozenset[str] = frozenset()) -> list[Violation]:
-    """Every mistake that all checks find, each with its place in the file, the value and the fix.
-
-    Of sections that the schema has left something out of, nothing is said that may follow from that.
+    `incomplete` are the sections from which invalid values were removed: what may only follow from the removal is not reported.
     """
-    return [violation for check in CHECKS for violation in check(sweep_config, spoilt)]
+    return [violation for check in CHECKS for violation in check(sweep_config, incomplete)]
 
 
-def _names(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Violation]:
+def _names(sweep_config: SweepConfig, incomplete: frozenset[str]) -> Iterator[Violation]:
     homes: dict[str, str] = {}
     for place in PLACES:
         for name in getattr(sweep_config, place):
             if name not in HYPERPARAMETERS:
                 yield (place, name), "unknown name", suggestion(name, HYPERPARAMETERS)
             elif name in homes:
-                yield (place, name), f"stands under {homes[name]} too", "keep it in one place"
+                yield (place, name), f"is given under {homes[name]} too", "keep it in one place"
             homes.setdefault(name, place)
 
 
-def _ranges(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Violation]:
+def _ranges(sweep_config: SweepConfig, incomplete: frozenset[str]) -> Iterator[Violation]:
     for loc, name, value in _values(sweep_config):
         violation = HYPERPARAMETERS[name].violation(value) if name in HYPERPARAMETERS else None
         if violation:
@@ -44,7 +44,7 @@ def _ranges(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Viola
             yield loc, problem, fix
     for name, distribution in sweep_config.search.items():
         if name in HYPERPARAMETERS:
-            yield from _draws(name, HYPERPARAMETERS[name], distribution)
+            yield from _sampled(name, HYPERPARAMETERS[name], distribution)
     for name, values in sweep_config.grid.items():
         if not values:
             yield ("grid", name), "has no values", "list at least one, or move it to fixed"
@@ -65,18 +65,18 @@ def _values(sweep_config: SweepConfig) -> Iterator[tuple[tuple, str, Any]]:
         )
 
 
-def _draws(name: str, row: Hyperparameter, distribution: Distribution) -> Iterator[Violation]:
-    """What a distribution of numbers draws must be what the hyperparameter takes, to its ends."""
+def _sampled(name: str, row: Hyperparameter, distribution: Distribution) -> Iterator[Violation]:
+    """A distribution of numbers must lie within the range of its hyperparameter."""
     kind = distribution.distribution
     if kind == "values":
         return
     if not {int, float} & set(row.kinds):
-        yield ("search", name), f"{kind} draws numbers, {name} takes none", "list its choices: {values: [...]}"
+        yield ("search", name), f"{kind} samples numbers, {name} takes none", "list its choices: {values: [...]}"
         return
     if float not in row.kinds and kind != "int_uniform":
         yield (
             ("search", name),
-            f"{kind} draws fractions, {name} takes whole numbers",
+            f"{kind} samples fractions, {name} takes whole numbers",
             "use int_uniform, or list them: {values: [...]}",
         )
         return
@@ -85,20 +85,24 @@ def _draws(name: str, row: Hyperparameter, distribution: Distribution) -> Iterat
         if violation:
             problem, _, fix = violation.partition("; ")
             drawn = kind == "normal" and getattr(distribution, end) is None
-            yield ("search", name, end), problem, f"{fix}: add {end}, where the draws are cut off" if drawn else fix
+            yield (
+                ("search", name, end),
+                problem,
+                f"{fix}: add {end}, which truncates the distribution" if drawn else fix,
+            )
 
 
-def _objectives(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Violation]:
+def _objectives(sweep_config: SweepConfig, incomplete: frozenset[str]) -> Iterator[Violation]:
     known = _metrics()
     attacked = [str(eps) for eps in sweep_config.threats.eps]
     for index, objective in enumerate(sweep_config.objectives):
         place = ("objectives", index)
-        if objective.metric != "robust_accuracy":
+        if objective.metric != ROBUST_ACCURACY:
             if objective.metric not in known:
                 yield (
                     place,
                     f"metric {objective.metric} is not measured",
-                    suggestion(objective.metric, [*known, "robust_accuracy"]),
+                    suggestion(objective.metric, [*known, ROBUST_ACCURACY]),
                 )
             idle = [key for key in ("threat", "eps") if getattr(objective, key) is not None]
             if idle:
@@ -108,7 +112,7 @@ def _objectives(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[V
                     "remove it, or ask for metric: robust_accuracy",
                 )
             continue
-        if "threats" in spoilt:
+        if "threats" in incomplete:
             continue
         if str(objective.eps) not in attacked:
             problem = "has no eps" if objective.eps is None else f"eps {objective.eps} is not attacked"
@@ -117,11 +121,11 @@ def _objectives(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[V
                 problem,
                 suggestion(str(objective.eps), attacked) if attacked else "give threats: {attacks: [...], eps: [...]}",
             )
-        if objective.threat not in (None, "worst", *sweep_config.threats.attacks):
+        if objective.threat not in (None, WORST, *sweep_config.threats.attacks):
             yield (
                 place,
                 f"threat {objective.threat} is not among the attacks",
-                suggestion(objective.threat, ["worst", *sweep_config.threats.attacks]),
+                suggestion(objective.threat, [WORST, *sweep_config.threats.attacks]),
             )
         if objective.split not in sweep_config.threats.splits:
             yield place, f"split {objective.split} is not attacked", f"add {objective.split} to threats.splits"
@@ -130,12 +134,12 @@ def _objectives(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[V
 
 def _same_objectives(objectives: Sequence[Objective]) -> Iterator[Violation]:
     names = [
-        (one.metric, one.split, one.threat or "worst", str(one.eps)) if one.metric == "robust_accuracy" else one.metric
+        (one.metric, one.split, one.threat or WORST, str(one.eps)) if one.metric == ROBUST_ACCURACY else one.metric
         for one in objectives
     ]
     for index in _repeated(names):
         goals = {one.goal for one, name in zip(objectives, names, strict=True) if name == names[index]}
-        how = "stands twice" if len(goals) == 1 else "is to be maximized and minimized"
+        how = "is given twice" if len(goals) == 1 else "is to be maximized and minimized"
         yield ("objectives", index), f"{objectives[index].metric} {how}", "keep one of them"
 
 
@@ -143,10 +147,10 @@ def _metrics() -> list[str]:
     from sweep.evaluation.domain_gap import GAPS
     from sweep.evaluation.metrics import METRICS
 
-    return [*GAPS, *(f"{name}/{split}" for name in METRICS for split in _SPLITS)]
+    return [*GAPS, *(metric_name(name, split) for name in METRICS for split in SPLITS)]
 
 
-def _threats(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Violation]:
+def _threats(sweep_config: SweepConfig, incomplete: frozenset[str]) -> Iterator[Violation]:
     from sweep.attacks.threats import resolve_threat
     from sweep.core.epsilon import parse_epsilon
 
@@ -156,7 +160,7 @@ def _threats(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Viol
     }
     for key, read in readers.items():
         values, sound = getattr(sweep_config.threats, key), []
-        for index, value in enumerate(values):  # a transfer's model is looked up when the models are built
+        for index, value in enumerate(values):  # the model of a transfer attack is checked when the networks are built
             try:
                 sound.append(read(value))
             except InputError as error:
@@ -165,13 +169,13 @@ def _threats(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Viol
         yield from (_again(("threats", key, index), values[index]) for index in _repeated(sound))
     splits = sweep_config.threats.splits
     yield from (_again(("threats", "splits", index), splits[index]) for index in _repeated(splits))
-    if "threats" not in spoilt and bool(sweep_config.threats.attacks) != bool(sweep_config.threats.eps):
+    if "threats" not in incomplete and bool(sweep_config.threats.attacks) != bool(sweep_config.threats.eps):
         empty = "eps" if sweep_config.threats.attacks else "attacks"
         yield ("threats",), f"{empty} is empty", "give both attacks and eps, or neither"
 
 
 def _repeated(values: Iterable[Hashable]) -> Iterator[int]:
-    """Places of the values that stood before."""
+    """Positions of values that occur earlier in the list."""
     seen: list[Hashable] = []
     for index, value in enumerate(values):
         if value in seen:
@@ -180,7 +184,7 @@ def _repeated(values: Iterable[Hashable]) -> Iterator[int]:
 
 
 def _again(loc: tuple, value: Any) -> Violation:
-    return loc, f"{value} stands there twice", "remove one"
+    return loc, f"{value} is listed twice", "remove one"
 
 
 CHECKS: tuple[Callable[[SweepConfig, frozenset[str]], Iterator[Violation]], ...] = (

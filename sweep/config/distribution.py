@@ -1,4 +1,4 @@
-"""How one searched hyperparameter is drawn, as the sweep config says it."""
+"""The distribution of one searched hyperparameter."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from sweep.config.section import Scalar, Section
+from sweep.config.section import Section
+from sweep.core.hyperparameter import Scalar
 from sweep.search.sampling import bounds
 
 _NEEDS = {"values": ("values",), "normal": ("mean", "sd"), "q_uniform": ("min", "max", "q")}

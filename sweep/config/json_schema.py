@@ -1,13 +1,14 @@
-"""The sweep config's JSON Schema: what an editor offers and marks while one is written."""
+"""The JSON Schema of sweep configs, for completion and checks in editors."""
 
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from sweep.config.hyperparameters import HYPERPARAMETERS, Hyperparameter
+from sweep.config.hyperparameters import HYPERPARAMETERS
 from sweep.config.sweep_config import PLACES, SweepConfig
+from sweep.core.hyperparameter import Hyperparameter
 
 _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
 Document = dict[str, Any]
@@ -26,38 +27,24 @@ def schema() -> Document:
         entry = document["properties"][place]
         entry.pop("additionalProperties", None)
         entry["properties"] = {
-            name: {"description": row.describe, **_PLACED[place](_value(name, row))}
-            for name, row in HYPERPARAMETERS.items()
+            name: {"description": row.help, **_PLACED[place](_value(row))} for name, row in HYPERPARAMETERS.items()
         }
         entry["additionalProperties"] = False
     return document
 
 
-def _value(name: str, row: Hyperparameter) -> Document:
-    """What one hyperparameter takes: its types, or the rows of its table."""
-    empty = ["null"] if row.optional else []
-    choices = list(choices_of(name))
+def _value(row: Hyperparameter) -> Document:
+    """The values of one hyperparameter: its choices, or its types and range."""
+    choices = row.check.choices()
     if choices:
         return {"enum": [*choices, *([None] if row.optional else [])]}
-    return {"type": [*(_TYPES[kind] for kind in row.kinds), *empty]}
-
-
-def choices_of(name: str) -> Iterable[str | int]:
-    """The values of a hyperparameter that takes only those of a table; nothing for the others."""
-    from sweep.synth.settings import IMAGE_SIZES_PX
-    from sweep.training.recipe import Recipe
-
-    if name == "generator_px":
-        return IMAGE_SIZES_PX
-    table = getattr(HYPERPARAMETERS[name].check, "table", None)
-    if table is not None:
-        return table()
-    hint = typing.get_type_hints(Recipe).get(name)
-    return typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
+    bounds = row.check.bounds()
+    limits = dict(zip(("minimum", "maximum"), bounds, strict=True)) if bounds else {}
+    return {"type": [*(_TYPES[kind] for kind in row.kinds), *(["null"] if row.optional else [])], **limits}
 
 
 def _searched(value: Document) -> Document:
-    """A distribution, whose listed values are of the hyperparameter's own kind."""
+    """A distribution whose listed values are valid for the hyperparameter."""
     return {
         "allOf": [
             {"$ref": "#/$defs/Distribution"},

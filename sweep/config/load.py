@@ -1,4 +1,4 @@
-"""sweep config file -> SweepConfig: read as YAML 1.2, checked whole, every mistake with its line and fix."""
+"""sweep config file -> SweepConfig: read as YAML 1.2 and checked; all violations are reported at once, each with its line and fix."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from sweep.config.checks import violations
+from sweep.config.shipped import find_config
 from sweep.config.sweep_config import MEMORY_PATTERN, NAME_PATTERN, SweepConfig
 from sweep.config.yaml_source import Origin, Written, flat, read_file, read_value
 from sweep.core.errors import InputError, InputErrors, suggestion
@@ -22,7 +23,7 @@ _BRANCHES = {
     "str": "text",
     "literal['all']": "all",
 }  # pydantic names the branch of a union it tried
-_MAX_PASSES = 50  # each pass leaves out at least one wrong key
+_MAX_PASSES = 50  # each pass removes at least one invalid key
 _STAND_INS = {
     "name": "stand-in",
     "data": {"source": "phantom-a", "target": "phantom-b"},
@@ -48,11 +49,11 @@ _PATTERNS = {
 
 
 def load_config(path: str | Path, overrides: Mapping[str, str] | None = None, smoke: bool = False) -> SweepConfig:
-    """Read and check a sweep config; `overrides` are the --set pairs, `smoke` applies the file's smoke section.
+    """Read and check a sweep config, a file or the name of a shipped one; `overrides` are the --set pairs, `smoke` applies the file's smoke section.
 
     Raises InputErrors with all mistakes at once, each with its line; those of the smoke section too where it is not asked for.
     """
-    path = Path(path)
+    path = find_config(path)
     written = read_file(path)
     if smoke:
         written = _smoked(written, path)
@@ -71,7 +72,7 @@ def load_config(path: str | Path, overrides: Mapping[str, str] | None = None, sm
 
 
 def _smoked(written: Written, path: Path) -> Written:
-    """The sweep config that --smoke asks. Raises InputError where the file does not say which."""
+    """The sweep config with its smoke section applied. Raises InputError where it has none."""
     changes = written.tree.get("smoke")
     fix = "write the sizes that make it small, like smoke: {data.image_px: 32, fixed.epochs: 1}"
     if changes is None:
@@ -92,9 +93,9 @@ def _line_of(error: InputError) -> int:
 
 
 def _checked(written: Written, path: Path) -> tuple[SweepConfig, list[InputError]]:
-    """The sweep config, and every mistake in it; what its schema refuses is left out, so that the rest can be checked too."""
+    """The sweep config and its violations; what the schema refuses is removed, so that the rest is checked in the same run."""
     errors: list[InputError] = []
-    spoilt: set[str] = set()  # sections that something was left out of
+    incomplete: set[str] = set()  # sections from which something was removed
     sound = copy.deepcopy(written.tree)
     for _ in range(_MAX_PASSES):
         try:
@@ -104,9 +105,9 @@ def _checked(written: Written, path: Path) -> tuple[SweepConfig, list[InputError
             errors += _violations(error.errors(), written)
             for item in items:
                 _leave_out(sound, item["loc"], missing=item["type"] == "missing")
-            spoilt |= {str(item["loc"][0]) for item in items if item["loc"]}
+            incomplete |= {str(item["loc"][0]) for item in items if item["loc"]}
             continue
-        found = violations(sweep_config, frozenset(spoilt))
+        found = violations(sweep_config, frozenset(incomplete))
         return sweep_config, _dedupe(errors) + [
             InputError(written.where(loc), problem, fix) for loc, problem, fix in found
         ]
@@ -119,8 +120,8 @@ def _loc(loc: tuple) -> tuple:
 
 
 def _leave_out(tree: Any, loc: tuple, missing: bool) -> None:
-    """Drop what a violation points at, or put a stand-in where something required is missing or wrong."""
-    steps = list(loc[:2] if loc[0] == "search" else loc)  # half a distribution says what nobody asked for
+    """Remove the value that a violation names, or replace it by a placeholder where it is required."""
+    steps = list(loc[:2] if loc[0] == "search" else loc)  # a distribution without one of its keys would be another one
     for part in steps[:-1]:
         inner = tree[part] if isinstance(tree, list) or part in tree else None
         if not isinstance(inner, (dict, list)):
@@ -137,15 +138,15 @@ def _leave_out(tree: Any, loc: tuple, missing: bool) -> None:
 
 
 def _violations(items: list[Any], written: Written) -> list[InputError]:
-    """One violation a place: a value that fits no branch of a union is one mistake, not one for each branch."""
+    """One violation per place: pydantic reports a value that fits no branch of a union once per branch."""
     places: dict[tuple, list[Mapping[str, Any]]] = {}
     for item in items:
         places.setdefault(_loc(item["loc"]), []).append(item)
-    return [_violation(loc, _telling(found), found, written.where(loc)) for loc, found in places.items()]
+    return [_violation(loc, _most_specific(found), found, written.where(loc)) for loc, found in places.items()]
 
 
-def _telling(found: list[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The branch that took the value's kind and refused the value itself, where there is one."""
+def _most_specific(found: list[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The branch that accepts the type and refuses the value, where there is one."""
     return next((item for item in found if not item["type"].endswith(("_type", "literal_error"))), found[0])
 
 

@@ -1,4 +1,4 @@
-"""What a schema cannot say about how a sweep config is searched: conditions that can hold, sizes that can be planned, settings that decide something."""
+"""Checks of the search beyond the schema: conditions that can hold, a number of configurations that can be planned, settings that have an effect."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from sweep.config.sweep_config import SweepConfig
 from sweep.core.errors import suggestion
 
 Violation = tuple[tuple, str, str]  # place in the file, problem, fix
-MOST_CONFIGURATIONS = 100_000  # of a whole sweep; every one of them is in the driver's memory
+MOST_CONFIGURATIONS = 100_000  # of a sweep: all of them are held in the driver's memory
 _OPERATORS = "write a value, a list of values, or {not: ...} around one of them"
 
 
-def _searched(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Violation]:
-    algorithm, there = sweep_config.searcher.algorithm, bool(sweep_config.search) or "search" in spoilt
-    if sweep_config.search and algorithm == "grid" and "searcher" not in spoilt:
+def _searched(sweep_config: SweepConfig, incomplete: frozenset[str]) -> Iterator[Violation]:
+    algorithm, there = sweep_config.searcher.algorithm, bool(sweep_config.search) or "search" in incomplete
+    if sweep_config.search and algorithm == "grid" and "searcher" not in incomplete:
         yield (
             ("search",),
-            "nothing draws it under searcher.algorithm grid",
+            "is not sampled under searcher.algorithm grid",
             "set searcher: {algorithm: random, trials: 20}",
         )
-    elif algorithm == "grid" and sweep_config.searcher.trials > 1 and not {"search", "searcher"} & spoilt:
+    elif algorithm == "grid" and sweep_config.searcher.trials > 1 and not {"search", "searcher"} & incomplete:
         yield (
             ("searcher", "trials"),
-            f"{sweep_config.searcher.trials} trials mean nothing under algorithm grid, which takes each cell once",
+            f"{sweep_config.searcher.trials} trials have no effect under algorithm grid, which runs each cell once",
             "add search and an algorithm that draws it, or leave trials out",
         )
     if not there and algorithm != "grid":
         yield (
             ("searcher", "algorithm"),
-            f"{algorithm} has nothing to draw: search is empty",
+            f"{algorithm} has nothing to sample: search is empty",
             "add search, or leave searcher out",
         )
     if sweep_config.scheduler.type == "none":
@@ -44,7 +44,7 @@ def _searched(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Vio
             "add search, or set type none",
         )
     longest, grace = _most_epochs(sweep_config), sweep_config.scheduler.grace_epochs
-    if longest is not None and grace >= longest and not {"search", "fixed", "grid"} & spoilt:
+    if longest is not None and grace >= longest and not {"search", "fixed", "grid"} & incomplete:
         yield (
             ("scheduler", "grace_epochs"),
             f"{grace} is not below the {longest} epochs of a training, so nothing is ever stopped",
@@ -53,19 +53,13 @@ def _searched(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Vio
 
 
 def _most_epochs(sweep_config: SweepConfig) -> int | None:
-    """Epochs of the longest training that the sweep config can ask for; None where they are not whole numbers."""
-    searched = sweep_config.search.get("epochs")
-    drawn = [searched.max, *(searched.values or [])] if searched else []
-    found = [
-        *drawn,
-        *sweep_config.grid.get("epochs", []),
-        *([sweep_config.fixed["epochs"]] if "epochs" in sweep_config.fixed else []),
-    ]
-    numbers = [value for value in found if isinstance(value, (int, float)) and not isinstance(value, bool)]
-    return int(max(numbers)) if numbers else None if found else HYPERPARAMETERS["epochs"].default
+    """Epochs of the longest training in the sweep; None where they are not numbers."""
+    values = sweep_config.values_of("epochs")
+    numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
+    return int(max(numbers)) if numbers else None
 
 
-def _size(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Violation]:
+def _size(sweep_config: SweepConfig, incomplete: frozenset[str]) -> Iterator[Violation]:
     lengths = [len(values) for values in sweep_config.grid.values()]
     draws = sweep_config.searcher.trials if sweep_config.search else 1
     count = math.prod(lengths) * draws
@@ -80,12 +74,12 @@ def _size(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Violati
         )
 
 
-def _training_images(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Violation]:
+def _training_images(sweep_config: SweepConfig, incomplete: frozenset[str]) -> Iterator[Violation]:
     fold = sweep_config.data.train_images
     if fold is None:
         return
     if "train_images" in sweep_config.fixed:
-        yield ("fixed", "train_images"), "stands under data too", "keep it in one place"
+        yield ("fixed", "train_images"), "is given under data too", "keep it in one place"
     listed = {("grid", "train_images"): sweep_config.grid.get("train_images", [])}
     if "train_images" in sweep_config.search:
         listed[("search", "train_images", "values")] = sweep_config.search["train_images"].values or []
@@ -94,19 +88,19 @@ def _training_images(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Itera
             if isinstance(value, int) and value > fold:
                 yield (
                     (*loc, index),
-                    f"{value} of the {fold} training images that data.train_images leaves",
+                    f"{value} of the {fold} training images that data.train_images allows",
                     "ask for fewer, or raise data.train_images",
                 )
 
 
-def _conditions(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[Violation]:
+def _conditions(sweep_config: SweepConfig, incomplete: frozenset[str]) -> Iterator[Violation]:
     for name, distribution in sweep_config.search.items():
         for other, rule in (distribution.when or {}).items():
             loc = ("search", name, "when", other)
             if other not in HYPERPARAMETERS:
                 yield loc, "unknown name", suggestion(other, HYPERPARAMETERS)
             elif other == name:
-                yield loc, f"{name} hangs on itself", "name another hyperparameter"
+                yield loc, f"{name} depends on itself", "name another hyperparameter"
             else:
                 yield from ((loc, problem, fix) for problem, fix in _rule(other, rule))
     ring = _ring(
@@ -118,7 +112,7 @@ def _conditions(sweep_config: SweepConfig, spoilt: frozenset[str]) -> Iterator[V
     if ring:
         yield (
             ("search", ring[0], "when"),
-            f"conditions in a ring: {' on '.join([*ring, ring[0]])}",
+            f"conditions form a cycle: {' on '.join([*ring, ring[0]])}",
             "remove one of them",
         )
 
@@ -130,7 +124,7 @@ def _rule(name: str, rule: Any) -> Iterator[tuple[str, str]]:
             wrong = [key for key in rule if key != "not"]
             yield (f"unknown operator {wrong[0]}" if wrong else "has no operator"), _OPERATORS
         elif isinstance(rule["not"], Mapping):
-            yield "not stands inside not", _OPERATORS
+            yield "not is nested in not", _OPERATORS
         else:
             yield from _rule(name, rule["not"])
         return
@@ -149,7 +143,7 @@ def _rule(name: str, rule: Any) -> Iterator[tuple[str, str]]:
 
 
 def _ring(parents: Mapping[str, set[str]]) -> list[str]:
-    """Names that hang on each other in a ring, in order; empty without one."""
+    """Names that depend on each other in a cycle, in order; empty without one."""
     left = {name: set(others) for name, others in parents.items()}
     while free := [name for name, others in left.items() if not others & left.keys()]:
         for name in free:

@@ -1,13 +1,11 @@
-"""What every section of a sweep config has in common."""
+"""Base class of the sections of a sweep config."""
 
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-Scalar = bool | int | float | str | None
-
 
 class Section(BaseModel):
-    """A part of the file; keys that it does not know are refused, and so is `true` for a number, a text for a number, and NaN."""
+    """A section: unknown keys, NaN and implicit conversions (`true` or text for a number) are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

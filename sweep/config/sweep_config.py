@@ -9,9 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from sweep.config.distribution import Distribution
-from sweep.config.section import Scalar, Section
-from sweep.core.epsilon import epsilon_name, parse_epsilon, same_epsilon
+from sweep.config.hyperparameters import HYPERPARAMETERS
+from sweep.config.section import Section
+from sweep.core.epsilon import epsilon_name, same_epsilon
 from sweep.core.errors import InputError
+from sweep.core.hyperparameter import Scalar
+from sweep.core.metric_table import DIRECTIONS, ROBUST_ACCURACY, SOURCE_TEST, TARGET, WORST, metric_name
+from sweep.search.sampling import bounds
 
 PLACES = ("grid", "search", "fixed")  # where a hyperparameter may stand
 NAME_PATTERN, MEMORY_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$", r"^[0-9]+(\.[0-9]+)?(MB|GB)$"
@@ -25,13 +29,13 @@ def _target_or_hold_out(document: dict[str, Any]) -> None:
 
 
 class Data(Section):
-    """Which hospitals, at which size, split how."""
+    """The data sets of both domains, image size, and how they are split."""
 
     model_config = ConfigDict(json_schema_extra=_target_or_hold_out)
 
     source: str = Field(min_length=1, description="phantom-a, phantom-b or a shard folder")
     target: str = Field(min_length=1, description="phantom-a, phantom-b or a shard folder")
-    image_px: int = Field(128, ge=32, le=512, description="side in pixels that every network sees")
+    image_px: int = Field(128, ge=32, le=512, description="side in pixels of every network's input")
     train_images: int | None = Field(None, ge=8, description="size of the training fold; all of it when left out")
     normals: Literal["drop", "benign"] = Field("drop", description="normal scans, treated alike in both domains")
     conflicts: Literal["drop", "train_only", "keep"] = Field(
@@ -39,7 +43,7 @@ class Data(Section):
     )
     loading: Literal["auto", "resident", "stream"] = Field(
         "auto",
-        description="decoded once and shared by the trials of a node, or streamed from the shards; auto: by size",
+        description="resident: decoded once and shared by the trials of a node; stream: read from the shards; auto: by size",
     )
     fit: Literal["pad", "stretch"] = Field("pad", description="how an oblong image becomes square")
     split_seed: int = Field(0, ge=0)
@@ -75,7 +79,7 @@ class Data(Section):
             )
         if (self.folds is None) != (self.fold is None):
             raise ValueError(
-                f"{'fold' if self.folds is None else 'folds'} stands alone; give both, like folds: 5 and fold: 0"
+                f"{'fold' if self.folds is None else 'folds'} is given without the other; give both, like folds: 5 and fold: 0"
             )
         if self.folds is not None and self.fold >= self.folds:
             raise ValueError(f"fold {self.fold} is none of {self.folds} folds; give 0 to {self.folds - 1}")
@@ -83,28 +87,30 @@ class Data(Section):
 
 
 class Objective(Section):
-    """One metric to push up or down."""
+    """One metric to maximise or minimise."""
 
     metric: str
     goal: Literal["maximize", "minimize"]
     threat: str | None = None
     eps: str | float | None = None
-    split: Literal["source", "target"] = "target"
+    split: Literal["source", "target"] = TARGET
 
     @property
     def name(self) -> str:
         """The metric's full name in the records."""
-        if self.metric != "robust_accuracy":
+        if self.metric != ROBUST_ACCURACY:
             return self.metric
-        return f"robust_accuracy/{self.split}/{self.threat or 'worst'}@{epsilon_name(parse_epsilon(self.eps))}"
+        if self.eps is None:
+            raise InputError(f"objective {self.metric}", "has no eps", "name one of threats.eps")
+        return metric_name(self.metric, self.split, self.threat or WORST, epsilon_name(self.eps))
 
 
 class Seeds(Section):
     """How many seeds each configuration gets."""
 
     min: int = Field(2, ge=1, le=1000)
-    max: int | None = Field(None, ge=1, le=1000, description="seeds of those that a race keeps; min when left out")
-    race: bool = Field(False, description="more seeds only for configurations that could still be the best")
+    max: int | None = Field(None, ge=1, le=1000, description="largest number of seeds, with race; min when left out")
+    race: bool = Field(False, description="racing: more seeds only for configurations that could still be the best")
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -140,7 +146,7 @@ class Scheduler(Section):
 
 
 class Threats(Section):
-    """Which attacks, at which budgets, on how many images."""
+    """The attacks, their epsilons, and the images that are attacked."""
 
     attacks: list[str] = Field(default_factory=list)
     eps: list[str | float] = Field(default_factory=list)
@@ -154,7 +160,7 @@ class Threats(Section):
         ge=0,
         description="images of each first seed's battery against masked gradients; 0: only the alarms that the attacks raise",
     )
-    splits: list[Literal["source", "target"]] = Field(default_factory=lambda: ["source", "target"], min_length=1)
+    splits: list[Literal["source", "target"]] = Field(default_factory=lambda: [SOURCE_TEST, TARGET], min_length=1)
 
 
 class NodeType(Section):
@@ -163,11 +169,11 @@ class NodeType(Section):
     cpus: float = Field(gt=0)
     gpus: float = Field(0, ge=0)
     max_nodes: int = Field(1, ge=1, le=10_000)
-    price_per_hour: float | None = Field(None, ge=0, description="in the currency that the plan should speak")
+    price_per_hour: float | None = Field(None, ge=0, description="in the currency that the plan prints")
 
 
 class Resources(Section):
-    """What one trial asks of the cluster."""
+    """What one trial requests of the cluster."""
 
     engine: Literal["ray", "inline"] = Field(
         "ray",
@@ -183,7 +189,7 @@ class Resources(Section):
         True, description="worker groups serve one trial after another; false: a Train run for each trial"
     )
     memory_per_worker: str | None = Field(
-        None, pattern=MEMORY_PATTERN, description="like 500MB or 4GB; a worker that holds more is ended"
+        None, pattern=MEMORY_PATTERN, description="like 500MB or 4GB; a worker that exceeds it is ended"
     )
     niceness: int = Field(
         0,
@@ -193,24 +199,25 @@ class Resources(Section):
     )
     max_failures: int = Field(2, ge=0, description="times a trial's workers may die before the trial counts as failed")
     max_preemptions: int = Field(
-        20, ge=0, description="times a trial's machine may be taken away, counted apart from its failures"
+        20, ge=0, description="times a trial may be preempted, counted apart from its failures"
     )
     node_types: dict[str, NodeType] = Field(
-        default_factory=dict, description="machines that an autoscaler may add, for --plan and for what can be asked"
+        default_factory=dict,
+        description="machines that an autoscaler may add; used by --plan and by the check of requests",
     )
 
     @property
     def memory_bytes(self) -> float | None:
-        """What one worker may hold, or None without a limit."""
+        """Memory limit of one worker in bytes; None without one."""
         text = self.memory_per_worker
         return None if text is None else float(text[:-2]) * {"MB": 1e6, "GB": 1e9}[text[-2:]]
 
 
 class Budget(Section):
-    """When to stop launching."""
+    """When no more trials are launched."""
 
     wall: str | None = Field(None, description="like 90s, 30m, 2h or 1d")
-    gpu_hours: float | None = Field(None, gt=0, description="no trial is launched that would lead beyond it")
+    gpu_hours: float | None = Field(None, gt=0, description="no trial is launched that would exceed it")
 
     @property
     def wall_s(self) -> float | None:
@@ -235,9 +242,11 @@ class SweepConfig(Section):
     objectives: list[Objective] = Field(
         default_factory=lambda: [Objective(metric="auroc/target", goal="maximize")], min_length=1
     )
-    grid: dict[str, list[Scalar]] = Field(default_factory=dict, description="crossed: every cell is searched alone")
-    search: dict[str, Distribution] = Field(default_factory=dict, description="drawn inside every cell")
-    fixed: dict[str, Scalar] = Field(default_factory=dict, description="the same everywhere")
+    grid: dict[str, list[Scalar]] = Field(
+        default_factory=dict, description="crossed: each cell of the grid is a study of its own"
+    )
+    search: dict[str, Distribution] = Field(default_factory=dict, description="sampled in every study")
+    fixed: dict[str, Scalar] = Field(default_factory=dict, description="the same in all configurations")
     seeds: Annotated[Seeds, BeforeValidator(whole_seeds)] = Field(default_factory=Seeds)
     searcher: Searcher = Field(default_factory=Searcher)
     scheduler: Scheduler = Field(default_factory=Scheduler)
@@ -248,25 +257,26 @@ class SweepConfig(Section):
 
     @property
     def directions(self) -> tuple[str, ...]:
-        """The directions that some trial, or the other hospital's model that it starts from, may have."""
-        searched = self.search["direction"].values or [] if "direction" in self.search else []
-        named = [
-            *self.grid.get("direction", []),
-            *searched,
-            *([self.fixed["direction"]] if "direction" in self.fixed else []),
-        ]
-        donors = [
-            *self.grid.get("colorizer_from", []),
-            self.fixed.get("colorizer_from"),
-            *((self.search["colorizer_from"].values or []) if "colorizer_from" in self.search else []),
-        ]
-        both = ["source_to_target", "target_to_source"] if "other_domain" in donors else []
-        return tuple(dict.fromkeys([*(named or ["source_to_target"]), *both]))
+        """The directions of all trials, and of the models trained on the other domain that they start from."""
+        named = [str(value) for value in self.values_of("direction")]
+        both = DIRECTIONS if "other_domain" in self.values_of("colorizer_from") else ()
+        return tuple(dict.fromkeys([*named, *both]))
+
+    def values_of(self, name: str) -> list[Scalar]:
+        """The values that a hyperparameter may take in this sweep: listed ones, the ends of a distribution of numbers, or its default.
+
+        One given in several places, which the checks refuse, has the values of all of them.
+        """
+        found = [*self.grid.get(name, []), *([self.fixed[name]] if name in self.fixed else [])]
+        if name in self.search:
+            searched = self.search[name]
+            found += searched.values or bounds(searched) or []
+        return found or [HYPERPARAMETERS[name].default]
 
     @model_validator(mode="before")
     @classmethod
     def _attacked_epsilons(cls, value: Any) -> Any:
-        """An objective's epsilon gets the name of the attacked one that it equals: records are found by it."""
+        """An objective's epsilon is given the spelling of the equal one in threats.eps, by which records name it."""
         return (
             {**value, "objectives": _named_as_attacked(value)}
             if isinstance(value, dict) and isinstance(value.get("objectives"), list)

@@ -1,7 +1,7 @@
 """text of a sweep config -> plain values, each with the place where it was written.
 
-YAML 1.2 alone: plain YAML 1.1 reads `1:2` as 62 and `1e-4` as text; a ratio sweep would meet both. Tags and merge keys are refused,
-and what is nested or repeated without end.
+YAML 1.2 only: YAML 1.1 reads `1:2` as 62 and `1e-4` as text, both usual in sweep configs. Tags, merge keys, excessive nesting and
+recursive aliases are refused.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _INDENTATION = "write each key once, with consistent indentation"
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a value was written: a line of the file, there in the smoke section perhaps, or an option of the command."""
+    """Where a value was written: a line of the file, possibly in its smoke section, or an option of the command."""
 
     line: int | None = None
     smoke: bool = False
@@ -46,7 +46,7 @@ class Written:
     origins: dict[tuple, Origin] = field(default_factory=dict)
 
     def where(self, loc: tuple) -> str:
-        """The place of a value, or of the section that it would stand in."""
+        """The place of a value, or of the section that would contain it."""
         dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
         known = next(
             (self.origins[loc[:depth]] for depth in range(len(loc), 0, -1) if loc[:depth] in self.origins), None
@@ -54,7 +54,7 @@ class Written:
         return known.where(dotted) if known else dotted
 
     def set(self, key: str, value: Any, origin: Origin) -> None:
-        """Put a value at a dotted key in place of what stands there. Raises InputError where the key leads through something else than a section."""
+        """Set the value of a dotted key. Raises InputError where a part of the key is no section."""
         *parents, last = steps = key.split(".")
         tree = self.tree
         for parent in parents:
@@ -67,14 +67,14 @@ class Written:
                 raise InputError(
                     origin.where(key),
                     f"{parent} is not a section",
-                    "name a key that lies in a section, like data.image_px",
+                    "name a key of a section, like data.image_px",
                 )
         tree[last] = value
         place = tuple(steps)
         self.origins = {loc: one for loc, one in self.origins.items() if loc[: len(place)] != place} | {place: origin}
 
     def copy(self) -> Written:
-        """The same to change."""
+        """A copy that may be changed."""
         return Written(copy.deepcopy(self.tree), dict(self.origins))
 
 
@@ -98,7 +98,7 @@ def read_file(path: Path) -> Written:
 
 
 def read_value(text: str, where: str) -> Any:
-    """One value as it would stand in the file: that of --set. Raises InputError for what is no plain YAML 1.2."""
+    """The value of --set, written as in the file. Raises InputError for what is no plain YAML 1.2."""
     if not text.strip():
         return None
     return _plain(
@@ -121,7 +121,7 @@ def _yaml() -> YAML:
 
 def _load(text: str, place: Any, fix: str) -> Any:
     try:
-        for line, problem, remedy in _strangers(text):
+        for line, problem, remedy in _refused(text):
             raise InputError(place(line), problem, remedy)
         return _yaml().load(io.StringIO(text))
     except YAMLError as error:
@@ -130,8 +130,8 @@ def _load(text: str, place: Any, fix: str) -> Any:
         raise InputError(place(mark.line + 1 if mark else None), problem, fix) from error
 
 
-def _strangers(text: str) -> Iterator[tuple[int, str, str]]:
-    """Tags, merge keys and endless nesting, from the events of the parser: before anything is built of them."""
+def _refused(text: str) -> Iterator[tuple[int, str, str]]:
+    """Tags, merge keys and excessive nesting, found in the parser's events, before any value is built."""
     depth = 0
     for event in _yaml().parse(io.StringIO(text)):
         line, kind = event.start_mark.line + 1, type(event).__name__
@@ -145,9 +145,9 @@ def _strangers(text: str) -> Iterator[tuple[int, str, str]]:
 
 
 def _plain(node: Any, loc: tuple, origins: dict[tuple, Origin], where: str) -> Any:
-    """Values without ruamel's memory of their notation; records want plain ones. Notes the line of each."""
+    """Plain values instead of ruamel's round-trip types, which records cannot hold; notes the line of each."""
     if len(loc) > _DEEPEST or len(origins) > _MOST_VALUES:
-        raise InputError(where, "an alias repeats itself without end", "write the values out")
+        raise InputError(where, "aliases expand without end", "write the values out")
     if isinstance(node, dict):
         return {str(key): _noted(node, key, (*loc, str(key)), value, origins, where) for key, value in node.items()}
     if isinstance(node, list):

@@ -19,6 +19,7 @@ import pandas as pd
 from sweep.config.sweep_config import Data as DataSection
 from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash
+from sweep.core.metric_table import DIRECTIONS, SOURCE_TO_TARGET, TARGET_TO_SOURCE
 from sweep.core.storage import Storage
 from sweep.data.domains import FOLD_BACK, FOLDS, LABELS, copies_card, domain_frames, left_out, split_domains, summary_of
 from sweep.shards.findings import constant_accuracy, present_counts, stacked
@@ -32,7 +33,6 @@ from sweep.shards.stored import StoredImages
 
 SPLIT_FILE = "split.parquet"
 CARD_FILE = "data.json"
-SOURCE_TO_TARGET, TARGET_TO_SOURCE = DIRECTIONS = ("source_to_target", "target_to_source")
 PHANTOMS = ("phantom-a", "phantom-b")
 ARTIFACTS = "artifacts"  # the folder of the run that simulated shards lie in
 _PHANTOM_VERSION = 2  # of the simulator: raise it when its images change

@@ -64,13 +64,7 @@ def _sight(name: str, section: DataSection) -> Sight | None:
 
 def _asked(sweep_config: SweepConfig) -> list[int]:
     """Sizes of training sets that configurations ask for: the table has room for the largest."""
-    searched = sweep_config.search.get("train_images", None)
-    values = [
-        *sweep_config.grid.get("train_images", []),
-        sweep_config.fixed.get("train_images"),
-        *((searched.values or [searched.max]) if searched else []),
-    ]
-    return [2, *(int(value) for value in values if value)]
+    return [2, *(int(value) for value in sweep_config.values_of("train_images") if value)]
 
 
 def _rows(domain: str, train: int, classes: int, several: bool) -> list[dict[str, object]]:

@@ -6,6 +6,7 @@ python -m sweep.doctor [search_spaces/ratio.yaml] [--set K=V] [--storage URL] [-
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from sweep.core.command_line import Command, key_values
 from sweep.core.errors import EXIT_BAD_INPUT, EXIT_COMPLETE, InputError, InputErrors
 from sweep.doctor.machine_checks import (
     Finding,
@@ -37,25 +39,31 @@ _COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
 
 
 def doctor(
-    space: Annotated[
-        Path | None, typer.Argument(help="sweep config; without one, only what every sweep needs", show_default=False)
+    config: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Sweep config, a file or the name of a shipped one; without it, only what every sweep needs is checked.",
+            show_default=False,
+        ),
     ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="override one key: a.b=value; may be repeated")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override one key, e.g. data.image_px=64; may be repeated."),
     ] = None,
-    storage: Annotated[str | None, typer.Option(help="run folder or URL  [default: results/<name>]")] = None,
+    storage: Annotated[str | None, typer.Option(help="Run folder: a path or URL.", show_default="results/NAME")] = None,
     address: Annotated[
-        str | None, typer.Option(help="address of a running Ray cluster  [default: $RAY_ADDRESS, else a local one]")
+        str | None,
+        typer.Option(help="Address of a running Ray cluster.", show_default="$RAY_ADDRESS, else a local one"),
     ] = None,
-) -> None:
-    """Look for what would stop a sweep, before it starts; 0 when nothing would, else 2."""
+) -> int:
+    """Check what a sweep needs before it starts: versions, cluster, storage, disk, data, weights."""
     console = Console(highlight=False, soft_wrap=True)
     worst = EXIT_COMPLETE
-    for finding in examine(space, dict(_pair(text) for text in set_ or []), storage, address):
+    for finding in examine(config, key_values(set_), storage, address):
         console.print(f"[{_COLOURS[finding.state]}]{finding.state:4}[/]  {finding.check:9}  ", end="")
         console.print(finding.text + (f"\n      {'':9}  -> {finding.fix}" if finding.fix else ""), markup=False)
         worst = EXIT_BAD_INPUT if finding.state == "FAIL" else worst
-    raise typer.Exit(worst)
+    return worst
 
 
 def examine(
@@ -86,12 +94,11 @@ def examine(
             yield Finding(name, "FAIL", f"{mistake.where}: {mistake.problem}", mistake.fix)
 
 
-def _pair(text: str) -> tuple[str, str]:
-    key, sign, value = text.partition("=")
-    if not sign or not key.strip():
-        raise typer.BadParameter(f"{text!r} has no '='; write it like data.image_px=64", param_hint="--set")
-    return key.strip(), value
-
+main = Command(
+    doctor,
+    examples=("{}", "{} search_spaces/ratio.yaml --storage s3://my-bucket/ratio"),
+    exits={EXIT_COMPLETE: "nothing would stop the sweep", EXIT_BAD_INPUT: "at least one check says FAIL"},
+)
 
 if __name__ == "__main__":
-    typer.run(doctor)
+    sys.exit(main())

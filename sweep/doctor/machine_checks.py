@@ -18,7 +18,7 @@ from sweep.config.sweep_config import SweepConfig
 from sweep.core.errors import InputError
 from sweep.core.storage import Storage
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LOCK = "requirements.lock"
 _OLDEST_PYTHON = (3, 11)
 _LEAST_BYTES, _FEW_BYTES = 1e9, 10e9
@@ -148,8 +148,8 @@ def check_weights(subject: Subject) -> Iterator[Finding]:
         return
     pairs = [
         (backbone, weights)
-        for backbone in _values(subject.sweep_config, "backbone")
-        for weights in _values(subject.sweep_config, "weights")
+        for backbone in subject.sweep_config.values_of("backbone")
+        for weights in subject.sweep_config.values_of("weights")
     ]
     wanted = [pair for pair in pairs if pair[1] is not None]
     if not wanted:
@@ -194,16 +194,6 @@ def _nothing_left(folder: Path | None) -> Iterator[None]:
 
 def _existing(folder: Path) -> Path:
     return next(parent for parent in (folder, *folder.parents) if parent.exists())
-
-
-def _values(sweep_config: SweepConfig, name: str) -> list:
-    from sweep.config.hyperparameters import HYPERPARAMETERS
-
-    if name in sweep_config.grid:
-        return list(sweep_config.grid[name])
-    if name in sweep_config.search:
-        return list(sweep_config.search[name].values or [])
-    return [sweep_config.fixed.get(name, HYPERPARAMETERS[name].default)]
 
 
 def _build(sweep_config: SweepConfig, backbone: str, weights: str) -> None:

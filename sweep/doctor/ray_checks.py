@@ -151,7 +151,7 @@ def ask(address: str, wait_s: float = _ASK_S) -> Room:
     command = [sys.executable, "-m", "sweep.doctor.ray_checks", address]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=wait_s, check=False, cwd=Path(__file__).parents[1]
+            command, capture_output=True, text=True, timeout=wait_s, check=False, cwd=Path(__file__).parents[2]
         )
     except subprocess.TimeoutExpired:
         raise RuntimeError(f"did not let anyone join within {wait_s:g} s") from None

@@ -5,15 +5,20 @@ python -m sweep.importers NAME SRC DST [--domain D] [--px 256]     (phantoms: NA
 
 from __future__ import annotations
 
-import argparse
+import inspect
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Annotated, Any
 
-from sweep.core.errors import InputError, guarded, printable, suggestion
+import typer
+
+from sweep.core.command_line import Command, CommandGroup, Row
+from sweep.core.errors import EXIT_COMPLETE, InputError, InputErrors, guarded, printable, suggestion
 from sweep.importers.account import CHECKS, Account
 from sweep.importers.progress import Counter
+from sweep.importers.raw import Importer
 from sweep.importers.table import IMPORTERS, import_dataset
 from sweep.shards.findings import present_counts, stacked
 from sweep.shards.reader import read_metadata
@@ -22,44 +27,35 @@ from sweep.shards.schema import Manifest
 _SHOWN = 20  # violations printed before the list is cut
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 when the data set is written, 2 when the input is wrong."""
-    return guarded(lambda: _import(list(sys.argv[1:] if argv is None else argv)))
+def command_of(name: str) -> Command:
+    """The command of one importer: the options of all importers, and its own."""
+    row = IMPORTERS[name]
 
+    def import_command(paths: list[str], **given: Any) -> int:
+        src, dst = _places(name, paths)
+        violations: list[InputError] = []
+        accounts: list[Account] = []
+        with _progress() as counter, _flags_named(row):
+            manifest = import_dataset(
+                name,
+                src,
+                dst,
+                **given | {"accept": _checks(given["accept"])},
+                on_account=accounts.append,
+                on_skip=_both(violations.append, counter.skip if counter else None),
+                on_image=counter.done if counter else None,
+                on_total=counter.total if counter else None,
+            )
+        told = [line for account in accounts for line in account.lines()]
+        notes = row.notes(Path(src), manifest.settings) if src is not None else ()
+        typer.echo("\n".join(map(printable, [*_summary(dst, manifest), *told, *notes, *_skipped(violations)])))
+        return EXIT_COMPLETE
 
-def _import(argv: list[str]) -> int:
-    name = _named(argv)
-    given = vars(_parser(name).parse_args(argv))
-    src, dst = _places(name, given["paths"])
-    violations: list[InputError] = []
-    accounts: list[Account] = []
-    with _progress() as counter:
-        manifest = import_dataset(
-            name, src, dst, domain=given["domain"], import_px=given["px"], skip_bad=given["skip_bad"], depth=given["depth"],
-            workers=given["workers"], accept=given["accept"], on_account=accounts.append,
-            on_skip=_both(violations.append, counter.skip if counter else None),
-            on_image=counter and counter.done, on_total=counter and counter.total,
-            **{option: given[option] for option in IMPORTERS[name].options},
-        )  # fmt: skip
-    told = [line for account in accounts for line in account.lines()]
-    notes = IMPORTERS[name].notes(Path(src), manifest.settings) if src is not None else ()
-    print("\n".join(map(printable, [*_summary(dst, manifest), *told, *notes, *_skipped(violations)])))
-    return 0
-
-
-def _named(argv: list[str]) -> str:
-    """The importer among the words of the command line: the first that is one, not a value of some option."""
-    general = argparse.ArgumentParser(prog="python -m sweep.importers", add_help=False)
-    _add_general(general)
-    known, _ = general.parse_known_args([word for word in argv if word not in ("-h", "--help")])
-    words = [word for word in known.words if not word.startswith("-")]
-    name = next((word for word in words if word in IMPORTERS), None)
-    if name is not None:
-        return name
-    if words:
-        raise InputError("importer", f"{words[0]!r} is unknown", suggestion(words[0], IMPORTERS))
-    _parser(None).parse_args(argv)  # prints the help, or what is missing, and ends
-    raise InputError("importer", "none is named", suggestion("", IMPORTERS))
+    import_command.__doc__ = f"{row.describe}.\n\nThe source is {row.expects}. Licence: {row.licence}."
+    import_command.__annotations__ = {}
+    import_command.__signature__ = inspect.Signature([_PATHS[row.needs_source], *_GENERAL, *_own_options(row)])  # type: ignore[attr-defined]
+    words = f"{name} PATH/TO/SOURCE" if row.needs_source else name
+    return Command(import_command, examples=(f"python -m sweep.importers {words} shards/{name}",))
 
 
 def _places(name: str, paths: Sequence[str]) -> tuple[str | None, str]:
@@ -71,63 +67,112 @@ def _places(name: str, paths: Sequence[str]) -> tuple[str | None, str]:
     raise InputError(f"importer {name}", f"{'one path' if len(paths) == 1 else f'{len(paths)} paths'} given", fix)
 
 
-def _add_general(parser: argparse.ArgumentParser, words: bool = True) -> None:
-    """The options of every importer."""
-    if words:
-        parser.add_argument("words", nargs="*")
-    parser.add_argument("--domain", help="name of the hospital or scanner (default: the importer's)")
-    parser.add_argument("--px", type=int, default=256, help="longest side of the stored images (default 256)")
-    parser.add_argument(
-        "--depth",
-        type=int,
-        metavar="BITS",
-        help="bits of a grey in files deeper than eight, for the whole data set (default: what each file declares)",
-    )
-    parser.add_argument(
-        "--skip-bad",
-        type=int,
-        default=0,
-        metavar="N",
-        help="leave out and list up to N images that are bad, missing or listed twice",
-    )
-    parser.add_argument(
-        "--accept",
-        type=_checks,
-        default=(),
-        metavar="CHECKS",
-        help=f"comma-separated checks of the result to waive: {', '.join(CHECKS)}",
-    )
-    parser.add_argument(
-        "--workers",
-        type=_at_least_one,
-        metavar="N",
-        help="processes that decode (default: one per core from 8,192 files on)",
+def _parameter(name: str, kind: Any, default: Any, typer_info: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=Annotated[kind, typer_info]
     )
 
 
-def _parser(name: str | None) -> argparse.ArgumentParser:
-    listing = "\n".join(f"  {key:<12} {row.describe}" for key, row in IMPORTERS.items())
-    parser = argparse.ArgumentParser(
-        prog="python -m sweep.importers",
-        description="Published data set layout -> Parquet shards.",
-        epilog=f"importers (NAME --help has the options of one):\n{listing}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("name", choices=IMPORTERS, metavar="NAME", help="one of the importers below")
-    parser.add_argument("paths", nargs="+", metavar="[SRC] DST", help="source, and the shard folder to write")
-    _add_general(parser, words=False)
-    row = IMPORTERS[name] if name else None
-    for option, default in (row.options if row else {}).items():
-        allowed = row.choices.get(option, ()) if row else ()
-        parser.add_argument(f"--{option.replace('_', '-')}", dest=option, type=type(default), default=default,
-                            help=f"{', '.join(allowed)}; default {default}" if allowed else f"default {default!r}")  # fmt: skip
-    return parser
+def _paths(metavar: str, about: str) -> inspect.Parameter:
+    info = typer.Argument(metavar=metavar, help=about, show_default=False)
+    return _parameter("paths", list[str], inspect.Parameter.empty, info)
 
 
-def _at_least_one(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes; give 1 or more")
-    return int(text)
+_PATHS = {
+    True: _paths("SRC DST", "The data set as published, and the new shard folder (a path or URL)."),
+    False: _paths("DST", "The new shard folder (a path or URL)."),
+}
+_GENERAL = (
+    _parameter(
+        "domain",
+        str | None,
+        None,
+        typer.Option(help="Name of the hospital or scanner.", show_default="the importer's"),
+    ),
+    _parameter(
+        "import_px", int, 256, typer.Option("--px", metavar="PIXELS", help="Longest side of the stored images.")
+    ),
+    _parameter(
+        "depth",
+        int | None,
+        None,
+        typer.Option(
+            metavar="BITS",
+            help="Bits of a grey value in files deeper than eight, for the whole data set.",
+            show_default="what each file declares",
+        ),
+    ),
+    _parameter(
+        "skip_bad",
+        int,
+        0,
+        typer.Option(metavar="N", help="Leave out and list up to N images that are bad, missing or listed twice."),
+    ),
+    _parameter(
+        "accept",
+        str,
+        "",
+        typer.Option(
+            metavar="CHECKS",
+            help=f"Comma-separated checks of the result to waive: {', '.join(CHECKS)}.",
+            show_default=False,
+        ),
+    ),
+    _parameter(
+        "workers",
+        int | None,
+        None,
+        typer.Option(
+            metavar="N", min=1, help="Processes that decode.", show_default="one per core from 8,192 files on"
+        ),
+    ),
+)
+
+
+def _own_options(row: Importer) -> list[inspect.Parameter]:
+    """What only this importer can be told, with what each option may be."""
+    return [
+        _parameter(
+            option,
+            type(default),
+            default,
+            typer.Option(
+                f"--{option.replace('_', '-')}", help=_about(row, option), show_default=default not in ("", None)
+            ),
+        )
+        for option, default in row.options.items()
+    ]
+
+
+def _about(row: Importer, option: str) -> str:
+    allowed = row.choices.get(option, ())
+    return " ".join(filter(None, [row.help.get(option, ""), f"One of {', '.join(allowed)}." if allowed else ""]))
+
+
+def _name_first(words: Sequence[str]) -> list[str]:
+    """The importer's name moved before the options, where it may stand behind."""
+    value_follows = False
+    for place, word in enumerate(words):
+        if value_follows:
+            value_follows = False
+        elif word.startswith("-"):
+            value_follows = word not in ("-h", "--help") and "=" not in word
+        else:
+            return [word, *words[:place], *words[place + 1 :]]
+    return list(words)
+
+
+class _ImporterTable(CommandGroup):
+    """Finds the importer's name wherever it stands on the command line."""
+
+    def __call__(self, arguments: Sequence[str] | None = None) -> int:
+        words = _name_first(sys.argv[1:] if arguments is None else arguments)
+        return guarded(lambda: self._run_known(words))
+
+    def _run_known(self, words: list[str]) -> int:
+        if words and not words[0].startswith("-") and words[0] not in IMPORTERS:
+            raise InputError("importer", f"{words[0]!r} is unknown", suggestion(words[0], IMPORTERS))
+        return super().__call__(words)
 
 
 def _checks(text: str) -> tuple[str, ...]:
@@ -137,6 +182,20 @@ def _checks(text: str) -> tuple[str, ...]:
 def _progress() -> AbstractContextManager[Counter | None]:
     """A bar on a terminal, nothing elsewhere."""
     return Counter() if sys.stderr.isatty() else nullcontext()
+
+
+@contextmanager
+def _flags_named(row: Importer) -> Iterator[None]:
+    """Mistakes in an importer's own option name the flag that was typed: --patient-regex, not patient_regex."""
+    try:
+        yield
+    except InputErrors:
+        raise
+    except InputError as mistake:
+        flags = {option: f"--{option.replace('_', '-')}" for option in row.options}
+        where = flags.get(mistake.where, mistake.where)
+        fix = " ".join(flags[word] if "_" in word and word in flags else word for word in mistake.fix.split(" "))
+        raise InputError(where, mistake.problem, fix) from None
 
 
 def _both(
@@ -167,6 +226,13 @@ def _skipped(violations: Sequence[InputError]) -> list[str]:
     more = [f"  ... and {len(violations) - _SHOWN} more"] if len(violations) > _SHOWN else []
     return [f"skipped {len(violations)} bad images:", *lines, *more] if violations else []
 
+
+main = _ImporterTable(
+    "Read a data set as published and write Parquet shards with a manifest.",
+    __name__,
+    {"Data sets and layouts": {name: Row(row.describe, command_of(name)) for name, row in IMPORTERS.items()}},
+    examples=("{} busi PATH/TO/BUSI shards/busi", "{} busi --help"),
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -45,5 +45,6 @@ ROW = Importer(
     classes=tuple(FOLDERS),
     options={"split": "all"},  # or one of the published folders
     choices={"split": ("all", *_SPLITS)},
+    help={"split": "Which of the published splits to read."},
     traps="merged from three sources without patients: slices of one patient lie on both sides of the split",
 )

@@ -52,5 +52,6 @@ ROW = Importer(
     classes=CLASSES,
     options={"roi": "none"},  # box: crop to the lesion; mask: the same, black outside of it
     choices={"roi": ROIS},
+    help={"roi": "Crop to the lesion: box, or mask (the same, black outside the lesion); none keeps the whole image."},
     traps="transparent areas; a blue tint in some frames; four normal scans that some count as malignant",
 )

@@ -57,5 +57,9 @@ ROW = Importer(
     # blackens what lies outside of it too.
     options={"device": "", "roi": "none"},
     choices={"roi": ROIS},
+    help={
+        "device": "Only the images of this scanner, as the table names it; empty: all.",
+        "roi": "Crop to the lesion: box, or mask (the same, black outside the lesion); none keeps the whole image.",
+    },
     traps="masks in Masks/ are not read; both views of a lesion belong to one patient; the scanner is the domain",
 )

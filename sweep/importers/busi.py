@@ -51,5 +51,6 @@ ROW = Importer(
     classes=CLASSES,
     options={"roi": "none"},  # box: crop to the lesion; mask: the same, black outside of it
     choices={"roi": ROIS},
+    help={"roi": "Crop to the lesion: box, or mask (the same, black outside the lesion); none keeps the whole image."},
     traps="no patient ids; masks beside images; benign (433) equals malignant (145); many near-duplicates",
 )

@@ -109,6 +109,11 @@ ROW = Importer(
     # own: all, or those of CheXpert's competition; split: all, or an official list.
     options={"finding": "", "findings": "all", "split": "all"},
     choices={"findings": tuple(_LABELS), "split": tuple(_LISTS)},
+    help={
+        "finding": "Import this one finding (any: some finding) as two classes, normal and abnormal; empty: all findings as labels of each image.",
+        "findings": "Which findings are labels: all fourteen, or the five that CheXpert competes on.",
+        "split": "Which of the published splits to read.",
+    },
     findings=lambda options: () if options["finding"] else tuple(_LABELS.get(options["findings"], ())),
     traps="some RGBA files; labels mined from text; up to 184 films of one patient, so split by patient",
 )

@@ -124,6 +124,13 @@ ROW = Importer(
     # train, valid, test, or all that are there.
     options={"finding": "", "uncertain": "mix", "blank": "absent", "views": "frontal", "split": "all"},
     choices={"uncertain": POLICIES, "blank": tuple(_BLANKS), "views": ("frontal", "all"), "split": _SPLITS},
+    help={
+        "finding": "Import this one finding as two classes, normal and abnormal; empty: all findings as labels of each image.",
+        "uncertain": "What an uncertain label counts as, where one finding is imported.",
+        "blank": "What an empty cell means: the finding is absent, or not known.",
+        "views": "Which views to read.",
+        "split": "Which of the published splits to read.",
+    },
     findings=lambda options: () if options["finding"] else COMPETITION,
     traps="uncertain labels; lateral views; a blank is not a zero of the radiologist's; several studies per patient",
 )

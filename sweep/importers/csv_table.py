@@ -79,6 +79,13 @@ ROW = Importer(
     domain="",
     # root: the folder that paths are relative to; the table's own when empty.
     options={"path_column": "path", "label_column": "label", "patient_column": "", "domain_column": "", "root": ""},
+    help={
+        "path_column": "Column of image paths.",
+        "label_column": "Column of labels.",
+        "patient_column": "Column of patients. Images of a patient stay in one fold, which prevents leakage between training and test.",
+        "domain_column": "Column of scanners or hospitals, where the table holds several.",
+        "root": "Folder that the paths are relative to; empty: the folder of the table.",
+    },
     path_options=("root",),
     root=lambda src, options: None,  # a table may list a few files of a large folder: its rows are accounted for
     traps="without a patient column only near-duplicates are kept together",

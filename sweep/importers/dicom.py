@@ -106,6 +106,13 @@ ROW = Importer(
     # instead of the header's own.
     options={"table": "", "key_file": "", "burned_in": "refuse", "frames": "all", "window": ""},
     choices={"burned_in": _BURNED_IN, "frames": _FRAMES},
+    help={
+        "table": "Table of paths and labels; empty: the class folders below SRC are the labels.",
+        "key_file": "File with a secret that patient ids are hashed with.",
+        "burned_in": "What to do with frames that may have a name written on them.",
+        "frames": "All frames of a file, or the middle one.",
+        "window": "Grey-level window as CENTER/WIDTH; empty: the header's own.",
+    },
     total=lambda src, options: None,  # the frames of a file stand in its header
     traps="names in headers, file names and pixels; MONOCHROME1 is inverted; stored values mean nothing before rescale and window",
 )

@@ -151,6 +151,10 @@ ROW = Importer(
     # patients: a table with columns image (path below the source) and patient; patient_regex: its one group is
     # the patient's part of the file name.
     options={"patients": "", "patient_regex": ""},
+    help={
+        "patients": "Table (.csv or .xlsx) with columns image (path below SRC) and patient. Images of a patient stay in one fold, which prevents leakage between training and test.",
+        "patient_regex": "Regular expression on the file name, whose one group is the patient; instead of --patients.",
+    },
     path_options=("patients",),
     traps="masks are skipped by their names; without patients only near-duplicates are kept together",
 )

@@ -71,5 +71,6 @@ ROW = Importer(
     classes=tuple(LABELS.values()),
     options={"split": "all"},  # or one of the published folders
     choices={"split": _SPLITS},
+    help={"split": "Which of the published splits to read."},
     traps="identical files under several numbers; several films per child, across the published folders too",
 )

@@ -188,6 +188,10 @@ ROW = Importer(
     # finding: of a multi-label set, the number of one finding, or any; split: all, train, val or test.
     options={"finding": "", "split": "all"},
     choices={"split": ("all", *_SPLITS)},
+    help={
+        "finding": "Number of the one finding of a multi-label set to import; -1: any finding against none.",
+        "split": "Which of the published splits to read.",
+    },
     total=_total,
     traps="no patients; breastmnist counts malignant as 0; its published split is not closed under duplicates",
 )

@@ -86,6 +86,11 @@ def importer(scanner: str) -> Importer:
         positive="malignant",
         classes=CLASSES,
         options={"patients": 160, "seed": 0, "image_px": 128},
+        help={
+            "patients": "Number of patients.",
+            "seed": "Seed of the simulation.",
+            "image_px": "Side of the simulated images.",
+        },
         total=lambda src, options: sum(
             draw_patient(options["seed"], scanner, number).views for number in range(options["patients"])
         ),

@@ -64,8 +64,8 @@ class Importer:
     """One published layout.
 
     `iterate(src, options)` yields the images of `src` in a fixed order, and an `Ignored` for what it leaves out on purpose; it
-    raises InputError when the layout is not the expected one. `options` are the importer's own, with their defaults, and
-    `choices` what some of them may be; iterate is given the general settings `depth` and
+    raises InputError when the layout is not the expected one. `options` are the importer's own, with their defaults, `choices`
+    what some of them may be, `help` a sentence on each; iterate is given the general settings `depth` and
     `accept` among them. Of `path_options` the manifest
     keeps the last part alone. `root(src, options)` is the folder whose every file is accounted for (default: `src` where it is a
     folder), None where there is none.
@@ -85,6 +85,7 @@ class Importer:
     classes: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    help: Mapping[str, str] = field(default_factory=dict)  # one sentence for each option
     findings: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda options: ()
     total: Callable[[Path, Mapping[str, Any]], int | None] | None = None
     notes: Callable[[Path, Mapping[str, Any]], Sequence[str]] = lambda src, options: ()

@@ -122,7 +122,7 @@ def build_classifier(
     """A classifier with its parts drawn from `seed`; the same seed gives the same head under every colorizer.
 
     `weights` is None (random), "imagenet" (timm's hub) or a local path. A learned colorizer's grey input is standardised
-    with 0.5028/0.2902; the colours of a fixed one with the statistics that the backbone was published with
+    with GREY_MEAN and GREY_STD; the colours of a fixed one with the statistics that the backbone was published with
     (`input_norm` "published"), or with the same grey ones for each channel ("grey", as Morra et al. feed their baseline).
     `mean`/`std` replace these values. Raises InputError for unknown names, sizes a backbone cannot take, and weights
     that do not fit.

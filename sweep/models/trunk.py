@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from sweep.core.errors import InputError
+from sweep.models import hyperparameters
 
-GREY_MEAN, GREY_STD = (0.5028,), (0.2902,)  # grey radiographs, Morra et al.; also for networks without published values
+GREY_MEAN, GREY_STD = (hyperparameters.GREY_MEAN,), (hyperparameters.GREY_STD,)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 

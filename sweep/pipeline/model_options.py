@@ -1,45 +1,32 @@
-"""configuration -> the network that it names: every hyperparameter that shapes one, and where it goes."""
+"""configuration -> the arguments of the network that it names, by the rows of its hyperparameters."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-# Hyperparameter -> the name that its part's constructor knows it by.
-COLORIZER_OPTIONS: Mapping[str, str] = {
-    "tc_upsample": "tc_upsample",
-    "clahe_tiles": "tiles",
-    "clahe_bins": "bins",
-    "clahe_clip": "clip",
-}
-BACKBONE_OPTIONS: Mapping[str, str] = {
-    "token": "token",
-    "token_norm": "token_norm",
-    "transformer_width": "d_model",
-    "transformer_depth": "depth",
-    "transformer_heads": "heads",
-    "transformer_mlp_ratio": "mlp_ratio",
-    "backbone_dropout": "dropout",
-}
-_PLAIN: Mapping[str, str] = {
-    "backbone": "backbone", "colorizer": "colorizer", "dropout": "dropout", "input_norm": "input_norm", "grey_mean": "mean", "grey_std": "std",
-}  # fmt: skip
+from sweep.config.hyperparameters import rows_filling
+from sweep.core.hyperparameter import arguments
+from sweep.models.hyperparameters import BACKBONE, COLORIZER, NETWORK
 
-# Configurations that agree in these have layers of the same shapes, started from the same files: one that can be built stands for all.
-NETWORK = (
-    "backbone", "weights", "colorizer", "colorizer_from",
-    "tc_upsample", "clahe_tiles", "token", "token_norm", "transformer_width", "transformer_depth", "transformer_heads", "transformer_mlp_ratio",
-)  # fmt: skip
+# What does not change the shapes of a network's layers, nor the files that they start from.
+_WITHOUT_SHAPE = ("dropout", "input_norm", "grey_mean", "grey_std", "clahe_bins", "clahe_clip", "backbone_dropout")
 
 
 def network_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of `build_classifier` for a configuration, without its weights; what it leaves out keeps the part's own default."""
-    return {
-        **_named(config, _PLAIN),
-        "colorizer_options": _named(config, COLORIZER_OPTIONS),
-        "backbone_options": _named(config, BACKBONE_OPTIONS),
-    }
+    network, colorizer, backbone = (
+        arguments(rows_filling(part), part, config) for part in (NETWORK, COLORIZER, BACKBONE)
+    )
+    return {**network, "colorizer_options": colorizer, "backbone_options": backbone}
 
 
-def _named(config: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    return {option: config[name] for name, option in names.items() if config.get(name) is not None}
+def network_kind(config: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Equal for configurations whose networks have layers of the same shapes, started from the same files: one stands for all."""
+    return tuple(config.get(name) for name in shaping_names())
+
+
+def shaping_names() -> tuple[str, ...]:
+    """Hyperparameters that shape a network or name the files that it starts from."""
+    filling = [row.name for part in (NETWORK, COLORIZER, BACKBONE) for row in rows_filling(part)]
+    return ("weights", "colorizer_from", *(name for name in filling if name not in _WITHOUT_SHAPE))

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sweep.config.hyperparameters import complete
+from sweep.config.hyperparameters import complete, rows_filling
+from sweep.core.hyperparameter import arguments
 from sweep.data.datasets import DIRECTIONS, Data
 from sweep.shards.mixing import synthetic_counts
 from sweep.store.artifact_store import ArtifactStore, Stage, with_dependencies
 from sweep.store.code_versions import VERSIONS
 from sweep.store.trial import COLORIZER, MODEL, OTHER_DOMAIN, Trial
+from sweep.synth.hyperparameters import GENERATOR as GENERATOR_PART
 
 GENERATOR, POOL, SHARED_MODEL = "generator", "pool", "shared_model"
 GENERATOR_FILE = "generator.safetensors"
@@ -162,8 +164,7 @@ def _wishes(config: Mapping[str, Any]) -> dict[str, Any]:
     """The generator's settings that the configuration names."""
     from sweep.synth.generators import GENERATORS
 
-    names = ("length", "steps", "width", "lr", "lipschitz", "patience")
-    wishes = {name: wish for name in names if (wish := config.get(f"generator_{name}")) is not None}
+    wishes = arguments(rows_filling(GENERATOR_PART), GENERATOR_PART, config)
     own = GENERATORS[config["generator"]].defaults
     if "lr" in wishes and "critic_lr" in own:
         wishes["critic_lr"] = min(1.0, wishes["lr"] * (own["critic_lr"] / own["lr"]))

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from sweep.config.hyperparameters import rows_filling
 from sweep.core.errors import InputError
+from sweep.core.hyperparameter import arguments
+from sweep.losses.hyperparameters import TEXTURE
 from sweep.training.recipe import Recipe
 
 
@@ -16,7 +19,7 @@ def texture_loss(config: Mapping[str, Any]) -> Callable | None:
         return None
     from sweep.losses.glcm import GLCMLoss, KeptTargets
 
-    loss = GLCMLoss(**_settings(config))
+    loss = GLCMLoss(**_arguments(config))
     unchanged = recipe.augment in ("none", "flip") and not recipe.mixup and not recipe.train_eps
     return KeptTargets(loss) if unchanged else loss
 
@@ -27,7 +30,7 @@ def texture_misfits(configs: Iterable[Mapping[str, Any]], image_px: int) -> list
     for config in configs:
         if not config.get("glcm_weight"):
             continue
-        window, distance = config.get("glcm_window", 20), config.get("glcm_distance", 3)
+        window, distance = config["glcm_window"], config["glcm_distance"]
         if window > image_px:
             found.append(
                 InputError(
@@ -47,13 +50,7 @@ def texture_misfits(configs: Iterable[Mapping[str, Any]], image_px: int) -> list
     return list({(error.where, error.problem): error for error in found}.values())
 
 
-def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    names = {
-        "glcm_levels": "levels",
-        "glcm_distance": "distance",
-        "glcm_window": "window",
-        "glcm_orientations": "orientations",
-        "glcm_normalised": "normalised",
-    }
-    settings = {option: config[name] for name, option in names.items() if name in config}
-    return settings | ({"window": settings["window"] or None} if "window" in settings else {})  # 0: the whole image
+def _arguments(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of the loss; a window of 0 px is the whole image, which the loss calls None."""
+    found = arguments(rows_filling(TEXTURE), TEXTURE, config)
+    return {**found, "window": found["window"] or None} if "window" in found else found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sweep.config.hyperparameters import HYPERPARAMETERS, Scalar, default_values
+from sweep.config.hyperparameters import HYPERPARAMETERS, default_values
+from sweep.core.hyperparameter import Scalar
 from sweep.store.ledger import Reading
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.config.hyperparameters import Scalar, complete
+from sweep.config.hyperparameters import complete
+from sweep.core.hyperparameter import Scalar
 from sweep.search.sampling import draw, drawn, satisfies
 
 __all__ = ["Study", "cells", "draw", "epochs_of", "satisfies", "studies"]

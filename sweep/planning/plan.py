@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweep.config.hyperparameters import Scalar, complete
+from sweep.config.hyperparameters import complete
 from sweep.config.sweep_config import SweepConfig
+from sweep.core.hyperparameter import Scalar
 from sweep.data.datasets import Data
+from sweep.pipeline.model_options import shaping_names
 from sweep.planning.defaults import folder_defaults
 from sweep.planning.grid import cells, epochs_of, studies
-from sweep.planning.preflight import NETWORK, with_file_identities
+from sweep.planning.preflight import with_file_identities
 from sweep.search.campaign import Campaign
 from sweep.search.candidate import Config, Job, Rules, Values
 from sweep.search.halving import ParetoHalving
@@ -64,7 +66,8 @@ def make_plan(
         return trial.signature, dict(trial.config)
 
     late: list[Event] = []
-    campaign = Campaign(_real_only_first(sweep_config), known, rules, completed, epochs_of=epochs_of, log=late.append)
+    cells_in_order = _real_only_first(sweep_config, known)
+    campaign = Campaign(cells_in_order, known, rules, completed, epochs_of=epochs_of, log=late.append)
     taken = campaign.warm_start(warm)
     campaign.replay(reading.events)
     varied = [
@@ -124,7 +127,7 @@ def _foreseen(sweep_config: SweepConfig, known: Mapping[str, Scalar], data: Data
     """What will run, or for a searcher that learns what may: the draws of a random search, and every listed network."""
     listed = {
         name: sweep_config.search[name].values
-        for name in NETWORK
+        for name in shaping_names()
         if name in sweep_config.search and sweep_config.search[name].values
     }
     variants = itertools.product(*listed.values()) if sweep_config.searcher.algorithm in ADAPTIVE else ()
@@ -154,9 +157,9 @@ def _trial(
     return Trial(whole, data.seen_by(whole).hash, seeds, cell or {})
 
 
-def _real_only_first(sweep_config: SweepConfig) -> list[dict[str, Any]]:
+def _real_only_first(sweep_config: SweepConfig, known: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Cells that need no generator first: they keep the workers busy while generators train."""
-    ratio = sweep_config.fixed.get("synthetic_per_real", 0)
+    ratio = known["synthetic_per_real"]
     return sorted(cells(sweep_config.grid), key=lambda cell: cell.get("synthetic_per_real", ratio) > 0)
 
 

@@ -12,11 +12,9 @@ from sweep.attacks.names import TRANSFER
 from sweep.core.errors import InputError, InputErrors
 from sweep.core.hashing import file_sha256
 from sweep.data.datasets import Data
-from sweep.pipeline.model_options import NETWORK
+from sweep.pipeline.model_options import network_kind
 from sweep.pipeline.pretrained_colorizer import colorizer_file, read_colorizer_file
 from sweep.store.trial import OTHER_DOMAIN, Trial
-
-__all__ = ["NETWORK", "check_models", "misfits", "with_file_identities"]
 
 CHEST_RADIOGRAPHS = ("chexpert", "chestxray14", "kermany")  # data sets of this kind, by their importers' names
 
@@ -30,15 +28,16 @@ def check_models(where: str | Path, trials: Iterable[Trial], data: Data, threats
     from sweep.pipeline.training_job import build
 
     trials, threats = list(trials), list(threats)
-    kinds = {tuple(trial.config.get(name) for name in NETWORK): trial.config for trial in trials}
+    kinds = {network_kind(trial.config): trial.config for trial in trials}
     errors, notes = [], []
-    for (backbone, weights, *_), config in kinds.items():
+    for config in kinds.values():
+        backbone = config["backbone"]
         try:
             report = build(config, data, seed=0).weights_report
         except InputError as error:
             errors.append(InputError(f"backbone {backbone}, {error.where}", error.problem, error.fix))
             continue
-        if weights is not None:
+        if config["weights"] is not None:
             notes.append(f"{backbone}: {report}")
     notes += mirrored_chests(trials, data)
     errors += misfits(trials, data, threats)

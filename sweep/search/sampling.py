@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from sweep.core.hyperparameter import Scalar
 from sweep.core.seeds import rng
 
-Scalar = str | int | float | bool | None
 _GRID_ROUNDING = 1e-9  # (0.3 - 0.1) / 0.1 is 1.9999999999999998
 _GRID_DIGITS = 12
 _TAIL = 1e-4  # of a normal distribution, on either side: nothing beyond 3.7 standard deviations is drawn or searched

@@ -6,40 +6,56 @@ python -m sweep.shards verify A [B ...]
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from sweep.audit.audit import audit
 from sweep.audit.html_page import render_html
 from sweep.audit.text import render
 from sweep.core.atomic import write_text
-from sweep.core.errors import InputError, guarded
+from sweep.core.command_line import Command, CommandGroup, Row
+from sweep.core.errors import EXIT_COMPLETE, InputError
 from sweep.shards.reader import verify
 
 _PAGE = "audit.html"
+_FOLDERS = typer.Argument(metavar="FOLDER...", help="Shard folders, one for each hospital.", show_default=False)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 when done, 2 when a folder is no data set."""
-    given = _parser().parse_args(argv)
-    return guarded(lambda: given.run(given))
-
-
-def _audit(given: argparse.Namespace) -> int:
-    for option, path in (("--html", given.html), ("--json", given.json)):
+def audit_command(
+    folders: Annotated[list[str], _FOLDERS],
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="[FILE]", help=f"Also write one offline page with the images; without FILE, {_PAGE}."),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write every fact as JSON.")
+    ] = None,
+) -> int:
+    """Look for what would spoil a study: near-duplicates, leaks, label conflicts, imbalance, shortcut features, licences."""
+    for option, path in (("--html", html), ("--json", json_file)):
         if path is not None:
             _check_writable(option, path)
-    report = audit(given.folders)
-    print(render(report))
-    if given.html:
-        write_text(given.html, render_html(report))
-    if given.json:
-        write_text(given.json, json.dumps(report.to_json(), indent=2))
-    return 0
+    report = audit(folders)
+    typer.echo(render(report))
+    if html:
+        write_text(html, render_html(report))
+        typer.echo(f"page: {html}")
+    if json_file:
+        write_text(json_file, json.dumps(report.to_json(), indent=2))
+    return EXIT_COMPLETE
+
+
+def verify_command(folders: Annotated[list[str], _FOLDERS]) -> int:
+    """Hash every part of shard folders, count its rows and compare with the manifest."""
+    for folder in folders:
+        manifest = verify(folder)
+        typer.echo(f"{folder}: {manifest.images} images in {len(manifest.parts)} parts, as written")
+    return EXIT_COMPLETE
 
 
 def _check_writable(option: str, path: Path) -> None:
@@ -56,33 +72,22 @@ def _check_writable(option: str, path: Path) -> None:
         ) from None
 
 
-def _verify(given: argparse.Namespace) -> int:
-    for folder in given.folders:
-        manifest = verify(folder)
-        print(f"{folder}: {manifest.images} images in {len(manifest.parts)} parts, as written")
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m sweep.shards", description="Commands on shard folders.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    examine = commands.add_parser("audit", help="copies, leaks, label conflicts, balance, giveaways, licences")
-    examine.add_argument("folders", nargs="+", metavar="FOLDER")
-    examine.add_argument(
-        "--html",
-        type=Path,
-        nargs="?",
-        const=Path(_PAGE),
-        metavar="FILE",
-        help=f"also write one offline page with the pictures (default {_PAGE})",
-    )
-    examine.add_argument("--json", type=Path, metavar="FILE", help="also write every fact")
-    examine.set_defaults(run=_audit)
-    check = commands.add_parser("verify", help="hash every part, count its rows and compare with the manifest")
-    check.add_argument("folders", nargs="+", metavar="FOLDER")
-    check.set_defaults(run=_verify)
-    return parser
-
+audit_main = Command(
+    audit_command,
+    examples=("{} shards/busi shards/brest", "{} shards/busi --html busi.html --json busi.json"),
+    optional_values={"--html": _PAGE},
+)
+verify_main = Command(verify_command, examples=("{} shards/busi",))
+main = CommandGroup(
+    "Commands on shard folders.",
+    __name__,
+    {
+        "Commands": {
+            "audit": Row("near-duplicates, leaks, label conflicts, balance, shortcut features, licences", audit_main),
+            "verify": Row("hash every part, count its rows and compare with the manifest", verify_main),
+        }
+    },
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -13,12 +13,9 @@ import numpy as np
 
 from sweep.core.errors import InputError
 from sweep.core.seeds import rng
+from sweep.shards.hyperparameters import BUDGETS, HIGHEST_RATIO, POLICIES
 from sweep.shards.image_set import ImageSet
 from sweep.shards.lazy import joined
-
-POLICIES = ("add", "replace")
-BUDGETS = ("steps", "epochs")
-HIGHEST_RATIO = 20.0
 
 
 def synthetic_counts(labels: np.ndarray, synthetic_per_real: float, policy: str = "add") -> dict[int, int]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
 from sweep.core.errors import InputError, InputErrors, suggestion
 
 Settings = dict[str, Any]
@@ -71,6 +69,8 @@ def uses_bf16(precision: str, device: str) -> bool:
     """Whether the networks run in bfloat16: asked for, or `auto` on hardware that multiplies it natively."""
     if precision != "auto":
         return precision == "bf16"
+    import torch
+
     if torch.device(device).type == "cuda":
         return torch.cuda.is_bf16_supported()
     abilities = torch.cpu.get_capabilities()

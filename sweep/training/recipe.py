@@ -1,85 +1,152 @@
-"""Every setting of one training run, with default and unit; a sweep config names them by these names."""
+"""Every hyperparameter of one training run, with default, range and what it does; a sweep config names them by these names."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal
 
-from sweep.core.errors import InputError, InputErrors, suggestion
+from sweep.core.conditions import Condition, Config, above_zero, is_none_of, is_one_of
+from sweep.core.errors import InputError, InputErrors
+from sweep.core.hyperparameter import between, rows_of, setting
+from sweep.models.hyperparameters import LEARNED
+
+
+def _steps(config: Config) -> tuple[tuple[str, ...], ...]:
+    """The parts that train in each step of a configuration's procedure."""
+    from sweep.training.procedures import PROCEDURES
+
+    return PROCEDURES[config["procedure"]]
+
+
+def _some_step_trains(*parts: str) -> Condition:
+    words = f"a step of `procedure` trains {' and '.join(parts)}"
+    return Condition(lambda config: any({*parts} <= {*step} for step in _steps(config)), words, ("procedure",))
+
+
+def _some_step_freezes(part: str) -> Condition:
+    words = f"a step of `procedure` freezes the {part}"
+    return Condition(lambda config: any(part not in step for step in _steps(config)), words, ("procedure",))
+
+
+_FREEZES_BACKBONE, _FREEZES_COLORIZER = _some_step_freezes("backbone"), _some_step_freezes("colorizer")
+_FREEZES_BATCH_NORM = Condition(
+    lambda config: _FREEZES_BACKBONE(config) or (LEARNED(config) and _FREEZES_COLORIZER(config)),
+    "a step of `procedure` freezes the backbone or a colorizer with weights",
+    ("procedure",),
+)
+_TWO_STEPS = Condition(lambda config: len(_steps(config)) > 1, "`procedure` has two steps", ("procedure",))
+_ADVERSARIAL = above_zero("train_eps")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings of the training loop; every one is a plain scalar, so a configuration can name it.
+    """Settings of the training loop; each field is a row of the hyperparameters, so a configuration can name it.
 
     The defaults are this project's own, for a few hundred images and one short run: cosine, 20 epochs in all, patience 10. The papers'
     schedules stand in the sweep configs that follow them (search_spaces/colorizer.yaml: one-cycle, 20 + 20 epochs, patience 5).
     """
 
-    epochs: int = 20  # passes over the training images, all steps of a procedure together
-    batch_size: int = 32  # images a step, over all workers
-    lr: float = 1e-4  # peak learning rate of the backbone
-    weight_decay: float = 1e-4  # decoupled for adamw; never on biases and norm scales
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    schedule: Literal["cosine", "one_cycle", "none"] = "cosine"
-    warmup: float = 0.05  # share of the steps over which the cosine schedule rises
-    grad_clip: float = 1.0  # largest norm of all gradients together; 0 turns clipping off
+    epochs: int = setting(20, "passes over the training images, all steps of a procedure together", between(1, 100_000))
+    batch_size: int = setting(32, "images of an optimiser step, over all workers", between(1, 65_536))
+    lr: float = setting(1e-4, "peak learning rate of the backbone", between(0, 100))
+    weight_decay: float = setting(
+        1e-4, "weight decay, decoupled for adamw; never on biases and norm scales", between(0, 10)
+    )
+    optimizer: Literal["adamw", "adam", "sgd"] = setting("adamw", "optimiser")
+    schedule: Literal["cosine", "one_cycle", "none"] = setting("cosine", "course of the learning rate over the steps")
+    warmup: float = setting(
+        0.05,
+        "share of the steps over which the cosine schedule rises",
+        between(0, 0.9),
+        active=is_one_of("schedule", "cosine"),
+    )
+    grad_clip: float = setting(1.0, "largest norm of all gradients together; 0: no clipping", between(0, 1e9))
 
-    procedure: Literal["joint", "two_step", "head_only", "colorizer_head", "deco"] = "joint"
-    step1_share: float = 0.5  # of the epochs, for procedures of two steps
-    step1_lr_factor: float = 10.0  # times lr while the backbone is frozen
-    colorizer_lr_factor: float = 3.0  # times lr while the backbone trains too
-    head_lr_factor: float = 1.0  # times lr while the backbone trains too
-    frozen_bn: Literal["eval", "train"] = "eval"  # batch norm of frozen parts: keep its statistics or go on measuring
+    procedure: Literal["joint", "two_step", "head_only", "colorizer_head", "deco"] = setting(
+        "joint", "which parts train in which steps: all together, or as a publication does"
+    )
+    step1_share: float = setting(0.5, "share of the epochs that step 1 takes", between(0, 1), active=_TWO_STEPS)
+    step1_lr_factor: float = setting(
+        10.0, "factor on lr while the backbone is frozen", between(0, 1e6), active=_FREEZES_BACKBONE
+    )
+    colorizer_lr_factor: float = setting(
+        3.0,
+        "factor on lr for the colorizer while the backbone trains too",
+        between(0, 1e6),
+        active=LEARNED & _some_step_trains("colorizer", "backbone"),
+    )
+    head_lr_factor: float = setting(
+        1.0,
+        "factor on lr for the head while the backbone trains too",
+        between(0, 1e6),
+        active=_some_step_trains("head", "backbone"),
+    )
+    frozen_bn: Literal["eval", "train"] = setting(
+        "eval",
+        "batch norm of frozen parts: keep its statistics (eval) or go on updating them (train)",
+        active=_FREEZES_BATCH_NORM,
+    )
 
-    glcm_weight: float = 0.0  # share of the texture loss, 1 - alpha of Domain Assimilation
-    label_smoothing: float = 0.0
-    class_weighting: Literal["none", "balanced"] = "none"
-    balanced_sampling: bool = False  # asked of the batches: each class equally often
-    focal_gamma: float = 0.0  # 0 is plain cross-entropy
-    mixup: float = 0.0  # alpha of the Beta distribution; 0 turns it off
-    augment: Literal["none", "flip", "ultrasound", "xray"] = "ultrasound"  # xray: no flip, no speckle, no depth gain
+    glcm_weight: float = setting(
+        0.0,
+        "share of the texture loss in the objective, 1 - alpha of Domain Assimilation",
+        between(0, 1),
+        active=LEARNED & _some_step_trains("colorizer"),
+    )
+    label_smoothing: float = setting(0.0, "probability spread over the wrong classes", between(0, 0.99))
+    class_weighting: Literal["none", "balanced"] = setting("none", "weight of each class in the loss")
+    balanced_sampling: bool = setting(False, "draw each class equally often")
+    focal_gamma: float = setting(0.0, "exponent of the focal loss; 0: plain cross-entropy", between(0, 10))
+    mixup: float = setting(0.0, "alpha of the Beta distribution of mixup; 0: no mixup", between(0, 10))
+    augment: Literal["none", "flip", "ultrasound", "xray"] = setting(
+        "ultrasound", "random changes of the training images; xray: no flip, no speckle, no depth gain"
+    )
 
-    patience: int = 10  # epochs without a better source validation before stopping; 0 never stops
-    ema: float = 0.0  # decay a step of averaged weights; 0 turns them off
-    precision: Literal["auto", "bf16", "fp32"] = "auto"  # auto: bf16 where the hardware multiplies it
-    compile: bool = False  # torch.compile of the training step
+    patience: int = setting(
+        10, "epochs without a better source validation after which training stops; 0: never", between(0, 100_000)
+    )
+    ema: float = setting(0.0, "decay of averaged weights for each step; 0: no averaging", between(0, 0.99999))
+    precision: Literal["auto", "bf16", "fp32"] = setting(
+        "auto", "arithmetic of training; auto: bf16 where the hardware multiplies it"
+    )
+    compile: bool = setting(False, "torch.compile of the training step")
 
-    train_eps: float = 0.0  # L-infinity budget of adversarial training on the [0, 1] image; 0 turns it off
-    train_attack: Literal["pgd", "fgsm", "free", "trades"] = "pgd"
-    train_attack_steps: int = 7  # gradient steps of pgd and trades, replays of free
-    trades_beta: float = 6.0  # weight of the divergence between clean and attacked predictions
-    dual_bn: bool = False  # attacked images have batch norms of their own while training
+    train_eps: float = setting(
+        0.0, "L-infinity budget of adversarial training on the [0, 1] image; 0: none", between(0, 1)
+    )
+    train_attack: Literal["pgd", "fgsm", "free", "trades"] = setting(
+        "pgd", "attack of adversarial training", active=_ADVERSARIAL
+    )
+    train_attack_steps: int = setting(
+        7,
+        "gradient steps of pgd and trades, replays of free",
+        between(1, 1000),
+        active=is_none_of("train_attack", "fgsm"),
+    )
+    trades_beta: float = setting(
+        6.0,
+        "weight of the divergence between clean and attacked predictions",
+        between(0, 1000),
+        active=is_one_of("train_attack", "trades"),
+    )
+    dual_bn: bool = setting(False, "separate batch norms for attacked images during training", active=_ADVERSARIAL)
 
     def __post_init__(self) -> None:
-        mistakes = [*self._outside_choices(), *self._outside_ranges(), *self._conflicts()]
+        mistakes = [*self._violations(), *self._conflicts()]
         if mistakes:
             raise InputErrors("recipe", mistakes)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Recipe:
-        """The recipe inside a flat configuration; names that are not settings of the loop are left alone."""
+        """The recipe inside a flat configuration; names that are not settings of the loop are ignored."""
         known = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in config.items() if name in known})
 
-    def _outside_choices(self) -> list[InputError]:
-        return [
-            InputError(
-                f"recipe.{name}", f"{getattr(self, name)!r} is unknown", suggestion(str(getattr(self, name)), choices)
-            )
-            for name, choices in _CHOICES.items()
-            if getattr(self, name) not in choices
-        ]
-
-    def _outside_ranges(self) -> list[InputError]:
-        return [
-            InputError(
-                f"recipe.{name}", f"{getattr(self, name)!r} is out of range", f"give a number from {low} to {high}"
-            )
-            for name, (low, high) in _RANGES.items()
-            if not _within(getattr(self, name), low, high)
-        ]
+    def _violations(self) -> list[InputError]:
+        found = ((row.name, row.violation(getattr(self, row.name))) for row in RECIPE_ROWS)
+        parts = ((name, *violation.partition("; ")[::2]) for name, violation in found if violation)
+        return [InputError(f"recipe.{name}", problem, fix) for name, problem, fix in parts]
 
     def _conflicts(self) -> list[InputError]:
         if self.dual_bn and self.train_attack in ("free", "trades"):
@@ -88,36 +155,4 @@ class Recipe:
         return []
 
 
-_RANGES: Mapping[str, tuple[float, float]] = {
-    "epochs": (1, 100_000),
-    "batch_size": (1, 65_536),
-    "lr": (0, 100),
-    "weight_decay": (0, 10),
-    "warmup": (0, 0.9),
-    "grad_clip": (0, 1e9),
-    "step1_share": (0, 1),
-    "step1_lr_factor": (0, 1e6),
-    "colorizer_lr_factor": (0, 1e6),
-    "head_lr_factor": (0, 1e6),
-    "glcm_weight": (0, 1),
-    "label_smoothing": (0, 0.99),
-    "focal_gamma": (0, 10),
-    "mixup": (0, 10),
-    "patience": (0, 100_000),
-    "ema": (0, 0.99999),
-    "train_eps": (0, 1),
-    "train_attack_steps": (1, 1000),
-    "trades_beta": (0, 1000),
-}
-
-
-def _literals() -> dict[str, tuple[Any, ...]]:
-    hints = get_type_hints(Recipe)
-    return {name: get_args(hint) for name, hint in hints.items() if get_args(hint)}
-
-
-def _within(value: Any, low: float, high: float) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
-
-
-_CHOICES: Mapping[str, tuple[Any, ...]] = _literals()
+RECIPE_ROWS = rows_of(Recipe)

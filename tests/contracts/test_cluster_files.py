@@ -42,8 +42,8 @@ def test_there_are_enough_broken_copies():
     assert len({mutation.what + mutation.file for mutation in KUBERAY}) >= 30
 
 
-def test_readme_names_every_file_and_only_commands_that_exist():
-    text = (ROOT / "cluster" / "README.md").read_text()
+def test_the_guide_names_every_file_and_only_commands_that_exist():
+    text = (ROOT / "docs" / "cluster.md").read_text()
     assert not [path.name for path in FILES if f"`{path.name}`" not in text]
     for module in sorted({word for word in re.findall(r"python -m ([\w.]+)", text)}):
         place = ROOT / module.replace(".", "/")

@@ -24,9 +24,16 @@ class TestEveryColorizer:
         with torch.no_grad():
             assert build_colorizer(name).eval()(torch.rand(1, 1, *size)).shape == (1, 3, *size)
 
-    def test_takes_512_px(self, name):
+    def test_at_512_px_colours_change_where_the_image_does(self, name):
+        model, grey = build_colorizer(name).eval(), torch.rand(1, 1, 512, 512)
+        changed = grey.clone()
+        changed[..., 400:416, 96:112] = 1 - changed[..., 400:416, 96:112]
         with torch.no_grad():
-            assert build_colorizer(name).eval()(torch.rand(1, 1, 512, 512)).shape == (1, 3, 512, 512)
+            before, after = model(grey), model(changed)
+        assert before.shape == (1, 3, 512, 512) and before.isfinite().all()
+        change = (after - before).abs().amax(dim=(0, 1))
+        row, column = divmod(int(change.argmax()), 512)
+        assert change.max() > 0 and abs(row - 408) < 32 and abs(column - 104) < 32
 
     def test_gradient_reaches_the_image(self, name):
         grey = torch.rand(2, 1, 64, 64, requires_grad=True)

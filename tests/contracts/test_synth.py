@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from sweep.core.errors import InputError
 from sweep.core.seeds import rng
+from sweep.synth.feed import to_pixels, to_signed
 from sweep.synth.train import GENERATORS, TrainedGenerator, train_generator
 
 PX = 32
@@ -38,11 +40,20 @@ def generator(name: str) -> TrainedGenerator:
     return trained(name)
 
 
-def test_images_come_out_as_they_went_in(generator: TrainedGenerator) -> None:
+def test_samples_have_the_form_of_the_training_images_and_differ(generator: TrainedGenerator) -> None:
     for label in range(generator.num_classes):
         pool = generator.sample(5, seed=1, label=label)
         assert pool.shape == (5, PX, PX)
         assert pool.dtype == np.uint8
+        assert len(np.unique(pool, axis=0)) == 5
+        assert min(len(np.unique(image)) for image in pool) > 2  # grey, neither flat nor black and white
+
+
+def test_grey_levels_survive_the_way_into_a_network_and_back() -> None:
+    levels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    signed = to_signed(levels)
+    assert (signed.min().item(), signed.max().item()) == pytest.approx((-1, 1))
+    assert torch.equal(to_pixels(signed), levels)
 
 
 def test_an_image_depends_on_its_index_alone(generator: TrainedGenerator) -> None:

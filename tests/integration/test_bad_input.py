@@ -5,15 +5,13 @@ import json
 
 import pytest
 import torch
-import typer
 from typer.testing import CliRunner
 
-from sweep.run import run
+from sweep.run import main
 from tests.fakes.sweep_config import TEXT, write_config
 from tests.integration import sweep_process
 
-command = typer.Typer()
-command.command()(run)
+command = main.app()
 
 
 def refuse(*arguments, says):

@@ -50,7 +50,7 @@ def test_runs_on_other_images_are_not_paired(run_folder, tmp_path):
     assert all(row.difference is None for row in made.metrics) and "other images or seeds" in as_text(made)
 
 
-@pytest.mark.parametrize(("start", "words"), [("zzz", "start of 0 configurations"), ("", None)])
+@pytest.mark.parametrize(("start", "words"), [("zzz", "no finished trial begins"), ("", None)])
 def test_a_signature_that_is_not_there(run_folder, start, words):
     if words:
         with pytest.raises(InputError, match=words):

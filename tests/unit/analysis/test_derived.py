@@ -11,6 +11,11 @@ def configs(*rows):
     return pd.DataFrame(rows, index=[f"sig{number}" for number in range(len(rows))])
 
 
+def recorded(frame):
+    """Configurations as records hold them: without what is inactive."""
+    return {key: {name: value for name, value in row.items() if value is not None} for key, row in frame.T.items()}
+
+
 def test_labels_show_what_differs_in_the_grid():
     frame = configs(
         {"backbone": "resnet18", "epochs": 5, "synthetic_per_real": 0},
@@ -53,7 +58,7 @@ def test_gap_against_real_only_by_hand():
         {"backbone": "b", "synthetic_per_real": 1, "generator": "wgan"},
     )
     studies = {key: {"backbone": frame.loc[key, "backbone"], "synthetic_per_real": 0} for key in frame.index}
-    partner = derived.real_only_partner(frame, studies, pd.Series(dtype=float))
+    partner = derived.real_only_partner(recorded(frame), studies, pd.Series(dtype=float))
     assert partner == {"sig0": "sig0", "sig1": "sig0"}
     index = pd.MultiIndex.from_tuples(
         [("sig0", 0), ("sig0", 1), ("sig1", 0), ("sig1", 9), ("sig2", 0)], names=["signature", "seed"]
@@ -73,5 +78,5 @@ def test_searched_real_only_cells_are_represented_by_their_best():
         {"backbone": "a", "lr": 3, "synthetic_per_real": 1},
     )
     studies = {key: {"backbone": "a", "synthetic_per_real": 0} for key in frame.index}
-    partner = derived.real_only_partner(frame, studies, pd.Series({"sig0": 0.6, "sig1": 0.7}))
+    partner = derived.real_only_partner(recorded(frame), studies, pd.Series({"sig0": 0.6, "sig1": 0.7}))
     assert set(partner.values()) == {"sig1"}

@@ -161,7 +161,7 @@ class TestCommand:
         assert "none of the papers' comparisons" in capsys.readouterr().err
 
     def test_unknown_rule(self, run_folder, capsys):
-        assert main([str(run_folder), "--rule", "nix"]) == 2 and "no selection rule" in capsys.readouterr().err
+        assert main([str(run_folder), "--rule", "nix"]) == 2 and "not one of source_val" in capsys.readouterr().err
 
 
 def test_procedures_make_rows_of_their_own(tmp_path):

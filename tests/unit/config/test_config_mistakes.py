@@ -34,22 +34,22 @@ ONE_MISTAKE = {
     "search: {lr: {distribution: uniform, min: 0.1, max: 0.1}}": "search.lr: min and max are both 0.1; give a max above min, or put the one value under fixed",
     "search: {lr: {distribution: uniform, min: .nan, max: 0.1}}": "search.lr.min: nan does not fit; give a finite number",
     "search: {dropout: {distribution: q_uniform, min: 0, max: 0.5, q: 2}}": "search.dropout: q 2 is wider than the 0.5 from min to max",
-    "search: {epochs: {distribution: uniform, min: 1, max: 10}}": "search.epochs: uniform draws fractions, epochs takes whole numbers; use int_uniform",
-    "search: {epochs: {distribution: normal, mean: 10, sd: 2}}": "search.epochs: normal draws fractions",
+    "search: {epochs: {distribution: uniform, min: 1, max: 10}}": "search.epochs: uniform samples fractions, epochs takes whole numbers; use int_uniform",
+    "search: {epochs: {distribution: normal, mean: 10, sd: 2}}": "search.epochs: normal samples fractions",
     "search: {epochs: {distribution: int_uniform, min: 1.5, max: 10}}": "search.epochs: min 1.5 cannot be drawn by int_uniform; give whole numbers",
-    "search: {backbone: {distribution: normal, mean: 0, sd: 1}}": "search.backbone: normal draws numbers, backbone takes none; list its choices",
-    "search: {lr: {distribution: normal, mean: 0, sd: 1}}": " is out of range; give a number from 0 to 100: add min, where the draws are cut off",
+    "search: {backbone: {distribution: normal, mean: 0, sd: 1}}": "search.backbone: normal samples numbers, backbone takes none; list its choices",
+    "search: {lr: {distribution: normal, mean: 0, sd: 1}}": " is out of range; give a number from 0 to 100: add min, which truncates the distribution",
     "search: {lr: {distribution: normal, mean: 0, sd: 1, min: 50}}": "search.lr: mean 0 with sd 1 draws next to nothing between min and max",
     # conditions
     "search: {lr: {values: [0.1], when: {colorizer: {nott: none}}}}": "search.lr.when.colorizer: unknown operator nott; write a value, a list of values, or {not: ...}",
     "search: {lr: {values: [0.1], when: {dropout: {min: 0.1}}}}": "search.lr.when.dropout: unknown operator min",
     "search: {lr: {values: [0.1], when: {colorizer: {not: none, or: unet}}}}": "search.lr.when.colorizer: unknown operator or",
-    "search: {lr: {values: [0.1], when: {colorizer: {not: {not: none}}}}}": "search.lr.when.colorizer: not stands inside not",
+    "search: {lr: {values: [0.1], when: {colorizer: {not: {not: none}}}}}": "search.lr.when.colorizer: not is nested in not",
     "search: {lr: {values: [0.1], when: {colorizer: colouru}}}": "search.lr.when.colorizer: never holds: 'colouru' is unknown; did you mean coloru?",
     "search: {lr: {values: [0.1], when: {colorizer: {not: [none, [coloru]]}}}}": "search.lr.when.colorizer: never holds: ['coloru'] is no value",
     "search: {lr: {values: [0.1], when: {colorizer: []}}}": "search.lr.when.colorizer: lists no value",
-    "search: {lr: {values: [0.1], when: {lr: 0.1}}}": "search.lr.when.lr: lr hangs on itself",
-    "search: {lr: {values: [0.1], when: {dropout: 0.1}}, dropout: {values: [0.1], when: {lr: 0.1}}}": "when: conditions in a ring: lr on dropout on lr",
+    "search: {lr: {values: [0.1], when: {lr: 0.1}}}": "search.lr.when.lr: lr depends on itself",
+    "search: {lr: {values: [0.1], when: {dropout: 0.1}}, dropout: {values: [0.1], when: {lr: 0.1}}}": "when: conditions form a cycle: lr on dropout on lr",
     # sizes and settings that decide nothing
     "search: {lr: {values: [0.1]}}\nscheduler: {type: asha, grace_epochs: 20}": "scheduler.grace_epochs: 20 is not below the 20 epochs of a training, so nothing is ever stopped",
     "search: {lr: {values: [0.1]}}\nfixed: {epochs: 4}\nscheduler: {type: asha, grace_epochs: 5}": "line 6, scheduler.grace_epochs: 5 is not below the 4 epochs",
@@ -65,18 +65,18 @@ def test_one_mistake_of_a_search_is_said_once(tmp_path, text):
 ALONE = {
     "objectives: []": "line 3, objectives: [] does not fit; list at least one",
     "objectives: [{metric: auroc/target, goal: maximize}, {metric: auroc/target, goal: minimize}]": "objectives[1]: auroc/target is to be maximized and minimized; keep one of them",
-    "objectives: [{metric: auroc/target, goal: maximize}, {metric: auroc/target, goal: maximize}]": "objectives[1]: auroc/target stands twice",
+    "objectives: [{metric: auroc/target, goal: maximize}, {metric: auroc/target, goal: maximize}]": "objectives[1]: auroc/target is given twice",
     "objectives: [{metric: auroc/target, goal: maximize, eps: 1/255}]": "objectives[0]: auroc/target takes no eps",
     "objectives: [{metric: robust_accuracy, goal: maximize}]\nthreats: {attacks: [fgsm], eps: [1/255]}": "objectives[0]: has no eps",
-    "searcher: {trials: 50}": "searcher.trials: 50 trials mean nothing under algorithm grid",
-    "grid: {lr: [0.1, 0.2, 0.1]}": "line 3, grid.lr[2]: 0.1 stands there twice; remove one",
+    "searcher: {trials: 50}": "searcher.trials: 50 trials have no effect under algorithm grid",
+    "grid: {lr: [0.1, 0.2, 0.1]}": "line 3, grid.lr[2]: 0.1 is listed twice; remove one",
     "grid: {backbone: [[a]]}": "line 3, grid.backbone[0]: ['a'] does not fit; give true or false, a whole number, a number or text",
     "fixed: {lr: .inf}": "line 3, fixed.lr: inf does not fit; give a finite number",
     "grid: {"
     + ", ".join(f"{name}: {list(range(8, 208))}" for name in ("epochs", "patience", "batch_size"))
     + "}": "line 3, grid: 200 x 200 x 200 = 8000000 cells; a sweep takes at most 100000",
-    "threats: {attacks: [fgsm, fgsm], eps: [1/255]}": "threats.attacks[1]: fgsm stands there twice",
-    "threats: {attacks: [fgsm], eps: [1/255, 0.00392156862745098]}": "threats.eps[1]: 0.00392156862745098 stands there twice",
+    "threats: {attacks: [fgsm, fgsm], eps: [1/255]}": "threats.attacks[1]: fgsm is listed twice",
+    "threats: {attacks: [fgsm], eps: [1/255, 0.00392156862745098]}": "threats.eps[1]: 0.00392156862745098 is listed twice",
     "threats: {attacks: [fgsm], eps: [1/255], images: -5}": "threats.images: -5 does not fit; input should be greater than or equal to 1",
     "threats: {attacks: [fgsm], eps: [1/255], images: 0}": "threats.images: 0 does not fit",
     "threats: {attacks: [fgsm], eps: [1/255], images: some}": "threats.images: 'some' does not fit; give a whole number or all",
@@ -102,7 +102,7 @@ def test_one_mistake_is_said_once(tmp_path, text):
 @pytest.mark.parametrize(
     ("section", "expected"),
     [
-        ("fixed: {train_images: 50}", "line 3, fixed.train_images: stands under data too"),
+        ("fixed: {train_images: 50}", "line 3, fixed.train_images: is given under data too"),
         ("grid: {train_images: [50, 200]}", "line 3, grid.train_images[1]: 200 of the 100 training images"),
     ],
 )
@@ -131,7 +131,7 @@ UNREADABLE = {
     + "1]\n"
     + "\n".join(
         f"  {name}: &{name} [{', '.join([f'*{before}'] * 99)}]" for before, name in zip("abc", "bcd", strict=True)
-    ): "an alias repeats itself",
+    ): "aliases expand without end",
 }
 
 

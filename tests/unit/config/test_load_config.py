@@ -75,7 +75,7 @@ def test_all_mistakes_in_one_message_with_their_lines(tmp_path):
         (("source: phantom-a", "sorce: phantom-a"), "line 2, data.sorce: unknown key; did you mean source?"),
         (
             ("fixed: {", "fixed: {synthetic_per_real: 1, "),
-            "line 5, fixed.synthetic_per_real: stands under grid too; keep it in one place",
+            "line 5, fixed.synthetic_per_real: is given under grid too; keep it in one place",
         ),
         (
             ("smoke:", "threats: {attacks: [fgsmm], eps: [1/255]}\nsmoke:"),
@@ -84,7 +84,7 @@ def test_all_mistakes_in_one_message_with_their_lines(tmp_path):
         (("smoke:", "threats: {attacks: [fgsm], eps: [one]}\nsmoke:"), "line 6, threats.eps[0]: 'one' is not a number"),
         (
             ("smoke:", "search: {dropout: {distribution: uniform, min: 0, max: 0.5}}\nsmoke:"),
-            "line 6, search: nothing draws it",
+            "line 6, search: is not sampled",
         ),
         (
             ("smoke:", "search: {dropout: {distribution: uniform, min: 1, max: 0.5}}\nsmoke:"),
@@ -99,7 +99,7 @@ def test_all_mistakes_in_one_message_with_their_lines(tmp_path):
         ),
         (
             ("smoke:", "searcher: {algorithm: tpe, trials: 3}\nsmoke:"),
-            "line 6, searcher.algorithm: tpe has nothing to draw",
+            "line 6, searcher.algorithm: tpe has nothing to sample",
         ),
         (
             ("smoke:", "scheduler: {type: asha}\nsmoke:"),

@@ -139,8 +139,8 @@ def test_an_unknown_scanner_is_refused(scanners, tmp_path):
 
 
 @pytest.mark.parametrize(("given", "said"), [
-    ("target: phantom-b, folds: 5", "folds stands alone; give both"),
-    ("target: phantom-b, fold: 1", "fold stands alone; give both"),
+    ("target: phantom-b, folds: 5", "folds is given without the other; give both"),
+    ("target: phantom-b, fold: 1", "fold is given without the other; give both"),
     ("target: phantom-b, folds: 5, fold: 5", "fold 5 is none of 5 folds; give 0 to 4"),
     ("target: phantom-b, folds: 2, fold: 1", "data.folds: 2 does not fit"),
     ("target: phantom-b, hold_out: [x]", "hold_out takes the target out of phantom-a, and target names phantom-b; keep one"),

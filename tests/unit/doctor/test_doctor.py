@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
-import typer
 from typer.testing import CliRunner
 
 from sweep.config.load import load_config
 from sweep.core.errors import InputError
 from sweep.doctor import machine_checks, ray_checks
-from sweep.doctor.__main__ import CHECKS, doctor, examine
+from sweep.doctor.__main__ import CHECKS, examine, main
 from sweep.doctor.machine_checks import (
     Subject,
     check_data,
@@ -73,8 +72,7 @@ def test_without_a_sweep_config_everything_general_is_looked_at():
 
 
 def test_command_prints_a_line_a_check_and_ends_with_its_code(tmp_path):
-    app = typer.Typer()
-    app.command()(doctor)
+    app = main.app()
     path = str(write_config(tmp_path))
     good = CliRunner().invoke(app, [path])
     assert good.exit_code == 0, good.output

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from sweep.config.hyperparameters import HYPERPARAMETERS, complete
+from sweep.config.hyperparameters import complete
 from sweep.core.errors import InputErrors
 from sweep.models.backbones import BACKBONES, TRANSFORMERS, WITHOUT_STATISTICS, build_trunk
 from sweep.models.cnn_transformer import Block
 from sweep.models.trunk import GREY_MEAN, GREY_STD
-from sweep.pipeline.model_options import BACKBONE_OPTIONS, COLORIZER_OPTIONS, NETWORK, network_of
+from sweep.pipeline.model_options import network_kind, network_of
 from sweep.pipeline.training_job import build
 from sweep.planning.preflight import check_models
 from sweep.store.trial import Trial
@@ -96,7 +96,6 @@ def test_tables_name_what_there_is():
     for name in WITHOUT_STATISTICS:
         trunk = build_trunk(name, image_px=64)
         assert (trunk.mean, trunk.std) == (GREY_MEAN, GREY_STD)
-    assert {*COLORIZER_OPTIONS, *BACKBONE_OPTIONS, *NETWORK} <= {*HYPERPARAMETERS}
 
 
 def test_what_shapes_a_network_survives_json_as_an_export_needs():
@@ -114,6 +113,25 @@ def test_what_shapes_a_network_survives_json_as_an_export_needs():
     assert network["colorizer_options"] == {"tc_upsample": "resize_conv"}
     assert network["backbone_options"] == {"token_norm": True, "depth": 1}
     assert (network["mean"], network["dropout"]) == (0.4, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "same"),
+    [
+        ("transformer_depth", 1, False),
+        ("token_norm", False, False),
+        ("backbone", "cnn_transformer", False),
+        ("colorizer", "deconv", False),
+        ("weights", "imagenet", False),
+        ("dropout", 0.5, True),
+        ("grey_mean", 0.3, True),
+        ("backbone_dropout", 0.3, True),
+        ("lr", 0.1, True),
+    ],
+)
+def test_networks_of_other_layers_or_other_weights_are_of_another_kind(setting, value, same):
+    base = {**TINY, "colorizer": "none"}
+    assert (network_kind(complete(base)) == network_kind(complete({**base, setting: value}))) == same
 
 
 def test_networks_that_cannot_be_built_are_all_named_before_anything_runs():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from sweep.search.evidence import e_value
 from sweep.search.paired_differences import leads, moderated
 from sweep.search.racing import Race
 
@@ -61,6 +62,20 @@ def test_who_has_ended_stays_a_rival_and_gets_no_standing():
     standings = Race(["maximize"], 3, 10).standings(known, ended={"good"})
     assert set(standings) == {"fair", "poor"} and standings["fair"].state == "dropped"
     assert standings["fair"].reason.startswith("good is ahead")
+
+
+def test_the_evidence_is_the_mean_over_all_rivals():
+    known = results({**CLEAR, "worse": 0.5, "worst": 0.4}, 5)
+    scores = {name: {seed: np.array(values) for seed, values in seeds.items()} for name, seeds in known.items()}
+    table = leads(scores, least=3)
+    ahead = [e_value(lead) for (_, other), found in table.items() if other == "fair" for lead in found]
+    mean = sum(ahead) / len(ahead)
+    assert len(ahead) == 4 and sum(ahead) > 2 * mean > 2
+    states = {
+        share: Race(["maximize"], 3, 10, alpha=1 / (share * mean)).standings(known)["fair"].state
+        for share in (0.99, 1.01)
+    }
+    assert states == {0.99: "dropped", 1.01: "race"}
 
 
 def test_more_seeds_to_come_change_no_verdict():

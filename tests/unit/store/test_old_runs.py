@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from pydantic import Field
@@ -13,9 +14,10 @@ from analysis.frames import load_run
 from analysis.leaderboard import leaderboard
 from analysis.ranking import rank
 from analysis.report import write_report
-from sweep.config.hyperparameters import HYPERPARAMETERS, Hyperparameter, complete, identity, restored
+from sweep.config.hyperparameters import HYPERPARAMETERS, complete, identity, restored
 from sweep.config.sweep_config import SweepConfig
 from sweep.core.errors import EXIT_COMPLETE, InputError
+from sweep.core.hyperparameter import Hyperparameter
 from sweep.core.storage import Storage
 from sweep.data.datasets import Data, prepare
 from sweep.pipeline.stages import needed_stages
@@ -28,9 +30,9 @@ from tests.fakes.old_runs import CONFIG, FINISHED, HALF_FINISHED, RECORDS, RUNS,
 
 SIGNATURES = {"197af40cfa5c", "28d1a69dc0b2", "6e0fd8b79f36", "f52293e6eb77"}
 LATER_ROWS = {  # settings that a later version might add
-    "as its default does": Hyperparameter("a later setting", (float,), 0.5, since="0.2"),
-    "unlike its default": Hyperparameter("a later setting", (str,), "new way", since="0.2", before="old way"),
-    "without a value": Hyperparameter("a later setting", (int,), 3, optional=True, since="0.2", before=None),
+    "as its default does": Hyperparameter("later", "a later setting", (float,), 0.5, since="0.2"),
+    "unlike its default": Hyperparameter("later", "a later setting", (str,), "new way", since="0.2", before="old way"),
+    "without a value": Hyperparameter("later", "a later setting", (int,), 3, optional=True, since="0.2", before=None),
 }
 
 
@@ -168,8 +170,7 @@ class TestOneMoreSetting:
 
 def test_a_folder_keeps_the_defaults_that_it_began_with(finished, monkeypatch):
     assert resume(finished, monkeypatch) == EXIT_COMPLETE  # the second attempt notes the defaults of version 0.1
-    row = HYPERPARAMETERS["weight_decay"]
-    monkeypatch.setitem(HYPERPARAMETERS, "weight_decay", Hyperparameter(row.describe, row.kinds, 0.2))
+    monkeypatch.setitem(HYPERPARAMETERS, "weight_decay", replace(HYPERPARAMETERS["weight_decay"], default=0.2))
     assert resume(finished, monkeypatch) == EXIT_COMPLETE
     assert {key for key, _ in finish_counts(finished)} == SIGNATURES and complete({})["weight_decay"] == 0.2
 

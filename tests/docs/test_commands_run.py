@@ -1,0 +1,95 @@
+"""The commands of README, tutorial and data page, run in order in an empty folder at smoke size; the notebook as a whole."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+from recipe_finder.__main__ import main
+from tests.docs.pages import ROOT, blocks, commands
+from tests.fakes import brest, busi, csv_table, dicom, folder
+
+INSTEAD = {  # real weights and a backbone of 3.5 M parameters
+    "fixed.weights=PATH/TO/mobilenetv2_100.pth": ["fixed.weights=null", "--set", "fixed.backbone=small_cnn"]
+}
+
+
+@pytest.fixture
+def room(tmp_path, monkeypatch):
+    """An empty folder with the data sets that the pages name as PATH/TO/..., in their published layouts."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(busi.COUNTS, "benign", 24)
+    monkeypatch.setitem(busi.COUNTS, "malignant", 20)
+    monkeypatch.setattr(brest, "LABELS", ["benign"] * 14 + ["malignant"] * 12 + ["normal"])
+    source = tmp_path / "PATH" / "TO"
+    busi.write(source / "BUSI")
+    brest.write(source / "BrEaST")
+    folder.write(source / "IMAGES")
+    csv_table.write(source).rename(source / "TABLE.csv")
+    dicom.write(source / "DICOM")
+    return tmp_path
+
+
+def run(words):
+    """The exit code of a command of the console script; a sweep runs in this process, a shipped one at smoke size."""
+    words = [part for word in words for part in INSTEAD.get(word, [word])]
+    if words[0] in ("run", "plan") and not words[1].endswith(".yaml") and "--smoke" not in words:
+        words.append("--smoke")
+    if words[0] == "run" and "--engine" not in words:
+        words += ["--engine", "inline"]
+    return main(words)
+
+
+def run_page(page, capsys):
+    """Save the page's sweep config where its text says so, and run its commands."""
+    for _, text in blocks(page, "yaml"):
+        if (named := re.search(r"^name: (\w+)$", text, re.MULTILINE)) and f"`{named[1]}.yaml`" in (
+            ROOT / page
+        ).read_text():
+            (Path.cwd() / f"{named[1]}.yaml").write_text(text)
+    ran = 0
+    for command in commands(page):
+        if command.words[0] == "recipe-finder":
+            code = run(command.words[1:])
+            assert code == 0, (command, capsys.readouterr().err)
+            ran += 1
+    return ran
+
+
+@pytest.mark.timeout(600)
+def test_readme(room, capsys):
+    assert run_page("README.md", capsys) >= 7
+    assert (room / "results" / "quickstart-smoke" / "report.html").is_file()
+
+
+@pytest.mark.timeout(600)
+def test_tutorial(room, capsys):
+    assert run_page("docs/tutorial.md", capsys) >= 15
+    assert {"model.safetensors", "config.json", "MODEL_CARD.md"} <= {path.name for path in (room / "model").iterdir()}
+    for _, text in blocks("docs/tutorial.md", "python"):
+        names = {}
+        exec(compile(text, "docs/tutorial.md", "exec"), names)
+        assert names["probability"].shape == (1, 2) and names["probability"].sum() == pytest.approx(1)
+    assert (room / "records.csv").is_file() and (room / "mine.html").is_file() and (room / "audit.html").is_file()
+
+
+def test_data_page(room, capsys):
+    assert run_page("docs/data.md", capsys) >= 2
+
+
+def test_cluster_page_checks_the_files_that_it_copies(room, capsys):
+    words = [command.words[1:] for command in commands("docs/cluster.md") if command.words[0] == "recipe-finder"]
+    local = [each for each in words if each[:2] in (["cluster", "files"], ["cluster", "check"])]
+    assert len(local) >= 2 and [main(each) for each in local if "kuberay" not in str(each)] == [0] * len(
+        [each for each in local if "kuberay" not in str(each)]
+    )
+
+
+@pytest.mark.timeout(600)
+def test_notebook(room, capsys):
+    runpy.run_path(str(ROOT / "docs" / "notebook.py"))
+    said = capsys.readouterr().out
+    assert "2 records finished, 0 failed" in said
+    same, whole = re.search(r"(\d+) of (\d+) metrics are the same", said).groups()
+    assert same == whole
