@@ -74,6 +74,7 @@ def train_model_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
     data = whole.seen_by(config)
     trial = Trial(config, data.hash, (seed,))
     folder = trial.seed_folder(seed)
+    epochs: list[dict[str, Any]] = []
     if store.run.exists(f"{folder}/{RESULT}"):
         result = json.loads(store.run.read(f"{folder}/{RESULT}"))
         files = {
@@ -81,9 +82,8 @@ def train_model_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
             for name in (MODEL, COLORIZER)
             if store.run.exists(f"{folder}/{name}")
         }
-        epochs, facts = [], {name: result[name] for name in ("best_epoch", "epochs_run", "train_images")}
+        facts = {name: result[name] for name in ("best_epoch", "epochs_run", "train_images")}
     else:
-        epochs = []
         hooks = TrainingHooks(on_epoch=epochs.append)
         folds = _folds(whole, config)
         job = TrainingJob(trial, seed, data, folds, Attacks(), store.run, device=store.device, hooks=hooks)

@@ -8,7 +8,7 @@ requeued for whichever group asks next, until its limit is reached. Faults and p
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,7 +40,7 @@ class Job:
 
 @dataclass
 class WorkerGroup:
-    """What the job queue knows of one worker group."""
+    """The state of one worker group."""
 
     node: str = ""
     job: Job | None = None
@@ -62,6 +62,7 @@ class JobQueue:
         self._closed = False
         self._start: Callable[[str], Any] | None = None
         self._runs: list[Any] = []  # references that starting a worker group returned: resolve when it has ended
+        self._watches: list[asyncio.Future[None]] = []
         self._most = 0
         self._idle_s: float | None = None
         self._broken: list[str] = []
@@ -104,16 +105,20 @@ class JobQueue:
                 await asyncio.wait_for(
                     self._news.wait_for(lambda: self._closed or self._next(worker_group) is not None), self._idle_s
                 )
-            if self._closed or self._next(worker_group) is None:
+            job = self._next(worker_group)
+            if self._closed or job is None:
                 mine.gone = True
                 return None
-            mine.job = self._next(worker_group)
-            self._waiting.remove(mine.job)
-        return mine.job.work
+            mine.job = job
+            self._waiting.remove(job)
+        return job.work
 
     async def held(self, worker_group: str) -> Work:
         """The job that a worker group has taken, for the workers beside the one that took it."""
-        return self._worker_groups[worker_group].job.work
+        job = self._worker_groups[worker_group].job
+        if job is None:
+            raise RuntimeError(f"{worker_group} holds no job")
+        return job.work
 
     async def report(self, worker_group: str, signature: str, report: Report) -> bool:
         """Pass one report to the trial; False tells the worker group to drop the job."""
@@ -207,8 +212,20 @@ class JobQueue:
             self._start_worker_group(f"group-{len(self._runs)}")
 
     def _start_worker_group(self, name: str, of_one_job: bool = False) -> None:
+        if self._start is None:
+            raise RuntimeError("open() says how a worker group is started")
         self._worker_groups[name] = WorkerGroup(of_one_job=of_one_job)
-        self._runs.append(self._start(name))
+        run = self._start(name)
+        self._runs.append(run)
+        if run is not None:
+            self._watches.append(asyncio.ensure_future(self._watch(name, run)))
+
+    async def _watch(self, name: str, run: Awaitable[Any]) -> None:
+        """Note a worker group whose task raised, or could not be placed anywhere."""
+        try:
+            await run
+        except Exception as error:  # noqa: BLE001 - whatever it was is the reason that its jobs are told
+            await self.worker_group_broke(name, str(error).strip().splitlines()[-1])
 
     def _next(self, worker_group: str) -> Job | None:
         """A job bound to this worker group, or the first one bound to none."""

@@ -59,7 +59,8 @@ class TuneTrial(tune.Trainable):
         self._work: Work = config["work"]
         self._stages: Sequence[Stage] = config["stages"]
         self._failed: dict[str, str] | None = config.get("failed")  # why its stages could not be named
-        self._artifacts_asked = self._submitted = False
+        self._artifacts_asked: bool = False
+        self._submitted: bool = False
         self._pending: list[Report] = []
 
     def _obtain_artifacts(self) -> Report:
