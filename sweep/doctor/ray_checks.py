@@ -1,4 +1,4 @@
-"""What doctor looks at on the way to a running Ray: the address, the token, the versions there, room for one trial.
+"""Checks of a running Ray: address, token, versions, resources for one trial.
 
 Ray joined at a dead address does not return for minutes, so a plain connection is tried first, and Ray is asked in a process
 of its own that has a time limit: python -m sweep.doctor.ray_checks ADDRESS
@@ -28,7 +28,7 @@ _TOKEN_FIX = "ray get-auth-token --generate here, the same file on every node, a
 
 @dataclass(frozen=True)
 class Room:
-    """What a running Ray has."""
+    """Resources of a running Ray."""
 
     nodes: int
     cpus: float
@@ -40,7 +40,7 @@ class Room:
 
 
 def check_ray(subject: Subject, environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
-    """Address, token and room, in this order: what fails makes the next sweep config pointless."""
+    """Address, token and resources, in this order: each check needs the one before."""
     if subject.address in LOCAL:
         yield Finding("ray", "ok", "no address: a Ray of this machine will be started")
         yield _local_room(subject)

@@ -1,4 +1,4 @@
-"""stage -> artifact: how each kind of stage is computed. Nothing here asks for Ray; the artifact server decides where it runs."""
+"""How each kind of stage is computed. Independent of Ray: the engine decides where it runs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def train_generator_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
 
 @contextmanager
 def _watched(stage: Stage, store: ArtifactStore) -> Iterator[Callable[[int, dict[str, Any]], None]]:
-    """What a generator reports at a step, written beside the trials' own curves."""
+    """Yields a callback that writes a generator's reports to TensorBoard."""
     with store.run.folder(f"tensorboard/{stage.inputs['generator']}-{stage.hash}") as folder, Logbook(folder) as book:
 
         def on_step(step: int, facts: dict[str, Any]) -> None:
@@ -66,7 +66,7 @@ def _watched(stage: Stage, store: ArtifactStore) -> Iterator[Callable[[int, dict
 
 
 def train_model_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
-    """The model of one configuration and seed: that of a trial which has finished here, or trained now."""
+    """The model of one configuration and seed: taken from its finished trial, or trained now."""
     from sweep.pipeline.train_and_evaluate import trained_anew
     from sweep.pipeline.training_job import TrainingJob
 

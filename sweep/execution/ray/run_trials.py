@@ -1,6 +1,6 @@
 """campaign -> Ray Tune -> worker groups; every report becomes a line in the ledger.
 
-A Tune trial is a thin driver that waits: it holds no CPU and never a GPU. The worker groups' own placement groups carry the real request.
+A Tune trial only waits: it holds no CPU and never a GPU. The worker groups request the resources.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from sweep.planning.plan import Plan
 from sweep.search.candidate import Job
 
 _DRIVER = {"CPU": 0, **HEAD}  # a driver only waits, where no machine is taken away under it
-_IDLE_S = 10  # a worker group without a job gives its CPUs and GPUs back after that, where a generator or nobody may need them
+_IDLE_S = 10  # without a job for so long a worker group releases its CPUs and GPUs, where a generator or an autoscaler could use that
 _GOODBYE_S = 20  # how long worker groups may take to end their Train runs
 
 
@@ -109,6 +109,6 @@ def _trial_config(launch: Launch, plan: Plan, job: Job) -> dict[str, Any]:
 
 
 def _name(trial: tune.experiment.Trial) -> str:
-    """A configuration comes more than once when a race gives it more seeds."""
+    """Unique also where a race gives a configuration more seeds."""
     ours = trial.config["trial"]
     return f"{ours.signature}-{ours.seeds[0]}"

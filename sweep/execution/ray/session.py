@@ -1,4 +1,4 @@
-"""Ray started quiet and unable to starve itself; what a trial may ask of the cluster that is there.
+"""Start or join Ray without its log lines, and compute how many trials fit on it at once.
 
 Logical CPUs are bookkeeping: on one machine there are more of them than cores, so that trial drivers, train workers and data
 reads never wait for each other in a ring. What really runs at once is bounded by `max_concurrent_trials` and one torch thread each.
@@ -62,7 +62,7 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[Capacity]
     else:
         os.environ.setdefault(
             "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0"
-        )  # one process less per worker group: nobody takes this machine away
+        )  # one process less per worker group: this machine is not preempted
         os.environ.setdefault("RAY_worker_niceness", str(resources.niceness))
         _start(quiet)
     raise_on_signals()  # Ray has set a handler of its own

@@ -1,4 +1,4 @@
-"""Decoded images in Ray's object store: one copy a node, shared by all its workers; or left in their shards."""
+"""Decoded images in Ray's object store, one copy per node shared by its workers, or streamed from their shards."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SharedImages:
 
 
 def folds_of(data: Data, images: SharedImages) -> Folds:
-    """The folds as a worker of the run gets them."""
+    """The folds of the run for one worker."""
     return Folds(data, images.loading, {name: ray.get(reference) for name, reference in images.held.items()})
 
 
@@ -54,7 +54,7 @@ def _read_domain(data: Data, domain: str) -> np.ndarray:
 
 
 def wait_for(images: SharedImages) -> None:
-    """Return when every domain is decoded, wherever; raises what decoding raised."""
+    """Return once every domain is decoded; raises the exception of a failed decoding."""
     try:
         ray.get(list(images.counts))
     except ray.exceptions.RayTaskError as error:
