@@ -1,8 +1,7 @@
 """Job queue, worker group, Tune trials and artifact server on one small Ray of this machine: two configurations, then nothing left."""
 
 import pytest
-
-ray = pytest.importorskip("ray")
+import ray
 
 from sweep.config.load import load_config
 from sweep.core.storage import Storage
