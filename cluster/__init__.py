@@ -1,1 +1,1 @@
-"""Cluster files for every place a sweep can run, and the command that checks them offline."""
+"""Launcher files for clouds, own machines, Kubernetes and Slurm; their offline check; job submission."""

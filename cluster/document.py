@@ -107,7 +107,7 @@ def _lines(node: yaml.Node, place: Place) -> Iterator[tuple[Place, int]]:
 
 
 def _refuse_repeated_keys(path: Path, nodes: list[yaml.Node]) -> None:
-    """YAML readers keep the last of two equal keys without a word."""
+    """Raise InputErrors for repeated keys, of which YAML readers silently keep the last."""
     stack = list(nodes)
     while stack:
         node = stack.pop()

@@ -1,4 +1,4 @@
-"""What a KubeRay file must hold beyond what the operator asks: an end of all cost, work that survives a pod, closed doors."""
+"""Policies for KubeRay files beyond the operator's own rules: bounded cost, results that outlive pods, nothing exposed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SECRET_NAME = re.compile(r"(?i)(token|secret|password|passwd|api_?key|access_?k
 
 
 def cost_is_bounded(document: Document, versions: Versions) -> Iterator[InputError]:
-    """Groups start empty, are small, shrink soon; a job ends and takes its cluster along."""
+    """Worker groups start at zero replicas, are bounded and scale down when idle; a RayJob has a deadline and deletes its cluster."""
     cluster = cluster_place(document)
     for group in groups(document)[1:]:
         most, least = document.at((*group, "maxReplicas")), document.at((*group, "minReplicas"))
@@ -48,7 +48,7 @@ def cost_is_bounded(document: Document, versions: Versions) -> Iterator[InputErr
 
 
 def head_does_no_work(document: Document, versions: Versions) -> Iterator[InputError]:
-    """No trial may be placed on the head, and the head holds no GPU."""
+    """The head offers neither CPU nor GPU to trials."""
     head = groups(document)[0]
     start, sizes = document.section((*head, "rayStartParams")), document.section((*head, "resources"))
     if str(start.get("num-cpus", sizes.get("CPU"))) != "0":
@@ -111,8 +111,8 @@ def images_match_the_lock(document: Document, versions: Versions) -> Iterator[In
         )
 
 
-def pods_leave_in_peace(document: Document, versions: Versions) -> Iterator[InputError]:
-    """A stopped pod drains its node, so that trials save and move; it must not be killed before that is over."""
+def pods_drain_before_they_stop(document: Document, versions: Versions) -> Iterator[InputError]:
+    """A stopped pod drains its node, so that trials save and move; its grace period must cover the drain."""
     for group in groups(document):
         if not ray_container(document, group):
             continue
@@ -130,7 +130,7 @@ def pods_leave_in_peace(document: Document, versions: Versions) -> Iterator[Inpu
 
 
 def spot_has_a_fallback(document: Document, versions: Versions) -> Iterator[InputError]:
-    """One GPU group on spot nodes, preferred; one on demand for when there are none."""
+    """A preferred GPU group on spot nodes, and one on demand as its fallback."""
     workers = groups(document)[1:]
     spot = [group for group in workers if _is_spot(document, group)]
     others = [group for group in workers if group not in spot]
@@ -155,8 +155,8 @@ def spot_has_a_fallback(document: Document, versions: Versions) -> Iterator[Inpu
             )
 
 
-def doors_are_closed(document: Document, versions: Versions) -> Iterator[InputError]:
-    """Token on, no door to the outside, no privilege, no secret in the file."""
+def nothing_is_exposed(document: Document, versions: Versions) -> Iterator[InputError]:
+    """Token authentication on; no service exposed outside the cluster, no privileged container, no secret in the file."""
     cluster, head = cluster_place(document), groups(document)[0]
     if document.at((*cluster, "authOptions", "mode")) != "token":
         yield document.violation(
@@ -182,7 +182,7 @@ def doors_are_closed(document: Document, versions: Versions) -> Iterator[InputEr
 
 
 def results_outlive_the_pods(document: Document, versions: Versions) -> Iterator[InputError]:
-    """The job runs a sweep whose sweep config exists and whose storage every pod sees and none owns."""
+    """The job runs a sweep whose config exists and whose storage is shared by all pods and outlives them."""
     if kind_of(document) != "RayJob":
         return
     place, text = ("spec", "entrypoint"), document.at(("spec", "entrypoint"))

@@ -1,4 +1,4 @@
-"""The machines of a launcher file, cloud by cloud: spot with an on-demand way out, GPUs where they are promised, deadlines."""
+"""Machine rules of a launcher file for each cloud: spot with an on-demand fallback, GPUs that match the resources, deadlines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LONGEST_LIFE_S = 7 * 86400
 
 @dataclass(frozen=True)
 class Cloud:
-    """Where a cloud's machine description says what the rules ask about."""
+    """Where a cloud's machine description holds machine type, GPU and spot settings."""
 
     machine: Place  # within node_config
     gpu_machines: re.Pattern[str]
@@ -37,8 +37,8 @@ CLOUDS = {
 }
 
 
-def machines_have_what_they_promise(document: Document, versions: Versions) -> Iterator[InputError]:
-    """A type that offers GPUs is a GPU machine, and a GPU machine offers its GPUs: else it is paid for and never used."""
+def machine_and_resources_agree(document: Document, versions: Versions) -> Iterator[InputError]:
+    """A type that offers GPUs is a GPU machine, and a GPU machine offers its GPUs: otherwise it is billed and never used."""
     cloud = CLOUDS.get(provider_of(document))
     if cloud is None:
         return
@@ -56,7 +56,7 @@ def machines_have_what_they_promise(document: Document, versions: Versions) -> I
             yield document.violation(place, problem, "make machine and resources agree")
 
 
-def machines_can_start(document: Document, versions: Versions) -> Iterator[InputError]:
+def machines_have_what_the_cloud_needs(document: Document, versions: Versions) -> Iterator[InputError]:
     """What a cloud asks of a machine before it starts one: an image with a driver for its GPU, a boot disk, a way to be moved."""
     rule = {"aws": _aws_start, "gcp": _gcp_start, "azure": _azure_start}.get(provider_of(document))
     if rule is None:
@@ -97,8 +97,8 @@ def spot_has_a_fallback(document: Document, versions: Versions) -> Iterator[Inpu
             )
 
 
-def nothing_outlives_its_deadline(document: Document, versions: Versions) -> Iterator[InputError]:
-    """A dead head cannot take its workers down: every machine ends by itself, and leaves no disk behind."""
+def machines_have_a_deadline(document: Document, versions: Versions) -> Iterator[InputError]:
+    """A dead head cannot stop its workers: every machine has a deadline of its own, and its disk is deleted with it."""
     rule = {"aws": _aws_end, "gcp": _gcp_end, "azure": _azure_end}.get(provider_of(document))
     if rule is not None:
         for name in _types(document):

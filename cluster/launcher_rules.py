@@ -1,4 +1,4 @@
-"""What Ray's schema cannot say of a launcher file: what it may cost, and that it can work at all.
+"""Rules for launcher files that Ray's schema does not cover: bounded cost, and a configuration that can work.
 
 A rule is a function of document and versions that yields violations; `LAUNCHER_RULES` in check.py lists them.
 """
@@ -114,7 +114,7 @@ def head_does_no_work(document: Document, versions: Versions) -> Iterator[InputE
 
 
 def workers_are_few(document: Document, versions: Versions) -> Iterator[InputError]:
-    """Every limit is written down and small, and nothing stays when there is no work."""
+    """max_workers is explicit and small, min_workers is 0, every worker type offers CPUs."""
     yield from _limit(document, ("max_workers",), document.tree.get("max_workers"))
     if provider_of(document) == "local":
         return
@@ -138,7 +138,7 @@ def workers_are_few(document: Document, versions: Versions) -> Iterator[InputErr
 
 
 def idle_nodes_go_away(document: Document, versions: Versions) -> Iterator[InputError]:
-    """The timeout is written down and short; a stopped machine's disk costs too, so idle nodes are deleted."""
+    """The idle timeout is explicit and short; idle nodes are deleted, because the disk of a stopped machine is billed."""
     minutes = document.tree.get("idle_timeout_minutes")
     if not _number(minutes) or not 0 < minutes <= LONGEST_IDLE_MINUTES:
         problem = "is missing" if minutes is None else f"{minutes!r} keeps idle machines"

@@ -1,4 +1,4 @@
-"""Ray's own opinion of a cluster launcher file: its schema, then what `ray up` does before it talks to a cloud."""
+"""Ray's own validation of a cluster launcher file: its schema, then the preparation that `ray up` does before it calls a cloud."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def ray_schema(document: Document, versions: Versions) -> Iterator[InputError]:
-    """Every violation of Ray's schema; when there is none, the first thing that preparing the file stumbles over."""
+    """Every violation of Ray's schema; when there is none, the first error of preparing the file."""
     import jsonschema
     import ray.autoscaler
 
@@ -54,7 +54,7 @@ def _violations(document: Document, error: ValidationError) -> Iterator[InputErr
 
 
 def _preparation(document: Document) -> Iterator[InputError]:
-    """What Ray's own check refuses."""
+    """The error of Ray's preparation, if any."""
     said, log = io.StringIO(), logging.getLogger("ray.autoscaler")
     level = log.level
     log.setLevel(logging.ERROR)

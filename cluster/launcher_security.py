@@ -13,7 +13,7 @@ from sweep.core.errors import InputError
 _TOKEN_SWITCH = "RAY_AUTH_MODE=token"
 _START = ("head_start_ray_commands", "worker_start_ray_commands")
 _SSH_PORT = 22
-_SECRETS = (  # what a credential looks like
+_SECRETS = (  # patterns of credentials
     (re.compile(r"\b(AKIA|ASIA)[0-9A-Z]{16}\b"), "an AWS access key"),
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY"), "a private key"),
     (
@@ -50,7 +50,7 @@ def token_is_everywhere(document: Document, versions: Versions) -> Iterator[Inpu
 
 
 def no_secret_is_written(document: Document, versions: Versions) -> Iterator[InputError]:
-    """The file is committed: a secret in it is no longer one."""
+    """No credential stands in the file, which is committed."""
     for place, value in document.scalars():
         if not isinstance(value, str):
             continue

@@ -24,7 +24,7 @@ _SLURM_NEEDS = {  # pattern: what is wrong without it, and the fix
 
 
 def slurm_rules(path: Path, text: str, versions: Versions) -> Iterator[InputError]:
-    """Complaints about a Slurm script."""
+    """Violations in a Slurm script."""
     joined = re.sub(r"\\\n\s*", "", text)
     for pattern, (problem, fix) in _SLURM_NEEDS.items():
         if not re.search(pattern, joined, re.MULTILINE):
@@ -35,7 +35,7 @@ def slurm_rules(path: Path, text: str, versions: Versions) -> Iterator[InputErro
 
 
 def docker_rules(path: Path, text: str, versions: Versions) -> Iterator[InputError]:
-    """Complaints about a Dockerfile."""
+    """Violations in a Dockerfile."""
     bases = re.findall(r"^FROM\s+(?:--\S+\s+)*(\S+)", text, re.MULTILINE)
     if not bases:
         yield InputError("line 1", "has no FROM", "build on Ray's own image")

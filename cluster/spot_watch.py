@@ -112,7 +112,7 @@ def watch(read_notice: Callable[[], Notice | None], interval_s: float) -> Notice
 
 
 def drain(command: list[str], notice: Notice, retry_s: float = _RETRY_S) -> bool:
-    """Drain this node, again and again until it is accepted or the machine is gone; whether it was accepted."""
+    """Drain this node, retrying until Ray accepts it or the machine is gone; returns whether it was accepted."""
     deadline = time.monotonic() + notice.seconds
     while True:
         left = deadline - time.monotonic()

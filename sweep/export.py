@@ -74,7 +74,7 @@ def load_exported(folder: str | Path) -> Classifier:
     """The model of an exported folder, with its weights, in eval mode. Raises InputError when a file is absent or does not fit."""
     from safetensors.torch import load
 
-    from sweep.models.classifier import build_classifier
+    from sweep.models.classifier import ClassifierSpec, build_classifier
 
     place = Storage(folder)
     try:
@@ -84,7 +84,7 @@ def load_exported(folder: str | Path) -> Classifier:
             place.url, f"{CONFIG} or {MODEL} is absent", "write the folder with: python -m sweep.export RUN TRIAL OUT"
         ) from error
     network = {**facts["network"], "num_classes": len(facts["classes"]), "image_px": facts["image_px"]}
-    model = build_classifier(**network, weights=None, seed=0)
+    model = build_classifier(ClassifierSpec(**network), seed=0)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:

@@ -1,11 +1,17 @@
-"""How the tests are spread over the workers of pytest-xdist (make test): end-to-end tests on one, every other file on one of them."""
+"""What every test process shares: a cache folder of its own, and how the tests are spread over the workers of pytest-xdist."""
+
+import os
+import tempfile
 
 import pytest
+
+_CACHE = tempfile.TemporaryDirectory(prefix="recipe-cache-")
+os.environ["RECIPE_CACHE"] = _CACHE.name
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """End-to-end tests, which take longest, first and together; the tests of a file share its fixtures."""
+    """End-to-end tests, which take longest, first and on one worker; the tests of a file, which share its fixtures, on one."""
     items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
     for item in items:
         if item.get_closest_marker("xdist_group") is None:

@@ -22,6 +22,7 @@ from sweep.audit.shortcut_features import Tell, features, find_tells
 from sweep.core.errors import InputError
 from sweep.core.location import absolute, split_last
 from sweep.shards.findings import stacked
+from sweep.shards.labels import label_names
 from sweep.shards.reader import read_manifest, read_metadata
 from sweep.shards.schema import Manifest
 
@@ -30,7 +31,7 @@ __all__ = ["AuditReport", "Copy", "DataSetFacts", "audit", "near_duplicate_group
 
 @dataclass(frozen=True)
 class Copy:
-    """Two images that show the same picture, with their data sets and labels; `how` says how one was changed.
+    """Two images that show the same picture, with their data sets and labels ('' where unknown); `how` says how one was changed.
 
     `same_patient`: both are known to be of one patient.
     """
@@ -47,12 +48,14 @@ class Copy:
 
     @property
     def conflicts(self) -> bool:
-        """Whether the labels differ (within one data set; two sets may name their classes differently).
+        """Whether two known labels differ (within one data set; two sets may name their classes differently).
 
         A near image of the same patient is a follow-up, whose finding may have come or gone; identical pixels are none.
         """
+        if self.crosses or not (self.first_label and self.second_label):
+            return False
         follow_up = self.same_patient and self.how != "identical"
-        return self.first_set == self.second_set and self.first_label != self.second_label and not follow_up
+        return self.first_label != self.second_label and not follow_up
 
     @property
     def crosses(self) -> bool:
@@ -70,7 +73,8 @@ class DataSetFacts:
     images: int
     pictures: int
     classes: dict[str, int]
-    constant_class: str
+    unlabelled: int  # images without a label
+    constant_class: str  # '' where no image has a label
     constant_accuracy: float  # of always answering constant_class, normal scans of a lesion set left out
     normals_left_out: int  # of that accuracy
     domains: tuple[DomainFacts, ...]  # hospitals or scanners within the set, where there are several
@@ -113,21 +117,21 @@ def audit(folders: Sequence[Path | str]) -> AuditReport:
 
     Raises InputError when a folder is no data set or is given twice.
     """
-    folders = [str(folder) for folder in folders]
-    if len({absolute(folder) for folder in folders}) < len(folders):
+    places = [str(folder) for folder in folders]
+    if len({absolute(place) for place in places}) < len(places):
         raise InputError("audit", "a folder is given twice", "give each data set once")
-    names = _names(folders)
-    frames = [read_metadata(folder).assign(letters=lettering(folder)) for folder in folders]
-    copies, crossing = duplicates_within_and_between(folders)
+    names = _names(places)
+    frames = [read_metadata(place).assign(letters=lettering(place)) for place in places]
+    copies, crossing = duplicates_within_and_between(places)
     merged = pd.concat(frames, ignore_index=True)
     owner = np.repeat(names, [len(frame) for frame in frames])
     return AuditReport(
         sets=tuple(
-            _facts(name, folder, frame, found.count)
-            for name, folder, frame, found in zip(names, folders, frames, copies, strict=True)
+            _facts(name, place, frame, found.count)
+            for name, place, frame, found in zip(names, places, frames, copies, strict=True)
         ),
         copies=tuple(_copy(pair, merged, owner) for pair in _all_pairs(frames, copies, crossing)),
-        shared_patients=shared_patients(names, frames, [read_manifest(folder) for folder in folders]),
+        shared_patients=shared_patients(names, frames, [read_manifest(place) for place in places]),
         domain_tells=tuple(domain_tells(merged, owner)),
     )
 
@@ -161,6 +165,7 @@ def _facts(name: str, folder: str, frame: pd.DataFrame, pictures: int) -> DataSe
         images=len(frame),
         pictures=pictures,
         classes=classes,
+        unlabelled=int(frame["label"].isna().sum()),
         constant_class=constant_class,
         constant_accuracy=constant_accuracy,
         normals_left_out=normals_left_out,
@@ -176,7 +181,8 @@ def _facts(name: str, folder: str, frame: pd.DataFrame, pictures: int) -> DataSe
 
 def _class_tells(frame: pd.DataFrame, manifest: Manifest) -> list[Tell]:
     if not manifest.multi_label:
-        return find_tells(features(frame), frame["label"].to_numpy(dtype=str), "class")
+        labelled = frame[frame["label"].notna()]
+        return find_tells(features(labelled), label_names(labelled["label"]), "class")
     labels, columns = stacked(frame["labels"]), features(frame)
     found = [
         find_tells(columns, np.where(labels[:, k] == 1, name, ""), "finding") for k, name in enumerate(manifest.classes)
@@ -186,9 +192,18 @@ def _class_tells(frame: pd.DataFrame, manifest: Manifest) -> list[Tell]:
 
 def _copy(pair: Pair, frame: pd.DataFrame, owner: np.ndarray) -> Copy:
     first, second = frame.iloc[pair.i], frame.iloc[pair.j]
+    labels = label_names([first["label"], second["label"]]).tolist()
     identical = first["sha256"] == second["sha256"] and first["height"] == second["height"]
     how = "identical" if identical else describe_orientation(pair.orientation) or "near"
+    same_patient = bool(first["patient"]) and first["patient"] == second["patient"]
     return Copy(
-        first["image_id"], second["image_id"], str(owner[pair.i]), str(owner[pair.j]),
-        first["label"], second["label"], how, round(pair.score, 3), bool(first["patient"] and first["patient"] == second["patient"]),
-    )  # fmt: skip
+        first=first["image_id"],
+        second=second["image_id"],
+        first_set=str(owner[pair.i]),
+        second_set=str(owner[pair.j]),
+        first_label=labels[0],
+        second_label=labels[1],
+        how=how,
+        score=round(pair.score, 3),
+        same_patient=same_patient,
+    )

@@ -46,7 +46,8 @@ def by_domain(frame: pd.DataFrame, manifest: Manifest) -> Iterator[DomainFacts]:
 def balance(frame: pd.DataFrame, manifest: Manifest) -> tuple[dict[str, int], str, float, int]:
     """Images of each class, the constant answer, its accuracy, and the normal scans that this accuracy leaves out.
 
-    Of several findings an image the accuracy is the mean over findings.
+    Of several findings an image the accuracy is the mean over findings. Images without a label are not counted; the constant
+    answer is '' where no image has one.
     """
     if manifest.multi_label:
         labels = stacked(frame["labels"])

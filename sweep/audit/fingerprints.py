@@ -8,6 +8,7 @@ before it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -141,6 +142,6 @@ def _cosine_basis(px: int) -> np.ndarray:
     return basis.astype(np.float32)
 
 
-def _blocks(array: np.ndarray, size: int):
+def _blocks(array: np.ndarray, size: int) -> Iterator[np.ndarray]:
     for start in range(0, len(array), size):
         yield array[start : start + size]

@@ -52,7 +52,7 @@ def _figures(report: AuditReport) -> Iterator[str]:
 def _pictures(folders: dict[str, str], copies: Sequence[Copy]) -> dict[tuple[str, str], np.ndarray]:
     wanted = {(name, image) for copy in copies
               for name, image in ((copy.first_set, copy.first), (copy.second_set, copy.second))}  # fmt: skip
-    found = {}
+    found: dict[tuple[str, str], np.ndarray] = {}
     for name, folder in folders.items():
         ids = sorted(image for owner, image in wanted if owner == name)
         if ids:

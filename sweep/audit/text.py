@@ -44,8 +44,11 @@ def _lines(report: AuditReport) -> Iterator[str]:
 def _facts(facts: DataSetFacts) -> Iterator[str]:
     without = " (normal scans left out)" if facts.normals_left_out else ""
     yield f"{facts.images} images, domain {facts.domain}, {facts.folder}"
-    yield "classes: " + ", ".join(f"{name} {count}" for name, count in facts.classes.items())
-    yield f"always answering {facts.constant_class!r} is right for {facts.constant_accuracy:.1%}{without}"
+    if facts.unlabelled:
+        yield f"{facts.unlabelled} images without a label"
+    if facts.constant_class:
+        yield "classes: " + ", ".join(f"{name} {count}" for name, count in facts.classes.items())
+        yield f"always answering {facts.constant_class!r} is right for {facts.constant_accuracy:.1%}{without}"
     for domain in facts.domains:
         classes = ", ".join(f"{name} {count}" for name, count in domain.classes.items())
         yield f"domain {domain.name}: {domain.images} images ({classes}), {domain.patients} patients, {domain.constant_class!r} is right for {domain.constant_accuracy:.1%}"
@@ -68,7 +71,8 @@ def _tell(tell: Tell) -> str:
 def _copy(copy: Copy) -> str:
     first, second = (f"{name}: " if copy.crosses else "" for name in (copy.first_set, copy.second_set))
     sign = "=" if copy.how == "identical" else "~"
-    labels = "" if copy.first_label == copy.second_label else f", labels {copy.first_label} / {copy.second_label}"
+    known = [label or "unknown" for label in (copy.first_label, copy.second_label)]
+    labels = "" if known[0] == known[1] else f", labels {known[0]} / {known[1]}"
     patient = ", same patient" if copy.same_patient else ""
     return f"{first}{copy.first} {sign} {second}{copy.second} ({copy.how}, {copy.score:.2f}{patient}{labels})"
 

@@ -22,6 +22,8 @@ from sweep.core.hashing import content_hash
 from sweep.core.metric_table import DIRECTIONS, SOURCE_TO_TARGET, TARGET_TO_SOURCE
 from sweep.core.storage import Storage
 from sweep.data.domains import FOLD_BACK, FOLDS, LABELS, copies_card, domain_frames, left_out, split_domains, summary_of
+from sweep.data.properties import write_properties
+from sweep.shards.checked import checked_manifest
 from sweep.shards.findings import constant_accuracy, present_counts, stacked
 from sweep.shards.image_set import ImageSet
 from sweep.shards.labels import classes_after
@@ -207,9 +209,10 @@ def prepare(section: DataSection, run: Storage, directions: Iterable[str] = (SOU
             f"source and target are both {folders[0]}",
             "name another target, or hold some of its domains out: hold_out: [NAME]",
         )
-    manifests = [read_manifest(folder) for folder in folders]
+    manifests = [checked_manifest(folder) for folder in folders]
     classes = _common_classes(manifests, section)
     frames = domain_frames(folders, manifests, section, classes, run)
+    write_properties(run, folders[:1] * 2 if section.hold_out else folders, frames)
     both = TARGET_TO_SOURCE in directions or _was_both(run)
     whole = split_domains(frames, section, both)
     data = Data(folders[0], folders[1], classes, section.image_px, section.fit, section.normals, whole, section.loading)

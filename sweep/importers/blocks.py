@@ -25,6 +25,7 @@ from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash
 from sweep.core.location import absolute, is_url
 from sweep.importers.raw import RawImage
+from sweep.shards.checked import checked_manifest
 from sweep.shards.reader import read_batches
 from sweep.shards.schema import MANIFEST, Header, ShardRow, schema_of
 from sweep.shards.writer import write_dataset
@@ -199,7 +200,17 @@ def _make(place: Path, block: Iterable[RawImage], job: Job) -> None:
 
 
 def _is_there(place: Path) -> bool:
-    return (place / "done").exists()
+    """Whether a block is complete and undamaged; a damaged one is removed, to be made again."""
+    if not (place / "done").exists():
+        return False
+    rows = place / "rows"
+    try:
+        if (rows / MANIFEST).exists():
+            checked_manifest(rows)
+    except InputError:
+        shutil.rmtree(place)
+        return False
+    return True
 
 
 def _rows(place: Path, job: Job, deep: set[str]) -> Iterator[Row]:

@@ -5,91 +5,111 @@ python -m sweep.importers dicom EXPORT shards/clinic --key-file ~/clinic.key --b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sweep.core.errors import InputError
-from sweep.importers.dicom_header import Facts, hashed, read_facts, read_key
+from sweep.core.bounded import bounded
+from sweep.core.errors import InputError, printable
+from sweep.importers.csv_table import below
+from sweep.importers.dicom_header import Facts, hashed, is_dicom, named, read_facts, read_key
 from sweep.importers.dicom_pixels import check_window, read_frame
-from sweep.importers.files import class_folders, natural_key, read_table
-from sweep.importers.raw import Importer, RawImage
+from sweep.importers.files import read_table
+from sweep.importers.folder import class_folders_of
+from sweep.importers.raw import Ignored, Importer, RawImage
+from sweep.importers.spelling import check_spellings
+from sweep.importers.walk import is_file, listing
 
-SUFFIXES = frozenset({".dcm", ".dicom", ".ima", ""})
-_NO_IMAGE = frozenset({"DICOMDIR"})
+_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})  # a file so called is meant to be DICOM, whatever it holds
 _BURNED_IN = ("refuse", "blank", "keep")
 _FRAMES = ("all", "middle")
-_EXPECTS = "a folder per class with DICOM files (.dcm) below it, or --table FILE with columns path and label"
+_PATIENT_FROM = ("patient", "study", "series")
+_EXPECTS = "a folder per class with DICOM files below it, or --table FILE with columns path and label"
 
 
-def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
+def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage | Ignored]:
+    with named(src):  # says what to install before any file is looked at
+        pass
     window = check_window(options["window"])
-    files = list(_of_table(src, options["table"]) if options["table"] else _of_folders(src))
+    files = list(_of_table(src, options["table"]) if options["table"] else _of_folders(src, options["accept"]))
     key = read_key(options["key_file"])
     for path, label in files:
-        yield from _images(
-            path, label, f"{label}/{hashed(path.relative_to(src).as_posix(), key)}", key, options, window
-        )
+        alias = f"{label}/{hashed(printable(path.relative_to(src).as_posix()), key)}"
+        yield from _images(path, label, alias, key, {**options, "window": window})
 
 
-def _of_folders(src: Path) -> Iterator[tuple[Path, str]]:
+def _of_folders(src: Path, accept: Sequence[str]) -> Iterator[tuple[Path, str]]:
     found = False
-    for folder in class_folders(src, _EXPECTS):
-        files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-        wanted = [path for path in files if path.name not in _NO_IMAGE and not path.name.startswith(".")]
-        for path in sorted(wanted, key=lambda path: natural_key(path.as_posix())):
+    for folder in class_folders_of(src, _EXPECTS, accept):
+        files = [path for path in listing(folder).files if _is_dicom(path)]
+        if not files:
+            raise InputError(folder, "no DICOM file below it", f"fill it or remove it; expects {_EXPECTS}")
+        for path in files:
             found = True
             yield path, folder.name
     if not found:
         raise InputError(src, "no DICOM file below it", f"expects {_EXPECTS}")
 
 
+def _is_dicom(path: Path) -> bool:
+    """By content: names in exports are often UIDs, whose last number is no suffix."""
+    if path.suffix.lower() in _SUFFIXES:
+        return True
+    try:
+        return path.is_file() and is_dicom(path)
+    except OSError:
+        return False
+
+
 def _of_table(src: Path, name: str) -> Iterator[tuple[Path, str]]:
     place = src / name
-    for row, entry in read_table(place, ["path", "label"]).iterrows():
-        path = src / entry["path"]
-        if not path.resolve().is_relative_to(src.resolve()):
-            raise InputError(
-                f"{place}, row {row}, column path", f"{entry['path']!r} lies outside of {src}", "correct the path"
-            )
+    table = read_table(place, ["path", "label"])
+    check_spellings((label for label in table["label"] if label), f"{place}, column label")
+    for row, entry in table.iterrows():
+        listed = below(src, entry["path"]) if entry["path"] else None
+        if listed is None or not (src / listed).resolve().is_relative_to(src.resolve()):
+            problem = f"{entry['path']!r} lies outside of {src}" if entry["path"] else "an empty cell"
+            raise InputError(f"{place}, row {row}, column path", problem, "correct the path")
         if not entry["label"]:
             raise InputError(f"{place}, row {row}, column label", "no label", "give one, or remove the row")
-        yield path, entry["label"]
+        yield src / listed, entry["label"]
 
 
-def _images(
-    path: Path, label: str, alias: str, key: bytes, options: Mapping[str, Any], window: str
-) -> Iterator[RawImage]:
+def _images(path: Path, label: str, alias: str, key: bytes, options: Mapping[str, Any]) -> Iterator[RawImage | Ignored]:
     """One RawImage per frame; a file that cannot be used yields one that says so when it is read."""
     # File names may hold a patient's name: the shards keep hashes instead, of violations too.
-    if not path.is_file():
-        yield RawImage(
-            alias,
-            label,
-            alias=alias,
-            bad=InputError(path, "there is no such file", "correct the table, or pass --skip-bad N"),
-        )
+    if not is_file(path):
+        bad = InputError(path, "there is no such file", "correct the table, or pass --skip-bad N")
+        yield RawImage(alias, label, alias=alias, bad=bad)
         return
     try:
-        facts = read_facts(path, key)
+        facts = Facts(**bounded(read_facts, path, key, where=path))
         if facts.written_on and options["burned_in"] == "refuse":
             fix = "look at the images, then pass --burned-in keep; blank blackens all but the scan of ultrasound frames"
             raise InputError(path, facts.written_on, fix)
     except InputError as error:
         yield RawImage(alias, label, path, alias=alias, bad=error)
         return
-    read = {"window": window, "blank": options["burned_in"] == "blank" and bool(facts.written_on)}
+    if facts.no_scan:
+        yield Ignored(str(path), facts.no_scan, path)
+        return
+    blank = options["burned_in"] == "blank" and bool(facts.written_on)
     for frame in range(facts.frames) if options["frames"] == "all" else (facts.frames // 2,):
         name = f"{facts.uid}-{frame}" if facts.frames > 1 else facts.uid
+        read = partial(read_frame, frame=frame, window=options["window"], blank=blank, depth=options["depth"])
         yield RawImage(
-            name, label, path, patient=facts.patient or _alone(facts), source_path=f"{label}/{facts.uid}.dcm", alias=alias,
-            read=partial(read_frame, frame=frame, **read),
+            name, label, path, patient=_patient(facts, options["patient_from"]), source_path=f"{label}/{facts.uid}.dcm",
+            alias=alias, read=read, study=facts.study,
         )  # fmt: skip
 
 
-def _alone(facts: Facts) -> str:
-    """Without a patient id the frames of one file still belong together."""
+def _patient(facts: Facts, source: str) -> str:
+    """The group that must not be split: the patient, or the nearest thing that the header identifies."""
+    named = {"patient": facts.patient, "study": facts.study, "series": facts.series}
+    for kind in _PATIENT_FROM[_PATIENT_FROM.index(source) :]:
+        if named[kind]:
+            return named[kind] if kind == "patient" else f"{kind} {named[kind]}"
     return f"instance {facts.uid}" if facts.frames > 1 else ""
 
 
@@ -103,14 +123,24 @@ ROW = Importer(
     domain="clinic",
     # table: labels by path instead of class folders; key_file: secret that patient ids are hashed with; burned_in: what to do with
     # frames that may have a name written on them (refuse, blank, keep); frames: all or the middle one; window: CENTER/WIDTH
-    # instead of the header's own.
-    options={"table": "", "key_file": "", "burned_in": "refuse", "frames": "all", "window": ""},
-    choices={"burned_in": _BURNED_IN, "frames": _FRAMES},
+    # instead of the header's own; patient_from: what is kept on one side of a split (patient, study, series), the next one where the
+    # header has none.
+    options={
+        "table": "",
+        "key_file": "",
+        "burned_in": "refuse",
+        "frames": "all",
+        "window": "",
+        "patient_from": "patient",
+    },
+    choices={"burned_in": _BURNED_IN, "frames": _FRAMES, "patient_from": _PATIENT_FROM},
+    path_options=("table", "key_file"),
     help={
         "table": "Table of paths and labels; empty: the class folders below SRC are the labels.",
         "key_file": "File with a secret that patient ids are hashed with.",
         "burned_in": "What to do with frames that may have a name written on them.",
         "frames": "All frames of a file, or the middle one.",
+        "patient_from": "What is kept on one side of a split; the next one where the header has none.",
         "window": "Grey-level window as CENTER/WIDTH; empty: the header's own.",
     },
     total=lambda src, options: None,  # the frames of a file stand in its header

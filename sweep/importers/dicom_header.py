@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,27 +17,47 @@ from sweep.core.images import MAX_PIXELS
 
 # Nothing else of a header is read: no names, no dates, no free text.
 WHITELIST = (
-    "SOPInstanceUID", "PatientID", "IssuerOfPatientID", "Modality", "BurnedInAnnotation", "NumberOfFrames", "Rows", "Columns",
-    "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "PixelRepresentation", "BitsAllocated", "BitsStored", "HighBit",
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID", "IssuerOfPatientID", "Modality",
+    "BurnedInAnnotation", "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration",
+    "PixelRepresentation", "BitsAllocated", "BitsStored", "HighBit", "PixelPaddingValue", "PixelPaddingRangeLimit",
     "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence",
     "RedPaletteColorLookupTableDescriptor", "GreenPaletteColorLookupTableDescriptor", "BluePaletteColorLookupTableDescriptor",
     "RedPaletteColorLookupTableData", "GreenPaletteColorLookupTableData", "BluePaletteColorLookupTableData",
-    "SequenceOfUltrasoundRegions",
+    "SegmentedRedPaletteColorLookupTableData", "SegmentedGreenPaletteColorLookupTableData",
+    "SegmentedBluePaletteColorLookupTableData", "PixelPresentation",
+    "SequenceOfUltrasoundRegions", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+)  # fmt: skip
+_REQUIRED = (
+    "SOPInstanceUID", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored",
+    "PixelRepresentation",
 )  # fmt: skip
 # Frames of these are screens or photographs: name, date and hospital are usually written into the picture.
 _WRITTEN_ON = frozenset({"US", "IVUS", "SC", "OT", "XC", "ES", "GM", "DG", "OP"})
+_NOT_SCANS = frozenset(
+    ("SR", "KO", "PR", "DOC", "PLAN", "REG", "SEG", "FID", "ECG", "RTDOSE", "RTPLAN", "RTSTRUCT", "RTRECORD")
+)
+_DIRECTORY = "1.2.840.10008.1.3.10"  # SOP class of a DICOMDIR
 _SHORTEST_KEY = 16  # bytes
+_MOST_INFLATED = 512 << 20  # bytes of a deflated file
+_ITEM_HEADER = 8  # bytes that a compressed frame takes at least
 FIX = "restore the file from the archive, remove it, or pass --skip-bad N"
+_EXTRA = "install the extra: pip install 'recipe-finder[dicom]'"
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Of one file: identities (hashed), number of frames, and whether text may be burned into its pixels."""
+    """Of one file: identities (hashed; '' where the header has none), number of frames, and whether text may be burned in.
 
-    uid: str
-    patient: str
-    frames: int
-    written_on: str  # why text may be burned in; '' when the header rules it out
+    `no_scan` says why the file is no image that a data set could hold, such as a report; the rest is then empty.
+    """
+
+    uid: str = ""
+    patient: str = ""
+    study: str = ""
+    series: str = ""
+    frames: int = 1
+    written_on: str = ""  # why text may be burned in; '' when the header rules it out
+    no_scan: str = ""
 
 
 @contextmanager
@@ -45,12 +67,13 @@ def named(path: Path) -> Iterator[Any]:
         import pydicom
         import pydicom.errors
     except ImportError:
-        raise InputError(
-            "importer dicom", "pydicom is not installed", "install the extra: pip install 'recipe-finder[dicom]'"
-        ) from None
+        raise InputError("importer dicom", "pydicom is not installed", _EXTRA) from None
+    pydicom.config.logger.setLevel("CRITICAL")  # what it would warn of is said as an error, or makes no difference
     try:
-        yield pydicom
-    except InputError:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield pydicom
+    except (InputError, MemoryError):
         raise
     except FileNotFoundError:
         raise InputError(path, "there is no such file", "check the list of files against the archive") from None
@@ -60,8 +83,7 @@ def named(path: Path) -> Iterator[Any]:
         raise InputError(path, "not a DICOM file", FIX) from None
     except Exception as broken:  # noqa: BLE001 - pydicom and its decoders raise whatever the damaged element makes them raise
         reason = " ".join(str(broken).split())[:200] or type(broken).__name__
-        fix = "install the extra: pip install 'recipe-finder[dicom]'" if "missing dependencies" in reason else FIX
-        raise InputError(path, f"damaged or unsupported DICOM ({reason})", fix) from None
+        raise InputError(path, f"damaged or unsupported DICOM ({reason})", FIX) from None
 
 
 def read_key(path: str) -> bytes:
@@ -78,22 +100,117 @@ def read_key(path: str) -> bytes:
     return key
 
 
+def open_header(pydicom: Any, path: Path) -> Any:
+    """The whitelisted elements of a file, with and without preamble; optional elements without a value are left out.
+
+    The dataset's `file_meta` has a TransferSyntaxUID in any case. Raises InputError for a deflated file that grows too large.
+    """
+    _check_deflated(pydicom, path)
+    bare = not has_preamble(path)
+    header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(WHITELIST), force=bare)
+    for element in [element for element in header if element.is_empty and element.keyword not in _REQUIRED]:
+        del header[element.tag]
+    if "TransferSyntaxUID" not in header.file_meta:
+        if not len(header):
+            raise pydicom.errors.InvalidDicomError()
+        implicit, little = header.original_encoding
+        native = pydicom.uid.ExplicitVRLittleEndian if little else pydicom.uid.ExplicitVRBigEndian
+        header.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian if implicit else native
+    return header
+
+
+def has_preamble(path: Path) -> bool:
+    """Whether DICOM's mark stands where Part 10 puts it."""
+    with open(path, "rb") as stream:
+        return stream.read(132)[128:] == b"DICM"
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM by its content: Part 10's mark, or a bare dataset that begins with an identifying group."""
+    with open(path, "rb") as stream:
+        head = stream.read(132)
+    if head[128:] == b"DICM":
+        return True
+    group, element = int.from_bytes(head[:2], "little"), int.from_bytes(head[2:4], "little")
+    length = int.from_bytes(head[4:8], "little")
+    explicit = head[4:6].isalpha() and head[4:6].isupper()
+    return len(head) >= 8 and group in (0x0002, 0x0008) and element <= 0x0018 and (explicit or length <= 256)
+
+
+def _check_deflated(pydicom: Any, path: Path) -> None:
+    if not has_preamble(path):
+        return
+    meta = pydicom.filereader.read_file_meta_info(path)
+    if meta.get("TransferSyntaxUID") != pydicom.uid.DeflatedExplicitVRLittleEndian:
+        return
+    inflate, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    rest = path.read_bytes()[144 + int(meta.get("FileMetaInformationGroupLength") or 0) :]
+    while rest and not inflate.eof:
+        size += len(inflate.decompress(rest, 1 << 24))
+        rest = inflate.unconsumed_tail
+        if size > _MOST_INFLATED:
+            raise InputError(path, f"more than {_MOST_INFLATED >> 20} MiB when inflated", FIX)
+
+
 def read_facts(path: Path, key: bytes) -> Facts:
-    """Whitelisted header of one file; InputError names a file that is no DICOM image or too large to be one."""
+    """Whitelisted header of one file; InputError names a file that is no DICOM file, damaged, or too large to be an image."""
     with named(path) as pydicom:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(WHITELIST))
-        for name in ("SOPInstanceUID", "Rows", "Columns", "PhotometricInterpretation"):
-            if name not in header:
+        header = open_header(pydicom, path)
+        if no_scan := _no_scan(pydicom, header):
+            return Facts(no_scan=no_scan)
+        for name in _REQUIRED:
+            if header.get(name) in (None, ""):
                 raise InputError(path, f"no {name} in its header: not an image", FIX)
         if header.Rows * header.Columns > MAX_PIXELS:
             raise InputError(path, f"more than {MAX_PIXELS:,} pixels", FIX)
         patient = str(header.get("PatientID") or "").strip()
+        issuer = header.get("IssuerOfPatientID") or ""
         return Facts(
             uid=hashed(str(header.SOPInstanceUID), key),
-            patient=hashed(f"{header.get('IssuerOfPatientID') or ''}/{patient}", key) if patient else "",
-            frames=int(header.get("NumberOfFrames") or 1),
+            patient=hashed(f"{issuer}/{patient}", key) if patient else "",
+            study=_hashed_uid(header, "StudyInstanceUID", key),
+            series=_hashed_uid(header, "SeriesInstanceUID", key),
+            frames=_frames(pydicom, header, path),
             written_on=_written_on(header),
         )
+
+
+def _no_scan(pydicom: Any, header: Any) -> str:
+    """Why a DICOM file is no image of a patient: '' for one that is, damaged or not."""
+    kind = str(header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or "")
+    if kind == _DIRECTORY:
+        return "DICOM directories (DICOMDIR)"
+    modality = str(header.get("Modality") or "")
+    if modality in _NOT_SCANS:
+        return f"DICOM files without a scan (modality {modality})"
+    name = pydicom.uid.UID(kind).name
+    if "Rows" not in header and kind and "Image" not in name and name != kind:
+        return f"DICOM files without a scan ({name})"
+    return ""
+
+
+def _hashed_uid(header: Any, name: str, key: bytes) -> str:
+    uid = str(header.get(name) or "").strip()
+    return hashed(f"{name}/{uid}", key) if uid else ""
+
+
+def _frames(pydicom: Any, header: Any, path: Path) -> int:
+    """The number of frames; InputError where the file cannot hold that many."""
+    frames = int(header.get("NumberOfFrames", 1))
+    bits = header.Rows * header.Columns * header.SamplesPerPixel * header.BitsAllocated
+    syntax = header.file_meta.TransferSyntaxUID
+    packed = syntax == pydicom.uid.DeflatedExplicitVRLittleEndian or syntax not in _native(pydicom)
+    halved = 2 if str(header.PhotometricInterpretation) == "YBR_FULL_422" else 1
+    least = _ITEM_HEADER if packed else bits // 8 // halved
+    if frames < 1 or frames * least > path.stat().st_size:
+        problem = f"{frames:,} frames of {header.Columns} x {header.Rows} pixels in {path.stat().st_size:,} bytes"
+        raise InputError(path, f"damaged or unsupported DICOM: {problem}", FIX)
+    return frames
+
+
+def _native(pydicom: Any) -> tuple[Any, ...]:
+    uid = pydicom.uid
+    return uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian
 
 
 def hashed(identity: str, key: bytes) -> str:
@@ -102,9 +219,13 @@ def hashed(identity: str, key: bytes) -> str:
 
 
 def _written_on(header: Any) -> str:
-    burned, modality = str(header.get("BurnedInAnnotation") or "").upper(), str(header.get("Modality") or "OT")
-    if burned == "YES":
-        return "its header says that text is burned into the picture"
-    if not burned and modality in _WRITTEN_ON:
+    burned, modality = str(header.get("BurnedInAnnotation") or ""), str(header.get("Modality") or "OT")
+    if burned == "NO":
+        return ""
+    if burned:
+        if burned.strip().upper() == "YES":
+            return "its header says that text is burned into the picture"
+        return f"BurnedInAnnotation is {burned!r}, which does not rule out that text is burned into the picture"
+    if modality in _WRITTEN_ON:
         return f"modality {modality}, and its header does not rule out that text is burned into the picture"
     return ""

@@ -189,7 +189,7 @@ ROW = Importer(
     options={"finding": "", "split": "all"},
     choices={"split": ("all", *_SPLITS)},
     help={
-        "finding": "Number of the one finding of a multi-label set to import; -1: any finding against none.",
+        "finding": "Number of the one finding of a multi-label set to import, or any (some finding against none).",
         "split": "Which of the published splits to read.",
     },
     total=_total,

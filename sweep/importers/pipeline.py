@@ -12,6 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sweep.core.errors import InputError, printable, suggestion
 from sweep.importers.account import CHECKS, Account
 from sweep.importers.blocks import BLOCK, Job, Row, Violation, cache, rows_by_block, tolerate
@@ -25,9 +27,9 @@ from sweep.shards.writer import write_dataset
 _PARALLEL_FROM = 8192  # images from which starting Ray pays
 _SMALLEST_SIDE = 8  # pixels; below that a file is a placeholder, not a scan
 _DARKEST_SET = (
-    64  # grey level that some deep file of a data set exceeds: 14-bit values in 16-bit files, taken for 16 bits, do not
+    64  # grey levels that some deep file of a data set spans: 14-bit values in 16-bit files, taken for 16 bits, do not
 )
-_DARK_FILE = 16  # grey level that 12-bit values taken for 16 bits never exceed
+_DARK_FILE = 16  # grey levels that 12-bit values taken for 16 bits span at most
 _DARK_SHARE = 0.1  # of the deep files, from which that many so dark ones are no accident
 
 
@@ -107,9 +109,7 @@ def run_import(
 def _header(name: str, row: Importer, settings: Settings, chosen: Mapping[str, Any]) -> Header:
     findings = row.findings(chosen)
     # Where files lay on this machine is no property of the data set, and may name people.
-    kept = {
-        option: Path(value).name if option in row.path_options and value else value for option, value in chosen.items()
-    }
+    kept = {option: _kept(option, value) if option in row.path_options else value for option, value in chosen.items()}
     general = {"depth": settings.depth} if settings.depth else {}
     waived = {"accept": sorted(settings.accept)} if settings.accept else {}
     return Header(
@@ -118,6 +118,11 @@ def _header(name: str, row: Importer, settings: Settings, chosen: Mapping[str, A
         licence=row.licence, citation=row.citation, source=row.source, import_px=settings.import_px,
         settings={"importer": name, **kept, **general, **waived, "skipped": []},
     )  # fmt: skip
+
+
+def _kept(option: str, value: str) -> str:
+    """What the manifest keeps of a path: its last part, and of a key file that there was one."""
+    return ("given" if option == "key_file" else Path(value).name) if value else ""
 
 
 def _check_settings(settings: Settings) -> None:
@@ -270,16 +275,16 @@ class _Result:
 
     def counted(self, rows: Iterable[Row]) -> Iterator[ShardRow]:
         """The rows; InputError at their end when the data set that they make cannot be meant."""
-        brightest: list[int] = []  # pixel of each image from a deep file
+        spans: list[int] = []  # grey levels that each image from a deep file spans
         for number, row in enumerate(rows, start=1):
             if row.deep:
-                brightest.append(int(row.shard.image.max()))
+                spans.append(int(np.ptp(row.shard.image)))
             self.account.take(row.shard)
             yield row.shard
             if self.hooks.on_image is not None:
                 self.hooks.on_image(number)
         if self.settings.depth is None and self.where is not None:
-            _check_depth(brightest, self.where)
+            _check_depth(spans, self.where)
         self._finish()
 
     def _finish(self) -> None:
@@ -295,15 +300,15 @@ class _Result:
             self.hooks.on_account(account)
 
 
-def _check_depth(brightest: Sequence[int], where: Path | str) -> None:
-    """InputError when files of more than eight bits are so dark that their depth must be another one than they declare."""
+def _check_depth(spans: Sequence[int], where: Path | str) -> None:
+    """InputError when files of more than eight bits span so few greys that their depth must be another one than they declare."""
     fix = "pass the depth that the scanner wrote, like --depth 12, or --depth 16 when the images are that dark"
-    if brightest and max(brightest) <= _DARKEST_SET:
+    if spans and max(spans) <= _DARKEST_SET:
         which = (
-            f"no pixel of the {len(brightest)} images of more than eight bits is brighter than {max(brightest)} of 255"
+            f"none of the {len(spans)} images of more than eight bits spans more than {max(spans)} of 255 grey levels"
         )
         raise InputError(where, f"{which} under the depth that the files declare", fix)
-    dark = sum(level <= _DARK_FILE for level in brightest)
-    if dark > 1 and dark >= _DARK_SHARE * len(brightest):
-        problem = f"{dark} of {len(brightest)} images of more than eight bits are black (at most {_DARK_FILE} of 255) under the depth that the files declare"
+    dark = sum(level <= _DARK_FILE for level in spans)
+    if dark > 1 and dark >= _DARK_SHARE * len(spans):
+        problem = f"{dark} of {len(spans)} images of more than eight bits are of one grey (at most {_DARK_FILE} of 255 levels) under the depth that the files declare"
         raise InputError(where, problem, f"bring all to one depth, or {fix}")

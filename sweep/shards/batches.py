@@ -1,14 +1,15 @@
 """Images and labels -> batches: one order of an epoch, gathered from memory or streamed from the shards.
 
 Memory: one gather per batch from one uint8 tensor, no loader process. Shards: Ray Data tasks (`stream.stream`), or one thread where
-no Ray runs (`read_ahead.read_ahead`), read and decode ahead, and no more than a few thousand images exist at a time. Same seed, same batches, either way.
+no Ray runs (`read_ahead.read_ahead`), read and decode ahead, and no more than a few thousand images exist at a time. The same seed
+gives the same batches either way.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -66,7 +67,7 @@ class Batches:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Let go of what runs ahead of the caller; a later call begins anew."""
+        """Stop reading ahead; a later call starts again."""
 
     def order(self, epoch: int) -> np.ndarray:
         """int64 [steps_per_epoch * batch_size]: the positions visited in this epoch, by all workers together."""
@@ -88,8 +89,10 @@ class Batches:
 class ResidentBatches(Batches):
     """Batches from images in memory; `device` is where the uint8 images are kept, uncopied if that is the CPU."""
 
-    def __init__(self, image_set: ImageSet, batch_size: int, *, device: str = "cpu", **settings) -> None:
+    def __init__(self, image_set: ImageSet, batch_size: int, *, device: str = "cpu", **settings: Any) -> None:
         super().__init__(image_set, batch_size, **settings)
+        if isinstance(image_set.images, LazyImages):
+            raise ValueError("images that stay in their shards need StreamedBatches")
         self._images = _tensor(image_set.images).to(device)
         self._labels = _tensor(image_set.labels).to(device)
 
@@ -104,14 +107,16 @@ class ResidentBatches(Batches):
 class StreamedBatches(Batches):
     """The same batches from images that stay in their shards.
 
-    One stream runs on from epoch to epoch, because to start one costs half a second; whoever leaves an epoch early, or asks for
+    One stream runs on from epoch to epoch, because starting one takes half a second; leaving an epoch early, or asking for
     another than the next, starts a new one.
     """
 
-    def __init__(self, image_set: ImageSet, batch_size: int, **settings) -> None:
+    def __init__(self, image_set: ImageSet, batch_size: int, **settings: Any) -> None:
         super().__init__(image_set, batch_size, **settings)
+        if not isinstance(image_set.images, LazyImages):
+            raise ValueError("images in memory need ResidentBatches")
         self._images, self._labels = image_set.images, _tensor(image_set.labels)
-        self._running: Iterator[torch.Tensor] | None = None
+        self._running: Generator[torch.Tensor, None, None] | None = None
         self._next = self._end = (
             0  # epochs: the one that the running stream comes to next, and the first one that it does not hold
         )
@@ -120,14 +125,15 @@ class StreamedBatches(Batches):
         """Pairs of images uint8 [B, H, W] and their labels [B] or [B, K]; reading ends when the iterator is closed early, or by `close`."""
         import torch
 
-        if self._running is None or epoch != self._next or epoch >= self._end:
-            self._start(epoch)
-        running, self._running, held = self._running, None, True
+        running = self._running
+        if running is None or epoch != self._next or epoch >= self._end:
+            running = self._start(epoch)
+        self._running, held = None, True
         order = torch.from_numpy(self.shared_order(epoch))
         try:
             for step, chosen in enumerate(order, start=1):
                 images = next(running)
-                if step == len(order):  # before the last batch is given away: nobody needs to ask for one more
+                if step == len(order):  # before the last batch is yielded: the caller need not ask for one more
                     self._running, self._next, held = running, epoch + 1, False
                 yield images, self._labels.index_select(0, chosen)
         finally:
@@ -140,7 +146,8 @@ class StreamedBatches(Batches):
             self._running.close()
         self._running = None
 
-    def _start(self, epoch: int) -> None:
+    def _start(self, epoch: int) -> Generator[torch.Tensor, None, None]:
+        """A stream that begins with this epoch."""
         from sweep.shards.read_ahead import ray_is_running, read_ahead
         from sweep.shards.stream import stream
 
@@ -149,10 +156,10 @@ class StreamedBatches(Batches):
         orders = [self.shared_order(number) for number in range(epoch, self._end)]
         window = max(1, WINDOW // self._share[1])  # of the whole order, as far as this worker reads it
         source = stream if ray_is_running() else read_ahead
-        self._running = source(self._images, [order.reshape(-1) for order in orders], orders[0].shape[1], window)
+        return source(self._images, [order.reshape(-1) for order in orders], orders[0].shape[1], window)
 
 
-def batches_of(image_set: ImageSet, batch_size: int, **settings) -> Batches:
+def batches_of(image_set: ImageSet, batch_size: int, **settings: Any) -> Batches:
     """Resident batches of images in memory, streamed ones of images in shards; `settings` are those of `Batches`."""
     lazy = isinstance(image_set.images, LazyImages)
     return (StreamedBatches if lazy else ResidentBatches)(image_set, batch_size, **settings)

@@ -15,7 +15,7 @@ class ImageSet:
     """N grey images of one size.
 
     images uint8 [N, px, px], in memory or still in their shards; labels int64 [N], indices into `classes` (index 1 is the
-    positive class of a two-class problem), or float32 [N, K] where an image may have several findings: 1, 0, -1 (uncertain)
+    positive class of a two-class problem; NO_LABEL, -1, where no label is known), or float32 [N, K] where an image may have several findings: 1, 0, -1 (uncertain)
     or NaN (not known) for each of `classes`; ids and groups text [N] (images of one group must stay in one fold); synthetic
     bool [N].
     """
@@ -57,8 +57,7 @@ class ImageSet:
         return self.labels.ndim == 2
 
     def class_counts(self) -> dict[str, int]:
-        """Images per class name, zero included; of several findings an image those that have it."""
-        counts = (
-            present_counts(self.labels) if self.multi_label else np.bincount(self.labels, minlength=len(self.classes))
-        )
+        """Images per class name, zero included and images without a label left out; of several findings those that have it."""
+        known = self.labels[self.labels >= 0]
+        counts = present_counts(self.labels) if self.multi_label else np.bincount(known, minlength=len(self.classes))
         return {name: int(count) for name, count in zip(self.classes, counts, strict=True)}

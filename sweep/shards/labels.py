@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sweep.core.errors import InputError, suggestion
+from sweep.shards.schema import NO_LABEL
 
 NORMALS = ("drop", "benign", "keep")
 _LESIONS = frozenset({"benign", "malignant"})
@@ -57,16 +58,23 @@ def apply_normals(frame: pd.DataFrame, normals: str = "drop") -> pd.DataFrame:
     return frame.assign(label=frame["label"].mask(normal, "benign"))
 
 
-def label_indices(labels: Sequence[str], classes: Sequence[str], where: str = "labels") -> np.ndarray:
-    """int64 [N] positions in `classes`; InputError names a label that is not there."""
-    position = {name: index for index, name in enumerate(classes)}
-    unknown = sorted(set(labels) - set(position))
+def label_indices(labels: Sequence[str | None], classes: Sequence[str], where: str = "labels") -> np.ndarray:
+    """int64 [N] positions in `classes`, NO_LABEL for None and NaN; InputError names a label that is none of them."""
+    names = label_names(labels).tolist()
+    position = {"": NO_LABEL} | {name: index for index, name in enumerate(classes)}
+    unknown = sorted(set(names) - set(position))
     if unknown:
         raise InputError(where, f"label {unknown[0]!r} is none of the classes", suggestion(unknown[0], classes))
-    return np.fromiter((position[name] for name in labels), dtype=np.int64, count=len(labels))
+    return np.fromiter((position[name] for name in names), dtype=np.int64, count=len(names))
 
 
-def _has_lesions(labels: Iterable[str]) -> bool:
+def label_names(labels: Sequence[str | None]) -> np.ndarray:
+    """Text [N] of class names; '' where a label is missing (None or NaN), which no class is called."""
+    column = pd.Series(labels, dtype=object)
+    return column.where(column.notna(), "").to_numpy(dtype=str)
+
+
+def _has_lesions(labels: Iterable[str | None]) -> bool:
     return bool(_LESIONS & set(labels))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,9 @@ def ray_is_running() -> bool:
     return ray is not None and ray.is_initialized()
 
 
-def read_ahead(images: Images, orders: Sequence[np.ndarray], batch_size: int, window: int) -> Iterator[torch.Tensor]:
+def read_ahead(
+    images: Images, orders: Sequence[np.ndarray], batch_size: int, window: int
+) -> Generator[torch.Tensor, None, None]:
     """The batches of `sweep.shards.stream.stream`, uint8 [batch_size, px, px] on the CPU, read by a thread of this process.
 
     `orders`: positions int64 [n] of each epoch, n a multiple of `batch_size`. At most three windows of images are in memory.

@@ -1,8 +1,7 @@
-"""Shard folder -> manifest, metadata table, decoded images."""
+"""Shard folder -> manifest, metadata table, decoded images; every row comes from a folder that was verified (`checked`)."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,92 +9,55 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow import fs
 
 from sweep.core.errors import InputError
-from sweep.core.hashing import stream_sha256
 from sweep.core.location import below, located
+from sweep.shards.checked import checked_manifest, read_manifest, verify
+from sweep.shards.contents import damaged
 from sweep.shards.findings import stacked
 from sweep.shards.image_set import ImageSet
 from sweep.shards.labels import apply_normals, classes_after, label_indices
 from sweep.shards.resize import fit_square
-from sweep.shards.schema import FORMAT, MANIFEST, Manifest, metadata_columns
+from sweep.shards.schema import metadata_columns
 
-_IMPORT_FIX = "import it again: python -m sweep.importers NAME SRC DST"
+__all__ = [
+    "decode",
+    "decode_column",
+    "groups_of",
+    "labels_of",
+    "part_paths",
+    "read_batches",
+    "read_images",
+    "read_manifest",
+    "read_metadata",
+    "verify",
+]
+
 _DECODE_COLUMNS = ["image_id", "image", "height", "width"]
 _BATCH = 256  # rows decoded at once, a row group as written
 
 
-def read_manifest(folder: Path | str) -> Manifest:
-    """The manifest of a shard folder, here or at a URL, checked against itself and the sizes of its parts.
-
-    Raises InputError when the folder is missing or unfinished, when a part is absent or of another size, or when the rows of the
-    parts are not as many as the images.
-    """
-    files, root = located(folder)
-    if files.get_file_info(root).type != fs.FileType.Directory:
-        raise InputError(folder, "there is no such folder", "check the path, or " + _IMPORT_FIX)
-    if files.get_file_info(f"{root}/{MANIFEST}").type != fs.FileType.File:
-        raise InputError(folder, f"no {MANIFEST}: not a data set, or an import that did not finish", _IMPORT_FIX)
-    path = below(folder, MANIFEST)
-    try:
-        with files.open_input_stream(f"{root}/{MANIFEST}") as stream:
-            manifest = Manifest.from_json(json.loads(stream.read().decode("utf-8")))
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as broken:
-        raise InputError(path, f"cannot be read as a manifest ({broken})", _IMPORT_FIX) from None
-    if manifest.format != FORMAT:
-        raise InputError(path, f"format {manifest.format}, this version reads {FORMAT}", _IMPORT_FIX)
-    rows = sum(part.rows for part in manifest.parts)
-    if rows != manifest.images:
-        raise InputError(path, f"{manifest.images} images, and {rows} rows in its parts", _IMPORT_FIX)
-    found = files.get_file_info([f"{root}/{part.file}" for part in manifest.parts])
-    for part, info in zip(manifest.parts, found, strict=True):
-        _check_part(below(folder, part.file), info, part.bytes)
-    return manifest
-
-
-def verify(folder: Path | str) -> Manifest:
-    """`read_manifest`, and every part's bytes and rows compared with what it says; InputError names the part that differs."""
-    manifest = read_manifest(folder)
-    files, root = located(folder)
-    for part in manifest.parts:
-        with files.open_input_stream(f"{root}/{part.file}") as stream:
-            if stream_sha256(stream) != part.sha256:
-                raise InputError(
-                    below(folder, part.file), "its bytes are not those the manifest was written for", _IMPORT_FIX
-                )
-        with files.open_input_file(f"{root}/{part.file}") as stream, pq.ParquetFile(stream) as opened:
-            if opened.metadata.num_rows != part.rows:
-                raise InputError(
-                    below(folder, part.file),
-                    f"{opened.metadata.num_rows} rows where the manifest says {part.rows}",
-                    _IMPORT_FIX,
-                )
-    return manifest
-
-
 def part_paths(folder: Path | str) -> list[str]:
     """Addresses of the Parquet parts, in order."""
-    return [below(folder, part.file) for part in read_manifest(folder).parts]
+    return [below(folder, part.file) for part in checked_manifest(folder).parts]
 
 
 def read_metadata(folder: Path | str) -> pd.DataFrame:
-    """One row per image, in shard order, with every column but the pixels."""
+    """One row per image, in shard order, with every column but the pixels; a missing label is NaN."""
     columns = metadata_columns(read_manifest(folder).task)
     tables = [pa.Table.from_batches([batch]) for batch in read_batches(folder, columns)]
     return pa.concat_tables(tables).to_pandas()
 
 
 def read_batches(folder: Path | str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Some columns of all rows, 256 rows at a time; InputError names a part that is damaged."""
+    """Some columns of all rows, 256 rows at a time, of a folder that `checked_manifest` accepts."""
     files, root = located(folder)
-    for part in read_manifest(folder).parts:
-        path = below(folder, part.file)
+    for part in checked_manifest(folder).parts:
         try:
             with files.open_input_file(f"{root}/{part.file}") as stream, pq.ParquetFile(stream) as opened:
                 yield from opened.iter_batches(batch_size=_BATCH, columns=list(columns))
         except (pa.ArrowException, OSError) as broken:
-            raise InputError(path, f"damaged ({str(broken).splitlines()[0]})", _IMPORT_FIX) from None
+            raise damaged(below(folder, part.file), broken) from None
 
 
 def decode(image: bytes, height: int, width: int, image_px: int, fit: str = "pad") -> np.ndarray:
@@ -126,7 +88,10 @@ def groups_of(frame: pd.DataFrame) -> np.ndarray:
 
 
 def labels_of(frame: pd.DataFrame, classes: Sequence[str], folder: Path | str) -> np.ndarray:
-    """Class numbers int64 [N], or float32 [N, K] of data with several findings an image; InputError names a strange label."""
+    """Class indices int64 [N] (NO_LABEL where none is known), or float32 [N, K] where images have several findings.
+
+    InputError names a label that is none of `classes`.
+    """
     if "labels" in frame:
         return stacked(frame["labels"])
     return label_indices(frame["label"].tolist(), classes, str(folder))
@@ -141,7 +106,8 @@ def read_images(
 ) -> ImageSet:
     """Images decoded to `image_px`, in the order of `image_ids` (all, in shard order, when None).
 
-    `normals` is the rule of `labels.apply_normals`. Raises InputError when an id is unknown or ruled out.
+    `normals` is the rule of `labels.apply_normals`. Images without a label have class index NO_LABEL. Raises InputError when
+    the folder is damaged, or an id is unknown or ruled out.
     """
     manifest = read_manifest(folder)
     frame = apply_normals(read_metadata(folder), normals)
@@ -167,8 +133,9 @@ def _decode_all(folder: Path | str, ids: np.ndarray, image_px: int, fit: str) ->
         place = position.reindex(batch.column("image_id").to_pandas()).to_numpy()
         kept = batch.filter(pa.array(~np.isnan(place)))
         if len(kept):
-            columns = (kept.column(name) for name in _DECODE_COLUMNS[1:])
-            images[place[~np.isnan(place)].astype(np.int64)] = decode_column(*columns, image_px, fit)
+            pixels, heights, widths = (kept.column(name) for name in _DECODE_COLUMNS[1:])
+            wanted = place[~np.isnan(place)].astype(np.int64)
+            images[wanted] = decode_column(pixels, heights, widths, image_px, fit)
     return images
 
 
@@ -183,10 +150,3 @@ def _select(frame: pd.DataFrame, image_ids: Sequence[str], folder: Path | str) -
             "use the ids of a split of this folder, made under the same rule",
         )
     return frame.iloc[wanted.to_numpy(dtype=np.int64)].reset_index(drop=True)
-
-
-def _check_part(path: str, found: fs.FileInfo, size: int) -> None:
-    if found.type != fs.FileType.File:
-        raise InputError(path, "listed in the manifest, but absent", _IMPORT_FIX)
-    if found.size != size:
-        raise InputError(path, f"{found.size} bytes where the manifest says {size}", _IMPORT_FIX)

@@ -1,4 +1,4 @@
-"""The one row layout of every data set, and the manifest that makes a folder of parts a data set.
+"""The row layout that every data set shares, and the manifest that makes a folder of parts a data set.
 
 A folder holds part-00000.parquet, part-00001.parquet, ... and manifest.json, which is written last: a folder
 without it is an unfinished import and is refused.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,8 @@ from sweep.core.hashing import canonical_json
 FORMAT = 1
 MANIFEST = "manifest.json"
 SINGLE_LABEL, MULTI_LABEL = "single-label", "multi-label"  # tasks: one class an image, or several findings
+TASKS = (SINGLE_LABEL, MULTI_LABEL)
+NO_LABEL = -1  # class index of an image without a label
 
 SCHEMA = pa.schema(
     [
@@ -41,7 +43,7 @@ SCHEMA = pa.schema(
         ("transparent", pa.bool_()),
     ]
 )
-# Of data with several findings an image: one label a class, 1, 0, -1 (uncertain) or NaN (not known).
+# Where an image may have several findings: one label per finding, 1, 0, -1 (uncertain) or NaN (not known).
 _LABELS = pa.field("labels", pa.list_(pa.float32()))
 
 
@@ -57,17 +59,17 @@ def metadata_columns(task: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class ShardRow:
-    """One image on its way into a shard.
+    """One image to be written into a shard.
 
-    `image` is uint8 [H, W] grey at import size; `domain` is set where it differs from the data set's own (a
-    scanner of several); `original_height`/`original_width` are pixels before the import; `colour` is the share
-    of tinted pixels before greying, in [0, 1]. `labels` holds one label a class where an image may have several findings;
-    `label` is then their summary.
+    `image` is uint8 [H, W] grey at import size; `label` is None only in a data set whose header says `labelled=False`;
+    `domain` is set where it differs from the data set's own (one scanner of several); `original_height` and
+    `original_width` are pixels before the import; `colour` is the share of tinted pixels before the conversion to grey, in
+    [0, 1]. `labels` holds one label per finding where an image may have several; `label` is then their summary.
     """
 
     image_id: str
     image: np.ndarray
-    label: str
+    label: str | None
     patient: str = ""
     domain: str = ""
     source_path: str = ""
@@ -82,7 +84,8 @@ class ShardRow:
 class Header:
     """What is true of a whole data set; `classes` left empty means: those found, in `class_order`.
 
-    `task` is SINGLE_LABEL, or MULTI_LABEL, where `classes` are the findings that every image has a label of.
+    `task` is SINGLE_LABEL, or MULTI_LABEL, where `classes` are the findings that every image has a label of. With
+    `labelled=False` (single-label only) images may lack a label, and `classes` may stay empty.
     """
 
     name: str
@@ -95,6 +98,7 @@ class Header:
     import_px: int = 256
     settings: Mapping[str, Any] = field(default_factory=dict)
     task: str = SINGLE_LABEL
+    labelled: bool = True
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The data set as written; `sha256` is the identity of its rows, independent of how parts were cut."""
+    """The data set as written; `sha256` identifies its rows and does not depend on how the parts were cut.
+
+    `labelled` False: images may lack a label (column label null, class index NO_LABEL), and there may be no classes.
+    """
 
     name: str
     domain: str
@@ -125,6 +132,7 @@ class Manifest:
     sha256: str
     format: int = FORMAT
     task: str = SINGLE_LABEL
+    labelled: bool = True
 
     @property
     def multi_label(self) -> bool:
@@ -135,25 +143,26 @@ class Manifest:
         """The content of manifest.json."""
         return dataclasses.asdict(self)
 
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Manifest:
-        """Inverse of `to_json`; raises KeyError or TypeError when a field is missing or unknown."""
-        fields = dict(value)
-        parts = tuple(Part(**part) for part in fields.pop("parts"))
-        return cls(classes=tuple(fields.pop("classes")), parts=parts, **fields)
-
 
 class RowsDigest:
-    """SHA-256 over rows in order: identity, label, patient and pixels, without the way they were stored."""
+    """SHA-256 over rows in order: id, label, patient, size, pixels and findings; the layout of the parts has no part in it."""
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
 
-    def add(self, row: ShardRow, pixels_sha256: str) -> None:
-        """Take in one row whose pixel bytes hash to `pixels_sha256`."""
-        identity = [row.image_id, row.label, row.patient, *row.image.shape, pixels_sha256]
-        if row.labels:
-            identity.append([None if math.isnan(label) else float(label) for label in row.labels])
+    def add(
+        self,
+        image_id: str,
+        label: str | None,
+        patient: str,
+        size: tuple[int, ...],
+        pixels_sha256: str,
+        labels: Sequence[float] = (),
+    ) -> None:
+        """Take in one row: `size` is (height, width), `pixels_sha256` the hash of its raw pixels."""
+        identity: list[Any] = [image_id, label, patient, *size, pixels_sha256]
+        if len(labels):
+            identity.append([None if math.isnan(value) else float(value) for value in labels])
         self._digest.update(canonical_json(identity).encode() + b"\n")
 
     def hexdigest(self) -> str:

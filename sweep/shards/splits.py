@@ -16,6 +16,7 @@ from sweep.core.seeds import rng
 from sweep.shards.findings import stacked
 from sweep.shards.groups import closed_groups, renumbered
 from sweep.shards.label_conflicts import conflicting
+from sweep.shards.labels import label_names
 
 FRACTIONS = {"train": 0.6, "val": 0.2, "test": 0.2}
 CONFLICTS = ("drop", "train_only", "keep")
@@ -24,7 +25,7 @@ UNUSED, TARGET = "unused", "target"
 
 @dataclass(frozen=True)
 class Split:
-    """One row per image: image_id, label, group (int: images that stay together), fold and place.
+    """One row per image: image_id, label ('' where none is known), group (int: images that stay together), fold and place.
 
     The training images of the `n` lowest places are the training set of `train_images=n`: each set lies in the next larger one. fold is a name of the fractions, or `unused` for images left out by a rule or by a smaller training set.
     """
@@ -66,7 +67,7 @@ def make_split(
     """
     _check(frame, fractions, conflicts)
     duplicates = _copies(frame, near_duplicates)
-    labels = frame["label"].to_numpy(dtype=str)
+    labels = label_names(frame["label"])
     groups = closed_groups(frame["patient"].to_numpy(dtype=str), *duplicates)
     findings = stacked(frame["labels"]) if "labels" in frame else None
     in_doubt = conflicting(frame, duplicates)
@@ -152,7 +153,7 @@ def split_without(
     name, place = np.where(away, TARGET, UNUSED).astype(object), np.zeros(len(frame), dtype=np.int64)
     name[free], place[free] = inner.frame["fold"], inner.frame["place"]
     groups = closed_groups(frame["patient"].to_numpy(dtype=str), *_copies(frame, near_duplicates))
-    labels = frame["label"].to_numpy(dtype=str)
+    labels = label_names(frame["label"])
     return Split(
         pd.DataFrame(
             {

@@ -16,14 +16,15 @@ import pyarrow.parquet as pq
 
 from sweep.core.errors import InputError
 from sweep.core.location import absolute, below, located
+from sweep.shards.checked import check_part, checked_manifest
+from sweep.shards.contents import damaged
 from sweep.shards.lazy import LazyImages
-from sweep.shards.reader import decode_column, read_batches, read_manifest
+from sweep.shards.reader import decode_column, read_batches
 
 _COLUMNS = ["image", "height", "width"]
 _KEPT_GROUPS = 2  # row groups remembered: walking through a fold in small slices reads each of them once
 _OPEN_PARTS = 32  # per process, least recently used closed first
 _READING = threading.Lock()  # an open part is shared by all images of a process, and Arrow's reader is not thread-safe
-_FIX = "import it again: python -m sweep.importers NAME SRC DST"
 
 
 class StoredImages(LazyImages):
@@ -59,12 +60,15 @@ class StoredImages(LazyImages):
     def _fill(self, images: np.ndarray, here: np.ndarray, table: pa.Table, rows: np.ndarray) -> None:
         """Put the images at `rows` of one row group in their places."""
         if self._as_stored(table):
-            stored = decode_column(*(_whole(table[name]) for name in _COLUMNS), self.image_px, self.fit)  # a view
+            stored = self._decoded(table)  # a view
             for place, row in zip(here.tolist(), rows.tolist(), strict=True):
                 images[place] = stored[row]
         else:
-            some = table.take(rows)
-            images[here] = decode_column(*(_whole(some[name]) for name in _COLUMNS), self.image_px, self.fit)
+            images[here] = self._decoded(table.take(rows))
+
+    def _decoded(self, table: pa.Table) -> np.ndarray:
+        pixels, heights, widths = (_whole(table[name]) for name in _COLUMNS)
+        return decode_column(pixels, heights, widths, self.image_px, self.fit)
 
     def _as_stored(self, table: pa.Table) -> bool:
         """Whether nothing has to be resized."""
@@ -86,17 +90,18 @@ class StoredImages(LazyImages):
                     int(self._first_rows["group"][number]), columns=_COLUMNS, use_threads=False
                 )
         except (pa.ArrowException, OSError) as broken:
-            raise InputError(path, f"damaged ({str(broken).splitlines()[0]})", _FIX) from None
+            raise damaged(path, broken) from None
 
 
 def _parts(folder: str) -> list[tuple[str, str]]:
     """Address and content hash of every Parquet part, in order."""
-    return [(below(folder, part.file), part.sha256) for part in read_manifest(folder).parts]
+    return [(below(folder, part.file), part.sha256) for part in checked_manifest(folder).parts]
 
 
 def _first_rows(parts: Sequence[tuple[str, str]]) -> dict[str, np.ndarray]:
     """Of every row group: its first row counted through the folder, its part and its number there."""
-    found, row = {"row": [], "part": [], "group": []}, 0
+    found: dict[str, list[int]] = {"row": [], "part": [], "group": []}
+    row = 0
     for number, part in enumerate(parts):
         metadata = _opened(*part).metadata
         for group in range(metadata.num_row_groups):
@@ -112,8 +117,12 @@ def _opened(path: str, content: str) -> pq.ParquetFile:
 
     `content` tells a part from what a later import may have written to the same place.
     """
+    check_part(path, content)  # a worker on another machine than the one that verified the folder
     files, place = located(path)
-    return pq.ParquetFile(files.open_input_file(place))
+    try:
+        return pq.ParquetFile(files.open_input_file(place))
+    except (pa.ArrowException, OSError) as broken:
+        raise damaged(path, broken) from None
 
 
 def _rows_of(folder: str, image_ids: Sequence[str]) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ import pyarrow as pa
 from sweep.core.errors import InputError
 from sweep.core.location import absolute
 from sweep.shards.labels import apply_normals, classes_after
-from sweep.shards.lazy import Images
+from sweep.shards.lazy import LazyImages
+from sweep.shards.manifest import IMPORT_FIX
 from sweep.shards.reader import decode_column, groups_of, labels_of, part_paths, read_manifest, read_metadata
 
 if TYPE_CHECKING:
@@ -55,19 +57,22 @@ def open_dataset(
             missing = sorted(set(image_ids) - set(frame["image_id"]))[0]
             raise InputError(folder, f"image {missing!r} is not in this data set", "use the ids of a split of it")
     labels = labels_of(frame, classes, folder)
-    wanted = dict(zip(frame["image_id"], zip(labels.tolist(), groups_of(frame).tolist(), strict=True), strict=True))
+    facts = zip(labels.tolist(), groups_of(frame).tolist(), frame["sha256"].tolist(), strict=True)
+    wanted = dict(zip(frame["image_id"], facts, strict=True))
     rows = ray.data.read_parquet(
         part_paths(folder),
         columns=["image_id", "image", "height", "width"],
         num_cpus=TASK_CPUS,
     )
     return rows.map_batches(
-        _decode, fn_args=(ray.put(wanted), image_px, fit), batch_size=_BATCH, batch_format="pyarrow",
+        _decode, fn_args=(folder, ray.put(wanted), image_px, fit), batch_size=_BATCH, batch_format="pyarrow",
         num_cpus=TASK_CPUS, zero_copy_batch=True,
     )  # fmt: skip
 
 
-def stream(images: Images, orders: Sequence[np.ndarray], batch_size: int, window: int) -> Iterator[torch.Tensor]:
+def stream(
+    images: LazyImages, orders: Sequence[np.ndarray], batch_size: int, window: int
+) -> Generator[torch.Tensor, None, None]:
     """uint8 [batch_size, px, px] after another: the images at each epoch's positions int64 [n], n a multiple of `batch_size`, in order.
 
     Ray Data tasks read and decode up to `window` positions of one epoch each, a few of them ahead of the caller and never more; the
@@ -142,17 +147,25 @@ def decoded(folder: Path | str, image_px: int, image_ids: Sequence[str], fit: st
     return images
 
 
-def _decode(table: pa.Table, wanted: Any, image_px: int, fit: str) -> dict[str, np.ndarray]:
-    """The step between reading and training, run inside Ray's tasks; `wanted` maps ids to (label, group)."""
+def _decode(table: pa.Table, folder: str, wanted: Any, image_px: int, fit: str) -> dict[str, np.ndarray]:
+    """The step between reading and training, run inside Ray's tasks; `wanted` maps ids to (label, group, SHA-256 of the pixels).
+
+    The process that opened the data set verified its parts; this one may run on another machine, so it compares the pixels.
+    """
     import ray
 
     known = ray.get(wanted) if isinstance(wanted, ray.ObjectRef) else wanted
     keep = np.array([image_id in known for image_id in table["image_id"].to_pylist()], dtype=bool)
     table = table.filter(pa.array(keep)).combine_chunks()
     ids = table["image_id"].to_pylist()
-    columns = (_whole(table[name]) for name in ("image", "height", "width"))
+    images, heights, widths = (_whole(table[name]) for name in ("image", "height", "width"))
+    for image_id, image in zip(ids, images, strict=True):
+        if hashlib.sha256(image.as_buffer()).hexdigest() != known[image_id][2]:
+            raise InputError(
+                f"{folder}, image {image_id}", "its pixels changed since the folder was opened", IMPORT_FIX
+            )
     return {
-        "image": decode_column(*columns, image_px, fit),
+        "image": decode_column(images, heights, widths, image_px, fit),
         "label": _label_array([known[image_id][0] for image_id in ids], next(iter(known.values()), (0,))[0]),
         "image_id": np.array(ids, dtype=object),
         "group": np.array([known[image_id][1] for image_id in ids], dtype=object),

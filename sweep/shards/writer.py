@@ -34,9 +34,12 @@ _DICTIONARY = ["label", "patient", "dataset", "domain", "licence"]
 def write_dataset(dst: Path | str, header: Header, rows: Iterable[ShardRow]) -> Manifest:
     """Write `rows` to the new folder `dst`, here or at a URL, whole or not at all, in constant memory.
 
-    Raises InputError when `dst` already holds something, or cannot be written, when there is no row, when an id
-    comes twice, when a label is none of `header.classes`, or when an image of a multi-label set lacks a label of one of them.
+    Raises InputError when `dst` already holds something, or cannot be written, when there is no row, when an id is empty or
+    comes twice, when a label is missing or none of `header.classes`, or when an image of a multi-label set lacks a label of
+    one of them. Images without a label (`label=None`) are accepted under `header.labelled=False`.
     """
+    if header.task == MULTI_LABEL and not header.labelled:
+        raise ValueError("a set with several findings per image marks unknown labels as NaN, not by labelled=False")
     files, root = located(dst)
     if not _is_free(files, root):
         raise InputError(dst, "the destination is not empty", "choose a new folder or delete this one first")
@@ -94,7 +97,7 @@ class _PartWriter:
     def add(self, row: ShardRow) -> None:
         self._check(row)
         record = self._record(row)
-        self._digest.add(row, record["sha256"])
+        self._digest.add(row.image_id, row.label, row.patient, row.image.shape, record["sha256"], row.labels)
         self._rows.append(record)
         self._part_bytes += len(record["image"])
         if len(self._rows) == _GROUP_ROWS:
@@ -119,22 +122,27 @@ class _PartWriter:
         return self._header.task == MULTI_LABEL
 
     def _check(self, row: ShardRow) -> None:
+        where = row.source_path or row.image_id
+        if not row.image_id:
+            raise InputError(where, "the image has no id", "give every image an id")
         if row.image_id in self._ids:
-            raise InputError(
-                row.source_path or row.image_id, f"the id {row.image_id!r} comes twice", "rename one of the images"
-            )
-        if self._multi_label:
-            checked(np.array([row.labels]), self._header.classes, row.source_path or row.image_id)
-        elif self._header.classes and row.label not in self._header.classes:
-            raise InputError(
-                row.source_path or row.image_id,
-                f"label {row.label!r} is none of the classes",
-                f"use one of {', '.join(self._header.classes)}",
-            )
+            raise InputError(where, f"the id {row.image_id!r} comes twice", "rename one of the images")
+        self._check_label(row, where)
         if row.image.dtype != np.uint8 or row.image.ndim != 2 or 0 in row.image.shape:
             raise ValueError(f"{row.image_id}: want uint8 [H, W], got {row.image.dtype} {row.image.shape}")
         self._ids.add(row.image_id)
-        self._labels.add(row.label)
+        if row.label is not None:
+            self._labels.add(row.label)
+
+    def _check_label(self, row: ShardRow, where: str) -> None:
+        classes = self._header.classes
+        if self._multi_label:
+            checked(np.array([row.labels]), classes, where)
+        elif row.label is None and self._header.labelled:
+            raise InputError(where, "the image has no label", "give it one, or write the data set as unlabelled")
+        elif row.label is not None and (not row.label or (classes and row.label not in classes)):
+            fix = f"use one of {', '.join(classes)}" if classes else "give the class a name"
+            raise InputError(where, f"label {row.label!r} is none of the classes", fix)
 
     def _record(self, row: ShardRow) -> dict:
         pixels = row.image.tobytes()

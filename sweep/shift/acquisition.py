@@ -14,6 +14,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from sweep.core.images import open_image
+
 Transform = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
 
 _REFERENCE_PX = 128  # lengths below are in pixels of an image of this side
@@ -132,5 +134,5 @@ def _curve(sliders: np.ndarray, height: int) -> np.ndarray:
 def _through_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=quality)
-    with Image.open(buffer, formats=["JPEG"]) as stored:
+    with open_image(buffer, ("JPEG",)) as stored:
         return np.asarray(stored)

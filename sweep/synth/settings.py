@@ -1,4 +1,4 @@
-"""A generator's settings: defaults, what a user changed, and every mistake in one message."""
+"""A generator's settings: defaults, the user's changes, and all mistakes in one message."""
 
 from __future__ import annotations
 
@@ -63,6 +63,14 @@ def check_images(images: Any, where: str) -> int:
     if len(images) < 2 or (images == images[0]).all():
         raise InputError(where, f"{len(images)} images without any variation", "give at least two different images")
     return int(images.shape[1])
+
+
+def check_square(images: Any, where: str, multiple: int) -> None:
+    """InputError unless `images` are [N, px, px] with a side that `multiple` divides."""
+    shape = tuple(images.shape)
+    if len(shape) != 3 or shape[1] != shape[2] or shape[1] % multiple or not shape[1]:
+        fix = f"give square grey images [N, px, px] whose side is a multiple of {multiple} px: resize them"
+        raise InputError(where, f"images of shape {shape}", fix)
 
 
 def uses_bf16(precision: str, device: str) -> bool:

@@ -1,5 +1,6 @@
 """Every command of the console script: help complete, the same module behind `python -m`, nothing imported to list them."""
 
+import os
 import subprocess
 import sys
 
@@ -84,3 +85,16 @@ def test_launcher_files_are_copied_and_never_written_over(tmp_path, capsys):
     for sent in ("requirements.lock", "spot_watch.py"):
         assert f"/home/ray/{sent}: {tmp_path}/mine/{sent}\n" in launcher and (tmp_path / "mine" / sent).is_file()
     assert main(["cluster", "files", str(tmp_path / "mine")]) == 2 and "holds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "place", "offered"),
+    [("recipe-finder rep", 1, ["report", "replay"]), ("recipe-finder rank --to", 2, ["--top"])],
+)
+def test_the_shell_completes_commands_and_flags(typed, place, offered):
+    code = "import sys; sys.argv = ['recipe-finder']; from recipe_finder.__main__ import main; sys.exit(main())"
+    asked = {"_RECIPE_FINDER_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(place)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | asked, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0 and done.stdout.split() == offered, done.stderr

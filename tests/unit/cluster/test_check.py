@@ -90,7 +90,7 @@ def places(node, at=()):
 
 
 @pytest.mark.parametrize("name", [AWS, OWN, JOB])
-def test_no_value_anywhere_makes_it_stumble(name, tmp_path):
+def test_a_wrong_value_anywhere_ends_in_an_input_error(name, tmp_path):
     """Every place once with a value of another kind: refused or accepted, never a traceback."""
     tree = json.loads(json.dumps(yaml.safe_load((FOLDER / name).read_text())))
     path = tmp_path / name

@@ -118,11 +118,11 @@ class TestEveryCloud:
         assert notice is not None
         assert notice.seconds == 30 if cloud == "gcp" else 0 < notice.seconds <= 90
 
-    def test_service_in_trouble_is_no_notice(self, cloud, metadata):
+    def test_a_failing_service_is_no_notice(self, cloud, metadata):
         metadata.pages = {path: (503, "busy") for path in NOTICED[cloud]}
         assert CLOUDS[cloud][0](metadata.url) is None
 
-    def test_nobody_there_is_no_notice(self, cloud):
+    def test_an_unreachable_service_is_no_notice(self, cloud):
         assert CLOUDS[cloud][0]("http://127.0.0.1:9") is None
 
     def test_watched_until_the_notice_then_drained(self, cloud, metadata, fake_drain):

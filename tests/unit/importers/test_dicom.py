@@ -28,8 +28,15 @@ def test_window_by_hand_and_none(tmp_path):
     image = fake.image_of("deep", 31, patient=1)
     del image.WindowCenter, image.WindowWidth
     fake.save(image, tmp_path / "b.dcm")
-    full = read_frame(tmp_path / "b.dcm").grey
-    assert full.min() == 0 and full.max() == 255  # from the frame's lowest to its highest value
+    stored = picture(31).astype(float) * 4 + 1024
+    full = read_frame(tmp_path / "b.dcm")
+    assert full.deep and np.array_equal(
+        full.grey, np.rint(stored / 4095 * 255)
+    )  # by stored bits, not by the frame's own range
+    given = read_frame(tmp_path / "b.dcm", depth=11)
+    assert np.array_equal(given.grey, np.rint(stored / 2047 * 255))
+    with pytest.raises(InputError, match="do not fit 10 bits"):
+        read_frame(tmp_path / "b.dcm", depth=10)
 
 
 def test_lookup_table_instead_of_a_window(tmp_path):
@@ -77,10 +84,11 @@ def test_labels_from_a_table(tmp_path):
     (src / "labels.csv").write_text("path,label\nill/IM0000.dcm,cyst\nhealthy/IM0001.dcm,none\n")
     import_dataset("dicom", src, tmp_path / "out", table="labels.csv", **fake.OPTIONS)
     assert sorted(read_metadata(tmp_path / "out")["label"]) == ["cyst", "none"]
-    (src / "labels.csv").write_text("path,label\nill/IM0000.dcm,cyst\nill/DOE_JANE.dcm,cyst\n")
+    (src / "labels.csv").write_text("path,label\nill/IM0000.dcm,cyst\nhealthy/IM0001.dcm,none\nill/DOE_JANE.dcm,cyst\n")
     manifest = import_dataset("dicom", src, tmp_path / "one", table="labels.csv", skip_bad=1, **fake.OPTIONS)
+    assert manifest.settings["table"] == "labels.csv"
     assert (
-        manifest.images == 1
+        manifest.images == 2
         and "no such file" in manifest.settings["skipped"][0]
         and "DOE" not in manifest.settings["skipped"][0]
     )

@@ -34,9 +34,10 @@ def test_texture_color_grows_as_the_sweep_config_says():
 
 
 def test_local_contrast_is_set_as_the_sweep_config_says():
-    settings = model(colorizer="decomposition", clahe_tiles=4, clahe_bins=16, clahe_clip=3.0).colorizer.settings
-    assert settings == {"tiles": 4, "bins": 16, "clip": 3.0}
-    assert model(colorizer="decomposition").colorizer.settings == {"tiles": 8, "bins": 64, "clip": 2.0}
+    changed = model(colorizer="decomposition", clahe_tiles=4, clahe_bins=16, clahe_clip=3.0).colorizer
+    assert (changed.tiles, changed.bins, changed.clip) == (4, 16, 3.0)
+    default = model(colorizer="decomposition").colorizer
+    assert (default.tiles, default.bins, default.clip) == (8, 64, 2.0)
 
 
 def test_the_transformer_is_set_as_the_sweep_config_says():

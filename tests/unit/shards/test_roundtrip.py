@@ -1,7 +1,5 @@
 """Rows written are the rows read; half a data set is never taken for one."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -75,79 +73,10 @@ def test_identity_ignores_the_cut_into_parts(tmp_path, monkeypatch):
     assert np.array_equal(reader.read_images(tmp_path / "b", 16).images, reader.read_images(tmp_path / "a", 16).images)
 
 
-def _no_manifest(folder):
-    (folder / "manifest.json").unlink()
-
-
-def _truncated_part(folder):
-    part = folder / "part-00000.parquet"
-    part.write_bytes(part.read_bytes()[:-1])
-
-
-def _absent_part(folder):
-    (folder / "part-00000.parquet").unlink()
-
-
-def _other_format(folder):
-    path = folder / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
-
-
-def _not_json(folder):
-    (folder / "manifest.json").write_text("[")
-
-
-def _changed(folder, change):
-    path = folder / "manifest.json"
-    value = json.loads(path.read_text())
-    change(value)
-    path.write_text(json.dumps(value))
-
-
-def _more_images(folder):
-    _changed(folder, lambda manifest: manifest.update(images=300))
-
-
-def test_rows_are_counted_in_the_files_themselves(folder):
-    _changed(folder, lambda manifest: (manifest.update(images=5), manifest["parts"][0].update(rows=5)))
-    assert reader.read_manifest(folder).images == 5
-    with pytest.raises(InputError, match="part-00000.parquet: 6 rows where the manifest says 5"):
-        reader.verify(folder)
-
-
-@pytest.mark.parametrize(
-    "damage", [_more_images, _no_manifest, _truncated_part, _absent_part, _other_format, _not_json]
-)
-def test_damaged_folder_is_refused(folder, damage):
-    damage(folder)
-    with pytest.raises(InputError, match=r"part-00000|manifest") as refused:
-        reader.read_images(folder, 16)
-    assert "sweep.importers" in refused.value.fix
-
-
-def test_damage_inside_a_part_of_the_right_size(folder):
-    part = folder / "part-00000.parquet"
-    data = bytearray(part.read_bytes())
-    data[-200:-20] = bytes(180)
-    part.write_bytes(data)
-    for read in (reader.read_metadata, lambda folder: reader.read_images(folder, 16)):
-        with pytest.raises(InputError, match="part-00000.parquet: damaged"):
-            read(folder)
-
-
 def test_a_destination_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         write_dataset(tmp_path / "file" / "set", Header(name="toy", domain="here"), rows())
-
-
-def test_changed_bytes_are_seen_by_verify(folder):
-    part = folder / "part-00000.parquet"
-    data = bytearray(part.read_bytes())
-    data[100] ^= 1
-    part.write_bytes(data)
-    with pytest.raises(InputError, match="part-00000"):
-        reader.verify(folder)
 
 
 @pytest.mark.parametrize(
