@@ -135,7 +135,7 @@ def _attacked(job: TrainingJob, model: Classifier) -> list[pd.DataFrame]:
         f"{threat} at {eps}: {_said(one.probabilities, fold)} becomes {_said(one.adversarial_probabilities, fold)}; change shown x{one.scale:.0f}"
         for one in entries
     ]
-    views = {
+    views: dict[str, list[np.ndarray]] = {
         "adversarial": [one.adversarial for one in entries],
         "clean": [one.image for one in entries],
         "perturbation": [one.perturbation for one in entries],

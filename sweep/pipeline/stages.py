@@ -87,7 +87,7 @@ def pool_stages(config: Mapping[str, Any], data: Data, seed: int) -> dict[int, S
     )
     judge = labeller_stage(config, data, seed) if _relabels(config) else None
     return {
-        label: _pool_for(config, data, label, count, generators.get(label, generators.get(None)), judge)
+        label: _pool_for(config, data, label, count, generators[label if label in generators else None], judge)
         for label, count in counts.items()
     }
 

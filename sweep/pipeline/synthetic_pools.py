@@ -113,7 +113,7 @@ def _candidates(stage: Stage, store: ArtifactStore, generator: TrainedGenerator)
     trained, start = stage.dependencies[0], 0
     if len(stage.dependencies) > 1:
         yield from pool_blocks(store, stage.dependencies[1])
-        start = store.meta(stage.dependencies[1])["drawn"]
+        start = store.compute(stage.dependencies[1], sample_pool)["drawn"]  # finished: its note
     label = None if trained.inputs["label"] is not None else stage.inputs["label"]
     most = max(0, _MOST_DRAWS * stage.inputs["images"] - start)
     yield from generator.stream(most, seed=trained.inputs["seed"], label=label, start=start)
@@ -183,9 +183,10 @@ def _quality(label: int, sieve: Sieve, fold: ImageSet, others: list[ImageSet]) -
     sets = {"quality": np.concatenate(sieve.features)} | (
         {"quality_of_real": net.compute(held_out)} if len(held_out) >= _FEWEST else {}
     )
-    figures = {
-        name: quality_of_features(*net.on_one_scale(real, features), net.name) for name, features in sets.items()
-    }
+    figures = {}
+    for name, features in sets.items():
+        reference, compared = net.on_one_scale(real, features)
+        figures[name] = quality_of_features(reference, compared, net.name)
     return {"quality_of_real": {}} | {
         name: {key: round(float(value), 5) for key, value in found.items()} for name, found in figures.items()
     }

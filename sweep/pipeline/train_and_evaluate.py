@@ -132,14 +132,13 @@ def _prepared(job: TrainingJob) -> TrainingJob:
 def _trained(job: TrainingJob) -> tuple[Classifier, dict[str, Any]]:
     """The job's model: the shared one where a stage of the run made it, else trained here, as in every replay."""
     store, stage = ArtifactStore(job.run), model_stage(job.trial.config, job.data, job.seed)
-    if not agreed(store.meta(stage) is not None):
+    note = store.meta(stage)
+    if not agreed(note is not None) or note is None:
         return _train(job)
     model = rebuilt(job.trial.config, job.data, job.seed, read_model(store, stage))
     for metrics in json.loads(store.read(stage, EPOCHS_FILE)):
         _report(job, metrics)
-    return model.to(job.device), {
-        name: store.meta(stage)[name] for name in ("best_epoch", "epochs_run", "train_images")
-    }
+    return model.to(job.device), {name: note[name] for name in ("best_epoch", "epochs_run", "train_images")}
 
 
 def _report(job: TrainingJob, metrics: dict[str, Any], model: Classifier | None = None) -> None:
