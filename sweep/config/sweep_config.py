@@ -23,6 +23,13 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
+AttackedSplit = Literal["source", "target"]
+
+
+def _both_splits() -> list[AttackedSplit]:
+    return ["source", "target"]
+
+
 def _target_or_hold_out(document: dict[str, Any]) -> None:
     document["required"] = ["source"]
     document["anyOf"] = [{"required": ["target"]}, {"required": ["hold_out"]}]
@@ -93,7 +100,7 @@ class Objective(Section):
     goal: Literal["maximize", "minimize"]
     threat: str | None = None
     eps: str | float | None = None
-    split: Literal["source", "target"] = "target"
+    split: AttackedSplit = "target"
 
     @property
     def name(self) -> str:
@@ -160,7 +167,7 @@ class Threats(Section):
         ge=0,
         description="images of each first seed's battery against masked gradients; 0: only the alarms that the attacks raise",
     )
-    splits: list[Literal["source", "target"]] = Field(default_factory=lambda: ["source", "target"], min_length=1)
+    splits: list[AttackedSplit] = Field(default_factory=_both_splits, min_length=1)
 
 
 class NodeType(Section):
@@ -241,12 +248,12 @@ class SweepConfig(Section):
     )
     search: dict[str, Distribution] = Field(default_factory=dict, description="sampled in every study")
     fixed: dict[str, Scalar] = Field(default_factory=dict, description="the same in all configurations")
-    seeds: Annotated[Seeds, BeforeValidator(whole_seeds)] = Field(default_factory=lambda: Seeds())
-    searcher: Searcher = Field(default_factory=lambda: Searcher())
-    scheduler: Scheduler = Field(default_factory=lambda: Scheduler())
-    threats: Threats = Field(default_factory=lambda: Threats())
-    resources: Resources = Field(default_factory=lambda: Resources())
-    budget: Budget = Field(default_factory=lambda: Budget())
+    seeds: Annotated[Seeds, BeforeValidator(whole_seeds)] = Field(default_factory=Seeds)
+    searcher: Searcher = Field(default_factory=Searcher)
+    scheduler: Scheduler = Field(default_factory=Scheduler)
+    threats: Threats = Field(default_factory=Threats)
+    resources: Resources = Field(default_factory=Resources)
+    budget: Budget = Field(default_factory=Budget)
     smoke: dict[str, Any] = Field(default_factory=dict, description="overrides for --smoke, keys like a.b")
 
     @property
