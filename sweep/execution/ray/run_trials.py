@@ -29,7 +29,7 @@ from sweep.execution.ray.worker_groups import WorkerGroupSetup, start_worker_gro
 from sweep.pipeline.stages import shared_models
 from sweep.planning.capacity import Capacity
 from sweep.planning.plan import Plan
-from sweep.search.candidate import Job
+from sweep.search.candidate import Assignment
 
 _DRIVER = {"CPU": 0, **HEAD}  # a driver only waits, where no machine is taken away under it
 _IDLE_S = 10  # without a job for so long a worker group releases its CPUs and GPUs, where a generator or an autoscaler could use that
@@ -98,7 +98,7 @@ def run_trials(
     ray.get(job_queue.close.remote(_GOODBYE_S))
 
 
-def _trial_config(launch: Launch, plan: Plan, job: Job) -> dict[str, Any]:
+def _trial_config(launch: Launch, plan: Plan, job: Assignment) -> dict[str, Any]:
     """What a Tune trial is given of a job of the campaign."""
     trial = plan.trial(job)
     config = {"trial": trial, "work": launch.work(trial)}

@@ -12,7 +12,7 @@ from ray.tune.search import Searcher
 from sweep.execution.campaign_records import CampaignRecords
 from sweep.planning.budget import BudgetTracker
 from sweep.search.campaign import Campaign
-from sweep.search.candidate import Job
+from sweep.search.candidate import Assignment
 
 
 class CampaignSearcher(Searcher):
@@ -23,7 +23,7 @@ class CampaignSearcher(Searcher):
         campaign: Campaign,
         budget_tracker: BudgetTracker,
         limit: int,
-        config_of: Callable[[Job], dict[str, Any]],
+        config_of: Callable[[Assignment], dict[str, Any]],
     ) -> None:
         super().__init__()
         self._campaign, self._budget_tracker, self._limit, self._config_of = campaign, budget_tracker, limit, config_of
