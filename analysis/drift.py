@@ -57,8 +57,11 @@ def _drift(name: str, source: pd.DataFrame, target: pd.DataFrame) -> Drift:
     pooled = np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2)
     apart = float((b.mean() - a.mean()) / pooled) if pooled > 0 else float("nan")
     pictures = {role: _pictures(part, name) for role, part in (("source", source), ("target", target))}
-    ends = (tuple(float(value) for value in np.quantile(part, QUANTILES)) for part in (a, b))
-    return Drift(name, *ends, max(auroc, 1 - auroc), apart, pictures)
+    return Drift(name, _quantiles(a), _quantiles(b), max(auroc, 1 - auroc), apart, pictures)
+
+
+def _quantiles(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(value) for value in np.quantile(values, QUANTILES))
 
 
 def _pictures(part: pd.DataFrame, name: str) -> tuple[str, ...]:

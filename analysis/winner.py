@@ -60,6 +60,13 @@ class Winner:
     chances: dict[str, float]  # by signature of the rows shown below it: probability of false superiority over them
 
     @property
+    def corrected_text(self) -> str:
+        """The corrected number with its interval; empty where there was no choice."""
+        if self.corrected is None:
+            return ""
+        return f"{metric_names.title(self.corrected.metric)} {with_interval(self.corrected.corrected)}"
+
+    @property
     def sentences(self) -> tuple[str, ...]:
         """Plain sentences for the page and the terminal."""
         return (*_corrected_text(self.corrected), *_rival_text(self.rivals))

@@ -21,6 +21,7 @@ from sweep.importers import (
     kermany,
     medmnist,
     phantom,
+    volumes,
 )
 from sweep.importers.pipeline import Hooks, Settings, run_import
 from sweep.importers.raw import Importer
@@ -41,6 +42,7 @@ IMPORTERS: dict[str, Importer] = {
     "folder": folder.ROW,
     "csv": csv_table.ROW,
     "dicom": dicom.ROW,
+    "volumes": volumes.ROW,
 }
 
 

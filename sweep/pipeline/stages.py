@@ -1,4 +1,4 @@
-"""configuration -> the stages that it shares with other trials: generators, pools of their images, models handed on."""
+"""Configuration -> the stages it shares with other trials: generators, pools of synthetic images, shared models."""
 
 from __future__ import annotations
 
@@ -18,36 +18,34 @@ from sweep.store.artifact_store import ArtifactStore, Stage, with_dependencies
 from sweep.store.code_versions import VERSIONS
 from sweep.store.trial import COLORIZER, MODEL, OTHER_DOMAIN, Trial
 from sweep.synth.hyperparameters import GENERATOR as GENERATOR_PART
+from sweep.synth.settings import LATER
 
 GENERATOR, POOL, SHARED_MODEL = "generator", "pool", "shared_model"
 GENERATOR_FILE = "generator.safetensors"
 POOL_FILE = "images.npy"
-EPOCHS_FILE = "epochs.json"  # of a shared model: what it told after each epoch
+EPOCHS_FILE = "epochs.json"  # of a shared model: its metrics after each epoch
 _POOL_UNIT = 64  # pools come in powers of two times this, so that near ratios share one
-_CANDIDATES = 2  # images that a model looks at for each one that it shall keep, before more are drawn
-_FEWEST_LOOKS, _MOST_LOOKS, _STEPS_A_LOOK = (
-    4,
-    20,
-    250,
-)  # at a generator while it trains, where the sweep config does not say how often
-_LOOKING_ON = ("check_every", "feature_net")  # settings that change nothing in a generator that does not stop on them
+_CANDIDATES = 2  # images labelled for each one to keep, before more are sampled
+# Checks of a generator in training, where the sweep config does not give their interval.
+_FEWEST_CHECKS, _MOST_CHECKS, _STEPS_PER_CHECK = 4, 20, 250
+_PROGRESS_CHECKS = ("check_every", "feature_net")
 
 
 def stages_of(trial: Trial, data: Data) -> list[Stage]:
-    """Everything that must be there before a trial's own work begins, each once, without what it needs in turn."""
+    """The artifacts that must exist before a trial trains, each once, without their own dependencies."""
     seeds = trial.seeds if _takes_a_model(trial.config) else trial.seeds[:1]  # the others need the same
     stages = [stage for seed in seeds for stage in _stages_of_seed(trial.config, data, seed)]
     return list({stage.hash: stage for stage in stages}.values())
 
 
 def needed_stages(trials: Iterable[Trial], data: Data) -> list[Stage]:
-    """Every stage of several trials with all that it needs, each once, needs first."""
+    """Every stage of several trials with its dependencies, each once, dependencies first."""
     stages = (stage for trial in trials for stage in with_dependencies(stages_of(trial, data)))
     return list({stage.hash: stage for stage in stages}.values())
 
 
 def shared_models(trials: Iterable[Trial], data: Data) -> frozenset[str]:
-    """Hashes of the models that some of the trials take from others.
+    """Hashes of the stages of models that some trials take from others.
 
     A trial whose own model is among them has it made as a stage too, so that whoever comes first makes it for both.
     """
@@ -56,7 +54,7 @@ def shared_models(trials: Iterable[Trial], data: Data) -> frozenset[str]:
 
 
 def own_models(trial: Trial, data: Data, wanted: frozenset[str]) -> list[Stage]:
-    """The trial's own models, as far as others want them."""
+    """The stages of the trial's own models that other trials need."""
     if not wanted:
         return []
     return [stage for seed in trial.seeds if (stage := model_stage(trial.config, data, seed)).hash in wanted]
@@ -87,19 +85,19 @@ def pool_stages(config: Mapping[str, Any], data: Data, seed: int) -> dict[int, S
     )
     judge = labeller_stage(config, data, seed) if _relabels(config) else None
     return {
-        label: _pool_for(config, data, label, count, generators.get(label, generators.get(None)), judge)
+        label: _pool_for(config, data, label, count, generators[label if label in generators else None], judge)
         for label, count in counts.items()
     }
 
 
 def labeller_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage:
-    """The model of the same configuration and seed that was trained on real images only, with the look that generators draw."""
+    """The model of the same configuration and seed trained on real images only, with the appearance that generators learn."""
     seen = {"adapt": "none"} if config.get("adapt") == "histogram_to_target" else {}
     return model_stage(complete({**config, "synthetic_per_real": 0, **seen}), data, seed)
 
 
 def model_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage:
-    """The model that a configuration trains with one seed, for others to use."""
+    """The model that a configuration trains with one seed, as a stage that other trials can use."""
     trial = Trial(config, data.seen_by(config).hash, (seed,))
     inputs = {"trial": trial.signature, "seed": seed}
     return Stage(
@@ -112,7 +110,7 @@ def model_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage:
 
 
 def donor_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage | None:
-    """The model of the same configuration and seed trained on all of the other hospital, where this one takes its colour module from it."""
+    """The model, trained on all of the other domain, whose colorizer this configuration starts from; None where it starts from none."""
     if config.get("colorizer_from") != OTHER_DOMAIN:
         return None
     other = next(name for name in DIRECTIONS if name != config["direction"])
@@ -137,13 +135,11 @@ def _relabels(config: Mapping[str, Any]) -> bool:
 def _generator_stage(config: Mapping[str, Any], data: Data, label: int | None) -> Stage:
     from sweep.synth.train import resolved_settings
 
-    settings = resolved_settings(config["generator"], _wishes(config))
-    settings["check_every"] = config["generator_check_every"] or _steps_between_looks(settings["steps"])
+    settings = resolved_settings(config["generator"], _changes(config))
+    settings["check_every"] = config["generator_check_every"] or _steps_between_checks(settings["steps"])
     inputs = {
         "generator": config["generator"],
-        "settings": settings
-        if settings["patience"]
-        else {name: value for name, value in settings.items() if name not in _LOOKING_ON},
+        "settings": _hashed(settings),
         "image_px": config["generator_px"],
         "seed": config["generator_seed"],
         "label": label,
@@ -152,23 +148,33 @@ def _generator_stage(config: Mapping[str, Any], data: Data, label: int | None) -
         "direction": config["direction"],
         "train_images": config["train_images"],
     }
-    return Stage(GENERATOR, VERSIONS[GENERATOR], inputs, non_hashed={name: settings[name] for name in _LOOKING_ON})
+    return Stage(GENERATOR, VERSIONS[GENERATOR], inputs, non_hashed={name: settings[name] for name in _PROGRESS_CHECKS})
 
 
-def _steps_between_looks(steps: int) -> int:
-    looks = min(_MOST_LOOKS, max(_FEWEST_LOOKS, steps // _STEPS_A_LOOK))
-    return max(1, steps // looks)
+def _hashed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that determine a generator: not how often it is checked, unless it stops by these checks."""
+    left_out = () if settings["patience"] else _PROGRESS_CHECKS
+    return {
+        name: value
+        for name, value in settings.items()
+        if name not in left_out and not (name in LATER and value == LATER[name])
+    }
 
 
-def _wishes(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The generator's settings that the configuration names."""
+def _steps_between_checks(steps: int) -> int:
+    checks = min(_MOST_CHECKS, max(_FEWEST_CHECKS, steps // _STEPS_PER_CHECK))
+    return max(1, steps // checks)
+
+
+def _changes(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The generator settings that the configuration sets."""
     from sweep.synth.generators import GENERATORS
 
-    wishes = arguments(rows_filling(GENERATOR_PART), GENERATOR_PART, config)
+    changes = arguments(rows_filling(GENERATOR_PART), GENERATOR_PART, config)
     own = GENERATORS[config["generator"]].defaults
-    if "lr" in wishes and "critic_lr" in own:
-        wishes["critic_lr"] = min(1.0, wishes["lr"] * (own["critic_lr"] / own["lr"]))
-    return wishes
+    if "lr" in changes and "critic_lr" in own:
+        changes["critic_lr"] = min(1.0, changes["lr"] * (own["critic_lr"] / own["lr"]))
+    return changes
 
 
 def _pool_for(
@@ -200,7 +206,7 @@ def read_model(store: ArtifactStore, stage: Stage) -> bytes:
 
 
 def read_colorizer(store: ArtifactStore, stage: Stage) -> bytes:
-    """The colour module of a shared model."""
+    """The colorizer of a shared model, as safetensors."""
     return store.read(stage, COLORIZER)
 
 
@@ -210,7 +216,7 @@ def read_pool(store: ArtifactStore, stage: Stage, image_px: int, count: int | No
 
 
 def pool_blocks(store: ArtifactStore, stage: Stage, block: int = 32) -> Iterator[np.ndarray]:
-    """All of a pool's images as they were drawn; on a local disk one block is in memory at a time."""
+    """A pool's images in blocks, at the generator's size; on a local disk one block is in memory at a time."""
     images = _pixels(store, stage)
     for start in range(0, len(images), block):
         yield np.array(images[start : start + block])
@@ -224,7 +230,7 @@ def _pixels(store: ArtifactStore, stage: Stage) -> np.ndarray:
 
 
 def resized(images: np.ndarray, image_px: int) -> np.ndarray:
-    """Square uint8 images at another size; the same ones when they have it."""
+    """Square uint8 images [N, H, W] resized bilinearly to `image_px`; unchanged when they have that size."""
     if images.shape[-1] == image_px:
         return images
     larger = [

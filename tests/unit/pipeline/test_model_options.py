@@ -167,7 +167,7 @@ def test_recipes_and_texture_areas_that_cannot_be_are_named_before_anything_runs
         {"colorizer": "matching", "glcm_weight": 0.1, "glcm_window": 40},
         {"colorizer": "matching", "glcm_weight": 0.1, "glcm_window": 8, "glcm_distance": 9},
         {"train_eps": 0.1, "train_attack": "trades", "dual_bn": True},
-        {"glcm_weight": 0.1, "glcm_window": 512},  # without colours to compare it decides nothing
+        {"glcm_weight": 0.1, "glcm_window": 512},  # inactive without a learned colorizer
     ]
     with pytest.raises(InputErrors) as refused:
         check_models("sweep_config", [Trial(complete(config), "h", (0,)) for config in configs], FakeData(image_px=32))
