@@ -11,7 +11,7 @@ from tests.integration import sweep_process
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
-@pytest.mark.parametrize("engine", ["inline", "ray"])
+@pytest.mark.parametrize("engine", ["inline", pytest.param("ray", marks=pytest.mark.slow)])
 def test_a_half_finished_run_of_version_0_1_is_ended_by_the_same_command(tmp_path, engine):
     run = old_run(HALF_FINISHED, tmp_path / "run")
     before = read_ledger(run).finished()
