@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol
@@ -16,10 +16,19 @@ from sweep.planning.plan import Plan
 
 
 class RunPlan(Protocol):
-    """Runs a plan's campaign; returns when it is finished or its budget is spent."""
+    """Runs a plan's campaign; returns when it is finished or its budget is spent.
+
+    `first` is called once, before any event of a trial: under Ray while the workers start.
+    """
 
     def __call__(
-        self, launch: Launch, plan: Plan, data: Data, capacity: Capacity, records: CampaignRecords
+        self,
+        launch: Launch,
+        plan: Plan,
+        data: Data,
+        capacity: Capacity,
+        records: CampaignRecords,
+        first: Callable[[], None],
     ) -> None: ...
 
 

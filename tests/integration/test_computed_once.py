@@ -10,8 +10,8 @@ from ray.cluster_utils import Cluster
 
 from sweep.core.errors import Diverged
 from sweep.core.storage import Storage
+from sweep.execution.job import failure
 from sweep.execution.ray.artifact_server import ArtifactServer
-from sweep.execution.worker_loop import failure
 from sweep.store.artifact_store import ArtifactStore, Stage
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
