@@ -68,6 +68,8 @@ def _letters(grey: np.ndarray) -> list[Box]:
     strokes = _top_hat(grey)
     found: list[Box] = []
     for level in _STROKES:
+        if int(strokes.max(initial=0)) < level:
+            continue
         components, _ = label(strokes >= level, _EIGHT)
         for number, box in enumerate(find_objects(components), start=1):
             height, width = (side.stop - side.start for side in box)
@@ -133,7 +135,10 @@ def _callipers(grey: np.ndarray) -> list[Box]:
     signs = [(down, right) for down in (-1, 1) for right in (-1, 1)]
     between = np.maximum.reduce([shifted(down * 2, right * 3) for down, right in signs]
                                 + [shifted(down * 3, right * 2) for down, right in signs])  # fmt: skip
-    crosses, _ = label((arms >= _ARM_LEVEL) & (arms - between >= _ARM_CONTRAST), _EIGHT)
+    crossed = (arms >= _ARM_LEVEL) & (arms - between >= _ARM_CONTRAST)
+    if not crossed.any():
+        return []
+    crosses, _ = label(crossed, _EIGHT)
     return [(slice(box[0].start, box[0].stop + 2 * reach), slice(box[1].start, box[1].stop + 2 * reach))
             for box in find_objects(crosses)]  # fmt: skip
 
@@ -150,6 +155,8 @@ def _around(boxes: list[Box]) -> Box:
 
 def _longest_line(grey: np.ndarray, level: int) -> list[Box]:
     """The longest row of letter-like marks above a grey level in surroundings below it."""
+    if int(grey.max(initial=0)) < level + _CONTRAST:
+        return []
     components, _ = label(grey > level, _EIGHT)
     letters = [box for box in find_objects(components) if _is_letter(grey, box, level)]
     letters.sort(key=lambda box: box[1].start)
