@@ -1,13 +1,14 @@
 """Two trials of a run, or the chosen trials of two runs -> what differs in their settings and in their results.
 
 python -m analysis.compare results/ratio:a1b2c3 results/ratio:d4e5f6
-python -m analysis.compare results/ratio results/ratio-more-images
+python -m analysis.compare results/ratio results/ratio-more-images --html compare.html
 """
 
 from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -15,20 +16,25 @@ import pandas as pd
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from analysis import metric_names, selection
+from analysis.compare_html import Column, as_html, metric_row
 from analysis.comparisons import Compared, compare_family
+from analysis.conditions import CONDITIONS
 from analysis.derived import number
-from analysis.estimates import Estimates
-from analysis.figures.figure import difference_text, p_text, with_interval
+from analysis.estimates import Estimates, paired_samples
+from analysis.figures.figure import counted, difference_text, p_text, with_interval
 from analysis.frames import Run, load_run
-from analysis.intervals import Interval, Resampled, paired
+from analysis.intervals import Interval, Resampled
+from analysis.page import data_sides
 from analysis.ranking import rank, shown_metrics
 from analysis.superiority import chance_text, false_superiority
 from analysis.trial_names import find_signature
 from analysis.winner import METRIC, Winner, winner
 from sweep.core.command_line import Command, one_of
-from sweep.core.errors import EXIT_COMPLETE
+from sweep.core.errors import EXIT_COMPLETE, InputError
+from sweep.core.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -54,12 +60,13 @@ class MetricDifference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Settings that differ (name, a, b) and metrics with their differences b minus a."""
+    """Settings that differ (name, a, b), metrics with their differences b minus a, and what must be known before reading them."""
 
     a: str
     b: str
     settings: tuple[tuple[str, str, str], ...]
     metrics: tuple[MetricDifference, ...]
+    cautions: tuple[str, ...] = ()
     honesty: tuple[str, ...] = ()  # false superiority, and scores corrected for having been chosen
 
 
@@ -87,13 +94,35 @@ def compare(a: Side, b: Side) -> Comparison:
         )
         for metric in shared
     )
-    return Comparison(
-        _name(a),
-        _name(b),
-        _settings(a.run.configs.loc[a.signature], b.run.configs.loc[b.signature]),
-        metrics,
-        _honesty(a, b),
-    )
+    settings = _settings(a.run.configs.loc[a.signature], b.run.configs.loc[b.signature])
+    return Comparison(_name(a), _name(b), settings, metrics, tuple(_cautions(a, b, settings, metrics)), _honesty(a, b))
+
+
+def _cautions(
+    a: Side, b: Side, settings: tuple[tuple[str, str, str], ...], metrics: tuple[MetricDifference, ...]
+) -> Iterator[str]:
+    for name, side in (("A", a), ("B", b)):
+        if side.run.unfinished:
+            yield (
+                f"{name} is of an unfinished run: {len(side.run.records)} of {side.run.planned_records} records have finished."
+            )
+    for name, _, _ in settings:
+        if name in CONDITIONS:
+            yield (
+                f"A and B were trained under different conditions ({name.replace('_', ' ')}): they are no rival recipes."
+            )
+    tested = [row.difference for row in metrics if row.difference]
+    seeds = {one.seeds for one in tested}
+    counts = sorted({row.a.seeds for row in metrics} | {row.b.seeds for row in metrics})
+    if tested and counts and max(counts) > min(map(len, seeds)):
+        common = counted(min(map(len, seeds)), "seed")
+        yield (
+            f"Differences are over the {common} that both ran, the columns A and B over all of their own: they need not subtract."
+        )
+    if tested and min(map(len, seeds)) == 1:
+        yield (
+            "With one common seed a difference of settings cannot be told from a difference of training runs: it shows no cause."
+        )
 
 
 def _honesty(a: Side, b: Side) -> tuple[str, ...]:
@@ -115,30 +144,30 @@ def _honesty(a: Side, b: Side) -> tuple[str, ...]:
 
 
 def _paired(a: Side, b: Side, metric: str) -> Resampled | None:
-    first, second = a.estimates.resampled(a.signature, metric), b.estimates.resampled(b.signature, metric)
-    if first is None or second is None or not set(first.seeds) & set(second.seeds) or not _same_images(a, b, metric):
-        return None
-    if a.estimates.run.storage.url == b.estimates.run.storage.url and (prior := a.estimates.difference_prior(metric)):
-        return replace(paired(second, first), prior=prior)
-    return paired(second, first)
-
-
-def _same_images(a: Side, b: Side, metric: str) -> bool:
-    # Gaps rest on both test folds; the other metrics on their own split.
-    names = ("auroc/source", "auroc/target") if metric.startswith("domain_gap") else (metric,)
-    pairs = [(a.estimates.outcomes(a.signature, name), b.estimates.outcomes(b.signature, name)) for name in names]
-    return all(x is not None and y is not None and x.images.tolist() == y.images.tolist() for x, y in pairs)
+    sample = paired_samples(b.estimates.resampled(b.signature, metric), a.estimates.resampled(a.signature, metric))
+    same_run = a.estimates.run.storage.url == b.estimates.run.storage.url
+    if sample is not None and same_run and a.signature == b.signature:
+        return replace(sample, prior=None)  # a configuration does not differ from itself by the luck of its seeds
+    if sample is not None and same_run and (prior := a.estimates.difference_prior(metric)):
+        return replace(sample, prior=prior)
+    return sample
 
 
 def _settings(a: pd.Series, b: pd.Series) -> tuple[tuple[str, str, str], ...]:
     names = dict.fromkeys([*a.index, *b.index])
     pairs = ((name, _value(a, name), _value(b, name)) for name in names)
-    return tuple((name, x, y) for name, x, y in pairs if x != y)
+    return tuple((name, *_told_apart(x, y)) for name, x, y in pairs if x != y)
 
 
-def _value(config: pd.Series, name: str) -> str:
+def _value(config: pd.Series, name: str) -> object:
     value = config.get(name)
-    return "-" if value is None or value != value else number(value)
+    return None if value is None or value != value else value
+
+
+def _told_apart(a: object, b: object) -> tuple[str, str]:
+    """Both values in few digits, or in all of them where few would look alike."""
+    short = tuple("-" if value is None else number(value) for value in (a, b))
+    return (short[0], short[1]) if short[0] != short[1] else (repr(a), repr(b))
 
 
 def _name(side: Side) -> str:
@@ -148,25 +177,45 @@ def _name(side: Side) -> str:
 
 
 def as_text(made: Comparison) -> str:
-    """Two small tables for the terminal."""
+    """Two small tables for the terminal, and what must be known before reading them."""
     stream = io.StringIO()
-    console = Console(file=stream, width=140, force_terminal=sys.stdout.isatty())
-    settings = Table("setting", "A", "B", title=f"A {made.a}\nB {made.b}", title_justify="left")
-    for row in made.settings:
-        settings.add_row(*row)
-    console.print(settings if made.settings else f"A {made.a}\nB {made.b}\nNo setting differs.")
-    metrics = Table("metric", "A", "B", "B minus A", "after Holm")
+    console = Console(file=stream, width=140, force_terminal=sys.stdout.isatty(), markup=False)
+    names = Text(f"A {made.a}\nB {made.b}")
+    settings = Table("setting", "A", "B", title=names, title_justify="left")
+    for setting in made.settings:
+        settings.add_row(*map(Text, setting))
+    console.print(settings if made.settings else f"{names.plain}\nNo setting differs.", highlight=False)
+    metrics = Table("metric", "A", "B", "B minus A", "after Holm", "common seeds")
     for row in made.metrics:
-        change = (
-            (difference_text(row.difference.interval), p_text(row.difference.p_adjusted))
-            if row.difference
-            else ("other images or seeds", "-")
-        )
-        metrics.add_row(metric_names.title(row.metric), with_interval(row.a), with_interval(row.b), *change)
+        metrics.add_row(metric_names.title(row.metric), with_interval(row.a), with_interval(row.b), *_change(row))
     console.print(metrics)
+    for caution in made.cautions:
+        console.print(caution, highlight=False, soft_wrap=True)
     for line in made.honesty:
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        console.print(line, highlight=False, soft_wrap=True)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+
+
+def _change(row: MetricDifference) -> tuple[str, str, str]:
+    if row.difference is None:
+        return "other images or seeds", "-", "-"
+    p = p_text(row.difference.p_adjusted) if row.difference.seed_noise_known else "image noise alone"
+    return difference_text(row.difference.interval), p, str(len(row.difference.seeds))
+
+
+def write_html(made: Comparison, a: Side, b: Side, out: str) -> str:
+    """Write both side by side as one page to `out`, a path or a URL, which is returned."""
+    place, name = Storage.of_file(out)
+    if not name or place.child(name).is_folder:
+        raise InputError("--html", f"{out} is a folder", "give a file name such as compare.html")
+    columns = [
+        Column(letter, words, side.chosen.sentences if side.chosen else (), data_sides(side.run))
+        for letter, words, side in (("A", made.a, a), ("B", made.b, b))
+    ]
+    rows = [metric_row(row.metric, row.a, row.b, row.difference) for row in made.metrics]
+    together = [*made.cautions, *(line for line in made.honesty if not line.startswith(("A: ", "B: ")))]
+    place.write(name, as_html(columns, rows, made.settings, together).encode())
+    return out
 
 
 def compare_command(
@@ -180,9 +229,16 @@ def compare_command(
     rule: Annotated[
         str, typer.Option(**one_of(selection.RULES), help="How a configuration is chosen where no trial is named.")
     ] = selection.DEFAULT_RULE,
+    html: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the two side by side to this page too.")
+    ] = None,
 ) -> int:
     """Print what differs between two trials, in their settings and in their results, with a paired test."""
-    sys.stdout.write(as_text(compare(find_side(a, rule), find_side(b, rule))))
+    sides = find_side(a, rule), find_side(b, rule)
+    made = compare(*sides)
+    sys.stdout.write(as_text(made))
+    if html:
+        sys.stdout.write(f"{write_html(made, *sides, html)}\n")
     return EXIT_COMPLETE
 
 
@@ -191,7 +247,7 @@ main = Command(
     examples=(
         "{} results/ratio:1 results/ratio:2",
         "{} results/ratio:a1b2c3 results/ratio:best",
-        "{} results/ratio results/other",
+        "{} results/ratio results/other --html compare.html",
     ),
 )
 

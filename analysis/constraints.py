@@ -39,8 +39,10 @@ class Constraint:
     def satisfies(self, run: Run) -> pd.Series:
         """True per signature; a metric that was not measured does not hold."""
         values = run.configs[self.name].reindex(run.means.index) if self.is_setting else run.means[self.name]
+        known = values.notna()
         if isinstance(self.value, str):
-            values = values.astype(str)
+            return OPERATORS[self.op](values.astype(str), self.value) & known
+        values = pd.to_numeric(values, errors="coerce")
         return OPERATORS[self.op](values, self.value) & values.notna()
 
 

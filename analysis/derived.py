@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 RATIO = "synthetic_per_real"
+_WHOLE = 1e15  # whole numbers below are written without an exponent
 _SHORT = {RATIO: "synthetic", "glcm_weight": "glcm", "train_images": "real", "train_eps": "trained at"}
 
 
@@ -47,13 +48,19 @@ def setting_text(name: str, value: object) -> str:
     if name == "colorizer":
         return "no colorizer" if value == "none" else str(value)
     if name == RATIO:
-        return "real only" if float(value) == 0 else f"{number(value)}\N{MULTIPLICATION SIGN} synthetic"
+        return "real only" if float(str(value)) == 0 else f"{number(value)}\N{MULTIPLICATION SIGN} synthetic"
     return f"{_SHORT.get(name, name)} {number(value)}"
 
 
 def number(value: object) -> str:
-    """A setting's value without noise digits."""
-    return f"{value:.4g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
+    """A setting's value without noise digits: whole numbers whole, others with four significant digits."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    if value != value or abs(value) == float("inf"):
+        return str(value)
+    if float(value).is_integer() and abs(value) < _WHOLE:
+        return str(int(value))
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:.1f}"
 
 
 def real_only_partner(

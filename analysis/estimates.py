@@ -11,8 +11,19 @@ from scipy import special
 from analysis import metric_names
 from analysis.frames import Run
 from analysis.intervals import DRAWS, Interval, Resampled, SeedPrior, independent, interval, paired, resample
-from analysis.outcomes import MEASURES, Outcomes, accuracy, attacked_logits, prediction_outcomes, robust_outcomes
+from analysis.metric_names import MetricName
+from analysis.outcomes import (
+    MEASURES,
+    Measure,
+    Outcomes,
+    accuracy,
+    attacked_logits,
+    prediction_outcomes,
+    robust_outcomes,
+)
 from analysis.seed_variance import difference_prior
+from sweep.core.epsilon import parse_epsilon
+from sweep.core.metric_table import DOMAIN_GAP_VS_REAL_ONLY
 
 PRIOR_DF = (
     4.0  # what the other configurations count for: two seeds then rest on five degrees of freedom, ten on thirteen
@@ -46,9 +57,10 @@ class Estimates:
         """Interval over patients and seeds, or Student's over seeds where no images were kept (then `images` is 0)."""
         sample = self.resampled(signature, metric)
         if sample is not None:
-            share = metric_names.parse(metric).family in ("accuracy", metric_names.ROBUST)
-            return interval(sample, level=level, limits=limits(metric), seed=self.seed, share=share)
-        return seeds_only(self.run.records[metric].loc[[signature]].dropna().to_numpy(), level, limits(metric))
+            bounds = metric_names.limits(metric)
+            return interval(sample, level=level, limits=bounds, seed=self.seed, share=_is_share(metric))
+        values = self.run.records[metric].loc[[signature]].dropna().to_numpy()
+        return seeds_only(values, level, metric_names.limits(metric))
 
     def difference(self, a: str, b: str, metric: str, level: float = 0.95) -> Interval | None:
         """a minus b, paired by image and seed; None without kept images or common seeds."""
@@ -56,14 +68,15 @@ class Estimates:
         return None if sample is None else interval(sample, level=level, seed=self.seed)
 
     def paired(self, a: str, b: str, metric: str) -> Resampled | None:
-        """a minus b under resampling; None when the two were not tested on the same images or share no seed."""
-        first, second = self.resampled(a, metric), self.resampled(b, metric)
-        if first is None or second is None or not set(first.seeds) & set(second.seeds):
-            return None
-        if (first.images, first.groups) != (second.images, second.groups):
-            return None
-        sample, prior = paired(first, second), self.difference_prior(metric)
-        return sample if prior is None else replace(sample, prior=prior)
+        """a minus b under resampling; None when the two were not tested on the same images or share no seed.
+
+        The same images: by their ids. Two test sets of equal size, as the two directions of a sweep have, are no pairs.
+        """
+        sample, prior = (
+            paired_samples(self.resampled(a, metric), self.resampled(b, metric)),
+            self.difference_prior(metric),
+        )
+        return sample if sample is None or prior is None else replace(sample, prior=prior)
 
     def difference_prior(self, metric: str) -> SeedPrior | None:
         """Variance between seeds of a difference of two recipes, learnt from all recipes of the run; None with fewer than three."""
@@ -74,12 +87,16 @@ class Estimates:
 
     def _resample(self, signature: str, metric: str) -> Resampled | None:
         name = metric_names.parse(metric)
-        if name.family in ("domain_gap", "domain_gap/accuracy"):
-            family = "accuracy" if "accuracy" in name.family else "auroc"
-            source, target = (self.resampled(signature, f"{family}/{split}") for split in ("source", "target"))
+        if name.family == DOMAIN_GAP_VS_REAL_ONLY:
+            partner = self.run.partners.get(signature)
+            return self.gap_against(partner, signature) if partner else None
+        if metric_names.is_gap(metric):
+            _, _, family = name.family.partition("/")
+            source, target = (
+                self.resampled(signature, f"{family or 'auroc'}/{split}") for split in ("source", "target")
+            )
             return independent(source, target) if source and target else None
-        outcomes = self.outcomes(signature, metric)
-        measure = accuracy if name.family == metric_names.ROBUST else MEASURES.get(name.family.removeprefix("robust_"))
+        outcomes, measure = self.outcomes(signature, metric), _measure(name)
         if outcomes is None or measure is None:
             return None
         if name.finding:
@@ -88,22 +105,28 @@ class Estimates:
             outcomes, _ = outcomes.finding(self.run.findings.index(name.finding))
         return resample(outcomes, measure, draws=self.draws, seed=self.seed)
 
+    def gap_against(self, partner: str, signature: str, family: str = "auroc") -> Resampled | None:
+        """Source test of `partner` minus target of this configuration (the papers' gap), seed by seed; None without kept images.
+
+        A seed that the partner did not run is held against the partner's mean over seeds, as in the recorded numbers.
+        """
+        source, target = self.resampled(partner, f"{family}/source"), self.resampled(signature, f"{family}/target")
+        return independent(_for_seeds(source, target.seeds), target) if source and target else None
+
     def outcomes(self, signature: str, metric: str) -> Outcomes | None:
         """The per-image outcomes that a metric is computed from; None when they were not kept."""
         name = metric_names.parse(metric)
+        if name.split is None:
+            return None
         if name.threat:
-            stands = robust_outcomes(
-                self.run.attacks(signature), name.split, metric_names.epsilon(name.eps), name.threat
-            )
+            if name.eps is None:
+                return None
+            stands = robust_outcomes(self.run.attacks(signature), name.split, parse_epsilon(name.eps), name.threat)
             if name.family == metric_names.ROBUST or stands is None:
                 return stands
             predicted = prediction_outcomes(self.run.predictions(signature), name.split)
-            return (
-                None
-                if predicted is None
-                else attacked_logits(predicted, stands, clean=metric_names.epsilon(name.eps) == 0)
-            )
-        return prediction_outcomes(self.run.predictions(signature), name.split) if name.split else None
+            return None if predicted is None else attacked_logits(predicted, stands, clean=parse_epsilon(name.eps) == 0)
+        return prediction_outcomes(self.run.predictions(signature), name.split)
 
 
 def _pooled(values: pd.Series) -> SeedPrior | None:
@@ -113,18 +136,38 @@ def _pooled(values: pd.Series) -> SeedPrior | None:
     return SeedPrior(float((spread.fillna(0) * counts).sum() / df), min(PRIOR_DF, df)) if df > 0 else None
 
 
-def limits(metric: str) -> tuple[float, float]:
-    """The range a metric can take."""
-    if metric.startswith("domain_gap"):
-        return (-1.0, 1.0)
-    return (0.0, 1.0) if metric_names.goal(metric) == "maximize" or metric.startswith("ece") else (-np.inf, np.inf)
+def paired_samples(a: Resampled | None, b: Resampled | None) -> Resampled | None:
+    """a minus b where both rest on the same images and some common seed; else None."""
+    if a is None or b is None or a.drawn_from != b.drawn_from or not set(a.seeds) & set(b.seeds):
+        return None
+    return paired(a, b)
+
+
+def _for_seeds(sample: Resampled, seeds: tuple[int, ...]) -> Resampled:
+    """The sample with one column for each of `seeds`: its own where it ran, else its mean over seeds."""
+    columns = [sample.seeds.index(seed) if seed in sample.seeds else None for seed in seeds]
+
+    def chosen(values: np.ndarray) -> np.ndarray:
+        return np.stack([values.mean(axis=-1) if at is None else values[..., at] for at in columns], axis=-1)
+
+    point, draws, jackknife = chosen(sample.point), chosen(sample.draws), chosen(sample.jackknife)
+    return replace(sample, seeds=seeds, point=point, draws=draws, jackknife=jackknife)
+
+
+def _measure(name: MetricName) -> Measure | None:
+    return accuracy if name.family == metric_names.ROBUST else MEASURES.get(name.family.removeprefix("robust_"))
+
+
+def _is_share(metric: str) -> bool:
+    family = metric_names.parse(metric).family
+    return family in ("accuracy", "constant_accuracy", "sensitivity", "specificity", metric_names.ROBUST)
 
 
 def seeds_only(values: np.ndarray, level: float, bounds: tuple[float, float]) -> Interval:
     """Student's interval of a mean over seeds; no width can be stated from one seed, so it spans `bounds`."""
     values = np.asarray(values, dtype=float)
     mean, count = float(values.mean()) if len(values) else float("nan"), len(values)
-    if count < 2:
+    if count < 2 or not np.isfinite(values).all():
         return Interval(mean, bounds[0], bounds[1], level, 0, 0, count)
     half = special.stdtrit(count - 1, (1 + level) / 2) * values.std(ddof=1) / np.sqrt(count)
     low, high = np.clip([mean - half, mean + half], *bounds)

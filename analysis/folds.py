@@ -20,6 +20,7 @@ import pandas as pd
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from analysis import metric_names, selection
 from analysis.comparisons import nadeau_bengio
@@ -72,6 +73,9 @@ def compare_over_folds(runs: Sequence[Run], metric: str, rule: str = selection.D
         )
     values = pd.DataFrame({number_: means.loc[shared, metric] for number_, means in enumerate(found)})
     quality = pd.concat([selection.rule_named(rule).score(means.loc[shared]) for means in found], axis=1).mean(axis=1)
+    if quality.isna().all():
+        fix = "choose by another rule: its metric may need images of both classes"
+        raise InputError("--rule", f"{rule} is undefined for every configuration", fix)
     chosen = quality.idxmax()
     test, train = _sizes(runs[0])
     others = [key for key in shared if key != chosen]
@@ -117,7 +121,7 @@ def as_text(made: FoldTable) -> str:
         "corrected",
         "after Holm",
         title_justify="left",
-        title=f"{made.splits} splits; chosen: {made.chosen}",
+        title=Text(f"{made.splits} splits; chosen: {made.chosen}"),
     )
     for row in made.rows:
         change = (
@@ -125,8 +129,8 @@ def as_text(made: FoldTable) -> str:
             if row.p != row.p
             else (f"{points(row.difference)} points", p_text(row.p), p_text(row.p_adjusted))
         )
-        table.add_row(row.label, number(row.mean), *change)
-    Console(file=stream, width=140, force_terminal=sys.stdout.isatty()).print(table)
+        table.add_row(Text(row.label), number(row.mean), *change)
+    Console(file=stream, width=140, force_terminal=sys.stdout.isatty(), markup=False).print(table)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 
 

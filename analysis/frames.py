@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pandas as pd
 
 from analysis import derived, metric_names
 from sweep.core.errors import InputError
+from sweep.core.metric_table import metric_row
 from sweep.core.storage import Storage
 from sweep.store.ledger import Damage, Reading, read_ledger
 
@@ -36,7 +39,7 @@ class Run:
     name: str
     objectives: tuple[Objective, ...]
     records: pd.DataFrame  # index (signature, seed), one column a metric
-    configs: pd.DataFrame  # index signature, one column a setting; absent settings are NaN
+    configs: pd.DataFrame  # index signature, one column a setting, values as recorded; absent settings are NaN
     studies: dict[str, dict]  # signature -> grid cell
     finishes: list[Event] = field(repr=False)
     epochs_seen: list[Event] = field(repr=False)
@@ -47,6 +50,10 @@ class Run:
     planned_records: int | None
     data_card: dict
     environment: dict
+    algorithm: str = ""  # of the searcher
+    partners: dict[str, str] = field(
+        default_factory=dict
+    )  # signature -> the real-only configuration it is held against
     cache: dict = field(default_factory=dict, repr=False)
 
     @property
@@ -60,14 +67,37 @@ class Run:
         return {objective.metric: objective.goal for objective in self.objectives}
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of their index; empty where the data card names none."""
+        card = self.data_card.get("target", {})
+        folds = next((row for row in (card.get("folds") or {}).values() if isinstance(row, dict)), None)
+        return tuple(self.data_card.get("data", {}).get("classes", ()) or folds or card.get("classes", ()))
+
+    @property
     def findings(self) -> tuple[str, ...]:
         """What an image may show at once, in the order of the logits; empty where it has one class."""
         card = self.data_card.get("target", {})
         return tuple(card.get("classes", ())) if card.get("task") == "multi-label" else ()
 
+    def within(self, signatures: Sequence[str]) -> Run:
+        """The same run with the records of these configurations alone."""
+        kept = self.records[self.records.index.get_level_values("signature").isin(list(signatures))]
+        return replace(self, records=kept, configs=self.configs.loc[[*signatures]])
+
+    @property
+    def unfinished(self) -> int:
+        """Planned records that have neither finished nor failed nor been stopped."""
+        done = len(self.records) + len(self.failures) + len(self.stopped)
+        return max(0, (self.planned_records or 0) - done)
+
+    @cached_property
+    def undefined(self) -> tuple[str, ...]:
+        """Recorded metrics that no record defines, e.g. AUROC where all images are of one class."""
+        return tuple(self.records.columns[self.records.isna().all()])
+
     @cached_property
     def means(self) -> pd.DataFrame:
-        """Mean over seeds, one row a signature."""
+        """Mean over seeds, one row a signature; NaN where no seed defines the metric."""
         return self.records.groupby(level="signature", sort=False).mean()
 
     @cached_property
@@ -75,6 +105,12 @@ class Run:
         """Columns signature, seed, epoch and one column a metric."""
         rows = ({**_key(event), "epoch": event["epoch"], **event["metrics"]} for event in self.epochs_seen)
         return pd.DataFrame(rows, columns=None if self.epochs_seen else [*KEY, "epoch"])
+
+    @cached_property
+    def real_images(self) -> dict[str, int]:
+        """signature -> real images in its training set, where the records say so."""
+        counts = ((event["signature"], event.get("train_images")) for event in self.finishes)
+        return {key: int(made["real"]) for key, made in counts if isinstance(made, dict) and "real" in made}
 
     @cached_property
     def seconds(self) -> pd.DataFrame:
@@ -131,6 +167,10 @@ class Run:
             return self._per_seed(signature, "gallery.parquet")
         return self._frame("gallery.parquet") if self.storage.exists("gallery.parquet") else pd.DataFrame()
 
+    def properties(self) -> pd.DataFrame:
+        """Grey level, contrast, sharpness, speckle size and text of images of both domains; empty in runs of older versions."""
+        return self._frame("properties.parquet") if self.storage.exists("properties.parquet") else pd.DataFrame()
+
     def _per_seed(self, signature: str, file: str) -> pd.DataFrame:
         if (signature, file) not in self.cache:
             seeds = sorted(self.records.loc[[signature]].index.get_level_values("seed"), key=str)
@@ -160,17 +200,15 @@ def _run(storage: Storage, ledger: Reading) -> Run:
             storage.url, "no record has finished yet", "run the sweep's command again; it resumes where it stopped"
         )
     sweep = (ledger.of_kind("sweep") or [{}])[-1]
-    records = _indexed([{**_key(event), **event["metrics"]} for event in finishes]).astype(
-        float
-    )  # a metric that was not finite is null there
-    configs = pd.DataFrame.from_dict({event["signature"]: event["config"] for event in finishes}, orient="index")
+    records = _indexed([{**_key(event), **_metrics(event)} for event in finishes]).astype(float)
+    configs = settings_frame(finishes)
+    partners: dict[str, str] = {}
     studies = {event["signature"]: event.get("study", {}) for event in finishes}
     if {"auroc/source", "auroc/target"} <= set(records) and derived.RATIO in configs:
         quality = records.get("auroc/source_val", records["auroc/source"]).groupby(level="signature").mean()
-        records["domain_gap_vs_real_only"] = derived.gap_vs_real_only(
-            records,
-            derived.real_only_partner({event["signature"]: event["config"] for event in finishes}, studies, quality),
-        )
+        recorded = {event["signature"]: event["config"] for event in finishes}
+        partners = derived.real_only_partner(recorded, studies, quality)
+        records["domain_gap_vs_real_only"] = derived.gap_vs_real_only(records, partners)
     planned = sweep.get("trials", 0) * _seed_count(sweep.get("seeds", 1))
     return Run(
         storage=storage,
@@ -188,7 +226,26 @@ def _run(storage: Storage, ledger: Reading) -> Run:
         planned_records=planned or None,
         data_card=_json(storage, "data.json"),
         environment=_json(storage, "environment.json"),
+        algorithm=str(sweep.get("algorithm", "")),
+        partners=partners,
     )
+
+
+def settings_frame(events: Iterable[Event]) -> pd.DataFrame:
+    """The configurations of some events, indexed by signature; values keep their type, since None beside 240 would make a float of it."""
+    return pd.DataFrame.from_dict(
+        {event["signature"]: event["config"] for event in events}, orient="index", dtype=object
+    )
+
+
+def _metrics(event: Event) -> dict[str, float | None]:
+    """The metrics of a finish event. A number that was not finite is null there: an epsilon that nothing broke was infinite."""
+    return {name: math.inf if value is None and _beyond(name) else value for name, value in event["metrics"].items()}
+
+
+def _beyond(name: str) -> bool:
+    row = metric_row(name)
+    return row is not None and row.form == "split/threat"
 
 
 def _failures(failed: list[Event]) -> pd.DataFrame:

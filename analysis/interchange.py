@@ -6,6 +6,7 @@ python -m analysis.interchange results/ratio --to mlflow --out mlflow.db && mlfl
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -19,7 +20,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from analysis import metric_names
-from analysis.frames import Run, load_run
+from analysis.csv_cells import cell
+from analysis.frames import Run, load_run, settings_frame
 from analysis.ranking import objectives, unranked
 from sweep.core import atomic
 from sweep.core.command_line import Command, one_of
@@ -39,23 +41,31 @@ def records_frame(run: Run) -> pd.DataFrame:
         run.records.reset_index().assign(state="finished"),
         *([pd.DataFrame(rows).assign(state="stopped")] if rows else []),
     ]
+    configs = configs.infer_objects()
     frame = pd.concat(frames, ignore_index=True).merge(configs, left_on="signature", right_index=True, how="left")
     return frame.merge(run.seconds.add_prefix("seconds/").reset_index(), on=["signature", "seed"], how="left")
 
 
+def text_columns(frame: pd.DataFrame) -> list[str]:
+    """Columns of which some value is no number: a setting may be a number here and a word there."""
+    return [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name])]
+
+
 def stopped_configs(run: Run) -> pd.DataFrame:
     """Settings of the configurations that were given up before any seed finished, indexed by signature."""
-    return pd.DataFrame.from_dict({event["signature"]: event["config"] for event in unranked(run)}, orient="index")
+    return settings_frame(unranked(run))
 
 
 def _to_csv(run: Run, out: Path) -> None:
-    atomic.write_text(out, records_frame(run).to_csv(index=False))
+    frame = records_frame(run)
+    for name in text_columns(frame):
+        frame[name] = frame[name].map(cell)
+    atomic.write_text(out, frame.to_csv(index=False))
 
 
 def _to_parquet(run: Run, out: Path) -> None:
     frame = records_frame(run)
-    texts = [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name])]
-    for name in texts:  # a setting may be a number here and a word there
+    for name in text_columns(frame):
         frame[name] = frame[name].map(lambda value: None if value is None or value != value else str(value))
     atomic.write_bytes(out, frame.to_parquet(index=False))
 
@@ -92,13 +102,15 @@ def _to_optuna(run: Run, out: Path) -> None:
 def _trials(run: Run, goals: Sequence[str]) -> list[FrozenTrial]:
     given_up = stopped_configs(run)
     configs = pd.concat([run.configs, given_up])
-    distributions = {name: _distribution(configs[name].dropna()) for name in configs}
+    given = {name: configs[name].dropna() for name in configs}
+    # A setting that no configuration gives a value has no range.
+    distributions = {name: _distribution(values) for name, values in given.items() if len(values)}
     trials = []
     for key, means in run.means.iterrows():
         config = run.configs.loc[key].dropna()
         params = _params(config, distributions)
         values = [float(means[metric]) for metric in goals]
-        whole = all(value == value for value in values)
+        whole = all(math.isfinite(value) for value in values)
         trials.append(
             create_trial(
                 state=COMPLETE if whole else FAILED,
@@ -108,7 +120,7 @@ def _trials(run: Run, goals: Sequence[str]) -> list[FrozenTrial]:
                 user_attrs={
                     "signature": key,
                     "seeds": len(run.records.loc[[key]]),
-                    **{m: float(v) for m, v in means.items() if v == v},
+                    **{m: float(v) for m, v in means.items() if math.isfinite(v)},
                 },
             )
         )
@@ -133,13 +145,13 @@ def _trials(run: Run, goals: Sequence[str]) -> list[FrozenTrial]:
 
 
 def _params(config: pd.Series, distributions: dict[str, BaseDistribution]) -> dict[str, object]:
-    return {name: _plain(value, distributions[name]) for name, value in config.items()}
+    return {str(name): _plain(value, distributions[str(name)]) for name, value in config.items()}
 
 
 def _distribution(values: pd.Series) -> BaseDistribution:
     kinds = {type(value) for value in values}
     if kinds <= {int}:
-        return IntDistribution(int(values.min()), int(values.max()))
+        return IntDistribution(int(min(values)), int(max(values)))
     if kinds <= {int, float}:
         numbers = values.astype(float)
         low, high = float(numbers.min()), float(numbers.max())
@@ -150,7 +162,7 @@ def _distribution(values: pd.Series) -> BaseDistribution:
 def _plain(value: object, distribution: BaseDistribution) -> object:
     if isinstance(distribution, CategoricalDistribution):
         return str(value)
-    return int(value) if isinstance(distribution, IntDistribution) else float(value)
+    return int(str(value)) if isinstance(distribution, IntDistribution) else float(str(value))
 
 
 def _to_mlflow(run: Run, out: Path) -> None:

@@ -14,13 +14,18 @@ from functools import lru_cache
 import numpy as np
 from scipy import special  # not scipy.stats, which takes half a second to import
 
-from analysis.outcomes import Measure, Outcomes
+from analysis.outcomes import OF_CLASS_MIX, Measure, Outcomes, cases
+from sweep.core.hashing import content_hash
 from sweep.core.seeds import rng
 
 DRAWS = 2000
 _MOST_CELLS = 40_000_000  # draws x images held at once (float64: 320 MB)
 _JACKKNIFE_BLOCKS = 200
+OPPOSED = (
+    0.25  # of the image noise that independent seeds would leave in their mean; below, seeds work against each other
+)
 FEW = 5  # patients on one side of a share below which resampling them is not trusted alone
+HALF_A_CASE = 0.5  # the same for measures that average over classes, in patients of the smaller class
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,13 @@ class Resampled:
     images: int
     groups: int
     prior: SeedPrior | None = None
+    cases: int | None = None  # patients that the measure rests on, e.g. of the smaller class; all of them when None
+    drawn_from: str = ""  # names the images and patients: only samples of the same ones pair up
+
+    @property
+    def rests_on(self) -> int:
+        """Patients behind the measure."""
+        return self.groups if self.cases is None else self.cases
 
     @property
     def mean(self) -> np.ndarray:
@@ -70,22 +82,30 @@ class Resampled:
 def resample(outcomes: Outcomes, measure: Measure, *, draws: int = DRAWS, seed: int = 0) -> Resampled:
     """Evaluate `measure` on resampled patients; the same images and seed give the same resamples, so results pair up."""
     draws = max(200, min(draws, _MOST_CELLS // len(outcomes.images)))
-    weights = patient_weights(outcomes, draws, seed)
+    weights = patient_weights(outcomes, draws, seed, class_mix=measure in OF_CLASS_MIX)
     point = measure(outcomes, np.ones((1, len(outcomes.images))))[0]
-    left_out = measure(outcomes, _leave_out(outcomes))
-    values = measure(outcomes, weights)
-    values = np.where(np.isnan(values), point, values)  # a draw without one class says nothing
-    return Resampled(outcomes.seeds, point, values, left_out, len(outcomes.images), len(np.unique(outcomes.groups)))
+    left_out = _or_point(measure(outcomes, _leave_out(outcomes)), point)
+    values = _or_point(measure(outcomes, weights), point)
+    names = content_hash([outcomes.images.tolist(), outcomes.groups.tolist()])
+    sizes = len(outcomes.images), len(np.unique(outcomes.groups))
+    return Resampled(outcomes.seeds, point, values, left_out, *sizes, cases=cases(outcomes, measure), drawn_from=names)
 
 
-def patient_weights(outcomes: Outcomes, draws: int, seed: int) -> np.ndarray:
+def _or_point(values: np.ndarray, point: np.ndarray) -> np.ndarray:
+    # A draw without one class says nothing.
+    return np.where(np.isnan(values), point, values)
+
+
+def patient_weights(outcomes: Outcomes, draws: int, seed: int, *, class_mix: bool = False) -> np.ndarray:
     """How often each image is drawn [B, N], read-only: patients with replacement, within the class of their worst image.
 
-    Of several findings an image, the class is the rarest finding that a patient has.
+    With `class_mix`, over all classes, so that the share of each class varies as it would in another test set: for measures that depend
+    on it. Of several findings an image, the class is the rarest finding that a patient has.
     """
     names, group = np.unique(outcomes.groups, return_inverse=True)
     stratum = np.zeros(len(names), dtype=int)
-    np.maximum.at(stratum, group, _strata(outcomes.labels))
+    if not class_mix:
+        np.maximum.at(stratum, group, _strata(outcomes.labels))
     content = "\n".join(outcomes.images.tolist())  # the same images give the same draws, so that results pair up
     return _patient_weights(content, group.tobytes(), stratum.tobytes(), draws, seed)
 
@@ -131,6 +151,8 @@ def paired(a: Resampled, b: Resampled) -> Resampled:
         a.images,
         a.groups,
         _added(a.prior, b.prior),
+        min(a.rests_on, b.rests_on),
+        a.drawn_from,
     )
 
 
@@ -148,6 +170,8 @@ def independent(a: Resampled, b: Resampled) -> Resampled:
         a.images + b.images,
         a.groups + b.groups,
         _added(a.prior, b.prior),
+        min(a.rests_on, b.rests_on),
+        a.drawn_from + b.drawn_from,
     )
 
 
@@ -165,6 +189,9 @@ class Noise:
     between: float  # between seeds: `by_images` and the seeds' own effects
     seeds: int
     df: float  # degrees of freedom behind `between`
+    opposed: bool = (
+        False  # what one seed gains of an image another loses, so that their mean hardly moves with the images
+    )
 
     @property
     def own(self) -> float:
@@ -174,7 +201,7 @@ class Noise:
     @property
     def seeds_matter(self) -> bool:
         """Whether the spread between seeds is used as observed; half of what images explain is the line that keeps false positives below 6 %."""
-        return self.df > 0 and self.between > 0.5 * self.by_images and self.between > 0
+        return self.df > 0 and self.between > 0 and (self.opposed or self.between > 0.5 * self.by_images)
 
     @property
     def image_scale(self) -> float:
@@ -202,7 +229,8 @@ def noise_of(sample: Resampled) -> Noise:
         return Noise(total, 0.0, between, count, df)
     centred = sample.draws - sample.draws.mean(axis=1, keepdims=True)
     by_images = float(centred.var(axis=0).sum() / (count - 1))
-    return Noise(max(0.0, total - by_images / count), by_images, between, count, df)
+    opposed = total < OPPOSED * by_images / count
+    return Noise(max(0.0, total - by_images / count), by_images, between, count, df, opposed)
 
 
 def interval(
@@ -215,13 +243,19 @@ def interval(
 ) -> Interval:
     """BCa interval of the mean over seeds, cut to `limits`; with one seed and no prior it covers image noise only.
 
-    `share`: the measure is a share of images. Where few patients are on one side, the interval is at least Clopper and Pearson's.
+    `share`: the measure is a share of images. Where few patients are on one side, the interval is at least Clopper and Pearson's; of a
+    measure in [0, 1] that averages over classes, where less than half a patient of the smaller class is missed. NaN where undefined.
     """
     estimate, noise, draws = float(sample.point.mean()), noise_of(sample), sample.mean
-    if np.ptp(draws) == 0 and estimate in limits and limits == (0.0, 1.0):
-        return Interval(
-            estimate, *counted(estimate, sample.groups, level), level, sample.images, sample.groups, noise.seeds
-        )
+
+    def made(low: float, high: float) -> Interval:
+        return Interval(estimate, float(low), float(high), level, sample.images, sample.groups, noise.seeds)
+
+    if not np.isfinite(estimate):
+        return made(float("nan"), float("nan"))
+    bounded = limits == (0.0, 1.0)
+    if np.ptp(draws) == 0 and estimate in limits and bounded:
+        return made(*counted(estimate, sample.rests_on, level))
     image_share = 1.0
     if noise.seeds_matter:
         centre = draws.mean()
@@ -230,11 +264,13 @@ def interval(
         effect = special.stdtrit(noise.df, (steps + 0.5) / len(draws)) * noise.seed_scale
         image_share = draws.var() / (draws.var() + noise.seed_scale**2)
         draws = draws + effect
-    low, high = np.clip(_bca(estimate, draws, sample.jackknife.mean(axis=1), image_share, level), *limits)
-    if share and min(estimate, 1 - estimate) * sample.groups < FEW:
-        ends = counted(estimate, sample.groups, level)
+    left_out = sample.jackknife.mean(axis=1)
+    low, high = np.clip(_bca(estimate, draws, left_out, image_share, level, sample.rests_on), *limits)
+    missed = min(estimate, 1 - estimate) * sample.rests_on
+    if bounded and missed < (FEW if share else HALF_A_CASE):
+        ends = counted(estimate, sample.rests_on, level)
         low, high = min(low, ends[0]), max(high, ends[1])
-    return Interval(estimate, float(low), float(high), level, sample.images, sample.groups, noise.seeds)
+    return made(low, high)
 
 
 def counted(estimate: float, patients: int, level: float) -> tuple[float, float]:
@@ -245,7 +281,9 @@ def counted(estimate: float, patients: int, level: float) -> tuple[float, float]
     return float(low), float(high)
 
 
-def _bca(estimate: float, draws: np.ndarray, left_out: np.ndarray, image_share: float, level: float) -> np.ndarray:
+def _bca(
+    estimate: float, draws: np.ndarray, left_out: np.ndarray, image_share: float, level: float, patients: int
+) -> np.ndarray:
     if np.ptp(draws) == 0:
         return np.array([estimate, estimate])
     below = ((draws < estimate).mean() + (draws <= estimate).mean()) / 2
@@ -254,5 +292,18 @@ def _bca(estimate: float, draws: np.ndarray, left_out: np.ndarray, image_share: 
     spread = (away**2).sum() ** 1.5
     # The seeds' part is symmetric: only the image part of the variance is skewed.
     acceleration = (away**3).sum() / (6 * spread) * image_share**1.5 if spread > 0 else 0.0
-    edge = bias + special.ndtri([(1 - level) / 2, (1 + level) / 2])
+    edge = bias + expanded(np.array([(1 - level) / 2, (1 + level) / 2]), patients, image_share)
     return np.quantile(draws, special.ndtr(bias + edge / (1 - acceleration * edge)))
+
+
+def expanded(shares: np.ndarray, patients: int, image_share: float = 1.0) -> np.ndarray:
+    """Normal deviates that undo the narrowness of resampling few patients (Hesterberg 2015, section 5.3).
+
+    Resampling n patients understates the variance by (n - 1)/n and has the tails of a normal, not Student's. With n patients in the smaller
+    class there are at least 2 (n - 1) degrees of freedom. The factor applies to the part of the variance that images have.
+    """
+    plain = special.ndtri(shares)
+    if patients < 2:
+        return plain
+    factor = np.sqrt(patients / (patients - 1)) * special.stdtrit(2 * (patients - 1), shares) / plain
+    return plain * np.sqrt(image_share * factor**2 + 1 - image_share)

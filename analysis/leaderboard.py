@@ -51,6 +51,7 @@ class Row:
     front: int
     cells: tuple[Cell, ...]
     mark: str
+    condition: str
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,8 @@ class Chance:
 def leaderboard(run: Run, ranking: Ranking, best: Winner | None = None) -> Leaderboard:
     """The page's table of a ranking, with what is known of its winner against each row."""
     drawn = [row.numbers[DRAWN] for row in ranking.rows if DRAWN in row.numbers]
-    scale = svg.Scale(
-        *svg.nice_range([v for made in drawn for v in (made.low, made.high)], floor=0, ceiling=1), 4, WIDTH - 4
-    )
+    ends = [value for made in drawn for value in (made.low, made.high) if value == value]
+    scale = svg.Scale(*svg.nice_range(ends, floor=0, ceiling=1), 4, WIDTH - 4)
     columns = tuple(_column(ranking, metric) for metric in ranking.metrics)
     searched = [
         name
@@ -96,18 +96,24 @@ def _no_better(best: Winner | None) -> dict[str, Chance]:
 
 def _column(ranking: Ranking, metric: str) -> Column:
     constant = number(ranking.constants[metric]) if metric in ranking.constants else ""
-    return Column(metric, *metric_names.heading(metric), metric_names.title(metric), constant)
+    title, split = metric_names.heading(metric)
+    if ranking.rows and not any(row.numbers[metric].images for row in ranking.rows):
+        split = f"{split}, seeds alone".removeprefix(", ")
+    return Column(metric, title, split, metric_names.title(metric), constant)
 
 
 def _row(row: Ranked, metrics: tuple[str, ...], searched: list[str], scale: svg.Scale) -> Row:
     words = [derived.setting_text(name, row.config.get(name)) for name in searched]
-    cells = tuple(_cell(row.numbers[metric], metric == DRAWN, scale) for metric in metrics)
-    return Row(row.rank, row.signature, row.label, " · ".join(filter(None, words)), row.front, cells, row.mark)
+    cells = tuple(_cell(metric, row.numbers[metric], scale) for metric in metrics)
+    settings = " · ".join(filter(None, words))
+    return Row(row.rank, row.signature, row.label, settings, row.front, cells, row.mark, row.condition)
 
 
-def _cell(made: Interval, drawn: bool, scale: svg.Scale) -> Cell:
-    text = f"{number(made.low)} \N{EN DASH} {number(made.high)}"
-    return Cell(made.estimate, number(made.estimate), text, _drawing(made, scale) if drawn else None)
+def _cell(metric: str, made: Interval, scale: svg.Scale) -> Cell:
+    low, high = (metric_names.value_text(metric, value) for value in (made.low, made.high))
+    text = f"{low} \N{EN DASH} {high}" if made.low == made.low else ""
+    drawing = _drawing(made, scale) if metric == DRAWN and made.low == made.low else None
+    return Cell(made.estimate, metric_names.value_text(metric, made.estimate), text, drawing)
 
 
 def _drawing(made: Interval, scale: svg.Scale) -> Markup:

@@ -1,34 +1,25 @@
-"""Metric names and what they say: family, split, threat, epsilon, direction, the words a person reads.
+"""Metric names and what they say: family, split, threat, epsilon, direction, range, the words a person reads.
 
-A recorded name is `family/split`, `family/split/finding` or `robust_accuracy/split/threat@eps`; a person may leave parts out
-(`robust_accuracy@2/255`, `auroc`), and the target split and the worst case over threats are meant.
+A recorded name is `family/split`, `family/split/finding`, `family/split/threat` or `family/split/threat@eps`, after its row in
+`sweep.core.metric_table`; a person may leave parts out (`robust_accuracy@2/255`, `auroc`), and the target split and the worst case over
+threats are meant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from sweep.core.epsilon import parse_epsilon, same_epsilon
 from sweep.core.errors import InputError, suggestion
+from sweep.core.metric_table import ROBUST_ACCURACY, ROBUST_AUROC, SPLITS, TARGET, TRAIN, WORST, metric_row
 
-ROBUST, ROBUST_AUROC = "robust_accuracy", "robust_auroc"
-WORST = "worst"
-DEFAULT_SPLIT = "target"
-SPLITS = {"source_val": "source validation", "source": "source test", "target": "target"}
-MINIMIZED = ("domain_gap", "loss", "ece", "brier", "seconds", "nll")
-TITLES = {
-    "auroc": "AUROC",
-    "balanced_accuracy": "Balanced accuracy",
-    "accuracy": "Accuracy",
-    "constant_accuracy": "Constant predictor",
-    "domain_gap": "Domain gap",
-    "domain_gap_vs_real_only": "Domain gap against real only",
-    "domain_gap/accuracy": "Domain gap (accuracy)",
-    ROBUST: "Robust accuracy",
-    ROBUST_AUROC: "Robust AUROC",
-    "loss": "Loss",
-    "ece": "Calibration error",
-}
+ROBUST = ROBUST_ACCURACY
+DEFAULT_SPLIT = TARGET
+_PIXEL_LEVELS = 255  # epsilons are read in grey levels of an 8-bit image
+_INFINITY = "\N{INFINITY}"
+
+__all__ = ["ROBUST", "ROBUST_AUROC", "SPLITS", "WORST", "MetricName", "parse", "resolve", "title"]
 
 
 @dataclass(frozen=True)
@@ -42,50 +33,57 @@ class MetricName:
     finding: str | None = None
 
     def __str__(self) -> str:
-        rest = f"/{self.threat}@{self.eps}" if self.threat else f"/{self.finding}" if self.finding else ""
-        return self.family + (f"/{self.split}" if self.split else "") + rest
+        tail = self.threat or self.finding
+        rest = f"/{tail}" if tail else ""
+        return self.family + (f"/{self.split}" if self.split else "") + rest + (f"@{self.eps}" if self.eps else "")
 
 
 def parse(name: str) -> MetricName:
-    """Parts of a full recorded name, e.g. robust_accuracy/target/pgd@2/255."""
-    head, _, eps = name.partition("@")
-    parts = head.split("/")
-    if parts[0] in (ROBUST, ROBUST_AUROC) and eps:
-        split, threat = ([*parts[1:], None, None])[:2]
-        return MetricName(parts[0], split, threat, eps)
-    if len(parts) == 2 and parts[1] in (*SPLITS, "train"):
-        return MetricName(parts[0], parts[1])
-    if len(parts) == 3 and parts[0] == "auroc" and parts[1] in SPLITS:
-        return MetricName(parts[0], parts[1], finding=parts[2])
-    return MetricName(name)
-
-
-def epsilon(text: str) -> float:
-    """'2/255' or '0.01' as a number in [0, 1] pixel units; InputError when it is neither."""
-    top, slash, bottom = str(text).partition("/")
-    try:
-        return float(top) / float(bottom) if slash else float(top)
-    except (ValueError, ZeroDivisionError):
-        raise InputError("eps", f"{text!r} is not a number", "write 2/255 or 0.0078") from None
+    """Parts of a recorded name, e.g. robust_accuracy/target/pgd20@2/255; of an unknown family at most the split is told apart."""
+    row = metric_row(name)
+    if row is None:
+        family, _, split = name.rpartition("/")
+        return MetricName(family, split) if family and split in (*SPLITS, TRAIN) else MetricName(name)
+    rest = name.removeprefix(row.name).removeprefix("/")
+    body, at, eps = rest.rpartition("@") if row.form == "split/threat@epsilon" else (rest, "", "")
+    split, _, tail = (body if at else rest).removeprefix("/").partition("/")
+    if row.form in ("alone", "split"):
+        return MetricName(row.name, split or None, finding=tail or None)
+    return MetricName(row.name, split or None, tail or None, eps if at else None)
 
 
 def goal(name: str) -> str:
-    """'minimize' for gaps, losses and calibration errors, else 'maximize'."""
-    return "minimize" if name.startswith(MINIMIZED) else "maximize"
+    """'maximize' or 'minimize', from the metric's row. InputError for a metric without one: a direction is not guessed."""
+    row = metric_row(name)
+    if row is None:
+        fix = "state its goal under objectives, or give it a row in sweep/core/metric_table.py"
+        raise InputError(name, "whether more or less of it is better is not known", fix)
+    return row.goal
 
 
-def sign(name: str, goals: dict[str, str] | None = None) -> int:
-    """+1 where more is better, -1 where less is better; a sweep's own `goals` are heard first."""
-    return -1 if (goals or {}).get(name, goal(name)) == "minimize" else 1
+def sign(name: str, goals: Mapping[str, str] | None = None) -> int:
+    """+1 where more is better, -1 where less is better; the directions that a sweep states itself come first."""
+    stated = (goals or {}).get(name)
+    return -1 if (stated or goal(name)) == "minimize" else 1
+
+
+def limits(name: str) -> tuple[float, float]:
+    """The range that a metric can take, from its row; unbounded for a metric without one."""
+    row = metric_row(name)
+    return (row.low, row.high) if row else (-float("inf"), float("inf"))
+
+
+def family_title(name: str) -> str:
+    """Words for the family, e.g. 'Robust accuracy'."""
+    row = metric_row(name)
+    return row.title if row else parse(name).family.replace("_", " ")
 
 
 def title(name: str) -> str:
     """Words for a heading, e.g. 'Robust accuracy, worst case at 2/255 (target)'."""
-    parts = parse(name)
-    words = TITLES.get(parts.family, parts.family.replace("_", " "))
+    parts, words = parse(name), family_title(name)
     if parts.threat:
-        threat = "worst case" if parts.threat == WORST else parts.threat
-        words = f"{words}, {threat} at {parts.eps}"
+        words = f"{words}, {_threat(parts)}"
     if parts.finding:
         words = f"{words}, {parts.finding}"
     return f"{words} ({SPLITS.get(parts.split, parts.split)})" if parts.split else words
@@ -93,21 +91,47 @@ def title(name: str) -> str:
 
 def heading(name: str) -> tuple[str, str]:
     """Two short lines for a column, e.g. ('Worst case at 2/255', 'target')."""
-    parts = parse(name)
-    words = TITLES.get(parts.family, parts.family.replace("_", " "))
-    if parts.threat:
-        words = f"{'Worst case' if parts.threat == WORST else parts.threat} at {parts.eps}"
+    parts, words = parse(name), family_title(name)
+    if parts.threat and parts.family == ROBUST:
+        words = _threat(parts).capitalize() if parts.threat == WORST else _threat(parts)
+    elif parts.threat:
+        words = f"{words}, {_threat(parts)}"
     if parts.finding:
         words = f"{words}, {parts.finding}"
-    if parts.family in ("domain_gap", "domain_gap/accuracy"):
+    if is_gap(name):
         return words, "source \N{MINUS SIGN} target"
-    return words, SPLITS.get(parts.split, parts.split or "")
+    return words, SPLITS.get(parts.split, parts.split) if parts.split else ""
+
+
+def _threat(parts: MetricName) -> str:
+    threat = "worst case" if parts.threat == WORST else str(parts.threat)
+    return f"{threat} at {parts.eps}" if parts.eps else threat
+
+
+def is_gap(name: str) -> bool:
+    """Whether it is one of the domain gaps: a difference of source test and target."""
+    return parse(name).family.startswith("domain_gap")
+
+
+def sees_target(name: str) -> bool:
+    """Whether target labels went into it."""
+    return parse(name).split == TARGET or is_gap(name)
 
 
 def short(name: str) -> str:
     """One short line for an axis, e.g. 'Worst case at 2/255, target'."""
     words, split = heading(name)
     return f"{words}, {split}" if split in SPLITS.values() else words
+
+
+def value_text(name: str, value: float) -> str:
+    """A value in the unit of its metric: epsilons as '1.5/255', everything else with three decimals; a dash where undefined."""
+    if value != value:
+        return "\N{EN DASH}"
+    row = metric_row(name)
+    if row and row.form == "split/threat":
+        return _INFINITY if value == float("inf") else f"{value * _PIXEL_LEVELS:.3g}/{_PIXEL_LEVELS}"
+    return f"{value:.3f}".replace("-", "\N{MINUS SIGN}").replace("inf", _INFINITY)
 
 
 def resolve(spec: str, known: Iterable[str], *, where: str = "metric") -> str:
@@ -117,11 +141,10 @@ def resolve(spec: str, known: Iterable[str], *, where: str = "metric") -> str:
     """
     names = list(known)
     spec = spec.strip()
-    if spec in names:
-        return spec
-    if f"{spec}/{DEFAULT_SPLIT}" in names:
-        return f"{spec}/{DEFAULT_SPLIT}"
-    if spec.startswith((ROBUST, ROBUST_AUROC)):
+    for whole in (spec, f"{spec}/{DEFAULT_SPLIT}", f"{spec}/{WORST}", f"{spec}/{DEFAULT_SPLIT}/{WORST}"):
+        if whole in names:
+            return whole
+    if parse(spec).family in (ROBUST, ROBUST_AUROC):
         return _resolve_robust(spec, names, where)
     raise InputError(where, f"{spec!r} is not a recorded metric", suggestion(spec, names))
 
@@ -131,10 +154,11 @@ def _resolve_robust(spec: str, names: list[str], where: str) -> str:
     split, threat = wanted.split or DEFAULT_SPLIT, wanted.threat or WORST
     if split not in SPLITS:  # robust_accuracy/pgd@2/255 leaves the split out
         split, threat = DEFAULT_SPLIT, split
-    robust = [(name, parse(name)) for name in names if name.startswith(f"{wanted.family.partition('/')[0]}/")]
+    if wanted.eps:
+        parse_epsilon(wanted.eps)
+    robust = [(name, parse(name)) for name in names if parse(name).family == wanted.family]
     for name, parts in robust:
-        same_eps = wanted.eps and abs(epsilon(parts.eps) - epsilon(wanted.eps)) < 1e-9
-        if (parts.split, parts.threat) == (split, threat) and same_eps:
+        if (parts.split, parts.threat) == (split, threat) and wanted.eps and same_epsilon(parts.eps or 0, wanted.eps):
             return name
     tried = sorted(
         {f"{parts.threat}@{parts.eps}" for _, parts in robust if parts.split == split},

@@ -8,9 +8,11 @@ from functools import wraps
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
 # S seeds, N images, B bootstrap draws, K classes.
 Measure = Callable[["Outcomes", np.ndarray], np.ndarray]
+CALIBRATION_BINS = 15
 _PAIRS_AT_ONCE = 1_000_000  # positives x negatives; beyond, sorting is cheaper
 
 
@@ -119,16 +121,14 @@ def _truth(rows: pd.DataFrame) -> str:
 
 
 def _over_findings(measure: Measure) -> Measure:
-    """The measure itself, or its mean over the findings of which both kinds are known."""
+    """The measure itself, or its mean over the findings that define it, image weights as they are."""
 
     @wraps(measure)
     def mean(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
         if not outcomes.multi_label:
             return measure(outcomes, weights)
         parts = [outcomes.finding(number) for number in range(outcomes.labels.shape[1])]
-        values = [measure(part, weights[:, known]) for part, known in parts if len(np.unique(part.labels)) == 2]
-        if not values:
-            return np.full((len(weights), len(outcomes.seeds)), np.nan)
+        values = np.stack([measure(part, weights[:, known]) for part, known in parts])
         defined = ~np.isnan(values)  # a draw may lack one kind of a rare finding
         with np.errstate(invalid="ignore"):
             return np.where(defined, values, 0.0).sum(axis=0) / defined.sum(axis=0)
@@ -136,50 +136,171 @@ def _over_findings(measure: Measure) -> Measure:
     return mean
 
 
+def _share(hits: np.ndarray, asked: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted share of `hits` among the images `asked` (both [S, N]) for each row of weights [B, S]; NaN where none is asked."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share: np.ndarray = (weights @ (hits * asked).T) / (weights @ asked.astype(float).T)
+    return share
+
+
 @_over_findings
 def accuracy(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
     """Weighted share of right answers (hits where `values` are hits) [B, S]; `weights` is float [B, N]."""
-    hits = _hits(outcomes)
-    return (weights @ (hits * outcomes.seen).T) / (weights @ outcomes.seen.T)
+    return _share(_hits(outcomes), outcomes.seen, weights)
 
 
 @_over_findings
 def balanced_accuracy(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
     """Mean over classes of the weighted recall [B, S]."""
     hits = _hits(outcomes)
+    of_classes = (outcomes.seen & (outcomes.labels == label) for label in np.unique(outcomes.labels))
+    recalls = [_share(hits, asked, weights) for asked in of_classes]
+    return np.mean(recalls, axis=0) if recalls else np.full((len(weights), len(outcomes.seeds)), np.nan)
+
+
+@_over_findings
+def sensitivity(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
+    """Weighted recall of the positive class at probability 0.5 [B, S]; with K > 2 classes the mean over one against the rest."""
+    return _mean_recall(outcomes, weights, positive=True)
+
+
+@_over_findings
+def specificity(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
+    """Weighted recall of the negative class at probability 0.5 [B, S]; with K > 2 classes the mean over one against the rest."""
+    return _mean_recall(outcomes, weights, positive=False)
+
+
+def _mean_recall(outcomes: Outcomes, weights: np.ndarray, *, positive: bool) -> np.ndarray:
     recalls = []
-    for label in np.unique(outcomes.labels):
-        of_class = outcomes.seen & (outcomes.labels == label)
-        recalls.append((weights @ (hits * of_class).T) / (weights @ of_class.T))
-    return np.mean(recalls, axis=0)
+    for k, margins in _binary_tasks(outcomes):
+        asked = outcomes.seen & ((outcomes.labels == k) == positive)
+        if asked.any():
+            recalls.append(_share((margins > 0) == positive, asked, weights))
+    return np.mean(recalls, axis=0) if recalls else np.full((len(weights), len(outcomes.seeds)), np.nan)
+
+
+@_over_findings
+def constant_accuracy(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
+    """Weighted share of the commonest class [B, S]: what a predictor that always names it gets right."""
+    of_classes = (outcomes.labels == label for label in np.unique(outcomes.labels))
+    shares = [_share(np.broadcast_to(one, outcomes.seen.shape), outcomes.seen, weights) for one in of_classes]
+    return np.max(shares, axis=0) if shares else np.full((len(weights), len(outcomes.seeds)), np.nan)
+
+
+@_over_findings
+def log_loss(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
+    """Weighted mean of the negative log-probability of the true class in nats [B, S]."""
+    surprise = special.logsumexp(outcomes.values, axis=2) - np.take_along_axis(
+        outcomes.values, outcomes.labels[None, :, None], axis=2
+    ).squeeze(2)
+    return _share(np.minimum(surprise, -np.log(np.finfo(np.float64).tiny)), outcomes.seen, weights)
+
+
+def calibration_error(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
+    """Weighted expected calibration error over 15 equal bins (Guo et al. 2017) [B, S]; of findings the mean over them.
+
+    The confidence is that of the predicted class; of a finding, the probability that it is present.
+    """
+    if not outcomes.multi_label:
+        logits = outcomes.values
+        confidence = np.exp(logits.max(axis=2) - special.logsumexp(logits, axis=2))
+        return _binned_gap(confidence, _hits(outcomes), outcomes.seen, weights)
+    gaps = []
+    for number in range(outcomes.labels.shape[1]):
+        part, known = outcomes.finding(number)
+        present = np.broadcast_to(part.labels == 1, part.seen.shape).astype(float)
+        gaps.append(_binned_gap(special.expit(part.values[:, :, 1]), present, part.seen, weights[:, known]))
+    return np.nanmean(np.stack(gaps), axis=0)
+
+
+def _binned_gap(confidence: np.ndarray, right: np.ndarray, seen: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    columns = []
+    for seed in range(len(confidence)):
+        surplus = (confidence[seed] - right[seed]) * seen[seed]
+        by_bin = [weights @ (surplus * (bins[seed] == place)) for place in np.unique(bins[seed])]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            columns.append(np.abs(by_bin).sum(axis=0) / (weights @ seen[seed].astype(float)))
+    return np.stack(columns, axis=1)
 
 
 @_over_findings
 def auroc(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
     """Weighted area under the ROC curve [B, S]; with K > 2 classes the mean over one-against-rest areas."""
-    return np.stack([_auroc_of_seed(outcomes, weights, seed) for seed in range(len(outcomes.seeds))], axis=1)
+    return _mean_over_tasks(outcomes, weights, weighted_auroc)
 
 
-MEASURES: dict[str, Measure] = {"auroc": auroc, "balanced_accuracy": balanced_accuracy, "accuracy": accuracy}
+@_over_findings
+def average_precision(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
+    """Weighted area under precision and recall as a step sum [B, S]; with K > 2 classes the mean over one against the rest."""
+    return _mean_over_tasks(outcomes, weights, weighted_average_precision)
+
+
+def _mean_over_tasks(
+    outcomes: Outcomes, weights: np.ndarray, area: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+) -> np.ndarray:
+    columns = []
+    for seed in range(len(outcomes.seeds)):
+        seen = outcomes.seen[seed]
+        labels, drawn = outcomes.labels[seen], weights if seen.all() else weights[:, seen]
+        areas = [
+            area(margins[seed, seen], labels == k, drawn)
+            for k, margins in _binary_tasks(outcomes)
+            if 0 < (labels == k).sum() < len(labels)
+        ]
+        columns.append(np.mean(areas, axis=0) if areas else np.full(len(weights), np.nan))
+    return np.stack(columns, axis=1)
+
+
+def _binary_tasks(outcomes: Outcomes) -> list[tuple[int, np.ndarray]]:
+    """(class, its log-odds [S, N]) of each two-class task: one for two classes, else one against the rest.
+
+    Log-odds order images as probabilities do, without the ties of probabilities that round to 0 or 1.
+    """
+    logits = outcomes.values
+    if logits.shape[2] == 2:
+        return [(1, logits[:, :, 1] - logits[:, :, 0])]
+    classes = range(logits.shape[2])
+    return [(k, logits[:, :, k] - special.logsumexp(np.delete(logits, k, axis=2), axis=2)) for k in classes]
+
+
+MEASURES: dict[str, Measure] = {
+    "auroc": auroc,
+    "balanced_accuracy": balanced_accuracy,
+    "accuracy": accuracy,
+    "constant_accuracy": constant_accuracy,
+    "sensitivity": sensitivity,
+    "specificity": specificity,
+    "average_precision": average_precision,
+    "log_loss": log_loss,
+    "calibration_error": calibration_error,
+}
+# Measures whose value depends on how common each class is: the class mix of the test set is chance for them too.
+OF_CLASS_MIX: tuple[Measure, ...] = (accuracy, constant_accuracy, average_precision, log_loss, calibration_error)
+
+
+def cases(outcomes: Outcomes, measure: Measure) -> int:
+    """Patients that a measure really rests on: of the smallest class where it averages over classes, of one class where it asks one.
+
+    All patients for a mean over images. Of several findings, the smallest of them counts.
+    """
+    if measure in (accuracy, constant_accuracy, log_loss, calibration_error):
+        return len(np.unique(outcomes.groups))
+    if outcomes.labels.ndim == 2:
+        kinds = [
+            outcomes.groups[outcomes.labels[:, k] == kind] for k in range(outcomes.labels.shape[1]) for kind in (0, 1)
+        ]
+    elif measure in (sensitivity, specificity) and outcomes.values.ndim == 3 and outcomes.values.shape[2] == 2:
+        kinds = [outcomes.groups[(outcomes.labels == 1) == (measure is sensitivity)]]
+    else:
+        kinds = [outcomes.groups[outcomes.labels == label] for label in np.unique(outcomes.labels)]
+    return min((len(np.unique(kind)) for kind in kinds if len(kind)), default=0)
 
 
 def _hits(outcomes: Outcomes) -> np.ndarray:
     if outcomes.values.ndim == 2:
         return outcomes.values
     return (outcomes.values.argmax(axis=2) == outcomes.labels).astype(np.float64)
-
-
-def _auroc_of_seed(outcomes: Outcomes, weights: np.ndarray, seed: int) -> np.ndarray:
-    seen = outcomes.seen[seed]
-    logits, labels = outcomes.values[seed, seen], outcomes.labels[seen]
-    weights = weights if seen.all() else weights[:, seen]
-    classes = logits.shape[1]
-    if classes == 2:
-        return weighted_auroc(logits[:, 1] - logits[:, 0], labels == 1, weights)
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
-    present = [k for k in range(classes) if 0 < (labels == k).sum() < len(labels)]
-    return np.mean([weighted_auroc(shares[:, k], labels == k, weights) for k in present], axis=0)
 
 
 def weighted_auroc(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -205,3 +326,15 @@ def _auroc_by_order(scores: np.ndarray, positive: np.ndarray, weights: np.ndarra
     minus = np.add.reduceat(weights * ~positive, starts, axis=1)
     below = np.cumsum(minus, axis=1) - 0.5 * minus
     return (plus * below).sum(axis=1) / (plus.sum(axis=1) * minus.sum(axis=1))
+
+
+def weighted_average_precision(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Step sum under precision and recall per row of `weights` [B, N]; equal scores enter together; NaN without positive weight."""
+    order = np.argsort(-scores, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) < 0])
+    plus = np.add.reduceat(weights[:, order] * positive[order], starts, axis=1)
+    found, asked = np.cumsum(plus, axis=1), np.cumsum(np.add.reduceat(weights[:, order], starts, axis=1), axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision = np.where(asked > 0, found / asked, 0.0)
+        area: np.ndarray = (plus * precision).sum(axis=1) / found[:, -1]
+    return area

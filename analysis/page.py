@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import metric_names, selection
+from analysis.conditions import grouped
 from analysis.derived import labels
+from analysis.drift import draw_drift, drifts
 from analysis.estimates import Estimates
 from analysis.figures.calibration import calibration_facts, draw_calibration
 from analysis.figures.compute import compute_rows, draw_compute
@@ -23,10 +25,12 @@ from analysis.figures.parallel import draw_parallel, parallel_facts
 from analysis.figures.pareto import ParetoFacts, draw_pareto, pareto_facts
 from analysis.figures.ratio import draw_ratio_curves, ratio_curves
 from analysis.figures.synthetic import draw_pools, pool_qualities
-from analysis.frames import Run
+from analysis.frames import Run, settings_frame
 from analysis.leaderboard import Leaderboard, leaderboard
+from analysis.methods_text import Methods, methods
 from analysis.ranking import Ranking, objectives, rank, shown_metrics, unranked
-from analysis.verdict import Verdict, verdict
+from analysis.subgroups import draw_subgroups, subgroups
+from analysis.verdict_facts import Verdict, verdict
 from analysis.warnings import ResultWarning, warnings
 from analysis.winner import Winner, winner
 
@@ -54,6 +58,7 @@ class Page:
     rule: str
     verdict: Verdict
     winner: Winner | None
+    methods: Methods
     warnings: tuple[ResultWarning, ...]
     leaderboard: Leaderboard
     figures: tuple[Figure, ...]
@@ -63,6 +68,7 @@ class Page:
     environment: tuple[tuple[str, str], ...]
     scatter: str
     stopped: DataTable
+    conditions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,9 @@ class Context:
     ranking: Ranking
     labels: dict[str, str]
     scatter: ParetoFacts | None
+    leading: (
+        Run  # the configurations of the first condition: what is ranked, compared and explained is within one condition
+    )
 
 
 def build_page(run: Run, rule: str = selection.DEFAULT_RULE, *, draws: int = 2000) -> Page:
@@ -81,8 +90,10 @@ def build_page(run: Run, rule: str = selection.DEFAULT_RULE, *, draws: int = 200
     estimates = Estimates(run, draws=draws)
     ranking = rank(run, rule, top=ROWS, estimates=estimates)
     names = labels(run.configs, run.studies).to_dict()
-    scatter = pareto_facts(run, estimates, objectives(run), shown_metrics(run), names)
-    context = Context(run, estimates, ranking, names, scatter)
+    groups = list(grouped(run).values())
+    leading = run.within(groups[0]) if len(groups) > 1 else run
+    scatter = pareto_facts(leading, estimates, objectives(leading), shown_metrics(leading), names)
+    context = Context(run, estimates, ranking, names, scatter, leading)
     curves = ratio_curves(run, estimates, rule)
     best = winner(run, ranking, estimates)
     figures = [draw_ratio_curves(curves)] if curves else []
@@ -93,23 +104,23 @@ def build_page(run: Run, rule: str = selection.DEFAULT_RULE, *, draws: int = 200
         rule=rule,
         verdict=verdict(run, ranking, estimates, curves),
         winner=best,
+        methods=methods(run, rule),
         warnings=warnings(run),
         leaderboard=leaderboard(run, ranking, best),
         figures=tuple(figures),
         galleries=galleries(run, [row.signature for row in ranking.rows[:3]]),
-        data=tuple(_side(role, run.data_card[role]) for role in ("source", "target") if role in run.data_card),
+        data=data_sides(run),
         audit=_flat(run.data_card.get("audit", {})),
         environment=_flat(run.environment),
         scatter=_scatter_json(scatter, run),
         stopped=_stopped(run),
+        conditions=tuple(dict.fromkeys(row.condition for row in ranking.rows if row.condition)),
     )
 
 
 def _stopped(run: Run) -> DataTable:
     events = unranked(run)
-    configs = pd.concat(
-        [run.configs, pd.DataFrame.from_dict({event["signature"]: event["config"] for event in events}, orient="index")]
-    )
+    configs = pd.concat([run.configs, settings_frame(events)])
     names = (
         labels(configs, {**run.studies, **{event["signature"]: event.get("study", {}) for event in events}})
         if events
@@ -151,19 +162,21 @@ def _pareto(context: Context) -> Figure | None:
 
 
 def _parallel(context: Context) -> Figure | None:
-    facts = parallel_facts(context.run, objectives(context.run) or context.ranking.metrics[:1], context.labels)
+    facts = parallel_facts(context.leading, objectives(context.leading) or context.ranking.metrics[:1], context.labels)
     return draw_parallel(facts) if facts else None
 
 
 def _importance(context: Context) -> Figure | None:
-    found = {metric: importances(context.run, metric) for metric in objectives(context.run)[:3]}
+    found = {metric: importances(context.leading, metric) for metric in objectives(context.leading)[:3]}
     found = {metric: rows for metric, rows in found.items() if rows}
     return draw_importances(found) if found else None
 
 
 def _glcm(context: Context) -> Figure | None:
-    robust = [metric for metric in objectives(context.run) if metric.startswith(metric_names.ROBUST)][:1]
-    facts = glcm_facts(context.run, ("auroc/target", *robust))
+    robust = [metric for metric in objectives(context.run) if metric_names.parse(metric).family == metric_names.ROBUST][
+        :1
+    ]
+    facts = glcm_facts(context.leading, ("auroc/target", *robust))
     return draw_glcm(facts) if facts else None
 
 
@@ -172,9 +185,20 @@ def _learning(context: Context) -> Figure | None:
     return draw_learning_curves(curves) if curves else None
 
 
+def _subgroups(context: Context) -> Figure | None:
+    best = context.ranking.rows[0]
+    found = subgroups(context.estimates, best.signature)
+    return draw_subgroups(found, best.label) if found else None
+
+
+def _drift(context: Context) -> Figure | None:
+    found = drifts(context.run.properties())
+    return draw_drift(found) if found else None
+
+
 def _calibration(context: Context) -> Figure | None:
     best = context.ranking.rows[0]
-    domains = calibration_facts(context.estimates, best.signature, class_names(context.run.data_card.get("target", {})))
+    domains = calibration_facts(context.estimates, best.signature, context.run.classes)
     return draw_calibration(best.label, domains) if domains else None
 
 
@@ -186,6 +210,8 @@ FIGURES: tuple[Callable[[Context], Figure | None], ...] = (
     _glcm,
     _calibration,
     _learning,
+    _subgroups,
+    _drift,
     _synthetic,
     _compute,
 )
@@ -203,6 +229,11 @@ def _subtitle(run: Run) -> str:
     )
     way = f"{sides[0]} {arrow} {sides[1]} · " if all(sides) else ""
     return f"{way}{len(seeds)} configurations · {count} {noun} each"
+
+
+def data_sides(run: Run) -> tuple[DataSide, ...]:
+    """The data cards of source and target as the page shows them."""
+    return tuple(_side(role, run.data_card[role]) for role in ("source", "target") if role in run.data_card)
 
 
 def _side(role: str, card: dict) -> DataSide:

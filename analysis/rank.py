@@ -9,17 +9,21 @@ import csv
 import io
 import json
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from analysis import metric_names, selection
+from analysis.csv_cells import cell
 from analysis.estimates import Estimates
+from analysis.figures.figure import counted
 from analysis.frames import load_run
 from analysis.intervals import Interval
-from analysis.ranking import Ranking, rank
+from analysis.ranking import Ranked, Ranking, rank
 from analysis.trial_names import short_names
 from analysis.winner import winner
 from sweep.core.command_line import Command, one_of
@@ -38,7 +42,7 @@ def rank_command(
         list[str] | None,
         typer.Option(help="Rank only what meets it, e.g. 'robust_accuracy@2/255 >= 0.4'; may be repeated."),
     ] = None,
-    top: Annotated[int, typer.Option(metavar="N", help="Rows to show.")] = 10,
+    top: Annotated[int, typer.Option(metavar="N", help="Rows to show of each condition.")] = 10,
     format_: Annotated[
         str, typer.Option("--format", **one_of(("table", "csv", "json")), help="How to print them.")
     ] = "table",
@@ -54,31 +58,51 @@ def rank_command(
 
 
 def as_table(ranking: Ranking) -> str:
-    """For the terminal: one line a configuration, each number with its interval."""
+    """For the terminal: one line a configuration, each number with its interval, one table a condition."""
     stream = io.StringIO()
     terminal = sys.stdout.isatty()
-    console = Console(file=stream, force_terminal=terminal, width=None if terminal else 200)
-    table = Table(title=_heading(ranking), title_justify="left", caption=_footing(ranking), caption_justify="left")
+    console = Console(file=stream, force_terminal=terminal, width=None if terminal else 200, markup=False)
+    if ranking.planned:
+        console.print(unfinished(ranking), highlight=False, soft_wrap=True)
+    conditions = list(dict.fromkeys(row.condition for row in ranking.rows)) or [""]
+    for condition in conditions:
+        console.print(_table(ranking, condition))
+    for row in ranking.rows:
+        if row.mark:
+            console.print(f"{MARK} {row.label}: {row.mark}", highlight=False, soft_wrap=True)
+    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+
+
+def _table(ranking: Ranking, condition: str) -> Table:
+    rows = [row for row in ranking.rows if row.condition == condition]
+    title = Text(_heading(ranking) + (f" - {condition}" if condition else ""))
+    table = Table(
+        title=title, title_justify="left", caption=Text(_footing(ranking, rows)), caption_justify="left", expand=False
+    )
     table.add_column("#", justify="right")
     table.add_column("trial")
     table.add_column("configuration", overflow="fold", min_width=24)
     table.add_column("front", justify="right")
     for metric in ranking.metrics:
-        table.add_column(_column(ranking, metric), justify="right")
+        table.add_column(Text(_column(ranking, rows, metric)), justify="right")
     short = short_names(ranking.signatures)
-    for row in ranking.rows:
+    for row in rows:
         table.add_row(
             str(row.rank),
             short[row.signature],
-            row.label + (f" {MARK}" if row.mark else ""),
+            Text(row.label + (f" {MARK}" if row.mark else "")),
             str(row.front),
-            *(_cell(row.numbers[metric]) for metric in ranking.metrics),
+            *(_cell(metric, row.numbers[metric]) for metric in ranking.metrics),
         )
-    console.print(table)
-    for row in ranking.rows:
-        if row.mark:
-            console.print(f"{MARK} {row.label}: {row.mark}", highlight=False, soft_wrap=True)
-    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+    return table
+
+
+def unfinished(ranking: Ranking) -> str:
+    """The first line of every order of a sweep that is not through."""
+    return (
+        f"UNFINISHED: {ranking.finished} of {ranking.planned} records have finished; the order may still change. "
+        "The sweep's command again runs the rest."
+    )
 
 
 def as_csv(ranking: Ranking) -> str:
@@ -87,7 +111,7 @@ def as_csv(ranking: Ranking) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     bounds = [f"{metric}{part}" for metric in ranking.metrics for part in ("", ":low", ":high")]
-    writer.writerow(["rank", "signature", "front", "score", *settings, *bounds, "mark"])
+    writer.writerow(["rank", "signature", "front", "score", *settings, *bounds, "mark", "condition"])
     for row in ranking.rows:
         numbers = [value for metric in ranking.metrics for value in _bounds(row.numbers[metric])]
         writer.writerow(
@@ -95,10 +119,11 @@ def as_csv(ranking: Ranking) -> str:
                 row.rank,
                 row.signature,
                 row.front,
-                row.score,
-                *(row.config.get(name, "") for name in settings),
+                cell(row.score),
+                *(cell(row.config.get(name)) for name in settings),
                 *numbers,
-                row.mark,
+                cell(row.mark),
+                cell(row.condition),
             ]
         )
     return stream.getvalue()
@@ -115,6 +140,7 @@ def as_json(ranking: Ranking) -> str:
             "score": _finite(row.score),
             "config": row.config,
             "mark": row.mark,
+            "condition": row.condition,
             "metrics": {metric: _facts(made) for metric, made in row.numbers.items()},
         }
         for row in ranking.rows
@@ -127,38 +153,63 @@ def as_json(ranking: Ranking) -> str:
         "ranked": ranking.ranked,
         "excluded": ranking.excluded,
         "stopped": ranking.stopped,
+        "finished": ranking.finished,
+        "planned": ranking.planned,
+        "undefined": ranking.undefined,
     }
-    return json.dumps({**head, "rows": rows}, indent=2, default=str) + "\n"
+    return json.dumps({**head, "rows": rows}, indent=2, default=str, allow_nan=False) + "\n"
 
 
 MARK = "\N{DAGGER}"  # a configuration that rests on less than the others
 FORMATS = {"table": as_table, "csv": as_csv, "json": as_json}
 
 
-def _column(ranking: Ranking, metric: str) -> str:
+def _column(ranking: Ranking, rows: Sequence[Ranked], metric: str) -> str:
     constant = ranking.constants.get(metric)
     words, split = metric_names.heading(metric)
-    return f"{words}\n{split}\n" + (f"constant {constant:.3f}" if constant is not None else "")
+    lines = [words, split]
+    lines += [f"constant {constant:.3f}"] if constant is not None else []
+    lines += ["seeds alone"] if rows and not any(row.numbers[metric].images for row in rows) else []
+    return "\n".join(filter(None, lines))
 
 
 def _heading(ranking: Ranking) -> str:
     return f"Ranked by {ranking.describe}" + (" - oracle: this order looks at the target" if ranking.oracle else "")
 
 
-def _footing(ranking: Ranking) -> str:
-    base = next(iter(ranking.rows[0].numbers.values()), None) if ranking.rows else None
+def _footing(ranking: Ranking, rows: Sequence[Ranked]) -> str:
     left_out = f"; {ranking.excluded} left out by the constraints" if ranking.excluded else ""
     left_out += f"; {ranking.stopped} stopped early, not ranked" if ranking.stopped else ""
-    rests = f"; 95 % intervals over patients and {base.seeds} seeds" if base else ""
-    return f"{len(ranking.rows)} of {ranking.ranked} configurations{left_out}{rests}"
+    return f"{len(rows)} of {ranking.ranked} configurations{left_out}{_rests(rows)}{_undefined(ranking)}"
 
 
-def _cell(made: Interval) -> str:
-    return f"{made.estimate:.3f}\n[dim]{made.low:.3f}-{made.high:.3f}[/dim]"
+def _rests(rows: Sequence[Ranked]) -> str:
+    numbers = [made for row in rows for made in row.numbers.values()]
+    if not numbers:
+        return ""
+    counts = sorted({made.seeds for made in numbers if made.seeds})
+    seeds = (
+        f"{counts[0]} to {counts[-1]} seeds" if len(counts) > 1 else counted(counts[0], "seed") if counts else "no seed"
+    )
+    if not any(made.images for made in numbers):
+        return f"; 95 % intervals over {seeds} alone: no images were kept"
+    return f"; 95 % intervals over patients and {seeds}"
+
+
+def _undefined(ranking: Ranking) -> str:
+    names = [metric_names.title(name) for name in ranking.undefined[:3]]
+    more = len(ranking.undefined) - len(names)
+    return f"; undefined in every record: {', '.join(names)}" + (f" and {more} more" if more else "") if names else ""
+
+
+def _cell(metric: str, made: Interval) -> Text:
+    low, high = (metric_names.value_text(metric, value) for value in (made.low, made.high))
+    between = f"{low} to {high}" if "\N{MINUS SIGN}" in low + high or "/" in low else f"{low}-{high}"
+    return Text.assemble(metric_names.value_text(metric, made.estimate), "\n", (between, "dim"))
 
 
 def _bounds(made: Interval) -> list[str]:
-    return [f"{value:.6f}" for value in (made.estimate, made.low, made.high)]
+    return [f"{value:.6f}" if value == value else "" for value in (made.estimate, made.low, made.high)]
 
 
 def _facts(made: Interval) -> dict:

@@ -1,4 +1,7 @@
-"""Records -> an order of configurations: by one metric, a rule, a Pareto front, weights, or one objective before the next."""
+"""Records -> an order of configurations: by one metric, a rule, a Pareto front, weights, or one objective before the next.
+
+Configurations of another direction or training size are judged under another condition: each condition has an order of its own.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import metric_names, selection
+from analysis.conditions import grouped
 from analysis.constraints import parse_constraint, passing
 from analysis.derived import labels
 from analysis.estimates import Estimates
@@ -34,6 +38,7 @@ class Ranked:
     config: dict
     numbers: dict[str, Interval]
     mark: str = ""  # why it rests on less than the others, where it does
+    condition: str = ""  # what it was trained under, where the run has several conditions; ranks count within one
 
 
 @dataclass(frozen=True)
@@ -49,22 +54,23 @@ class Ranking:
     ranked: int
     excluded: int
     stopped: int = 0  # configurations given up before any seed finished: not ranked
-    signatures: tuple[
-        str, ...
-    ] = ()  # of all configurations, the excluded ones too: what a short id must be unique among
+    signatures: tuple[str, ...] = ()  # of all configurations, the excluded ones too: short ids are unique among them
+    finished: int = 0  # records
+    planned: int | None = None  # records, where more than `finished` are still to come
+    undefined: tuple[str, ...] = ()  # recorded metrics that no record defines
 
 
 def objectives(run: Run) -> tuple[str, ...]:
-    """The sweep's objectives, or the usual ones where it states none, as recorded names."""
+    """The sweep's objectives, or the usual ones where it states none, as recorded names; without those that no record defines."""
     if run.objectives:
-        return tuple(objective.metric for objective in run.objectives)
+        return tuple(one.metric for one in run.objectives if one.metric not in run.undefined)
     found = []
     for spec in USUAL_OBJECTIVES:
         try:
             found.append(metric_names.resolve(spec, run.metrics))
         except InputError:
             continue
-    return tuple(found)
+    return tuple(metric for metric in found if metric not in run.undefined)
 
 
 def goodness(run: Run, metrics: Sequence[str]) -> np.ndarray:
@@ -81,7 +87,7 @@ def rank(
     *,
     estimates: Estimates | None = None,
 ) -> Ranking:
-    """Order the configurations that meet `constraints`; intervals are computed for the first `top`.
+    """Order the configurations that meet `constraints`, each condition by itself; intervals are computed for the first `top` of each.
 
     `by` is a rule (source_val, oracle_target, robust_val), a metric, 'pareto', weights ('auroc=2,domain_gap=1') or an order
     of objectives ('auroc > domain_gap', ties within one point). InputError when it is none of these.
@@ -91,38 +97,62 @@ def rank(
     parsed = [parse_constraint(text, run) for text in constraints]
     keep = passing(run, parsed)
     score, describe, oracle = scores(run, by)
-    fronts = pd.Series(
-        nondominated_rank(goodness(run, objectives(run))) if objectives(run) else 1, index=run.means.index
-    )
-    if by == PARETO:
-        score = score - 2.0 * fronts  # any member of a front before any of the next
-    order = score[keep].sort_values(ascending=False, kind="stable", na_position="last").index
-    estimates, shown, names = estimates or Estimates(run), shown_metrics(run), labels(run.configs, run.studies)
-    rows = tuple(
-        Ranked(
-            place,
-            key,
-            names[key],
-            int(fronts[key]),
-            float(score[key]),
-            _config(run, key),
-            {metric: estimates.of(key, metric) for metric in shown},
-            run.marks.get(key, ""),
-        )
-        for place, key in enumerate(order[:top], start=1)
-    )
+    estimates, names = estimates or Estimates(run), labels(run.configs, run.studies)
+    shown = tuple(dict.fromkeys((*ranked_by(run, by), *shown_metrics(run))))
+    rows: list[Ranked] = []
+    for condition, members in grouped(run).items():
+        fronts = _fronts(run, members)
+        own = score[members] - 2.0 * fronts if by == PARETO else score[members]  # a front before any of the next
+        order = own[keep[members]].sort_values(ascending=False, kind="stable", na_position="last").index
+        rows += [
+            Ranked(
+                place,
+                key,
+                names[key],
+                int(fronts[key]),
+                float(own[key]),
+                _config(run, key),
+                {metric: estimates.of(key, metric) for metric in shown},
+                run.marks.get(key, ""),
+                condition.text,
+            )
+            for place, key in enumerate(order[:top], start=1)
+        ]
     return Ranking(
         by,
         describe,
         oracle,
         shown,
         constants(run, shown),
-        rows,
+        tuple(rows),
         int(keep.sum()),
         int((~keep).sum()),
         len(unranked(run)),
         tuple(run.means.index),
+        len(run.records),
+        run.planned_records if run.unfinished else None,
+        run.undefined,
     )
+
+
+def _fronts(run: Run, members: Sequence[str]) -> pd.Series:
+    """The front of each of these configurations among themselves; all are on the first where there is no objective."""
+    metrics = objectives(run)
+    if not metrics:
+        return pd.Series(1, index=members)
+    values = goodness(run, metrics)[run.means.index.get_indexer(pd.Index(members))]
+    return pd.Series(nondominated_rank(values), index=members)
+
+
+def ranked_by(run: Run, by: str) -> tuple[str, ...]:
+    """The metrics that an order is made of."""
+    if by in selection.RULES:
+        return selection.RULES[by].metrics(run.means)
+    if by == PARETO:
+        return objectives(run)
+    if "=" in by:
+        return tuple(_weights(run, by))
+    return tuple(_named(run, part) for part in by.split(">"))
 
 
 def unranked(run: Run) -> list[dict]:
@@ -147,20 +177,20 @@ def scores(run: Run, by: str) -> tuple[pd.Series, str, bool]:
     if "=" in by:
         weights = _weights(run, by)
         words = ", ".join(f"{value:g} x {metric_names.title(name)}" for name, value in weights.items())
-        return _weighted(run, weights), f"weighted: {words}", _looks(weights)
-    metrics = [_named(run, part) for part in by.split(">")]
-    words = " before ".join(metric_names.title(metric) for metric in metrics)
-    return _in_order(run, metrics), words, _looks(metrics)
+        return _weighted(run, weights), f"weighted: {words}", _looks(list(weights))
+    named = [_named(run, part) for part in by.split(">")]
+    words = " before ".join(metric_names.title(metric) for metric in named)
+    return _in_order(run, named), words, _looks(named)
 
 
 def shown_metrics(run: Run) -> tuple[str, ...]:
     """The numbers a ranking shows: source validation, target, gap, robustness, then raw accuracy with its constant."""
     wanted = ("auroc/source_val", "auroc/target", *objectives(run), "balanced_accuracy/target", "accuracy/target")
-    return tuple(dict.fromkeys(name for name in wanted if name in run.metrics))
+    return tuple(dict.fromkeys(name for name in wanted if name in run.metrics and name not in run.undefined))
 
 
 def constants(run: Run, metrics: Sequence[str]) -> dict[str, float]:
-    """Scores of the predictor that always names the larger class (one half for AUROC and balanced accuracy)."""
+    """Scores of the predictor that always names the larger class: one half for AUROC, one in K classes for balanced accuracy."""
     found = {}
     for metric in metrics:
         parts = metric_names.parse(metric)
@@ -168,17 +198,23 @@ def constants(run: Run, metrics: Sequence[str]) -> dict[str, float]:
         # Robust accuracy of several findings asks for all of them at once, which no accuracy of one answer can be held against.
         if parts.family in (("accuracy",) if run.findings else ("accuracy", metric_names.ROBUST)) and name in run.means:
             found[metric] = float(run.means[name].mean())
-        elif parts.family in ("auroc", "balanced_accuracy"):
+        elif parts.family == "auroc":
             found[metric] = 0.5
+        elif parts.family == "balanced_accuracy":
+            found[metric] = 0.5 if run.findings or len(run.classes) < 2 else 1 / len(run.classes)
     return found
 
 
 def _named(run: Run, spec: str) -> str:
     try:
-        return metric_names.resolve(spec, run.metrics, where="--by")
+        metric = metric_names.resolve(spec, run.metrics, where="--by")
     except InputError as unknown:
         fix = f"{unknown.fix}; or a rule: {', '.join(selection.RULES)}; or pareto"
         raise InputError("--by", unknown.problem, fix) from unknown
+    if metric in run.undefined:
+        fix = "rank by a metric that its images define, such as accuracy: they may be of one class only"
+        raise InputError("--by", f"{metric} is undefined in every record", fix)
+    return metric
 
 
 def _weights(run: Run, text: str) -> dict[str, float]:
@@ -203,10 +239,12 @@ def _weights(run: Run, text: str) -> dict[str, float]:
 def _weighted(run: Run, weights: dict[str, float]) -> pd.Series:
     # Each metric is spread over [0, 1] between the worst and the best configuration, so that units do not weigh.
     values = goodness(run, list(weights))
-    low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+    finite = np.where(np.isfinite(values), values, np.nan)
+    low, high = np.nanmin(finite, axis=0), np.nanmax(finite, axis=0)
+    values = np.clip(values, low, high)  # an infinite epsilon counts as the largest that was seen
     spread = np.where(high > low, high - low, 1.0)
     share = np.array(list(weights.values())) / sum(weights.values())
-    return pd.Series((values - low) / spread @ share, index=run.means.index)
+    return pd.Series(((values - low) / spread) @ share, index=run.means.index)
 
 
 def _in_order(run: Run, metrics: Sequence[str]) -> pd.Series:
@@ -220,7 +258,7 @@ def _in_order(run: Run, metrics: Sequence[str]) -> pd.Series:
 
 
 def _looks(metrics: Sequence[str]) -> bool:
-    return any("target" in metric or metric.startswith("domain_gap") for metric in metrics)
+    return any(metric_names.sees_target(metric) for metric in metrics)
 
 
 def _config(run: Run, signature: str) -> dict:

@@ -53,15 +53,16 @@ def write_report(run_folder: str | Path, out: str | Path, rule: str = selection.
 def render(page: Page, *, live: bool = False) -> str:
     """The page as HTML; `live` lets it ask its own server whether there is something new."""
     script = _asset("report.js") + (_asset("live.js") if live else "")
-    return _fill("report.html.j2", script, live, page=page, scatter=Markup(page.scatter))
+    return fill("report.html.j2", script, live, page=page, scatter=Markup(page.scatter))
 
 
 def waiting(reason: str) -> str:
     """The live page of a sweep of which nothing has finished."""
-    return _fill("waiting.html.j2", _asset("live.js"), live=True, reason=reason)
+    return fill("waiting.html.j2", _asset("live.js"), live=True, reason=reason)
 
 
-def _fill(template: str, script: str, live: bool, **facts: object) -> str:
+def fill(template: str, script: str, live: bool = False, **facts: object) -> str:
+    """A template of the dashboard folder with the page's style, its one script, and the facts it prints."""
     environment = Environment(
         loader=FileSystemLoader(DASHBOARD),
         autoescape=True,

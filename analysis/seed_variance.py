@@ -13,6 +13,7 @@ import pandas as pd
 from analysis.intervals import SeedPrior
 from sweep.core.variances import variance_prior
 
+LEAST_DF = 4.0  # what the other recipes count for where their variances look unlike: few of them cannot show how unlike they are
 _SWEEPS = 20  # alternations that fit recipe and seed effects; balanced tables are exact after one
 
 
@@ -30,7 +31,7 @@ def difference_prior(scores: pd.Series) -> SeedPrior | None:
     variances, df = residual_variances(table.to_numpy(dtype=float))
     prior, prior_df = variance_prior(variances, df)
     own = float(table.notna().sum(axis=1).median()) - 1
-    prior_df = min(prior_df, float(df.sum()) - own)
+    prior_df = min(max(prior_df, LEAST_DF), float(df.sum()) - own)
     return SeedPrior(2 * prior, prior_df) if prior > 0 and prior_df > 0 else None
 
 

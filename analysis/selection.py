@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import metric_names
+from analysis.conditions import conditions
 from analysis.frames import Run
 from sweep.core.errors import InputError, suggestion
+from sweep.core.metric_table import SOURCE_VAL
 
 DEFAULT_RULE = "source_val"
 
@@ -23,6 +25,7 @@ class Rule:
 
     describe: str
     score: Callable[[pd.DataFrame], pd.Series]
+    metrics: Callable[[pd.DataFrame], tuple[str, ...]]  # what the score is made of, among the columns of `means`
     oracle: bool = False
 
 
@@ -34,18 +37,28 @@ def _oracle_target(means: pd.DataFrame) -> pd.Series:
     return _column(means, "auroc/target")
 
 
+def _robust_columns(means: pd.DataFrame) -> list[str]:
+    return [name for name in means if name.startswith(f"{metric_names.ROBUST}/{SOURCE_VAL}/{metric_names.WORST}@")]
+
+
 def _robust_val(means: pd.DataFrame) -> pd.Series:
-    robust = [name for name in means if name.startswith(f"{metric_names.ROBUST}/source_val/{metric_names.WORST}@")]
+    robust = _robust_columns(means)
     if not robust:
-        fix = "attack the validation fold too, or choose source_val"
+        fix = "this run attacked no validation images (threats.splits); choose by source_val"
         raise InputError("--rule robust_val", "no robust accuracy was recorded on source validation", fix)
     return (_column(means, "auroc/source_val") + means[robust].mean(axis=1)) / 2
 
 
 RULES = {
-    "source_val": Rule("best mean AUROC on source validation", _source_val),
-    "oracle_target": Rule("best mean AUROC on the target itself (oracle)", _oracle_target, oracle=True),
-    "robust_val": Rule("best mean of AUROC and worst-case robust accuracy on source validation", _robust_val),
+    "source_val": Rule("best mean AUROC on source validation", _source_val, lambda _: ("auroc/source_val",)),
+    "oracle_target": Rule(
+        "best mean AUROC on the target itself (oracle)", _oracle_target, lambda _: ("auroc/target",), oracle=True
+    ),
+    "robust_val": Rule(
+        "best mean of AUROC and worst-case robust accuracy on source validation",
+        _robust_val,
+        lambda means: ("auroc/source_val", *_robust_columns(means)),
+    ),
 }
 
 
@@ -57,11 +70,16 @@ def rule_named(name: str) -> Rule:
 
 
 def select(run: Run, rule: str = DEFAULT_RULE) -> pd.Series:
-    """Signature chosen in each grid cell, indexed by the cell as text; ties go to the first one written."""
-    score = rule_named(rule).score(run.means)
-    cells = pd.Series({key: cell_text(run.studies.get(key, {})) for key in score.index}).reindex(score.index)
-    score = score.fillna(float("-inf"))
-    return score.groupby(cells, sort=False).idxmax()
+    """Signature chosen in each grid cell and condition, indexed by the cell as text; ties go to the first one written.
+
+    A configuration without a score comes last.
+    """
+    score = rule_named(rule).score(run.means).fillna(float("-inf"))
+    condition = conditions(run)
+    cells = [
+        " | ".join(filter(None, (cell_text(run.studies.get(key, {})), condition[key].text))) for key in score.index
+    ]
+    return score.groupby(pd.Series(cells, index=score.index), sort=False).idxmax()
 
 
 def cell_text(study: dict) -> str:

@@ -83,11 +83,11 @@ def mixture(samples: Sequence[Resampled], shares: np.ndarray) -> Resampled:
     """Weighted mean of several samples on the same images and seeds; weights sum to one."""
     used = [(sample, share) for sample, share in zip(samples, shares, strict=True) if share > 0]
     first = used[0][0]
-    priors = [sample.prior for sample, _ in used]
+    held = [(sample.prior, share) for sample, share in used if sample.prior is not None]
     prior = None
-    if all(priors):
-        variance = sum(share**2 * held.variance for held, (_, share) in zip(priors, used, strict=True))
-        prior = SeedPrior(float(variance), min(held.df for held in priors))
+    if len(held) == len(used):
+        variance = sum(share**2 * one.variance for one, share in held)
+        prior = SeedPrior(float(variance), min(one.df for one, _ in held))
     return replace(
         first,
         point=sum(share * sample.point for sample, share in used),

@@ -30,7 +30,7 @@ DRAWS = 500  # a live page is soon replaced
 class LiveReport:
     """The newest page of a run folder, rendered once for each state of its ledger."""
 
-    def __init__(self, folder: Path, rule: str) -> None:
+    def __init__(self, folder: str | Path, rule: str) -> None:
         self._folder, self._rule = folder, rule
         self._lock = threading.Lock()
         self._version, self._html = "", ""

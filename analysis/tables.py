@@ -5,64 +5,65 @@ python -m analysis.tables results/ratio --out results/ratio/tables
 
 from __future__ import annotations
 
-import csv
-import io
+import math
+import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from analysis import metric_names, published, selection
+from analysis.conditions import Condition, grouped
 from analysis.derived import RATIO
 from analysis.estimates import Estimates
 from analysis.frames import Run, load_run
-from analysis.intervals import Interval
+from analysis.intervals import interval
+from analysis.table_formats import FORMATS, Cell, Table
 from sweep.core.command_line import Command, one_of
+from sweep.core.epsilon import parse_epsilon
 from sweep.core.errors import EXIT_COMPLETE, InputError
+from sweep.core.metric_table import SOURCE_TO_TARGET, TARGET_TO_SOURCE
 from sweep.core.storage import Storage
 
 
 @dataclass(frozen=True)
-class Cell:
-    """This run's number in per cent with its interval, the printed one, and the constant predictor's; None where absent."""
-
-    ours: Interval | None = None
-    printed: float | None = None
-    constant: float | None = None
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of a paper: its name, what its numbers are, columns, and labelled rows of cells."""
-
-    key: str
-    title: str
-    measure: str
-    corner: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
-
-
-@dataclass(frozen=True)
 class Source:
-    """What tables are made from: a run, its intervals, and the configuration that the rule chose in each cell."""
+    """What tables are made from: a run, its intervals, and the configuration that the rule chose in each cell of one condition."""
 
     run: Run
     estimates: Estimates
     chosen: tuple[str, ...]
+    condition: Condition
 
     def best(self, **settings: object) -> str | None:
-        """The chosen configuration of best source validation among those with these settings."""
+        """The chosen configuration of best source validation among those with these settings; an undefined score is the worst."""
         fitting = [
             key
             for key in self.chosen
             if all(str(self.run.configs.loc[key].get(name)) == str(value) for name, value in settings.items())
         ]
-        quality = self.run.means.get("auroc/source_val", self.run.means.iloc[:, 0])
-        return max(fitting, key=lambda key: quality[key], default=None)
+        return max(fitting, key=self.quality, default=None)
+
+    def quality(self, signature: str) -> float:
+        """Mean AUROC on source validation, or the first metric where that was not recorded."""
+        means = self.run.means
+        value = float(means.get("auroc/source_val", means.iloc[:, 0])[signature])
+        return value if value == value else -math.inf
+
+    def settings(self, name: str) -> list[object]:
+        """The values of a setting among the chosen configurations, in the order they were written."""
+        if name not in self.run.configs:
+            return []
+        values = self.run.configs.loc[list(self.chosen), name].dropna()
+        return list(dict.fromkeys(values))
+
+    @property
+    def real_images(self) -> set[int]:
+        """Sizes of the real training sets."""
+        return {self.run.real_images[key] for key in self.chosen if key in self.run.real_images}
 
     def cell(self, signature: str | None, metric: str, printed: float | None = None) -> Cell:
         """One number beside the printed one."""
@@ -77,116 +78,160 @@ class Source:
         )
         return Cell(self.estimates.of(signature, metric), printed, constant)
 
+    def gap_cell(self, real_only: str | None, signature: str | None, printed: float | None = None) -> Cell:
+        """Source accuracy of the real-only model minus target accuracy of this one: the papers' gap, with its own interval."""
+        sample = self.estimates.gap_against(real_only, signature, "accuracy") if real_only and signature else None
+        return Cell(printed=printed) if sample is None else Cell(interval(sample, limits=(-1.0, 1.0)), printed)
 
-def ratio_table(
-    source: Source,
-    key: str = "ratio",
-    title: str = "Synthetic images per real one, of 100",
-    of_paper: Mapping[float, Sequence[float]] = published.RATIO,
-) -> Table | None:
-    """Accuracy on the target over synthetic images per real one, a column a backbone."""
-    configs = source.run.configs
-    if RATIO not in configs or configs[RATIO].nunique() < 2 or "backbone" not in configs:
+
+PAPERS_SIZE = 100  # real images of the seed study's tables 2 to 5
+
+
+def _study(source: Source) -> published.RatioStudy | None:
+    """The printed numbers that this direction and training size may stand beside; None where the papers have none."""
+    if source.condition.direction != SOURCE_TO_TARGET:
         return None
-    names = list(dict.fromkeys(configs["backbone"]))
+    if source.real_images == {PAPERS_SIZE}:
+        return published.HUNDRED
+    return published.ALL if source.condition.train_images is None else None
+
+
+def _ratios(source: Source) -> list[float]:
+    return sorted({float(str(value)) for value in source.settings(RATIO)})
+
+
+def _at_ratio(source: Source, backbone: object, ratio: float) -> str | None:
+    values = [value for value in source.settings(RATIO) if float(str(value)) == ratio]
+    return source.best(backbone=backbone, **{RATIO: values[0]}) if values else None
+
+
+def _ratio_rows(source: Source) -> tuple[list[object], list[float]] | None:
+    """Backbones, and ratios of this run and of the printed table; None where the ratio does not vary."""
+    if len(_ratios(source)) < 2 or not source.settings("backbone"):
+        return None
+    study = _study(source)
+    return source.settings("backbone"), sorted({*_ratios(source), *(study.target if study else ())})
+
+
+def _which(source: Source) -> str:
+    study = _study(source)
+    if study is published.HUNDRED:
+        return f"{PAPERS_SIZE} real images (seed study, tables 2 to 5)"
+    return "all real images (seed study, table 6)" if study is published.ALL else "no printed numbers beside it"
+
+
+def ratio_table(source: Source) -> Table | None:
+    """Accuracy on the target over synthetic images per real one, a column a backbone."""
+    varied = _ratio_rows(source)
+    if varied is None:
+        return None
+    backbones, ratios = varied
+    study = _study(source)
     rows = []
-    for ratio in sorted(set(configs[RATIO].astype(float)) | set(of_paper)):
-        values = configs.loc[configs[RATIO].astype(float) == ratio, RATIO]
-        printed = dict(zip(published.RATIO_COLUMNS, of_paper.get(ratio, ()), strict=False))
-        cells = (
-            source.cell(
-                source.best(backbone=name, **{RATIO: values.iloc[0]}) if len(values) else None,
-                "accuracy/target",
-                printed.get(published.backbone_column(name)),
-            )
-            for name in names
-        )
+    for ratio in ratios:
+        printed = dict(zip(published.RATIO_COLUMNS, study.target.get(ratio, ()) if study else (), strict=False))
+        keys = [(_at_ratio(source, name, ratio), published.backbone_column(str(name))) for name in backbones]
+        rows.append((f"{ratio:g}", tuple(source.cell(key, "accuracy/target", printed.get(name)) for key, name in keys)))
+    columns = tuple(published.backbone_column(str(name)) for name in backbones)
+    title = f"Synthetic images per real one, {_which(source)}"
+    return Table("ratio", title, "accuracy on the target", "synthetic per real", columns, tuple(rows))
+
+
+def ratio_gap_table(source: Source) -> Table | None:
+    """Accuracy lost over synthetic images per real one: by the papers' definition, and of the same model."""
+    varied = _ratio_rows(source)
+    if varied is None or not {"accuracy/source", "domain_gap/accuracy"} <= set(source.run.metrics):
+        return None
+    backbones, ratios = varied
+    study, rows = _study(source), []
+    for ratio in ratios:
+        printed = dict(zip(published.RATIO_COLUMNS, study.gap(ratio) if study else (), strict=False))
+        cells = []
+        for name in backbones:
+            key, real_only = _at_ratio(source, name, ratio), _at_ratio(source, name, 0.0)
+            cells.append(source.gap_cell(real_only, key, printed.get(published.backbone_column(str(name)))))
+            cells.append(source.cell(key, "domain_gap/accuracy"))
         rows.append((f"{ratio:g}", tuple(cells)))
-    columns = tuple(published.backbone_column(name) for name in names)
-    return Table(key, title, "accuracy on the target", "synthetic per real", columns, tuple(rows))
-
-
-def full_table(source: Source) -> Table | None:
-    """As `ratio_table`, beside the numbers printed for all real images."""
-    return ratio_table(source, "full", "Synthetic images per real one, of all", published.FULL_RATIO)
+    names = [published.backbone_column(str(name)) for name in backbones]
+    columns = tuple(text for name in names for text in (name, f"{name}, same model"))
+    measure = "source accuracy of the real-only model minus target accuracy (same model: source and target accuracy of one model), in points,"
+    return Table("ratio_gap", f"Domain gap, {_which(source)}", measure, "synthetic per real", columns, tuple(rows))
 
 
 def gap_table(source: Source) -> Table | None:
     """Source accuracy, target accuracy and their difference, a row a backbone, real images only where the ratio varies."""
-    if (
-        not {"accuracy/source", "accuracy/target", "domain_gap/accuracy"} <= set(source.run.metrics)
-        or "backbone" not in source.run.configs
-    ):
+    if not {"accuracy/source", "accuracy/target", "domain_gap/accuracy"} <= set(source.run.metrics):
         return None
     rows = []
-    real = source.run.configs.get(RATIO)
-    only = (
-        {RATIO: real[real.astype(float) == 0].iloc[0]} if real is not None and (real.astype(float) == 0).any() else {}
-    )
-    reversed_way = source.run.data_card.get("source", {}).get("domain") == "poland"
-    of_paper = published.FULL_REVERSED if reversed_way else published.FULL
-    for name in dict.fromkeys(source.run.configs["backbone"]):
-        key, printed = source.best(backbone=name, **only), of_paper.get(published.backbone_column(name), (None, None))
-        gap = printed[0] - printed[1] if printed[0] is not None else None
-        metrics = zip(("accuracy/source", "accuracy/target", "domain_gap/accuracy"), (*printed, gap), strict=True)
-        rows.append(
-            (published.backbone_column(name), tuple(source.cell(key, metric, value) for metric, value in metrics))
+    zeros = [value for value in source.settings(RATIO) if float(str(value)) == 0]
+    only: dict[str, object] = {RATIO: zeros[0]} if zeros else {}
+    for name in source.settings("backbone"):
+        column = published.backbone_column(str(name))
+        key = source.best(backbone=name, **only)
+        metrics = zip(
+            ("accuracy/source", "accuracy/target", "domain_gap/accuracy"), _printed_gap(source, column), strict=True
         )
-    return Table(
-        "gap",
-        "Domain gap of models trained on real images",
-        "accuracy",
-        "backbone",
-        ("source", "target", "difference"),
-        tuple(rows),
-    )
+        rows.append((column, tuple(source.cell(key, metric, value) for metric, value in metrics)))
+    if not rows:
+        return None
+    title = "Domain gap of models trained on real images (seed study, table 1)"
+    return Table("gap", title, "accuracy", "backbone", ("source", "target", "difference"), tuple(rows))
+
+
+def _printed_gap(source: Source, column: str) -> tuple[float | None, ...]:
+    # The study trained at both hospitals: which of its rows belongs here, the names of the hospitals and the direction say together.
+    sides = source.run.data_card
+    away = source.condition.direction != SOURCE_TO_TARGET
+    started_in_poland = sides.get("source", {}).get("domain") == "poland"
+    way = TARGET_TO_SOURCE if away != started_in_poland else SOURCE_TO_TARGET
+    whole = source.condition.train_images is None and source.real_images != {PAPERS_SIZE}
+    return published.GAP[way] if column == published.GAP_BACKBONE and whole else (None, None, None)
 
 
 def colorizer_table(source: Source) -> Table | None:
     """AUROC on the source over colorizer and what is trained, a column a backbone."""
-    configs = source.run.configs
-    if "colorizer" not in configs or configs["colorizer"].nunique() < 2 or "backbone" not in configs:
+    names, colorizers = source.settings("backbone"), source.settings("colorizer")
+    if len(colorizers) < 2 or not names:
         return None
-    names = list(dict.fromkeys(configs["backbone"]))
-    procedures = list(dict.fromkeys(configs["procedure"])) if "procedure" in configs else [None]
+    procedures = source.settings("procedure") or [None]
     rows = []
     for procedure in procedures:
         trained = published.TRAINED.get(str(procedure), "everything")
-        for colorizer in dict.fromkeys(configs["colorizer"]):
+        for colorizer in colorizers:
             printed = dict(
                 zip(
                     published.COLORIZER_COLUMNS,
-                    (mean for mean, _ in published.COLORIZER.get((colorizer, trained), ())),
+                    (mean for mean, _ in published.COLORIZER.get((str(colorizer), trained), ())),
                     strict=False,
                 )
             )
             fixed = {"colorizer": colorizer} | ({"procedure": procedure} if procedure else {})
             cells = (
                 source.cell(
-                    source.best(backbone=name, **fixed), "auroc/source", printed.get(published.backbone_column(name))
+                    source.best(backbone=name, **fixed),
+                    "auroc/source",
+                    printed.get(published.backbone_column(str(name))),
                 )
                 for name in names
             )
             rows.append((f"{colorizer}, {trained} trained", tuple(cells)))
-    columns = tuple(published.backbone_column(name) for name in names)
+    columns = tuple(published.backbone_column(str(name)) for name in names)
     return Table("colorizer", "Colorizers", "AUROC on the source test fold", "colorizer", columns, tuple(rows))
 
 
 def epsilon_table(source: Source, split: str = "target") -> Table | None:
     """Accuracy under attack over epsilon, a row a threat: with and without a colorizer, with and without adversarial training."""
-    names = [
-        (metric_names.parse(name), name)
-        for name in source.run.metrics
-        if name.startswith(f"{metric_names.ROBUST}/{split}/")
+    parsed = [
+        metric_names.parse(name) for name in source.run.metrics if name.startswith(f"{metric_names.ROBUST}/{split}/")
     ]
-    if not names:
+    attacked = [(parts.threat or "", parts.eps) for parts in parsed if parts.eps and parse_epsilon(parts.eps) > 0]
+    if not attacked:
         return None
-    names = [(parts, name) for parts, name in names if metric_names.epsilon(parts.eps) > 0]
-    levels = {metric_names.epsilon(parts.eps): parts.eps for parts, _ in names}
+    levels = {parse_epsilon(eps): eps for _, eps in attacked}
     rows = []
     for coloured, trained, keys in _arms(source):
-        best = max(keys, key=lambda key: source.run.means.get("auroc/source_val", source.run.means.iloc[:, 0])[key])
-        for threat in dict.fromkeys(parts.threat for parts, _ in names):
+        best = max(keys, key=source.quality)
+        for threat in dict.fromkeys(threat for threat, _ in attacked):
             printed = () if trained else published.EPSILON.get((coloured, published.threat_family(threat)), ())
             cells = [source.cell(best, f"accuracy/{split}", printed[0] if printed else None)]
             cells += [
@@ -233,7 +278,7 @@ def _printed(values: Sequence[float], eps: float) -> float | None:
 
 TABLES: dict[str, Callable[[Source], Table | None]] = {
     "ratio": ratio_table,
-    "full": full_table,
+    "ratio_gap": ratio_gap_table,
     "gap": gap_table,
     "colorizer": colorizer_table,
     "epsilon": epsilon_table,
@@ -242,110 +287,48 @@ TABLES: dict[str, Callable[[Source], Table | None]] = {
 
 
 def make_tables(run: Run, rule: str = selection.DEFAULT_RULE, *, draws: int = 2000) -> tuple[Table, ...]:
-    """All tables that the run's settings allow."""
-    source = Source(run, Estimates(run, draws=draws), tuple(selection.select(run, rule)))
-    return tuple(table for make in TABLES.values() if (table := make(source)) is not None)
-
-
-def as_csv(table: Table) -> str:
-    """One line a cell, for programs: numbers are shares, not per cent."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["row", "column", "estimate", "low", "high", "images", "seeds", "printed", "constant"])
-    for label, cells in table.rows:
-        for column, cell in zip(table.columns, cells, strict=True):
-            ours = (
-                [f"{v:.6f}" for v in (cell.ours.estimate, cell.ours.low, cell.ours.high)]
-                + [cell.ours.images, cell.ours.seeds]
-                if cell.ours
-                else [""] * 5
-            )
-            writer.writerow(
-                [
-                    label,
-                    column,
-                    *ours,
-                    *(
-                        "" if v is None else v
-                        for v in (None if cell.printed is None else cell.printed / 100, cell.constant)
-                    ),
-                ]
-            )
-    return stream.getvalue()
-
-
-def as_markdown(table: Table) -> str:
-    """A table to read: estimate [interval], printed number in round brackets."""
-
-    def line(parts: Iterable[str]) -> str:
-        return "| " + " | ".join(part.replace("|", "\\|") for part in parts) + " |\n"
-
-    body = "".join(line([label, *(_text(cell) for cell in cells)]) for label, cells in table.rows)
-    rule = line(["---", *("--:" for _ in table.columns)])
-    return f"**{table.title}**: {_legend(table)}\n\n{line([table.corner, *table.columns])}{rule}{body}"
-
-
-def as_latex(table: Table) -> str:
-    """A booktabs table for a paper."""
-    rows = "".join(
-        f"{_latex(label)} & {' & '.join(_latex(_text(cell)) for cell in cells)} \\\\\n" for label, cells in table.rows
-    )
-    head = " & ".join(_latex(name) for name in (table.corner, *table.columns))
-    return (
-        f"\\begin{{table}}\n\\centering\n\\caption{{{_latex(table.title + ': ' + _legend(table))}}}\n\\begin{{tabular}}{{l{'r' * len(table.columns)}}}\n"
-        f"\\toprule\n{head} \\\\\n\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}\n\\end{{table}}\n"
+    """All tables that the run's settings allow, each direction and training size by itself."""
+    estimates, chosen = Estimates(run, draws=draws), set(selection.select(run, rule))
+    groups = grouped(run)
+    return tuple(
+        _named(table, condition, len(groups) > 1)
+        for condition, members in groups.items()
+        for make in TABLES.values()
+        if (table := make(Source(run, estimates, tuple(key for key in members if key in chosen), condition)))
+        is not None
     )
 
 
-FORMATS = {"csv": as_csv, "md": as_markdown, "tex": as_latex}
-
-
-def _legend(table: Table) -> str:
-    constants = sorted(
-        {round(100 * cell.constant, 1) for _, cells in table.rows for cell in cells if cell.constant is not None}
-    )
-    beside = f" The constant predictor scores {' or '.join(f'{value:g}' for value in constants)}." if constants else ""
-    return f"{table.measure} in per cent with its 95 % interval; in round brackets the number printed in the paper, on its own data.{beside}"
-
-
-def _text(cell: Cell) -> str:
-    ours = (
-        f"{100 * cell.ours.estimate:.1f} [{100 * cell.ours.low:.1f}, {100 * cell.ours.high:.1f}]" if cell.ours else ""
-    )
-    return " ".join(filter(None, [ours, f"({cell.printed:.1f})" if cell.printed is not None else ""])) or "-"
-
-
-def _latex(text: str) -> str:
-    marks = {
-        "\\": r"\textbackslash{}",
-        "&": r"\&",
-        "%": r"\%",
-        "_": r"\_",
-        "#": r"\#",
-        "$": r"\$",
-        "{": r"\{",
-        "}": r"\}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-    }
-    return "".join(marks.get(letter, letter) for letter in text)
+def _named(table: Table, condition: Condition, several: bool) -> Table:
+    """The table with its condition in key and title, where the run has several."""
+    if not several:
+        return table
+    ending = re.sub(r"[^a-z0-9]+", "_", condition.text.lower())
+    return replace(table, key=f"{table.key}_{ending}", title=f"{table.title}, {condition.text}")
 
 
 def write_tables(run_folder: str | Path, out: str | Path, rule: str = selection.DEFAULT_RULE) -> list[str]:
     """Write every table in every format to `out`; returns their addresses. InputError when no table fits the run."""
     selection.rule_named(rule)
-    tables = make_tables(load_run(run_folder), rule)
+    run = load_run(run_folder)
+    tables = make_tables(run, rule)
     if not tables:
         raise InputError(
             run_folder,
             "holds none of the papers' comparisons",
             f"vary one of these in the grid: backbone with {RATIO}, colorizer; or attack",
         )
+    if run.unfinished:
+        tables = tuple(replace(table, title=f"UNFINISHED ({_progress(run)}): {table.title}") for table in tables)
     place = Storage(out)
     files = {f"{table.key}.{ending}": form(table) for table in tables for ending, form in FORMATS.items()}
     for name, text in files.items():
         place.write(name, text.encode())
     return [place.address(name) for name in files]
+
+
+def _progress(run: Run) -> str:
+    return f"{len(run.records)} of {run.planned_records} records have finished"
 
 
 def tables_command(

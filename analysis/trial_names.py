@@ -39,7 +39,8 @@ def ranked_signature(run: Run, name: str) -> str:
     rows = len(run.means)
     if not 1 <= number <= rows:
         raise InputError(f"{run.storage.url}, {name}", f"the ranking has {rows} rows", f"give a row from 1 to {rows}")
-    return rank(run, top=number, estimates=Estimates(run, draws=_FEW_DRAWS)).rows[-1].signature
+    ranked = rank(run, top=number, estimates=Estimates(run, draws=_FEW_DRAWS)).rows
+    return next(row.signature for row in ranked if row.rank == number)  # of several conditions, in the first
 
 
 def find_signature(run: Run, name: str) -> str:

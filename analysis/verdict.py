@@ -1,155 +1,361 @@
-"""What to use and how sure that is, in two sentences that carry their interval and their n."""
+"""Facts about a sweep -> the sentences that a reader acts on: what to use, or why nothing; what differs; what more data would buy.
+
+A pure function: every sentence follows from `Facts` alone, so that each situation can be tested with its exact words.
+`analysis.verdict_facts` takes the facts from a run.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from analysis import metric_names
-from analysis.comparisons import Compared, PowerNote, compare_family, equivalence_margin, power_note
-from analysis.estimates import Estimates
+from analysis.comparisons import PowerNote
 from analysis.figures.figure import counted, difference_text, number, p_text, points, with_interval
-from analysis.figures.ratio import RatioCurve
-from analysis.frames import Run
 from analysis.intervals import Interval
-from analysis.ranking import Ranking, constants, objectives
 
-METRIC = "auroc/target"
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One number of the first screen: its name, value, interval and what it stands beside."""
-
-    title: str
-    value: str
-    interval: str
-    beside: str = ""
+LEAST_RECALL = 0.5  # a class that is missed more often than not makes a recipe unusable at its threshold
+ONE_CLASS = 0.97  # of the images: called one class (nearly) always
+NOTHING_LEFT = 0.05  # robust accuracy at or below which an attack leaves nothing
+_THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
+NO_CAUSE = "with one seed each, the setting cannot be told from the luck of a training run, so no cause is named"
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The recommendation, the answer to the sweep's question, their numbers, and what more data would buy."""
+class Threshold:
+    """The probability from which an image is called positive so that as many are as among the source's; what that would give."""
+
+    probability: float
+    share: float  # of images called positive
+    balanced: Interval
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One configuration as judged on the target; None where a metric was not recorded or is undefined."""
 
     label: str
+    auroc: Interval | None = None
+    balanced: Interval | None = None
+    accuracy: Interval | None = None
+    sensitivity: Interval | None = None
+    specificity: Interval | None = None
+    called_positive: float | None = None  # share of target images
+    one_class_seeds: int = 0  # seeds that call (nearly) every target image one class
+    front: int = 1
+    failed_seeds: int = 0
+    threshold: Threshold | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A paired difference from one other configuration, more being better, and what it rests on."""
+
+    against: str
+    made: Interval
+    p: float  # adjusted over the family
+    seeds: int  # in common
+    distinguishable: bool
+    seed_noise_known: bool = True
+    where: str = ""  # the grid cell, for a ratio of synthetic images
+    ratio: float | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that the sentences are made of."""
+
+    rule: str
+    chosen: Recipe | None  # None: the rule's metric is undefined everywhere
+    chance: float = 0.5  # balanced accuracy of the constant predictor
+    constant: float | None = None  # accuracy of the constant predictor on the target
+    classes: tuple[str, str] = ("the negative class", "the positive class")
+    configurations: int = 1
+    beat_chance: tuple[str, ...] = ()  # labels of ranked configurations whose balanced accuracy is above chance
+    balanced_known: bool = True
+    dominated_by: str = ""  # a configuration that is at least as good in every objective and better in one
+    oracle: bool = False
+    metric: str = "auroc/target"  # that differences are in
+    rivals: tuple[Difference, ...] = ()  # chosen minus each of the next, the runner-up first
+    ratios: tuple[Difference, ...] = ()  # each ratio minus real only
+    asks_ratio: bool = False
+    margin: float | None = None  # that all ratio differences lie within
+    power: PowerNote | None = None
+    robust: tuple[str, Interval] | None = None  # name and value of a robustness objective
+    finished: int = 0
+    planned: int | None = None  # where records are still to come
+    others: tuple[tuple[str, str], ...] = ()  # condition -> its leading configuration
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """The recommendation, the answer to the sweep's question, what more data would buy; and whether anything is recommended."""
+
     recommendation: str
     answer: str
-    tiles: tuple[Tile, ...]
     power: str
+    usable: bool
 
 
-def verdict(run: Run, ranking: Ranking, estimates: Estimates, curves: tuple[RatioCurve, ...]) -> Verdict:
-    """The verdict on a ranking's first row; `curves` hold the ratio comparisons where the sweep asked for them."""
-    best = ranking.rows[0]
-    metric = METRIC if METRIC in run.metrics else ranking.metrics[0]
-    made = estimates.of(best.signature, metric)
-    rule = (
-        "chosen on the target itself (oracle, so the number is optimistic)"
-        if ranking.oracle
-        else f"chosen by {ranking.describe}"
+def sentences(facts: Facts) -> Sentences:
+    """The verdict in words."""
+    recommendation, usable = _recommendation(facts)
+    before = []
+    if facts.planned:
+        before.append(
+            f"Unfinished: {facts.finished} of {facts.planned} records have finished, so all of this may still change."
+        )
+    after = [f"{condition} is judged apart: there {label} leads." for condition, label in facts.others]
+    if facts.chosen is None or _all_one_class(facts):
+        return Sentences(" ".join([*before, *recommendation, *after]), "", "", usable)
+    answer = _ratio_answer(facts) if facts.asks_ratio else _rival_answer(facts)
+    power = _power_text(facts.power) if facts.power else ""
+    return Sentences(" ".join([*before, *recommendation, *after]), answer, power, usable)
+
+
+def _recommendation(facts: Facts) -> tuple[list[str], bool]:
+    chosen = facts.chosen
+    if chosen is None:
+        undefined = (
+            f"No recipe can be chosen: the {facts.rule} is undefined, as it is where all images are of one class."
+        )
+        return [undefined, "Choose by another rule or give images of both classes."], False
+    if facts.balanced_known and not facts.beat_chance:
+        return [*_nothing_beats(facts), *_threshold(chosen, facts)], False
+    faults = _faults(chosen, facts)
+    if not faults:
+        return [f"Use {chosen.label}: {_chosen_by(facts)}, {_reaches(chosen, facts)}.", *_notes(chosen, facts)], True
+    said = [f"Do not use {chosen.label} as it is, though {_chosen_by(facts)}: {'; '.join(faults)}."]
+    said += [f"It reaches {_numbers(chosen)}."] if _numbers(chosen) else []
+    said += _threshold(chosen, facts) if _misses_a_class(chosen) or not _beats(chosen, facts) else []
+    if facts.balanced_known and not _beats(chosen, facts):
+        better = f"{_listed(facts.beat_chance[:3])} {'does' if len(facts.beat_chance) == 1 else 'do'} beat the constant predictor"
+        said.append(f"{better}, as read on the target itself (oracle).")
+    return [*said, *_notes(chosen, facts)], False
+
+
+def _nothing_beats(facts: Facts) -> list[str]:
+    level = number(facts.chance)
+    said = ["Nothing here beats the constant predictor."]
+    if facts.configurations == 1:
+        said.append(f"The balanced accuracy on the target of the one configuration is not above {level}.")
+    else:
+        said.append(
+            f"None of the {facts.configurations} configurations has a balanced accuracy on the target that is surely above {level}."
+        )
+    said.append("Do not deploy any of these.")
+    chosen = facts.chosen
+    if chosen is None:
+        return said
+    said.append(f"{chosen.label}, {_chosen_by(facts)}, reaches {_numbers(chosen)}." if _numbers(chosen) else "")
+    named = _always(chosen, facts)
+    said += [f"It {named}."] if named else []
+    return [one for one in said if one]
+
+
+def _chosen_by(facts: Facts) -> str:
+    if facts.oracle:
+        return f"chosen on the target itself (oracle, so the number is optimistic) by {facts.rule.replace(' (oracle)', '')}"
+    return f"chosen by {facts.rule}"
+
+
+def _faults(chosen: Recipe, facts: Facts) -> list[str]:
+    """Why the chosen configuration is not to be used; empty where nothing speaks against it."""
+    faults = []
+    if facts.balanced_known and not _beats(chosen, facts):
+        faults.append("its balanced accuracy on the target is not surely above the constant predictor's")
+    named = _always(chosen, facts)
+    if named:
+        faults.append(f"it {named}")
+    elif _misses_a_class(chosen):
+        faults.append(_misses(chosen, facts))
+    if chosen.front > 1:
+        by = (
+            f": {facts.dominated_by} is at least as good in every objective and better in one"
+            if facts.dominated_by
+            else ""
+        )
+        faults.append(f"it is dominated (front {chosen.front}){by}")
+    if chosen.failed_seeds and chosen.failed_seeds >= _seeds(chosen):
+        faults.append(_survivors(chosen))
+    return faults
+
+
+def _notes(chosen: Recipe, facts: Facts) -> list[str]:
+    """What must be known of a configuration beside its numbers."""
+    notes = []
+    if 0 < chosen.failed_seeds < _seeds(chosen):
+        notes.append(f"{_survivors(chosen).capitalize()}.")
+    if _seeds(chosen) == 1:
+        notes.append("It was trained once: how far another training run would be from it is not known.")
+    if facts.robust and facts.robust[1].estimate <= NOTHING_LEFT:
+        name, made = facts.robust
+        left = "nothing" if made.estimate == 0 else "almost nothing"
+        notes.append(f"Under attack {left} is left of it: {_lower_first(name)} is {with_interval(made)}.")
+    return notes
+
+
+def _seeds(chosen: Recipe) -> int:
+    made = next((one for one in (chosen.auroc, chosen.balanced, chosen.accuracy) if one is not None), None)
+    return made.seeds if made else 0
+
+
+def _survivors(chosen: Recipe) -> str:
+    planned = chosen.failed_seeds + _seeds(chosen)
+    return f"{chosen.failed_seeds} of its {planned} seeds failed, so its numbers are those of the runs that survived"
+
+
+def _beats(chosen: Recipe, facts: Facts) -> bool:
+    return chosen.balanced is not None and chosen.balanced.low > facts.chance
+
+
+def _misses_a_class(chosen: Recipe) -> bool:
+    recalls = [made.estimate for made in (chosen.sensitivity, chosen.specificity) if made is not None]
+    return bool(recalls) and min(recalls) < LEAST_RECALL
+
+
+def _misses(chosen: Recipe, facts: Facts) -> str:
+    negative, positive = facts.classes
+    sensitivity, specificity = chosen.sensitivity, chosen.specificity
+    if specificity is not None and (sensitivity is None or specificity.estimate < sensitivity.estimate):
+        return f"it calls {_percent(1 - specificity.estimate)} of the {negative} images {positive}"
+    return f"it calls {_percent(1 - sensitivity.estimate)} of the {positive} images {negative}" if sensitivity else ""
+
+
+def _always(chosen: Recipe, facts: Facts) -> str:
+    """Which class is called (nearly) always and what accuracy that really has; empty where both are called."""
+    share = chosen.called_positive
+    if share is None or 1 - ONE_CLASS < share < ONE_CLASS:
+        seeds = f"{chosen.one_class_seeds} of its {counted(_seeds(chosen), 'seed')}"
+        return f"calls (nearly) all images on the target one class in {seeds}" if chosen.one_class_seeds else ""
+    name = facts.classes[1] if share >= ONE_CLASS else facts.classes[0]
+    how = "all" if share in (0.0, 1.0) else _percent(max(share, 1 - share)) + " of the"
+    words = f"calls {how} images on the target {name}"
+    if chosen.accuracy is not None:
+        words += f", with an accuracy of {number(chosen.accuracy.estimate)}"
+        words += f" where the constant predictor has {number(facts.constant)}" if facts.constant is not None else ""
+    return words
+
+
+def _all_one_class(facts: Facts) -> bool:
+    chosen = facts.chosen
+    flat = chosen is not None and chosen.called_positive in (0.0, 1.0)
+    return flat and not facts.beat_chance and all(one.made.estimate == 0 for one in (*facts.rivals, *facts.ratios))
+
+
+def _threshold(chosen: Recipe, facts: Facts) -> list[str]:
+    """The threshold that would help, where the ranking is better than the calls made of it."""
+    made = chosen.threshold
+    if made is None or chosen.auroc is None or chosen.auroc.low <= 0.5:
+        return []
+    unsure = "" if made.balanced.low > facts.chance else ", which is not surely above the constant predictor's either"
+    return [
+        f"The fault is the threshold, not the order: AUROC is {with_interval(chosen.auroc)}. Calling {facts.classes[1]} from a probability of "
+        f"{number(made.probability)} on, so that the share of {facts.classes[1]} is the source's {_percent(made.share)} (no target label is needed for that), "
+        f"it would have a balanced accuracy of {with_interval(made.balanced)}{unsure}."
+    ]
+
+
+def _reaches(chosen: Recipe, facts: Facts) -> str:
+    first = next((one for one in (chosen.auroc, chosen.balanced, chosen.accuracy) if one is not None), None)
+    text = f"it reaches {_numbers(chosen)}"
+    return f"{text} {_rests_on(first)}" if first else text
+
+
+def _numbers(chosen: Recipe) -> str:
+    named = (
+        ("AUROC", chosen.auroc),
+        ("balanced accuracy", chosen.balanced),
+        ("sensitivity", chosen.sensitivity),
+        ("specificity", chosen.specificity),
     )
-    recommendation = f"Use {best.label}: {rule}, it reaches {_where(metric, with_interval(made))} {_rests_on(made)}."
-    answer, power = _ratio_answer(curves, estimates) if curves else _rival_answer(ranking, estimates, metric)
-    return Verdict(best.label, recommendation, answer, _tiles(run, best.signature, estimates, metric), power)
-
-
-def _where(metric: str, value: str) -> str:
-    parts = metric_names.parse(metric)
-    place = {"target": " on the target", "source": " on the source", "source_val": " on source validation"}.get(
-        parts.split, ""
-    )
-    return f"{metric_names.TITLES.get(parts.family, parts.family)} {value}{place}"
+    parts = [f"{name} {with_interval(made)}" for name, made in named if made is not None]
+    if not parts and chosen.accuracy is not None:
+        parts = [f"accuracy {with_interval(chosen.accuracy)}"]
+    return f"{_listed(tuple(parts))} on the target" if parts else ""
 
 
 def _rests_on(made: Interval) -> str:
     seeds = counted(made.seeds, "seed")
     if not made.images:
         return f"over {seeds}; images were not kept, so this is seed noise alone"
-    patients = f" of {made.groups} patients" if made.groups < made.images else ""
-    return f"(95 % interval; {made.images} images{patients}, {seeds})"
+    patients = f" of {counted(made.groups, 'patient')}" if made.groups < made.images else ""
+    return f"(95 % intervals; {counted(made.images, 'image')}{patients}, {seeds})"
 
 
-def _ratio_answer(curves: tuple[RatioCurve, ...], estimates: Estimates) -> tuple[str, str]:
-    compared = [point for curve in curves for point in curve.points if point.against]
+def _ratio_answer(facts: Facts) -> str:
+    compared = facts.ratios
     if not compared:
+        return "Whether synthetic images help cannot be said: no real-only configuration was tested on the same images."
+    if not all(one.seed_noise_known for one in compared):
+        largest = max(compared, key=lambda one: abs(one.made.estimate))
         return (
-            "Whether synthetic images help cannot be said: no real-only configuration was tested on the same images.",
-            "",
+            f"Whether synthetic images help cannot be said from one seed each: the largest difference from real only is {_ratio_text(largest)}, "
+            f"but {NO_CAUSE}."
         )
-    samples = [estimates.paired(point.against.a, point.against.b, METRIC) for point in compared]
-    power = _power_text(power_note(sorted(samples, key=lambda sample: sample.mean.std())[len(samples) // 2]))
-    seen = [point for point in compared if point.against.distinguishable]
+    seen = [one for one in compared if one.distinguishable]
     if not seen:
-        margin = equivalence_margin(samples)
-        return (
-            f"No ratio of synthetic images is distinguishable from real only in {counted(len(compared), 'comparison')}; "
-            f"every difference lies within \N{PLUS-MINUS SIGN}{100 * margin:.1f} points (equivalence tests at 5 %)."
-        ), power
-    best = max(seen, key=lambda point: abs(point.against.interval.estimate))
-    word = "help" if best.against.interval.estimate > 0 else "hurt"
-    where = next(curve.cell for curve in curves if best in curve.points)
-    return (
-        f"Synthetic images {word} in {len(seen)} of {counted(len(compared), 'comparison')}: most with {best.ratio:g} per real image ({where}), "
-        f"{difference_text(best.against.interval)} against real only, {p_text(best.against.p_adjusted)} after Holm's correction."
-    ), power
-
-
-def _rival_answer(ranking: Ranking, estimates: Estimates, metric: str) -> tuple[str, str]:
-    first, rivals = ranking.rows[0], ranking.rows[1:6]
-    pairs = [
-        (first.signature, rival.signature, estimates.paired(first.signature, rival.signature, metric))
-        for rival in rivals
-    ]
-    pairs = [pair for pair in pairs if pair[2] is not None]
-    if not pairs:
-        return "It has no rival that was tested on the same images.", ""
-    compared = compare_family(pairs)
-    names = {row.signature: row.label for row in rivals}
-    power = _power_text(power_note(pairs[0][2]))
-    return _rival_text(compared, names, metric), power
-
-
-def _rival_text(compared: tuple[Compared, ...], names: dict[str, str], metric: str) -> str:
-    title, next_one = metric_names.title(metric), compared[0]
-    gap = difference_text(next_one.interval)
-    seen = sum(one.distinguishable for one in compared)
-    if len(compared) == 1:
-        word = "is distinguishable" if seen else "is not distinguishable"
-        return f"It {word} from the runner-up, {names[next_one.b]}, in {title}: the difference is {gap}, {p_text(next_one.p_adjusted)}."
-    if not seen:
-        return (
-            f"It is not distinguishable from the next {len(compared)} in {title}; "
-            f"from the runner-up, {names[next_one.b]}, it differs by {gap}."
+        within = (
+            f"; every difference lies within \N{PLUS-MINUS SIGN}{100 * facts.margin:.1f} points (equivalence tests at 5 %)"
+            if facts.margin is not None
+            else ""
         )
-    return (
-        f"It differs from {seen} of the next {len(compared)} in {title} after Holm's correction; "
-        f"from the runner-up, {names[next_one.b]}, by {gap}, {p_text(next_one.p_adjusted)}."
-    )
+        return f"No ratio of synthetic images is distinguishable from real only in {counted(len(compared), 'comparison')}{within}."
+    up = [one for one in seen if one.made.estimate > 0]
+    down = [one for one in seen if one.made.estimate < 0]
+    best = max(seen, key=lambda one: abs(one.made.estimate))
+    if up and down:
+        head = f"Synthetic images help in {len(up)} and hurt in {len(down)} of {counted(len(compared), 'comparison')}: most"
+    else:
+        head = f"Synthetic images {'help' if up else 'hurt'} in {len(seen)} of {counted(len(compared), 'comparison')}: most"
+    return f"{head} with {_ratio_text(best)}, {p_text(best.p)} after Holm's correction{_one_seed(best)}."
+
+
+def _ratio_text(one: Difference) -> str:
+    return f"{one.ratio:g} per real image ({one.where}), {difference_text(one.made)} against real only"
+
+
+def _rival_answer(facts: Facts) -> str:
+    if not facts.rivals:
+        return "It has no rival that was tested on the same images."
+    first, title = facts.rivals[0], metric_names.title(facts.metric)
+    gap = f"the difference is {difference_text(first.made)}"
+    if not first.seed_noise_known:
+        return f"Against the runner-up, {first.against}, {gap} in {title}; but {NO_CAUSE}."
+    better = sum(one.distinguishable and one.made.estimate > 0 for one in facts.rivals)
+    worse = sum(one.distinguishable and one.made.estimate < 0 for one in facts.rivals)
+    count = len(facts.rivals)
+    tail = f"from the runner-up, {first.against}, {gap}, {p_text(first.p)}{_one_seed(first)}"
+    if count == 1:
+        word = "better than" if better else "worse than" if worse else "not distinguishable from"
+        return f"It is {word} the runner-up, {first.against}, in {title}: {gap}, {p_text(first.p)}{_one_seed(first)}."
+    if not better and not worse:
+        return f"It is not distinguishable from the next {count} in {title}; {tail}."
+    parts = [f"better than {better}"] if better else []
+    parts += [f"worse than {worse}"] if worse else []
+    return f"It is {' and '.join(parts)} of the next {count} in {title} after Holm's correction; {tail}."
+
+
+def _one_seed(one: Difference) -> str:
+    return " (it rests on one common seed, so on the luck of two training runs)" if one.seeds == 1 else ""
 
 
 def _power_text(note: PowerNote) -> str:
     effect = f"{100 * note.effect:.0f} points"
     if note.detectable <= note.effect:
         return f"This sweep would see a difference of {effect} four times in five."
-    ways = [f"{note.images:,} test images".replace(",", "\N{NARROW NO-BREAK SPACE}")] if note.images else []
+    ways = [f"{note.images:,} test images".replace(",", _THIN_SPACE)] if note.images else []
     ways += [f"{note.seeds} seeds"] if note.seeds else []
-    fix = f"{' or '.join(ways)} would" if ways else "neither more images nor more seeds alone would"
-    return f"Differences below {points(note.detectable).lstrip('+')} points are not seen reliably here; to see {effect} four times in five, {fix} do."
+    fix = f"{' or '.join(ways)} would do" if ways else "neither more images nor more seeds alone would do"
+    return f"Differences below {points(note.detectable).lstrip('+')} points are not seen reliably here; to see {effect} four times in five, {fix}."
 
 
-def _tiles(run: Run, signature: str, estimates: Estimates, metric: str) -> tuple[Tile, ...]:
-    names = [
-        metric,
-        *(
-            m
-            for m in (*objectives(run), "balanced_accuracy/target", "accuracy/target")
-            if m != metric and m in run.metrics
-        ),
-    ]
-    return tuple(_tile(run, signature, estimates, name) for name in dict.fromkeys(names))[:5]
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
-def _tile(run: Run, signature: str, estimates: Estimates, name: str) -> Tile:
-    made = estimates.of(signature, name)
-    constant = constants(run, [name]).get(name)
-    beside = "" if constant is None else f"constant predictor {number(constant)}"
-    return Tile(metric_names.title(name), number(made.estimate), f"{number(made.low)} to {number(made.high)}", beside)
+def _listed(words: tuple[str, ...]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]

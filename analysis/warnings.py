@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pandas as pd
+
 from analysis import metric_names
 from analysis.figures.figure import counted, number
 from analysis.frames import Run
 from analysis.ranking import goodness, objectives
+from sweep.core.epsilon import parse_epsilon
 from sweep.core.pareto import dominated_by_any
 
 FEW_SEEDS = 3
 RISE = 0.02  # accuracy that rises this much with epsilon is a sign of masked gradients
-NEAR_CONSTANT = 0.01
+EVERY = 0.97  # recall of a class from which on (nearly) every image is called it
+FEW_OF_A_CLASS = 20  # images
 
 
 @dataclass(frozen=True)
@@ -44,23 +48,77 @@ def _damage(run: Run) -> list[ResultWarning]:
 
 
 def _constant(run: Run) -> list[ResultWarning]:
+    """Records whose model calls (nearly) every image of a split one class: which class, and the accuracy that this really has."""
     found = []
-    for split in ("source", "target"):
-        accuracy, constant = f"accuracy/{split}", f"constant_accuracy/{split}"
-        balanced = f"balanced_accuracy/{split}"
-        if {accuracy, constant, balanced} <= set(run.metrics):
-            flat = (run.records[balanced] - 0.5).abs() < NEAR_CONSTANT / 2
-            count = int(flat[flat].index.get_level_values("signature").nunique())
-            if count:
-                text = f"Their balanced accuracy is 0.5, so their accuracy near {number(float(run.records[constant].mean()))} says nothing."
-                found.append(
-                    ResultWarning(
-                        "serious",
-                        f"{counted(count, 'configuration')} predict one class only on the {metric_names.SPLITS[split]}",
-                        text,
-                    )
-                )
+    for split, place in metric_names.SPLITS.items():
+        names = [f"{name}/{split}" for name in ("sensitivity", "specificity", "accuracy")]
+        if run.findings or len(run.classes) > 2 or not set(names) <= set(run.metrics):
+            continue
+        sensitivity, specificity, accuracy = (run.records[name] for name in names)
+        calls = {
+            run.classes[1] if run.classes else "the positive class": (sensitivity > EVERY, specificity < 1 - EVERY),
+            run.classes[0] if run.classes else "the negative class": (specificity > EVERY, sensitivity < 1 - EVERY),
+        }
+        for called, (recalled, missed) in calls.items():
+            reached = accuracy[recalled & missed]
+            if len(reached):
+                found.append(_one_class(run, reached, called, (split, place)))
     return found
+
+
+def _one_class(run: Run, reached: pd.Series, called: str, where: tuple[str, str]) -> ResultWarning:
+    split, place = where
+    count = int(reached.index.get_level_values("signature").nunique())
+    low, high = number(float(reached.min())), number(float(reached.max()))
+    accuracy = f"an accuracy of {low}" if low == high else f"accuracies from {low} to {high}"
+    name = f"constant_accuracy/{split}"
+    beside = f" The constant predictor has {number(float(run.records[name].mean()))}." if name in run.records else ""
+    return ResultWarning(
+        "serious",
+        f"{counted(count, 'configuration')} call{'s' if count == 1 else ''} (nearly) every image of the {place} {called}",
+        f"In {counted(len(reached), 'record')}: that gives {accuracy} and finds nothing of the other class.{beside}",
+    )
+
+
+def _few_patients(run: Run) -> list[ResultWarning]:
+    """Test sets of which some class has few images."""
+    found = []
+    for role, fold in (("source", "test"), ("target", "target")):
+        counts = run.data_card.get(role, {}).get("folds", {}).get(fold)
+        if not isinstance(counts, dict) or run.findings:
+            continue
+        name, least = min(counts.items(), key=lambda pair: pair[1])
+        if least < FEW_OF_A_CLASS:
+            place = metric_names.SPLITS["source" if role == "source" else "target"]
+            text = (
+                f"{counted(least, 'image')} of {name}: one of them more or less moves its recall by {100 / max(least, 1):.0f} points, and "
+                "only large differences between recipes can be seen."
+            )
+            found.append(ResultWarning("note", f"The {place} has few images of one class", text))
+    return found
+
+
+def _undefined(run: Run) -> list[ResultWarning]:
+    names = [name for name in run.undefined if metric_names.parse(name).finding is None]
+    if not names:
+        return []
+    shown = ", ".join(metric_names.title(name) for name in names[:4]) + (
+        f" and {len(names) - 4} more" if len(names) > 4 else ""
+    )
+    text = f"{shown}. No record defines them, as where all images of a split are of one class; they are left out everywhere."
+    return [ResultWarning("serious", f"{counted(len(names), 'metric')} undefined", text)]
+
+
+def _survivors(run: Run) -> list[ResultWarning]:
+    """Ranked configurations of which some seeds failed: their means are those of the runs that survived."""
+    lost = run.failures[run.failures["signature"].isin(run.means.index)] if len(run.failures) else run.failures
+    if not len(lost):
+        return []
+    count = int(lost["signature"].nunique())
+    text = (
+        "Their means and intervals are over the seeds that survived, which is the better part of what that recipe does."
+    )
+    return [ResultWarning("serious", f"{counted(count, 'ranked configuration')} lost seeds to failures", text)]
 
 
 def _masking(run: Run) -> list[ResultWarning]:
@@ -80,13 +138,14 @@ def _masking(run: Run) -> list[ResultWarning]:
 
 def _rising(run: Run) -> list[ResultWarning]:
     rising = set()
-    names = [(metric_names.parse(name), name) for name in run.metrics if name.startswith(metric_names.ROBUST)]
-    for threat in {parts.threat for parts, _ in names if parts.split == "target"}:
-        row = sorted(
-            (metric_names.epsilon(parts.eps), name)
-            for parts, name in names
-            if parts.threat == threat and parts.split == "target"
-        )
+    names = [
+        (metric_names.parse(name), name)
+        for name in run.metrics
+        if metric_names.parse(name).family == metric_names.ROBUST
+    ]
+    names = [(parts, name) for parts, name in names if parts.split == "target" and parts.eps]
+    for threat in {parts.threat for parts, _ in names}:
+        row = sorted((parse_epsilon(parts.eps or 0), name) for parts, name in names if parts.threat == threat)
         steps = run.means[[name for _, name in row]].diff(axis=1).max(axis=1)
         rising |= set(steps.index[steps > RISE])
     if not rising:
@@ -145,13 +204,12 @@ def _uneven(run: Run) -> list[ResultWarning]:
 
 
 def _unfinished(run: Run) -> list[ResultWarning]:
-    done = len(run.records) + len(run.failures) + len(run.stopped)
-    if not run.planned_records or done >= run.planned_records:
+    if not run.unfinished:
         return []
     return [
         ResultWarning(
-            "note",
-            f"{len(run.records)} of {run.planned_records} records have finished",
+            "serious",
+            f"Unfinished: {len(run.records)} of {run.planned_records} records have finished",
             "The same command again runs the rest; the order may still change.",
         )
     ]
@@ -190,6 +248,8 @@ def _numbers(card: object, name: str = "") -> list[tuple[str, int]]:
 
 def _oracle(run: Run) -> list[ResultWarning]:
     if "auroc/source_val" not in run.means or "auroc/target" not in run.means or len(run.means) < 2:
+        return []
+    if {"auroc/source_val", "auroc/target"} & set(run.undefined):
         return []
     chosen, best = run.means["auroc/source_val"].idxmax(), run.means["auroc/target"].idxmax()
     lost = float(run.means.loc[best, "auroc/target"] - run.means.loc[chosen, "auroc/target"])
@@ -239,17 +299,20 @@ def _front(run: Run) -> list[ResultWarning]:
 
 
 CHECKS = (
+    _unfinished,
     _damage,
     _leaks,
     _transferred,
     _matched,
+    _undefined,
     _constant,
+    _survivors,
+    _few_patients,
     _masking,
     _rising,
     _failed,
     _stopped,
     _uneven,
-    _unfinished,
     _seeds,
     _oracle,
     _front,

@@ -36,7 +36,7 @@ def snapshot(folder: str | Path, by: str, top: int) -> str:
     failed += f", {len(run.stopped)} stopped early" if len(run.stopped) else ""
     spent = duration(float(run.seconds["total"].sum())) if "total" in run.seconds else "unknown time"
     best = ""
-    if "auroc/target" in run.means:
+    if "auroc/target" in run.means and "auroc/target" not in run.undefined:
         best = f"; best {metric_names.title('auroc/target')} so far {run.means['auroc/target'].max():.3f} (oracle)"
     head = f"{run.name}: {len(run.records)}{planned} records finished{failed}, {spent} of work{best}\n"
     return head + as_table(rank(run, by, top=top, estimates=Estimates(run, draws=DRAWS)))

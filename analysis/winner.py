@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 from analysis import derived, metric_names
+from analysis.conditions import conditions
 from analysis.constraints import parse_constraint, passing
-from analysis.estimates import Estimates, limits
+from analysis.estimates import Estimates
 from analysis.figures.figure import with_interval
 from analysis.frames import Run
 from analysis.intervals import Interval, Resampled, patient_weights
 from analysis.outcomes import MEASURES
-from analysis.ranking import PARETO, Ranking, goodness, objectives, scores
+from analysis.ranking import PARETO, Ranking, goodness, objectives, ranked_by, scores
 from analysis.selection import RULES
 from analysis.selection_bias import DRAWS, Repeated, corrected_interval, leave_seed_out, repeat_selection
 from analysis.superiority import chance_text, probability_over
@@ -59,6 +60,13 @@ class Winner:
     chances: dict[str, float]  # by signature of the rows shown below it: probability of false superiority over them
 
     @property
+    def corrected_text(self) -> str:
+        """The corrected number with its interval; empty where there was no choice."""
+        if self.corrected is None:
+            return ""
+        return f"{metric_names.title(self.corrected.metric)} {with_interval(self.corrected.corrected)}"
+
+    @property
     def sentences(self) -> tuple[str, ...]:
         """Plain sentences for the page and the terminal."""
         return (*_corrected_text(self.corrected), *_rival_text(self.rivals))
@@ -71,6 +79,7 @@ def winner(
     if not ranking.rows or metric not in run.metrics:
         return None
     best = ranking.rows[0]
+    run, ranking = _one_condition(run, ranking)
     keep = passing(run, [parse_constraint(text, run) for text in constraints]) & run.means[metric].notna()
     made = corrected(run, ranking, estimates, list(run.means.index[keep]), metric)
     chances = {
@@ -78,6 +87,14 @@ def winner(
         for row in ranking.rows[1:]
     }
     return Winner(best.signature, best.label, made, _rivals(run, ranking, estimates, metric), chances)
+
+
+def _one_condition(run: Run, ranking: Ranking) -> tuple[Run, Ranking]:
+    """The run and the ranking within the condition of the first row: models of another direction or training size were no choice."""
+    rows = tuple(row for row in ranking.rows if row.condition == ranking.rows[0].condition)
+    found = conditions(run)
+    members = [key for key in run.means.index if found[key] == found[rows[0].signature]]
+    return run if len(members) == len(found) else run.within(members), replace(ranking, rows=rows)
 
 
 def corrected(
@@ -96,10 +113,10 @@ def corrected(
     if not np.isfinite(repeated.score) or not (by_images or repeated.seeds_left_out):
         return None
     if by_images and len({(sample.seeds, sample.jackknife.shape) for sample in resampled}) == 1:
-        made = corrected_interval(repeated, resampled, limits=limits(metric), seed=estimates.seed)
+        made = corrected_interval(repeated, resampled, limits=metric_names.limits(metric), seed=estimates.seed)
     else:
         shift = repeated.score - observed.estimate
-        low, high = np.clip([observed.low + shift, observed.high + shift], *limits(metric))
+        low, high = np.clip([observed.low + shift, observed.high + shift], *metric_names.limits(metric))
         made = replace(observed, estimate=repeated.score, low=float(low), high=float(high))
     return Corrected(metric, observed, made, len(keys), by_images, repeated.seeds_left_out)
 
@@ -108,9 +125,10 @@ def _repeated(
     run: Run, ranking: Ranking, estimates: Estimates, keys: list[str], metric: str, samples: Sequence[Resampled]
 ) -> Repeated:
     seeds = sorted(set(run.records.index.get_level_values("seed")), key=str)
-    by = _ranked_by(run, ranking.by)
-    draws = len(samples[0].draws) if samples else 1
-    draws = min(draws, DRAWS if len(by) == 1 else SEVERAL_METRICS_DRAWS)
+    by = ranked_by(run, ranking.by)
+    draws = DRAWS if len(by) == 1 else SEVERAL_METRICS_DRAWS
+    looked_at = [estimates.resampled(key, name) for name in by for key in keys] if samples else []
+    draws = min([draws, *(len(sample.draws) for sample in (*looked_at, *samples) if sample is not None)])
     seen = {name: _scores_by_seed(run, estimates, keys, name, seeds, draws if samples else 0) for name in by}
     rank_scores = _rank_scores(run, ranking.by, keys, {name: leave_seed_out(values) for name, values in seen.items()})
     held_out = _scores_by_seed(run, estimates, keys, metric, seeds, 0)
@@ -168,22 +186,6 @@ def _scored(run: Run, by: str) -> pd.Series:
     return score - 2.0 * nondominated_rank(goodness(run, objectives(run))) if by == PARETO else score
 
 
-def _ranked_by(run: Run, by: str) -> tuple[str, ...]:
-    """The metrics that an order looks at."""
-    robust = [name for name in run.metrics if name.startswith(f"{metric_names.ROBUST}/source_val/")]
-    rules = {
-        "source_val": ("auroc/source_val",),
-        "oracle_target": ("auroc/target",),
-        "robust_val": ("auroc/source_val", *robust),
-    }
-    if by in rules:
-        return rules[by]
-    if by == PARETO:
-        return objectives(run)
-    parts = [part.rpartition("=")[0] for part in by.split(",")] if "=" in by else by.split(">")
-    return tuple(metric_names.resolve(part.strip(), run.metrics) for part in parts)
-
-
 def _sign(run: Run, by: str, name: str) -> float:
     return 1.0 if by in RULES else float(metric_names.sign(name, run.goals))
 
@@ -191,8 +193,7 @@ def _sign(run: Run, by: str, name: str) -> float:
 def _rivals(run: Run, ranking: Ranking, estimates: Estimates, metric: str) -> tuple[Rival, ...]:
     best, names = ranking.rows[0].signature, derived.labels(run.configs, run.studies)
     found = {"runner-up": ranking.rows[1].signature} if len(ranking.rows) > 1 else {}
-    quality = run.means.get("auroc/source_val", run.means[metric])
-    control = derived.real_only_partner(run.configs, run.studies, quality).get(best)
+    control = run.partners.get(best)
     if control is not None and control != best:
         found["real only"] = control
     rows = ((role, key, probability_over(run, estimates, best, key, metric)) for role, key in found.items())

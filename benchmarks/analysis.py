@@ -19,7 +19,7 @@ from sweep.core.seeds import rng
 from tests.fakes.run_folder import EPS, FakeSweep, signature_of, write_fake_run, write_ledger
 
 BACKBONES = ("resnet18", "resnet50", "vit_tiny_patch16_224", "cnn_transformer")
-COLORIZERS = ("none", "deconv", "pixelshuffle", "unet")
+COLORIZERS = ("none", "deconv", "pixelshuffle", "coloru")
 RATIOS = (0, 0.25, 0.5, 0.75, 1)
 EPOCHS_LOGGED = 2
 

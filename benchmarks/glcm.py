@@ -155,9 +155,11 @@ def resnet_step(fast: bool, colorizer: str = "none") -> Task:
     import torch
     from torch.nn import functional
 
-    from sweep.models.classifier import build_classifier
+    from sweep.models.classifier import ClassifierSpec, build_classifier
 
-    model = build_classifier(backbone="resnet18", colorizer=colorizer, num_classes=2, image_px=PX, seed=0).train()
+    model = build_classifier(
+        ClassifierSpec(backbone="resnet18", colorizer=colorizer, num_classes=2, image_px=PX), seed=0
+    ).train()
     model = model.to(memory_format=torch.channels_last) if fast else model
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     grey, labels = images().unsqueeze(1), torch.arange(BATCH) % 2

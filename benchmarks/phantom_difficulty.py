@@ -19,7 +19,7 @@ import torch
 from sweep.evaluation.evaluate import predict
 from sweep.evaluation.metrics import classification_metrics
 from sweep.importers import phantom
-from sweep.models.classifier import build_classifier
+from sweep.models.classifier import ClassifierSpec, build_classifier
 from sweep.shards.batches import ResidentBatches
 from sweep.shards.image_set import ImageSet
 from sweep.shards.labels import apply_normals
@@ -61,7 +61,7 @@ def _trial(place: Path, own: str, other: str, seed: int, arguments: argparse.Nam
     recipe = Recipe(
         epochs=arguments.epochs, lr=2e-3, weight_decay=1e-2, schedule="one_cycle", augment="ultrasound", patience=0
     )
-    model = build_classifier(backbone="small_cnn", num_classes=2, image_px=arguments.px, seed=seed)
+    model = build_classifier(ClassifierSpec(backbone="small_cnn", num_classes=2, image_px=arguments.px), seed=seed)
     start = time.process_time()
     fit(model, ResidentBatches(train, recipe.batch_size, seed=seed), (val.images, val.labels), recipe, seed=seed)
     seconds = time.process_time() - start

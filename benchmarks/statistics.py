@@ -32,7 +32,7 @@ BEGIN, END = "<!-- begin: python -m benchmarks.statistics -->", "<!-- end -->"
 BATCH = 20
 REPEATS, HEADLINE_REPEATS, RACES, NULL_SWEEPS = 500, 2000, 1000, 500
 HEADLINE = (Cell(3, 100, 0.5, 1), Cell(3, 250, 0.5, 1), Cell(5, 250, 0.5, 1))
-MEASURED = (
+SCORES = (
     "analysis/intervals.py",
     "analysis/outcomes.py",
     "analysis/comparisons.py",
@@ -40,12 +40,16 @@ MEASURED = (
     "analysis/selection_bias.py",
     "analysis/joint_noise.py",
     "sweep/core/variances.py",
+    "benchmarks/simulated_sweeps.py",
+)
+RACING = (
+    "sweep/core/variances.py",
     "sweep/search/paired_differences.py",
     "sweep/search/racing.py",
     "sweep/search/evidence.py",
-    "benchmarks/simulated_sweeps.py",
     "benchmarks/race_error.py",
 )
+MEASURED = {"null sweep": SCORES, "sweep": SCORES, "race": RACING}  # by section: the modules that its figures depend on
 Figures = dict[str, float]
 
 
@@ -79,9 +83,9 @@ def parts() -> list[Part]:
     ]
 
 
-def code_hash() -> str:
-    """What the figures depend on; other code, other figures."""
-    return hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in MEASURED)).hexdigest()[:12]
+def code_hash(section: str) -> str:
+    """What the figures of a section depend on; other code, other figures."""
+    return hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in MEASURED[section])).hexdigest()[:12]
 
 
 def batch(part: Part, number: int) -> Figures:
@@ -100,26 +104,32 @@ class Results:
     """The lines of a results file that this code wrote: (section, name) -> batch number -> sums."""
 
     path: Path
-    code: str
+    code: dict[str, str]  # by section
     held: dict[tuple[str, str], dict[int, Figures]]
 
     @classmethod
     def read(cls, path: Path) -> Results:
         """The file as it stands; a half-written last line is dropped."""
-        made = cls(path, code_hash(), {})
+        made = cls(path, {section: code_hash(section) for section in MEASURED}, {})
         for line in path.read_text().splitlines() if path.exists() else ():
             try:
                 row = json.loads(line)
             except ValueError:
                 continue
-            if row["code"] == made.code:
+            if row["code"] == made.code.get(row["section"]):
                 made.held.setdefault((row["section"], row["name"]), {})[row["batch"]] = row["sums"]
         return made
 
     def add(self, part: Part, number: int, sums: Figures) -> None:
         """Keep a batch, on disk at once."""
         self.held.setdefault((part.section, part.name), {})[number] = sums
-        row = {"code": self.code, "section": part.section, "name": part.name, "batch": number, "sums": sums}
+        row = {
+            "code": self.code[part.section],
+            "section": part.section,
+            "name": part.name,
+            "batch": number,
+            "sums": sums,
+        }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a") as file:
             file.write(json.dumps(row) + "\n")

@@ -151,10 +151,12 @@ def lazy_images(shards: str, px: int) -> Any:
 def _trainer(px: int) -> Any:
     import torch
 
-    from sweep.models.classifier import build_classifier
+    from sweep.models.classifier import ClassifierSpec, build_classifier
     from sweep.training.workers import shared_by_all
 
-    model = shared_by_all(build_classifier(backbone="small_cnn", num_classes=2, image_px=px, seed=0), "cpu")
+    model = shared_by_all(
+        build_classifier(ClassifierSpec(backbone="small_cnn", num_classes=2, image_px=px), seed=0), "cpu"
+    )
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 
     def step(images: torch.Tensor, labels: torch.Tensor) -> None:

@@ -27,7 +27,7 @@ from torch import nn
 from sweep.evaluation.evaluate import predict
 from sweep.evaluation.metrics import classification_metrics
 from sweep.execution.malloc import KEEP_PAGES
-from sweep.models.classifier import build_classifier
+from sweep.models.classifier import ClassifierSpec, build_classifier
 from sweep.shards.batches import ResidentBatches
 from sweep.shards.image_set import ImageSet
 from sweep.training.ema import snapshot
@@ -226,7 +226,7 @@ def usual_round(name: str) -> Round:
 def fixture(name: str) -> tuple[nn.Module, ResidentBatches, tuple[np.ndarray, np.ndarray]]:
     """Model, one round of batches, and validation images."""
     count = STEPS[name] * BATCH
-    model = build_classifier(backbone=name, num_classes=2, image_px=PX, seed=0)
+    model = build_classifier(ClassifierSpec(backbone=name, num_classes=2, image_px=PX), seed=0)
     images = np.random.default_rng(0).integers(0, 256, (count, PX, PX), dtype=np.uint8)
     labels = np.arange(count, dtype=np.int64) % 2
     names = np.array([str(index) for index in range(count)])

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from recipe_finder.api import load_model, plan, rank, replay, report, run
+    from sweep.attacks.attack_options import AttackOptions
     from sweep.attacks.epsilon_sweep import epsilon_sweep
     from sweep.audit.audit import audit
     from sweep.config.load import load_config
     from sweep.importers.table import import_dataset
     from sweep.losses.glcm import GLCMLoss, glcm
-    from sweep.models.classifier import build_classifier
+    from sweep.models.classifier import ClassifierSpec, build_classifier
     from sweep.shards.mixing import mix
     from sweep.store.ledger import read_ledger
 
@@ -39,13 +40,17 @@ _HOMES = {
     "load_model": "recipe_finder.api",
     "import_dataset": "sweep.importers.table",
     "audit": "sweep.audit.audit",
+    "ClassifierSpec": "sweep.models.classifier",
     "build_classifier": "sweep.models.classifier",
     "GLCMLoss": "sweep.losses.glcm",
     "glcm": "sweep.losses.glcm",
+    "AttackOptions": "sweep.attacks.attack_options",
     "epsilon_sweep": "sweep.attacks.epsilon_sweep",
     "mix": "sweep.shards.mixing",
 }
 __all__ = [
+    "AttackOptions",
+    "ClassifierSpec",
     "GLCMLoss",
     "__version__",
     "audit",

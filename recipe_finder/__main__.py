@@ -108,6 +108,9 @@ SECTIONS = {
         "watch": Row("the ranking of a running sweep, in the terminal", "analysis.watch:main"),
         "compare": Row("what differs between two trials, with a paired test", "analysis.compare:main"),
         "folds": Row("compare over several splits of the data", "analysis.folds:main"),
+        "checklist": Row(
+            "TRIPOD+AI and CLAIM items a run can answer, and a methods paragraph", "analysis.checklist:main"
+        ),
         "tables": Row("the papers' tables beside the published numbers", "analysis.tables:main"),
         "interchange": Row("records as CSV, Parquet, Optuna study or MLflow runs", "analysis.interchange:main"),
         "hparams": Row("TensorBoard files, with the HParams tab", "analysis.hparams:main"),

@@ -1,4 +1,4 @@
-"""RUN -> the artifacts that no configuration of its sweep config or ledger needs any more; with --delete they go.
+"""List the artifacts of a run folder that no configuration of its sweep config or ledger needs; --delete removes them.
 
 python -m sweep.artifacts results/ratio [--keep generator] [--keep 3fa9] [--delete]
 """
@@ -35,7 +35,7 @@ DATA, UNFINISHED = "data", "unfinished"  # kinds of folders that are no stage's 
 
 @dataclass(frozen=True)
 class Artifact:
-    """One folder under artifacts/: what it is, and why it stays; nothing keeps it when `kept_by` is empty."""
+    """One folder under artifacts/: its kind and description, and what needs it; unneeded when `kept_by` is empty."""
 
     name: str
     kind: str
@@ -74,7 +74,7 @@ def _collect(run: Storage, keep: Sequence[str], delete: bool) -> int:
 
 
 def artifacts(run: Storage, keep: Sequence[str] = ()) -> list[Artifact]:
-    """Every artifact of a run folder with what keeps it. Raises InputError where there is no run, and for a `keep` that fits nothing."""
+    """Every artifact of a run folder with what needs it. Raises InputError where there is no run, and for a `keep` that matches nothing."""
     for name in (SPACE_FILE, CARD_FILE):
         if not run.exists(name):
             raise InputError(
@@ -94,20 +94,20 @@ def artifacts(run: Storage, keep: Sequence[str] = ()) -> list[Artifact]:
 
 
 def collect(run: Storage, keep: Sequence[str] = ()) -> list[Artifact]:
-    """Remove what nothing keeps and return it. Raises InputError, and removes nothing, while a sweep holds the folder."""
+    """Remove unneeded artifacts and return them. Raises InputError, and removes nothing, while a sweep holds the folder."""
     with held(run):
         gone = [one for one in artifacts(run, keep) if not one.kept_by]
         for one in gone:
             if run.exists(f"{FOLDER}/{one.name}/{META}"):
                 run.delete(
                     f"{FOLDER}/{one.name}/{META}"
-                )  # first: what is left of a removal that was cut short counts as unfinished
+                )  # first, so that an interrupted removal leaves an unfinished artifact
             run.delete(f"{FOLDER}/{one.name}")
     return gone
 
 
 def _needed(run: Storage, data: Data) -> dict[str, str]:
-    """Names of the artifacts that the sweep config's and the ledger's configurations ask for, each with who asks."""
+    """Names of the artifacts that configurations of the sweep config and the ledger need, with which of them needs each."""
     sweep_config, reading = read_config(run), read_ledger(run)
     named = {stage.hash: "the ledger" for stage in needed_stages(_recorded(reading, data), data)}
     named |= {

@@ -6,11 +6,9 @@ python -m sweep.export results/quickstart 3f2a91c04b7e OUT [--seed 0]
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,6 +18,7 @@ from analysis.trial_names import TRIAL_HELP, trial_signature
 from sweep.config.hyperparameters import restored
 from sweep.core.command_line import Command
 from sweep.core.errors import EXIT_COMPLETE, InputError
+from sweep.core.means import mean_of_known
 from sweep.core.storage import Storage
 from sweep.data.datasets import CARD_FILE, Data
 from sweep.pipeline.model_options import network_of
@@ -74,7 +73,7 @@ def load_exported(folder: str | Path) -> Classifier:
     """The model of an exported folder, with its weights, in eval mode. Raises InputError when a file is absent or does not fit."""
     from safetensors.torch import load
 
-    from sweep.models.classifier import build_classifier
+    from sweep.models.classifier import ClassifierSpec, build_classifier
 
     place = Storage(folder)
     try:
@@ -84,7 +83,7 @@ def load_exported(folder: str | Path) -> Classifier:
             place.url, f"{CONFIG} or {MODEL} is absent", "write the folder with: python -m sweep.export RUN TRIAL OUT"
         ) from error
     network = {**facts["network"], "num_classes": len(facts["classes"]), "image_px": facts["image_px"]}
-    model = build_classifier(**network, weights=None, seed=0)
+    model = build_classifier(ClassifierSpec(**network), seed=0)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -107,7 +106,7 @@ def _card(record: Event, seeds: list[Event], data: Mapping[str, Any]) -> str:
         )
     lines += ["", "## What it is worth", "", f"| metric | this seed | mean of {len(seeds)} seeds |", "|---|---|---|"]
     for name, value in sorted(record["metrics"].items()):
-        mean = _mean([event["metrics"].get(name) for event in seeds])
+        mean = mean_of_known([event["metrics"].get(name) for event in seeds])
         lines.append(f"| {name} | {_figure(value)} | {_figure(mean)} |")
     lines += [
         "",
@@ -116,11 +115,6 @@ def _card(record: Event, seeds: list[Event], data: Mapping[str, Any]) -> str:
     ]
     lines += ["## Settings", "", "```json", json.dumps(record["config"], indent=1, sort_keys=True), "```", ""]
     return "\n".join(lines)
-
-
-def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None and math.isfinite(value)]
-    return fmean(known) if known else None
 
 
 def _figure(value: float | None) -> str:

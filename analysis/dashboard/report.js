@@ -32,8 +32,8 @@
   addEventListener("scroll", hideTip, { passive: true });
 
   // Leaderboard: sorting, words to filter by, and the selection made in a plot.
-  const job queue = one("#job queue");
-  const body = one("tbody", job queue);
+  const board = one("#board");
+  const body = one("tbody", board);
   const rows = all("tr", body);
   const chosen = new Set();
   const status = one("#selected");
@@ -65,11 +65,11 @@
   filter.addEventListener("input", refresh);
   clear.addEventListener("click", () => { chosen.clear(); filter.value = ""; refresh(); });
 
-  all("thead th[data-sort]", job queue).forEach((head) => {
+  all("thead th[data-sort]", board).forEach((head) => {
     one("button", head).addEventListener("click", () => {
       const column = head.cellIndex;
       const turn = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
-      all("th[aria-sort]", job queue).forEach((other) => other.removeAttribute("aria-sort"));
+      all("th[aria-sort]", board).forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", turn > 0 ? "ascending" : "descending");
       const key = head.dataset.sort === "text"
         ? (row) => row.cells[column].textContent.trim()

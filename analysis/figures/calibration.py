@@ -8,6 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from analysis import metric_names
+from analysis.estimates import Estimates
 from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Panel, number
 from analysis.outcomes import Outcomes
@@ -63,16 +64,17 @@ def domain_facts(outcomes: Outcomes, split: str, classes: tuple[str, ...]) -> Do
 
 def _pooled(outcomes: Outcomes) -> Outcomes:
     parts = [outcomes.finding(number)[0] for number in range(outcomes.labels.shape[1])]
-    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ("images", "groups", "labels")}
     return replace(
         outcomes,
-        **columns,
+        images=np.concatenate([part.images for part in parts]),
+        groups=np.concatenate([part.groups for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
         values=np.concatenate([part.values for part in parts], axis=1),
         seen=np.concatenate([part.seen for part in parts], axis=1),
     )
 
 
-def calibration_facts(estimates, signature: str, classes: tuple[str, ...]) -> tuple[DomainFacts, ...]:
+def calibration_facts(estimates: Estimates, signature: str, classes: tuple[str, ...]) -> tuple[DomainFacts, ...]:
     """Facts of source test and target; empty when predictions were not kept."""
     found = ((split, estimates.outcomes(signature, f"auroc/{split}")) for split in ("source", "target"))
     return tuple(domain_facts(outcomes, split, classes) for split, outcomes in found if outcomes is not None)

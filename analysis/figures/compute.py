@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Panel
+from analysis.frames import Run
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class ComputeRow:
     saved: float
 
 
-def compute_rows(run) -> tuple[ComputeRow, ...]:
+def compute_rows(run: Run) -> tuple[ComputeRow, ...]:
     """Stages first, then the parts of a record's own time that no stage names; longest first."""
     rows = [_stage_row(name, group) for name, group in run.stages.groupby("stage", sort=False)]
     named = {row.work for row in rows}

@@ -11,7 +11,9 @@ from analysis import metric_names
 from analysis.estimates import Estimates
 from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Legend, Panel, number, with_interval
+from analysis.frames import Run
 from analysis.intervals import Interval
+from sweep.core.epsilon import parse_epsilon
 
 SPLITS = {"target": "target", "source": "source test"}
 MOST_LINES = 6
@@ -55,13 +57,17 @@ class EpsilonFacts:
     crossing: Reach | None
 
 
-def epsilon_facts(run, estimates: Estimates, signatures: list[str], labels: dict[str, str]) -> tuple[EpsilonFacts, ...]:
+def epsilon_facts(
+    run: Run, estimates: Estimates, signatures: list[str], labels: dict[str, str]
+) -> tuple[EpsilonFacts, ...]:
     """Curves for the configurations given, best first, on every attacked split; empty when the sweep attacked nothing."""
     made = (_facts(run, estimates, signatures, labels, split) for split in SPLITS)
     return tuple(facts for facts in made if facts is not None)
 
 
-def _facts(run, estimates: Estimates, signatures: list[str], labels: dict[str, str], split: str) -> EpsilonFacts | None:
+def _facts(
+    run: Run, estimates: Estimates, signatures: list[str], labels: dict[str, str], split: str
+) -> EpsilonFacts | None:
     grid = _grid(run, split)
     if not grid or not signatures:
         return None
@@ -97,18 +103,18 @@ def reach(curve: EpsilonCurve, level: float) -> Reach:
     )
 
 
-def _grid(run, split: str) -> dict[str, dict[float, str]]:
+def _grid(run: Run, split: str) -> dict[str, dict[float, str]]:
     # threat -> epsilon -> recorded metric name.
     grid: dict[str, dict[float, str]] = {}
     for name in run.metrics:
         parts = metric_names.parse(name)
-        if parts.family == metric_names.ROBUST and parts.split == split:
-            grid.setdefault(parts.threat, {})[metric_names.epsilon(parts.eps)] = name
+        if parts.family == metric_names.ROBUST and parts.split == split and parts.threat and parts.eps:
+            grid.setdefault(parts.threat, {})[parse_epsilon(parts.eps)] = name
     return {threat: dict(sorted(row.items())) for threat, row in grid.items()}
 
 
 def _curve(
-    run, estimates: Estimates, signature: str, name: str, threat: str, row: dict[float, str], split: str
+    run: Run, estimates: Estimates, signature: str, name: str, threat: str, row: dict[float, str], split: str
 ) -> EpsilonCurve:
     names = dict(row)
     if f"accuracy/{split}" in run.metrics:

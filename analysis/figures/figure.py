@@ -65,7 +65,7 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
-def number(value: float, digits: int = 3) -> str:
+def number(value: float | None, digits: int = 3) -> str:
     """A share with a true minus sign; a dash where there is none."""
     if value is None or value != value:
         return "\N{EN DASH}"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
+
+from analysis.frames import Run
 
 KINDS = {
     "source": ("Source hospital", "What the models were trained on."),
@@ -49,7 +52,7 @@ class Gallery:
     left_out: int
 
 
-def galleries(run, signatures: list[str]) -> tuple[Gallery, ...]:
+def galleries(run: Run, signatures: list[str]) -> tuple[Gallery, ...]:
     """Images of the run and of the configurations given, kinds in a fixed order, classes taking turns."""
     frames = [run.gallery().assign(origin=""), *(run.gallery(key).assign(origin=key) for key in signatures)]
     frames = [frame for frame in frames if len(frame)]
@@ -66,7 +69,8 @@ def _gallery(kind: str, rows: pd.DataFrame, budget: int) -> Gallery:
     own = rows[rows["kind"] == kind].drop_duplicates("png")
     own = own.assign(turn=own.groupby("label").cumcount()).sort_values(["turn", "label"], kind="stable")
     partners = {kind: _by_image(rows[rows["kind"] == kind]) for kind in BESIDE.get(kind, ())}
-    pictures, spent = [], 0
+    pictures: list[Picture] = []
+    spent = 0
     for row in own.itertuples():
         beside = [
             (name, found[row.origin, row.image_id])
@@ -85,7 +89,7 @@ def _by_image(rows: pd.DataFrame) -> dict[tuple[str, str], bytes]:
     return {(row.origin, row.image_id): row.png for row in rows.itertuples()}
 
 
-def _picture(row, beside: list[tuple[str, bytes]]) -> Picture:
+def _picture(row: Any, beside: list[tuple[str, bytes]]) -> Picture:
     others = tuple((data_uri(png), name.replace("_", " ")) for name, png in beside)
     return Picture(data_uri(row.png), row.label, row.caption or row.image_id, others)
 

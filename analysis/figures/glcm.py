@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from markupsafe import Markup
 from scipy import stats
 
 from analysis import derived, metric_names
 from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Legend, Panel, number, p_text
+from analysis.frames import Run
 
 WEIGHT = "glcm_weight"
 FEWEST = 5
@@ -31,7 +33,7 @@ class GlcmFacts:
     p: float
 
 
-def glcm_facts(run, metrics: tuple[str, ...]) -> tuple[GlcmFacts, ...]:
+def glcm_facts(run: Run, metrics: tuple[str, ...]) -> tuple[GlcmFacts, ...]:
     """Facts for each metric; empty where the weight does not vary over at least five configurations."""
     if WEIGHT not in run.configs:
         return ()
@@ -44,11 +46,18 @@ def glcm_facts(run, metrics: tuple[str, ...]) -> tuple[GlcmFacts, ...]:
     return tuple(
         _facts(run.means.loc[weight.index, metric], metric, weight, colorizer, kinds, names)
         for metric in metrics
-        if metric in run.means
+        if metric in run.means and run.means.loc[weight.index, metric].notna().sum() >= FEWEST
     )
 
 
-def _facts(values, metric, weight, colorizer, kinds, names) -> GlcmFacts:
+def _facts(
+    values: pd.Series,
+    metric: str,
+    weight: pd.Series,
+    colorizer: pd.Series,
+    kinds: tuple[str, ...],
+    names: pd.Series,
+) -> GlcmFacts:
     known = values.dropna().index
     test = stats.spearmanr(weight[known], values[known])
     known = known[:: max(1, -(-len(known) // MOST_POINTS))]  # evenly thinned

@@ -1,4 +1,8 @@
-"""How much of the variation between configurations each setting explains by itself."""
+"""How much of the variation between configurations each setting explains by itself.
+
+A conditional hyperparameter is judged among the configurations in which it is active: to be absent is no value of it, since what is absent
+with it (a colorizer, synthetic images) is another setting's effect.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from markupsafe import Markup
 from analysis import derived, metric_names
 from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Panel
+from analysis.frames import Run
 from sweep.core.seeds import rng
 
 LEVELS = 4  # numeric settings with more values are cut into this many groups of equal size
@@ -20,31 +25,35 @@ FEWEST = 8  # configurations
 
 @dataclass(frozen=True)
 class Importance:
-    """One setting: share of the variance of a metric that its groups explain (adjusted for their number), with a 95 % interval."""
+    """One setting: share of the variance of a metric that its groups explain (adjusted for their number), with a 95 % interval.
+
+    `among` is how many configurations have it, and so what the variance is taken over.
+    """
 
     setting: str
     groups: int
     share: float
     low: float
     high: float
+    among: int
 
 
-def importances(run, metric: str) -> tuple[Importance, ...]:
-    """All settings that vary, most important first; empty with fewer than eight configurations."""
-    values = run.means[metric].dropna()
-    if len(values) < FEWEST or values.var() == 0:
-        return ()
-    rows = [
-        _importance(name, _groups(run.configs.loc[values.index, name]), values.to_numpy())
-        for name in derived.varying_settings(run.configs)
-    ]
+def importances(run: Run, metric: str) -> tuple[Importance, ...]:
+    """All settings that vary, most important first; empty with fewer than eight configurations in which one is active."""
+    values = run.means[metric].replace([np.inf, -np.inf], np.nan).dropna()
+    rows = []
+    for name in derived.varying_settings(run.configs):
+        active = run.configs.loc[values.index, name].dropna()
+        measured = values[active.index]
+        if len(measured) >= FEWEST and measured.var() > 0:
+            rows.append(_importance(name, _groups(active), measured.to_numpy()))
     return tuple(sorted((row for row in rows if row is not None), key=lambda row: -row.share))
 
 
 def _groups(column: pd.Series) -> np.ndarray:
     number = pd.to_numeric(column, errors="coerce")
-    if number.notna().sum() and number.nunique() > LEVELS + 2 and number.notna().eq(column.notna()).all():
-        return pd.qcut(number.rank(method="first"), LEVELS, labels=False).fillna(-1).to_numpy(int)
+    if number.notna().all() and number.nunique() > LEVELS + 2:
+        return pd.qcut(number.rank(method="first"), LEVELS, labels=False).to_numpy(int)
     return pd.factorize(column.astype(str))[0]
 
 
@@ -56,7 +65,7 @@ def _importance(name: str, groups: np.ndarray, values: np.ndarray) -> Importance
     picks = draw.integers(0, len(values), size=(DRAWS, len(values)))
     shares = [explained(groups[pick], values[pick]) for pick in picks]
     low, high = np.quantile(shares, [0.025, 0.975])
-    return Importance(name, count, explained(groups, values), float(low), float(high))
+    return Importance(name, count, explained(groups, values), float(low), float(high), len(values))
 
 
 def explained(groups: np.ndarray, values: np.ndarray) -> float:
@@ -74,16 +83,18 @@ def draw_importances(by_metric: dict[str, tuple[Importance, ...]]) -> Figure:
     """One panel a metric."""
     caption = (
         "Share of the variation between configurations that a setting explains by itself, adjusted for chance; whiskers are 95 % bootstrap intervals over "
-        f"configurations. Numbers with many values are cut into {LEVELS} groups of equal size. Settings that act only together are missed."
+        f"configurations. Numbers with many values are cut into {LEVELS} groups of equal size. A setting that some configurations do not have is judged "
+        "among those that have it. Settings that act only together are missed."
     )
     panels = tuple(Panel(metric_names.short(metric), _draw(rows)) for metric, rows in by_metric.items())
     table = DataTable(
-        ("metric", "setting", "groups", "share", "95 % interval"),
+        ("metric", "setting", "groups", "configurations that have it", "share", "95 % interval"),
         tuple(
             (
                 metric_names.title(metric),
                 row.setting,
                 str(row.groups),
+                str(row.among),
                 f"{100 * row.share:.0f} %",
                 f"{100 * row.low:.0f} to {100 * row.high:.0f} %",
             )

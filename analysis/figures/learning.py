@@ -9,6 +9,7 @@ from markupsafe import Markup
 from analysis import metric_names
 from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Legend, Panel, number
+from analysis.frames import Run
 
 MOST_LINES = 6
 SHOWN = ("auroc/source_val", "loss/train")
@@ -26,7 +27,7 @@ class LearningCurve:
     high: tuple[float, ...]
 
 
-def learning_curves(run, signatures: list[str], labels: dict[str, str]) -> tuple[LearningCurve, ...]:
+def learning_curves(run: Run, signatures: list[str], labels: dict[str, str]) -> tuple[LearningCurve, ...]:
     """Curves of the first configurations given, for every shown metric that was logged by epoch."""
     epochs = run.epochs
     metrics = [metric for metric in SHOWN if metric in epochs]

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from analysis import derived, metric_names
 from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Panel, number
+from analysis.frames import Run
 
 MOST_LINES = 400
 MOST_AXES = 9
@@ -40,7 +41,7 @@ class ParallelFacts:
     left_out: int
 
 
-def parallel_facts(run, metrics: tuple[str, ...], labels: dict[str, str]) -> ParallelFacts | None:
+def parallel_facts(run: Run, metrics: tuple[str, ...], labels: dict[str, str]) -> ParallelFacts | None:
     """Varying settings, then the metrics; the configurations best in the first metric. None with fewer than two of either."""
     settings = derived.varying_settings(run.configs)[: MOST_AXES - len(metrics)]
     if not settings or not metrics or len(run.means) < 2:

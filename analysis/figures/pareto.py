@@ -8,8 +8,11 @@ import numpy as np
 from markupsafe import Markup
 
 from analysis import metric_names
+from analysis.estimates import Estimates
 from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Legend, Panel, number
+from analysis.frames import Run
+from analysis.intervals import Resampled
 from analysis.joint_noise import joint_draws, seed_correlation
 from analysis.ranking import goodness
 from sweep.core.pareto import dominated_by_any, hypervolume
@@ -50,7 +53,7 @@ class ParetoFacts:
 
 
 def pareto_facts(
-    run, estimates, objectives: tuple[str, ...], axes: tuple[str, ...], labels: dict[str, str]
+    run: Run, estimates: Estimates, objectives: tuple[str, ...], axes: tuple[str, ...], labels: dict[str, str]
 ) -> ParetoFacts | None:
     """Facts for the configurations nearest the front; None with fewer than two objectives or configurations."""
     if len(objectives) < 2 or len(run.means) < 2:
@@ -94,7 +97,7 @@ def _nearest_first(values: np.ndarray, front: np.ndarray, known: np.ndarray) -> 
     return np.array([i for i in np.argsort(-np.nan_to_num(score, nan=-np.inf), kind="stable") if known[i]], dtype=int)
 
 
-def _kinds(run) -> tuple[str, tuple[str, ...]]:
+def _kinds(run: Run) -> tuple[str, tuple[str, ...]]:
     # Colour by the first asked setting with few values: backbone where it varies.
     asked = [name for name in run.configs if any(name in study for study in run.studies.values())] or list(run.configs)
     for name in asked:
@@ -104,10 +107,16 @@ def _kinds(run) -> tuple[str, tuple[str, ...]]:
     return "", ()
 
 
-def _probabilities(run, estimates, objectives: tuple[str, ...], candidates: list[str]) -> dict[str, float]:
+def _probabilities(
+    run: Run, estimates: Estimates, objectives: tuple[str, ...], candidates: list[str]
+) -> dict[str, float]:
     # Draws are shared between configurations that were tested on the same images, so what moves all of them moves no ranking.
-    found = {key: [estimates.resampled(key, metric) for metric in objectives] for key in candidates}
-    kept = {key: samples for key, samples in found.items() if all(sample is not None for sample in samples)}
+    kept: dict[str, list[Resampled]] = {}
+    for key in candidates:
+        found = [estimates.resampled(key, metric) for metric in objectives]
+        samples = [sample for sample in found if sample is not None]
+        if len(samples) == len(objectives):
+            kept[key] = samples
     if len(kept) < 2:
         return {}
     correlation = seed_correlation(list(kept.values()))
@@ -149,22 +158,23 @@ def draw_pareto(facts: ParetoFacts) -> Figure:
 
 
 def _panels(facts: ParetoFacts, x: int, y: int) -> tuple[Panel, ...]:
-    likely = sorted((p for p in facts.points if p.probability), key=lambda p: -p.probability)[:MOST_BARS]
+    likely = [(p, p.probability) for p in facts.points if p.probability]
+    likely = sorted(likely, key=lambda pair: -pair[1])[:MOST_BARS]
     scatter = Panel("", _draw(facts, x, y))
     return (scatter, Panel("Share of resamples on the front", _bars(likely))) if likely else (scatter,)
 
 
-def _bars(points: list[ParetoPoint]) -> Markup:
+def _bars(points: list[tuple[ParetoPoint, float]]) -> Markup:
     step, width = 40, 340
     scale = svg.Scale(0, 1, 0, width - 50)
     parts = []
-    for place, point in enumerate(points):
-        y, end = place * step, scale(point.probability)
+    for place, (point, probability) in enumerate(points):
+        y, end = place * step, scale(probability)
         parts += [
             svg.el("text", _shortened(point.label), x=0, y=y + 13, class_="label"),
             svg.el("rect", x=0, y=y + 19, width=scale.end, height=9, rx=4.5, class_="track"),
             svg.el("rect", x=0, y=y + 19, width=max(end, 9.0), height=9, rx=4.5, class_=f"bar s{point.kind}"),
-            svg.el("text", f"{100 * point.probability:.0f} %", x=width, y=y + 27, text_anchor="end", class_="tick"),
+            svg.el("text", f"{100 * probability:.0f} %", x=width, y=y + 27, text_anchor="end", class_="tick"),
         ]
     return svg.figure_svg(
         width, step * len(points), "Share of resamples in which a configuration is on the front", parts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from markupsafe import Markup
 
 from analysis import derived, metric_names
@@ -12,6 +13,7 @@ from analysis.derived import RATIO
 from analysis.estimates import Estimates
 from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Legend, Panel, difference_text, number, p_text, with_interval
+from analysis.frames import Run
 from analysis.intervals import Interval
 from analysis.selection import RULES, select
 
@@ -38,9 +40,13 @@ class RatioCurve:
     control: Interval | None
 
 
-def ratio_curves(run, estimates: Estimates, rule: str, metric: str = METRIC) -> tuple[RatioCurve, ...]:
+def ratio_curves(run: Run, estimates: Estimates, rule: str, metric: str = METRIC) -> tuple[RatioCurve, ...]:
     """One curve a cell with at least two ratios; differences are corrected over the whole family."""
-    if RATIO not in run.configs or run.configs[RATIO].nunique() < 2 or metric not in run.metrics:
+    if (
+        RATIO not in run.configs
+        or run.configs[RATIO].nunique() < 2
+        or metric not in set(run.metrics) - set(run.undefined)
+    ):
         return ()
     cells = _cells(run, rule)
     family = []
@@ -48,20 +54,20 @@ def ratio_curves(run, estimates: Estimates, rule: str, metric: str = METRIC) -> 
         control = chosen.get(0.0)
         for ratio, key in chosen.items():
             sample = estimates.paired(key, control, metric) if control and ratio else None
-            if sample is not None:
+            if control is not None and sample is not None and np.isfinite(sample.point).all():
                 family.append((key, control, sample))
     compared = {one.a: one for one in compare_family(family)}
     return tuple(_curve(cell, chosen, compared, estimates, metric) for cell, chosen in cells.items())
 
 
-def _cells(run, rule: str) -> dict[str, dict[float, str]]:
+def _cells(run: Run, rule: str) -> dict[str, dict[float, str]]:
     # cell (without the ratio) -> ratio -> the signature that the rule chose there.
     chosen = [key for key in select(run, rule) if run.configs.loc[key].get(RATIO) == run.configs.loc[key].get(RATIO)]
     best: dict[str, dict[float, str]] = {}
     quality = RULES[rule].score(run.means)
     varying = derived.varying_settings(run.configs)
     configs = {event["signature"]: event["config"] for event in run.finishes}
-    ranked = sorted(chosen, key=lambda k: -quality[k])
+    ranked = quality[chosen].sort_values(ascending=False, kind="stable", na_position="last").index
     for key in (key for key in ranked if not derived.is_real_only(configs[key])):
         study, config = run.studies.get(key, {}), run.configs.loc[key]
         names = [name for name in (study or varying) if name != RATIO and name in varying]

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Legend, Panel, number
+from analysis.frames import Run
 
 KID = "kid/"
 
@@ -30,7 +31,7 @@ class PoolQuality:
     agreement: float | None
 
 
-def pool_qualities(run) -> tuple[PoolQuality, ...]:
+def pool_qualities(run: Run) -> tuple[PoolQuality, ...]:
     """Every pool that the records were trained with, once, largest first within its generator and class."""
     facts = {
         stage["hash"]: stage["facts"]

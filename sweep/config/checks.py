@@ -80,7 +80,7 @@ def _sampled(name: str, row: Hyperparameter, distribution: Distribution) -> Iter
             "use int_uniform, or list them: {values: [...]}",
         )
         return
-    for end, value in zip(("min", "max"), bounds(distribution), strict=True):
+    for end, value in zip(("min", "max"), bounds(distribution) or (), strict=False):
         violation = row.violation(int(value) if kind == "int_uniform" else value)
         if violation:
             problem, _, fix = violation.partition("; ")
@@ -121,7 +121,7 @@ def _objectives(sweep_config: SweepConfig, incomplete: frozenset[str]) -> Iterat
                 problem,
                 suggestion(str(objective.eps), attacked) if attacked else "give threats: {attacks: [...], eps: [...]}",
             )
-        if objective.threat not in (None, WORST, *sweep_config.threats.attacks):
+        if objective.threat is not None and objective.threat not in (WORST, *sweep_config.threats.attacks):
             yield (
                 place,
                 f"threat {objective.threat} is not among the attacks",

@@ -101,11 +101,11 @@ def _checked(written: Written, path: Path) -> tuple[SweepConfig, list[InputError
         try:
             sweep_config = SweepConfig.model_validate(sound)
         except ValidationError as error:
-            items = [{**item, "loc": _loc(item["loc"])} for item in error.errors()]
             errors += _violations(error.errors(), written)
-            for item in items:
-                _leave_out(sound, item["loc"], missing=item["type"] == "missing")
-            incomplete |= {str(item["loc"][0]) for item in items if item["loc"]}
+            places = [(_loc(item["loc"]), item["type"] == "missing") for item in error.errors()]
+            for loc, missing in places:
+                _leave_out(sound, loc, missing)
+            incomplete |= {str(loc[0]) for loc, _ in places if loc}
             continue
         found = violations(sweep_config, frozenset(incomplete))
         return sweep_config, _dedupe(errors) + [
@@ -172,8 +172,9 @@ def _violation(loc: tuple, item: Mapping[str, Any], found: list[Mapping[str, Any
         )
     if kind == "literal_error":
         return InputError(where, f"{value!r} is not offered", f"choose {item['ctx']['expected']}")
-    fix = _PATTERNS[item["ctx"]["pattern"]] if kind == "string_pattern_mismatch" else _NO_FIT.get(kind)
-    return InputError(where, f"{value!r} does not fit", fix or item["msg"][0].lower() + item["msg"][1:])
+    usual = item["msg"][0].lower() + item["msg"][1:]
+    fix = _PATTERNS[item["ctx"]["pattern"]] if kind == "string_pattern_mismatch" else _NO_FIT.get(kind, usual)
+    return InputError(where, f"{value!r} does not fit", fix)
 
 
 def _fields_at(loc: tuple) -> list[str]:

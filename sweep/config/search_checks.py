@@ -9,6 +9,7 @@ from typing import Any
 from sweep.config.hyperparameters import HYPERPARAMETERS
 from sweep.config.sweep_config import SweepConfig
 from sweep.core.errors import suggestion
+from sweep.core.hyperparameter import Scalar
 
 Violation = tuple[tuple, str, str]  # place in the file, problem, fix
 MOST_CONFIGURATIONS = 100_000  # of a sweep: all of them are held in the driver's memory
@@ -80,7 +81,7 @@ def _training_images(sweep_config: SweepConfig, incomplete: frozenset[str]) -> I
         return
     if "train_images" in sweep_config.fixed:
         yield ("fixed", "train_images"), "is given under data too", "keep it in one place"
-    listed = {("grid", "train_images"): sweep_config.grid.get("train_images", [])}
+    listed: dict[tuple[str, ...], list[Scalar]] = {("grid", "train_images"): sweep_config.grid.get("train_images", [])}
     if "train_images" in sweep_config.search:
         listed[("search", "train_images", "values")] = sweep_config.search["train_images"].values or []
     for loc, values in listed.items():

@@ -14,7 +14,7 @@ from sweep.config.section import Section
 from sweep.core.epsilon import epsilon_name, same_epsilon
 from sweep.core.errors import InputError
 from sweep.core.hyperparameter import Scalar
-from sweep.core.metric_table import DIRECTIONS, ROBUST_ACCURACY, SOURCE_TEST, TARGET, WORST, metric_name
+from sweep.core.metric_table import DIRECTIONS, ROBUST_ACCURACY, WORST, metric_name
 from sweep.search.sampling import bounds
 
 PLACES = ("grid", "search", "fixed")  # where a hyperparameter may stand
@@ -28,7 +28,7 @@ def _target_or_hold_out(document: dict[str, Any]) -> None:
     document["anyOf"] = [{"required": ["target"]}, {"required": ["hold_out"]}]
 
 
-class Data(Section):
+class DataSection(Section):
     """The data sets of both domains, image size, and how they are split."""
 
     model_config = ConfigDict(json_schema_extra=_target_or_hold_out)
@@ -72,7 +72,7 @@ class Data(Section):
         )
 
     @model_validator(mode="after")
-    def _one_way_to_split(self) -> Data:
+    def _one_way_to_split(self) -> DataSection:
         if self.hold_out and self.target != self.source:
             raise ValueError(
                 f"hold_out takes the target out of {self.source}, and target names {self.target}; keep one of them"
@@ -81,7 +81,7 @@ class Data(Section):
             raise ValueError(
                 f"{'fold' if self.folds is None else 'folds'} is given without the other; give both, like folds: 5 and fold: 0"
             )
-        if self.folds is not None and self.fold >= self.folds:
+        if self.folds is not None and self.fold is not None and self.fold >= self.folds:
             raise ValueError(f"fold {self.fold} is none of {self.folds} folds; give 0 to {self.folds - 1}")
         return self
 
@@ -93,7 +93,7 @@ class Objective(Section):
     goal: Literal["maximize", "minimize"]
     threat: str | None = None
     eps: str | float | None = None
-    split: Literal["source", "target"] = TARGET
+    split: Literal["source", "target"] = "target"
 
     @property
     def name(self) -> str:
@@ -160,7 +160,7 @@ class Threats(Section):
         ge=0,
         description="images of each first seed's battery against masked gradients; 0: only the alarms that the attacks raise",
     )
-    splits: list[Literal["source", "target"]] = Field(default_factory=lambda: [SOURCE_TEST, TARGET], min_length=1)
+    splits: list[Literal["source", "target"]] = Field(default_factory=lambda: ["source", "target"], min_length=1)
 
 
 class NodeType(Section):
@@ -218,12 +218,12 @@ class Budget(Section):
         """Seconds, or None without a limit."""
         if self.wall is None:
             return None
-        amount, unit = _DURATION.fullmatch(self.wall).groups()
-        return float(amount) * _SECONDS[unit]
+        found = _DURATION.fullmatch(self.wall)
+        return float(found[1]) * _SECONDS[found[2]] if found else None
 
     @model_validator(mode="after")
     def _wall_is_a_duration(self) -> Budget:
-        if self.wall is not None and not (_DURATION.fullmatch(self.wall) and self.wall_s > 0):
+        if self.wall is not None and not self.wall_s:
             raise ValueError(f"wall {self.wall!r} is not a duration; write it like 90s, 30m, 2h or 1d")
         return self
 
@@ -232,7 +232,7 @@ class SweepConfig(Section):
     """The whole file."""
 
     name: Annotated[str, Field(pattern=NAME_PATTERN, description="lower case letters, digits, - and _")]
-    data: Data
+    data: DataSection
     objectives: list[Objective] = Field(
         default_factory=lambda: [Objective(metric="auroc/target", goal="maximize")], min_length=1
     )
@@ -241,12 +241,12 @@ class SweepConfig(Section):
     )
     search: dict[str, Distribution] = Field(default_factory=dict, description="sampled in every study")
     fixed: dict[str, Scalar] = Field(default_factory=dict, description="the same in all configurations")
-    seeds: Annotated[Seeds, BeforeValidator(whole_seeds)] = Field(default_factory=Seeds)
-    searcher: Searcher = Field(default_factory=Searcher)
-    scheduler: Scheduler = Field(default_factory=Scheduler)
-    threats: Threats = Field(default_factory=Threats)
-    resources: Resources = Field(default_factory=Resources)
-    budget: Budget = Field(default_factory=Budget)
+    seeds: Annotated[Seeds, BeforeValidator(whole_seeds)] = Field(default_factory=lambda: Seeds())
+    searcher: Searcher = Field(default_factory=lambda: Searcher())
+    scheduler: Scheduler = Field(default_factory=lambda: Scheduler())
+    threats: Threats = Field(default_factory=lambda: Threats())
+    resources: Resources = Field(default_factory=lambda: Resources())
+    budget: Budget = Field(default_factory=lambda: Budget())
     smoke: dict[str, Any] = Field(default_factory=dict, description="overrides for --smoke, keys like a.b")
 
     @property

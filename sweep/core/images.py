@@ -95,7 +95,10 @@ def _length(stream: BinaryIO) -> int:
 
 def _unidentified(stream: BinaryIO) -> str:
     stream.seek(0)
-    name = image_format(stream.read(32))
+    head = stream.read(132)
+    if head[128:] == b"DICM":
+        return "a DICOM file, which the importer dicom reads"
+    name = image_format(head)
     return f"a {name} file that is damaged or of an unsupported kind" if name else "not an image that can be read"
 
 

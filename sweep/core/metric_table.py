@@ -65,6 +65,20 @@ _ROWS = (
         "minimize",
     ),
     Metric(
+        "brier_score",
+        "Brier score",
+        "mean squared distance of probability and outcome; mean of one class against the rest, or over findings",
+        "minimize",
+    ),
+    Metric(
+        "calibration_slope",
+        "Calibration slope",
+        "slope of a logistic recalibration (Cox 1958): 1 is calibrated, below 1 overconfident; recorded, but no objective",
+        "maximize",
+        -math.inf,
+        math.inf,
+    ),
+    Metric(
         ROBUST_ACCURACY,
         "Robust accuracy",
         "share of images classified correctly under every perturbation of at most epsilon that the attack found",

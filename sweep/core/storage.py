@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from pyarrow import fs
 
@@ -165,5 +166,5 @@ class Storage:
         return f"{self._root}/{name}" if name else self._root
 
 
-def _refuse(problem: str) -> None:
+def _refuse(problem: str) -> NoReturn:
     raise OSError(problem)

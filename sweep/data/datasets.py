@@ -1,6 +1,6 @@
-"""sweep config -> data of the run: shards found or simulated, splits drawn once, the data card written.
+"""sweep config -> data of the run: shards located or simulated, split once, described in the data card.
 
-Everything later reads `split.parquet` and `data.json` in the run folder; no trial splits anything itself.
+Trials read `split.parquet` and `data.json` in the run folder and split nothing themselves.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sweep.config.sweep_config import Data as DataSection
+from sweep.config.sweep_config import DataSection
 from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash
 from sweep.core.metric_table import DIRECTIONS, SOURCE_TO_TARGET, TARGET_TO_SOURCE
 from sweep.core.storage import Storage
 from sweep.data.domains import FOLD_BACK, FOLDS, LABELS, copies_card, domain_frames, left_out, split_domains, summary_of
+from sweep.data.properties import write_properties
 from sweep.shards.checked import checked_manifest
 from sweep.shards.findings import constant_accuracy, present_counts, stacked
 from sweep.shards.image_set import ImageSet
@@ -60,7 +61,7 @@ class Data:
 
     @cached_property
     def hash(self) -> str:
-        """Identity of everything a trial is shown: images, labels, folds, size."""
+        """Identity of a trial's data: images, labels, folds, size."""
         rows = [self.fold_hash(fold) for fold in FOLDS]
         return content_hash({"folds": rows, "image_px": self.image_px, "fit": self.fit})
 
@@ -68,11 +69,13 @@ class Data:
         """Identity of one fold: pixels, labels and order."""
         if fold not in self._fold_hashes:
             rows = self.fold(fold)
-            if fold == TARGET:  # nothing depends on its order
+            if fold == TARGET:  # its order has no effect
                 rows = rows.sort_values("image_id")
             labels = self._labels(rows)
-            labels = np.where(np.isnan(labels), None, labels) if self.multi_label else labels
-            self._fold_hashes[fold] = content_hash([self.classes, rows["sha256"].tolist(), labels.tolist()])
+            known = labels.astype(object)
+            if self.multi_label:
+                known[np.isnan(labels)] = None
+            self._fold_hashes[fold] = content_hash([self.classes, rows["sha256"].tolist(), known.tolist()])
         return self._fold_hashes[fold]
 
     @cached_property
@@ -80,7 +83,7 @@ class Data:
         return {}
 
     def directed(self, direction: str) -> Data:
-        """These data as a trial of `direction` sees them: with the hospitals' parts exchanged for target_to_source."""
+        """These data as a trial of `direction` sees them: with source and target exchanged for target_to_source."""
         return self if direction == self.direction else self._reversed
 
     def seen_by(self, config: Mapping[str, Any]) -> Data:
@@ -197,7 +200,7 @@ class Data:
 
 
 def prepare(section: DataSection, run: Storage, directions: Iterable[str] = (SOURCE_TO_TARGET,)) -> Data:
-    """Find or make both shard folders, split the source, hold the target back whole, write the data card.
+    """Locate or simulate both shard folders, split the source, keep the target whole, write the data card.
 
     With target_to_source among `directions` the target is split too, for the trials in which it is the source.
     """
@@ -211,6 +214,7 @@ def prepare(section: DataSection, run: Storage, directions: Iterable[str] = (SOU
     manifests = [checked_manifest(folder) for folder in folders]
     classes = _common_classes(manifests, section)
     frames = domain_frames(folders, manifests, section, classes, run)
+    write_properties(run, folders[:1] * 2 if section.hold_out else folders, frames)
     both = TARGET_TO_SOURCE in directions or _was_both(run)
     whole = split_domains(frames, section, both)
     data = Data(folders[0], folders[1], classes, section.image_px, section.fit, section.normals, whole, section.loading)
@@ -221,21 +225,21 @@ def prepare(section: DataSection, run: Storage, directions: Iterable[str] = (SOU
             section.model_copy(update={"source": section.target, "target": section.source}),
         )
     card = _card(data, manifests, frames)
-    for line in filter(None, _said(card)):
+    for line in filter(None, _messages(card)):
         print(f"data: {line}", flush=True)
     data.save(run, card)
     return data
 
 
-def _said(card: Mapping[str, Any]) -> Iterable[str]:
-    """What a person must know of the split: images left out because the other domain has them."""
+def _messages(card: Mapping[str, Any]) -> Iterable[str]:
+    """Messages on the split: images left out because the other domain contains them."""
     names = card["source"]["name"], card["target"]["name"]
     for direction, (here, there) in zip(DIRECTIONS, (names, names[::-1]), strict=True):
         yield summary_of(card["audit"].get(f"left_out_of_{direction}_for", {}), here, there)
 
 
 def _was_both(run: Storage) -> bool:
-    """Whether an earlier sweep config of this run folder had both directions: its records still ask for theirs."""
+    """Whether the run folder was split in both directions before: its records refer to both."""
     return run.exists(SPLIT_FILE) and FOLD_BACK in pd.read_parquet(io.BytesIO(run.read(SPLIT_FILE)))
 
 
@@ -312,7 +316,7 @@ def _refuse_empty(data: Data, section: DataSection) -> None:
 
 
 def _refuse_undefined(labels: np.ndarray, fold: str, place: str) -> None:
-    """A finding that a fold lacks, or that all its images have, is left out of its mean; one finding must remain."""
+    """A finding that no image or every image of a fold has is left out of the mean; one finding must remain."""
     if not ((labels == 1).any(axis=0) & (labels == 0).any(axis=0)).any():
         raise InputError(
             place,
@@ -353,7 +357,7 @@ def _domain_card(manifest: Manifest, frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def _balance(manifest: Manifest, frame: pd.DataFrame) -> dict[str, Any]:
-    """Images per class and the accuracy of the constant predictor; of several findings also what is not certain."""
+    """Images per class and the accuracy of the constant predictor; with several findings also uncertain and unknown labels."""
     if not manifest.multi_label:
         counts = Counter(frame["name"])
         return {"classes": dict(counts), "constant_accuracy": max(counts.values()) / len(frame)}
@@ -368,7 +372,7 @@ def _balance(manifest: Manifest, frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def _audit_card(frames: list[pd.DataFrame], both: bool) -> dict[str, Any]:
-    """Copies within each domain, and what was left out of training in each direction because the other domain has it too."""
+    """Near-duplicates within each domain, and what was left out of training in each direction because the other domain contains it."""
     facts: dict[str, Any] = {name: copies_card(frame) for name, frame in zip(("source", TARGET), frames, strict=True)}
     for target, name in ((1, SOURCE_TO_TARGET), (0, TARGET_TO_SOURCE))[: 1 + both]:
         facts[f"left_out_of_{name}_for"] = left_out(frames, target)

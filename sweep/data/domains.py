@@ -1,7 +1,7 @@
-"""Shard folders -> the rows of both domains, with what belongs together within and across them, and their split.
+"""Shard folders -> the rows of both domains, with groups and near-duplicates within and across them, and their split.
 
-A source image that shows a patient or a picture of the target is left out of every source fold, so that neither training nor
-the choice of a configuration has seen the target; the target's test stays whole.
+A source image of a patient of the target, or a near-duplicate of a target image, is left out of every source fold, so that neither
+training nor selection uses the target; the target's test set stays whole.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from sweep.audit.near_duplicates import duplicates_within_and_between
-from sweep.config.sweep_config import Data as DataSection
+from sweep.config.sweep_config import DataSection
 from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash
 from sweep.core.storage import Storage
@@ -29,17 +29,18 @@ from sweep.shards.splits import TARGET, UNUSED, of_domains, shared_with, split_w
 FOLDS = ("train", "val", "test", TARGET)
 FOLD_BACK = "fold_back"  # the folds of target_to_source, where that direction is in use
 LABELS = "labels"  # instead of `label` where an image may have several findings
-_DUPLICATES_VERSION = 2  # of the search for copies: raise it when it finds others
+_DUPLICATES_VERSION = 2  # of the search for near-duplicates: raise it when it finds others
 _COLUMNS = ["image_id", "label", "group", "domain", "fold", "sha256"]
 
 
 def domain_frames(
     folders: Sequence[str], manifests: Sequence[Manifest], section: DataSection, classes: tuple[str, ...], run: Storage
 ) -> list[pd.DataFrame]:
-    """The rows of source and target: class index, near-duplicates and groups of their own domain, person and picture across both.
+    """The rows of source and target: class index, near-duplicates and groups within the domain, person and picture across both.
 
     With `hold_out` both are cut from the source folder. Raises InputError when a held-out domain is unknown.
     """
+    names: tuple[str, ...]
     if section.hold_out:
         found = _with_copies(folders[:1], manifests[:1], run)[0]
         away = _held_out(found, section)
@@ -90,9 +91,9 @@ def _labelled(
 
 
 def _with_copies(folders: Sequence[str], manifests: Sequence[Manifest], run: Storage) -> list[pd.DataFrame]:
-    """The metadata of each folder, with the number of every image's copies in its folder (near_duplicates) and over all (picture).
+    """The metadata of each folder, with a number for each set of near-duplicates in the folder (near_duplicates) and over all (picture).
 
-    Copies are looked for once in a run folder, for it takes minutes on large sets.
+    The search runs once per run folder: it takes minutes on large sets.
     """
     frames = [read_metadata(folder) for folder in folders]
     place = (
@@ -122,7 +123,7 @@ def _numbered(folders: Sequence[str]) -> pd.DataFrame:
 
 
 def split_domains(frames: Sequence[pd.DataFrame], section: DataSection, both: bool) -> pd.DataFrame:
-    """One row per image with its fold in each direction in use; each domain's images stand fold by fold."""
+    """One row per image with its fold in each direction in use, ordered by fold within a domain."""
     columns = [LABELS if LABELS in frames[0] and name == "label" else name for name in _COLUMNS]
     source = _with_folds(frames, 1, section)
     if not both:
@@ -132,7 +133,7 @@ def split_domains(frames: Sequence[pd.DataFrame], section: DataSection, both: bo
 
 
 def _with_folds(frames: Sequence[pd.DataFrame], target: int, section: DataSection) -> pd.DataFrame:
-    """The rows of the other domain than `target` with their folds, ordered by them: what is read together lies together.
+    """The rows of the domain that is not `target` with their folds, ordered by fold, so that what is read together is contiguous.
 
     The first n training images are nested subsets.
     """
@@ -157,7 +158,7 @@ def _with_folds(frames: Sequence[pd.DataFrame], target: int, section: DataSectio
 
 
 def _together(frames: Sequence[pd.DataFrame], target: int) -> tuple[pd.DataFrame, np.ndarray]:
-    """Both domains under one numbering of persons and pictures, and which rows are the target's."""
+    """Both domains with common numbers of persons and pictures, and a mask of the target's rows."""
     whole = pd.concat(frames, ignore_index=True)
     return whole.assign(patient=whole["person"]), np.repeat(
         [target == 0, target == 1], [len(frame) for frame in frames]
@@ -165,7 +166,7 @@ def _together(frames: Sequence[pd.DataFrame], target: int) -> tuple[pd.DataFrame
 
 
 def left_out(frames: Sequence[pd.DataFrame], target: int = 1) -> dict[str, int]:
-    """How many images of the other domain show what `target` shows: a picture, or no picture but a patient."""
+    """How many images of the other domain are near-duplicates of `target` images, or else show one of its patients."""
     whole, away = _together(frames, target)
     pictures = shared_with(whole.assign(patient=""), away, whole["picture"].to_numpy())
     everything = shared_with(whole, away, whole["picture"].to_numpy())
@@ -173,7 +174,7 @@ def left_out(frames: Sequence[pd.DataFrame], target: int = 1) -> dict[str, int]:
 
 
 def copies_card(frame: pd.DataFrame) -> dict[str, Any]:
-    """Near-duplicate facts of a domain: how many images have a copy, and how many groups of copies disagree on the label."""
+    """Near-duplicates of a domain: images that have one, and groups with conflicting labels."""
     copies = frame["near_duplicates"]
     in_doubt = conflicting(frame, [copies.to_numpy(), frame["sha256"].to_numpy(str)])
     sizes = copies.groupby(copies).transform("size")

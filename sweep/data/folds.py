@@ -1,6 +1,6 @@
-"""The folds as a training worker sees them: decoded once and shared by all trials of a node, or left in their shards.
+"""The folds of a training worker: decoded once and shared by all trials of a node, or streamed from their shards.
 
-Which of the two changes nothing that a trial computes: the same seed gives the same batches.
+The choice has no effect on results: the same seed gives the same batches.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from sweep.shards.splits import UNUSED
 
 RESIDENT, STREAM = "resident", "stream"
 DOMAINS = ("source", TARGET)
-SHARE_OF_STORE = 0.5  # of a node's object store that resident images may take; blocks on their way in need room too
+SHARE_OF_STORE = 0.5  # of a node's object store that resident images may take; blocks in transit need room too
 
 
 def loading_of(wanted: str, size: int, store: float) -> str:
-    """`wanted`, or what `auto` makes of `size` bytes of decoded images and object stores of `store` bytes."""
+    """`wanted`, or the choice of `auto` for `size` bytes of decoded images and object stores of `store` bytes."""
     if wanted != "auto":
         return wanted
     return RESIDENT if size <= SHARE_OF_STORE * store else STREAM
@@ -32,7 +32,7 @@ def decoded_bytes(data: Data) -> int:
 
 
 class Folds:
-    """Every fold of a run, by direction; made once in a worker and asked for by each of its jobs."""
+    """Every fold of a run, by direction; made once per worker and used by all of its jobs."""
 
     def __init__(self, data: Data, loading: str, held: Mapping[str, np.ndarray] | None = None) -> None:
         """`held`: each domain's decoded images, uint8 [N, px, px] in the order of `rows_of`, where `loading` is resident."""
@@ -60,7 +60,7 @@ class Folds:
         rows = self._data.directed(direction).fold(fold)
         name = DOMAINS[(fold == TARGET) != (direction == TARGET_TO_SOURCE)]
         first = int(np.searchsorted(rows_of(self._data, name).index, rows.index[0]))
-        return self._held[name][first : first + len(rows)]  # the split stands fold by fold: a view, no copy
+        return self._held[name][first : first + len(rows)]  # the split is ordered by fold, so this is a view
 
 
 def rows_of(data: Data, domain: str) -> Any:

@@ -1,14 +1,13 @@
-"""sweep config -> its data as far as they can be foreseen before anything is prepared: classes and sizes, no images.
+"""sweep config -> a stand-in for its data before anything is prepared: classes and sizes without images.
 
-Enough to count trials and stages by; the names that follow from it are nobody's.
+Sufficient to count trials and stages; the signatures and hashes that follow from it name nothing that will be computed.
 """
 
 from __future__ import annotations
 
 import pandas as pd
 
-from sweep.config.sweep_config import Data as DataSection
-from sweep.config.sweep_config import SweepConfig
+from sweep.config.sweep_config import DataSection, SweepConfig
 from sweep.core.errors import InputError
 from sweep.core.storage import Storage
 from sweep.data.datasets import FOLD_BACK, PHANTOMS, TARGET, Data
@@ -21,20 +20,20 @@ _VIEWS = 2.5  # images of a simulated patient, on average
 _PHANTOM_CLASSES = ("benign", "malignant", "normal")
 _UNKNOWN = (("negative", "positive"), 1000, False)  # classes, images, several findings: of shards that are not here
 
-Sight = tuple[tuple[str, ...], int, bool]  # classes, images, several findings an image
+Contents = tuple[tuple[str, ...], int, bool]  # classes, images, several findings an image
 
 
 def foreseen_data(sweep_config: SweepConfig) -> tuple[Data, str]:
-    """The data that a sweep config will have, as a table without images; and the sentence that says what was assumed."""
+    """The data of a sweep config as a table without images, and a sentence on what was assumed."""
     section = sweep_config.data
-    sights = [_sight(name, section) for name in (section.source, section.target)]
-    classes, images, several = sights[0] or sights[1] or _UNKNOWN
+    found = [_contents(name, section) for name in (section.source, section.target)]
+    classes, images, several = found[0] or found[1] or _UNKNOWN
     classes = classes if several else classes_after(classes, section.normals)
     train = section.train_images or round(FRACTIONS["train"] * images)
-    absent = [name for name, sight in zip((section.source, section.target), sights, strict=True) if sight is None]
-    told = f"counted for {len(classes)} {'findings' if several else 'classes'} and about {train} training images"
+    absent = [name for name, sight in zip((section.source, section.target), found, strict=True) if sight is None]
+    assumed = f"counted for {len(classes)} {'findings' if several else 'classes'} and about {train} training images"
     if absent:
-        told += f"; {' and '.join(dict.fromkeys(absent))} cannot be seen from here"
+        assumed += f"; {' and '.join(dict.fromkeys(absent))} cannot be read from here"
     rows = [
         row
         for domain in ("source", "target")
@@ -42,11 +41,11 @@ def foreseen_data(sweep_config: SweepConfig) -> tuple[Data, str]:
     ]
     return Data(
         section.source, section.target, classes, section.image_px, section.fit, section.normals, pd.DataFrame(rows)
-    ), told
+    ), assumed
 
 
-def _sight(name: str, section: DataSection) -> Sight | None:
-    """What can be read of one domain without its images; None where its shards are not here."""
+def _contents(name: str, section: DataSection) -> Contents | None:
+    """Classes and size of one domain, from its manifest; None where its shards cannot be read here."""
     if name in PHANTOMS:
         return _PHANTOM_CLASSES, round(_VIEWS * section.phantom_patients), False
     try:
@@ -63,12 +62,12 @@ def _sight(name: str, section: DataSection) -> Sight | None:
 
 
 def _asked(sweep_config: SweepConfig) -> list[int]:
-    """Sizes of training sets that configurations ask for: the table has room for the largest."""
+    """Training set sizes of all configurations: the table holds the largest."""
     return [2, *(int(value) for value in sweep_config.values_of("train_images") if value)]
 
 
 def _rows(domain: str, train: int, classes: int, several: bool) -> list[dict[str, object]]:
-    """One domain in both directions: training images of every class in turn, one to choose by and one to test on."""
+    """One domain in both directions: training images of each class in turn, one validation and one test image."""
     folds = [*["train"] * train, "val", "test"]
     own, other = ("fold", FOLD_BACK) if domain == "source" else (FOLD_BACK, "fold")
     labels = {"labels": [1.0] * classes} if several else {}

@@ -197,9 +197,9 @@ def _existing(folder: Path) -> Path:
 
 
 def _build(sweep_config: SweepConfig, backbone: str, weights: str) -> None:
-    from sweep.models.classifier import build_classifier
+    from sweep.models.classifier import ClassifierSpec, build_classifier
 
-    build_classifier(backbone=backbone, weights=weights, num_classes=2, image_px=sweep_config.data.image_px, seed=0)
+    build_classifier(ClassifierSpec(backbone, 2, sweep_config.data.image_px), weights, seed=0)
 
 
 @contextlib.contextmanager

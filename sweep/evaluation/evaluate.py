@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sweep.core.errors import InputError
 from sweep.evaluation.domain_gap import domain_gap
 from sweep.evaluation.metrics import classification_metrics
 
@@ -31,7 +32,7 @@ def predict(
 ) -> np.ndarray:
     """Logits float32 [N, K] of uint8 images [N, H, W], in eval mode; the model's own mode is restored.
 
-    The number format is float32 unless the caller has opened an autocast.
+    Computed in float32 unless the caller has opened an autocast. InputError for images of another type.
     """
     with eval_mode(model):
         parts = [
@@ -63,5 +64,7 @@ def evaluate(
 
 
 def _logits(model: nn.Module, images: np.ndarray, device: str | torch.device) -> np.ndarray:
+    if images.dtype != np.uint8:
+        raise InputError("images", f"type {images.dtype}", "give uint8 grey levels from 0 to 255")
     batch = torch.from_numpy(np.ascontiguousarray(images)).to(device, non_blocking=True)
     return model(batch.unsqueeze(1).float().div_(255)).float().cpu().numpy()

@@ -1,4 +1,4 @@
-"""Logits and labels -> named numbers; pure NumPy. Titles, directions and ranges are rows of `sweep.core.metric_table`.
+"""Logits and labels -> named numbers; in NumPy. Titles, directions and ranges are rows of `sweep.core.metric_table`.
 
 Labels are class indices int64 [N], or for several labels per image floats [N, K] where NaN means unknown. With two classes,
 class 1 is the positive one. A metric that the labels leave undefined is NaN.
@@ -6,9 +6,11 @@ class 1 is the positive one. A metric that the labels leave undefined is NaN.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+
+from sweep.core.errors import InputError
 
 Scores = np.ndarray  # probabilities float64 [N, K]
 Labels = np.ndarray
@@ -17,14 +19,17 @@ _CALIBRATION_BINS = 15
 
 
 def classification_metrics(logits: np.ndarray, labels: np.ndarray, num_classes: int) -> dict[str, float]:
-    """Every metric of METRICS for float logits [N, num_classes].
+    """Every metric of METRICS and DIAGNOSTICS for float logits [N, num_classes].
 
-    Raises ValueError when shapes or classes do not fit, or a logit is not finite.
+    Class numbers may have any integer type or be bool. InputError for class numbers that are floats; ValueError when shapes
+    or classes do not fit, or a logit is not finite.
     """
-    logits, labels = np.asarray(logits, dtype=np.float64), np.asarray(labels)
+    logits, labels = np.asarray(logits, dtype=np.float64), _class_numbers(np.asarray(labels))
     _check(logits, labels, num_classes)
     scores = probabilities(logits, multi_label=labels.ndim == 2)
-    return {name: float(metric(scores, labels)) for name, metric in METRICS.items()}
+    order = log_odds(logits, multi_label=labels.ndim == 2)
+    measures = METRICS | DIAGNOSTICS
+    return {name: float(metric(order if name in RANKING else scores, labels)) for name, metric in measures.items()}
 
 
 def auroc_by_finding(logits: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> dict[str, float]:
@@ -44,8 +49,22 @@ def probabilities(logits: np.ndarray, *, multi_label: bool = False) -> np.ndarra
     return shifted / shifted.sum(axis=1, keepdims=True)
 
 
+def log_odds(logits: np.ndarray, *, multi_label: bool = False) -> np.ndarray:
+    """Log-odds of every class against all others, or the logit of every label, float64 [N, K].
+
+    They order images as `probabilities` do, but do not tie: beyond a margin of 37 a probability is 1 in float64.
+    """
+    logits = np.asarray(logits, dtype=np.float64)
+    if multi_label or logits.shape[1] < 2:
+        return logits
+    if logits.shape[1] == 2:
+        return logits - logits[:, ::-1]
+    rest = [np.logaddexp.reduce(np.delete(logits, k, axis=1), axis=1) for k in range(logits.shape[1])]
+    return logits - np.stack(rest, axis=1)
+
+
 def auroc(positive_score: np.ndarray, positive: np.ndarray) -> float:
-    """Share of (positive, negative) pairs ranked rightly, ties counting half; NaN unless both kinds are present."""
+    """Share of (positive, negative) pairs in the right order, ties counting half; NaN unless both kinds are present."""
     positive = np.asarray(positive, dtype=bool)
     pairs = int(positive.sum()) * int((~positive).sum())
     if pairs == 0:
@@ -64,6 +83,15 @@ def average_precision(positive_score: np.ndarray, positive: np.ndarray) -> float
     last_of_tie = np.append(score[1:] != score[:-1], True)
     found, seen = np.cumsum(hit)[last_of_tie], (np.arange(len(hit)) + 1)[last_of_tie]
     return float(np.sum(np.diff(found, prepend=0) * found / seen) / hit.sum())
+
+
+def _class_numbers(labels: np.ndarray) -> np.ndarray:
+    """int64 [N] of class numbers; 0/1 labels [N, K] as floats."""
+    if labels.ndim == 2:
+        return labels.astype(np.float64)
+    if labels.dtype.kind not in "iub":
+        raise InputError("labels", f"type {labels.dtype}", "give class numbers as integers")
+    return labels.astype(np.int64)
 
 
 def _check(logits: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
@@ -155,6 +183,46 @@ def _log_loss(scores: Scores, labels: Labels) -> float:
     )(scores, labels)
 
 
+def _brier_score(score: np.ndarray, positive: np.ndarray) -> float:
+    """Mean squared distance of probability and outcome (Brier 1950, for one of two classes: 0 to 1)."""
+    return float(np.mean((score - positive) ** 2)) if len(score) else float("nan")
+
+
+def calibration_slope(score: np.ndarray, positive: np.ndarray) -> float:
+    """Slope b of the logistic recalibration logit P(positive) = a + b logit(score), by maximum likelihood (Cox 1958).
+
+    1 is calibrated, below 1 overconfident, above 1 underconfident, below 0 worse than chance. NaN where the maximum does not
+    exist: one class only, one score only, or scores that separate the classes.
+    """
+    positive = np.asarray(positive, dtype=bool)
+    tiny = np.finfo(np.float64).tiny
+    x = np.log(np.maximum(score, tiny)) - np.log(np.maximum(1 - np.asarray(score, np.float64), tiny))
+    if not positive.any() or positive.all() or np.ptp(x) == 0:
+        return float("nan")
+    apart = x[positive].min() >= x[~positive].max() or x[positive].max() <= x[~positive].min()
+    return float("nan") if apart else _logistic_slope((x - x.mean()) / x.std(), positive) / float(x.std())
+
+
+def _logistic_slope(x: np.ndarray, positive: np.ndarray, steps: int = 100) -> float:
+    """Slope of the logistic regression of `positive` on `x`: Newton's method, halving steps that lower the likelihood."""
+    design, weights = np.stack([np.ones_like(x), x], axis=1), np.zeros(2)
+    sign = np.where(positive, 1.0, -1.0)
+
+    def loss(values: np.ndarray) -> float:
+        return float(np.logaddexp(0, -sign * (design @ values)).sum())
+
+    for _ in range(steps):
+        chance = 0.5 * (1 + np.tanh(0.5 * (design @ weights)))
+        gradient = design.T @ (positive - chance)
+        step = np.linalg.solve((design.T * (chance * (1 - chance))) @ design + 1e-12 * np.eye(2), gradient)
+        while loss(weights + step) > loss(weights) and np.abs(step).max() > 1e-12:
+            step = step / 2
+        weights = weights + step
+        if np.abs(step).max() < 1e-10:
+            break
+    return float(weights[1])
+
+
 def _calibration_error(scores: Scores, labels: Labels) -> float:
     if labels.ndim == 1:
         return _binned_gap(scores.max(1), scores.argmax(1) == labels)
@@ -170,7 +238,7 @@ def _binned_gap(confidence: np.ndarray, right: np.ndarray) -> float:
     return float(np.abs(surplus).sum() / len(right))
 
 
-METRICS: Mapping[str, Callable[[Scores, Labels], float]] = {
+METRICS: dict[str, Callable[[Scores, Labels], float]] = {
     "auroc": _mean_over_problems(auroc),
     "balanced_accuracy": _balanced_accuracy,
     "accuracy": _accuracy,
@@ -180,4 +248,10 @@ METRICS: Mapping[str, Callable[[Scores, Labels], float]] = {
     "average_precision": _mean_over_problems(average_precision),
     "log_loss": _log_loss,
     "calibration_error": _calibration_error,
+    "brier_score": _mean_over_problems(_brier_score),
 }
+# Recorded beside METRICS, but no objectives: their best value is neither the largest nor the smallest.
+DIAGNOSTICS: dict[str, Callable[[Scores, Labels], float]] = {
+    "calibration_slope": _mean_over_problems(calibration_slope),
+}
+RANKING = ("auroc", "average_precision")  # measures of order, computed from log-odds instead of probabilities

@@ -23,7 +23,7 @@ from sweep.execution.worker_loop import failure
 from sweep.pipeline.stages import shared_models
 from sweep.planning.capacity import Capacity
 from sweep.planning.plan import Plan
-from sweep.search.candidate import Job
+from sweep.search.candidate import Assignment
 from sweep.store.artifact_store import ArtifactStore, Stage
 from sweep.store.trial import Trial
 
@@ -150,7 +150,7 @@ class _InlineRun:
         self._launch_trial(job)
         return True
 
-    def _launch_trial(self, job: Job) -> None:
+    def _launch_trial(self, job: Assignment) -> None:
         self._launches += 1
         launch_id, trial = str(self._launches), self._plan.trial(job)
         self._records.budget_tracker.launched(launch_id)

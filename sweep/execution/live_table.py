@@ -13,6 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from sweep.core.means import mean_of_known
+
 _BEST_ROWS = 5
 
 
@@ -130,7 +132,7 @@ class Progress:
             groups.setdefault(event["signature"], []).append(event)
         rows = []
         for events in groups.values():
-            means = [_mean([event["metrics"].get(name) for event in events]) for name in self.metrics]
+            means = [mean_of_known([event["metrics"].get(name) for event in events]) for name in self.metrics]
             rows.append((events[0]["config"], len(events), means))
         worst = float("-inf") if self.maximize else float("inf")
         return sorted(rows, key=lambda row: worst if row[2][0] is None else row[2][0], reverse=self.maximize)[
@@ -145,11 +147,6 @@ class Progress:
         console.print(
             f"[{self.done}/{self.total}] {text}" if count else text, markup=False, highlight=False, soft_wrap=True
         )
-
-
-def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
 
 
 def _figure(value: float | None) -> str:

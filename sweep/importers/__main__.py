@@ -156,7 +156,7 @@ def _name_first(words: Sequence[str]) -> list[str]:
         if value_follows:
             value_follows = False
         elif word.startswith("-"):
-            value_follows = word not in ("-h", "--help") and "=" not in word
+            value_follows = word not in ("-h", "--help", "--unlabelled") and "=" not in word
         else:
             return [word, *words[:place], *words[place + 1 :]]
     return list(words)
@@ -227,6 +227,8 @@ def _summary(dst: str, manifest: Manifest) -> list[str]:
         else [frame["label"].eq(name).sum() for name in manifest.classes]
     )
     counts = ", ".join(f"{name} {count}" for name, count in zip(manifest.classes, found, strict=True))
+    if not manifest.labelled:
+        counts = "without labels"
     return [f"{dst}: {manifest.images} images ({counts}), domain {manifest.domain}, licence {manifest.licence}"]
 
 

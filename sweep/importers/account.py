@@ -62,10 +62,11 @@ class Account:
     def take(self, row: ShardRow) -> None:
         """Count a row that is written."""
         self.read += 1
-        self._written[row.label] += 1
+        label = row.label or ""
+        self._written[label] += 1
         if row.patient:
             self._with_patient += 1
-            self._patients.setdefault(row.patient, set()).add(row.label)
+            self._patients.setdefault(row.patient, set()).add(label)
 
     def close(self, root: Path | None) -> None:
         """Account for every file below `root` that no image was made of."""
@@ -114,14 +115,14 @@ class Account:
         rest = f"; {self.without_patient:,} images without a patient id" if self.without_patient else ""
         return f"{self.patients:,} patients{rest}"
 
-    def check(self, where: Path | str, classes: Sequence[str], accepted: Sequence[str], multi_label: bool) -> None:
+    def check(self, where: Path | str, classes: Sequence[str], accepted: Sequence[str], one_class_each: bool) -> None:
         """InputError when the result cannot be meant; `classes` are those that the layout is known to have."""
-        for name, problem, fix in self._suspicions(classes, multi_label):
+        for name, problem, fix in self._suspicions(classes, one_class_each):
             if name not in accepted:
                 raise InputError(where, problem, f"{fix}; if it is meant, pass --accept {name}")
 
-    def _suspicions(self, classes: Sequence[str], multi_label: bool) -> Iterator[tuple[str, str, str]]:
-        if not multi_label:
+    def _suspicions(self, classes: Sequence[str], one_class_each: bool) -> Iterator[tuple[str, str, str]]:
+        if one_class_each:
             yield from self._class_suspicions(classes)
         yield from self._patient_suspicions()
 

@@ -31,7 +31,7 @@ from sweep.shards.schema import MANIFEST, Header, ShardRow, schema_of
 from sweep.shards.writer import write_dataset
 
 BLOCK = 512  # images; a kill costs at most these, per core
-_WAVE = 16  # blocks handed to Ray Data at once: bounds what is listed, and how long the counter stands still
+_WAVE = 16  # blocks handed to Ray Data at once: bounds what is held in memory, and the time between two updates of the counter
 _NOTES = "notes.json"  # of a block: violations, and which of its images come from files deeper than eight bits
 
 Item = TypeVar("Item")
@@ -65,13 +65,13 @@ class Violation:
 
     @classmethod
     def about(cls, image: RawImage, error: InputError) -> Violation:
-        """Behind an alias only what the project itself says is kept: a decoder's own words may quote the file's header."""
+        """Where the image has an alias, text of a decoder (in parentheses) is dropped: it may quote the file's header."""
         return cls(error, f"{image.alias}: {error.problem.partition(' (')[0]}" if image.alias else str(error))
 
 
 @contextmanager
 def cache(dst: Path | str) -> Iterator[Path]:
-    """The hidden folder of an import's blocks, held by one process; gone afterwards unless something worth going on from is in it.
+    """The hidden folder of an import's blocks, locked by one process; removed afterwards unless an interrupted import left blocks in it.
 
     Raises InputError when another process is at the same import.
     """
@@ -152,7 +152,7 @@ def _make_in_parallel(missing: Sequence[tuple[Path, list[RawImage]]], job: Job) 
     import ray.data
 
     ray.data.DataContext.get_current().enable_progress_bars = False
-    held = ray.put([missing, replace(job, on_skip=None)])  # what is told, is told by this process
+    held = ray.put([missing, replace(job, on_skip=None)])  # hooks run in this process
     rows = ray.data.range(len(missing), override_num_blocks=len(missing)).map_batches(
         _task, fn_args=(held,), batch_size=1, batch_format="numpy", num_cpus=1
     )

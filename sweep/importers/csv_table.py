@@ -26,18 +26,22 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
     if src.is_dir():
         raise InputError(src, "a folder, not a table", f"expects {_EXPECTS}")
     chosen = {name.removesuffix("_column"): options[name] for name in _COLUMNS if options[name]}
-    for needed in ("path", "label"):
+    if options["unlabelled"]:
+        chosen.pop("label", None)
+    needs = ("path",) if options["unlabelled"] else ("path", "label")
+    for needed in needs:
         if needed not in chosen:
             raise InputError(f"{needed}_column", "is empty", f"name the column that holds the {needed}")
     table = read_table(src, list(chosen.values()))
-    check_spellings((label for label in table[chosen["label"]] if label), f"{src}, column {chosen['label']}")
+    if "label" in chosen:
+        check_spellings((label for label in table[chosen["label"]] if label), f"{src}, column {chosen['label']}")
     root = Path(options["root"]) if options["root"] else src.parent
     for row, image in table.iterrows():
         cells = {name: str(image[column]) for name, column in chosen.items()}
-        empty = next((needed for needed in ("path", "label") if not cells[needed]), None)
+        empty = next((needed for needed in needs if not cells[needed]), None)
         if empty is not None:
             where = f"{src}, row {row}, column {chosen[empty]}"
-            yield missing(cells["path"] or f"row {row}", cells["label"], where, "an empty cell", "fill it")
+            yield missing(cells["path"] or f"row {row}", cells.get("label", ""), where, "an empty cell", "fill it")
             continue
         yield _raw(root, cells, f"{src}, row {row}, column {chosen['path']}")
 
@@ -56,16 +60,16 @@ def below(root: Path, listed: str) -> Path | None:
 
 
 def _raw(root: Path, cells: Mapping[str, str], where: str) -> RawImage:
-    listed = below(root, cells["path"])
+    listed, label = below(root, cells["path"]), cells.get("label", "")
     # Paths that leave the folder of images are refused: the identity of an image is its place below it.
     if listed is None:
         problem = f"{cells['path']!r} lies outside {root}"
-        return missing(cells["path"], cells["label"], where, problem, "give --root, and paths below it")
+        return missing(cells["path"], label, where, problem, "give --root, and paths below it")
     path, name = root / listed, listed.as_posix()
     if not is_file(path):
-        return missing(name, cells["label"], where, f"no image {path}", "correct the path, give --root")
+        return missing(name, label, where, f"no image {path}", "correct the path, give --root")
     return RawImage(
-        name, cells["label"], path, patient=cells.get("patient", ""), domain=cells.get("domain", ""), source_path=name
+        name, label, path, patient=cells.get("patient", ""), domain=cells.get("domain", ""), source_path=name
     )
 
 
@@ -78,8 +82,16 @@ ROW = Importer(
     iterate=_iterate,
     domain="",
     # root: the folder that paths are relative to; the table's own when empty.
-    options={"path_column": "path", "label_column": "label", "patient_column": "", "domain_column": "", "root": ""},
+    options={
+        "path_column": "path",
+        "label_column": "label",
+        "patient_column": "",
+        "domain_column": "",
+        "root": "",
+        "unlabelled": False,
+    },
     help={
+        "unlabelled": "Import images without labels: a hospital to deploy at. Folders and label columns then mean nothing.",
         "path_column": "Column of image paths.",
         "label_column": "Column of labels.",
         "patient_column": "Column of patients. Images of a patient stay in one fold, which prevents leakage between training and test.",

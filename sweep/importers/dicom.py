@@ -5,7 +5,7 @@ python -m sweep.importers dicom EXPORT shards/clinic --key-file ~/clinic.key --b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,22 +32,22 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage | Ignor
     with named(src):  # says what to install before any file is looked at
         pass
     window = check_window(options["window"])
-    files = list(_of_table(src, options["table"]) if options["table"] else _of_folders(src, options["accept"]))
+    files = list(_of_table(src, options) if options["table"] else _of_folders(src, options))
     key = read_key(options["key_file"])
     for path, label in files:
-        alias = f"{label}/{hashed(printable(path.relative_to(src).as_posix()), key)}"
+        alias = f"{label or 'image'}/{hashed(printable(path.relative_to(src).as_posix()), key)}"
         yield from _images(path, label, alias, key, {**options, "window": window})
 
 
-def _of_folders(src: Path, accept: Sequence[str]) -> Iterator[tuple[Path, str]]:
-    found = False
-    for folder in class_folders_of(src, _EXPECTS, accept):
+def _of_folders(src: Path, options: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    found, unlabelled = False, options["unlabelled"]
+    for folder in [src] if unlabelled else class_folders_of(src, _EXPECTS, options["accept"]):
         files = [path for path in listing(folder).files if _is_dicom(path)]
         if not files:
             raise InputError(folder, "no DICOM file below it", f"fill it or remove it; expects {_EXPECTS}")
         for path in files:
             found = True
-            yield path, folder.name
+            yield path, "" if unlabelled else folder.name
     if not found:
         raise InputError(src, "no DICOM file below it", f"expects {_EXPECTS}")
 
@@ -62,18 +62,19 @@ def _is_dicom(path: Path) -> bool:
         return False
 
 
-def _of_table(src: Path, name: str) -> Iterator[tuple[Path, str]]:
-    place = src / name
-    table = read_table(place, ["path", "label"])
-    check_spellings((label for label in table["label"] if label), f"{place}, column label")
+def _of_table(src: Path, options: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    place, unlabelled = src / options["table"], options["unlabelled"]
+    table = read_table(place, ["path"] if unlabelled else ["path", "label"])
+    if not unlabelled:
+        check_spellings((label for label in table["label"] if label), f"{place}, column label")
     for row, entry in table.iterrows():
         listed = below(src, entry["path"]) if entry["path"] else None
         if listed is None or not (src / listed).resolve().is_relative_to(src.resolve()):
             problem = f"{entry['path']!r} lies outside of {src}" if entry["path"] else "an empty cell"
             raise InputError(f"{place}, row {row}, column path", problem, "correct the path")
-        if not entry["label"]:
+        if not unlabelled and not entry["label"]:
             raise InputError(f"{place}, row {row}, column label", "no label", "give one, or remove the row")
-        yield src / listed, entry["label"]
+        yield src / listed, "" if unlabelled else entry["label"]
 
 
 def _images(path: Path, label: str, alias: str, key: bytes, options: Mapping[str, Any]) -> Iterator[RawImage | Ignored]:
@@ -99,7 +100,7 @@ def _images(path: Path, label: str, alias: str, key: bytes, options: Mapping[str
         name = f"{facts.uid}-{frame}" if facts.frames > 1 else facts.uid
         read = partial(read_frame, frame=frame, window=options["window"], blank=blank, depth=options["depth"])
         yield RawImage(
-            name, label, path, patient=_patient(facts, options["patient_from"]), source_path=f"{label}/{facts.uid}.dcm",
+            name, label, path, patient=_patient(facts, options["patient_from"]), source_path=f"{label or 'image'}/{facts.uid}.dcm",
             alias=alias, read=read, study=facts.study,
         )  # fmt: skip
 
@@ -132,10 +133,12 @@ ROW = Importer(
         "frames": "all",
         "window": "",
         "patient_from": "patient",
+        "unlabelled": False,
     },
     choices={"burned_in": _BURNED_IN, "frames": _FRAMES, "patient_from": _PATIENT_FROM},
     path_options=("table", "key_file"),
     help={
+        "unlabelled": "Import images without labels: a hospital to deploy at. Folders and label columns then mean nothing.",
         "table": "Table of paths and labels; empty: the class folders below SRC are the labels.",
         "key_file": "File with a secret that patient ids are hashed with.",
         "burned_in": "What to do with frames that may have a name written on them.",

@@ -29,12 +29,10 @@ _SECONDS = 10.0  # for the pattern over all names
 def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
     table = _patients(Path(options["patients"])) if options["patients"] else None
     pattern = _compiled(options["patient_regex"])
-    found = [
-        (folder, list(images_below(folder))) for folder in class_folders_of(src, _EXPECTS, options.get("accept", ()))
-    ]
+    found = [(folder, list(images_below(folder))) for folder in _folders(src, options)]
     for folder, images in found:
         if not images:
-            raise InputError(folder, "the class folder holds no image", "fill it or remove it")
+            raise InputError(folder, "the folder holds no image", "fill it or remove it")
     paths = [path for _, images in found for path in images]
     by_name = patients_by_name(pattern, paths) if pattern is not None else [""] * len(paths)
     people = iter(by_name)
@@ -43,7 +41,17 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
             name, patient = path.relative_to(src).as_posix(), next(people)
             if table is not None:
                 patient = _from_table(table, name, options["patients"])
-            yield RawImage(name, folder.name, path, patient=patient, source_path=name)
+            label = "" if options["unlabelled"] else folder.name
+            yield RawImage(name, label, path, patient=patient, source_path=name)
+
+
+def _folders(src: Path, options: Mapping[str, Any]) -> list[Path]:
+    """The class folders, or the whole of a data set without labels, however it is sorted."""
+    if not options["unlabelled"]:
+        return class_folders_of(src, _EXPECTS, options["accept"])
+    if not src.is_dir():
+        raise InputError(src, "not a folder", "give the folder with the images")
+    return [src]
 
 
 def class_folders_of(src: Path, expects: str, accept: Sequence[str] = ()) -> list[Path]:
@@ -150,8 +158,9 @@ ROW = Importer(
     domain="",
     # patients: a table with columns image (path below the source) and patient; patient_regex: its one group is
     # the patient's part of the file name.
-    options={"patients": "", "patient_regex": ""},
+    options={"patients": "", "patient_regex": "", "unlabelled": False},
     help={
+        "unlabelled": "Import images without labels: a hospital to deploy at. Folders and label columns then mean nothing.",
         "patients": "Table (.csv or .xlsx) with columns image (path below SRC) and patient. Images of a patient stay in one fold, which prevents leakage between training and test.",
         "patient_regex": "Regular expression on the file name, whose one group is the patient; instead of --patients.",
     },

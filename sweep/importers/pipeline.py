@@ -117,6 +117,7 @@ def _header(name: str, row: Importer, settings: Settings, chosen: Mapping[str, A
         task=MULTI_LABEL if findings else SINGLE_LABEL,
         licence=row.licence, citation=row.citation, source=row.source, import_px=settings.import_px,
         settings={"importer": name, **kept, **general, **waived, "skipped": []},
+        labelled=not chosen.get("unlabelled", False),
     )  # fmt: skip
 
 
@@ -247,7 +248,7 @@ def shard_row(raw: RawImage, import_px: int, depth: int | None = None) -> Row:
     if raw.roi != "none" and raw.path is not None:
         grey = crop_to_lesion(grey, raw.masks, raw.roi, raw.path)
     row = ShardRow(
-        image_id=raw.image_id, image=shrink(grey, import_px), label=raw.label, patient=raw.patient,
+        image_id=raw.image_id, image=shrink(grey, import_px), label=raw.label or None, patient=raw.patient,
         domain=raw.domain, source_path=raw.source_path, original_height=height, original_width=width,
         colour=decoded.colour, transparent=decoded.transparent, labels=raw.labels,
     )  # fmt: skip
@@ -292,8 +293,8 @@ class _Result:
         account.refused = len(header.settings["skipped"])
         account.close(self.root)
         if account.read and self.where is not None:
-            multi_label = header.task == MULTI_LABEL
-            account.check(self.where, header.classes, self.settings.accept, multi_label)
+            one_class_each = header.task == SINGLE_LABEL and header.labelled
+            account.check(self.where, header.classes, self.settings.accept, one_class_each)
         if isinstance(header.settings, dict):
             header.settings["account"] = account.to_json()
         if self.hooks.on_account is not None:

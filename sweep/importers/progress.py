@@ -1,4 +1,4 @@
-"""How far an import has come, on a terminal: done of all, and how long the rest will take where the number is known."""
+"""Progress bar of an import: images done, and the time left where their number is known."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Counter:
         return int(task.completed), None if task.total is None else int(task.total)
 
     def total(self, images: int) -> None:
-        """Say how many there will be."""
+        """Set the number of images."""
         self._bar.update(self._task, total=images)
 
     def done(self, images: int) -> None:
-        """Say that one more is written; the number itself does not count those that were left out."""
+        """Advance by one written image; `images`, the number written so far, is not shown, since skipped ones count too."""
         self._bar.advance(self._task)
 
     def skip(self, violation: InputError) -> None:
-        """Say that one was left out."""
+        """Advance by one skipped image."""
         self._bar.advance(self._task)

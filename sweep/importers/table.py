@@ -28,6 +28,7 @@ from sweep.importers import (
     rsna_pneumonia,
     udiat,
     vindr_cxr,
+    volumes,
 )
 from sweep.importers.pipeline import Hooks, Settings, run_import
 from sweep.importers.raw import Importer
@@ -55,6 +56,7 @@ IMPORTERS: dict[str, Importer] = {
     "folder": folder.ROW,
     "csv": csv_table.ROW,
     "dicom": dicom.ROW,
+    "volumes": volumes.ROW,
 }
 
 

@@ -113,7 +113,10 @@ def _separated(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[s
 
 def _found(text: str, delimiter: str, columns: Sequence[str]) -> tuple[int, int]:
     """How many of the wanted columns the header has under this separator, and how many columns at all."""
-    line = next(csv.reader(io.StringIO(text[: MAX_CELL * 2], newline=""), delimiter=delimiter), [])
+    try:
+        line = next(csv.reader(io.StringIO(text[: MAX_CELL * 2], newline=""), delimiter=delimiter), [])
+    except csv.Error:
+        return 0, 0
     names = {name.strip() for name in line}
     return sum(column in names for column in columns), len(line)
 

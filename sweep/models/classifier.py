@@ -1,13 +1,15 @@
-"""One model for all arms: grey image in [0, 1] -> colour -> backbone -> logits, with everything in between inside.
+"""The classifier of every configuration: grey image in [0, 1] -> colorizer -> backbone -> logits.
 
-An attacker therefore meets the same one-channel threat model whatever the colorizer or the normalisation.
+Standardisation and colorization are inside the model, so that all configurations are attacked under one threat model: the
+one-channel image.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,6 +32,8 @@ class Standardise(nn.Module):
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
+        self.mean: Tensor
+        self.std: Tensor
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
 
@@ -46,9 +50,15 @@ class Classifier(nn.Module):
     """
 
     def __init__(
-        self, colorizer: nn.Module, backbone: nn.Module, head: nn.Module, *, before: nn.Module, after: nn.Module,
+        self,
+        colorizer: nn.Module,
+        backbone: nn.Module,
+        head: nn.Module,
+        *,
+        before: nn.Module,
+        after: nn.Module,
         weights_report: WeightsReport,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.before, self.colorizer, self.after = before, colorizer, after
         self.backbone, self.head = backbone, head
@@ -56,22 +66,26 @@ class Classifier(nn.Module):
         self.frozen_bn = "eval"
 
     def colorize(self, grey: Tensor) -> Tensor:
-        """The colour picture [N, 3, H, W] of a grey image [N, 1, H, W], before any colour standardisation."""
+        """The colour picture [N, 3, H, W] of a grey image [N, 1, H, W], before any colour standardisation.
+
+        InputError for another shape, and for another floating-point type than the weights' outside an autocast.
+        """
+        self._check(grey)
         return self.colorizer(self.before(grey))
 
     def features(self, grey: Tensor) -> Tensor:
-        """What the head sees: [N, F]."""
+        """The backbone's features, input of the head: [N, F]."""
         return self.backbone(self.after(self.colorize(grey)))
 
     def forward(self, grey: Tensor) -> Tensor:
         return self.head(self.features(grey))
 
     def classify_colors(self, colors: Tensor) -> Tensor:
-        """Logits of pictures that `colorize` has made, for a loss that needs both without colorizing twice."""
+        """Logits of pictures from `colorize`, for a loss that needs both without colorizing twice."""
         return self.head(self.backbone(self.after(colors)))
 
     def trainable(self, parts: Iterable[str], frozen_bn: str = "eval") -> Classifier:
-        """Let exactly `parts` learn and freeze the others; returns self.
+        """Train exactly `parts` and freeze the others; returns self.
 
         Batch normalisation of a frozen part keeps its statistics (`eval`) or follows the batches (`train`).
         """
@@ -84,7 +98,7 @@ class Classifier(nn.Module):
         return self.train(self.training)
 
     def freeze(self, *parts: str, frozen_bn: str = "eval") -> Classifier:
-        """Freeze `parts` and let the others learn; returns self."""
+        """Freeze `parts` and train the others; returns self."""
         frozen = _checked_parts(parts)
         return self.trainable([part for part in PARTS if part not in frozen], frozen_bn)
 
@@ -96,6 +110,21 @@ class Classifier(nn.Module):
                 module.eval()
         return self
 
+    def _check(self, grey: Tensor) -> None:
+        if grey.ndim != 4 or grey.shape[1] != 1:
+            raise InputError("images", f"shape {tuple(grey.shape)}", "give grey images [N, 1, H, W]")
+        weights = self._weights_type()
+        if grey.dtype == weights or torch.is_autocast_enabled(grey.device.type):
+            return
+        name = str(weights).removeprefix("torch.")
+        fix = f"convert them: images.to(torch.{name})"
+        if not grey.is_floating_point():
+            fix = f"convert to [0, 1]: images.to(torch.{name}) / 255"
+        raise InputError("images", f"type {grey.dtype} for a model in {name}", fix)
+
+    def _weights_type(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
     def _frozen_norms(self) -> Iterator[nn.Module]:
         for part in PARTS:
             parameters = list(getattr(self, part).parameters())
@@ -104,49 +133,56 @@ class Classifier(nn.Module):
                 yield from (m for m in norms if isinstance(m, nn.modules.batchnorm._BatchNorm))
 
 
-def build_classifier(
-    *,
-    backbone: str,
-    colorizer: str = "none",
-    num_classes: int,
-    image_px: int,
-    weights: str | None = None,
-    dropout: float = 0.0,
-    input_norm: str = "published",
-    mean: float | Sequence[float] | None = None,
-    std: float | Sequence[float] | None = None,
-    colorizer_options: Mapping[str, Any] | None = None,
-    backbone_options: Mapping[str, Any] | None = None,
-    seed: int,
-) -> Classifier:
-    """A classifier with its parts drawn from `seed`; the same seed gives the same head under every colorizer.
+@dataclass(frozen=True)
+class ClassifierSpec:
+    """The architecture of a classifier: its parts by name, their options, and how its input is standardised.
 
-    `weights` is None (random), "imagenet" (timm's hub) or a local path. A learned colorizer's grey input is standardised
-    with GREY_MEAN and GREY_STD; the colours of a fixed one with the statistics that the backbone was published with
-    (`input_norm` "published"), or with the same grey ones for each channel ("grey", as Morra et al. feed their baseline).
-    `mean`/`std` replace these values. Raises InputError for unknown names, sizes a backbone cannot take, and weights
-    that do not fit.
+    A learned colorizer's grey input is standardised with GREY_MEAN and GREY_STD; the colours of a fixed one with the
+    statistics that the backbone was published with (`input_norm` "published"), or with the grey ones for each channel
+    ("grey", as Morra et al. feed their baseline). `mean` and `std` replace these values. `colorizer_options` and
+    `backbone_options` go to the constructors of the parts.
+    """
+
+    backbone: str
+    num_classes: int
+    image_px: int
+    colorizer: str = "none"
+    dropout: float = 0.0
+    input_norm: str = "published"
+    mean: float | Sequence[float] | None = None
+    std: float | Sequence[float] | None = None
+    colorizer_options: Mapping[str, Any] = field(default_factory=dict)
+    backbone_options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def build_classifier(spec: ClassifierSpec, weights: str | None = None, *, seed: int) -> Classifier:
+    """The classifier of `spec`, initialised from `seed`; the same seed gives the same head under every colorizer.
+
+    `weights` is None (random), "imagenet" (timm's hub) or a local path. Raises InputError for unknown names, sizes a
+    backbone cannot take, and weights that do not fit.
     """
     with _seeded(seed, "colorizer"):
-        colors = build_colorizer(colorizer, **dict(colorizer_options or {}))
+        colors = build_colorizer(spec.colorizer, **spec.colorizer_options)
     with _seeded(seed, "backbone"):
-        trunk = build_trunk(
-            backbone, image_px=image_px, pretrained=weights == "imagenet", **dict(backbone_options or {})
-        )
-    features = feature_count(backbone, trunk, image_px)
+        pretrained = weights == "imagenet"
+        trunk = build_trunk(spec.backbone, image_px=spec.image_px, pretrained=pretrained, **spec.backbone_options)
+    features = feature_count(spec.backbone, trunk, spec.image_px)
     with _seeded(seed, "head"):
-        head = nn.Sequential(nn.Dropout(dropout), nn.Linear(features, num_classes))
-    before, after = _standardisers(COLORIZERS[colorizer].learned, trunk, input_norm, mean, std)
+        head = nn.Sequential(nn.Dropout(spec.dropout), nn.Linear(features, spec.num_classes))
+    before, after = _standardisers(spec, trunk)
     report = _load(trunk, weights)
     model = Classifier(colors, trunk.module, head, before=before, after=after, weights_report=report)
     return _with_random_names(model, trunk)
 
 
-def _standardisers(learned: bool, trunk: Trunk, input_norm: str, mean: Any, std: Any) -> tuple[nn.Module, nn.Module]:
-    if input_norm not in INPUT_NORMS:
-        raise InputError("input_norm", f"unknown value {input_norm!r}", f"write one of {', '.join(INPUT_NORMS)}")
-    default_mean, default_std = (GREY_MEAN, GREY_STD) if learned or input_norm == "grey" else (trunk.mean, trunk.std)
-    mean, std = _values(mean, default_mean), _values(std, default_std)
+def _standardisers(spec: ClassifierSpec, trunk: Trunk) -> tuple[nn.Module, nn.Module]:
+    """The modules before and after the colorizer, one of which standardises."""
+    if spec.input_norm not in INPUT_NORMS:
+        raise InputError("input_norm", f"unknown value {spec.input_norm!r}", f"write one of {', '.join(INPUT_NORMS)}")
+    learned = COLORIZERS[spec.colorizer].learned
+    grey = learned or spec.input_norm == "grey"
+    default_mean, default_std = (GREY_MEAN, GREY_STD) if grey else (trunk.mean, trunk.std)
+    mean, std = _values(spec.mean, default_mean), _values(spec.std, default_std)
     if learned and (len(mean) > 1 or len(std) > 1):
         raise InputError("mean/std", f"{len(mean)} means for a grey image", "give one value each with this colorizer")
     standardise = Standardise(mean, std)
@@ -164,7 +200,7 @@ def _load(trunk: Trunk, weights: str | None) -> WeightsReport:
         return WeightsReport("random initialisation", 0, ())
     if weights == "imagenet":
         return WeightsReport("imagenet", len(trunk.body.state_dict()), ())
-    return load_weights(trunk.body, weights, head_prefixes=trunk.head_prefixes, cut_prefixes=trunk.cut_prefixes)
+    return load_weights(trunk.body, Path(weights), head_prefixes=trunk.head_prefixes, cut_prefixes=trunk.cut_prefixes)
 
 
 def _with_random_names(model: Classifier, trunk: Trunk) -> Classifier:
@@ -185,7 +221,7 @@ def _checked_parts(parts: Iterable[str]) -> tuple[str, ...]:
 
 @contextmanager
 def _seeded(seed: int, purpose: str) -> Iterator[None]:
-    """Draw initial weights from a seed of their own and leave the caller's generator untouched."""
+    """Draw initial weights from a named seed and leave the caller's generator unchanged."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(named_seed(seed, "model", purpose))
         yield

@@ -152,6 +152,17 @@ ROWS = (
     _grey("grey_mean", GREY_MEAN, "mean", 0, "mean"),
     _grey("grey_std", GREY_STD, "standard deviation", 0.01, "std"),
     Hyperparameter(
+        "colorizer_init",
+        "initial weights of coloru and deco: as the published code draws them, or Xavier's, as version 0.1 drew them",
+        (str,),
+        "published",
+        one_of("published", "xavier"),
+        active=is_one_of("colorizer", "coloru", "deco"),
+        argument=f"{COLORIZER}.init",
+        since="0.2",
+        before="xavier",
+    ),
+    Hyperparameter(
         "tc_upsample",
         "upsampling of texture_color: transposed convolution, or nearest neighbour and a convolution",
         (str,),

@@ -10,7 +10,16 @@ from sweep.core.hyperparameter import arguments
 from sweep.models.hyperparameters import BACKBONE, COLORIZER, NETWORK
 
 # What does not change the shapes of a network's layers, nor the files that they start from.
-_WITHOUT_SHAPE = ("dropout", "input_norm", "grey_mean", "grey_std", "clahe_bins", "clahe_clip", "backbone_dropout")
+_WITHOUT_SHAPE = (
+    "dropout",
+    "input_norm",
+    "grey_mean",
+    "grey_std",
+    "clahe_bins",
+    "clahe_clip",
+    "backbone_dropout",
+    "colorizer_init",
+)
 
 
 def network_of(config: Mapping[str, Any]) -> dict[str, Any]:

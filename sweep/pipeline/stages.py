@@ -18,19 +18,17 @@ from sweep.store.artifact_store import ArtifactStore, Stage, with_dependencies
 from sweep.store.code_versions import VERSIONS
 from sweep.store.trial import COLORIZER, MODEL, OTHER_DOMAIN, Trial
 from sweep.synth.hyperparameters import GENERATOR as GENERATOR_PART
+from sweep.synth.settings import LATER
 
 GENERATOR, POOL, SHARED_MODEL = "generator", "pool", "shared_model"
 GENERATOR_FILE = "generator.safetensors"
 POOL_FILE = "images.npy"
-EPOCHS_FILE = "epochs.json"  # of a shared model: what it told after each epoch
+EPOCHS_FILE = "epochs.json"  # of a shared model: its metrics after each epoch
 _POOL_UNIT = 64  # pools come in powers of two times this, so that near ratios share one
-_CANDIDATES = 2  # images that a model looks at for each one that it shall keep, before more are drawn
-_FEWEST_LOOKS, _MOST_LOOKS, _STEPS_A_LOOK = (
-    4,
-    20,
-    250,
-)  # at a generator while it trains, where the sweep config does not say how often
-_LOOKING_ON = ("check_every", "feature_net")  # settings that change nothing in a generator that does not stop on them
+_CANDIDATES = 2  # images labelled for each one to keep, before more are sampled
+# Checks of a generator in training, where the sweep config does not give their interval.
+_FEWEST_CHECKS, _MOST_CHECKS, _STEPS_PER_CHECK = 4, 20, 250
+_PROGRESS_CHECKS = ("check_every", "feature_net")
 
 
 def stages_of(trial: Trial, data: Data) -> list[Stage]:
@@ -87,7 +85,7 @@ def pool_stages(config: Mapping[str, Any], data: Data, seed: int) -> dict[int, S
     )
     judge = labeller_stage(config, data, seed) if _relabels(config) else None
     return {
-        label: _pool_for(config, data, label, count, generators.get(label, generators.get(None)), judge)
+        label: _pool_for(config, data, label, count, generators[label if label in generators else None], judge)
         for label, count in counts.items()
     }
 
@@ -137,13 +135,11 @@ def _relabels(config: Mapping[str, Any]) -> bool:
 def _generator_stage(config: Mapping[str, Any], data: Data, label: int | None) -> Stage:
     from sweep.synth.train import resolved_settings
 
-    settings = resolved_settings(config["generator"], _wishes(config))
-    settings["check_every"] = config["generator_check_every"] or _steps_between_looks(settings["steps"])
+    settings = resolved_settings(config["generator"], _changes(config))
+    settings["check_every"] = config["generator_check_every"] or _steps_between_checks(settings["steps"])
     inputs = {
         "generator": config["generator"],
-        "settings": settings
-        if settings["patience"]
-        else {name: value for name, value in settings.items() if name not in _LOOKING_ON},
+        "settings": _hashed(settings),
         "image_px": config["generator_px"],
         "seed": config["generator_seed"],
         "label": label,
@@ -152,23 +148,33 @@ def _generator_stage(config: Mapping[str, Any], data: Data, label: int | None) -
         "direction": config["direction"],
         "train_images": config["train_images"],
     }
-    return Stage(GENERATOR, VERSIONS[GENERATOR], inputs, non_hashed={name: settings[name] for name in _LOOKING_ON})
+    return Stage(GENERATOR, VERSIONS[GENERATOR], inputs, non_hashed={name: settings[name] for name in _PROGRESS_CHECKS})
 
 
-def _steps_between_looks(steps: int) -> int:
-    looks = min(_MOST_LOOKS, max(_FEWEST_LOOKS, steps // _STEPS_A_LOOK))
-    return max(1, steps // looks)
+def _hashed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that determine a generator: not how often it is checked, unless it stops by these checks."""
+    left_out = () if settings["patience"] else _PROGRESS_CHECKS
+    return {
+        name: value
+        for name, value in settings.items()
+        if name not in left_out and not (name in LATER and value == LATER[name])
+    }
 
 
-def _wishes(config: Mapping[str, Any]) -> dict[str, Any]:
+def _steps_between_checks(steps: int) -> int:
+    checks = min(_MOST_CHECKS, max(_FEWEST_CHECKS, steps // _STEPS_PER_CHECK))
+    return max(1, steps // checks)
+
+
+def _changes(config: Mapping[str, Any]) -> dict[str, Any]:
     """The generator's settings that the configuration names."""
     from sweep.synth.generators import GENERATORS
 
-    wishes = arguments(rows_filling(GENERATOR_PART), GENERATOR_PART, config)
+    changes = arguments(rows_filling(GENERATOR_PART), GENERATOR_PART, config)
     own = GENERATORS[config["generator"]].defaults
-    if "lr" in wishes and "critic_lr" in own:
-        wishes["critic_lr"] = min(1.0, wishes["lr"] * (own["critic_lr"] / own["lr"]))
-    return wishes
+    if "lr" in changes and "critic_lr" in own:
+        changes["critic_lr"] = min(1.0, changes["lr"] * (own["critic_lr"] / own["lr"]))
+    return changes
 
 
 def _pool_for(

@@ -15,7 +15,7 @@ from sweep.core.errors import InputError
 from sweep.core.seeds import named_seed
 from sweep.core.storage import Storage
 from sweep.data.datasets import Data
-from sweep.models.classifier import Classifier, build_classifier
+from sweep.models.classifier import Classifier, ClassifierSpec, build_classifier
 from sweep.pipeline.model_options import network_of
 from sweep.pipeline.pretrained_colorizer import read_colorizer_file
 from sweep.shards.findings import resolve_uncertain
@@ -98,13 +98,8 @@ def build(config: Mapping[str, Any], data: Data, seed: int, colorizer: bytes | N
     `colorizer` is that module where it is no file: the other hospital's. Raises InputError for a backbone, size or file that
     cannot be used.
     """
-    model = build_classifier(
-        **network_of(config),
-        num_classes=len(data.classes),
-        image_px=data.image_px,
-        weights=config["weights"],
-        seed=named_seed(seed, "weights"),
-    )
+    spec = ClassifierSpec(**network_of(config), num_classes=len(data.classes), image_px=data.image_px)
+    model = build_classifier(spec, config["weights"], seed=named_seed(seed, "weights"))
     if config.get("colorizer_from") == OTHER_DOMAIN:
         _start_from(model, colorizer)
     elif config.get("colorizer_from"):

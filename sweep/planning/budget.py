@@ -1,4 +1,4 @@
-"""What a sweep has spent of its budget, and whether there is enough left to launch another trial."""
+"""Budget of a sweep: what has been spent, and whether another trial may be launched."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _ENDS = ("finish", "failed", "stopped")
 
 @dataclass
 class BudgetTracker:
-    """Wall seconds and GPU hours. A launch is refused when a trial of the usual length would lead beyond the budget.
+    """Tracks wall seconds and GPU hours. A launch is refused when a trial of median length would exceed the budget.
 
-    `gpus` is what one trial holds; `before_s` are trial-seconds of earlier attempts, which count as GPU time and not as wall time.
+    `gpus` is the number of GPUs of one trial; `before_s` are trial-seconds of earlier attempts, which count as GPU time, not as wall time.
     """
 
     wall_s: float | None = None
@@ -27,7 +27,7 @@ class BudgetTracker:
     gpus: float = 0.0
     before_s: float = 0.0
     clock: Callable[[], float] = time.monotonic
-    refused: str | None = None  # why nothing is launched any more
+    refused: str | None = None  # why no more trials are launched
     _lengths: list[float] = field(default_factory=list)
     _running: dict[str, float] = field(default_factory=dict)
 
@@ -35,7 +35,7 @@ class BudgetTracker:
         self._begin = self.clock()
 
     def may_launch(self) -> bool:
-        """Whether another trial fits. Once refused, always refused: a sweep that winds down does not start anew."""
+        """Whether another trial fits. A refusal is final, so that a sweep that is ending launches nothing later."""
         self.refused = self.refused or self._wall_reason() or self._gpu_reason()
         return self.refused is None
 
@@ -51,7 +51,7 @@ class BudgetTracker:
 
     @property
     def farewell(self) -> str | None:
-        """What the end of a sweep says of its budget; nothing where it was not reached."""
+        """Message for the end of a sweep whose budget was reached, else None."""
         return f"no more trials were launched: {self.refused}" if self.refused else None
 
     @property
@@ -78,7 +78,7 @@ class BudgetTracker:
 
 
 def budget_tracker_of(sweep_config: SweepConfig, before: Reading) -> BudgetTracker:
-    """The budget of a sweep config, less what earlier attempts of its sweep spent."""
+    """The budget of a sweep config, reduced by what earlier attempts spent."""
     resources, budget = sweep_config.resources, sweep_config.budget
     return BudgetTracker(
         budget.wall_s,
@@ -89,9 +89,9 @@ def budget_tracker_of(sweep_config: SweepConfig, before: Reading) -> BudgetTrack
 
 
 def spent_before(reading: Reading, workers: int) -> float:
-    """Trial-seconds that a ledger tells of: records however they ended, unfinished ones as far as they came, and what was made for them.
+    """Trial-seconds in a ledger: records whatever their end, unfinished ones up to their last event, and the artifacts computed for them.
 
-    A generator or pool is made by one worker, so it counts as its share of a trial's `workers`.
+    An artifact is computed by one worker, so it counts as one of a trial's `workers`.
     """
     made = {
         stage["hash"]: stage["seconds"]
@@ -103,7 +103,7 @@ def spent_before(reading: Reading, workers: int) -> float:
 
 
 def _by_record(reading: Reading) -> dict[tuple, list[Event]]:
-    """The events of each record, apart for each attempt at it."""
+    """The events of each record, separately for each attempt."""
     records: dict[tuple, list[Event]] = {}
     for event in reading.events:
         if event["event"] in ("start", "epoch", *_ENDS):
@@ -112,7 +112,7 @@ def _by_record(reading: Reading) -> dict[tuple, list[Event]]:
 
 
 def _record_seconds(events: list[Event]) -> float:
-    """What a finished record measured; of any other the time from its first event to its last."""
+    """The measured seconds of a finished record; for others the time from the first event to the last."""
     measured = [event["seconds"]["total"] for event in events if event["event"] == "finish"]
     if measured:
         return measured[0]

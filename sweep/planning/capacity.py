@@ -1,4 +1,4 @@
-"""resources asked + machines there or to come -> trials at once, or a refusal that says the arithmetic.
+"""requested resources + available or declared machines -> concurrent trials, or an error that shows the calculation.
 
 Plain arithmetic, no Ray: a machine is a mapping from resource names to amounts.
 """
@@ -16,12 +16,12 @@ from sweep.core.errors import InputError
 
 Machine = Mapping[str, float]
 _FIX = "ask for less under resources:, or add machines (resources.node_types, where an autoscaler brings them)"
-_MANY = 10_000  # stands for node types without a limit
+_MANY = 10_000  # for node types without a limit
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """What the cluster offers, and how many trials that makes at once; `contested` where an idle worker group keeps others from running."""
+    """Resources of the cluster and the concurrent trials they allow; `contested` where an idle worker group keeps others from running."""
 
     cpus: float
     gpus: float
@@ -30,13 +30,13 @@ class Capacity:
 
 
 def per_worker(resources: Resources) -> dict[str, float]:
-    """What one worker asks for, by Ray's names."""
+    """Resources of one worker, by Ray's names."""
     asked = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker, "memory": resources.memory_bytes}
     return {name: amount for name, amount in asked.items() if amount}
 
 
 def declared(resources: Resources) -> list[Machine]:
-    """The machines that the sweep config says may come."""
+    """The machines that the sweep config declares."""
     return _each((machine_of(kind), kind.max_nodes) for kind in resources.node_types.values())
 
 
@@ -46,17 +46,17 @@ def machine_of(kind: NodeType) -> Machine:
 
 
 def of_types(types: Iterable[tuple[Machine, int]]) -> list[Machine]:
-    """Machines of an autoscaler's node types with their largest numbers (-1: without a limit)."""
+    """Machines of an autoscaler's node types with their largest counts (-1: no limit)."""
     return _each((machine, _MANY if count < 0 else count) for machine, count in types)
 
 
 def capacity_of(
     resources: Resources, there: Sequence[Machine], to_come: Sequence[Machine] | None, spare_cpus: int
 ) -> Capacity:
-    """Trials at once on the machines that are there, or on those that can come where that is more.
+    """Concurrent trials on the machines that are there, or on those that may be added where that is more.
 
-    `to_come` is None where nobody knows; then `max_concurrent_trials`, said by hand, is believed. `spare_cpus` stay free for
-    reading data. Raises InputError when not one trial can ever fit.
+    `to_come` is None where it is unknown; `max_concurrent_trials` is then used as given. `spare_cpus` are reserved for reading data.
+    Raises InputError when no trial can ever fit.
     """
     best = max((there, to_come or []), key=lambda machines: trials_on(resources, machines, spare_cpus))
     fitting = trials_on(resources, best, spare_cpus)
@@ -72,7 +72,7 @@ def capacity_of(
 
 
 def trials_on(resources: Resources, machines: Sequence[Machine], spare_cpus: int) -> int:
-    """Trials that run at once on `machines`; a worker lies on one of them, a trial may lie on several."""
+    """Concurrent trials on `machines`; a worker needs one machine, a trial may span several."""
     asked = per_worker(resources)
     workers = sum(_fit(machine, asked) for machine in machines)
     by_workers = workers // resources.workers
@@ -81,13 +81,13 @@ def trials_on(resources: Resources, machines: Sequence[Machine], spare_cpus: int
 
 
 def _fit(machine: Machine, asked: Mapping[str, float]) -> int:
-    """Workers on one machine; memory that a machine does not tell is no limit."""
+    """Workers on one machine; memory is no limit where a machine does not report it."""
     known = {name: amount for name, amount in asked.items() if name != "memory" or name in machine}
     return min(math.floor(machine.get(name, 0.0) / amount + 1e-9) for name, amount in known.items())
 
 
 def request(resources: Resources) -> str:
-    """What a trial asks for, in words."""
+    """The request of a trial, in words."""
     workers = "one worker" if resources.workers == 1 else f"{resources.workers} workers"
     return f"{workers} of {amounts(per_worker(resources))}"
 
@@ -106,7 +106,7 @@ def _listing(machines: Sequence[Machine]) -> str:
 
 
 def amounts(machine: Machine) -> str:
-    """What a machine has, in words."""
+    """The resources of a machine, in words."""
     counts = {"CPUs": machine.get("CPU", 0.0), "GPUs": machine.get("GPU", 0.0)}
     words = [f"{amount:g} {name}" for name, amount in counts.items() if amount or name == "CPUs"]
     return " + ".join([*words, *([f"{machine['memory'] / 1e9:.3g} GB"] if machine.get("memory") else [])])
@@ -117,13 +117,13 @@ def _each(types: Iterable[tuple[Machine, int]]) -> list[Machine]:
 
 
 def capacity_here(resources: Resources) -> Capacity:
-    """What a Ray of this machine's own will offer. Raises InputError when one trial can never fit."""
+    """Capacity of a local Ray on this machine. Raises InputError when one trial can never fit."""
     gpus = _gpus_here() if resources.gpus_per_worker else 0
     return capacity_of(resources, [{"CPU": float(os.cpu_count() or 1), "GPU": float(gpus)}], [], spare_cpus=0)
 
 
 def _gpus_here() -> int:
-    """CUDA devices that a process started here sees, asked from the driver itself: to import torch for that takes seconds.
+    """CUDA devices visible to a new process, counted by the driver: importing torch for that takes seconds.
 
     https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__DEVICE.html
     """

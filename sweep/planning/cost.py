@@ -1,4 +1,4 @@
-"""what is left + what was measured -> seconds, hours and money, with what the estimate rests on; plain arithmetic."""
+"""remaining steps + measured durations -> estimated seconds, hours and price, with the basis of the estimate; plain arithmetic."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _HOUR = 3600.0
 
 
 @dataclass(frozen=True)
-class Work:
-    """One kind of step: how many are left, and how many seconds each of those took that are there."""
+class StepCost:
+    """One kind of step: how many are left, and the seconds of each finished one."""
 
     kind: str
     left: int
@@ -22,12 +22,12 @@ class Work:
 
     @property
     def mean_s(self) -> float:
-        """Seconds that one took."""
+        """Mean seconds of a finished one."""
         return sum(self.measured) / len(self.measured)
 
     @property
-    def told(self) -> str:
-        """How many are left and what that rests on."""
+    def summary(self) -> str:
+        """How many are left, and the mean and count of the measured ones."""
         return f"{self.count} of {self.mean_s:.1f} s (mean of {len(self.measured)})"
 
     @property
@@ -36,10 +36,10 @@ class Work:
         return f"{self.left} {self.kind.replace('_', ' ')}{'' if self.left == 1 else 's'}"
 
 
-def outlook(works: Sequence[Work], trials: int, resources: Resources, here: Capacity | None) -> list[str]:
-    """Time and money of what is left, for each node type or for this machine; says what it rests on and what is not in it.
+def outlook(works: Sequence[StepCost], trials: int, resources: Resources, here: Capacity | None) -> list[str]:
+    """Estimated time and price of the remaining steps, per node type or on this machine, with its basis and what it leaves out.
 
-    `trials` is how many of those left could run at once; `here` is what this machine offers, where the sweep would run on it.
+    `trials` is how many of the remaining ones could run concurrently; `here` is the capacity of this machine, where the sweep would run on it.
     """
     left = [work for work in works if work.left]
     timed = [work for work in left if work.measured]
@@ -49,7 +49,7 @@ def outlook(works: Sequence[Work], trials: int, resources: Resources, here: Capa
     seconds = sum(work.left * work.mean_s for work in timed)
     if timed:
         lines = [
-            f"about {seconds:.0f} worker-seconds left: {', '.join(work.told for work in timed)}, on the machines that those ran on"
+            f"about {seconds:.0f} worker-seconds left: {', '.join(work.summary for work in timed)}, on the machines that those ran on"
         ]
         lines += [f"not counted, for none has been timed yet: {untimed}"] if untimed else []
     else:
@@ -68,7 +68,7 @@ def outlook(works: Sequence[Work], trials: int, resources: Resources, here: Capa
 
 
 def _on_nodes(name: str, node: NodeType, seconds: float, longest: float, trials: int, resources: Resources) -> str:
-    """One node type: as many of its nodes as the trials left can fill."""
+    """One node type: as many nodes as the remaining trials can fill."""
     machine = machine_of(node)
     places = trials_on(resources, [machine] * node.max_nodes, spare_cpus=0)
     if not places:

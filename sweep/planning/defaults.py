@@ -15,5 +15,7 @@ def folder_defaults(reading: Reading) -> dict[str, Scalar]:
     """
     if not reading.events:
         return default_values()
-    noted = next((event["defaults"] for event in reading.of_kind("sweep") if "defaults" in event), {})
+    noted: dict[str, Scalar] = next(
+        (event["defaults"] for event in reading.of_kind("sweep") if "defaults" in event), {}
+    )
     return {name: noted.get(name, row.introduced_with) for name, row in HYPERPARAMETERS.items()}

@@ -1,4 +1,4 @@
-"""sweep config -> studies -> configurations: what is crossed, what is drawn, and how often."""
+"""sweep config -> grid cells -> configurations."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from typing import Any
 
 from sweep.config.hyperparameters import complete
 from sweep.core.hyperparameter import Scalar
-from sweep.search.sampling import draw, drawn, satisfies
-
-__all__ = ["Study", "cells", "draw", "epochs_of", "satisfies", "studies"]
+from sweep.search.sampling import drawn
 
 Config = dict[str, Scalar]
 
 
 @dataclass(frozen=True)
-class Study:
-    """One cell of the grid, searched alone with the same number of draws as every other cell."""
+class CellConfigs:
+    """The configurations of one grid cell; every cell is sampled equally often."""
 
     cell: Config
     configs: tuple[Config, ...]
@@ -26,13 +24,13 @@ class Study:
 
 def studies(
     grid: Mapping[str, list[Scalar]], search: Mapping[str, Any], fixed: Mapping[str, Scalar], trials: int, seed: int = 0
-) -> list[Study]:
+) -> list[CellConfigs]:
     """Cross the grid; inside each cell draw `trials` configurations of the searched hyperparameters.
 
     A draw depends on (seed, name of the hyperparameter, number of the draw) alone: adding a hyperparameter or a cell
-    reshuffles nothing, and every cell is shown the same draws.
+    changes no other draw, and every cell has the same draws.
     """
-    return [Study(cell, tuple(_configs(search, {**fixed, **cell}, trials, seed))) for cell in cells(grid)]
+    return [CellConfigs(cell, tuple(_configs(search, {**fixed, **cell}, trials, seed))) for cell in cells(grid)]
 
 
 def cells(grid: Mapping[str, list[Scalar]]) -> list[Config]:
@@ -46,7 +44,7 @@ def _configs(search: Mapping[str, Any], known: Mapping[str, Scalar], trials: int
 
 
 def epochs_of(config: Mapping[str, Any]) -> int:
-    """Epochs of a whole training, all phases of its procedure together."""
+    """Epochs of a training, summed over the phases of its procedure."""
     from sweep.training.procedures import phases
     from sweep.training.recipe import Recipe
 

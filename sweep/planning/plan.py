@@ -1,4 +1,4 @@
-"""sweep config + data -> what to run: the campaign with everything that the ledger already holds, and what can be foreseen of it."""
+"""sweep config + data + ledger -> the campaign with all earlier results, and the trials that are known in advance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sweep.planning.defaults import folder_defaults
 from sweep.planning.grid import cells, epochs_of, studies
 from sweep.planning.preflight import with_file_identities
 from sweep.search.campaign import Campaign
-from sweep.search.candidate import Config, Job, Rules, Values
+from sweep.search.candidate import Assignment, Config, Rules, Values
 from sweep.search.halving import ParetoHalving
 from sweep.search.racing import Race
 from sweep.store.ledger import Event, Reading
@@ -27,35 +27,35 @@ ADAPTIVE = ("tpe", "nsga2", "gp")  # searchers whose next configuration depends 
 
 @dataclass(frozen=True)
 class Plan:
-    """The campaign, and the trials that can be foreseen: all of them for grid and random, the first draws for a searcher that learns."""
+    """The campaign, and the trials known in advance: all of them for grid and random search, the first draws for an adaptive searcher."""
 
     campaign: Campaign
     foreseen: tuple[Trial, ...]
     varied: tuple[str, ...]  # hyperparameters that differ between trials, in the order of the sweep config
     data: Data
-    defaults: Mapping[str, Scalar]  # of the run folder: what a hyperparameter has that the sweep config does not name
-    warm: int = 0  # results of earlier sweeps that the searchers could use
+    defaults: Mapping[str, Scalar]  # of the run folder, for hyperparameters that the sweep config does not name
+    warm: int = 0  # results of earlier sweeps that the searchers used
     late_events: list[Event] = field(default_factory=list)  # what the campaign decided before a ledger takes its events
 
-    def trial(self, job: Job) -> Trial:
-        """What the workers are given of a job."""
+    def trial(self, job: Assignment) -> Trial:
+        """The trial of an assignment, as the workers get it."""
         return Trial(job.config, self.data.seen_by(job.config).hash, job.seeds, job.cell)
 
     @property
     def left(self) -> list[Trial]:
-        """Foreseen trials that are not settled yet."""
+        """Trials known in advance that have no result yet."""
         settled = {one.signature for one in self.campaign.candidates.values() if not one.is_open}
         return [trial for trial in self.foreseen if trial.signature not in settled]
 
     def settled(self) -> int:
-        """Records that earlier attempts settled."""
+        """Records whose results are in the ledger."""
         return sum(len(one.outcomes) for one in self.campaign.candidates.values())
 
 
 def make_plan(
     sweep_config: SweepConfig, data: Data, reading: Reading, warm: Sequence[tuple[Config, Values]] = ()
 ) -> Plan:
-    """Every configuration once, however many cells lead to it; records that finished, were stopped or diverged are not run again."""
+    """The plan: each configuration once, even if several cells yield it; finished, stopped and diverged records are not run again."""
     rules, defaults = rules_of(sweep_config), folder_defaults(reading)
     known = {**defaults, **sweep_config.fixed}
     trials = {trial.signature: trial for trial in reversed(list(_foreseen(sweep_config, known, data)))}
@@ -79,14 +79,16 @@ def make_plan(
 
 
 def notes(sweep_config: SweepConfig, plan: Plan, offered: int) -> list[str]:
-    """What a user should know before the search begins."""
+    """Notes to print before the search begins."""
     found = (
-        [f"warm start: {plan.warm} of {offered} earlier results are of use"] if sweep_config.searcher.warm_start else []
+        [f"warm start: {plan.warm} of {offered} earlier results fit the search space"]
+        if sweep_config.searcher.warm_start
+        else []
     )
     weighed = [name for name, distribution in sweep_config.search.items() if distribution.probabilities is not None]
     if weighed and sweep_config.searcher.algorithm in ADAPTIVE:
         found.append(
-            f"probabilities of {', '.join(weighed)} hold for the first draws alone: {sweep_config.searcher.algorithm} then prefers what did well"
+            f"probabilities of {', '.join(weighed)} apply to the first draws only: {sweep_config.searcher.algorithm} then samples by its model"
         )
     learns = (
         sweep_config.searcher.algorithm in ADAPTIVE or sweep_config.scheduler.type != "none" or sweep_config.seeds.race
@@ -94,13 +96,13 @@ def notes(sweep_config: SweepConfig, plan: Plan, offered: int) -> list[str]:
     on_target = [one.name for one in sweep_config.objectives if "/source" not in one.name]
     if learns and on_target:
         found.append(
-            f"the search itself sees the target through {', '.join(on_target)}: what it finds is chosen by oracle, not by source validation"
+            f"the search optimises target metrics ({', '.join(on_target)}): its results are selected by oracle, not by source validation"
         )
     return found
 
 
 def rules_of(sweep_config: SweepConfig) -> Rules:
-    """The campaign's rules as the sweep config gives them."""
+    """The campaign's rules, from the sweep config."""
     goals, metrics = (
         tuple(one.goal for one in sweep_config.objectives),
         tuple(one.name for one in sweep_config.objectives),
@@ -119,16 +121,16 @@ def rules_of(sweep_config: SweepConfig) -> Rules:
         if sweep_config.scheduler.type == "none"
         else lambda: ParetoHalving(halving_goals, sweep_config.scheduler.grace_epochs, sweep_config.scheduler.eta),
         judged=len(halving_goals),
-        race=Race(goals, seeds.min, seeds.max) if seeds.race else None,
+        race=Race(goals, seeds.min, seeds.max) if seeds.race and seeds.max else None,
     )
 
 
 def _foreseen(sweep_config: SweepConfig, known: Mapping[str, Scalar], data: Data) -> Iterable[Trial]:
-    """What will run, or for a searcher that learns what may: the draws of a random search, and every listed network."""
+    """The trials of grid or random search; for an adaptive searcher the draws of a random search and every listed network."""
     listed = {
-        name: sweep_config.search[name].values
+        name: values
         for name in shaping_names()
-        if name in sweep_config.search and sweep_config.search[name].values
+        if name in sweep_config.search and (values := sweep_config.search[name].values)
     }
     variants = itertools.product(*listed.values()) if sweep_config.searcher.algorithm in ADAPTIVE else ()
     for study in studies(
@@ -158,13 +160,13 @@ def _trial(
 
 
 def _real_only_first(sweep_config: SweepConfig, known: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Cells that need no generator first: they keep the workers busy while generators train."""
+    """Cells without synthetic images first: they occupy the workers while generators train."""
     ratio = known["synthetic_per_real"]
     return sorted(cells(sweep_config.grid), key=lambda cell: cell.get("synthetic_per_real", ratio) > 0)
 
 
 def attacks_of(sweep_config: SweepConfig) -> Attacks:
-    """The sweep config's threats as the workers take them."""
+    """The attacks of the sweep config, as the workers take them."""
     threats = sweep_config.threats
     return Attacks(
         tuple(threats.attacks),

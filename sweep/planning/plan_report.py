@@ -1,4 +1,4 @@
-"""What --plan prints: what would be computed, what is there already, how long and for how much; computes nothing."""
+"""Output of --plan: needed, existing and remaining steps, with estimated time and price; computes nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sweep.data.datasets import CARD_FILE, Data
 from sweep.data.preview import foreseen_data
 from sweep.pipeline.stages import needed_stages
 from sweep.planning.capacity import Capacity, capacity_here, capacity_of, declared
-from sweep.planning.cost import Work, outlook
+from sweep.planning.cost import StepCost, outlook
 from sweep.planning.grid import cells
 from sweep.planning.plan import ADAPTIVE, Plan, make_plan, notes
 from sweep.planning.preflight import misfits
@@ -26,7 +26,7 @@ from sweep.store.artifact_store import ArtifactStore, Stage
 from sweep.store.ledger import Reading, read_ledger
 from sweep.store.run_folder import check_same_code, check_same_config
 
-_ALWAYS = ("generator", "pool")  # have a row even where there are none
+_ALWAYS = ("generator", "pool")  # shown even if there are none
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ class Step:
 
     needed: int
     there: int
-    work: Work
+    work: StepCost
 
 
 def print_plan(sweep_config: SweepConfig, run: Storage, console: Console, address: str | None = None) -> None:
-    """Stages with what is needed, there and to do; then time and money from what was measured so far.
+    """Print the steps that are needed, exist and remain; then time and price, estimated from what was measured so far.
 
-    Raises InputError for what the cluster can never satisfy: the declared node types, or this machine where there are none and no
-    cluster is named by `address`; and where the folder holds another sweep config.
+    Raises InputError when a trial can never fit (on the declared node types, or on this machine where there are none and `address` names
+    no cluster), and when the folder holds another sweep config.
     """
     here = foreseen_capacity(sweep_config.resources, address)
     check_same_config(run, sweep_config)
@@ -54,14 +54,14 @@ def print_plan(sweep_config: SweepConfig, run: Storage, console: Console, addres
     plan = make_plan(sweep_config, data, reading, warm)
     if wrong := misfits(plan.foreseen, data, sweep_config.threats.attacks):
         raise InputErrors(sweep_config.name, wrong)
-    plan.campaign.has_work()  # earlier records answer what they can
+    plan.campaign.has_work()  # settles what the ledger holds
     steps = _steps(plan, data, reading, ArtifactStore(run))
     console.print(
         f"{sweep_config.name} in {run.url}: {len(cells(sweep_config.grid))} cells, {_configurations(sweep_config, plan)} configurations, {sweep_config.seeds.min} seeds each",
         soft_wrap=True,
     )
     if not prepared:
-        console.print(f"nothing is there yet, no data have been prepared; {assumed}", soft_wrap=True)
+        console.print(f"no data have been prepared yet; {assumed}", soft_wrap=True)
     console.print(_table(steps))
     trials = math.ceil(steps["record"].work.left / sweep_config.seeds.min)
     works = [step.work for step in steps.values()]
@@ -74,7 +74,7 @@ def print_plan(sweep_config: SweepConfig, run: Storage, console: Console, addres
 
 
 def foreseen_capacity(resources: Resources, address: str | None) -> Capacity | None:
-    """What this machine offers where the sweep would run on it, else None. Raises InputError, with the arithmetic, where one trial can never fit."""
+    """Capacity of this machine if the sweep would run on it, else None. Raises InputError, with the calculation, if a trial can never fit."""
     if resources.node_types:
         capacity_of(resources, [], declared(resources), spare_cpus=0)
         return None
@@ -87,7 +87,7 @@ def _configurations(sweep_config: SweepConfig, plan: Plan) -> str:
 
 
 def _steps(plan: Plan, data: Data, reading: Reading, store: ArtifactStore) -> Mapping[str, Step]:
-    """Every kind of step, stages first; a stage is to do where a trial that is left needs it and it is not there."""
+    """Every kind of step, stages first; a stage remains if a remaining trial needs it and its artifact does not exist."""
     by_kind: dict[str, list[Stage]] = {kind: [] for kind in _ALWAYS}
     needed, left = needed_stages(plan.foreseen, data), plan.left
     for stage in needed:
@@ -99,15 +99,15 @@ def _steps(plan: Plan, data: Data, reading: Reading, store: ArtifactStore) -> Ma
         steps[kind] = Step(
             len(stages),
             len(found),
-            Work(kind, len(awaited & {stage.hash for stage in stages} - found.keys()), tuple(found.values())),
+            StepCost(kind, len(awaited & {stage.hash for stage in stages} - found.keys()), tuple(found.values())),
         )
     done, open_records = plan.settled(), _records_left(plan)
     measured = tuple(event["seconds"]["total"] for event in reading.finished().values())
-    return {**steps, "record": Step(done + open_records, done, Work("record", open_records, measured))}
+    return {**steps, "record": Step(done + open_records, done, StepCost("record", open_records, measured))}
 
 
 def _records_left(plan: Plan) -> int:
-    """Records that are still to run: known where all configurations are, else as many as the campaign expects."""
+    """Records still to run: exact if all configurations are known in advance, else as many as the campaign expects."""
     if plan.campaign.rules.algorithm in ADAPTIVE:
         return plan.campaign.expected_records - plan.settled()
     asked = plan.campaign.candidates
@@ -125,18 +125,18 @@ def _table(steps: Mapping[str, Step]) -> Table:
 
 
 def _bounds(sweep_config: SweepConfig) -> list[str]:
-    """What makes the counts a bound and no promise."""
+    """Why the counts are bounds."""
     lines = []
     if sweep_config.searcher.algorithm in ADAPTIVE:
         lines.append(
-            f"{sweep_config.searcher.algorithm} chooses as it goes: the stages are those of as many random draws"
+            f"{sweep_config.searcher.algorithm} adapts to results: the stages are those of as many random draws"
         )
     if sweep_config.scheduler.type != "none":
         lines.append(
             f"at most: {sweep_config.scheduler.type} stops all but the best 1/{sweep_config.scheduler.eta:g} at each rung from epoch {sweep_config.scheduler.grace_epochs} on"
         )
-    if sweep_config.seeds.race:
+    if sweep_config.seeds.race and sweep_config.seeds.max:
         lines.append(
-            f"and up to {sweep_config.seeds.max - sweep_config.seeds.min} more seeds for those that a race keeps"
+            f"and up to {sweep_config.seeds.max - sweep_config.seeds.min} more seeds for configurations that stay in the race"
         )
     return lines

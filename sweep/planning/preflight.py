@@ -1,4 +1,4 @@
-"""trials -> violations: build every distinct network once before anything is launched."""
+"""Checks before the launch: every distinct network is built once, and settings that cannot work together are reported."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ CHEST_RADIOGRAPHS = ("chexpert", "chestxray14", "kermany")  # data sets of this 
 
 
 def check_models(where: str | Path, trials: Iterable[Trial], data: Data, threats: Iterable[str] = ()) -> list[str]:
-    """Build each kind of network; returns a note for each whose published weights left parts random, and for chests that are mirrored.
+    """Build each kind of network; returns notes on parts without pretrained weights and on mirrored chest radiographs.
 
-    Raises InputErrors with every backbone that cannot take the run's images, every file that does not fit, and every threat whose
-    model is missing.
+    Raises InputErrors with every backbone that cannot take the run's images, every file that does not fit, and every transfer attack
+    whose model is missing.
     """
     from sweep.pipeline.training_job import build
 
@@ -52,7 +52,7 @@ def check_models(where: str | Path, trials: Iterable[Trial], data: Data, threats
 
 
 def misfits(trials: Iterable[Trial], data: Data, threats: Iterable[str]) -> list[InputError]:
-    """What cannot work, or would decide nothing, on data of this kind: several findings an image, or one class."""
+    """Settings that cannot work, or have no effect, on these data (several findings an image, or one class)."""
     from sweep.pipeline.texture_loss import texture_misfits
 
     configs = [trial.config for trial in trials]
@@ -60,7 +60,7 @@ def misfits(trials: Iterable[Trial], data: Data, threats: Iterable[str]) -> list
     if not data.multi_label:
         idle = any(config.get("uncertain") for config in configs)
         fix = "remove it, or import several findings an image (chexpert, chestxray14 without --finding)"
-        return [*errors, InputError("uncertain", "decides nothing: every image has one class", fix)] if idle else errors
+        return [*errors, InputError("uncertain", "has no effect: every image has one class", fix)] if idle else errors
     from sweep.attacks.threats import resolve_threat
 
     if any(config["synthetic_per_real"] for config in configs):
@@ -86,7 +86,7 @@ def misfits(trials: Iterable[Trial], data: Data, threats: Iterable[str]) -> list
 
 
 def mirrored_chests(trials: Iterable[Trial], data: Data) -> list[str]:
-    """A note where chest radiographs meet an augmentation that flips them: the heart lies on the left."""
+    """A note where chest radiographs are flipped by the augmentation, which moves the heart to the right."""
     from sweep.training.augment import AUGMENTATIONS
 
     chests = [name for name in dict.fromkeys(data.datasets) if name in CHEST_RADIOGRAPHS]
@@ -99,7 +99,7 @@ def mirrored_chests(trials: Iterable[Trial], data: Data) -> list[str]:
 
 
 def recipe_misfits(configs: Iterable[Mapping[str, Any]]) -> list[InputError]:
-    """Settings of the training loop that no recipe can hold together, each once."""
+    """Violations of the training settings, each once."""
     from sweep.training.recipe import Recipe
 
     found: dict[str, InputError] = {}
@@ -119,7 +119,7 @@ def _check_threat(name: str, data: Data) -> None:
 
 
 def with_file_identities(config: dict) -> dict:
-    """Files that a configuration names get absolute places, and beside them the hash of their content, which identifies them.
+    """Paths in a configuration become absolute, and the hash of each file's content, which identifies it, is added.
 
     `colorizer_from` becomes the address of the file that it names.
     """
@@ -139,18 +139,18 @@ def with_file_identities(config: dict) -> dict:
 
 @cache
 def _content_hash(path: Path, modified_ns: int) -> str:
-    """Of a file as it was at that time: every configuration of a sweep asks for the same one."""
+    """Cached by path and modification time: all configurations of a sweep name the same file."""
     return file_sha256(path)
 
 
 @cache
 def _colorizer_hash(address: str) -> str:
-    """Read once a sweep, perhaps from an object store: every configuration asks for the same file."""
+    """Cached: all configurations of a sweep name the same file, which may lie in an object store."""
     return sha256(read_colorizer_file(address)).hexdigest()
 
 
 def _hash(of_content: Callable[[], str]) -> str:
-    """Content hash; a file that is not there is refused later, with all other mistakes, when the model is built."""
+    """Content hash; an absent file is reported later, with all other violations, when the model is built."""
     try:
         return of_content()[:16]
     except (OSError, InputError):

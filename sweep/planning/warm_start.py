@@ -1,4 +1,4 @@
-"""Ledgers of earlier sweeps -> results that a searcher can learn from."""
+"""Ledgers of earlier sweeps -> results for warm-starting a searcher."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sweep.config.hyperparameters import restored
 from sweep.core.errors import InputError
+from sweep.core.means import mean_of_known
 from sweep.core.storage import Storage
 from sweep.search.candidate import Config, Values
 from sweep.store.ledger import FOLDER, Event, read_ledger
@@ -34,10 +35,9 @@ def _results(finished: Iterable[Event], metrics: Sequence[str]) -> list[tuple[Co
     for event in finished:
         by_signature.setdefault(event["signature"], []).append(event)
     return [
-        (restored(events[0]["config"]), [_mean(events, name) for name in metrics]) for events in by_signature.values()
+        (
+            restored(events[0]["config"]),
+            [mean_of_known(event["metrics"].get(name) for event in events) for name in metrics],
+        )
+        for events in by_signature.values()
     ]
-
-
-def _mean(events: Sequence[Event], name: str) -> float | None:
-    known = [value for event in events if (value := event["metrics"].get(name)) is not None]
-    return sum(known) / len(known) if known else None

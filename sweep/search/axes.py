@@ -35,7 +35,7 @@ class Axis:
         """The hyperparameter's value at a coordinate."""
         asked = self.distribution
         if asked.distribution == "values":
-            return self.choices[coordinate]
+            return self.choices[int(coordinate)]
         if asked.distribution == "normal":
             return at_quantile(asked, coordinate)
         if asked.distribution == "q_uniform":

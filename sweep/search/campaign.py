@@ -1,7 +1,7 @@
-"""results so far -> the next configuration and seeds to run: all studies of a sweep, dealt fairly; what to stop; whom to give more seeds.
+"""results so far -> the next configuration and seeds to run over all studies of a sweep, what to stop, and which get more seeds.
 
-A campaign follows from its sweep config and from what it was told, in order, and from nothing else: told the ledger of a killed sweep
-(`replay`), it stands where that sweep stood. Every decision that cannot be computed again is handed to `log` as an event.
+The state of a campaign is a function of its sweep config and of the results reported to it, in order: replaying the ledger of a killed
+sweep (`replay`) restores its state. Every decision that cannot be recomputed is passed to `log` as an event.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweep.core.hashing import canonical_json
-from sweep.search.candidate import Candidate, Config, Job, Rules, Values
+from sweep.search.candidate import Assignment, Candidate, Config, Rules, Values
 from sweep.search.halving import ParetoHalving
 from sweep.search.projection import END, projected
-from sweep.search.racing import Standing
+from sweep.search.racing import Race, Standing
 from sweep.search.sampling import Scalar
 from sweep.search.searchers import Searcher, build_searcher, finite
 
@@ -82,7 +82,7 @@ class Campaign:
         """Whether nothing is left to run or to wait for."""
         return self._all_asked(range(len(self._studies))) and not any(one.is_open for one in self.candidates.values())
 
-    def next_job(self) -> Job | None:
+    def next_job(self) -> Assignment | None:
         """What to run next; None when everything waits for results, or is done."""
         while self._queue:
             candidate = self.candidates[next(iter(self._queue))]
@@ -101,9 +101,10 @@ class Campaign:
     def report(self, signature: str, seed: int, epoch: int, metrics: Mapping[str, float | None]) -> str | None:
         """Take an epoch's metrics; returns why the configuration should be stopped, or None. Only its first seed is judged."""
         candidate = self.candidates.get(signature)
-        halving = candidate and self._studies[candidate.study].halving
+        halving = self._studies[candidate.study].halving if candidate else None
         if (
-            not halving
+            candidate is None
+            or halving is None
             or candidate.ended
             or seed != 0
             or epoch >= self._epochs_of(candidate.config)
@@ -166,7 +167,7 @@ class Campaign:
         events = list(events)
         self._note_recorded(events)
         for event in events:
-            kind, signature = event["event"], event.get("signature")
+            kind, signature = event["event"], str(event.get("signature"))
             if kind == "ask":
                 self._restore(event)
             elif kind == "epoch" and (
@@ -224,7 +225,7 @@ class Campaign:
             used.update(taken)
         return len(used)
 
-    def _draw(self) -> Job | None:
+    def _draw(self) -> Assignment | None:
         """The next draw of the study that has asked for least; draws that lead to a known configuration cost nothing."""
         while self._least_asked:
             asked, number = heapq.heappop(self._least_asked)
@@ -268,12 +269,12 @@ class Campaign:
         if seeds:
             self._queue[candidate.signature] = None
 
-    def _hand_out(self, candidate: Candidate) -> Job:
+    def _hand_out(self, candidate: Candidate) -> Assignment:
         self._queue.pop(candidate.signature, None)
         seeds = tuple(sorted(candidate.pending))
         candidate.pending.clear()
         candidate.running |= set(seeds)
-        return Job(candidate.signature, candidate.config, self._studies[candidate.study].cell, seeds)
+        return Assignment(candidate.signature, candidate.config, self._studies[candidate.study].cell, seeds)
 
     def _after(self, candidate: Candidate) -> None:
         """Once nothing of a configuration is open: tell the searchers that wait for it, and see whether a race can go on."""
@@ -283,16 +284,16 @@ class Campaign:
             self._studies[study].searcher.tell(token, candidate.result(len(self.rules.goals)))
         candidate.tokens.clear()
         if self.rules.race:
-            self._race_round(next(group for group in self._groups if candidate.study in group))
+            self._race_round(self.rules.race, next(group for group in self._groups if candidate.study in group))
 
-    def _race_round(self, group: list[int]) -> None:
+    def _race_round(self, race: Race, group: list[int]) -> None:
         """When every runner of a group has the same number of seeds, judge them; those that could still be the best get one more."""
         entrants = [one for one in self.candidates.values() if one.study in group]
         if not self._all_asked(group) or any(one.is_open for one in entrants):
             return
         alive = [one for one in entrants if one.ended is None]
         results = {one.signature: dict(sorted(one.outcomes.items())) for one in entrants}
-        standings = self.rules.race.standings(results, ended={one.signature for one in entrants if one.ended})
+        standings = race.standings(results, ended={one.signature for one in entrants if one.ended})
         alone = len(alive) == 1 < len(entrants)
         for one in alive:
             standing = self._as_recorded(one, standings[one.signature])

@@ -1,4 +1,4 @@
-"""What a campaign deals with: its rules, one configuration with its results, and the job that runs some of its seeds."""
+"""Parts of a campaign: its rules, one configuration with its results, and an assignment of seeds to run."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Job:
-    """Seeds of one configuration to run now, one after another."""
+class Assignment:
+    """Seeds of one configuration to run next, one after another."""
 
     signature: str
     config: Config
@@ -45,7 +45,7 @@ class Job:
 
 @dataclass
 class Candidate:
-    """One configuration, however many draws led to it."""
+    """One configuration, which several draws may have yielded."""
 
     signature: str
     config: Config
@@ -55,7 +55,7 @@ class Candidate:
     running: set[int] = field(default_factory=set)
     tokens: list[tuple[int, int]] = field(default_factory=list)  # (study, draw) that wait for its result
     ended: str | None = None  # why it gets no more seeds
-    projection: Values = None  # of one that was stopped: where it would stand at the end
+    projection: Values = None  # of a stopped one: its projected final values
 
     @property
     def is_open(self) -> bool:

@@ -16,8 +16,9 @@ from scipy.special import stdtr
 
 from sweep.search.paired_differences import Lead
 
-# Variance of delta, the difference in standard deviations of one seed's difference: recipes of interest are about one such deviation apart.
-EFFECT_VARIANCE = 1.0
+# Variance of delta, the lead in standard deviations of one seed's difference. With 4, three seeds of two recipes can already decide a clear
+# race (the evidence of three seeds cannot exceed 2 (1 + 3 x 4)); larger values would make small leads wait longer.
+EFFECT_VARIANCE = 4.0
 
 
 def e_value(lead: Lead, *, beyond: float = 0.0, effect_variance: float = EFFECT_VARIANCE) -> float:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from sweep.core.variances import variance_prior
@@ -65,7 +66,7 @@ def leads(scores: Mapping[str, Scores], *, least: int = 2) -> dict[tuple[str, st
     return table
 
 
-def moderated(variances: Sequence[float], freedom: Sequence[int], most: int) -> tuple[np.ndarray, np.ndarray]:
+def moderated(variances: ArrayLike, freedom: ArrayLike, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Variances [P] drawn towards their common value, and their degrees of freedom (Smyth 2004, empirical Bayes), at most `most`.
 
     A variance over three seeds is hardly known; those of the other pairs say what is usual. How far it is drawn follows from how alike the

@@ -1,4 +1,4 @@
-"""points -> room around them and who comes before whom; every objective is to be maximized."""
+"""points -> crowding distance and order of preference; every objective is to be maximized."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a stopped trial stood -> where it would stand at the end, had it gained what the others gained."""
+"""Value of a stopped trial -> projected final value, assuming the mean gain of the trials that went on."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Curve = Mapping[float, Sequence[float]]  # epoch of a rung, or END -> one value 
 def projected(values: Sequence[float], rung: float, curves: Iterable[Curve]) -> list[float]:
     """Add, from rung to rung, the mean gain of the trials that came to both; a step that nobody made adds nothing.
 
-    A searcher that is told the early value of a stopped trial learns that its region is worse than it is: half-trained trials all look
-    alike and bad. The gains are taken over survivors, who gain more, so the projection flatters; it still orders better than no projection
+    A searcher that learns the early value of a stopped trial underestimates its region: half-trained trials are all alike and bad. The
+    gains are those of trials that went on, which gain more, so the projection is optimistic; it still ranks better than no projection
     (`python -m benchmarks.search`).
     """
     kept = list(curves)

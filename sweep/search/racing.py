@@ -50,7 +50,7 @@ class Race:
         return 1 / self.alpha
 
     def standings(
-        self, results: Mapping[str, Mapping[int, Sequence[float] | None]], *, ended: Collection[str] = ()
+        self, results: Mapping[str, Mapping[int, Sequence[float | None] | None]], *, ended: Collection[str] = ()
     ) -> dict[str, Standing]:
         """Judge every configuration but the `ended` ones from its results: name -> seed -> one value per objective, None for a failed seed.
 
@@ -63,7 +63,7 @@ class Race:
         }
         return self._without_lonely_winner(standings)
 
-    def _scores(self, seeds: Mapping[int, Sequence[float] | None]) -> Scores:
+    def _scores(self, seeds: Mapping[int, Sequence[float | None] | None]) -> Scores:
         return {seed: oriented(np.array(values), self.goals)[0] for seed, values in seeds.items() if _is_sound(values)}
 
     def _judge(
@@ -103,5 +103,5 @@ class Race:
         return standings
 
 
-def _is_sound(values: Sequence[float] | None) -> bool:
+def _is_sound(values: Sequence[float | None] | None) -> bool:
     return values is not None and bool(np.isfinite(np.array(values, dtype=float)).all())

@@ -1,4 +1,4 @@
-"""distributions + a seed -> hyperparameters; every draw has a name, so adding one reshuffles nothing."""
+"""distributions + a seed -> hyperparameters; every draw has a name, so adding one changes no other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TAIL = 1e-4  # of a normal distribution, on either side: nothing beyond 3.7 sta
 
 
 def drawn(search: Mapping[str, Any], known: Mapping[str, Scalar], number: int, seed: int = 0) -> dict[str, Scalar]:
-    """The searched hyperparameters of draw `number`, without those whose condition does not hold.
+    """The searched hyperparameters of draw `number`, without those whose condition is not satisfied.
 
     A value depends on (seed, name, number) alone. `known` holds what is fixed or belongs to the cell of the grid.
     """
@@ -39,7 +39,7 @@ def active(name: str, search: Mapping[str, Any], config: Mapping[str, Scalar]) -
 
 
 def by_dependency(search: Mapping[str, Any]) -> Iterator[str]:
-    """Names ordered so that a `when:` condition is decided before what hangs on it."""
+    """Names ordered so that the hyperparameters of a `when:` condition come before the one that depends on it."""
     waiting = list(search)
     while waiting:
         ready = [name for name in waiting if not (set(search[name].when or {}) & set(waiting)) - {name}]

@@ -79,9 +79,8 @@ class Space:
 
 def finite(values: Values, count: int) -> list[float] | None:
     """The values as floats, or None unless all `count` of them are finite."""
-    if values is None or len(values) != count or any(value is None or not math.isfinite(value) for value in values):
-        return None
-    return [float(value) for value in values]
+    sound = [float(value) for value in values or () if value is not None and math.isfinite(value)]
+    return sound if values is not None and len(values) == len(sound) == count else None
 
 
 def reachable(search: Mapping[str, Any], known: Mapping[str, Scalar]) -> dict[str, Any]:

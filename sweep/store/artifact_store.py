@@ -1,4 +1,4 @@
-"""stage -> artifact: kept under the hash of everything that determines it, computed once across the whole cluster."""
+"""Artifacts: outputs of stages, stored under the hash of everything that determines them and computed once per run."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ META = "meta.json"  # written last: a folder without it is an unfinished computa
 class Stage:
     """One step whose output is kept.
 
-    `inputs` determine the output and make the name; `needs` are computed first. `aside` is what the computation also has to
-    know but what changes nothing in its output: where a file lies, how often to look on.
+    `inputs` determine the output and are hashed; `dependencies` are computed first. `non_hashed` are settings of the computation that do
+    not change its output: the location of a file, how often progress is checked.
     """
 
     kind: str
@@ -32,27 +32,27 @@ class Stage:
 
     @cached_property
     def hash(self) -> str:
-        """Name of the artifact: kind, code version, inputs and the hashes of what it needs."""
+        """Name of the artifact: hash of kind, code version, inputs and the hashes of the dependencies."""
         dependencies = [stage.hash for stage in self.dependencies]
         # The keys are part of the hash: renaming one would leave every artifact of earlier versions unfound.
         return content_hash({"kind": self.kind, "version": self.version, "inputs": self.inputs, "needs": dependencies})
 
 
 def with_dependencies(stages: Iterable[Stage]) -> Iterator[Stage]:
-    """Each stage after everything that it needs; what several need comes several times."""
+    """Each stage after its dependencies; shared dependencies are repeated."""
     for stage in stages:
         yield from with_dependencies(stage.dependencies)
         yield stage
 
 
 class ArtifactStore:
-    """Artifacts of one run folder; `device` is where those that are missing are computed."""
+    """Artifacts of one run folder; missing ones are computed on `device`."""
 
     def __init__(self, run: Storage, device: str = "cpu") -> None:
         self.run, self.device = run, device
 
     def meta(self, stage: Stage) -> dict[str, Any] | None:
-        """What was noted with a finished artifact (seconds, facts), or None when there is none."""
+        """The metadata of a finished artifact (seconds, facts), or None when there is none."""
         name = f"{self.folder(stage)}/{META}"
         return json.loads(self.run.read(name)) if self.run.exists(name) else None
 
@@ -65,13 +65,13 @@ class ArtifactStore:
         return self.run.read(f"{self.folder(stage)}/{name}")
 
     def write(self, stage: Stage, name: str, data: bytes | Iterable[bytes]) -> None:
-        """One file of an artifact that is being computed, whole or block by block."""
+        """Write one file of an artifact that is being computed, whole or block by block."""
         self.run.write_blocks(f"{self.folder(stage)}/{name}", [data] if isinstance(data, bytes) else data)
 
     def compute(self, stage: Stage, function: Compute) -> dict[str, Any]:
-        """Return the note of a finished artifact, computing it first when there is none.
+        """Return the metadata of an artifact, computing it first when there is none.
 
-        `function` writes the artifact's files and returns the facts to note with it; the note, written last, makes it whole.
+        `function` writes the artifact's files and returns facts for the metadata, which are written last and mark the artifact finished.
         """
         found = self.meta(stage)
         if found is not None:

@@ -1,6 +1,6 @@
 """Versions of the code that computes: part of every trial's signature and of every artifact's name.
 
-Raise one when that code gives other results for the same configuration. What an earlier version left is then not taken for this one's.
+Raise one when that code gives other results for the same configuration: records and artifacts of the earlier version are then not reused.
 """
 
 from __future__ import annotations
@@ -11,5 +11,5 @@ VERSIONS: Mapping[str, int] = {
     "training": 1,  # a trial: training, evaluation, attacks
     "generator": 1,
     "pool": 2,
-    "shared_model": 1,  # how a model is handed on; its training is the trial's
+    "shared_model": 1,  # how a model is shared; its training is the trial's
 }

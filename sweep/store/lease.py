@@ -1,6 +1,6 @@
-"""One driver at a time where nothing can be locked: an object store. The driver renews its name there; a name that is not renewed is free.
+"""A lease for storage without locks (object stores): the driver writes its name and renews it; a lease that is not renewed expires.
 
-Ages are differences between times that the store itself gave, so clocks of different machines need not agree.
+Ages are differences of times that the store reports, so the clocks of machines need not agree.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from sweep.core.storage import Storage
 
 LEASE_FILE, _NOW_FILE = "driver.lease", ".now"
 RENEWED_S, DEAD_S = 10.0, 45.0  # renewed this often; taken over when it is older than that
-_SETTLE_S = 1.0  # two drivers that begin at once both write; the one that is read back afterwards has it
+_SETTLE_S = 1.0  # of two drivers that begin at once both write; the one that is read back afterwards holds the lease
 _FIX = "let that one go on; or end it and run the same command again, which resumes"
 
 
 class Lease:
-    """One driver's name in the store. A driver that was away for too long finds another name there, and must not write any more."""
+    """The lease of one driver. A driver whose lease expired and was taken over must not write any more."""
 
     def __init__(self, run: Storage, name: str) -> None:
         self._run, self.name = run, name
-        self.holder: str | None = None  # who has it instead, once it is lost
+        self.holder: str | None = None  # the new holder, once it is lost
         self._lock = threading.Lock()  # the renewal and the ledger both ask
 
     def __reduce__(self) -> tuple:
-        """Tune stores whatever holds a ledger; a lock cannot be stored, and a copy can read the name for itself."""
+        """Tune pickles what refers to a ledger; a lock cannot be pickled, and the copy reads the lease itself."""
         return Lease, (self._run, self.name)
 
     def check(self) -> None:
-        """Read the lease; InputError names who holds it where that is not this driver."""
+        """Read the lease; InputError names the holder where that is another driver."""
         if self._holder_now() != self.name:
             raise InputError(
                 self._run.url,
@@ -44,14 +44,14 @@ class Lease:
             )
 
     def renew(self) -> bool:
-        """Write the name again if it still stands there; False once it does not."""
+        """Write the name again if this driver still holds the lease; False once it does not."""
         with self._lock:
             if self._seen() == self.name:
                 self._run.write(LEASE_FILE, self.name.encode())
         return self.holder is None
 
     def release(self) -> None:
-        """Remove the name, unless it is another's."""
+        """Remove the lease, unless another driver holds it."""
         with self._lock:
             if self._seen() == self.name:
                 self._run.delete(LEASE_FILE)
@@ -61,7 +61,7 @@ class Lease:
             return self._seen()
 
     def _seen(self) -> str:
-        """The name in the store. What is lost once stays lost: the other one may have written and gone meanwhile."""
+        """The holder in the store. A lost lease stays lost: the other driver may have written and ended meanwhile."""
         if self.holder is None:
             try:
                 found = self._run.read(LEASE_FILE).decode()
@@ -75,7 +75,7 @@ class Lease:
 def leased(
     run: Storage, renewed_s: float = RENEWED_S, dead_s: float = DEAD_S, settle_s: float = _SETTLE_S
 ) -> Iterator[Lease]:
-    """Hold the run for this process; InputError when another one holds it."""
+    """Hold the run for this process; InputError when another process holds it."""
     lease = Lease(run, f"process {os.getpid()} on {socket.gethostname()} ({uuid.uuid4().hex[:8]})")
     _take(lease, run, dead_s, settle_s)
     stop = threading.Event()
@@ -91,13 +91,13 @@ def leased(
 
 
 def _take(lease: Lease, run: Storage, dead_s: float, settle_s: float) -> None:
-    """Write the name where no other is alive, and see it stand after a while that is longer than the writing took."""
+    """Write the name if no live driver holds the lease, and check it again after longer than a write takes."""
     begin = time.monotonic()
     _refuse_if_held(run, lease.name, dead_s)
     run.write(LEASE_FILE, lease.name.encode())
     time.sleep(
         max(settle_s, 2 * (time.monotonic() - begin))
-    )  # another one that began at the same time is as slow as this one
+    )  # a driver that began at the same time may be as slow as this one
     _refuse_if_held(run, lease.name, dead_s)
 
 
@@ -115,6 +115,6 @@ def _refuse_if_held(run: Storage, name: str, dead_s: float) -> None:
 
 def _keep_renewing(lease: Lease, every_s: float, stop: threading.Event) -> None:
     while not stop.wait(every_s):
-        with suppress(OSError):  # the next one may succeed; before it writes anything the driver asks for itself
+        with suppress(OSError):  # the next attempt may succeed; the driver checks the lease before every write
             if not lease.renew():
                 return

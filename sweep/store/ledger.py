@@ -1,7 +1,8 @@
 """events -> ledger -> events: the append-only truth of a run, for resume and for analysis.
 
-One JSON event a line under `records/`, each with a checksum. Kinds: sweep (what is asked), ask (a configuration was drawn), start, epoch,
-finish, failed, stopped (given up early), race (why a configuration gets no more seeds). A configuration is named by its signature; (signature, seed) names a record. Every driver attempt writes files of its own, so nobody edits a written line.
+One JSON event a line under `records/`, each with a checksum. Kinds: sweep (objectives, sizes and defaults of an attempt), ask (a
+configuration was sampled), start, epoch,
+finish, failed, stopped (early), race (why a configuration gets no more seeds). A configuration is named by its signature; (signature, seed) names a record. Every driver attempt writes files of its own, so a written line is never edited.
 """
 
 from __future__ import annotations
@@ -25,8 +26,14 @@ from sweep.core.storage import Storage
 FOLDER = "records"
 KINDS = ("sweep", "ask", "start", "epoch", "finish", "failed", "stopped", "race")
 _CRC_DIGITS = 8
-_URGENT = ("sweep", "finish", "failed", "stopped", "race")  # what a driver killed now must not lose
-_HELD_S = 15  # how long other events may wait for a segment where nothing can be appended to
+_URGENT = (
+    "sweep",
+    "finish",
+    "failed",
+    "stopped",
+    "race",
+)  # written at once: a driver that is killed must not lose them
+_HELD_S = 15  # how long other events wait for the next segment where storage cannot append
 
 Event = dict[str, Any]
 Record = tuple[str, int]  # signature, seed
@@ -34,7 +41,7 @@ Record = tuple[str, int]  # signature, seed
 
 @dataclass(frozen=True)
 class Damage:
-    """One line that could not be trusted: where it stands and why."""
+    """One line that is not valid: file, line number and reason."""
 
     file: str
     line: int
@@ -43,7 +50,7 @@ class Damage:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a ledger holds: its sound events in order, and its damaged lines."""
+    """The valid events of a ledger in order, and its damaged lines."""
 
     events: list[Event]
     damages: list[Damage] = field(default_factory=list)
@@ -60,7 +67,7 @@ class Reading:
         return found
 
     def finished(self) -> dict[Record, Event]:
-        """The finish event of every record that has one; the first one written holds."""
+        """The finish event of every finished record; the first one where there are several."""
         done: dict[Record, Event] = {}
         for event in self.of_kind("finish"):
             done.setdefault((event["signature"], event["seed"]), event)
@@ -73,12 +80,12 @@ class Reading:
         return {record: event for record, event in failures.items() if record not in done}
 
     def stopped(self) -> dict[Record, Event]:
-        """The event of every record that was given up early."""
+        """The event of every record that was stopped early."""
         return {(event["signature"], event["seed"]): event for event in self.of_kind("stopped")}
 
 
 class Ledger:
-    """The writing end: one per driver attempt. `still_ours` is asked before each write and raises once another driver has the run."""
+    """Appends events: one object per driver attempt. `still_ours` is called before each write and raises once another driver has the run."""
 
     def __init__(self, run: Storage, still_ours: Callable[[], None] = lambda: None) -> None:
         self._run, self._still_ours = run, still_ours
@@ -100,7 +107,7 @@ class Ledger:
         return event
 
     def flush(self) -> None:
-        """Write what waits as one immutable segment: an object store has no append."""
+        """Write the held events as one immutable segment: an object store cannot append."""
         if self._held:
             self._still_ours()
             self._segment += 1
@@ -116,14 +123,14 @@ class Ledger:
 
     @staticmethod
     def read(run: Storage | str | Path) -> list[Event]:
-        """All sound events of a run, oldest first."""
+        """All valid events of a run, oldest first."""
         return read_ledger(run).events
 
 
 def read_ledger(run: Storage | str | Path) -> Reading:
-    """Read every ledger file of a run; damaged lines are reported, never guessed at.
+    """Read every ledger file of a run; damaged lines are reported and ignored.
 
-    A torn last line, which a killed driver leaves, is damage like any other: the event it began did not happen.
+    So is an incomplete last line, which a killed driver may leave.
     """
     storage = run if isinstance(run, Storage) else Storage(run)
     events: list[Event] = []
@@ -132,7 +139,10 @@ def read_ledger(run: Storage | str | Path) -> Reading:
         for name in storage.names(FOLDER):
             if name.endswith(".jsonl") and not name.startswith("."):
                 for item in _lines(name, storage.read(f"{FOLDER}/{name}")):
-                    (damages if isinstance(item, Damage) else events).append(item)
+                    if isinstance(item, Damage):
+                        damages.append(item)
+                    else:
+                        events.append(item)
     return Reading(events, damages)
 
 
@@ -157,7 +167,7 @@ def finished_record(run: Storage, signature: str, seed: int) -> Event:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Without the search for rings, which none of a million new objects belongs to: a large ledger is read a sixth sooner."""
+    """Without garbage collection, which finds no cycles among the new objects: a large ledger is read in five sixths of the time."""
     collected = gc.isenabled()
     gc.disable()
     try:

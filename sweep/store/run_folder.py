@@ -1,4 +1,4 @@
-"""One run folder, one sweep config, one driver at a time."""
+"""The run folder: one sweep config, one driver at a time."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from sweep.store.ledger import FOLDER
 SPACE_FILE = "space.yaml"
 ENVIRONMENT_FILE = "environment.json"
 _LOCK_FILE = "driver.lock"
-_LARGE_SHARE = 0.5  # of the time that the worker groups were held
+_LARGE_SHARE = 0.5  # of the time for which worker groups were held
 _TAKEN = (
     errno.EWOULDBLOCK,
     errno.EAGAIN,
     errno.EACCES,
 )  # what flock says of a lock that another process has; anything else says that there are no locks
 StillOurs = Callable[[], None]  # raises InputError once another driver has the run
-# What may change between two runs of one folder: how it is computed, never what is asked.
+# What may change between two runs of one folder: how it is computed, never what is computed.
 _FREE_TO_CHANGE = ("resources", "budget", "smoke")
 _PACKAGES = (
     "ray",
@@ -56,7 +56,7 @@ _PACKAGES = (
 
 @contextmanager
 def opened(run: Storage, sweep_config: SweepConfig) -> Iterator[StillOurs]:
-    """Hold the run folder for one driver; write the resolved sweep config and the environment. Yields what must be asked before each write.
+    """Hold the run folder for one driver; write the resolved sweep config and the environment. Yields a check to call before each write.
 
     Raises InputError when another driver holds it, when it cannot be written, or when it holds another sweep config.
     """
@@ -70,7 +70,7 @@ def opened(run: Storage, sweep_config: SweepConfig) -> Iterator[StillOurs]:
 
 
 def _make_folder(run: Storage) -> None:
-    """Make the run folder and use it once, so that a sweep does not end with a result it cannot keep."""
+    """Make the run folder and test that it can be written, so that a sweep does not fail when it stores its results."""
     if run.local is not None:
         try:
             run.local.mkdir(parents=True, exist_ok=True)
@@ -85,9 +85,9 @@ def _make_folder(run: Storage) -> None:
 
 @contextmanager
 def held(run: Storage) -> Iterator[StillOurs]:
-    """Hold the run folder alone; InputError names who holds it when another does. Yields a check that raises once it is another's.
+    """Hold the run folder exclusively; InputError names the holder when another driver has it. Yields a check that raises once it is lost.
 
-    A folder is locked, which nobody can take away; an object store, and a file system without locks, is leased.
+    A local folder is locked; an object store, or a file system without locks, is leased.
     """
     if run.local is None:
         with leased(run) as lease:
@@ -105,7 +105,7 @@ def held(run: Storage) -> Iterator[StillOurs]:
 
 
 def _locked(lock: IO[str], run: Storage) -> bool:
-    """Lock an open file; False where the file system knows no locks. Raises InputError when another process has it."""
+    """Lock an open file; False where the file system has no locks. Raises InputError when another process holds it."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -139,15 +139,15 @@ def check_same_config(run: Storage, sweep_config: SweepConfig) -> None:
 
 
 def check_same_code(run: Storage) -> None:
-    """InputError where the folder holds records that another version of the training code made: a report would mix them with this one's."""
+    """InputError where the folder holds records of another version of the training code: a report would mix them with new ones."""
     if not run.names(FOLDER) or not run.exists(ENVIRONMENT_FILE):
         return
     before, now = json.loads(run.read(ENVIRONMENT_FILE)).get("versions", {}).get("training"), VERSIONS["training"]
     if before != now:
-        told = "an earlier version" if before is None else f"version {before}"
+        which = "an earlier version" if before is None else f"version {before}"
         raise InputError(
             run.url,
-            f"its records were made by {told} of the training code, and this is version {now}",
+            f"its records were made by {which} of the training code, and this is version {now}",
             "give another --storage, or go on with the code that made them",
         )
 
@@ -180,7 +180,7 @@ def _yaml_text(tree: Any) -> str:
 
 
 def environment() -> dict[str, Any]:
-    """Versions, code and hardware, for the record."""
+    """Versions of packages and code, and hardware."""
     return {
         "python": sys.version.split()[0],
         "platform": platform.platform(),
@@ -208,9 +208,9 @@ def _commit() -> str | None:
 
 
 def note_overhead(run: Storage, wall_s: float, worker_groups: int, finished: list) -> str | None:
-    """Add to the environment what the platform cost beside the work itself, start-up and waiting, per record; returns it as a line to print.
+    """Add the overhead per record (start-up and waiting) to the environment file; returns it as a line to print.
 
-    A large share says that trials are too short to be worth a cluster.
+    A large share means that trials are too short for a cluster.
     """
     if not finished:
         return None
@@ -232,5 +232,5 @@ def note_overhead(run: Storage, wall_s: float, worker_groups: int, finished: lis
         "overhead_s_per_record": each_s,
     }
     run.write(ENVIRONMENT_FILE, json.dumps(facts, indent=1).encode())
-    short = "; trials this short are hardly worth a cluster" if idle_s > _LARGE_SHARE * (idle_s + work_s) else ""
+    short = "; trials this short hardly need a cluster" if idle_s > _LARGE_SHARE * (idle_s + work_s) else ""
     return f"{work_s:.0f} s of work for {len(finished)} records, and {each_s:.1f} s of start-up and waiting a record{short}"

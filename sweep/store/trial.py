@@ -1,4 +1,4 @@
-"""A configuration knows its own address: signature, folder and the folder of each of its seeds."""
+"""Trials: one configuration on one data set, its signature and the folders of its seeds."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ SIGNATURE_DIGITS = 12
 MODEL = "model.safetensors"
 COLORIZER = "colorizer.safetensors"
 OTHER_DOMAIN = "other_domain"  # colorizer_from: the same configuration, trained at the other hospital
-STATE = "state"  # an unfinished seed's training state; gone when the seed is done
-RESULT = "result.json"  # written last: a seed without it is not done
+STATE = "state"  # training state of an unfinished seed; removed when the seed is finished
+RESULT = "result.json"  # written last: a seed without it is not finished
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One configuration on one data hash; its seeds run one after another in the same workers."""
+    """One configuration on the data of one hash; its seeds run one after another in the same worker group."""
 
     config: Mapping[str, Any]
     data_hash: str
@@ -41,17 +41,17 @@ class Trial:
 
     @property
     def folder(self) -> str:
-        """Where the trial's files lie, relative to the run."""
+        """Folder of the trial's files, relative to the run."""
         return f"trials/{self.signature}"
 
     def seed_folder(self, seed: int) -> str:
-        """Where one seed's files lie, relative to the run."""
+        """Folder of one seed's files, relative to the run."""
         return f"{self.folder}/seed-{seed}"
 
 
 @dataclass(frozen=True)
 class Attacks:
-    """Which threats and budgets every trained model meets, on how many images of which splits."""
+    """The threats and epsilons that every trained model is evaluated on, and the images of each split."""
 
     threats: tuple[str, ...] = ()
     eps: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ class Attacks:
 
 @dataclass(frozen=True)
 class Rungs:
-    """After which epochs a trial is judged, and so what of its objectives is measured then; robust accuracy on at most `images` images."""
+    """Epochs after which a trial is compared, and the objectives measured then; robust accuracy on at most `images` images."""
 
     epochs: tuple[int, ...] = ()
     metrics: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Are synthetic images copies of training images? Nearest neighbours, judged by how near real images are to each other.
+"""Copies of training images among synthetic ones: nearest neighbours, with real-to-real distances as the reference.
 
 Images are compared as thumbnails without their mean and contrast, flipped and shifted by up to a sixteenth of the side; the
 nearest few are compared again after a small affine change. A copy that was flipped, moved, zoomed or turned by a few degrees,
@@ -14,10 +14,11 @@ import numpy as np
 
 from sweep.core.errors import InputError
 from sweep.shards.alignment import aligned_correlation
+from sweep.synth.settings import check_square
 
 THUMBNAIL_PX = 32
 REACH_PX = 2  # largest shift of a thumbnail in each direction
-REFERENCE_IMAGES = 2000  # of a large data set, to know how near real images usually are
+REFERENCE_IMAGES = 2000  # real images, at most, whose distances to other real ones are the reference
 _ALIGNED = 4  # nearest images of each query that are aligned with it
 _BLOCK = 256  # pairs aligned at once
 COPY_SHARE = 0.5  # of the usual distance between unrelated real images; nearer counts as a copy
@@ -77,8 +78,9 @@ def copy_check(
     """
     originals = Originals(real, groups)
     checks = [originals.check(block) for block in ([synthetic] if isinstance(synthetic, np.ndarray) else synthetic)]
-    columns = (np.concatenate([getattr(check, name) for check in checks]) for name in ("distance", "nearest"))
-    return CopyCheck(*columns, originals.real_distance, originals.threshold)
+    distance = np.concatenate([check.distance for check in checks])
+    nearest = np.concatenate([check.nearest for check in checks])
+    return CopyCheck(distance, nearest, originals.real_distance, originals.threshold)
 
 
 def leaked(
@@ -87,13 +89,13 @@ def leaked(
     """Which synthetic images copy a held-out image and no training one: the generator saw the test fold; bool [M].
 
     The threshold is that of the training fold. A held-out image that is itself a near-duplicate of a training image is
-    the split's mistake, not the generator's, and is not counted here.
+    a fault of the split, not of the generator, and is not counted here.
     """
     return nearer_to(held_out, synthetic, Originals(train, groups).check(synthetic))
 
 
 def nearer_to(held_out: np.ndarray, synthetic: np.ndarray, of_train: CopyCheck) -> np.ndarray:
-    """The same where the synthetic images have been compared with the training images before."""
+    """As `leaked`, given the comparison of the synthetic images with the training images."""
     to_held_out, _ = _nearest(_thumbnails(synthetic), _thumbnails(held_out))
     return (to_held_out < of_train.threshold) & (to_held_out < of_train.distance)
 
@@ -102,7 +104,7 @@ def _reference(known: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
     """Distance of real images to their nearest one of another group; of at most 2,000 spread over a larger set."""
     if len(known) < 3:
         raise InputError(
-            "copy check", f"{len(known)} real images", "give at least three to know how near they usually are"
+            "copy check", f"{len(known)} real images", "give at least three: their mutual distances are the reference"
         )
     labels = np.arange(len(known)) if groups is None else np.unique(groups, return_inverse=True)[1]
     asked = np.arange(0, len(known), -(-len(known) // REFERENCE_IMAGES))
@@ -161,7 +163,8 @@ def _distance(correlation: np.ndarray) -> np.ndarray:
 
 
 def _thumbnails(images: np.ndarray) -> np.ndarray:
-    """Block means; float32 [N, 32, 32]."""
+    """Block means; float32 [N, 32, 32]. InputError for images that do not divide into 32 by 32 equal blocks."""
+    check_square(images, "copy check", THUMBNAIL_PX)
     share = images.shape[1] // THUMBNAIL_PX
     return images.reshape(len(images), THUMBNAIL_PX, share, THUMBNAIL_PX, share).mean((2, 4), dtype=np.float32)
 

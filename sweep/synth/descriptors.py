@@ -1,7 +1,6 @@
-"""Images -> feature vectors, by a name that goes into every figure computed from them.
+"""Images -> feature vectors. The feature net's name is part of every figure's name: different nets are not comparable.
 
-`texture` and `layout` need no weights. A trained network joins by `network_features`. Figures of different feature nets
-are never comparable, which is why quality.py writes the name into theirs.
+`texture` and `layout` need no weights; `network_features` makes a feature net of a trained network.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from skimage.feature import local_binary_pattern
 
 from sweep.core.errors import InputError, suggestion
 from sweep.losses.glcm import glcm_features
+from sweep.synth.settings import check_square
 
 LEVELS = 16  # grey levels of the co-occurrence matrices
 DISTANCES_PX = (1, 3)
@@ -58,7 +58,8 @@ def texture(images: np.ndarray) -> np.ndarray:
 
 
 def layout(images: np.ndarray) -> np.ndarray:
-    """Mean and standard deviation of each cell of an 8x8 grid: where an image is bright and where busy; D = 128."""
+    """Mean and standard deviation of each cell of an 8x8 grid: spatial layout of brightness and detail; D = 128."""
+    check_square(images, "feature net layout", LAYOUT_SIDE)
     side = images.shape[1] // LAYOUT_SIDE
     cells = images.reshape(len(images), LAYOUT_SIDE, side, LAYOUT_SIDE, side).astype(np.float32)
     return np.concatenate([cells.mean((2, 4)).reshape(len(images), -1), cells.std((2, 4)).reshape(len(images), -1)], 1)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sweep.core.seeds import named_seed
 from sweep.synth.average import WeightAverage
 from sweep.synth.feed import Feed
+from sweep.synth.layers import channels_last
 from sweep.synth.settings import Settings, uses_bf16
 from sweep.synth.watch import Watch
 
@@ -41,7 +42,7 @@ def train_diffusion(
 ) -> nn.Module:
     """`steps` updates of the denoiser, or fewer when `watch` says stop; returns the network to sample from."""
     place = torch.device(device)
-    network = network.to(place, memory_format=torch.channels_last).train()
+    network = channels_last(network.to(place)).train()
     average = WeightAverage(network, settings["ema"])
     optimizer = torch.optim.Adam(network.parameters(), settings["lr"], fused=True)
     draws = torch.Generator(place).manual_seed(named_seed(seed, "diffusion"))

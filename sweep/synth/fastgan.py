@@ -91,7 +91,7 @@ class RedrawingCritic(ConvCritic):
 
     def judge(self, images: Tensor, labels: Tensor, num_real: int) -> tuple[Tensor, Tensor]:
         """Scores [N] and the mean absolute error of the redrawn real images, times its weight."""
-        values, kept = images, None
+        values, kept = images, images
         for conv in self.convs:
             values = F.leaky_relu(conv(values), SLOPE)
             kept = values if values.shape[-1] == REDRAWN_FROM else kept

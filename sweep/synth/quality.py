@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.spatial.distance import cdist
 from scipy.stats import norm, rankdata
 
+from sweep.core.errors import InputError
 from sweep.synth.descriptors import FeatureNet, feature_net
 
 Fit = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # train inputs, train labels, test inputs -> scores
+Sums = np.ndarray | float
 NEIGHBOURS = 5  # of the balls in precision, recall and coverage (Naeem et al. 2020)
 
 
@@ -30,11 +33,12 @@ class Estimate:
 def quality(real: np.ndarray, synthetic: np.ndarray, net: str | FeatureNet) -> dict[str, float]:
     """All figures of uint8 images [n, px, px] and [m, px, px], named <figure>/<feature net>."""
     chosen = feature_net(net)
-    return quality_of_features(*chosen.embed(real, synthetic), chosen.name)
+    real_features, synthetic_features = chosen.embed(real, synthetic)
+    return quality_of_features(real_features, synthetic_features, chosen.name)
 
 
 def quality_of_features(real: np.ndarray, synthetic: np.ndarray, net: str) -> dict[str, float]:
-    """The same of features [n, D] and [m, D] that the feature net called `net` has put on one scale."""
+    """The same of features [n, D] and [m, D], standardised together, of the feature net called `net`."""
     distance = kid(real, synthetic)
     figures = {
         "kid": distance.value,
@@ -50,10 +54,9 @@ def kid(real: np.ndarray, synthetic: np.ndarray, confidence: float = 0.95) -> Es
     """Kernel inception distance: the unbiased squared MMD with kernel (x.y / D + 1)^3 (Binkowski et al. 2018).
 
     Unbiased at every n and m, so it may be slightly negative for equal distributions. The interval is normal with a
-    delete-one jackknife standard error over both sets. Needs three images on each side.
+    delete-one jackknife standard error over both sets. InputError with fewer than three images on either side.
     """
-    if min(len(real), len(synthetic)) < 3:
-        raise ValueError(f"KID needs 3 images on each side, got {len(real)} and {len(synthetic)}")
+    _check_counts("KID", real, synthetic, 3)
     within_real, within_synthetic = _kernel(real, real), _kernel(synthetic, synthetic)
     between = _kernel(real, synthetic)
     np.fill_diagonal(within_real, 0)
@@ -72,8 +75,9 @@ def frechet(real: np.ndarray, synthetic: np.ndarray) -> float:
     """Frechet distance of two Gaussians fitted to the features (Heusel et al. 2017); biased upwards at small n.
 
     The trace of the root of the covariance product is the nuclear norm of A B^T for centred feature matrices A, B: it
-    holds at any rank: n may be smaller than D.
+    holds at any rank: n may be smaller than D. InputError with fewer than two images on either side.
     """
+    _check_counts("Frechet distance", real, synthetic, 2)
     gap = np.square(real.mean(0) - synthetic.mean(0)).sum()
     a, b = (part - part.mean(0) for part in (real, synthetic))
     a, b = a / np.sqrt(len(a) - 1), b / np.sqrt(len(b) - 1)
@@ -84,11 +88,12 @@ def frechet(real: np.ndarray, synthetic: np.ndarray) -> float:
 def precision_recall_coverage(
     real: np.ndarray, synthetic: np.ndarray, neighbours: int = NEIGHBOURS
 ) -> dict[str, float]:
-    """Shares in [0, 1]: synthetic images inside the real set, real ones inside the synthetic set, real ones met.
+    """Shares in [0, 1]: synthetic images inside the real set, real ones inside the synthetic set, real ones covered.
 
     Precision and recall after Kynkaanniemi et al. 2019; coverage, the share of real images with a synthetic one closer
-    than their own k-th real neighbour, after Naeem et al. 2020.
+    than their own k-th real neighbour, after Naeem et al. 2020. InputError with fewer than two images on either side.
     """
+    _check_counts("precision, recall and coverage", real, synthetic, 2)
     k = min(neighbours, len(real) - 1, len(synthetic) - 1)
     real_radius = np.sort(cdist(real, real))[:, k]
     synthetic_radius = np.sort(cdist(synthetic, synthetic))[:, k]
@@ -138,5 +143,11 @@ def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a @ b.T / a.shape[1] + 1) ** 3
 
 
-def _mmd(within_real, within_synthetic, between, n: int, m: int):
+def _check_counts(figure: str, real: np.ndarray, synthetic: np.ndarray, least: int) -> None:
+    if min(len(real), len(synthetic)) < least:
+        problem = f"{len(real)} real and {len(synthetic)} synthetic images"
+        raise InputError(figure, problem, f"give at least {least} of each")
+
+
+def _mmd(within_real: Sums, within_synthetic: Sums, between: Sums, n: int, m: int) -> Any:
     return within_real / (n * (n - 1)) + within_synthetic / (m * (m - 1)) - 2 * between / (n * m)

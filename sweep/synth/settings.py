@@ -1,4 +1,4 @@
-"""A generator's settings: defaults, what a user changed, and every mistake in one message."""
+"""A generator's settings: defaults, the user's changes, and all mistakes in one message."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from typing import Any
 from sweep.core.errors import InputError, InputErrors, suggestion
 
 Settings = dict[str, Any]
+
+# Settings later than version 0.1, with the value that describes what earlier versions did: with it they are no part of an artifact's
+# name, so generators that an earlier version trained are found.
+LATER: dict[str, Any] = {}
 
 IMAGE_SIZES_PX = (32, 64, 128, 256)
 
@@ -63,6 +67,14 @@ def check_images(images: Any, where: str) -> int:
     if len(images) < 2 or (images == images[0]).all():
         raise InputError(where, f"{len(images)} images without any variation", "give at least two different images")
     return int(images.shape[1])
+
+
+def check_square(images: Any, where: str, multiple: int) -> None:
+    """InputError unless `images` are [N, px, px] with a side that `multiple` divides."""
+    shape = tuple(images.shape)
+    if len(shape) != 3 or shape[1] != shape[2] or shape[1] % multiple or not shape[1]:
+        fix = f"give square grey images [N, px, px] whose side is a multiple of {multiple} px: resize them"
+        raise InputError(where, f"images of shape {shape}", fix)
 
 
 def uses_bf16(precision: str, device: str) -> bool:

@@ -1,4 +1,4 @@
-"""What is seen of a generator while it trains: losses, KID, sample grids; and the reasons to stop it."""
+"""Monitoring of a generator in training: losses, KID, sample grids, and the criteria that stop it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from sweep.core.errors import Diverged
 from sweep.synth.descriptors import feature_net
 from sweep.synth.quality import kid
+from sweep.synth.settings import check_square
 
 OnStep = Callable[[int, dict[str, Any]], None]
 Draw = Callable[[nn.Module, int, int], np.ndarray]  # network, label, count -> uint8 [count, px, px]
@@ -29,16 +30,13 @@ LEAST_VARIATION = 0.05  # of the real images' variation; below it all samples lo
 
 
 class Collapsed(Exception):
-    """What a generator gives is of no use: nearly the same image every time, hardly anything but copies.
-
-    Trials that need it stop here, with the reason.
-    """
+    """The samples of a generator are useless: nearly all alike, or nearly all copies; trials that need them fail with the reason."""
 
     def __init__(self, stage: str, problem: str, fix: str) -> None:
         self.stage, self.problem, self.fix = stage, problem, fix
         super().__init__(f"{stage}: {problem}; {fix}")
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[Collapsed], tuple[str, str, str]]:
         return type(self), (self.stage, self.problem, self.fix)
 
 
@@ -84,8 +82,8 @@ class Watch:
     def check(self, step: int, network: nn.Module) -> bool:
         """Whether to stop here. Draws samples every `check_every` steps and at the last one.
 
-        Raises Collapsed when the samples of a class hardly vary. The first half of a run is not held against it, nor a
-        run of a few steps: an untrained generator has no variation yet.
+        Raises Collapsed when the samples of a class hardly vary, except in the first half of a run and in runs of a few steps:
+        an untrained generator has no variation yet.
         """
         last, every = step == self.settings["steps"], self.settings["check_every"]
         if not last and not (every and step % every == 0):
@@ -121,10 +119,10 @@ class Watch:
         for label, real in self.real.items():
             if len(real) >= FEWEST_FOR_KID and label not in self.reference:
                 self.reference[label] = self.net.compute(real[:REFERENCE_IMAGES])
-        estimates = [
-            kid(*self.net.on_one_scale(reference, self.net.compute(samples[label])))
-            for label, reference in self.reference.items()
-        ]
+        estimates = []
+        for label, reference in self.reference.items():
+            real, drawn = self.net.on_one_scale(reference, self.net.compute(samples[label]))
+            estimates.append(kid(real, drawn))
         if not estimates:
             return {}
         value, low, high = np.mean([(part.value, part.low, part.high) for part in estimates], axis=0).tolist()
@@ -158,5 +156,6 @@ def sample_grid(samples: Mapping[int, np.ndarray], columns: int = GRID_COLUMNS, 
 
 
 def _thumbnails(images: np.ndarray, side: int = 8) -> np.ndarray:
+    check_square(images, "variation of samples", side)
     share = images.shape[1] // side
     return images.reshape(len(images), side, share, side, share).mean((2, 4), dtype=np.float32)

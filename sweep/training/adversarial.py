@@ -1,13 +1,14 @@
-"""Adversarial training: the step attacks its own batch before it learns from it, on the one-channel image in [0, 1].
+"""Adversarial training: each step attacks its batch and trains on the result, on the one-channel image in [0, 1].
 
 pgd: Madry et al. 2018. fgsm: one step from a random start, Wong et al. 2020. free: Shafahi et al. 2019. trades: Zhang et al. 2019.
-Attacks are made in eval mode, so that they leave batch-norm statistics alone; only free, whose attack is a by-product of
-learning, cannot.
+Attacks run in eval mode, so that they do not update batch-norm statistics; except free, whose attack uses the gradient of
+the update itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as functional
@@ -26,7 +27,7 @@ Loss = Callable[[torch.Tensor], torch.Tensor]
 
 
 class AdversarialStep(Step):
-    """A training step that learns from attacked images; `recipe.train_attack` names its row in TRAIN_ATTACKS."""
+    """A training step on attacked images; `recipe.train_attack` names its row in TRAIN_ATTACKS."""
 
     def begin_epoch(self) -> None:
         """Forget the perturbation that free training carries from batch to batch."""
@@ -65,7 +66,7 @@ def _noise(images: torch.Tensor, eps: float, generator: torch.Generator) -> torc
 def _attack(
     step: Step, images: torch.Tensor, loss: Loss, start: torch.Tensor, stride: float, steps: int
 ) -> torch.Tensor:
-    """Perturb against the model in eval mode; the model inside any wrapper is asked, since wrappers expect a weight update."""
+    """Perturb against the model in eval mode, bypassing any wrapper, since wrappers expect a weight update."""
     recipe = step.recipe
     with eval_mode(step.model):
         return perturb(images, loss, start, eps=recipe.train_eps, stride=stride, steps=steps)
@@ -122,7 +123,8 @@ def _free(
     )
     for _ in range(step.replays):
         attacked = _within(images, images + delta, eps).requires_grad_(True)
-        losses.append(step.descend(lambda attacked=attacked: step.loss(attacked, target.loss)))
+        losses.append(step.descend(partial(step.loss, attacked, target.loss)))
+        assert attacked.grad is not None  # of the update's own backward pass
         delta = (delta + eps * attacked.grad.sign()).clamp_(-eps, eps)
     step.carried = delta
     return losses
@@ -134,8 +136,8 @@ def divergence(logits: torch.Tensor, reference: torch.Tensor, multi_label: bool)
         return functional.kl_div(
             logits.log_softmax(1), reference.log_softmax(1), reduction="batchmean", log_target=True
         )
-    sides = [torch.stack((functional.logsigmoid(x), functional.logsigmoid(-x))) for x in (logits, reference)]
-    return functional.kl_div(*sides, reduction="sum", log_target=True) / len(logits)
+    ours, theirs = (torch.stack((functional.logsigmoid(x), functional.logsigmoid(-x))) for x in (logits, reference))
+    return functional.kl_div(ours, theirs, reduction="sum", log_target=True) / len(logits)
 
 
 # (step, clean images, target, generator) -> detached loss of each update, after the weights have moved.

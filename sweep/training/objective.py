@@ -1,6 +1,6 @@
 """Logits and labels -> the loss to minimise: cross-entropy or, for several labels per image, binary cross-entropy.
 
-Class weights and focal weights multiply the per-image loss; unknown labels (NaN) of a multi-label image count nowhere.
+Class weights and focal weights multiply the per-image loss; unknown labels (NaN) of a multi-label image are left out.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as functional
 
+from sweep.core.errors import InputError
 from sweep.training.recipe import Recipe
 
-_MOST_WEIGHT = 20.0  # beyond it a handful of positive images would steer the training
+_MOST_WEIGHT = 20.0  # beyond it a few positive images would dominate the gradient
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Objective:
     class_weights: torch.Tensor | None = None
 
     def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Scalar loss of logits [N, K] against class indices int64 [N] or multi-label floats [N, K] with NaN = unknown."""
-        logits = logits.float()
+        """Scalar loss of logits [N, K] against class numbers [N] or multi-label floats [N, K] with NaN = unknown."""
+        logits, labels = logits.float(), checked_labels(labels)
         if labels.ndim == 2:
             return self._multi_label(logits, labels)
         if self.focal_gamma == 0:
@@ -51,9 +52,18 @@ class Objective:
         return torch.where(known, loss, 0.0).sum() / known.sum().clamp(min=1)
 
 
+def checked_labels(labels: torch.Tensor) -> torch.Tensor:
+    """Class numbers as int64 [N], 0/1 labels as floats [N, K]; InputError for class numbers that are not integers."""
+    if labels.ndim == 2:
+        return labels if labels.is_floating_point() else labels.float()
+    if labels.is_floating_point() or labels.is_complex():
+        raise InputError("labels", f"type {labels.dtype}", "give class numbers as integers: labels.long()")
+    return labels.long()
+
+
 @dataclass(frozen=True)
 class Target:
-    """What the logits of one batch should become; mixup asks for two labels per image in shares."""
+    """The labels of one batch; under mixup each image has two, weighted by `share`."""
 
     objective: Objective
     labels: torch.Tensor
@@ -74,13 +84,14 @@ class Target:
 
 
 def build_objective(recipe: Recipe, weights: torch.Tensor | None, device: torch.device) -> Objective:
-    """The loss `recipe` asks for, with class weights [K] or none."""
+    """The loss of `recipe`, with class weights [K] or none."""
     weights = None if weights is None else weights.to(device)
     return Objective(recipe.label_smoothing, recipe.focal_gamma, weights)
 
 
 def balanced_weights(labels: torch.Tensor, num_classes: int) -> torch.Tensor:
     """Weights [K] that give each class the same total weight; for multi-label, negatives per positive of each label, 20 at most."""
+    labels = checked_labels(labels)
     if labels.ndim == 2:
         positive = (labels == 1).sum(0).clamp(min=1)
         return ((labels == 0).sum(0).clamp(min=1) / positive).clamp(1 / _MOST_WEIGHT, _MOST_WEIGHT)

@@ -10,7 +10,7 @@ from sweep.config.json_schema import schema
 from sweep.config.reference import reference
 from sweep.core.hyperparameter import ANYTHING, Accepted, Between
 from sweep.losses.glcm import GLCMLoss
-from sweep.models.classifier import build_classifier
+from sweep.models.classifier import ClassifierSpec
 from sweep.models.cnn_transformer import CNNTransformer
 from sweep.models.colorizers import COLORIZERS
 from sweep.synth.generators import GENERATORS
@@ -19,7 +19,7 @@ from sweep.training.recipe import Recipe
 PAGE = Path(__file__).parents[2] / "docs" / "hyperparameters.md"
 SCHEMA = schema()
 PARTS = {  # part -> everything that is built from its arguments
-    "network": (build_classifier,),
+    "network": (ClassifierSpec,),
     "texture": (GLCMLoss,),
     "backbone": (CNNTransformer,),
     "colorizer": tuple(row.build for row in COLORIZERS.values()),

@@ -75,7 +75,7 @@ class TestEveryImporter:
     def test_row_documents_itself(self, imported):
         row = IMPORTERS[imported.name]
         assert row.describe and row.expects and row.licence and row.traps
-        assert bool(row.citation) == (imported.name not in ("folder", "csv", "dicom"))
+        assert bool(row.citation) == (imported.name not in ("folder", "csv", "dicom", "volumes"))
 
 
 @pytest.mark.parametrize("name", sorted(set(IMPORTERS) - _SIMULATED))
@@ -91,7 +91,20 @@ class TestEveryImporterOfFiles:
         fake = _fake(name)
         src = fake.write(tmp_path / "source")
         for path in (tmp_path / "source").rglob("*"):
-            if path.suffix in (".png", ".jpg", ".jpeg", ".tif", ".bmp", ".npz", ".dcm", ".dicom", ".mat"):
+            if path.suffix in (
+                ".png",
+                ".jpg",
+                ".jpeg",
+                ".tif",
+                ".bmp",
+                ".npz",
+                ".dcm",
+                ".dicom",
+                ".mat",
+                ".nii",
+                ".gz",
+                ".npy",
+            ):
                 path.write_bytes(path.read_bytes()[:40])
         self._refused(name, tmp_path, src, **getattr(fake, "OPTIONS", {}))
 

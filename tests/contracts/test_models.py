@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sweep.models.backbones import BACKBONES, build_trunk, known_backbone
-from sweep.models.classifier import build_classifier
+from sweep.models.classifier import ClassifierSpec, build_classifier
 from sweep.models.colorizers import COLORIZERS, build_colorizer
 
 LIGHT_BACKBONES = [name for name in BACKBONES if not name.startswith("cnn_transformer") or name.endswith("_tiny")]
@@ -72,25 +72,29 @@ class TestEveryOwnBackbone:
 
     @pytest.mark.parametrize("image_px", [64, 97, 128])
     def test_classifies_grey_images_of_any_size(self, name, image_px):
-        model = build_classifier(backbone=name, num_classes=3, image_px=image_px, seed=0).eval()
+        model = build_classifier(ClassifierSpec(backbone=name, num_classes=3, image_px=image_px), seed=0).eval()
         with torch.no_grad():
             assert model(torch.rand(2, 1, image_px, image_px)).shape == (2, 3)
 
     def test_same_seed_same_weights(self, name):
-        first, second = (build_classifier(backbone=name, num_classes=2, image_px=64, seed=5) for _ in range(2))
+        first, second = (
+            build_classifier(ClassifierSpec(backbone=name, num_classes=2, image_px=64), seed=5) for _ in range(2)
+        )
         assert all(map(torch.equal, first.state_dict().values(), second.state_dict().values()))
 
     def test_other_seed_other_weights(self, name):
-        first, second = (build_classifier(backbone=name, num_classes=2, image_px=64, seed=s) for s in (5, 6))
+        first, second = (
+            build_classifier(ClassifierSpec(backbone=name, num_classes=2, image_px=64), seed=s) for s in (5, 6)
+        )
         assert not all(map(torch.equal, first.parameters(), second.parameters()))
 
     def test_every_parameter_learns(self, name):
-        model = build_classifier(backbone=name, num_classes=2, image_px=64, seed=0)
+        model = build_classifier(ClassifierSpec(backbone=name, num_classes=2, image_px=64), seed=0)
         model(torch.rand(4, 1, 64, 64)).logsumexp(1).sum().backward()
         assert [n for n, p in model.named_parameters() if p.grad is None] == []
 
     def test_one_image_alone_gives_its_batch_s_logits(self, name):
-        model = build_classifier(backbone=name, num_classes=2, image_px=64, seed=0).eval()
+        model = build_classifier(ClassifierSpec(backbone=name, num_classes=2, image_px=64), seed=0).eval()
         images = torch.rand(3, 1, 64, 64)
         with torch.no_grad():
             torch.testing.assert_close(model(images)[1:2], model(images[1:2]), atol=1e-5, rtol=1e-5)
@@ -116,12 +120,12 @@ class TestEveryTimmBackbone:
     @pytest.mark.parametrize("image_px", [128, 160])
     def test_gives_one_logit_a_class_at_any_size_it_can_take(self, name, image_px):
         with torch.device("meta"):  # shapes without arithmetic
-            model = build_classifier(backbone=name, num_classes=5, image_px=image_px, seed=0).eval()
+            model = build_classifier(ClassifierSpec(backbone=name, num_classes=5, image_px=image_px), seed=0).eval()
             assert model(torch.zeros(3, 1, image_px, image_px)).shape == (3, 5)
 
     def test_without_weights_everything_is_said_to_be_random(self, name):
         with torch.device("meta"):
-            model = build_classifier(backbone=name, num_classes=2, image_px=128, seed=0)
+            model = build_classifier(ClassifierSpec(backbone=name, num_classes=2, image_px=128), seed=0)
         assert model.weights_report.loaded == 0
         assert set(model.weights_report.left_random) == {key for key, _ in model.named_parameters()}
 
@@ -142,7 +146,9 @@ def test_a_file_of_its_own_weights_fills_a_timm_backbone(name, tmp_path):
     trunk = build_trunk(name, image_px=128)
     path = tmp_path / "weights.safetensors"
     save_file(trunk.body.state_dict(), path)
-    model = build_classifier(backbone=name, num_classes=2, image_px=128, weights=str(path), seed=1).eval()
+    model = build_classifier(
+        ClassifierSpec(backbone=name, num_classes=2, image_px=128), weights=str(path), seed=1
+    ).eval()
     assert all(torch.equal(value, trunk.body.state_dict()[key]) for key, value in model.backbone.state_dict().items())
     assert model.weights_report.left_random == ("head.1.weight", "head.1.bias")
     with torch.no_grad():
@@ -152,7 +158,7 @@ def test_a_file_of_its_own_weights_fills_a_timm_backbone(name, tmp_path):
 @pytest.mark.parametrize("name", ["densenet121", "mobilenetv2_100"])
 def test_convolutional_timm_backbones_take_odd_sizes(name):
     with torch.device("meta"):
-        model = build_classifier(backbone=name, num_classes=2, image_px=131, seed=0).eval()
+        model = build_classifier(ClassifierSpec(backbone=name, num_classes=2, image_px=131), seed=0).eval()
         assert model(torch.zeros(1, 1, 131, 131)).shape == (1, 2)
 
 

@@ -1,40 +1,44 @@
-"""Writes a complete fake run folder: ledger, per-image outcomes, galleries, data card; seeded, no clock.
+"""Writes a run folder as the product would after training models that never existed; seeded, no clock.
 
-Scores come from a small generative model, so that the truth is known: image difficulty is shared by all models,
-each seed has its own luck, each recipe its own skill on the source and a loss of skill on the target.
+Only the logits and the epsilons that break an image are invented, by a small generative model whose truth is known: image
+difficulty is shared by all models, each seed has its own luck, each recipe its own skill on the source and a loss of skill on
+the target. Everything that follows from them is the product's own: configurations are completed by `complete`, named by
+`Trial`, measured by `classification_metrics`, `domain_gap` and the attacks' outcomes, and written by `Ledger`.
 """
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+import torch
 
+from sweep.attacks import outcomes
+from sweep.attacks.network import Passes
+from sweep.attacks.result import EpsilonSweep
+from sweep.config.hyperparameters import complete
 from sweep.core.hashing import content_hash
 from sweep.core.seeds import rng
+from sweep.evaluation.domain_gap import domain_gap
+from sweep.evaluation.metrics import classification_metrics
+from sweep.store.ledger import FOLDER, Ledger
+from sweep.store.trial import Trial
+from tests.fakes.run_pictures import CLASSES, run_gallery, trial_gallery
 
+Event = dict[str, Any]
 EPS = ("0.5/255", "1/255", "2/255", "4/255", "8/255")
 THREATS = {"fgsm": 1.5, "pgd20": 1.0, "square": 1.8}  # factor on the epsilon that breaks an image
 SKILL = {"resnet18": 2.1, "resnet50": 2.3, "vit_tiny_patch16_224": 1.8, "cnn_transformer": 2.0}
-SHIFT = {"none": 0.75, "deconv": 0.60, "pixelshuffle": 0.64, "unet": 0.66}
-
-
-POOL = {
-    "class": "benign",
-    "generator": "wgan_sn",
-    "images": 100,
-    "copy_rate": 0.0,
-    "real_copy_rate": 0.03,
-    "quality": {"kid/layout": 0.2, "kid_low/layout": 0.1, "kid_high/layout": 0.3},
-    "quality_of_real": {"kid/layout": 0.02},
-}
+SHIFT = {"none": 0.75, "deconv": 0.60, "pixelshuffle": 0.64, "coloru": 0.66}
+SPLITS = ("source_val", "source", "target")
+DATA_HASH = "f" * 12
 
 
 @dataclass(frozen=True)
@@ -47,260 +51,326 @@ class FakeSweep:
     nuisance: int = 1
     seeds: int = 3
     images: int = 40  # per split
+    positives: float = 0.4  # share of images of class 1
     epochs: int = 4
     gallery: bool = True
     outcomes: bool = True  # predictions and attacks per image
+    attacked: Sequence[str] = SPLITS
     failed: int = 1
     stopped: int = 0  # configurations that halving gave up
+    missing: int = 0  # configurations planned and not yet run
+    directions: Sequence[str] = ("source_to_target",)
+    train_images: Sequence[int | None] = (None,)
+    real_images: int = 100  # of the whole training fold
+    skill: float = 1.0  # factor on every recipe's skill; 0: nobody has learned anything
+    bias: float = 0.0  # added to every target score: positive ones are called too often
+    single_class: Sequence[str] = ()  # splits of which all images are of class 0
     seed: int = 0
 
 
 def write_fake_run(folder: Path, sweep: FakeSweep = FakeSweep()) -> Path:
     """Fill `folder` as the engine would and return it."""
     folder.mkdir(parents=True, exist_ok=True)
-    configs = list(_configs(sweep))
-    events = [
+    drawn = list(_configs(sweep))
+    events: list[Event] = [
         {
             "event": "sweep",
-            "time": "2026-01-01T09:00:00Z",
             "name": folder.name,
             "objectives": _objectives(),
-            "trials": len(configs) + sweep.failed + sweep.stopped,
+            "algorithm": "random",
+            "scheduler": "none",
+            "warm": 0,
+            "trials": len(drawn) + sweep.failed + sweep.stopped + sweep.missing,
             "seeds": sweep.seeds,
         }
     ]
-    for config, study in configs:
-        for seed in range(sweep.seeds):
-            events += _record(folder, sweep, config, study, seed)
-    events += [_failure(number) for number in range(sweep.failed)]
+    for config, study in drawn:
+        trial = Trial(config, DATA_HASH, tuple(range(sweep.seeds)), study)
+        events += [event for seed in trial.seeds for event in _record(folder, sweep, trial, seed)]
+    events += [_failure(sweep, number) for number in range(sweep.failed)]
     events += [event for number in range(sweep.stopped) for event in _stop(sweep, number)]
     write_ledger(folder, events)
-    (folder / "data.json").write_text(json.dumps(_data_card()))
+    (folder / "data.json").write_text(json.dumps(_data_card(sweep)))
     (folder / "environment.json").write_text(json.dumps({"python": "3.11", "torch": "2.15", "git_commit": "0" * 40}))
     (folder / "space.yaml").write_text(f"name: {folder.name}\n")
     if sweep.gallery:
-        _run_gallery(sweep).to_parquet(folder / "gallery.parquet")
+        run_gallery(sweep.seed).to_parquet(folder / "gallery.parquet")
     return folder
 
 
-def write_ledger(folder: Path, events: list[dict]) -> None:
-    """One JSON event a line, each with the checksum of the rest."""
-    (folder / "records").mkdir(exist_ok=True)
-    lines = [json.dumps({**event, "crc": content_hash(event, 8)}) for event in events]
-    (folder / "records" / "00000.jsonl").write_text("\n".join(lines) + "\n")
+def write_ledger(folder: Path, events: Iterable[Event]) -> None:
+    """Write `events` with the product's Ledger as its first attempt, one second apart; what was there before is replaced."""
+    kept = _Memory()
+    ledger = Ledger(kept)  # type: ignore[arg-type]  # the few calls that a ledger makes of its storage
+    for number, event in enumerate(events):
+        minutes, seconds = divmod(number, 60)
+        hours, minutes = divmod(minutes, 60)
+        days, hours = divmod(hours, 24)
+        ledger.append({"time": f"2026-01-{days + 1:02d}T{hours:02d}:{minutes:02d}:{seconds:02d}.000+00:00", **event})
+    (folder / FOLDER).mkdir(exist_ok=True)
+    for name, content in kept.files.items():
+        (folder / name).write_bytes(bytes(content))
 
 
-def signature_of(config: dict) -> str:
-    """Twelve hex digits of the configuration's content."""
-    return content_hash(config, 12)
+class _Memory:
+    """A storage that keeps appended lines until the end: the real one flushes each of them to disk."""
+
+    local: Path | None = Path()
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytearray] = {}
+
+    def names(self, folder: str = "") -> list[str]:
+        return []
+
+    def append(self, name: str, data: bytes) -> bool:
+        self.files.setdefault(name, bytearray()).extend(data)
+        return True
 
 
-def _objectives() -> list[dict]:
+def ledger_file(folder: Path) -> Path:
+    """The one file that `write_ledger` writes."""
+    return folder / FOLDER / "0001.jsonl"
+
+
+def signature_of(config: Mapping[str, Any]) -> str:
+    """The signature of a configuration on the fake's data."""
+    return Trial(config, DATA_HASH, (0,)).signature
+
+
+def _objectives() -> list[Event]:
     return [
         {"metric": "auroc/target", "goal": "maximize"},
         {"metric": "domain_gap", "goal": "minimize"},
-        {"metric": "robust_accuracy", "goal": "maximize", "threat": "worst", "eps": "2/255"},
+        {"metric": "robust_accuracy/target/worst@2/255", "goal": "maximize"},
     ]
 
 
-def _configs(sweep: FakeSweep):
-    cells = itertools.product(sweep.backbones, sweep.colorizers, sweep.ratios)
-    for backbone, colorizer, ratio in cells:
-        study = {"backbone": backbone, "colorizer": colorizer, "synthetic_per_real": ratio}
+def _configs(sweep: FakeSweep) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    grid: dict[str, Sequence[Any]] = {
+        "backbone": sweep.backbones,
+        "colorizer": sweep.colorizers,
+        "synthetic_per_real": sweep.ratios,
+    }
+    grid |= {"direction": sweep.directions} if len(sweep.directions) > 1 else {}
+    grid |= {"train_images": sweep.train_images} if len(sweep.train_images) > 1 else {}
+    for values in itertools.product(*grid.values()):
+        study = dict(zip(grid, values, strict=True))
         for number in range(sweep.nuisance):
-            draw = rng(sweep.seed, "nuisance", backbone, colorizer, str(ratio), number)
-            config = {
-                **study,
+            draw = rng(sweep.seed, "nuisance", *map(str, values), number)
+            searched = {
                 "lr": float(f"{10 ** draw.uniform(-5, -3):.3g}"),
+                "glcm_weight": round(float(draw.uniform(0.01, 0.9)), 3),
+            }
+            given = {
+                "direction": sweep.directions[0],
+                "train_images": sweep.train_images[0],
                 "epochs": sweep.epochs,
                 "batch_size": 32,
-                "image_px": 64,
-                "train_images": 100,
-                "source": "phantom-a",
-                "target": "phantom-b",
                 "generator": "wgan_sn",
             }
-            if colorizer != "none":
-                config["glcm_weight"] = round(float(draw.uniform(0, 0.9)), 3)
-            yield config, study
+            yield complete({**given, **study, **searched}), study
 
 
-def _truth(config: dict) -> tuple[float, float, float]:
+def _truth(sweep: FakeSweep, config: Mapping[str, Any]) -> tuple[float, float, float]:
     # Skill on the source, share of it that survives the shift, median epsilon that breaks an image.
     ratio, glcm = config["synthetic_per_real"], config.get("glcm_weight", 0.0)
     penalty = 0.25 * abs(np.log10(config["lr"]) + 4)
-    source = SKILL[config["backbone"]] + 0.25 * ratio - 0.25 * ratio**2 - penalty
+    source = SKILL.get(config["backbone"], 2.0) + 0.25 * ratio - 0.25 * ratio**2 - penalty
     keeps = 1 - SHIFT[config["colorizer"]] * (0.75 - 0.1 * ratio)
-    return source, keeps, (1.6 + 2.2 * glcm) / 255
+    return sweep.skill * source, keeps, (1.6 + 2.2 * glcm) / 255
 
 
-def _record(folder: Path, sweep: FakeSweep, config: dict, study: dict, seed: int) -> list[dict]:
-    signature = signature_of(config)
-    predictions = _predictions(sweep, config, seed)
-    attacks = _attacks(sweep, config, seed, predictions)
-    metrics = {**_metrics(predictions), **_robust_metrics(attacks)}
+def _record(folder: Path, sweep: FakeSweep, trial: Trial, seed: int) -> list[Event]:
+    predictions = _predictions(sweep, trial, seed)
+    attacks, robust = _attacks(sweep, trial.config, seed, predictions)
+    metrics = {name: _finite(value) for name, value in {**_clean_metrics(predictions), **robust}.items()}
     if sweep.outcomes:
-        place = folder / "trials" / signature / f"seed-{seed}"
+        place = folder / trial.seed_folder(seed)
         place.mkdir(parents=True)
         predictions.to_parquet(place / "predictions.parquet")
         attacks.to_parquet(place / "attacks.parquet")
         if sweep.gallery and seed == 0:
-            _trial_gallery(sweep, config).to_parquet(place / "gallery.parquet")
-    head = {"signature": signature, "seed": seed, "config": config, "study": study}
-    start = {"event": "start", "time": "2026-01-01T09:00:01Z", **head}
+            trial_gallery(sweep.seed, dict(trial.config)).to_parquet(place / "gallery.parquet")
+    identity = {"signature": trial.signature, "seed": seed}
+    head = {**identity, "config": dict(trial.config), "study": dict(trial.cell)}
     return [
-        start,
-        *_epochs(sweep, signature, seed, metrics),
-        {"event": "finish", **head, "metrics": metrics, **_work(config, seed)},
+        {"event": "start", **head},
+        *_epochs(sweep, identity, metrics),
+        {"event": "finish", **head, "metrics": metrics, **_work(sweep, trial, seed)},
     ]
 
 
-def _predictions(sweep: FakeSweep, config: dict, seed: int) -> pd.DataFrame:
-    source, keeps, _ = _truth(config)
-    luck = rng(sweep.seed, "luck", signature_of(config), seed).normal(0, 0.12, size=2)
+def _predictions(sweep: FakeSweep, trial: Trial, seed: int) -> pd.DataFrame:
+    source, keeps, _ = _truth(sweep, trial.config)
+    luck = sweep.skill * rng(sweep.seed, "luck", trial.signature, seed).normal(0, 0.12, size=2)
+    skills = {"source_val": source + luck[0], "source": source + luck[0], "target": source * keeps + luck[1]}
+    here, there = "phantom-a", "phantom-b"
+    if trial.config["direction"] == "target_to_source":
+        here, there = there, here
     frames = []
-    for split, skill in (
-        ("source_val", source + luck[0]),
-        ("source", source + luck[0]),
-        ("target", source * keeps + luck[1]),
-    ):
-        images = rng(sweep.seed, "images", split)
-        label = (images.random(sweep.images) < 0.4).astype(int)
-        label[:4] = (0, 1, 0, 1)  # both classes always there
+    for split, skill in skills.items():
+        domain = there if split == "target" else here
+        images = rng(sweep.seed, "images", split, domain)
+        label = (images.random(sweep.images) < sweep.positives).astype(np.int64)
+        label[:4] = (0, 1, 0, 1)  # both classes are always there, unless one class is asked for
+        label = label * (split not in sweep.single_class)
         difficulty = images.normal(size=sweep.images)
-        own = rng(sweep.seed, "own", signature_of(config), seed, split).normal(size=sweep.images)
-        score = skill * (label - 0.5) + 0.85 * difficulty + 0.53 * own
+        own = rng(sweep.seed, "own", trial.signature, seed, split).normal(size=sweep.images)
+        score = skill * (label - 0.5) + 0.85 * difficulty + 0.53 * own + (sweep.bias if split == "target" else 0.0)
         frames.append(
             pd.DataFrame(
                 {
-                    "image_id": [f"{split}-{number:04d}" for number in range(sweep.images)],
-                    "group": [f"{split}-p{number // 2:04d}" for number in range(sweep.images)],
-                    "domain": "phantom-b" if split == "target" else "phantom-a",
+                    "image_id": [f"{domain}-{split}-{number:04d}" for number in range(sweep.images)],
+                    "group": [f"{domain}-{split}-p{number // 2:04d}" for number in range(sweep.images)],
+                    "domain": domain,
                     "split": split,
                     "label": label,
                     "seed": seed,
-                    "logits": [[np.float32(-value), np.float32(value)] for value in score],
+                    "logits": list(np.stack([-score, score], axis=1).astype(np.float32)),
                 }
             )
         )
     return pd.concat(frames, ignore_index=True)
 
 
-def _attacks(sweep: FakeSweep, config: dict, seed: int, predictions: pd.DataFrame) -> pd.DataFrame:
-    *_, median = _truth(config)
-    grid = np.array([_eps(text) for text in EPS])
-    margin = predictions["logits"].map(lambda row: row[1] - row[0]).to_numpy() * (
-        2 * predictions["label"].to_numpy() - 1
-    )
-    frames = []
+def _clean_metrics(predictions: pd.DataFrame) -> dict[str, float]:
+    by_split = {
+        str(split): classification_metrics(np.stack(rows["logits"].tolist()), rows["label"].to_numpy(), 2)
+        for split, rows in predictions.groupby("split")
+    }
+    named = {f"{name}/{split}": value for split, values in by_split.items() for name, value in values.items()}
+    return named | domain_gap(by_split["source"], by_split["target"])
+
+
+def _attacks(
+    sweep: FakeSweep, config: Mapping[str, Any], seed: int, predictions: pd.DataFrame
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    frames, metrics = [], {}
+    for split in sweep.attacked:
+        rows = predictions[predictions["split"] == split]
+        found = _broken(sweep, config, rows)
+        metrics |= outcomes.metrics(found, split)
+        for threat in found.threats:
+            kept = rows.drop(columns="logits").assign(threat=threat, breaking_eps=found.breaking(threat).numpy())
+            frames.append(kept)
+    return pd.concat(frames, ignore_index=True), metrics
+
+
+def _broken(sweep: FakeSweep, config: Mapping[str, Any], rows: pd.DataFrame) -> EpsilonSweep:
+    *_, median = _truth(sweep, config)
+    logits, labels = np.stack(rows["logits"].tolist()).astype(float), rows["label"].to_numpy()
+    margin = (logits[:, 1] - logits[:, 0]) * (2 * labels - 1)
+    grid = np.array([epsilon_of(text) for text in EPS])
+    breaking, distance = {}, {}
     for threat, factor in THREATS.items():
         exact = np.where(margin > 0, margin * median * factor / 2, 0)
-        place = np.searchsorted(grid, exact)
-        breaking = np.where(margin <= 0, 0.0, np.append(grid, np.inf)[place])
-        frames.append(
-            predictions[["image_id", "group", "split", "label", "seed"]].assign(threat=threat, breaking_eps=breaking)
-        )
-    return pd.concat(frames, ignore_index=True)
-
-
-def _metrics(predictions: pd.DataFrame) -> dict:
-    out: dict[str, float] = {}
-    for split, rows in predictions.groupby("split"):
-        score = rows["logits"].map(lambda row: row[1] - row[0]).to_numpy(dtype=float)
-        label = rows["label"].to_numpy()
-        hit = (score > 0) == label
-        above = score[label == 1][:, None] - score[label == 0][None, :]
-        out[f"auroc/{split}"] = float(((above > 0) + 0.5 * (above == 0)).mean())
-        out[f"accuracy/{split}"] = float(hit.mean())
-        out[f"balanced_accuracy/{split}"] = float((hit[label == 1].mean() + hit[label == 0].mean()) / 2)
-        out[f"constant_accuracy/{split}"] = float(max(label.mean(), 1 - label.mean()))
-    out["domain_gap"] = out["auroc/source"] - out["auroc/target"]
-    out["domain_gap/accuracy"] = out["accuracy/source"] - out["accuracy/target"]
-    return out
-
-
-def _robust_metrics(attacks: pd.DataFrame) -> dict:
-    worst = attacks.groupby(["split", "image_id"], as_index=False)["breaking_eps"].min().assign(threat="worst")
-    both = pd.concat([attacks[["split", "threat", "breaking_eps"]], worst[["split", "threat", "breaking_eps"]]])
-    return {
-        f"robust_accuracy/{split}/{threat}@{text}": float((rows["breaking_eps"] > _eps(text)).mean())
-        for (split, threat), rows in both.groupby(["split", "threat"])
-        for text in EPS
-    }
-
-
-def _epochs(sweep: FakeSweep, signature: str, seed: int, metrics: dict) -> list[dict]:
-    wobble = rng(sweep.seed, "epochs", signature, seed).normal(0, 0.01, size=sweep.epochs)
-    return [
-        {
-            "event": "epoch",
-            "signature": signature,
-            "seed": seed,
-            "epoch": epoch + 1,
-            "metrics": {
-                "loss/train": float(0.7 * np.exp(-2 * (epoch + 1) / sweep.epochs) + 0.1 + wobble[epoch]),
-                "auroc/source_val": float(
-                    0.5
-                    + (metrics["auroc/source_val"] - 0.5) * (1 - np.exp(-4 * (epoch + 1) / sweep.epochs))
-                    + wobble[epoch]
-                ),
-            },
-        }
-        for epoch in range(sweep.epochs)
-    ]
-
-
-def _work(config: dict, seed: int) -> dict:
-    made = config["synthetic_per_real"] > 0
-    stages = (
-        [
-            {"stage": "generator", "hash": "a1" * 8, "reused": seed > 0, "seconds": 0.1 if seed else 22.0},
-            {"stage": "pool", "hash": "b2" * 8, "reused": seed > 0, "seconds": 0.1 if seed else 3.0, "facts": POOL},
-        ]
-        if made
-        else []
+        place = np.append(grid, np.inf)[np.searchsorted(grid, exact)]
+        breaking[threat] = torch.from_numpy(np.where(margin <= 0, 0.0, place))
+        distance[threat] = torch.from_numpy(exact)
+    return EpsilonSweep(
+        epsilons=tuple(grid.tolist()),
+        breaking_epsilon=breaking,
+        distance=distance,
+        clean_right=torch.from_numpy(margin > 0),
+        logits=torch.from_numpy(logits),
+        labels=torch.tensor(labels),
+        passes=Passes(),
+        passes_by_threat={threat: Passes() for threat in THREATS},
+        norms=dict.fromkeys(THREATS, "linf"),
+        kinds={"fgsm": "one_step", "pgd20": "many_step", "square": "black_box"},
     )
-    stages.append({"stage": "model", "hash": signature_of(config), "reused": False, "seconds": 8.0})
-    alarms = ["fgsm beats pgd20 at 8/255: the gradient may be masked"] if config["lr"] > 8e-4 and seed == 0 else []
-    spent = {"train": 8.0, "attack": 3.0, "evaluate": 0.5}
+
+
+def epsilon_of(text: str) -> float:
+    """'2/255' as a number."""
+    top, bottom = text.split("/")
+    return float(top) / float(bottom)
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _epochs(sweep: FakeSweep, identity: Event, metrics: Mapping[str, float | None]) -> list[Event]:
+    wobble = rng(sweep.seed, "epochs", *map(str, identity.values())).normal(0, 0.01, size=sweep.epochs)
+    reached = {name: metrics[f"{name}/source_val"] for name in ("auroc", "accuracy", "balanced_accuracy")}
+    rows = []
+    for epoch, noise in enumerate(wobble, start=1):
+        learned = 1 - np.exp(-4 * epoch / sweep.epochs)
+        loss = 0.7 * np.exp(-2 * epoch / sweep.epochs) + 0.1 + noise
+        scores = {
+            f"{name}/source_val": None if value is None else 0.5 + (value - 0.5) * learned + noise
+            for name, value in reached.items()
+        }
+        logged = {"loss/train": loss, "loss/source_val": loss + 0.1, "lr": 1e-4 * (1 - epoch / sweep.epochs), **scores}
+        rows.append({"event": "epoch", **identity, "epoch": epoch, "metrics": logged})
+    return rows
+
+
+def _work(sweep: FakeSweep, trial: Trial, seed: int) -> Event:
+    ratio = trial.config["synthetic_per_real"]
+    stages = [stage for label in CLASSES for stage in _stages(label, seed > 0)] if ratio else []
+    risky = trial.config["lr"] > 8e-4 and seed == 0
+    real = trial.config["train_images"] or sweep.real_images
     return {
-        "seconds": {**spent, "total": sum(stage["seconds"] for stage in stages) + 3.5},
+        "alarms": ["target: fgsm beats pgd20 at 8/255: the gradient may be masked"] if risky else [],
+        "seconds": {"train": 8.0, "attack": 3.0, "evaluate": 0.5, "total": 11.5},
         "stages": stages,
-        "alarms": alarms,
+        "best_epoch": sweep.epochs,
+        "epochs_run": sweep.epochs,
+        "train_images": {"real": real, "synthetic": round(real * ratio)},
     }
 
 
-def _failure(number: int) -> dict:
-    config = {"backbone": "resnet18", "colorizer": "none", "synthetic_per_real": 0, "lr": 0.5 + number}
-    return {
-        "event": "failed",
-        "signature": signature_of(config),
-        "seed": 0,
-        "config": config,
-        "kind": "DIVERGED",
-        "reason": "train: loss is nan at step 12; lower the learning rate or clip gradients",
+def _stages(label: str, reused: bool) -> list[Event]:
+    shared = {"class": label, "generator": "wgan_sn"}
+    check = {"kid/layout": 0.4, "kid_low/layout": 0.3, "kid_high/layout": 0.5, "step": 300, "variation": 0.9}
+    pool = {
+        **shared,
+        "images": 100,
+        "drawn": 128,
+        "copy_rate": 0.0,
+        "real_copy_rate": 0.03,
+        "held_out_copies": 0,
+        "quality": {"kid/layout": 0.2, "kid_low/layout": 0.1, "kid_high/layout": 0.3},
+        "quality_of_real": {"kid/layout": 0.02},
     }
-
-
-def _stop(sweep: FakeSweep, number: int) -> list[dict]:
-    study = {"backbone": sweep.backbones[0], "colorizer": sweep.colorizers[0], "synthetic_per_real": sweep.ratios[0]}
-    config = {**study, "lr": 0.01 + number, "epochs": sweep.epochs}
-    head = {"signature": signature_of(config), "seed": 0, "config": config, "study": study}
-    start = {"event": "start", "time": "2026-01-01T09:00:01Z", **head}
+    facts = {"generator": ({**shared, "last_check": check, "trained_on": 60}, 22.0), "pool": (pool, 3.0)}
     return [
-        start,
         {
-            "event": "stopped",
-            **head,
-            "epoch": 1,
-            "by": "halving",
-            "metrics": {"auroc/source_val": 0.52},
-            "reason": "3rd of 3 at epoch 1; the upper third goes on",
-        },
+            "stage": stage,
+            "hash": content_hash([stage, label], 16),
+            "reused": reused,
+            "seconds": 0.1 if reused else cost,
+            "saved_s": cost - 0.1 if reused else 0.0,
+            "facts": known,
+        }
+        for stage, (known, cost) in facts.items()
     ]
 
 
-def _data_card() -> dict:
+def _first_cell(sweep: FakeSweep, lr: float) -> Event:
+    study = {"backbone": sweep.backbones[0], "colorizer": sweep.colorizers[0], "synthetic_per_real": sweep.ratios[0]}
+    config = complete({**study, "lr": lr, "epochs": sweep.epochs})
+    return {"signature": signature_of(config), "seed": 0, "config": config, "study": study}
+
+
+def _failure(sweep: FakeSweep, number: int) -> Event:
+    reason = "train: loss is nan at step 12; lower the learning rate or clip gradients"
+    return {"event": "failed", **_first_cell(sweep, 0.5 + number), "kind": "DIVERGED", "reason": reason}
+
+
+def _stop(sweep: FakeSweep, number: int) -> list[Event]:
+    head = _first_cell(sweep, 0.01 + number)
+    words = {"epoch": 1, "by": "halving", "reason": "3rd of 3 at epoch 1; the upper third goes on"}
+    return [
+        {"event": "start", **head},
+        {"event": "stopped", **head, **words, "metrics": {"auroc/source_val": 0.52}},
+    ]
+
+
+def _data_card(sweep: FakeSweep) -> Event:
     counts = {
         "train": {"benign": 60, "malignant": 40},
         "val": {"benign": 24, "malignant": 16},
@@ -309,81 +379,20 @@ def _data_card() -> dict:
     card = {
         "images": 180,
         "patients": 90,
+        "groups": 90,
         "classes": {"benign": 108, "malignant": 72},
         "constant_accuracy": 0.6,
         "licence": "CC0-1.0",
-        "citation": "Simulated phantoms, this project",
+        "citation": "simulated by this project",
     }
-    domains = {
+    audit: Event = {
         role: {"images_with_a_near_copy": 3, "groups_with_conflicting_labels": 0} for role in ("source", "target")
     }
-    return {
-        "source": {"name": "phantom-a", **card, "folds": counts},
-        "target": {"name": "phantom-b", **card, "folds": {"target": card["classes"]}},
-        "audit": {**domains, "images_in_both_domains": 0},
-    }
-
-
-def _run_gallery(sweep: FakeSweep) -> pd.DataFrame:
-    rows = []
-    for kind, number, label in itertools.product(("source", "target", "synthetic"), range(3), ("benign", "malignant")):
-        pixels = phantom_pixels(sweep.seed, kind, number, label)
-        rows.append(
-            {
-                "kind": kind,
-                "image_id": f"{kind}-{label}-{number}",
-                "label": label,
-                "split": "train",
-                "caption": "",
-                "png": png(pixels),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _trial_gallery(sweep: FakeSweep, config: dict) -> pd.DataFrame:
-    rows = []
-    for number, label in enumerate(("benign", "malignant")):
-        grey = phantom_pixels(sweep.seed, "target", number, label)
-        noise = rng(sweep.seed, "noise", number).integers(-6, 7, size=grey.shape)
-        tinted = np.stack([grey, np.roll(grey, 1, 0), 255 - grey // 2], axis=-1).astype(np.uint8)
-        kinds = {"adversarial": np.clip(grey + noise, 0, 255), "clean": grey, "perturbation": 128 + 15 * noise}
-        if config["colorizer"] != "none":
-            kinds["colorized"] = tinted
-        if config["synthetic_per_real"]:
-            kinds |= {"synthetic": phantom_pixels(sweep.seed, "synthetic", number, label), "nearest_real": grey}
-        rows += [
-            {
-                "kind": kind,
-                "image_id": f"target-{number:04d}",
-                "label": label,
-                "split": "target",
-                "caption": f"{kind} of target-{number:04d}",
-                "png": png(pixels),
-            }
-            for kind, pixels in kinds.items()
-        ]
-    return pd.DataFrame(rows)
-
-
-def phantom_pixels(seed: int, kind: str, number: int, label: str, px: int = 64) -> np.ndarray:
-    """A dark ellipse in speckle, uint8 [px, px]; malignant ones have a ragged border."""
-    draw = rng(seed, kind, number, label)
-    y, x = np.mgrid[:px, :px] / px - 0.5
-    angle = np.arctan2(y, x)
-    ragged = 0.05 * np.sin(9 * angle + draw.uniform(0, 6)) if label == "malignant" else 0
-    inside = np.hypot(x / 1.3, y) < draw.uniform(0.14, 0.24) + ragged
-    speckle = draw.rayleigh(1.0, size=(px, px)) * (1.2 - 0.5 * (y + 0.5)) * np.where(inside, 0.25, 1)
-    return np.clip(60 * np.log1p(3 * speckle), 0, 255).astype(np.uint8)
-
-
-def png(pixels: np.ndarray) -> bytes:
-    """Grey or RGB pixels as PNG bytes."""
-    stream = io.BytesIO()
-    Image.fromarray(np.asarray(pixels, dtype=np.uint8)).save(stream, "PNG", optimize=True)
-    return stream.getvalue()
-
-
-def _eps(text: str) -> float:
-    top, bottom = text.split("/")
-    return float(top) / float(bottom)
+    audit["left_out_of_source_to_target_for"] = {"a_picture": 0, "a_patient": 0}
+    source = {"name": "phantom-a", "domain": "phantom-a", **card, "sha256": "a" * 64, "folds": counts}
+    target = {"name": "phantom-b", "domain": "phantom-b", **card, "sha256": "b" * 64}
+    target["folds"] = {"target": card["classes"]}
+    if len(sweep.directions) > 1:
+        source["folds_target_to_source"], target["folds_target_to_source"] = {"target": card["classes"]}, counts
+    facts = {"source": "phantom-a", "target": "phantom-b", "classes": list(CLASSES), "image_px": 64}
+    return {"source": source, "target": target, "audit": audit, "data": facts}

@@ -12,7 +12,7 @@ from analysis.hparams import write_tensorboard
 from analysis.rank import main as rank_main
 from analysis.report import write_report
 from sweep.config.hyperparameters import complete
-from sweep.config.sweep_config import Data as Section
+from sweep.config.sweep_config import DataSection as Section
 from sweep.config.sweep_config import SweepConfig
 from sweep.core.errors import InputError, InputErrors
 from sweep.core.storage import Storage
@@ -142,7 +142,7 @@ def test_what_cannot_work_is_refused_with_its_fix(prepared):
 
 def test_uncertain_decides_nothing_with_one_class_an_image(tmp_path):
     data = prepare(Section(source="phantom-a", target="phantom-b", image_px=32, phantom_patients=12), Storage(tmp_path))
-    with pytest.raises(InputErrors, match="decides nothing"):
+    with pytest.raises(InputErrors, match="has no effect"):
         check_models("sweep_config", [Trial(complete({**BASE, "uncertain": "ones"}), data.hash, (0,))], data)
 
 

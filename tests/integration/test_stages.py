@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load
 
 from sweep.config.hyperparameters import complete
-from sweep.config.sweep_config import Data
+from sweep.config.sweep_config import DataSection
 from sweep.core.errors import InputError
 from sweep.core.storage import Storage
 from sweep.data.datasets import DIRECTIONS, FOLDS, prepare
@@ -52,7 +52,7 @@ BASE = {
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return prepare(
-        Data(source="phantom-a", target="phantom-b", image_px=32, phantom_patients=40),
+        DataSection(source="phantom-a", target="phantom-b", image_px=32, phantom_patients=40),
         Storage(tmp_path_factory.mktemp("data")),
     )
 
@@ -279,7 +279,7 @@ def test_training_is_watched_and_stops_on_kid(store, data, monkeypatch):
 
 @pytest.fixture(scope="module")
 def both_ways(tmp_path_factory):
-    section = Data(source="phantom-a", target="phantom-b", image_px=32, phantom_patients=40)
+    section = DataSection(source="phantom-a", target="phantom-b", image_px=32, phantom_patients=40)
     return prepare(section, Storage(tmp_path_factory.mktemp("both")), DIRECTIONS)
 
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load
 
 from sweep.config.hyperparameters import complete
-from sweep.config.sweep_config import Data
+from sweep.config.sweep_config import DataSection
 from sweep.core.errors import InputError
 from sweep.core.storage import Storage
 from sweep.data.datasets import FOLDS, prepare
@@ -27,7 +27,7 @@ ATTACKS = Attacks(("fgsm",), ("1/255", "8/255"), 8, ("target",))
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     run = Storage(tmp_path_factory.mktemp("run"))
-    data = prepare(Data(source="phantom-a", target="phantom-b", image_px=32, phantom_patients=40), run)
+    data = prepare(DataSection(source="phantom-a", target="phantom-b", image_px=32, phantom_patients=40), run)
     return run, data, {fold: data.read(fold) for fold in FOLDS}
 
 

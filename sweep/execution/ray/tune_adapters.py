@@ -12,7 +12,7 @@ from ray.tune.search import Searcher
 from sweep.execution.campaign_records import CampaignRecords
 from sweep.planning.budget import BudgetTracker
 from sweep.search.campaign import Campaign
-from sweep.search.candidate import Job
+from sweep.search.candidate import Assignment
 from sweep.store.trial import Trial
 
 
@@ -20,7 +20,7 @@ class CampaignSearcher(Searcher):
     """Hands out the campaign's jobs, at most `limit` at once. Results reach the campaign through `RecordCallback`."""
 
     def __init__(
-        self, campaign: Campaign, budget_tracker: BudgetTracker, limit: int, trial_of: Callable[[Job], Trial]
+        self, campaign: Campaign, budget_tracker: BudgetTracker, limit: int, trial_of: Callable[[Assignment], Trial]
     ) -> None:
         super().__init__()
         self._campaign, self._budget_tracker, self._limit, self._trial_of = campaign, budget_tracker, limit, trial_of

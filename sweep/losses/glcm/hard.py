@@ -113,7 +113,7 @@ def _count_scatter(images_MHW: Tensor, levels: int, offsets: Sequence[Offset]) -
     row_MHW = images_MHW.int() * levels
     cells = []
     for k, offset in enumerate(offsets):
-        here, there = pair_slices(*images_MHW.shape[1:], offset)
+        here, there = pair_slices(images_MHW.shape[1], images_MHW.shape[2], offset)
         cell_MP = (row_MHW[:, *here] + images_MHW[:, *there]).flatten(1)
         cells.append(cell_MP + _first_cell(len(images_MHW), len(offsets), k, levels**2, images_MHW.device))
     size = len(images_MHW) * len(offsets) * levels**2
@@ -141,7 +141,7 @@ def _count_one_hot(images_MHW: Tensor, levels: int, offsets: Sequence[Offset]) -
     tables = []
     with torch.autocast(images_MHW.device.type, enabled=False):
         for offset in offsets:
-            here, there = pair_slices(*images_MHW.shape[1:], offset)
+            here, there = pair_slices(images_MHW.shape[1], images_MHW.shape[2], offset)
             first_MPL, second_MPL = (member_MHWL[:, *part].flatten(1, 2) for part in (here, there))
             tables.append(first_MPL.transpose(1, 2) @ second_MPL)
     return torch.stack(tables, dim=1).int()

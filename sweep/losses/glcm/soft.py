@@ -106,7 +106,7 @@ def _scatter(images: Tensor, levels: int, offsets: Sequence[Offset]) -> Tensor:
     first_NHW = _row_starts(lower_NHW, levels)
     tables = []
     for offset in offsets:
-        here, there = pair_slices(*images.shape[1:], offset)
+        here, there = pair_slices(images.shape[1], images.shape[2], offset)
         f, g = above_NHW[:, *here], above_NHW[:, *there]
         # Written in place: joining eight finished pieces would copy more than is computed.
         corners, weights = f.new_empty(4, *f.shape, dtype=torch.int32), f.new_empty(4, *f.shape)
@@ -129,7 +129,7 @@ def _gather(images: Tensor, levels: int, offsets: Sequence[Offset], grad_NKLL: T
     with_g = functional.pad(grad_NKLL[..., 1:] - grad_NKLL[..., :-1], (0, 1))
     with_fg = functional.pad(with_g[:, :, 1:] - with_g[:, :, :-1], (0, 0, 0, 1))
     for k, offset in enumerate(offsets):
-        here, there = pair_slices(*images.shape[1:], offset)
+        here, there = pair_slices(images.shape[1], images.shape[2], offset)
         cell = first_NHW[:, *here] + lower_NHW[:, *there]
         tables = (table[:, k].flatten() for table in (with_f, with_g, with_fg))
         by_f, by_g, by_fg = (table.index_select(0, cell.flatten()).view(cell.shape) for table in tables)
@@ -159,7 +159,7 @@ def _dense(images: Tensor, levels: int, offsets: Sequence[Offset]) -> Tensor:
     tables = []
     with torch.autocast(images.device.type, enabled=False):
         for offset in offsets:
-            here, there = pair_slices(*images.shape[1:], offset)
+            here, there = pair_slices(images.shape[1], images.shape[2], offset)
             first_NPL, second_NPL = (member_NHWL[:, *part].flatten(1, 2) for part in (here, there))
             tables.append(first_NPL.transpose(1, 2) @ second_NPL)
     return torch.stack(tables, dim=1)

@@ -56,11 +56,11 @@ class Decomposition(nn.Module):
 
     def __init__(self, tiles: int = 8, bins: int = 64, clip: float = 2.0) -> None:
         super().__init__()
-        self.settings = {"tiles": tiles, "bins": bins, "clip": clip}
+        self.tiles, self.bins, self.clip = tiles, bins, clip
 
     def forward(self, grey: Tensor) -> Tensor:
-        # Look-up coordinates need float32: bfloat16 would merge neighbouring pixels.
+        # Look-up coordinates need float32: in bfloat16 neighbouring pixels would coincide.
         plain = grey.float()
         with torch.autocast(grey.device.type, enabled=False):
-            parts = [plain, clahe(plain, **self.settings), gradient_magnitude(plain)]
+            parts = [plain, clahe(plain, self.tiles, self.bins, self.clip), gradient_magnitude(plain)]
         return torch.cat(parts, dim=1).to(grey.dtype)

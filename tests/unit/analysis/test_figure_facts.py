@@ -2,8 +2,11 @@
 
 import math
 import xml.etree.ElementTree as ET
+from types import SimpleNamespace
 
 import numpy as np
+import optuna
+import pandas as pd
 import pytest
 
 from analysis.comparisons import Compared
@@ -243,6 +246,46 @@ class TestImportance:
             tmp_path / "r", FakeSweep(backbones=("resnet18",), seeds=1, outcomes=False, gallery=False)
         )
         assert importances(load_run(folder), "auroc/target") == ()
+
+
+def measured(function, settings, count=240):
+    """A run of `count` random configurations whose metric is a known function of their settings."""
+    draw = np.random.default_rng(3)
+    rows = [{name: make(draw) for name, make in settings.items()} for _ in range(count)]
+    for row in rows:
+        if row.get("colorizer") == "none":
+            row["glcm_weight"] = None
+    keys = [f"{n:04d}" for n in range(count)]
+    configs = pd.DataFrame(rows, index=keys, dtype=object)
+    means = pd.DataFrame({"auroc/target": [function(row) for row in rows]}, index=keys)
+    return SimpleNamespace(configs=configs, means=means)
+
+
+class TestImportanceOfAKnownFunction:
+    def test_a_conditional_setting_that_does_nothing_explains_nothing(self):
+        settings = {
+            "colorizer": lambda draw: str(draw.choice(["none", "deconv"])),
+            "glcm_weight": lambda draw: float(draw.uniform()),
+            "lr": lambda draw: float(draw.uniform()),
+        }
+        run = measured(lambda row: 0.6 + 0.2 * (row["colorizer"] == "deconv") + 0.02 * row["lr"], settings)
+        shares = {row.setting: row for row in importances(run, "auroc/target")}
+        assert shares["colorizer"].share > 0.9 and shares["glcm_weight"].share < 0.05
+        assert shares["glcm_weight"].among == (run.configs["colorizer"] == "deconv").sum()
+
+    def test_shares_are_those_of_functional_anova_and_their_order_that_of_ped_anova(self):
+        # For independent uniform settings functional ANOVA's main effects are exact: Var E[f | a] / Var f = 0.3^2 / (0.3^2 + 0.1^2).
+        settings = dict.fromkeys(("a", "b", "c"), lambda draw: float(draw.uniform()))
+        run = measured(lambda row: 0.3 * row["a"] + 0.1 * row["b"], settings)
+        ours = {row.setting: row.share for row in importances(run, "auroc/target")}
+        assert ours == pytest.approx({"a": 0.9, "b": 0.1, "c": 0.0}, abs=0.08) and list(ours) == ["a", "b", "c"]
+        study = optuna.create_study(direction="maximize")
+        space = {name: optuna.distributions.FloatDistribution(0, 1) for name in settings}
+        for key, row in run.configs.iterrows():
+            value = float(run.means.loc[key, "auroc/target"])
+            study.add_trial(optuna.trial.create_trial(value=value, params=row.to_dict(), distributions=space))
+        ped = optuna.importance.PedAnovaImportanceEvaluator().evaluate(study)
+        assert max(ped, key=ped.get) == "a" and min(ped, key=ped.get) == "c"
 
 
 class TestCalibration:

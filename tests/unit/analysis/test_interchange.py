@@ -53,6 +53,12 @@ class TestFiles:
         } <= set(frame)
         np.testing.assert_allclose(frame["auroc/target"], run.records["auroc/target"])
 
+    def test_text_that_a_spreadsheet_would_run_is_marked(self, run, tmp_path):
+        odd = dataclasses.replace(run, configs=run.configs.assign(backbone="=1+1"))
+        interchange.WRITERS["csv"](odd, tmp_path / "r.csv")
+        frame = pd.read_csv(tmp_path / "r.csv")
+        assert set(frame["config/backbone"]) == {"'=1+1"} and "None" not in (tmp_path / "r.csv").read_text()
+
     def test_a_setting_of_two_kinds_is_still_one_column(self, run, tmp_path):
         mixed = dataclasses.replace(run, configs=run.configs.assign(mixed=[0.1, "auto"] * 6))
         interchange.WRITERS["parquet"](mixed, tmp_path / "r.parquet")
@@ -67,6 +73,12 @@ class TestOptuna:
         assert len(loaded.trials) == 12
         trial = loaded.trials[0]
         assert trial.values[0] == pytest.approx(run.means.loc[trial.user_attrs["signature"], "auroc/target"])
+
+    def test_settings_without_a_value_anywhere_are_left_out(self, run, study):
+        assert run.configs["weights"].isna().all()
+        assert all("weights" not in trial.params for trial in study[0].trials)
+        assert all(np.isfinite(trial.values).all() and trial.params["batch_size"] == 32 for trial in study[0].trials)
+        assert len(study[0].best_trials) > 0 and len(study[0].trials_dataframe()) == 12
 
     def test_conditional_settings_are_absent_not_invented(self, study):
         for trial in study[0].trials:

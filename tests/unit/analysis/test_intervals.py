@@ -214,3 +214,72 @@ def test_a_share_of_one_in_forty_is_no_surer_than_none_in_forty():
         assert made(hits).low <= exact.low + 1e-12 and made(hits).high >= exact.high - 1e-12
     highs = [made(hits).high for hits in range(8)]
     assert highs == sorted(highs)
+
+
+def test_accuracy_intervals_cover_new_test_sets_with_another_class_mix():
+    # A model of balanced accuracy .54 whose accuracy .63 comes from naming the larger class: recall .95 of it, .13 of the other.
+    draw, covered, widths = np.random.default_rng(15), [], []
+    for _ in range(150):
+        labels = (draw.random(250) < 0.39).astype(int)
+        right = draw.random(250) < np.where(labels == 1, 0.13, 0.95)
+        names = np.array([f"i{n:04d}" for n in range(250)])
+        values = np.repeat(right[None].astype(float), 3, axis=0)
+        one = Outcomes(names, names, labels, (0, 1, 2), values, np.ones((3, 250), dtype=bool))
+        made = interval(resample(one, MEASURES["accuracy"], draws=400), limits=(0.0, 1.0), share=True)
+        covered.append(made.low <= 0.61 * 0.95 + 0.39 * 0.13 <= made.high)
+        widths.append(made.high - made.low)
+    assert 0.90 <= np.mean(covered) <= 0.99 and 0.10 <= np.median(widths) <= 0.14
+
+
+@pytest.mark.parametrize("measure", ["auroc", "balanced_accuracy", "sensitivity"])
+def test_a_perfect_score_is_as_sure_as_the_smaller_class_is_large(measure):
+    labels = np.array([1] * 5 + [0] * 45)
+    logits = np.stack([-(labels - 0.5), labels - 0.5], axis=1)[None]
+    names = np.array([f"i{n:03d}" for n in range(50)])
+    one = Outcomes(names, names, labels, (0,), logits, np.ones((1, 50), dtype=bool))
+    made = interval(resample(one, MEASURES[measure], draws=200), limits=(0.0, 1.0))
+    exact = stats.binomtest(5, 5).proportion_ci(0.95, "exact")
+    assert (made.estimate, made.low, made.high) == (1.0, pytest.approx(exact.low), 1.0) and round(made.low, 3) == 0.478
+
+
+def test_an_almost_perfect_score_is_no_surer_than_a_perfect_one():
+    labels = np.array([1] * 5 + [0] * 45)
+    score = np.r_[np.full(5, 2.0), np.linspace(-1, 1, 44), 2.5]
+    names = np.array([f"i{n:03d}" for n in range(50)])
+    one = Outcomes(names, names, labels, (0,), np.stack([-score, score], axis=1)[None], np.ones((1, 50), dtype=bool))
+    made = interval(resample(one, MEASURES["auroc"], draws=400), limits=(0.0, 1.0))
+    assert made.estimate > 0.97 and made.low < 0.5
+
+
+def test_an_undefined_measure_has_no_interval():
+    names = np.array(["a", "b", "c"])
+    one = Outcomes(names, names, np.zeros(3, dtype=int), (0,), np.zeros((1, 3, 2)), np.ones((1, 3), dtype=bool))
+    made = interval(resample(one, MEASURES["auroc"], draws=200), limits=(0.0, 1.0))
+    assert np.isnan([made.estimate, made.low, made.high]).all() and made.images == 3
+
+
+def test_seeds_that_work_against_each_other_do_not_make_a_sure_mean():
+    # One seed names class 0 always, the other class 1: their mean accuracy is one half on every test set, and says nothing.
+    labels = (np.arange(50) < 21).astype(int)
+    names = np.array([f"i{n:03d}" for n in range(50)])
+    values = np.stack([labels == 0, labels == 1]).astype(float)
+    one = Outcomes(names, names, labels, (0, 1), values, np.ones((2, 50), dtype=bool))
+    assert interval(resample(one, MEASURES["accuracy"], draws=400), limits=(0.0, 1.0)).half_width > 0.1
+
+
+SMALL = {"40 images": (40, 0.4), "12 of 100 positive": (100, 0.12)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_small_and_rare_class_sets_are_covered(name):
+    images, share = SMALL[name]
+    draw, covered = np.random.default_rng(16), []
+    truth = float(stats.norm.cdf(1.2 / np.sqrt(2 * (0.6**2 + 0.5**2 + 0.6**2))))
+    for _ in range(1500):
+        label = (np.arange(images) < round(share * images)).astype(int)
+        shared = label, draw.normal(0, np.hypot(0.6, 0.5), images)
+        made = simulate(draw, images=images, seeds=3, views=1, shared=shared)
+        one = interval(resample(made, MEASURES["auroc"], draws=500), limits=(0.0, 1.0))
+        covered.append(one.low <= truth <= one.high)
+    assert 0.93 <= np.mean(covered) <= 0.975, np.mean(covered)

@@ -1,10 +1,13 @@
 """Names are read as they were written, and shorthand finds the recorded name."""
 
+import math
+
 import pytest
 
 from analysis import metric_names
 from analysis.metric_names import MetricName
 from sweep.core.errors import InputError
+from sweep.core.metric_table import METRIC_TABLE
 
 KNOWN = [
     "auroc/source_val",
@@ -24,6 +27,9 @@ KNOWN = [
         ("domain_gap", MetricName("domain_gap")),
         ("domain_gap/accuracy", MetricName("domain_gap/accuracy")),
         ("robust_accuracy/target/pgd@2/255", MetricName("robust_accuracy", "target", "pgd", "2/255")),
+        ("robust_auroc/target/transfer:a/b@1/255", MetricName("robust_auroc", "target", "transfer:a/b", "1/255")),
+        ("auroc/target/Pleural Effusion", MetricName("auroc", "target", finding="Pleural Effusion")),
+        ("crossing_epsilon/source/fgsm", MetricName("crossing_epsilon", "source", "fgsm")),
     ],
 )
 def test_parts_of_a_name_and_back(name, parts):
@@ -61,27 +67,57 @@ def test_robustness_of_a_sweep_without_attacks():
         metric_names.resolve("robust_accuracy@2/255", ["auroc/target"])
 
 
-@pytest.mark.parametrize(("text", "value"), [("2/255", 2 / 255), ("0.5/255", 0.5 / 255), ("0.01", 0.01)])
-def test_epsilon(text, value):
-    assert metric_names.epsilon(text) == pytest.approx(value)
-
-
-@pytest.mark.parametrize("text", ["two", "2/", "1/0"])
-def test_epsilon_that_is_no_number(text):
+def test_an_epsilon_that_is_no_number():
     with pytest.raises(InputError, match="is not a number"):
-        metric_names.epsilon(text)
+        metric_names.resolve("robust_accuracy@two", KNOWN)
 
 
-def test_less_is_better_for_gaps_and_losses_unless_the_sweep_says_otherwise():
-    assert [metric_names.sign(name) for name in ("auroc/target", "domain_gap", "loss/train", "ece/target")] == [
-        1,
-        -1,
-        -1,
-        -1,
-    ]
+@pytest.mark.parametrize(
+    ("name", "goal", "limits"),
+    [
+        ("auroc/target", "maximize", (0, 1)),
+        ("log_loss/target", "minimize", (0, math.inf)),
+        ("calibration_error/source", "minimize", (0, 1)),
+        ("domain_gap/balanced_accuracy", "minimize", (-1, 1)),
+        ("loss/train", "minimize", (0, math.inf)),
+        ("average_precision/target", "maximize", (0, 1)),
+        ("median_breaking_epsilon/target/worst", "maximize", (0, math.inf)),
+        ("robust_auroc/target/worst@2/255", "maximize", (0, 1)),
+    ],
+)
+def test_direction_and_range_come_from_the_row(name, goal, limits):
+    assert metric_names.goal(name) == goal and metric_names.limits(name) == limits
+    assert metric_names.sign(name) == (1 if goal == "maximize" else -1)
+
+
+def test_the_direction_of_an_unknown_metric_is_not_guessed():
+    with pytest.raises(InputError, match="whether more or less of it is better is not known"):
+        metric_names.goal("lossless/target")
+    assert metric_names.sign("lossless/target", {"lossless/target": "minimize"}) == -1
     assert metric_names.sign("domain_gap", {"domain_gap": "maximize"}) == 1
+
+
+@pytest.mark.parametrize("name", METRIC_TABLE)
+def test_every_row_is_parsed_titled_and_written_back(name):
+    row = METRIC_TABLE[name]
+    tail = {
+        "alone": "",
+        "split": "/target",
+        "split/threat": "/target/worst",
+        "split/threat@epsilon": "/target/worst@1/255",
+    }
+    whole = name + tail[row.form]
+    assert str(metric_names.parse(whole)) == whole and metric_names.title(whole).startswith(row.title)
+
+
+def test_values_are_written_in_their_unit():
+    assert metric_names.value_text("median_breaking_epsilon/target/worst", 1.5 / 255) == "1.5/255"
+    assert metric_names.value_text("median_breaking_epsilon/target/worst", math.inf) == "\N{INFINITY}"
+    assert metric_names.value_text("domain_gap", -0.0421) == "\N{MINUS SIGN}0.042"
+    assert metric_names.value_text("auroc/target", math.nan) == "\N{EN DASH}"
 
 
 def test_titles_are_words():
     assert metric_names.title("robust_accuracy/target/worst@2/255") == "Robust accuracy, worst case at 2/255 (target)"
     assert metric_names.title("my_metric/source") == "my metric (source test)"
+    assert metric_names.title("log_loss/target") == "Log loss (target)"

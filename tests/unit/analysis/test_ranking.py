@@ -1,15 +1,17 @@
 """Orders by every kind of --by, constraints, and the command with its formats and its refusals."""
 
 import csv
+import dataclasses
 import io
 import json
 
 import pytest
 
 from analysis.constraints import parse_constraint, passing
-from analysis.rank import FORMATS, main
+from analysis.rank import FORMATS, as_table, main
 from analysis.ranking import rank, scores
 from sweep.core.errors import InputError
+from tests.fakes.run_folder import FakeSweep, write_fake_run
 
 
 def order(run, by, **options):
@@ -146,3 +148,55 @@ class TestCommand:
         assert main([str(run_folder), *extra]) == 2
         said = capsys.readouterr()
         assert said.out == "" and said.err.startswith("error: ") and "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "calibration_error/source", "domain_gap/accuracy"])
+def test_less_is_better_where_the_metric_says_so(run, estimates, metric):
+    made = rank(run, metric, estimates=estimates)
+    values = [row.numbers[made.metrics[0]].estimate for row in made.rows]
+    assert values == sorted(values) and made.metrics[0].startswith(metric)
+
+
+def test_every_metric_can_be_ranked_by_and_is_shown(run, estimates):
+    for metric in run.metrics:
+        made = rank(run, metric, top=1, estimates=estimates)
+        assert made.metrics[0] == metric and metric in made.rows[0].numbers
+        as_table(made)
+    robust = rank(run, "robust_val", top=1, estimates=estimates)
+    assert "robust_accuracy/source_val/worst@2/255" in robust.metrics
+
+
+def test_log_loss_has_no_upper_bound(run, estimates):
+    made = estimates.of(run.means.index[0], "log_loss/target")
+    assert 0 < made.low < made.high and made.high != 1.0
+
+
+def small(folder, **settings):
+    return write_fake_run(
+        folder, FakeSweep(colorizers=("none",), ratios=(0,), seeds=2, images=20, gallery=False, **settings)
+    )
+
+
+def test_an_unfinished_run_says_so_first(tmp_path, capsys):
+    assert main([str(small(tmp_path / "r", missing=3))]) == 0
+    assert capsys.readouterr().out.startswith("UNFINISHED: 4 of 12 records have finished; the order may still change.")
+
+
+def test_labels_that_look_like_markup_are_shown_as_they_are(run, estimates):
+    made = rank(run, top=2, estimates=estimates)
+    odd = [dataclasses.replace(row, label=label) for row, label in zip(made.rows, ("[v2]x", "w/[/x]a"), strict=True)]
+    text = as_table(dataclasses.replace(made, rows=tuple(odd)))
+    assert "[v2]x" in text and "w/[/x]a" in text
+
+
+def test_csv_holds_no_formula_and_no_none(run, estimates):
+    made = rank(run, top=1, estimates=estimates)
+    config = {**made.rows[0].config, "backbone": "=cmd()", "weights": None, "lr": -1.0}
+    row = next(
+        csv.DictReader(
+            io.StringIO(
+                FORMATS["csv"](dataclasses.replace(made, rows=(dataclasses.replace(made.rows[0], config=config),)))
+            )
+        )
+    )
+    assert row["backbone"] == "'=cmd()" and row["weights"] == "" and row["lr"] == "-1.0"

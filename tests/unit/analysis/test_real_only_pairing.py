@@ -9,8 +9,9 @@ import pytest
 from analysis.estimates import Estimates
 from analysis.figures.ratio import ratio_curves
 from analysis.frames import load_run
+from analysis.ranking import rank
 from analysis.selection import DEFAULT_RULE
-from analysis.verdict import _ratio_answer
+from analysis.verdict_facts import verdict
 from sweep.config.load import load_config
 from sweep.core.seeds import rng
 from sweep.core.storage import Storage
@@ -93,7 +94,8 @@ def test_what_matters_only_with_synthetic_images_is_no_part_of_the_pair(tmp_path
     for curve in curves:
         assert curve.control is not None and [point.ratio for point in curve.points] == RATIOS
         assert all(point.against is not None for point in curve.points if point.ratio)
-    assert "cannot be said" not in _ratio_answer(curves, estimates)[0]
+    made = verdict(run, rank(run, DEFAULT_RULE, top=3, estimates=estimates), estimates, curves)
+    assert "no real-only configuration" not in made.answer
 
 
 @pytest.mark.parametrize("name", ["colorizer", "backbone", "lr", "train_images"])

@@ -1,5 +1,6 @@
 """The page: one file, nothing foreign, every value escaped, honest sentences."""
 
+import dataclasses
 import json
 import re
 from html import unescape
@@ -13,9 +14,9 @@ from analysis.frames import load_run
 from analysis.page import build_page
 from analysis.ranking import rank
 from analysis.report import main, render, write_report
-from analysis.verdict import verdict
+from analysis.verdict_facts import verdict
 from analysis.warnings import warnings
-from tests.fakes.run_folder import FakeSweep, write_fake_run, write_ledger
+from tests.fakes.run_folder import FakeSweep, ledger_file, write_fake_run, write_ledger
 
 EVIL = '<script>alert("x")</script>'
 
@@ -99,7 +100,7 @@ def test_same_records_same_page(run, html):
 
 def test_values_are_escaped(tmp_path):
     folder = write_fake_run(tmp_path / "r", FakeSweep(backbones=("resnet18",), colorizers=("none",), seeds=2))
-    events = [json.loads(line) for line in (folder / "records" / "00000.jsonl").read_text().splitlines()]
+    events = [json.loads(line) for line in (ledger_file(folder)).read_text().splitlines()]
     for event in events:
         event.pop("crc")
         if "config" in event:
@@ -119,7 +120,7 @@ def test_values_are_escaped(tmp_path):
 class TestVerdict:
     def test_two_sentences_with_interval_and_n(self, page):
         assert re.search(
-            r"AUROC 0\.\d{3} \[0\.\d{3}, \d\.\d{3}\] on the target \(95 % interval; 40 images of 20 patients, 3 seeds\)\.",
+            r"AUROC 0\.\d{3} \[0\.\d{3}, \d\.\d{3}\], balanced accuracy .* on the target",
             page.verdict.recommendation,
         )
         assert "real only" in page.verdict.answer
@@ -153,7 +154,33 @@ class TestCautions:
 
     def test_constant_predictor(self, tmp_path):
         metrics = {"accuracy/target": 0.6, "constant_accuracy/target": 0.6, "balanced_accuracy/target": 0.5}
-        assert "serious: 1 configuration predict" in self.heads(tmp_path, finish("a", **metrics))
+        metrics |= {"sensitivity/target": 0.0, "specificity/target": 1.0}
+        said = self.heads(tmp_path, finish("a", **metrics))
+        assert "serious: 1 configuration calls (nearly) every image of the target the negative class" in said
+
+    def test_the_class_that_is_always_called_and_its_real_accuracy(self, run, tmp_path):
+        metrics = {"accuracy/target": 0.43, "constant_accuracy/target": 0.58, "balanced_accuracy/target": 0.5}
+        write_ledger(tmp_path, [finish("a", **metrics, **{"sensitivity/target": 1.0, "specificity/target": 0.01})])
+        made = next(
+            one
+            for one in warnings(dataclasses.replace(load_run(tmp_path), data_card=run.data_card))
+            if "every" in one.headline
+        )
+        assert made.headline.endswith("of the target malignant")
+        assert "an accuracy of 0.430" in made.detail and "The constant predictor has 0.580." in made.detail
+
+    def test_a_model_of_middling_recall_is_not_said_to_call_one_class(self, tmp_path):
+        metrics = {"accuracy/target": 0.5, "constant_accuracy/target": 0.6, "balanced_accuracy/target": 0.5}
+        said = self.heads(tmp_path, finish("a", **metrics, **{"sensitivity/target": 0.6, "specificity/target": 0.4}))
+        assert "every image" not in said
+
+    def test_few_images_of_a_class(self, run):
+        assert any("few images of one class" in one.headline for one in warnings(run))
+
+    def test_survivors_are_marked(self, tmp_path):
+        failed = {"event": "failed", "signature": "a", "seed": 1, "config": {}, "kind": "DIVERGED", "reason": "nan"}
+        write_ledger(tmp_path, [finish("a", **{"auroc/target": 0.8}), failed])
+        assert any("1 ranked configuration lost seeds" in one.headline for one in warnings(load_run(tmp_path)))
 
     def test_accuracy_that_rises_with_epsilon(self, tmp_path):
         rising = {f"robust_accuracy/target/fgsm@{eps}/255": value for eps, value in ((1, 0.12), (2, 0.19), (10, 0.10))}
@@ -248,7 +275,7 @@ def test_five_hundred_trials_stay_under_eight_megabytes(tmp_path):
     backbones = ("resnet18", "resnet50", "vit_tiny_patch16_224", "cnn_transformer")
     sweep = FakeSweep(
         backbones=backbones,
-        colorizers=("none", "deconv", "pixelshuffle", "unet"),
+        colorizers=("none", "deconv", "pixelshuffle", "coloru"),
         ratios=tuple(n / 16 for n in range(32)),
         seeds=1,
         images=16,

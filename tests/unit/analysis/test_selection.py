@@ -38,7 +38,7 @@ def test_only_the_oracle_looks_at_the_target(searched):
 
 def test_robust_rule_without_attacks_on_validation(searched):
     means = searched.means.drop(columns=[name for name in searched.means if name.startswith("robust")])
-    with pytest.raises(InputError, match="attack the validation fold"):
+    with pytest.raises(InputError, match="attacked no validation images"):
         RULES["robust_val"].score(means)
 
 

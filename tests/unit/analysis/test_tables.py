@@ -10,7 +10,8 @@ import pytest
 from analysis import published
 from analysis.frames import load_run
 from analysis.intervals import Interval
-from analysis.tables import FORMATS, TABLES, Cell, Table, as_csv, as_latex, as_markdown, main, make_tables
+from analysis.table_formats import FORMATS, Cell, Table, as_csv, as_latex, as_markdown
+from analysis.tables import TABLES, main, make_tables
 from tests.fakes.run_folder import FakeSweep, write_fake_run, write_ledger
 
 
@@ -42,29 +43,114 @@ def test_ratio_table_stands_beside_the_printed_numbers(run, tables):
     )
 
 
-def test_full_data_rows_have_their_own_printed_numbers(tables):
-    rows = dict(tables["full"].rows)
-    assert (
-        rows["2"][1].printed == 63.8
-        and rows["2"][1].ours is None
-        and rows["0.5"][1].printed == 62.27
-        and rows["0.5"][1].ours is not None
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    sweep = FakeSweep(
+        backbones=("resnet50", "vit_tiny_patch16_224", "cnn_transformer"),
+        colorizers=("none",),
+        ratios=(0, 0.5, 2),
+        directions=("source_to_target", "target_to_source"),
+        seeds=2,
+        images=24,
+        real_images=546,
+        gallery=False,
+        failed=0,
     )
+    run = load_run(write_fake_run(tmp_path_factory.mktemp("whole") / "run", sweep))
+    return run, {table.key: table for table in make_tables(run, draws=200)}
 
 
-def test_the_other_way_round_has_its_own_gap(run):
-    poland = dataclasses.replace(
-        run, data_card={"source": {"domain": "poland"}}, configs=run.configs.assign(backbone="resnet50"), cache={}
+def printed(table):
+    return [(label, *(cell.printed for cell in cells)) for label, cells in table.rows]
+
+
+def test_table_1_both_directions_with_the_printed_differences(whole):
+    tables = whole[1]
+    assert printed(tables["gap_source_to_target"])[0] == ("ResNet50", 80.62, 62.5, 17.76)
+    assert printed(tables["gap_target_to_source"])[0] == ("ResNet50", 68.06, 49.01, 19.07)
+    for way in ("source_to_target", "target_to_source"):
+        assert printed(tables[f"gap_{way}"])[1:] == [("ViT", None, None, None), ("CNN-Transformer", None, None, None)]
+
+
+def test_tables_2_to_5_with_the_accuracy_gaps_of_their_own_definition(run, tables):
+    # Columns are ResNet18, which the study does not have, and CNN-Transformer.
+    assert [row[2] for row in printed(tables["ratio"])] == [63.6, 65.0, 65.0, 65.4, 65.0]
+    gaps = tables["ratio_gap"]
+    assert gaps.columns == ("ResNet18", "ResNet18, same model", "CNN-Transformer", "CNN-Transformer, same model")
+    assert [row[3] for row in printed(gaps)] == pytest.approx(
+        [76.4 - value for value in (63.6, 65.0, 65.0, 65.4, 65.0)]
     )
-    (label, cells), *_ = {table.key: table for table in make_tables(poland, draws=200)}["gap"].rows
-    assert label == "ResNet50" and [cell.printed for cell in cells] == [68.06, 49.01, pytest.approx(19.05)]
+    assert "tables 2 to 5" in tables["ratio"].title
 
 
-def test_gap_is_source_minus_target_on_both_sides(tables):
-    for label, cells in tables["gap"].rows:
+def test_table_6_stands_beside_all_real_images_of_one_direction(whole):
+    tables = whole[1]
+    rows = printed(tables["ratio_source_to_target"])
+    assert rows == [("0", 61.3, 60.5, 63.5), ("0.5", 60.15, 57.4, 62.27), ("2", 65.62, 60.2, 63.8)]
+    gaps = [[row[1], row[3], row[5]] for row in printed(tables["ratio_gap_source_to_target"])]
+    assert gaps == [pytest.approx([80.26 - a, 74.3 - b, 83.0 - c]) for _, a, b, c in rows]
+    assert "table 6" in tables["ratio_source_to_target"].title
+    assert all(value is None for row in printed(tables["ratio_target_to_source"]) for value in row[1:])
+
+
+def test_the_papers_gap_is_real_only_at_home_minus_this_model_abroad(whole):
+    run, tables = whole
+    label, cells = tables["ratio_gap_source_to_target"].rows[1]
+    keys = {
+        ratio: next(
+            key
+            for key in run.means.index
+            if (
+                run.configs.loc[key, ["backbone", "synthetic_per_real", "direction"]]
+                == ["resnet50", ratio, "source_to_target"]
+            ).all()
+        )
+        for ratio in (0, 0.5)
+    }
+    assert label == "0.5"
+    assert cells[0].ours.estimate == pytest.approx(
+        run.means.loc[keys[0], "accuracy/source"] - run.means.loc[keys[0.5], "accuracy/target"]
+    )
+    assert cells[1].ours.estimate == pytest.approx(run.means.loc[keys[0.5], "domain_gap/accuracy"])
+    assert cells[0].ours.images == 48 and cells[0].ours.low < cells[0].ours.estimate < cells[0].ours.high
+
+
+def test_directions_are_not_mixed_in_a_table(whole):
+    run, tables = whole
+    for way in ("source_to_target", "target_to_source"):
+        _, cells = tables[f"gap_{way}"].rows[0]
+        own = run.configs.index[
+            (run.configs["direction"] == way)
+            & (run.configs["backbone"] == "resnet50")
+            & (run.configs["synthetic_per_real"] == 0)
+        ]
+        assert cells[0].ours.estimate == pytest.approx(run.means.loc[own[0], "accuracy/source"])
+
+
+def test_other_training_sizes_have_no_printed_numbers(tmp_path):
+    sweep = FakeSweep(colorizers=("none",), ratios=(0, 1), train_images=(50, 100), seeds=1, images=16, gallery=False)
+    made = {table.key: table for table in make_tables(load_run(write_fake_run(tmp_path / "r", sweep)), draws=200)}
+    assert all(value is None for row in printed(made["ratio_50_training_images"]) for value in row[1:])
+    assert printed(made["ratio_100_training_images"])[0] == ("0", None, 63.6)
+
+
+def test_poland_first_has_its_own_row_of_table_1(whole):
+    run = whole[0]
+    card = {**run.data_card, "source": {**run.data_card["source"], "domain": "poland"}}
+    made = {t.key: t for t in make_tables(dataclasses.replace(run, data_card=card, cache={}), draws=200)}
+    assert printed(made["gap_source_to_target"])[0] == ("ResNet50", 68.06, 49.01, 19.07)
+
+
+def test_gap_is_source_minus_target_on_our_side(tables):
+    for _, cells in tables["gap"].rows:
         assert cells[2].ours.estimate == pytest.approx(cells[0].ours.estimate - cells[1].ours.estimate)
-        if label == "CNN-Transformer":
-            assert cells[2].printed == pytest.approx(83.0 - 63.5)
+
+
+def test_an_unfinished_run_says_so_in_every_table(tmp_path):
+    sweep = FakeSweep(backbones=("resnet18",), ratios=(0,), seeds=1, images=16, gallery=False, missing=4)
+    assert main([str(write_fake_run(tmp_path / "r", sweep)), "--out", str(tmp_path / "t")]) == 0
+    for file in (tmp_path / "t").glob("*.md"):
+        assert file.read_text().startswith("**UNFINISHED (2 of 7 records have finished)")
 
 
 def test_epsilon_rows_are_matched_by_attack_and_colorizer(tables):
@@ -87,7 +173,7 @@ def test_colorizer_rows_name_what_is_trained(tables):
 
 
 def test_printed_numbers_are_whole():
-    assert all(len(values) == 3 for values in published.RATIO.values())
+    assert all(len(values) == 3 for study in (published.HUNDRED, published.ALL) for values in study.target.values())
     worst = published.EPSILON[True, "worst"]
     for eps, value in enumerate(worst):
         assert value == min(published.EPSILON[True, name][eps] for name in ("fgsm", "bim", "pgd", "mifgsm"))
@@ -108,7 +194,7 @@ TABLE = Table(
 
 def test_markdown():
     text = as_markdown(TABLE)
-    assert "| a_b\\|c | 50.0 [40.0, 60.0] (65.0) | - |" in text and "constant predictor scores 60" in text
+    assert "| a\\_b\\|c | 50.0 [40.0, 60.0] (65.0) | - |" in text and "constant predictor scores 60" in text
 
 
 def test_latex_is_booktabs_and_escaped():
@@ -172,6 +258,12 @@ def test_procedures_make_rows_of_their_own(tmp_path):
     run.configs["procedure"] = ["head_only", "deco"]
     rows = [label for label, _ in {table.key: table for table in make_tables(run)}["colorizer"].rows]
     assert "none, last layer trained" in rows and "deconv, colorizer and last layer trained" in rows
+
+
+def test_every_printed_colorizer_is_one_of_the_product():
+    from sweep.models.colorizers import COLORIZERS
+
+    assert {name for name, _ in published.COLORIZER} <= set(COLORIZERS)
 
 
 def test_adversarial_training_is_an_arm_of_its_own(run):

@@ -79,5 +79,6 @@ def test_page_and_terminal_say_it(run, run_folder, capsys):
     page = build_page(run, draws=200)
     html = render(page)
     assert "Corrected for that choice" in html and "First no better" in html
+    assert f"corrected for having been chosen: {page.winner.corrected_text}" in html
     assert main([str(run_folder), "--top", "3"]) == 0
     assert "Probability of false superiority" in capsys.readouterr().out

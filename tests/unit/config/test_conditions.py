@@ -1,4 +1,4 @@
-"""A setting that decides nothing is left out of a configuration, one that decides something stays."""
+"""An inactive hyperparameter is dropped from a configuration; an active one stays."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from sweep.config.hyperparameters import HYPERPARAMETERS, complete
 LEARNED, TIMM = {"colorizer": "coloru"}, {"backbone": "resnet18"}
 TEXTURE = LEARNED | {"glcm_weight": 0.1}
 
-# (setting with a value, where it decides something, where it does not)
+# (hyperparameter with a value, where it is active, where it is not)
 CASES = [
     ({"glcm_weight": 0.1}, LEARNED, {"colorizer": "decomposition"}),
     ({"glcm_weight": 0.1}, LEARNED, {"colorizer": "none"}),

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from sweep.config.hyperparameters import complete
-from sweep.config.sweep_config import Data as DataSection
-from sweep.config.sweep_config import SweepConfig
+from sweep.config.sweep_config import DataSection, SweepConfig
 from sweep.core.errors import InputError
 from sweep.core.storage import Storage
 from sweep.data.datasets import DIRECTIONS, FOLDS, SOURCE_TO_TARGET, TARGET_TO_SOURCE, Data, prepare

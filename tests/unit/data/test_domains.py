@@ -7,7 +7,7 @@ import pytest
 
 from sweep.config.json_schema import schema
 from sweep.config.load import load_config
-from sweep.config.sweep_config import Data
+from sweep.config.sweep_config import DataSection
 from sweep.core.errors import InputError, InputErrors
 from sweep.core.storage import Storage
 from sweep.data.datasets import CARD_FILE, DIRECTIONS, TARGET_TO_SOURCE, prepare
@@ -54,7 +54,7 @@ def simulate_other():
 
 def test_what_the_target_has_too_is_left_out_of_the_source(pair, tmp_path, capsys):
     here, there, shared = pair
-    data = prepare(Data(source=here, target=there, image_px=32), Storage(tmp_path))
+    data = prepare(DataSection(source=here, target=there, image_px=32), Storage(tmp_path))
     source = data.split[data.split["fold"] != "target"].set_index("image_id")
     assert set(source.index[source["fold"] == "unused"]) == shared
     assert {"mirrored", "identical", "visitor"} <= set(data.fold("target")["image_id"])
@@ -68,7 +68,7 @@ def test_what_the_target_has_too_is_left_out_of_the_source(pair, tmp_path, capsy
 
 def test_the_other_direction_leaves_out_its_own(pair, tmp_path):
     here, there, shared = pair
-    data = prepare(Data(source=here, target=there, image_px=32), Storage(tmp_path), DIRECTIONS)
+    data = prepare(DataSection(source=here, target=there, image_px=32), Storage(tmp_path), DIRECTIONS)
     back = data.directed(TARGET_TO_SOURCE)
     assert set(back.split.loc[back.split["fold"] == "unused", "image_id"]) == {"mirrored", "identical", "visitor"}
     assert shared <= set(back.fold("target")["image_id"])
@@ -79,24 +79,24 @@ def test_two_publications_number_their_patients_each_for_itself(tmp_path):
     here = written(tmp_path / "here", "here", rows("a"), "Some et al.")
     for citation, leaves_out in (("Other et al.", False), ("", True)):
         there = written(tmp_path / f"there {citation}", "there", images, citation)
-        data = prepare(Data(source=here, target=there, image_px=32), Storage(tmp_path / f"run {citation}"))
+        data = prepare(DataSection(source=here, target=there, image_px=32), Storage(tmp_path / f"run {citation}"))
         assert ("unused" in set(data.split["fold"])) == leaves_out
 
 
 def test_nothing_left_to_train_on_is_refused(tmp_path):
     folders = [written(tmp_path / name, name, rows("a", name)) for name in ("here", "there")]
     with pytest.raises(InputError, match="every other image shares a patient or picture with the target"):
-        prepare(Data(source=folders[0], target=folders[1], image_px=32), Storage(tmp_path / "run"))
+        prepare(DataSection(source=folders[0], target=folders[1], image_px=32), Storage(tmp_path / "run"))
 
 
 def test_one_folder_twice_is_refused(pair, tmp_path):
     with pytest.raises(InputError, match="source and target are both"):
-        prepare(Data(source=pair[0], target=pair[0], image_px=32), Storage(tmp_path))
+        prepare(DataSection(source=pair[0], target=pair[0], image_px=32), Storage(tmp_path))
 
 
 def test_folds_test_every_image_once_and_validate_on_the_next(tmp_path):
     section = {"source": "phantom-a", "target": "phantom-b", "image_px": 32, "phantom_patients": 60}
-    made = [prepare(Data(**section, folds=3, fold=fold), Storage(tmp_path)) for fold in range(3)]
+    made = [prepare(DataSection(**section, folds=3, fold=fold), Storage(tmp_path)) for fold in range(3)]
     tested = [set(data.fold("test")["image_id"]) for data in made]
     everything = set(made[0].split.loc[made[0].split["fold"] != "target", "image_id"])
     assert set.union(*tested) == everything and sum(map(len, tested)) == len(everything)
@@ -120,7 +120,7 @@ def scanners(tmp_path_factory):
 
 def test_a_scanner_is_held_out_of_the_source_folder(scanners, tmp_path):
     folder, moved = scanners
-    data = prepare(Data(source=folder, hold_out=["acuson"], image_px=32), Storage(tmp_path), DIRECTIONS)
+    data = prepare(DataSection(source=folder, hold_out=["acuson"], image_px=32), Storage(tmp_path), DIRECTIONS)
     assert (
         data.source == data.target
         and data.read("target").domain == "acuson"
@@ -135,7 +135,7 @@ def test_a_scanner_is_held_out_of_the_source_folder(scanners, tmp_path):
 
 def test_an_unknown_scanner_is_refused(scanners, tmp_path):
     with pytest.raises(InputError, match=r"data.hold_out: no image of 'acusonn'; did you mean acuson\?"):
-        prepare(Data(source=scanners[0], hold_out=["acusonn"], image_px=32), Storage(tmp_path))
+        prepare(DataSection(source=scanners[0], hold_out=["acusonn"], image_px=32), Storage(tmp_path))
 
 
 @pytest.mark.parametrize(("given", "said"), [
@@ -155,4 +155,7 @@ def test_contradictions_are_refused(tmp_path, given, said):
 
 
 def test_schema_wants_a_target_or_a_hold_out():
-    assert schema()["$defs"]["Data"]["required"] == ["source"] and len(schema()["$defs"]["Data"]["anyOf"]) == 2
+    assert (
+        schema()["$defs"]["DataSection"]["required"] == ["source"]
+        and len(schema()["$defs"]["DataSection"]["anyOf"]) == 2
+    )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sweep.config.sweep_config import Data as DataSection
+from sweep.config.sweep_config import DataSection
 from sweep.core.storage import Storage
 from sweep.data.datasets import DIRECTIONS, FOLDS, prepare
 from sweep.data.folds import RESIDENT, STREAM, Folds, decoded_bytes, loading_of

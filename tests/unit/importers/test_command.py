@@ -16,7 +16,7 @@ from tests.fakes import brest, busi, dicom, folder, medmnist
 from tests.fakes.pictures import save_grey
 
 
-def test_it_says_what_it_wrote(tmp_path, capsys):
+def test_summary_of_what_was_written(tmp_path, capsys):
     src = busi.write(tmp_path / "source")
     assert main(["busi", str(src), str(tmp_path / "out"), "--domain", "cairo", "--px", "20"]) == 0
     assert "20 images (benign 8, malignant 6, normal 6), domain cairo" in capsys.readouterr().out
@@ -130,7 +130,7 @@ def test_every_option_is_described(name):
     assert set(row.help) == set(row.options), "a sentence for each option of the importer, in `help` of its row"
 
 
-def test_it_says_what_was_left_out_on_purpose(tmp_path, capsys):
+def test_summary_of_what_was_ignored(tmp_path, capsys):
     main(["busi", str(busi.write(tmp_path / "busi")), str(tmp_path / "a"), "--roi", "box"])
     assert "6 normal scans, which have no lesion to crop to, like normal/normal (1).png" in capsys.readouterr().out
     main(["folder", str(folder.write(tmp_path / "folder")), str(tmp_path / "b")])

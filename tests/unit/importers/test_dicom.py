@@ -1,4 +1,4 @@
-"""Any pixel kind gives the same grey picture; nobody's name leaves the files; what cannot be used is refused by name."""
+"""Every pixel kind gives the same grey picture; no identity leaves the files; what cannot be used is refused by name."""
 
 import re
 import sys

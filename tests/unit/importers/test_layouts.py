@@ -139,7 +139,7 @@ def test_folder_refuses_what_is_no_class(source, tmp_path):
     ("a_mask.png", True), ("a_mask_1.png", True), ("mask_0001-l.png", True), ("a_segmentation.png", True), ("a_tumor.png", True), ("a_other2.png", True),
     ("a_annotation.png", True), ("b_tumor.png", False), ("unmasked.png", False), ("a2.png", False), ("masks/x.png", True), ("lung masks/x.png", True),
 ])  # fmt: skip
-def test_masks_are_told_by_the_names_of_published_sets(source, name, mask):
+def test_masks_are_recognised_by_the_names_of_published_sets(source, name, mask):
     for file in ("a.png", name):
         (source / file).parent.mkdir(parents=True, exist_ok=True)
         (source / file).touch()
@@ -187,7 +187,7 @@ def test_chexpert_keeps_every_state_of_five_findings(source, tmp_path):
     assert np.isnan(found[1, 3]) and np.isnan(found[:, 0]).all() and found[0, 3] == -1
 
 
-def test_chestxray14_speaks_chexpert_s_names_on_request(source, tmp_path):
+def test_chestxray14_competition_findings_have_chexpert_names(source, tmp_path):
     imported("chestxray14", chestxray14.write(source), tmp_path, findings="competition")
     manifest, labels = read_manifest(tmp_path / "out"), read_images(tmp_path / "out", 32).labels
     assert manifest.classes == chexpert.EXPECTED["classes"]

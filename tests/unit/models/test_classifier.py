@@ -6,12 +6,14 @@ from torch import nn
 
 from sweep.core.errors import InputError
 from sweep.models.backbones import known_backbone
-from sweep.models.classifier import build_classifier
+from sweep.models.classifier import ClassifierSpec, build_classifier
 from sweep.models.cnn_transformer import CNNTransformer, dilated_resnet50, tiny_encoder
 
 
 def _model(**changes):
-    return build_classifier(**{"backbone": "small_cnn", "num_classes": 2, "image_px": 64, "seed": 0} | changes)
+    given = {"backbone": "small_cnn", "num_classes": 2, "image_px": 64} | changes
+    weights, seed = given.pop("weights", None), given.pop("seed", 0)
+    return build_classifier(ClassifierSpec(**given), weights, seed=seed)
 
 
 def _learning(model):
@@ -155,3 +157,17 @@ class TestCNNTransformer:
     def test_blocks_start_differently(self):
         model = CNNTransformer(tiny_encoder(16), 16, image_px=32, d_model=32)
         assert not torch.equal(model.blocks[0].qkv.weight, model.blocks[1].qkv.weight)
+
+
+def test_images_of_another_shape_or_type_are_refused_with_the_fix():
+    model, grey = _model(), torch.rand(2, 1, 64, 64)
+    with pytest.raises(InputError, match=r"float64 for a model in float32.*images.to\(torch.float32\)"):
+        model(grey.double())
+    with pytest.raises(InputError, match=r"float32 for a model in bfloat16.*images.to\(torch.bfloat16\)"):
+        _model().bfloat16()(grey)
+    with pytest.raises(InputError, match=r"uint8 for a model in float32.*/ 255"):
+        model((grey * 255).byte())
+    with pytest.raises(InputError, match=r"\[N, 1, H, W\]"):
+        model(grey.expand(-1, 3, -1, -1))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model(grey).shape == (2, 2)

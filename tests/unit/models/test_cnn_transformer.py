@@ -9,7 +9,7 @@ from torch import nn
 
 from sweep.models import backbones, hub
 from sweep.models.backbones import build_trunk
-from sweep.models.classifier import build_classifier
+from sweep.models.classifier import ClassifierSpec, build_classifier
 from sweep.models.cnn_transformer import Block, CNNTransformer, dilated_resnet50, tiny_encoder
 
 
@@ -97,7 +97,9 @@ def as_published():
 def test_a_file_of_resnet50_fills_the_encoder_and_leaves_the_transformer_random(tmp_path, kind):
     state, path = as_published(), tmp_path / f"resnet50.{kind}"
     save_file(state, path) if kind == "safetensors" else torch.save(state, path)
-    model = build_classifier(backbone="cnn_transformer", num_classes=2, image_px=32, weights=str(path), seed=1)
+    model = build_classifier(
+        ClassifierSpec(backbone="cnn_transformer", num_classes=2, image_px=32), weights=str(path), seed=1
+    )
     assert all(torch.equal(value, state[name]) for name, value in model.backbone.encoder.state_dict().items())
     report = model.weights_report
     assert set(report.unused) == {"layer4.0.conv1.weight", "fc.weight", "fc.bias"} and report.loaded == len(state) - 3
@@ -149,6 +151,6 @@ class TestImageNetByName:
             lambda self, *_, **__: torchvision.models.squeezenet1_1(weights=None).state_dict(),
         )
         report = build_classifier(
-            backbone="torchvision:squeezenet1_1", num_classes=2, image_px=64, weights="imagenet", seed=0
+            ClassifierSpec(backbone="torchvision:squeezenet1_1", num_classes=2, image_px=64), weights="imagenet", seed=0
         ).weights_report
         assert report.left_random == ("head.1.weight", "head.1.bias") and report.source == "imagenet"

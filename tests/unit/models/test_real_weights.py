@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sweep.core.errors import InputError
-from sweep.models.classifier import build_classifier
+from sweep.models.classifier import ClassifierSpec, build_classifier
 
 FOLDER = Path(os.environ.get("RECIPE_DATA", "absent")) / "weights"
 pytestmark = [pytest.mark.real, pytest.mark.skipif(not FOLDER.is_dir(), reason="RECIPE_DATA has no weights folder")]
@@ -17,7 +17,7 @@ SQUEEZENET = FOLDER / "squeezenet1_1_imagenet_onnxzoo.pth"
 
 
 def _build(backbone, weights):
-    return build_classifier(backbone=backbone, num_classes=2, image_px=64, seed=0, weights=str(weights))
+    return build_classifier(ClassifierSpec(backbone=backbone, num_classes=2, image_px=64), seed=0, weights=str(weights))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from sweep.core.errors import InputError
-from sweep.models.classifier import build_classifier
+from sweep.models.classifier import ClassifierSpec, build_classifier
 from sweep.models.weights import load_weights, read_state
 
 
@@ -26,7 +26,9 @@ def published(tmp_path_factory):
 
 
 def _build(path, backbone="resnet10t", **more):
-    return build_classifier(backbone=backbone, num_classes=2, image_px=64, seed=0, weights=str(path), **more)
+    return build_classifier(
+        ClassifierSpec(backbone=backbone, num_classes=2, image_px=64, **more), seed=0, weights=str(path)
+    )
 
 
 def test_a_whole_network_loads_and_only_the_head_stays_random(published):
@@ -67,7 +69,9 @@ def test_vision_transformers_take_weights_of_another_picture_size(tmp_path):
     import timm
 
     torch.save(timm.create_model("test_vit", img_size=160).state_dict(), tmp_path / "vit.pth")
-    model = build_classifier(backbone="test_vit", num_classes=2, image_px=64, seed=0, weights=str(tmp_path / "vit.pth"))
+    model = build_classifier(
+        ClassifierSpec(backbone="test_vit", num_classes=2, image_px=64), seed=0, weights=str(tmp_path / "vit.pth")
+    )
     assert model.weights_report.left_random == ("head.1.weight", "head.1.bias")
     assert model(torch.rand(1, 1, 64, 64)).shape == (1, 2)
 
@@ -123,9 +127,9 @@ def test_hub_weights_without_a_hub_are_an_error_not_random(monkeypatch, tmp_path
     monkeypatch.setattr(hub, "_has_address", lambda url: False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(InputError, match="ImageNet weights cannot be fetched.*weights: <path"):
-        build_classifier(backbone="resnet18", num_classes=2, image_px=64, seed=0, weights="imagenet")
+        build_classifier(ClassifierSpec(backbone="resnet18", num_classes=2, image_px=64), seed=0, weights="imagenet")
 
 
 def test_own_networks_have_no_imagenet_weights():
     with pytest.raises(InputError, match="small_cnn: has no ImageNet weights"):
-        build_classifier(backbone="small_cnn", num_classes=2, image_px=64, seed=0, weights="imagenet")
+        build_classifier(ClassifierSpec(backbone="small_cnn", num_classes=2, image_px=64), seed=0, weights="imagenet")

@@ -185,4 +185,4 @@ def test_the_cost_of_the_platform_is_noted_and_told(tmp_path):
         "cpus": 2,
         "overhead": {"records": 2, "worker_groups": 2, "wall_s": 10, "work_s": 14.0, "overhead_s_per_record": 3.0},
     }
-    assert note_overhead(run, 30, 2, records).endswith("; trials this short are hardly worth a cluster")
+    assert note_overhead(run, 30, 2, records).endswith("; trials this short hardly need a cluster")

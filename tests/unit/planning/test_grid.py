@@ -6,7 +6,8 @@ import pytest
 
 from sweep.config.sweep_config import Distribution
 from sweep.core.seeds import rng
-from sweep.planning.grid import draw, satisfies, studies
+from sweep.planning.grid import studies
+from sweep.search.sampling import draw, satisfies
 
 LR = Distribution(distribution="log_uniform", min=1e-5, max=1e-1)
 DROPOUT = Distribution(distribution="uniform", min=0, max=0.5)

@@ -12,7 +12,7 @@ from sweep.core.storage import Storage
 from sweep.data.preview import foreseen_data
 from sweep.pipeline.stages import GENERATOR, needed_stages
 from sweep.planning.capacity import Capacity
-from sweep.planning.cost import Work, outlook
+from sweep.planning.cost import StepCost, outlook
 from sweep.planning.plan import make_plan, notes
 from sweep.planning.plan_report import foreseen_capacity, print_plan
 from sweep.store.artifact_store import META, ArtifactStore
@@ -75,7 +75,7 @@ def test_a_cluster_that_is_only_named_is_not_guessed_at():
 def test_before_anything_is_prepared_stages_are_counted(tmp_path):
     text = said(sweep_config(), Storage(tmp_path))
     assert "4 cells, 4 configurations, 2 seeds each" in text
-    assert "no data have been prepared; counted for 2 classes and about 60 training images" in text
+    assert "no data have been prepared yet; counted for 2 classes and about 60 training images" in text
     assert rows(text) == {"generator": (1, 0, 1), "pool": (2, 0, 2), "record": (8, 0, 8)}
     assert (
         "nothing of this sweep has been timed yet (1 generator, 2 pools, 8 records to do), so there is no time or price to tell"
@@ -91,7 +91,7 @@ def test_shards_that_are_elsewhere_are_said(tmp_path):
         fixed={"synthetic_per_real": 2},
     )
     text = said(asked, Storage(tmp_path))
-    assert "2 classes and about 100 training images; " in text and "busi cannot be seen from here" in text
+    assert "2 classes and about 100 training images; " in text and "busi cannot be read from here" in text
     assert rows(text)["generator"] == (4, 0, 4) and rows(text)["record"] == (4, 0, 4)
 
 
@@ -166,25 +166,25 @@ def test_records_of_other_code_are_refused(begun):
 
 
 def test_time_on_this_machine_and_a_longest_step():
-    works = [Work("record", 4, (10.0, 20.0)), Work("generator", 1, (3600.0,)), Work("pool", 0, (5.0,))]
+    works = [StepCost("record", 4, (10.0, 20.0)), StepCost("generator", 1, (3600.0,)), StepCost("pool", 0, (5.0,))]
     lines = outlook(works, 4, Resources(), TWO_CPUS)
     assert lines[0].startswith(
         "about 3660 worker-seconds left: 4 records of 15.0 s (mean of 2), 1 generator of 3600.0 s (mean of 1)"
     )
     assert lines[1:] == ["  on this machine: 2 trials at once, about 1.00 h"], "two machines do not halve one generator"
-    assert outlook([Work("record", 0, (1.0,))], 0, Resources(), TWO_CPUS) == ["nothing is left to compute"]
+    assert outlook([StepCost("record", 0, (1.0,))], 0, Resources(), TWO_CPUS) == ["nothing is left to compute"]
 
 
 def test_before_a_first_run_money_is_told_by_the_hour():
     resources = Resources.model_validate({"gpus_per_worker": 1, "node_types": GPU_NODES, "max_concurrent_trials": 3})
-    lines = outlook([Work("record", 40)], 40, resources, None)
+    lines = outlook([StepCost("record", 40)], 40, resources, None)
     assert lines[1] == "  on 3 x big: 3 trials at once, price 9.00 an hour"
 
 
 def test_probabilities_that_a_searcher_leaves_behind_are_said():
     search = {"lr": {"values": [0.1, 0.2], "probabilities": [0.9, 0.1]}}
     for algorithm, told in (
-        ("tpe", ["probabilities of lr hold for the first draws alone: tpe then prefers what did well"]),
+        ("tpe", ["probabilities of lr apply to the first draws only: tpe then samples by its model"]),
         ("random", []),
     ):
         asked = sweep_config(

@@ -21,7 +21,7 @@ def test_the_closed_form_is_the_integral_over_effects(values):
     def weighted(delta):
         return 2 * stats.norm.pdf(delta, scale=np.sqrt(EFFECT_VARIANCE)) * stats.nct.pdf(t, made.freedom, delta * root)
 
-    expected = integrate.quad(weighted, 0, 12)[0] / stats.t.pdf(t, made.freedom)
+    expected = integrate.quad(weighted, 0, 14, limit=200)[0] / stats.t.pdf(t, made.freedom)
     assert e_value(made) == pytest.approx(expected, rel=1e-5)
 
 

@@ -26,6 +26,8 @@ from sweep.store import run_folder
 from sweep.store.artifact_store import ArtifactStore
 from sweep.store.ledger import read_ledger
 from sweep.store.trial import Trial
+from sweep.synth.generators import GENERATORS
+from sweep.synth.settings import LATER
 from tests.fakes.old_runs import CONFIG, FINISHED, HALF_FINISHED, RECORDS, RUNS, old_config, old_run
 
 SIGNATURES = {"197af40cfa5c", "28d1a69dc0b2", "6e0fd8b79f36", "f52293e6eb77"}
@@ -116,6 +118,16 @@ class TestToday:
         store = ArtifactStore(run)
         assert {stage.kind for stage in stages} == {"generator", "pool"}
         assert all(store.meta(stage) is not None for stage in stages)
+
+    def test_a_later_setting_of_generators_leaves_them_found(self, run, monkeypatch):
+        later = replace(GENERATORS["wgan_diffaug"], defaults={**GENERATORS["wgan_diffaug"].defaults, "later": 0.5})
+        monkeypatch.setitem(GENERATORS, "wgan_diffaug", later)
+        plan = plan_of(run)
+        before = {stage.hash for stage in needed_stages(plan.foreseen, plan.data)}
+        monkeypatch.setitem(LATER, "later", 0.5)
+        now = {stage.hash for stage in needed_stages(plan.foreseen, plan.data)}
+        found = {name for name in run.names("artifacts") if run.exists(f"artifacts/{name}/meta.json")}
+        assert now == found and not before & found
 
     def test_a_finished_one_is_resumed_without_computing_anything(self, finished, monkeypatch):
         assert resume(finished, monkeypatch) == EXIT_COMPLETE

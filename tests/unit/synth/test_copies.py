@@ -97,3 +97,14 @@ def test_a_generator_that_was_shown_the_test_fold_is_found_out() -> None:
 def test_three_real_images_are_needed() -> None:
     with pytest.raises(InputError, match="at least three"):
         copy_check(scans("other", 2), scans("real", 2))
+
+
+@pytest.mark.parametrize("shape", [(5, 50, 50), (5, 64, 96), (5, 16, 16), (64, 64)])
+def test_images_that_do_not_divide_into_thumbnails_are_refused(shape: tuple[int, ...]) -> None:
+    odd = np.zeros(shape, np.uint8)
+    with pytest.raises(InputError, match="multiple of 32 px"):
+        copy_check(odd, scans("real", 5))
+    with pytest.raises(InputError, match="multiple of 32 px"):
+        copy_check(scans("real", 5), odd)
+    with pytest.raises(InputError, match="multiple of 32 px"):
+        leaked(scans("real", 5), scans("real", 5), odd)

@@ -63,9 +63,16 @@ def test_kid_is_unbiased_at_small_n_and_its_interval_covers() -> None:
     assert 0.88 <= np.mean([estimate.low <= truth <= estimate.high for estimate in shifted]) <= 1
 
 
-def test_kid_wants_three_images() -> None:
-    with pytest.raises(ValueError, match="3 images"):
-        kid(np.zeros((2, 4)), np.zeros((9, 4)))
+def test_too_few_images_are_refused_with_the_number_that_is_enough():
+    features = np.random.default_rng(0).normal(size=(6, 4))
+    with pytest.raises(InputError, match="KID: 6 real and 2 synthetic images; give at least 3"):
+        kid(features, features[:2])
+    for figure in (frechet, precision_recall_coverage):
+        with pytest.raises(InputError, match="1 real and 6 synthetic images; give at least 2"):
+            figure(features[:1], features)
+        with pytest.raises(InputError, match="give at least 2"):
+            figure(features, features[:1])
+    assert np.isfinite(frechet(features[:2], features[2:4]))
 
 
 @pytest.mark.parametrize("size", [4, 30])

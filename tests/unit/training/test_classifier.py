@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sweep.core.errors import Diverged
-from sweep.models.classifier import build_classifier
+from sweep.models.classifier import ClassifierSpec, build_classifier
 from sweep.training.fit import fit
 from sweep.training.recipe import Recipe
 from tests.fakes.fit_arguments import fit_arguments
@@ -15,7 +15,9 @@ QUICK = {"epochs": 2, "batch_size": 8, "lr": 1e-3, "patience": 0}
 
 
 def build(colorizer="deconv"):
-    return build_classifier(backbone="small_cnn", colorizer=colorizer, num_classes=2, image_px=32, seed=0)
+    return build_classifier(
+        ClassifierSpec(backbone="small_cnn", colorizer=colorizer, num_classes=2, image_px=32), seed=0
+    )
 
 
 def train(model, **settings):

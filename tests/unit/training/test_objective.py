@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as functional
 
+from sweep.core.errors import InputError
 from sweep.training.objective import Objective, Target, balanced_weights
 from sweep.training.step import mix
 
@@ -133,3 +134,19 @@ def test_class_weights_by_hand():
     each = -LOGITS.log_softmax(1)[torch.arange(12), LABELS]
     expected = (weights[LABELS] * each).sum() / weights[LABELS].sum()
     assert Objective(class_weights=weights)(LOGITS, LABELS).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", [torch.bool, torch.uint8, torch.int8, torch.int32])
+@pytest.mark.parametrize("objective", [Objective(), Objective(0.1, 2.0, torch.tensor([0.5, 2.0]))])
+def test_class_numbers_of_any_integer_type_mean_the_same(kind, objective):
+    """A uint8 index into the class weights would be a mask, an int32 one an error deep inside the loss."""
+    logits, labels = torch.randn(8, 2, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 2
+    assert objective(logits, labels.to(kind)) == objective(logits, labels)
+    assert torch.equal(balanced_weights(labels.to(kind), 2), balanced_weights(labels, 2))
+    several = torch.nn.functional.one_hot(labels, 2)
+    assert Objective()(logits, several.to(kind)) == Objective()(logits, several.float())
+
+
+def test_class_numbers_as_floats_are_refused():
+    with pytest.raises(InputError, match="labels.long"):
+        Objective()(torch.zeros(2, 2), torch.tensor([0.0, 1.0]))

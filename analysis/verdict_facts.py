@@ -1,0 +1,253 @@
+"""A run and its ranking -> the facts that the verdict's sentences and tiles are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis import metric_names
+from analysis.comparisons import Compared, compare_family, equivalence_margin, power_note
+from analysis.estimates import Estimates
+from analysis.figures.ratio import RatioCurve
+from analysis.frames import Run
+from analysis.intervals import Interval, Resampled, interval, resample
+from analysis.outcomes import Outcomes, balanced_accuracy
+from analysis.ranking import Ranked, Ranking, constants, goodness, objectives
+from analysis.verdict import ONE_CLASS, Difference, Facts, Recipe, Threshold, sentences
+from sweep.core.pareto import dominated_by_any
+
+METRIC = "auroc/target"
+RIVALS = 5
+MOST_TILES = 7
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One number of the first screen: its name, value, interval and what it stands beside."""
+
+    title: str
+    value: str
+    interval: str
+    beside: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The recommendation, the answer to the sweep's question, their numbers, and what more data would buy."""
+
+    label: str
+    recommendation: str
+    answer: str
+    tiles: tuple[Tile, ...]
+    power: str
+    usable: bool
+
+
+def verdict(run: Run, ranking: Ranking, estimates: Estimates, curves: tuple[RatioCurve, ...]) -> Verdict:
+    """The verdict on a ranking's first condition; `curves` hold the ratio comparisons where the sweep asked for them."""
+    facts = facts_of(run, ranking, estimates, curves)
+    said = sentences(facts)
+    rows = _first_condition(ranking)
+    label = facts.chosen.label if facts.chosen else ""
+    tiles = _tiles(run, rows[0].signature, estimates) if rows and facts.chosen else ()
+    return Verdict(label, said.recommendation, said.answer, tiles, said.power, said.usable)
+
+
+def facts_of(run: Run, ranking: Ranking, estimates: Estimates, curves: tuple[RatioCurve, ...]) -> Facts:
+    """The facts about the configuration that leads the first condition, its rivals and the ratios."""
+    rows = _first_condition(ranking)
+    first = next((row for row in rows if row.score == row.score), None)
+    known = f"balanced_accuracy/{metric_names.DEFAULT_SPLIT}" in set(run.metrics) - set(run.undefined)
+    base = Facts(
+        rule=ranking.describe,
+        chosen=None,
+        finished=ranking.finished,
+        planned=ranking.planned,
+        configurations=len(rows),
+        oracle=ranking.oracle,
+        balanced_known=known,
+    )
+    if first is None:
+        return base
+    metric = METRIC if METRIC in set(run.metrics) - set(run.undefined) else ranking.metrics[0]
+    rivals, ratios = _rivals(rows, first, estimates, metric), _ratios(curves)
+    samples = [estimates.paired(one.a, one.b, METRIC) for one, _, _ in ratios]
+    noisy = [sample for sample in samples or [_sample(rows, first, estimates, metric)] if sample is not None]
+    middle = sorted(noisy, key=lambda sample: float(sample.mean.std()))[len(noisy) // 2] if noisy else None
+    classes = run.classes if len(run.classes) == 2 and not run.findings else base.classes
+    return replace(
+        base,
+        chosen=_recipe(run, first, estimates),
+        chance=_chance(run),
+        constant=constants(run, ["accuracy/target"]).get("accuracy/target"),
+        classes=(classes[0], classes[1]),
+        beat_chance=_beating(run, rows, estimates) if known else (),
+        dominated_by=_dominating(run, rows, first),
+        metric=metric,
+        rivals=tuple(_difference(one, names, metric, run) for one, names in rivals),
+        ratios=tuple(
+            replace(_difference(one, {}, METRIC, run), where=cell, ratio=ratio) for one, cell, ratio in ratios
+        ),
+        asks_ratio=bool(curves),
+        margin=equivalence_margin([sample for sample in samples if sample is not None]) if ratios else None,
+        power=power_note(middle) if middle is not None else None,
+        robust=_robust(run, first, estimates),
+        others=_others(ranking, rows),
+    )
+
+
+def _first_condition(ranking: Ranking) -> tuple[Ranked, ...]:
+    return tuple(row for row in ranking.rows if row.condition == ranking.rows[0].condition)
+
+
+def _others(ranking: Ranking, rows: Sequence[Ranked]) -> tuple[tuple[str, str], ...]:
+    leaders = {row.condition: row.label for row in ranking.rows if row.rank == 1}
+    return tuple(
+        (condition.capitalize(), label) for condition, label in leaders.items() if condition != rows[0].condition
+    )
+
+
+def _chance(run: Run) -> float:
+    return constants(run, ["balanced_accuracy/target"])["balanced_accuracy/target"]
+
+
+def _recipe(run: Run, row: Ranked, estimates: Estimates) -> Recipe:
+    def made(name: str) -> Interval | None:
+        metric = f"{name}/target"
+        if metric not in run.metrics:
+            return None
+        found = estimates.of(row.signature, metric)
+        return found if found.estimate == found.estimate else None
+
+    outcomes = estimates.outcomes(row.signature, METRIC)
+    two = outcomes is not None and not outcomes.multi_label and outcomes.values.shape[2] == 2
+    called = _called_positive(outcomes) if two and outcomes is not None else None
+    failed = run.failures[run.failures["signature"] == row.signature]["seed"].nunique()
+    share = source_share(run, row.signature)
+    return Recipe(
+        row.label,
+        auroc=made("auroc"),
+        balanced=made("balanced_accuracy"),
+        accuracy=made("accuracy"),
+        sensitivity=None if run.findings else made("sensitivity"),
+        specificity=None if run.findings else made("specificity"),
+        called_positive=float(called.mean()) if called is not None else None,
+        one_class_seeds=int(((called >= ONE_CLASS) | (called <= 1 - ONE_CLASS)).sum()) if called is not None else 0,
+        front=row.front,
+        failed_seeds=int(failed),
+        threshold=recalibrated(outcomes, share, estimates) if two and outcomes is not None else None,
+    )
+
+
+def _called_positive(outcomes: Outcomes) -> np.ndarray:
+    """Share of the images that each seed calls positive [S]."""
+    positive = outcomes.values[:, :, 1] > outcomes.values[:, :, 0]
+    shares: np.ndarray = (positive & outcomes.seen).sum(axis=1) / np.maximum(outcomes.seen.sum(axis=1), 1)
+    return shares
+
+
+def source_share(run: Run, signature: str) -> float | None:
+    """Share of the positive class among the source images of a configuration; None where its predictions were not kept."""
+    rows = run.predictions(signature)
+    if not len(rows) or "label" not in rows:
+        return None
+    labels = rows.loc[rows["split"].isin(["source_val", "source"])].drop_duplicates("image_id")["label"]
+    return float((labels == 1).mean()) if len(labels) else None
+
+
+def recalibrated(outcomes: Outcomes, share: float | None, estimates: Estimates) -> Threshold | None:
+    """Each seed's threshold moved so that `share` of its images are called positive: prevalence matching, which needs no target label.
+
+    The balanced accuracy that it would give is measured with the labels. None where `share` is 0 or 1 or unknown.
+    """
+    if share is None or not 0 < share < 1:
+        return None
+    margins = outcomes.values[:, :, 1] - outcomes.values[:, :, 0]
+    cuts = np.array([np.quantile(row[seen], 1 - share) for row, seen in zip(margins, outcomes.seen, strict=True)])
+    moved = margins - cuts[:, None]
+    shifted = replace(outcomes, values=np.stack([np.zeros_like(moved), moved], axis=2))
+    sample = resample(shifted, balanced_accuracy, draws=estimates.draws, seed=estimates.seed)
+    made = interval(sample, limits=(0.0, 1.0), seed=estimates.seed)
+    return Threshold(float((1 / (1 + np.exp(-cuts))).mean()), share, made)
+
+
+def _beating(run: Run, rows: Sequence[Ranked], estimates: Estimates) -> tuple[str, ...]:
+    """Labels of the ranked configurations whose balanced accuracy on the target lies above chance with its whole interval."""
+    chance = _chance(run)
+    return tuple(
+        row.label
+        for row in rows
+        if (row.numbers.get("balanced_accuracy/target") or _balanced(row, estimates)).low > chance
+    )
+
+
+def _balanced(row: Ranked, estimates: Estimates) -> Interval:
+    return estimates.of(row.signature, "balanced_accuracy/target")
+
+
+def _dominating(run: Run, rows: Sequence[Ranked], first: Ranked) -> str:
+    """Label of the best-placed configuration that dominates the first."""
+    metrics = objectives(run)
+    if first.front == 1 or not metrics:
+        return ""
+    values = goodness(run, metrics)
+    own = values[run.means.index.get_loc(first.signature)]
+    for row in sorted(rows, key=lambda one: one.front):
+        other = values[run.means.index.get_loc(row.signature)]
+        if dominated_by_any(np.stack([own, other]))[0] and (other >= own).all():
+            return row.label
+    return ""
+
+
+def _rivals(
+    rows: Sequence[Ranked], first: Ranked, estimates: Estimates, metric: str
+) -> list[tuple[Compared, dict[str, str]]]:
+    rivals = [row for row in rows if row is not first][:RIVALS]
+    pairs = [
+        (first.signature, row.signature, estimates.paired(first.signature, row.signature, metric)) for row in rivals
+    ]
+    names = {row.signature: row.label for row in rivals}
+    defined = [(a, b, sample) for a, b, sample in pairs if sample is not None and np.isfinite(sample.point).all()]
+    return [(one, names) for one in compare_family(defined)]
+
+
+def _sample(rows: Sequence[Ranked], first: Ranked, estimates: Estimates, metric: str) -> Resampled | None:
+    found = (estimates.paired(first.signature, row.signature, metric) for row in rows if row is not first)
+    return next((sample for sample in found if sample is not None and np.isfinite(sample.point).all()), None)
+
+
+def _ratios(curves: tuple[RatioCurve, ...]) -> list[tuple[Compared, str, float]]:
+    return [(point.against, curve.cell, point.ratio) for curve in curves for point in curve.points if point.against]
+
+
+def _difference(one: Compared, names: dict[str, str], metric: str, run: Run) -> Difference:
+    made = one.interval
+    if metric_names.sign(metric, run.goals) < 0:  # more is better in every sentence
+        made = replace(made, estimate=-made.estimate, low=-made.high, high=-made.low)
+    return Difference(
+        names.get(one.b, one.b), made, one.p_adjusted, len(one.seeds), one.distinguishable, one.seed_noise_known
+    )
+
+
+def _robust(run: Run, first: Ranked, estimates: Estimates) -> tuple[str, Interval] | None:
+    wanted = [name for name in objectives(run) if metric_names.parse(name).family == metric_names.ROBUST]
+    return (metric_names.title(wanted[0]), estimates.of(first.signature, wanted[0])) if wanted else None
+
+
+def _tiles(run: Run, signature: str, estimates: Estimates) -> tuple[Tile, ...]:
+    first = (METRIC, "sensitivity/target", "specificity/target", "balanced_accuracy/target")
+    names = dict.fromkeys((*first, *objectives(run), "accuracy/target"))
+    known = [name for name in names if name in run.metrics and name not in run.undefined]
+    return tuple(_tile(run, signature, estimates, name) for name in known[:MOST_TILES])
+
+
+def _tile(run: Run, signature: str, estimates: Estimates, name: str) -> Tile:
+    made = estimates.of(signature, name)
+    constant = constants(run, [name]).get(name)
+    value, low, high = (metric_names.value_text(name, one) for one in (made.estimate, made.low, made.high))
+    beside = "at probability 0.5" if metric_names.parse(name).family in ("sensitivity", "specificity") else ""
+    beside = f"constant predictor {constant:.3f}" if constant is not None else beside
+    between = "not known" if made.low != made.low else f"{low} to {high}"
+    return Tile(metric_names.title(name), value, between if made.images else f"{between} (seeds alone)", beside)

@@ -1,0 +1,124 @@
+"""The simulations behind docs/statistics.md: resumable, honest about their error, and the bars that they must meet."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import race_error, simulated_sweeps, statistics
+from benchmarks.simulated_sweeps import Cell
+
+PARTS = [
+    statistics.Part("race", "coin", lambda repeat: {"seeds, e-values": float(repeat % 2)}, 3 * statistics.BATCH),
+    statistics.Part("race", "one", lambda repeat: {"seeds, e-values": 1.0}, statistics.BATCH),
+]
+
+
+def computed(results, most=None, stop_after=None):
+    done = []
+    for part, number in statistics.due(results, PARTS, most):
+        if len(done) == stop_after:
+            break
+        results.add(part, number, statistics.batch(part, number))
+        done.append((part.name, number))
+    return done
+
+
+def test_designs_take_turns_until_each_is_complete(tmp_path):
+    done = computed(statistics.Results.read(tmp_path / "lines.jsonl"))
+    assert done == [("coin", 0), ("one", 0), ("coin", 1), ("coin", 2)]
+
+
+def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
+    path = tmp_path / "lines.jsonl"
+    first = computed(statistics.Results.read(path), stop_after=2)
+    with path.open("a") as file:
+        file.write('{"half a li')
+    second = computed(statistics.Results.read(path))
+    assert not set(first) & set(second) and len(first) + len(second) == 4
+
+
+def test_results_of_other_code_are_left_out(tmp_path):
+    path = tmp_path / "lines.jsonl"
+    results = statistics.Results.read(path)
+    computed(results)
+    row = json.loads(path.read_text().splitlines()[0])
+    path.write_text(json.dumps({**row, "code": "other"}) + "\n")
+    assert statistics.Results.read(path).repeats(PARTS[0]) == 0
+
+
+def test_a_figure_carries_its_standard_error(tmp_path):
+    results = statistics.Results.read(tmp_path / "lines.jsonl")
+    computed(results)
+    mean, error = results.figure(PARTS[0], "seeds, e-values")
+    assert mean == 0.5 and error == pytest.approx(0.5 / np.sqrt(60))
+    assert np.isnan(results.figure(PARTS[0], "unknown")[0])
+
+
+def test_the_table_goes_between_the_marks_of_the_page(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{statistics.BEGIN}\nold\n{statistics.END}\nafter\n")
+    results = statistics.Results.read(tmp_path / "lines.jsonl")
+    part = next(part for part in statistics.parts() if part.section == "race")
+    results.add(part, 0, {"n seeds, e-values": 2.0, "s seeds, e-values": 90.0, "q seeds, e-values": 4100.0})
+    statistics.write_page(results, page)
+    text = page.read_text()
+    assert text.startswith("before") and text.endswith("after\n") and "old" not in text and "45.0" in text
+    page.write_text("no block")
+    with pytest.raises(SystemExit, match="has no block"):
+        statistics.write_page(results, page)
+
+
+def test_the_grid_is_the_one_asked_for():
+    names = [part.name for part in statistics.parts() if part.section == "sweep"]
+    assert len(names) == len(set(names)) == 4 * 3 * 2 * 2
+    assert all(part.repeats >= 500 for part in statistics.parts())
+
+
+def test_the_true_auroc_is_that_of_many_images():
+    cell = Cell(40, 4000, 0.5, 1)
+    outcomes = simulated_sweeps.simulated(np.random.default_rng(0), cell, np.array([simulated_sweeps.SKILL]))[0]
+    seen = simulated_sweeps.auroc(outcomes, np.ones((1, 4000))).mean()
+    assert seen == pytest.approx(simulated_sweeps.true_auroc(), abs=0.03)
+    better = simulated_sweeps.true_auroc(simulated_sweeps.better_skill())
+    assert better - simulated_sweeps.true_auroc() == pytest.approx(simulated_sweeps.EFFECT, abs=1e-6)
+
+
+@pytest.mark.parametrize("cell", [Cell(2, 40, 0.12, 3), Cell(3, 40, 0.5, 1)])
+def test_a_repeat_has_every_figure(cell):
+    found = simulated_sweeps.repeat(cell, 0)
+    shown = {name for _, name, _ in statistics.COLUMNS["sweep"]}
+    assert shown <= set(found) and all(np.isfinite(value) for value in found.values())
+
+
+def test_both_racing_rules_play_the_same_race():
+    found = race_error.one_race(race_error.SHAPES[-1], 0)
+    assert set(found) == {name for _, name, _ in statistics.COLUMNS["race"]}
+    assert found["seeds, e-values"] < 40
+
+
+def means(once, repeats):
+    rows = [once(number) for number in range(repeats)]
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+@pytest.mark.slow
+def test_fifty_equal_recipes_are_shown_without_the_winners_curse():
+    found = means(lambda number: simulated_sweeps.null_sweep(Cell(3, 100, 0.5, 1), number), 500)
+    assert abs(found["corrected bias"]) <= 0.005 < 0.03 < found["winner's bias"], found
+    assert 0.93 <= found["corrected coverage"] <= 0.97, found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", race_error.SHAPES, ids=lambda shape: shape.name)
+def test_a_race_stopped_at_any_time_drops_the_best_in_at_most_one_of_twenty(shape):
+    found = means(lambda number: race_error.one_race(shape, number), 1000)
+    assert found["best dropped, e-values"] <= 0.05
+    assert found["seeds, e-values"] <= 1.2 * found["seeds, alpha spent in rounds"]
+
+
+@pytest.mark.slow
+def test_power_comes_near_that_of_a_pooled_t_at_its_level():
+    found = means(lambda number: simulated_sweeps.repeat(Cell(3, 250, 0.5, 1), number), 500)
+    assert found["false positive"] <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 500), found
+    assert found["power"] >= found["power of a pooled t"] - 0.10, found

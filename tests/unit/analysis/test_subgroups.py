@@ -1,0 +1,69 @@
+"""The recommended configuration by scanner and by image property."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.estimates import Estimates
+from analysis.frames import load_run
+from analysis.subgroups import LEAST, draw_subgroups, subgroups
+from sweep.data.properties import PROPERTIES_FILE, properties
+from tests.fakes.run_folder import FakeSweep, write_fake_run
+
+
+@pytest.fixture(scope="module")
+def estimates(tmp_path_factory):
+    """A run whose target images come from two scanners, one of them rare."""
+    sweep = FakeSweep(backbones=("resnet18",), colorizers=("none",), ratios=(0, 1), images=120, failed=0, gallery=False)
+    folder = write_fake_run(tmp_path_factory.mktemp("subgroups") / "run", sweep)
+    made = Estimates(load_run(folder), draws=200)
+    images = made.outcomes(made.run.means.index[0], "auroc/target").images
+    draw = np.random.default_rng(0)
+    rows = [
+        {
+            "role": role,
+            "image_id": name if role == "target" else f"source {name}",
+            "scanner": "rare" if number < 8 else "common",
+            **properties(draw.integers(0, 180 + 60 * (role == "target"), (16, 16)).astype(np.uint8)),
+            "png": b"",
+        }
+        for role in ("source", "target")
+        for number, name in enumerate(images)
+    ]
+    stream = io.BytesIO()
+    pd.DataFrame(rows).to_parquet(stream)
+    (folder / PROPERTIES_FILE).write_bytes(stream.getvalue())
+    return Estimates(load_run(folder), draws=200)
+
+
+def test_parts_of_the_target_add_up(estimates):
+    found = subgroups(estimates, estimates.run.means.index[0])
+    assert found[0].by == "all" and found[0].images == 120
+    for by in {one.by for one in found} - {"all"}:
+        assert sum(one.images for one in found if one.by == by) == 120
+
+
+def test_small_parts_have_no_numbers(estimates):
+    rare = next(one for one in subgroups(estimates, estimates.run.means.index[0]) if one.name == "rare")
+    assert min(rare.classes) < LEAST and rare.made == (None, None)
+
+
+def test_the_whole_has_the_intervals_of_the_leaderboard(estimates):
+    key = estimates.run.means.index[0]
+    whole = subgroups(estimates, key)[0].made[0]
+    assert whole.estimate == pytest.approx(estimates.of(key, "auroc/target").estimate)
+
+
+def test_the_figure_has_a_line_for_each(estimates):
+    found = subgroups(estimates, estimates.run.means.index[0])
+    figure = draw_subgroups(found, "resnet18")
+    assert len(figure.table.rows) == len(found) and all(
+        len(row) == len(figure.table.columns) for row in figure.table.rows
+    )
+    assert "scanner: common" in str(figure.panels[0].svg)
+
+
+def test_without_the_table_there_are_none(run):
+    assert subgroups(Estimates(run, draws=200), run.means.index[0]) == ()
