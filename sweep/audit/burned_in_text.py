@@ -25,7 +25,8 @@ _GAP = 2.5  # between letters of a word, in letter heights
 _STROKES = (45, 80)  # grey levels by which a stroke exceeds its surroundings: faint and sharp letters
 _TOPHAT_PX = 11  # strokes narrower than this are kept
 _RING_PX = 3  # around a letter
-_FILL = (0.35, 0.85)  # share of a letter's box that its strokes cover
+_FILL = (0.2, 0.85)  # share of a letter's box that its strokes cover
+_UPRIGHT_FILL = 0.35  # at least, of a letter that stands out less
 _CLEAR, _UPRIGHT = 100, 47  # isolation of a letter of any shape, and of one that is taller than wide
 _ARM_PX, _ARM_CONTRAST, _ARM_LEVEL = 3, 45, 120  # of a calliper's cross
 _COLUMNS = ("image", "height", "width")
@@ -90,7 +91,8 @@ def _stands_out(grey: np.ndarray, box: Box, inside: np.ndarray, height: int, wid
         box[0].start - rows.start : box[0].stop - rows.start, box[1].start - columns.start : box[1].stop - columns.start
     ] = False
     isolation = _quantile(grey[box][inside], 0.8) - _quantile(grey[rows, columns][ring], 0.95)
-    return bool(isolation >= _CLEAR or (height >= 8 and width <= 0.9 * height and isolation >= _UPRIGHT))
+    upright = height >= 8 and width <= 0.9 * height and inside.mean() >= _UPRIGHT_FILL
+    return bool(isolation >= _CLEAR or (upright and isolation >= _UPRIGHT))
 
 
 def _quantile(values: np.ndarray, share: float) -> int:
