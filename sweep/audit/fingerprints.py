@@ -22,7 +22,7 @@ _K = 10
 _PRIOR_IMAGES = 50  # weight, in images, of the general spectrum against the data set's own
 _COLUMNS, _ROWS = 2048, 1024  # images compared at once: 8 MB of similarities
 ORIENTATIONS = 8
-LIKELY = 0.6  # cosine from which a pair is worth comparing pixel by pixel
+LIKELY = 0.68  # cosine from which a pair is worth comparing pixel by pixel
 _NEAREST = 4  # such pairs kept per image: bounds the work on sets where all images are alike
 
 

@@ -33,6 +33,7 @@ _STRICTEST = 0.9
 _COLUMNS = ("image", "height", "width", "sha256")
 _DETAIL_PX = 4.0  # structures wider than this many thumbnail pixels are left out: they are common to an anatomy
 _BRIGHTEST = 2.5  # standard deviations fine structure is clipped at: callipers and letters weigh no more than tissue
+_HOPELESS = 0.2  # below what is asked for: pairs that agree less at half the resolution are not aligned at the whole
 _BLOCK = 256  # pairs compared at once: 4 MB for each array of them
 _IN_MEMORY = 50_000  # thumbnails, 200 MB
 _MEAN_IMAGES = 2000  # images the common anatomy is averaged over
@@ -154,7 +155,7 @@ def _threshold(detail: _Detail, count: int) -> float:
         return SAME
     draw = rng(0, "duplicates", "chance")
     pairs = [(*draw.choice(count, 2, replace=False), 0) for _ in range(_CHANCE_PAIRS)]
-    chance = detail.scores(np.array(pairs), enough=1.0)
+    chance = detail.scores(np.array(pairs), enough=1.0, thorough=True)
     middle = float(np.median(chance))
     deviation = 1.4826 * float(np.median(np.abs(chance - middle)))  # of a normal distribution, blind to true copies
     return float(np.clip(middle + _CHANCE_DEVIATIONS * deviation, SAME, _STRICTEST))
@@ -182,8 +183,11 @@ class _Detail:
         self._common = total / (len(chosen) + 50)
         self._energy = float((self._common**2).sum())
 
-    def scores(self, pairs: np.ndarray, enough: float) -> np.ndarray:
-        """float32 [M]: the correlation of pairs [M, 3] of i, j and j's orientation; aligned where it is below `enough` as they lie."""
+    def scores(self, pairs: np.ndarray, enough: float, thorough: bool = False) -> np.ndarray:
+        """float32 [M]: the correlation of pairs [M, 3] of i, j and j's orientation; aligned where it is below `enough` as they lie.
+
+        Pairs far from `enough` at half the resolution are not aligned at the whole, unless `thorough`.
+        """
         first, second = self._thumbs[pairs[:, 0]], self._thumbs[pairs[:, 1]]
         for orientation in np.unique(pairs[:, 2]):
             mine = pairs[:, 2] == orientation
@@ -191,8 +195,15 @@ class _Detail:
         fine, other = self._of(first), self._of(second)
         found = (fine * other).sum(axis=(1, 2))
         rest = np.flatnonzero(found < enough)
+        for halved, least in (
+            (True, enough - _HOPELESS),
+            (False, -1.0),
+        ):  # most pairs are given up at a quarter of the cost
+            if len(rest):
+                images = [_halved(images[rest]) if halved else images[rest] for images in (first, second, fine, other)]
+                aligned = aligned_correlation(*images)
+                rest = rest[aligned >= least]
         if len(rest):
-            aligned = aligned_correlation(first[rest], second[rest], fine[rest], other[rest])
             found[rest] = np.maximum(found[rest], aligned)
         return found
 
@@ -203,6 +214,12 @@ class _Detail:
             share = (fine * self._common).sum(axis=(1, 2), keepdims=True) / self._energy
             fine = fine - self._common * share
         return _unit(fine - fine.mean(axis=(1, 2), keepdims=True))
+
+
+def _halved(images: np.ndarray) -> np.ndarray:
+    """float32 [M, P / 2, P / 2]: means of two by two pixels."""
+    count, px, _ = images.shape
+    return images.reshape(count, px // 2, 2, px // 2, 2).mean(axis=(2, 4), dtype=np.float32)
 
 
 def _fine(images: np.ndarray) -> np.ndarray:
