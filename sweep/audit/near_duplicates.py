@@ -177,7 +177,7 @@ class _Detail:
         if len(thumbs) > _MEAN_IMAGES:
             chosen = np.sort(rng(0, "duplicates", "mean").choice(len(thumbs), _MEAN_IMAGES, replace=False))
         total = np.zeros(thumbs.shape[1:], dtype=np.float32)
-        for block in np.array_split(chosen, -(-len(chosen) // _BLOCK)):
+        for block in np.array_split(chosen, max(1, -(-len(chosen) // _BLOCK))):
             total += _unit(_fine(thumbs[block])).sum(axis=0)
         # A small set's mean is mostly its own images: trust it as it grows.
         self._common = total / (len(chosen) + 50)
