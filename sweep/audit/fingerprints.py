@@ -3,8 +3,7 @@
 A thumbnail's lowest cosine coefficients, whitened by the data set's own mean and spread, are its fingerprint
 (pHash, Zauner 2010, keeps their signs only). Flips and quarter turns only change signs and order of the
 coefficients, so all eight are compared without touching a pixel. Whitening matters: all chest X-rays are alike
-before it. Thumbnails are faded out towards their borders, so that small rotations and zooms, which change the borders most,
-leave the fingerprint much as it was.
+before it.
 """
 
 from __future__ import annotations
@@ -14,15 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sweep.shards.alignment import window
-
 # N images, P thumbnail side, K coefficients per direction.
 THUMB_PX = 64
 _K = 10
 _PRIOR_IMAGES = 50  # weight, in images, of the general spectrum against the data set's own
 _COLUMNS, _ROWS = 2048, 1024  # images compared at once: 8 MB of similarities
 ORIENTATIONS = 8
-LIKELY = 0.68  # cosine from which a pair is worth comparing pixel by pixel
+LIKELY = 0.5  # cosine from which a pair is worth comparing pixel by pixel
 _NEAREST = 4  # such pairs kept per image: bounds the work on sets where all images are alike
 
 
@@ -61,8 +58,8 @@ class Fingerprints:
 
 def fingerprints(thumbs_NPP: np.ndarray) -> Fingerprints:
     """Fingerprints of uint8 thumbnails [N, P, P]."""
-    basis, weight = _cosine_basis(thumbs_NPP.shape[1]), window(thumbs_NPP.shape[1])
-    blocks = [basis @ _windowed(block, weight) @ basis.T for block in _blocks(thumbs_NPP, _COLUMNS)]
+    basis = _cosine_basis(thumbs_NPP.shape[1])
+    blocks = [basis @ block.astype(np.float32) @ basis.T for block in _blocks(thumbs_NPP, _COLUMNS)]
     coefficients = np.concatenate(blocks)
     coefficients[:, 0, 0] = 0
     count = len(coefficients)
@@ -135,13 +132,6 @@ def _oriented(coefficients_NKK: np.ndarray, orientation: int) -> np.ndarray:
     if orientation & 1:
         coefficients_NKK = coefficients_NKK * sign
     return coefficients_NKK
-
-
-def _windowed(thumbs_NPP: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """float32 [N, P, P] without the mean, faded out towards the border: what a turn or a zoom moves in or out counts little."""
-    values = thumbs_NPP.astype(np.float32)
-    mean = (values * weight).sum(axis=(1, 2), keepdims=True) / weight.sum()
-    return (values - mean) * weight
 
 
 def _cosine_basis(px: int) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""Which images are the same picture: exact, flipped, turned, zoomed, resized, re-encoded, brightened or cropped.
+"""Which images are the same picture: exact, flipped, turned, resized, re-encoded, brightened or cropped.
 
-Likely pairs come from fingerprints; each is then confirmed by the normalised correlation of the fine structure of 64-pixel
-thumbnails, as they lie or after a small affine change (`alignment`).
+Likely pairs come from fingerprints; each is then confirmed by the normalised correlation of the fine structure
+of 64-pixel thumbnails, over all crops of up to an eighth of either side.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import itertools
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,6 @@ from scipy.ndimage import gaussian_filter1d
 
 from sweep.audit.fingerprints import THUMB_PX, fingerprints, likely_pairs, orient
 from sweep.core.seeds import rng
-from sweep.shards.alignment import aligned_correlation
 from sweep.shards.groups import components, renumbered
 from sweep.shards.image_set import ImageSet
 from sweep.shards.reader import decode_column, read_batches, read_manifest
@@ -33,8 +33,7 @@ _STRICTEST = 0.9
 _COLUMNS = ("image", "height", "width", "sha256")
 _DETAIL_PX = 4.0  # structures wider than this many thumbnail pixels are left out: they are common to an anatomy
 _BRIGHTEST = 2.5  # standard deviations fine structure is clipped at: callipers and letters weigh no more than tissue
-_HOPELESS = 0.2  # below what is asked for: pairs that agree less at half the resolution are not aligned at the whole
-_BLOCK = 256  # pairs compared at once: 4 MB for each array of them
+_CROP_STEPS = (64, 62, 60, 58, 56)  # crop heights and widths tried, in thumbnail pixels
 _IN_MEMORY = 50_000  # thumbnails, 200 MB
 _MEAN_IMAGES = 2000  # images the common anatomy is averaged over
 
@@ -64,10 +63,10 @@ class Duplicates:
 
 def find_duplicates(images: ImageSet | np.ndarray | Sequence[np.ndarray]) -> Duplicates:
     """Near-duplicates among uint8 images of any sizes."""
-    given = images.images if isinstance(images, ImageSet) else images
-    thumbs = np.empty((len(given), THUMB_PX, THUMB_PX), dtype=np.uint8)
-    for index in range(len(given)):
-        thumbs[index] = fit_square(np.ascontiguousarray(given[index]), THUMB_PX, "stretch")
+    images = images.images if isinstance(images, ImageSet) else images
+    thumbs = np.empty((len(images), THUMB_PX, THUMB_PX), dtype=np.uint8)
+    for index, image in enumerate(images):
+        thumbs[index] = fit_square(np.ascontiguousarray(image), THUMB_PX, "stretch")
     return duplicates_of(thumbs)
 
 
@@ -139,12 +138,12 @@ def duplicates_of(
     pairs = {} if hashes_N is None else {(p.i, p.j): p for p in _equal(hashes_N)}
     detail = _Detail(thumbs_NPP)
     likely = likely_pairs(fingerprints(thumbs_NPP), owners_N)
-    likely = likely[[(int(i), int(j)) not in pairs for i, j, _ in likely]] if len(likely) else likely
     threshold = _threshold(detail, len(thumbs_NPP))
-    for block in (likely[start : start + _BLOCK] for start in range(0, len(likely), _BLOCK)):
-        for (i, j, orientation), score in zip(block, detail.scores(block, threshold), strict=True):
+    for i, j, orientation in likely:
+        if (i, j) not in pairs:
+            score = _correlation(detail.of(i), detail.of(j, orientation), threshold)
             if score >= threshold:
-                pairs[int(i), int(j)] = Pair(int(i), int(j), float(score), int(orientation))
+                pairs[i, j] = Pair(int(i), int(j), score, int(orientation))
     groups = components(len(thumbs_NPP), pairs)
     return Duplicates(tuple(pairs[key] for key in sorted(pairs)), groups)
 
@@ -154,8 +153,8 @@ def _threshold(detail: _Detail, count: int) -> float:
     if count < 10:
         return SAME
     draw = rng(0, "duplicates", "chance")
-    pairs = [(*draw.choice(count, 2, replace=False), 0) for _ in range(_CHANCE_PAIRS)]
-    chance = detail.scores(np.array(pairs), enough=1.0, thorough=True)
+    pairs = [draw.choice(count, 2, replace=False) for _ in range(_CHANCE_PAIRS)]
+    chance = np.array([_correlation(detail.of(i), detail.of(j), enough=1.0) for i, j in pairs])
     middle = float(np.median(chance))
     deviation = 1.4826 * float(np.median(np.abs(chance - middle)))  # of a normal distribution, blind to true copies
     return float(np.clip(middle + _CHANCE_DEVIATIONS * deviation, SAME, _STRICTEST))
@@ -177,61 +176,65 @@ class _Detail:
         if len(thumbs) > _MEAN_IMAGES:
             chosen = np.sort(rng(0, "duplicates", "mean").choice(len(thumbs), _MEAN_IMAGES, replace=False))
         total = np.zeros(thumbs.shape[1:], dtype=np.float32)
-        for block in np.array_split(chosen, max(1, -(-len(chosen) // _BLOCK))):
-            total += _unit(_fine(thumbs[block])).sum(axis=0)
+        for index in chosen:
+            total += _unit(_fine(thumbs[index]))
         # A small set's mean is mostly its own images: trust it as it grows.
         self._common = total / (len(chosen) + 50)
         self._energy = float((self._common**2).sum())
 
-    def scores(self, pairs: np.ndarray, enough: float, thorough: bool = False) -> np.ndarray:
-        """float32 [M]: the correlation of pairs [M, 3] of i, j and j's orientation; aligned where it is below `enough` as they lie.
-
-        Pairs far from `enough` at half the resolution are not aligned at the whole, unless `thorough`.
-        """
-        first, second = self._thumbs[pairs[:, 0]], self._thumbs[pairs[:, 1]]
-        for orientation in np.unique(pairs[:, 2]):
-            mine = pairs[:, 2] == orientation
-            second[mine] = orient(second[mine], int(orientation))
-        fine, other = self._of(first), self._of(second)
-        found = (fine * other).sum(axis=(1, 2))
-        rest = np.flatnonzero(found < enough)
-        for halved, least in (
-            (True, enough - _HOPELESS),
-            (False, -1.0),
-        ):  # most pairs are given up at a quarter of the cost
-            if len(rest):
-                images = [_halved(images[rest]) if halved else images[rest] for images in (first, second, fine, other)]
-                aligned = aligned_correlation(*images)
-                rest = rest[aligned >= least]
-        if len(rest):
-            found[rest] = np.maximum(found[rest], aligned)
-        return found
-
-    def _of(self, thumbs: np.ndarray) -> np.ndarray:
-        """float32 [M, P, P], each of mean 0 and norm 1."""
-        fine = _unit(_fine(thumbs))
+    def of(self, index: int, orientation: int = 0) -> np.ndarray:
+        """float32 [P, P], mean 0 and norm 1."""
+        fine = _unit(_fine(orient(self._thumbs[index], orientation)))
         if self._energy > 0:
-            share = (fine * self._common).sum(axis=(1, 2), keepdims=True) / self._energy
-            fine = fine - self._common * share
-        return _unit(fine - fine.mean(axis=(1, 2), keepdims=True))
+            fine = fine - self._common * (float((fine * self._common).sum()) / self._energy)
+        return _unit(fine - fine.mean())
 
 
-def _halved(images: np.ndarray) -> np.ndarray:
-    """float32 [M, P / 2, P / 2]: means of two by two pixels."""
-    count, px, _ = images.shape
-    return images.reshape(count, px // 2, 2, px // 2, 2).mean(axis=(2, 4), dtype=np.float32)
-
-
-def _fine(images: np.ndarray) -> np.ndarray:
-    """Structure narrower than a few pixels of images [M, P, P], its extremes clipped."""
-    images = images.astype(np.float32)
-    wide = gaussian_filter1d(
-        gaussian_filter1d(images, _DETAIL_PX, axis=1, truncate=2.5), _DETAIL_PX, axis=2, truncate=2.5
-    )
-    fine = images - wide
-    most = _BRIGHTEST * fine.std(axis=(1, 2), keepdims=True)
+def _fine(image: np.ndarray) -> np.ndarray:
+    image = image.astype(np.float32)
+    wide = gaussian_filter1d(gaussian_filter1d(image, _DETAIL_PX, axis=0, truncate=2.5), _DETAIL_PX, truncate=2.5)
+    fine = image - wide
+    most = _BRIGHTEST * fine.std()
     return np.clip(fine, -most, most)
 
 
-def _unit(images: np.ndarray) -> np.ndarray:
-    return images / np.maximum(np.linalg.norm(images, axis=(1, 2), keepdims=True), 1e-6)
+def _unit(image: np.ndarray) -> np.ndarray:
+    return image / max(float(np.linalg.norm(image)), 1e-6)
+
+
+def _correlation(a: np.ndarray, b: np.ndarray, enough: float) -> float:
+    """The best correlation of the one with a crop of the other, in [-1, 1]; the search ends at `enough`."""
+    aligned = float((a * b).sum())
+    if aligned >= enough:
+        return aligned
+    forth = _best_crop(a, b)
+    return forth if forth >= enough else max(forth, _best_crop(b, a))
+
+
+def _best_crop(whole: np.ndarray, cropped: np.ndarray) -> float:
+    """Correlation of `whole` with every crop of `cropped`, enlarged to its size; the best.
+
+    A crop enlarged is R X C^T for one resampling matrix per side, so all pairs of rows R and columns C follow
+    from a few batched products: with whole W, <W, R X C^T> = <W^T R X, C>, and the enlarged crop's energy is
+    <X^T R^T R X, C^T C>.
+    """
+    crops, squares, sums = _crop_bank()
+    count = len(crops)
+    products = (whole.T @ (crops @ cropped)).reshape(count, -1) @ crops.reshape(count, -1).T
+    energy = (cropped.T @ (squares @ cropped)).reshape(count, -1) @ squares.reshape(count, -1).T
+    total = sums @ cropped @ sums.T
+    variance = energy - total**2 / whole.size
+    return float((products / np.sqrt(np.maximum(variance, 1e-6))).max())
+
+
+@cache
+def _crop_bank() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Resampling matrices R [C, P, P] of all crops of one side, R^T R, and the column sums of R [C, P]."""
+    places = np.arange(THUMB_PX)
+    crops = []
+    for size in _CROP_STEPS:
+        for first in range(THUMB_PX - size + 1):
+            position = np.clip((places + 0.5) * size / THUMB_PX - 0.5 + first, 0, THUMB_PX - 1)
+            crops.append(np.maximum(0, 1 - np.abs(position[:, None] - places)))
+    bank = np.stack(crops).astype(np.float32)
+    return bank, np.swapaxes(bank, 1, 2) @ bank, bank.sum(axis=1)

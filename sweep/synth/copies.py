@@ -1,8 +1,8 @@
 """Copies of training images among synthetic ones: nearest neighbours, with real-to-real distances as the reference.
 
-Images are compared as thumbnails without their mean and contrast, flipped and shifted by up to a sixteenth of the side; the
-nearest few are compared again after a small affine change. A copy that was flipped, moved, zoomed or turned by a few degrees,
-brightened or blurred is still found. The distance is sqrt(2 - 2 r) for the largest correlation r: 0 to 2.
+Images are compared as thumbnails without their mean and contrast, mirrored and shifted by up to a sixteenth of the
+side, so that a copy that was flipped, moved a little, brightened or blurred is still found. The distance is
+sqrt(2 - 2 r) for the largest correlation r: 0 to 2.
 """
 
 from __future__ import annotations
@@ -13,14 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from sweep.core.errors import InputError
-from sweep.shards.alignment import aligned_correlation
 from sweep.synth.settings import check_square
 
 THUMBNAIL_PX = 32
 REACH_PX = 2  # largest shift of a thumbnail in each direction
 REFERENCE_IMAGES = 2000  # real images, at most, whose distances to other real ones are the reference
-_ALIGNED = 4  # nearest images of each query that are aligned with it
-_BLOCK = 256  # pairs aligned at once
 COPY_SHARE = 0.5  # of the usual distance between unrelated real images; nearer counts as a copy
 
 
@@ -110,37 +107,17 @@ def _reference(known: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
     asked = np.arange(0, len(known), -(-len(known) // REFERENCE_IMAGES))
     similarity = _similarity(known[asked], known)
     similarity[labels[asked, None] == labels] = -1.0
-    return _distance(_aligned(similarity, known[asked], known).max(1))
+    return _distance(similarity.max(1))
 
 
 def _nearest(queries: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    similarity = _aligned(_similarity(queries, known), queries, known)
+    similarity = _similarity(queries, known)
     nearest = similarity.argmax(1)
     return _distance(similarity[np.arange(len(queries)), nearest]), nearest
 
 
-def _aligned(similarity: np.ndarray, queries: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """`similarity` [M, N] with the largest few of each query compared anew after alignment; -1 marks what must not be compared."""
-    few = min(_ALIGNED, similarity.shape[1])
-    rows = np.repeat(np.arange(len(queries)), few)
-    columns = np.argpartition(-similarity, few - 1, axis=1)[:, :few].reshape(-1)
-    allowed = similarity[rows, columns] > -1
-    rows, columns = rows[allowed], columns[allowed]
-    for start in range(0, len(rows), _BLOCK):
-        row, column = rows[start : start + _BLOCK], columns[start : start + _BLOCK]
-        for version in _flips(known[column]):
-            best = aligned_correlation(queries[row], version, queries[row], version)
-            np.maximum.at(similarity, (row, column), best.astype(np.float32))
-    return similarity
-
-
-def _flips(thumbnails: np.ndarray) -> tuple[np.ndarray, ...]:
-    """As they are, mirrored, and upside down."""
-    return thumbnails, thumbnails[:, :, ::-1], thumbnails[:, ::-1]
-
-
 def _similarity(queries: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Largest correlation over all shifts and flips; float32 [M, N]."""
+    """Largest correlation over all shifts and the mirror image; float32 [M, N]."""
     inner = slice(REACH_PX, THUMBNAIL_PX - REACH_PX)
     middle = _unit_rows(queries[:, inner, inner])
     best = np.full((len(queries), len(known)), -1.0, np.float32)
@@ -150,9 +127,9 @@ def _similarity(queries: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def _windows(known: np.ndarray) -> Iterator[np.ndarray]:
-    """Every shifted cut of the thumbnails and of their flips, as large as a query's middle."""
+    """Every shifted cut of the thumbnails and of their mirror images, as large as a query's middle."""
     side = THUMBNAIL_PX - 2 * REACH_PX
-    for version in _flips(known):
+    for version in (known, known[:, :, ::-1]):
         for top in range(2 * REACH_PX + 1):
             for left in range(2 * REACH_PX + 1):
                 yield version[:, top : top + side, left : left + side]
