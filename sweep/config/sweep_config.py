@@ -198,6 +198,12 @@ class Resources(Section):
     memory_per_worker: str | None = Field(
         None, pattern=MEMORY_PATTERN, description="like 500MB or 4GB; a worker that exceeds it is ended"
     )
+    niceness: int = Field(
+        0,
+        ge=0,
+        le=19,
+        description="of the worker processes on this machine; Ray's own default, 15, leaves them little beside other jobs",
+    )
     max_failures: int = Field(2, ge=0, description="times a trial's workers may die before the trial counts as failed")
     max_preemptions: int = Field(
         20, ge=0, description="times a trial may be preempted, counted apart from its failures"

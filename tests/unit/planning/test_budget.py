@@ -1,6 +1,7 @@
 """A budget stops launching in time."""
 
 import json
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -126,9 +127,12 @@ def test_the_budget_comes_from_the_sweep_config():
 
 def test_a_spent_budget_ends_the_search():
     one = campaign(draws=2)
-    searcher = CampaignSearcher(one, BudgetTracker(gpu_hours=1, gpus=1, before_s=3600), 4, lambda job: job)
+    searcher = CampaignSearcher(one, BudgetTracker(gpu_hours=1, gpus=1, before_s=3600), 4, lambda job: {"trial": job})
     assert searcher.suggest("first") == searcher.FINISHED
-    assert CampaignSearcher(one, BudgetTracker(), 4, lambda job: job).suggest("first")["trial"].seeds == (0, 1)
+    assert CampaignSearcher(one, BudgetTracker(), 4, lambda job: {"trial": job}).suggest("first")["trial"].seeds == (
+        0,
+        1,
+    )
 
 
 def test_wall_time_ends_tune_too(monkeypatch, tmp_path):
@@ -168,7 +172,13 @@ def test_wall_time_ends_tune_too(monkeypatch, tmp_path):
         Launch(Attacks(), str(tmp_path), Resources(), 1),
         SimpleNamespace(campaign=campaign(), foreseen=(), trial=None),
     )
-    run_trials(launch, plan, None, Capacity(2, 0, 2), SimpleNamespace(budget_tracker=BudgetTracker(wall_s=90)))
+    run_trials(
+        launch,
+        plan,
+        None,
+        Capacity(2, 0, 2),
+        SimpleNamespace(budget_tracker=BudgetTracker(wall_s=90), progress=nullcontext()),
+    )
     assert seen == {"budget": 90}
 
 
