@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all test-lowest lint types lock clean
+.PHONY: help setup run test test-fast test-all test-lowest lint types lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,8 +25,14 @@ $(READY): requirements.lock
 run: $(READY)  ## the main job on simulated scanners; prints the path of its report last
 	@$(BIN)/python -m sweep.run search_spaces/quickstart.yaml
 
-test: $(READY)  ## the default tests, about ten minutes on two cores
-	@$(BIN)/python -m pytest -m "not slow"
+# Two workers: the end-to-end tests, which take longest, on one of them and first (tests/conftest.py).
+XDIST := -n 2 --dist loadgroup --no-loadscope-reorder
+
+test: $(READY)  ## the default tests, two at a time
+	@$(BIN)/python -m pytest $(XDIST) -m "not slow"
+
+test-fast: $(READY)  ## unit tests and contracts only
+	@$(BIN)/python -m pytest $(XDIST) -m "not slow" tests/unit tests/contracts tests/test_architecture.py
 
 test-all: $(READY)  ## the long tests too
 	@$(BIN)/python -m pytest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -267,7 +268,8 @@ def _scatter_json(facts: ParetoFacts | None, run: Run) -> str:
     if facts is None:
         return "null"
     points = [
-        {"s": p.signature, "l": p.label, "v": [round(v, 5) if v == v else None for v in p.values]} for p in facts.points
+        {"s": p.signature, "l": p.label, "v": [round(v, 5) if math.isfinite(v) else None for v in p.values]}
+        for p in facts.points
     ]
     metrics = [{"name": name, "title": metric_names.title(name)} for name in facts.metrics]
     # '<' is escaped so that no value can close the script element around it.

@@ -15,6 +15,7 @@ from analysis.intervals import Interval
 
 LEAST_RECALL = 0.5  # a class that is missed more often than not makes a recipe unusable at its threshold
 ONE_CLASS = 0.97  # of the images: called one class (nearly) always
+ANY_SIZE = 0.5  # a margin or a detectable difference from which on nothing is said about sizes
 NOTHING_LEFT = 0.05  # robust accuracy at or below which an attack leaves nothing
 _THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
 NO_CAUSE = "with one seed each, the setting cannot be told from the luck of a training run, so no cause is named"
@@ -294,11 +295,7 @@ def _ratio_answer(facts: Facts) -> str:
         )
     seen = [one for one in compared if one.distinguishable]
     if not seen:
-        within = (
-            f"; every difference lies within \N{PLUS-MINUS SIGN}{100 * facts.margin:.1f} points (equivalence tests at 5 %)"
-            if facts.margin is not None
-            else ""
-        )
+        within = _within(facts.margin)
         return f"No ratio of synthetic images is distinguishable from real only in {counted(len(compared), 'comparison')}{within}."
     up = [one for one in seen if one.made.estimate > 0]
     down = [one for one in seen if one.made.estimate < 0]
@@ -308,6 +305,14 @@ def _ratio_answer(facts: Facts) -> str:
     else:
         head = f"Synthetic images {'help' if up else 'hurt'} in {len(seen)} of {counted(len(compared), 'comparison')}: most"
     return f"{head} with {_ratio_text(best)}, {p_text(best.p)} after Holm's correction{_one_seed(best)}."
+
+
+def _within(margin: float | None) -> str:
+    if margin is None or margin != margin:
+        return ""
+    if margin >= ANY_SIZE:
+        return "; with so few images and seeds the differences may be of any size"
+    return f"; every difference lies within \N{PLUS-MINUS SIGN}{100 * margin:.1f} points (equivalence tests at 5 %)"
 
 
 def _ratio_text(one: Difference) -> str:
@@ -346,6 +351,8 @@ def _power_text(note: PowerNote) -> str:
     ways = [f"{note.images:,} test images".replace(",", _THIN_SPACE)] if note.images else []
     ways += [f"{note.seeds} seeds"] if note.seeds else []
     fix = f"{' or '.join(ways)} would do" if ways else "neither more images nor more seeds alone would do"
+    if note.detectable >= ANY_SIZE:
+        return f"With so few images and seeds no difference is seen reliably here; to see {effect} four times in five, {fix}."
     return f"Differences below {points(note.detectable).lstrip('+')} points are not seen reliably here; to see {effect} four times in five, {fix}."
 
 

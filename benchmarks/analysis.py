@@ -15,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from sweep.config.hyperparameters import complete
 from sweep.core.seeds import rng
 from tests.fakes.run_folder import EPS, FakeSweep, signature_of, write_fake_run, write_ledger
 
@@ -64,14 +65,9 @@ def write_large_run(folder: Path, trials: int, seeds: int) -> Path:
     for number, (backbone, colorizer, ratio) in zip(range(trials), cells, strict=False):
         draw = rng(0, "trial", number)
         study = {"backbone": backbone, "colorizer": colorizer, "synthetic_per_real": ratio}
-        config = {
-            **study,
-            "lr": float(10 ** draw.uniform(-5, -3)),
-            "weight_decay": float(10 ** draw.uniform(-6, -2)),
-            "epochs": 20,
-        }
-        if colorizer != "none":
-            config["glcm_weight"] = float(draw.uniform(0, 0.9))
+        drawn = {"lr": 10 ** draw.uniform(-5, -3), "weight_decay": 10 ** draw.uniform(-6, -2)}
+        weight = {"glcm_weight": float(draw.uniform(0.01, 0.9))}
+        config = complete({**study, **{name: float(value) for name, value in drawn.items()}, **weight, "epochs": 20})
         signature, level = signature_of(config), draw.normal(0.75, 0.04)
         for seed in range(seeds):
             events += _record(signature, seed, config, study, level, draw)

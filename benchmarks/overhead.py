@@ -3,6 +3,7 @@
 python -m benchmarks.overhead trial                      # one worker group; against the same jobs run bare in one process
 python -m benchmarks.overhead scheduling --trials 10000  # jobs that train nothing, to the ledger and back
 python -m benchmarks.overhead campaign --trials 10000    # the search logic alone
+python -m benchmarks.overhead startup                    # from the command to the first epoch, on both engines
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ def scheduling(trials: int, worker_groups: int) -> None:
                 data,
                 Capacity(worker_groups, 0, worker_groups),
                 CampaignRecords(run, ledger, Watched("overhead", trials, (), ()), plan.campaign, BudgetTracker()),
-                serve,
+                serve=serve,
             )
         wall = time.perf_counter() - begin
         finished = len(read_ledger(run).finished())
@@ -204,6 +205,16 @@ def campaign(trials: int) -> None:
     )
 
 
+def startup() -> None:
+    """Seconds per phase, processes and CPU seconds from the command to the first epoch of a sweep of two worker groups."""
+    from benchmarks.startup import profile
+
+    for engine in ("inline", "ray"):
+        with tempfile.TemporaryDirectory() as folder:
+            found = profile(_written(folder, 4, 2 if engine == "ray" else 1), Path(folder) / "run", engine)
+            sys.stdout.write("\n".join(found.lines(engine)) + "\n")
+
+
 def _memory_mb() -> float:
     """Resident memory of this process now; its peak where /proc is not there."""
     status = Path("/proc/self/statm")
@@ -215,12 +226,14 @@ def _memory_mb() -> float:
 def main() -> None:
     """Run what is named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("trial", "scheduling", "campaign"))
+    parser.add_argument("what", choices=("trial", "scheduling", "campaign", "startup"))
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--worker-groups", type=int, default=4)
     options = parser.parse_args()
     if options.what == "trial":
         trial_cost(4, 24)
+    elif options.what == "startup":
+        startup()
     elif options.what == "scheduling":
         scheduling(options.trials, options.worker_groups)
     else:

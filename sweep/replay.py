@@ -1,4 +1,4 @@
-"""A finished record again, without Ray, and whether the same numbers come out.
+"""Recompute a finished record without Ray and compare every metric with the ledger.
 
 python -m sweep.replay results/quickstart 3f2a91c04b7e [--seed 1] [--keep OUT]
 """

@@ -5,9 +5,15 @@ python -m sweep.run search_spaces/quickstart.yaml [--set K=V] [--smoke] [--plan]
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # what follows takes seconds to import
+    from sweep.core.stop_signals import stop_before_work
+
+    stop_before_work()
+
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +25,7 @@ from sweep.config.sweep_config import SweepConfig
 from sweep.core.command_line import EXITS, Command, key_values, one_of
 from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS, EXIT_STOPPED, InputError
 from sweep.core.ray_address import usable
+from sweep.core.stop_signals import stoppable
 from sweep.core.storage import Storage
 
 if TYPE_CHECKING:
@@ -73,25 +80,36 @@ def run_sweep(
     space: Path, overrides: dict[str, str], smoke: bool, plan_only: bool, storage: str | None, address: str | None
 ) -> int:
     """The command without its command line; returns the exit code."""
+    with stoppable():
+        try:
+            return _run_or_plan(space, overrides, smoke, plan_only, storage, address)
+        except KeyboardInterrupt:
+            command = _command(space, overrides, smoke, storage)
+            _console.print(
+                f"\nstopped; nothing finished is lost. Resume with:\n  {command}", highlight=False, soft_wrap=True
+            )
+            return EXIT_STOPPED
+
+
+def _run_or_plan(
+    space: Path, overrides: dict[str, str], smoke: bool, plan_only: bool, storage: str | None, address: str | None
+) -> int:
     sweep_config = load_config(space, overrides, smoke)
-    if not plan_only:
-        address = _address(address, sweep_config)  # before anything that takes seconds
     run_storage = Storage(storage or _usual_place(sweep_config.name))
     if plan_only:
         from sweep.planning.plan_report import print_plan
 
         print_plan(sweep_config, run_storage, _console, address or os.environ.get("RAY_ADDRESS"))
         return EXIT_COMPLETE
+    address = _address(address, sweep_config)  # before anything that takes seconds
     from sweep.execution.engines import joined
     from sweep.store.run_folder import opened
 
-    with joined(address, sweep_config.resources) as capacity, opened(run_storage, sweep_config) as still_ours:
+    with joined(address, sweep_config.resources) as cluster, opened(run_storage, sweep_config) as still_ours:
         try:
-            return _sweep(
-                sweep_config, run_storage, space, _command(space, overrides, smoke, storage), capacity, still_ours
-            )
+            return _sweep(sweep_config, run_storage, space, cluster, still_ours)
         except Exception:
-            still_ours()  # says so where the run was taken over: the reason of whatever else went wrong, and Tune wraps what is raised inside it
+            still_ours()  # raises where another driver took the run over: the reason of whatever else went wrong, which Tune wraps
             raise
 
 
@@ -114,66 +132,71 @@ def _usual_place(name: str) -> Path:
 
 
 def _sweep(
-    sweep_config: SweepConfig,
-    run_storage: Storage,
-    space: Path,
-    command: str,
-    capacity: Capacity | None,
-    still_ours: StillOurs,
+    sweep_config: SweepConfig, run_storage: Storage, space: Path, cluster: Capacity | None, still_ours: StillOurs
 ) -> int:
     from sweep.data.datasets import prepare
-    from sweep.pipeline.sample_images import GALLERY_FILE, write_samples
-    from sweep.planning.plan import make_plan, notes
-    from sweep.planning.preflight import check_models
+    from sweep.planning.plan import make_plan
     from sweep.planning.warm_start import earlier_results
     from sweep.store.ledger import Ledger, read_ledger
 
     begin = time.perf_counter()
     _console.print(f"{sweep_config.name}: preparing data")
     data = prepare(sweep_config.data, run_storage, sweep_config.directions)
-    if not run_storage.exists(GALLERY_FILE):
-        write_samples(data, run_storage)
     reading = read_ledger(run_storage)
     for damage in reading.damages:
         _console.print(f"records/{damage.file}:{damage.line}: {damage.reason}; the event is ignored")
     objectives = [objective.name for objective in sweep_config.objectives]
     warm = earlier_results(sweep_config.searcher.warm_start, objectives)
-    plan = make_plan(sweep_config, data, reading, warm)
-    for note in (
-        *notes(sweep_config, plan, len(warm)),
-        *check_models(space, plan.left, data, sweep_config.threats.attacks),
-    ):
+    plan, ledger = make_plan(sweep_config, data, reading, warm), Ledger(run_storage, still_ours)
+
+    def begin_ledger() -> None:
+        """Checks what is left to run, then attaches the ledger to the campaign: a refused sweep writes no event."""
+        _check(sweep_config, space, run_storage, plan, data, len(warm))
+        _write_head(sweep_config, plan, ledger)
+
+    if plan.campaign.has_work():
+        _run_left(sweep_config, run_storage, plan, data, ledger, reading, cluster, begin_ledger)
+    else:
+        begin_ledger()
+    still_ours()
+    return _report(run_storage, plan, begin)
+
+
+def _check(sweep_config: SweepConfig, space: Path, run_storage: Storage, plan: Plan, data: Data, offered: int) -> None:
+    """Build the models of the trials that are left and print what a user should know; imports torch where there are any.
+
+    Raises InputErrors. `offered` is the number of results of earlier sweeps.
+    """
+    from sweep.planning.plan import notes
+    from sweep.planning.preflight import check_models
+
+    checked = check_models(space, plan.left, data, sweep_config.threats.attacks)
+    for note in (*notes(sweep_config, plan, offered), *checked):
         _console.print(note, soft_wrap=True)
-    ledger = Ledger(run_storage, still_ours)
-    event = {
-        "event": "sweep",
-        "name": sweep_config.name,
-        "objectives": _objectives(sweep_config),
-        "trials": len(plan.foreseen),
-        "seeds": sweep_config.seeds.min,
-    }
+    from sweep.pipeline.sample_images import GALLERY_FILE, write_samples
+
+    if not run_storage.exists(GALLERY_FILE):
+        write_samples(data, run_storage)
+
+
+def _write_head(sweep_config: SweepConfig, plan: Plan, ledger: Ledger) -> None:
+    """The sweep event, then what the campaign has decided so far; later decisions go straight to the ledger."""
     ledger.append(
         {
-            **event,
+            "event": "sweep",
+            "name": sweep_config.name,
+            "objectives": _objectives(sweep_config),
+            "trials": len(plan.foreseen),
+            "seeds": sweep_config.seeds.min,
             "algorithm": sweep_config.searcher.algorithm,
             "scheduler": sweep_config.scheduler.type,
             "warm": plan.warm,
             "defaults": dict(plan.defaults),
         }
     )
-    for late in plan.late_events:
-        ledger.append(late)
+    for event in plan.late_events:
+        ledger.append(event)
     plan.campaign.log = ledger.append
-    try:
-        if plan.campaign.has_work():
-            _run_left(sweep_config, run_storage, plan, data, ledger, reading, capacity)
-    except KeyboardInterrupt:
-        _console.print(
-            f"\nstopped; nothing finished is lost. Resume with:\n  {command}", highlight=False, soft_wrap=True
-        )
-        return EXIT_STOPPED
-    still_ours()
-    return _report(run_storage, plan, begin)
 
 
 def _run_left(
@@ -183,7 +206,8 @@ def _run_left(
     data: Data,
     ledger: Ledger,
     before: Reading,
-    capacity: Capacity | None,
+    cluster: Capacity | None,
+    begin_ledger: Callable[[], None],
 ) -> None:
     from sweep.execution.campaign_records import CampaignRecords
     from sweep.execution.engines import engine
@@ -198,11 +222,10 @@ def _run_left(
     records = CampaignRecords(run_storage, ledger, progress, plan.campaign, budget_tracker)
     halving = rules.halving() if rules.halving else None
     launch = Launch(attacks_of(sweep_config), run_storage.url, resources, ledger.attempt, halving, rules.metrics)
-    with engine(resources, capacity, (run_storage.url, data.source, data.target)) as (capacity, run_plan):
+    with engine(resources, cluster, (run_storage.url, data.source, data.target)) as (capacity, run_plan):
         begin = time.perf_counter()
         try:
-            with progress:
-                run_plan(launch, plan, data, capacity, records)
+            run_plan(launch, plan, data, capacity, records, begin_ledger)
         finally:
             ledger.flush()
         worker_groups = min(capacity.concurrent_trials, plan.campaign.expected_records)  # no more are ever held

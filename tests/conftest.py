@@ -1,7 +1,18 @@
-"""What every test process shares: a cache folder of its own, so that no test writes into the user's."""
+"""What every test process shares: a cache folder of its own, and how the tests are spread over the workers of pytest-xdist."""
 
 import os
 import tempfile
 
+import pytest
+
 _CACHE = tempfile.TemporaryDirectory(prefix="recipe-cache-")
 os.environ["RECIPE_CACHE"] = _CACHE.name
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """End-to-end tests, which take longest, first and on one worker; the tests of a file, which share its fixtures, on one."""
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group("e2e" if item.get_closest_marker("e2e") else item.path.name))

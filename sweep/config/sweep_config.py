@@ -23,6 +23,13 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
+AttackedSplit = Literal["source", "target"]
+
+
+def _both_splits() -> list[AttackedSplit]:
+    return ["source", "target"]
+
+
 def _target_or_hold_out(document: dict[str, Any]) -> None:
     document["required"] = ["source"]
     document["anyOf"] = [{"required": ["target"]}, {"required": ["hold_out"]}]
@@ -93,7 +100,7 @@ class Objective(Section):
     goal: Literal["maximize", "minimize"]
     threat: str | None = None
     eps: str | float | None = None
-    split: Literal["source", "target"] = "target"
+    split: AttackedSplit = "target"
 
     @property
     def name(self) -> str:
@@ -160,7 +167,7 @@ class Threats(Section):
         ge=0,
         description="images of each first seed's battery against masked gradients; 0: only the alarms that the attacks raise",
     )
-    splits: list[Literal["source", "target"]] = Field(default_factory=lambda: ["source", "target"], min_length=1)
+    splits: list[AttackedSplit] = Field(default_factory=_both_splits, min_length=1)
 
 
 class NodeType(Section):
@@ -190,6 +197,12 @@ class Resources(Section):
     )
     memory_per_worker: str | None = Field(
         None, pattern=MEMORY_PATTERN, description="like 500MB or 4GB; a worker that exceeds it is ended"
+    )
+    niceness: int = Field(
+        0,
+        ge=0,
+        le=19,
+        description="of the worker processes on this machine; Ray's own default, 15, leaves them little beside other jobs",
     )
     max_failures: int = Field(2, ge=0, description="times a trial's workers may die before the trial counts as failed")
     max_preemptions: int = Field(
@@ -241,12 +254,12 @@ class SweepConfig(Section):
     )
     search: dict[str, Distribution] = Field(default_factory=dict, description="sampled in every study")
     fixed: dict[str, Scalar] = Field(default_factory=dict, description="the same in all configurations")
-    seeds: Annotated[Seeds, BeforeValidator(whole_seeds)] = Field(default_factory=lambda: Seeds())
-    searcher: Searcher = Field(default_factory=lambda: Searcher())
-    scheduler: Scheduler = Field(default_factory=lambda: Scheduler())
-    threats: Threats = Field(default_factory=lambda: Threats())
-    resources: Resources = Field(default_factory=lambda: Resources())
-    budget: Budget = Field(default_factory=lambda: Budget())
+    seeds: Annotated[Seeds, BeforeValidator(whole_seeds)] = Field(default_factory=Seeds)
+    searcher: Searcher = Field(default_factory=Searcher)
+    scheduler: Scheduler = Field(default_factory=Scheduler)
+    threats: Threats = Field(default_factory=Threats)
+    resources: Resources = Field(default_factory=Resources)
+    budget: Budget = Field(default_factory=Budget)
     smoke: dict[str, Any] = Field(default_factory=dict, description="overrides for --smoke, keys like a.b")
 
     @property

@@ -1,1 +1,1 @@
-"""Is everything there that a sweep needs: machine, cluster, storage, data, weights."""
+"""Checks of what a sweep needs: machine, cluster, storage, data, weights."""

@@ -1,4 +1,4 @@
-"""What doctor looks at on this machine: versions, storage, disk, data, weights. Each check yields findings and raises nothing."""
+"""Checks of this machine: versions, storage, disk, data, weights. Each yields findings and raises nothing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is looked at: a sweep config or none, the run's storage, the address of a running Ray or none."""
+    """What is checked: a sweep config or none, the run's storage, the address of a running Ray or none."""
 
     sweep_config: SweepConfig | None
     storage: str
@@ -81,7 +81,7 @@ def check_versions(subject: Subject, lock: Path = ROOT / LOCK) -> Iterator[Findi
 
 
 def check_storage(subject: Subject, wait_s: float = 20) -> Iterator[Finding]:
-    """A file is written, read back, listed and deleted, as the sweep will; nothing is left."""
+    """Write, read, list and delete a file where the sweep will write; nothing is left."""
     storage = Storage(subject.storage)
     with _nothing_left(storage.local):
         try:
@@ -143,7 +143,7 @@ def check_data(subject: Subject, shards: Path = Path("shards")) -> Iterator[Find
 
 
 def check_weights(subject: Subject) -> Iterator[Finding]:
-    """Every pretrained network of the sweep config built once with the network switched off, as it will be on a closed cluster."""
+    """Build every pretrained backbone of the sweep config without network access, as on a closed cluster."""
     if subject.sweep_config is None:
         return
     pairs = [

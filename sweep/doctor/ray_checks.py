@@ -1,4 +1,4 @@
-"""What doctor looks at on the way to a running Ray: the address, the token, the versions there, room for one trial.
+"""Checks of a running Ray: address, token, versions, resources for one trial.
 
 Ray joined at a dead address does not return for minutes, so a plain connection is tried first, and Ray is asked in a process
 of its own that has a time limit: python -m sweep.doctor.ray_checks ADDRESS
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sweep.config.sweep_config import Resources
 from sweep.core.errors import InputError
 from sweep.core.ray_address import LOCAL, refuse_dashboard, refuse_dead
 from sweep.doctor.machine_checks import Finding, Subject
@@ -27,7 +28,7 @@ _TOKEN_FIX = "ray get-auth-token --generate here, the same file on every node, a
 
 @dataclass(frozen=True)
 class Room:
-    """What a running Ray has."""
+    """Resources of a running Ray."""
 
     nodes: int
     cpus: float
@@ -39,7 +40,7 @@ class Room:
 
 
 def check_ray(subject: Subject, environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
-    """Address, token and room, in this order: what fails makes the next sweep config pointless."""
+    """Address, token and resources, in this order: each check needs the one before."""
     if subject.address in LOCAL:
         yield Finding("ray", "ok", "no address: a Ray of this machine will be started")
         yield _local_room(subject)
@@ -103,10 +104,12 @@ def _local_room(subject: Subject) -> Finding:
     import torch
 
     gpus = torch.cuda.device_count() if subject.sweep_config.resources.gpus_per_worker else 0
-    return _fits(subject, Room(1, float(os.cpu_count() or 1), float(gpus)), spare_cpus=0)
+    return _fits(subject.sweep_config.resources, Room(1, float(os.cpu_count() or 1), float(gpus)), spare_cpus=0)
 
 
 def _room_there(subject: Subject) -> Iterator[Finding]:
+    if subject.address is None:
+        return
     try:
         room = ask(subject.address)
     except RuntimeError as mistake:
@@ -119,12 +122,12 @@ def _room_there(subject: Subject) -> Iterator[Finding]:
         return
     yield Finding("cluster", "ok", f"{room.nodes} nodes, {room.cpus:g} CPUs, {room.gpus:g} GPUs; versions agree")
     if subject.sweep_config is not None:
-        yield _fits(subject, room, spare_cpus=1)
+        yield _fits(subject.sweep_config.resources, room, spare_cpus=1)
 
 
-def _fits(subject: Subject, room: Room, spare_cpus: int) -> Finding:
-    """The sweep's own arithmetic."""
-    asked = subject.sweep_config.resources
+def _fits(resources: Resources, room: Room, spare_cpus: int) -> Finding:
+    """Whether one trial fits, by the calculation that the sweep makes."""
+    asked = resources
     there = list(room.machines) or [{"CPU": room.cpus, "GPU": room.gpus}]
     to_come = None if room.to_come is None else of_types(room.to_come)
     if to_come is None and asked.node_types:

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from sweep.config.sweep_config import Resources
-from sweep.core.errors import InputError
 from sweep.core.storage import Storage
 from sweep.data.datasets import Data
 from sweep.execution.campaign_records import CampaignRecords
 from sweep.execution.inline_tasks import STAGE_DONE, STAGE_FAILED, Handler, Lost, StageTask, Task
-from sweep.execution.job import DONE, FAULT, Losses, Report, Work
-from sweep.execution.launch import Launch, Obtained, stages_report
-from sweep.execution.worker_loop import failure
+from sweep.execution.job import DONE, FAULT, Losses, Obtained, Report, Work, failure, stages_report
+from sweep.execution.launch import Launch
 from sweep.pipeline.stages import shared_models
 from sweep.planning.capacity import Capacity
 from sweep.planning.plan import Plan
@@ -69,26 +67,24 @@ class _OpenTrial:
     begin: float = field(default_factory=time.perf_counter)
 
 
-def check_inline(resources: Resources) -> None:
-    """Raise InputError for resources that the inline engine cannot give."""
-    if resources.workers > 1:
-        raise InputError(
-            "resources.workers",
-            f"the inline engine trains each trial in one process, {resources.workers} are asked for",
-            "set it to 1, or set resources.engine: ray",
-        )
-
-
-def run_inline(launch: Launch, plan: Plan, data: Data, capacity: Capacity, records: CampaignRecords) -> None:
-    """Run the plan's campaign; returns when it is finished or the budget is spent.
+def run_inline(
+    launch: Launch,
+    plan: Plan,
+    data: Data,
+    capacity: Capacity,
+    records: CampaignRecords,
+    first: Callable[[], None] = lambda: None,
+) -> None:
+    """Run the plan's campaign; returns when it is finished or the budget is spent. `first` is called before anything is run.
 
     Trials run in this process when one runs at a time and its memory is not limited, else each in a subprocess.
     """
     from sweep.execution.inline_workers import workers_of
 
+    first()
     launch = replace(launch, shared_models=shared_models(plan.foreseen, data))
     count = max(1, min(capacity.concurrent_trials, plan.campaign.expected_records))
-    with workers_of(launch, data, count) as workers:
+    with workers_of(launch, data, count) as workers, records.progress:
         _InlineRun(launch, plan, records, workers, count).to_end()
 
 

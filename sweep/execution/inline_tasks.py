@@ -14,8 +14,8 @@ import numpy as np
 from sweep.core.storage import Storage
 from sweep.data.datasets import Data
 from sweep.data.folds import DOMAINS, RESIDENT, STREAM, Folds, decoded_bytes, image_ids_of, loading_of
-from sweep.execution.job import DONE, Report, Work
-from sweep.execution.worker_loop import Cancelled, WorkerContext, failure, serve
+from sweep.execution.job import DONE, Report, Work, failure
+from sweep.execution.worker_loop import Cancelled, WorkerContext, serve
 from sweep.shards.reader import read_images
 from sweep.store.artifact_store import ArtifactStore, Stage
 
@@ -66,6 +66,7 @@ class InlineSetup:
     gpu: bool
     threads: int
     memory_bytes: float | None = None
+    niceness: int = 0
 
 
 def run_task(task: Task, context: WorkerContext, tell: Callable[[Report], bool], threads: int) -> None:

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from multiprocessing.connection import Connection
 
 from sweep.execution.inline_tasks import InlineSetup, Task, context_of, mapped_domains, run_task
@@ -54,12 +55,13 @@ def main(descriptor: int) -> None:
     _end_with_parent()
     connection = Connection(descriptor)
     setup: InlineSetup = connection.recv()
+    os.nice(setup.niceness)
     context = context_of(setup, None if setup.images is None else mapped_domains(setup.images))
     pipe = _Pipe(connection)
     while (task := pipe.next_task()) is not None:
         number = task.number
         with _memory_guard(setup.memory_bytes, pipe, number):
-            run_task(task, context, lambda report, number=number: pipe.ask(number, report), setup.threads)
+            run_task(task, context, partial(pipe.ask, number), setup.threads)
 
 
 def _memory_guard(most_bytes: float | None, pipe: _Pipe, number: int) -> AbstractContextManager[object]:

@@ -59,7 +59,7 @@ def workers_of(launch: Launch, data: Data, count: int) -> Iterator[InProcess | S
         if held is not None:
             save_domains(held, folder)
         images = None if held is None else folder
-        setup = InlineSetup(launch.run_url, images, gpus > 0, threads, resources.memory_bytes)
+        setup = InlineSetup(launch.run_url, images, gpus > 0, threads, resources.memory_bytes, resources.niceness)
         workers = Subprocesses(setup, [_gpus_of(place, gpus) for place in range(count)], Path(folder))
         try:
             yield workers

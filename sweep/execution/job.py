@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from sweep.core.errors import Diverged
+from sweep.store.artifact_store import Stage
 from sweep.store.trial import Attacks, Rungs, Trial
 
 Report = dict[str, Any]
@@ -54,3 +58,44 @@ class Losses:
             last = f", at last by {exit_text}" if exit_text else ""
             return {"failure": "FAILED", "reason": f"its worker process died {times}{last}"}
         return {"failure": "FAILED", "reason": f"its machine was taken away {times} (resources.max_preemptions)"}
+
+
+def failure(error: BaseException) -> dict[str, str]:
+    """Class (DIVERGED, OOM or FAILED) and reason of an exception, for the ledger."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, Diverged) or type(error).__name__ == "Collapsed":
+        return {"failure": "DIVERGED", "reason": text}
+    if isinstance(error, MemoryError) or "out of memory" in text.lower():
+        return {"failure": "OOM", "reason": text}
+    place = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
+    where = f" ({Path(place.filename).name}:{place.lineno})" if place else ""
+    return {"failure": "FAILED", "reason": f"{type(error).__name__}: {text}{where}"}
+
+
+@dataclass(frozen=True)
+class Obtained:
+    """How a trial got an artifact: `reused` is False for the one trial that caused its computation."""
+
+    stage: str
+    hash: str
+    reused: bool
+    seconds: float  # what the computation cost this trial: 0 when the artifact was reused
+    saved_s: float  # what reusing it saved
+    facts: dict[str, Any]  # noted with the artifact: a pool's quality, its copies
+
+    @classmethod
+    def of(cls, stage: Stage, meta: dict[str, Any], reused: bool) -> Obtained:
+        """From a stage and the note of its finished artifact."""
+        facts = {name: value for name, value in meta.items() if name not in ("kind", "version", "inputs", "seconds")}
+        spent, saved = (0.0, meta["seconds"]) if reused else (meta["seconds"], 0.0)
+        return cls(stage.kind, stage.hash, reused, spent, saved, facts)
+
+
+def stages_report(obtained: Iterable[Obtained], waited_s: float) -> Report:
+    """The report of a trial whose artifacts exist: each artifact once, computed rather than reused where the trial did both."""
+    ordered = sorted(obtained, key=lambda item: item.reused, reverse=True)
+    return {
+        "kind": "stages",
+        "stages": list({item.hash: vars(item) for item in ordered}.values()),
+        "waited_s": waited_s,
+    }

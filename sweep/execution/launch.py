@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from sweep.config.sweep_config import Resources
 from sweep.data.datasets import Data
-from sweep.execution.job import Report, Work
+from sweep.execution.job import Work
 from sweep.pipeline.stages import own_models, stages_of
 from sweep.planning.grid import epochs_of
 from sweep.search.halving import ParetoHalving
@@ -48,32 +46,3 @@ class Launch:
         if self.halving is None:
             return Rungs()
         return Rungs(self.halving.rungs(epochs_of(trial.config)), self.metrics)
-
-
-@dataclass(frozen=True)
-class Obtained:
-    """How a trial got an artifact: `reused` is False for the one trial that caused its computation."""
-
-    stage: str
-    hash: str
-    reused: bool
-    seconds: float  # what the computation cost this trial: 0 when the artifact was reused
-    saved_s: float  # what reusing it saved
-    facts: dict[str, Any]  # noted with the artifact: a pool's quality, its copies
-
-    @classmethod
-    def of(cls, stage: Stage, meta: dict[str, Any], reused: bool) -> Obtained:
-        """From a stage and the note of its finished artifact."""
-        facts = {name: value for name, value in meta.items() if name not in ("kind", "version", "inputs", "seconds")}
-        spent, saved = (0.0, meta["seconds"]) if reused else (meta["seconds"], 0.0)
-        return cls(stage.kind, stage.hash, reused, spent, saved, facts)
-
-
-def stages_report(obtained: Iterable[Obtained], waited_s: float) -> Report:
-    """The report of a trial whose artifacts exist: each artifact once, computed rather than reused where the trial did both."""
-    ordered = sorted(obtained, key=lambda item: item.reused, reverse=True)
-    return {
-        "kind": "stages",
-        "stages": list({item.hash: vars(item) for item in ordered}.values()),
-        "waited_s": waited_s,
-    }

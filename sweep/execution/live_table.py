@@ -1,4 +1,4 @@
-"""What a person sees while a sweep runs: one tidy live table, or plain lines when nobody watches a terminal."""
+"""Progress of a running sweep: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BEST_ROWS = 5
 
 @dataclass
 class Progress:
-    """Counts records as they come; draws itself at most four times a second."""
+    """Counts settled records and shows them; the live table is redrawn at most four times a second."""
 
     name: str
     total: int
@@ -50,11 +50,11 @@ class Progress:
             self.console.print(self.table())
 
     def on_epoch(self, signature: str, seed: int, config: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
-        """One epoch of a running record."""
+        """Take one epoch of a running record."""
         self.running[signature, seed] = (config, metrics)
 
     def on_finish(self, event: Mapping[str, Any]) -> None:
-        """One record done."""
+        """Take a finished record."""
         self.running.pop((event["signature"], event["seed"]), None)
         self.finished.append(event)
         if self._live is None:
@@ -62,35 +62,35 @@ class Progress:
             self._line(f"{self._label(event['config'])}  seed {event['seed']}  {values}")
 
     def on_failed(self, event: Mapping[str, Any]) -> None:
-        """One record failed; always said in full."""
+        """Take a failed record; its reason is always printed in full."""
         self.running.pop((event["signature"], event["seed"]), None)
         self.failed.append(event)
         self._line(f"{event['kind']}: {self._label(event['config'])}  seed {event['seed']}: {event['reason']}")
 
     def on_stopped(self, event: Mapping[str, Any]) -> None:
-        """One record given up early: no failure, but no result either."""
+        """Take a record that was stopped early: neither failed nor finished."""
         self.running.pop((event["signature"], event["seed"]), None)
         self.stopped.append(event)
         if self._live is None:
             self._line(f"stopped: {self._label(event['config'])}  seed {event['seed']}: {event['reason']}")
 
     def note(self, text: str) -> None:
-        """One line of its own above the table."""
+        """Print a line above the table."""
         self._line(text, count=False)
 
     @property
     def done(self) -> int:
-        """Records that are settled, those of an earlier attempt included."""
+        """Settled records, including those of earlier attempts."""
         return self.reused + len(self.finished) + len(self.failed) + len(self.stopped)
 
     def seconds_left(self) -> float | None:
-        """Time left if the rest goes as the finished records of this attempt went."""
+        """Estimated time left, from the pace of this attempt; None before its first settled record."""
         settled = self.done - self.reused
         elapsed = time.monotonic() - self._begin
         return elapsed / settled * (self.total - self.done) if settled else None
 
     def table(self) -> Group:
-        """The live view: a bar, what runs, the best so far."""
+        """The live view: progress bar, running records, best configurations so far."""
         rows: list[Any] = [self._headline(), ProgressBar(total=max(1, self.total), completed=self.done, width=60)]
         if self.running:
             rows.append(self._running_table())

@@ -1,4 +1,4 @@
-"""Ends a worker that holds more memory than a trial may, and says so first: the machine's own killer picks its victim and says nothing."""
+"""A memory limit for a worker: the process reports the excess and ends itself, before the kernel's OOM killer chooses a process."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def own_bytes() -> int:
-    """Memory of this process alone: what it shares with others, like Ray's object store, is not counted (/proc/[pid]/statm)."""
+    """Private resident memory of this process in bytes; shared pages, like Ray's object store, are not counted (/proc/[pid]/statm)."""
     _, resident, shared, *_ = Path("/proc/self/statm").read_text(encoding="ascii").split()
     return (int(resident) - int(shared)) * _PAGE
 
 
 class MemoryGuard:
-    """Looks five times a second in a thread of its own; over `most_bytes` it calls `say` with a sentence and ends the process."""
+    """Polls five times a second in a thread; above `most_bytes` it calls `say` with the reason and ends the process."""
 
     def __init__(self, most_bytes: float, say: Callable[[str], None], end: Callable[[int], None] = os._exit) -> None:
         self._most, self._say, self._end = most_bytes, say, end

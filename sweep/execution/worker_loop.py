@@ -6,17 +6,15 @@ torch is imported inside the functions: a process that only hands jobs on does n
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.core.errors import Diverged
 from sweep.core.storage import Storage
 from sweep.data.datasets import Data
 from sweep.data.folds import Folds
-from sweep.execution.job import Report, Work
+from sweep.execution.job import Report, Work, failure
 from sweep.store.trial import RESULT, STATE, Rungs
 
 if TYPE_CHECKING:
@@ -137,15 +135,3 @@ def _throttled(save: Callable[[bytes], None], every_s: float) -> Callable[[bytes
             last = time.monotonic()
 
     return maybe
-
-
-def failure(error: BaseException) -> dict[str, str]:
-    """Class (DIVERGED, OOM or FAILED) and reason of an exception, for the ledger."""
-    text = str(error) or type(error).__name__
-    if isinstance(error, Diverged) or type(error).__name__ == "Collapsed":
-        return {"failure": "DIVERGED", "reason": text}
-    if isinstance(error, MemoryError) or "out of memory" in text.lower():
-        return {"failure": "OOM", "reason": text}
-    place = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
-    where = f" ({Path(place.filename).name}:{place.lineno})" if place else ""
-    return {"failure": "FAILED", "reason": f"{type(error).__name__}: {text}{where}"}

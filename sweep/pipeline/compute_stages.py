@@ -1,4 +1,4 @@
-"""stage -> artifact: how each kind of stage is computed. Nothing here asks for Ray; the artifact server decides where it runs."""
+"""How each kind of stage is computed. Independent of Ray: the engine decides where it runs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def train_generator_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
 
 @contextmanager
 def _watched(stage: Stage, store: ArtifactStore) -> Iterator[Callable[[int, dict[str, Any]], None]]:
-    """What a generator reports at a step, written beside the trials' own curves."""
+    """Yields a callback that writes a generator's reports to TensorBoard."""
     with store.run.folder(f"tensorboard/{stage.inputs['generator']}-{stage.hash}") as folder, Logbook(folder) as book:
 
         def on_step(step: int, facts: dict[str, Any]) -> None:
@@ -66,7 +66,7 @@ def _watched(stage: Stage, store: ArtifactStore) -> Iterator[Callable[[int, dict
 
 
 def train_model_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
-    """The model of one configuration and seed: that of a trial which has finished here, or trained now."""
+    """The model of one configuration and seed: taken from its finished trial, or trained now."""
     from sweep.pipeline.train_and_evaluate import trained_anew
     from sweep.pipeline.training_job import TrainingJob
 
@@ -74,6 +74,7 @@ def train_model_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
     data = whole.seen_by(config)
     trial = Trial(config, data.hash, (seed,))
     folder = trial.seed_folder(seed)
+    epochs: list[dict[str, Any]] = []
     if store.run.exists(f"{folder}/{RESULT}"):
         result = json.loads(store.run.read(f"{folder}/{RESULT}"))
         files = {
@@ -81,9 +82,8 @@ def train_model_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
             for name in (MODEL, COLORIZER)
             if store.run.exists(f"{folder}/{name}")
         }
-        epochs, facts = [], {name: result[name] for name in ("best_epoch", "epochs_run", "train_images")}
+        facts = {name: result[name] for name in ("best_epoch", "epochs_run", "train_images")}
     else:
-        epochs = []
         hooks = TrainingHooks(on_epoch=epochs.append)
         folds = _folds(whole, config)
         job = TrainingJob(trial, seed, data, folds, Attacks(), store.run, device=store.device, hooks=hooks)

@@ -1,4 +1,4 @@
-"""What `colorizer_from` names -> the file with a colour module's weights: of a trial, of one of its seeds, or a file by itself."""
+"""`colorizer_from` -> the file with a colorizer's weights: of a trial, of one of its seeds, or a file given directly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FIX = "name RUN/SIGNATURE or RUN/SIGNATURE/seed-K of a finished trial with a le
 
 
 def colorizer_file(reference: str) -> str:
-    """The address of the file; a reference that is one already stays what it is.
+    """The address of the file; a reference to a file is returned as it is.
 
     RUN/SIGNATURE is the trial's first seed. RUN is a path or a URL, with or without the `trials` folder in it.
     """

@@ -1,4 +1,4 @@
-"""A few pictures of a run, as rows of PNGs: what was put in, what the colorizer and the generator drew, what an attack changed."""
+"""A few images of a run as rows of PNGs: source and target, colorized, synthetic, attacked."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from sweep.core.seeds import named_seed, rng
 from sweep.core.storage import Storage
 from sweep.data.datasets import Data
 from sweep.pipeline.stages import pool_stages, read_pool
-from sweep.pipeline.training_job import FOLD_OF_SPLIT, TrainingJob, tensors
 from sweep.shards.findings import summary
 from sweep.shards.image_set import ImageSet
 
 if TYPE_CHECKING:
     from sweep.models.classifier import Classifier
+    from sweep.pipeline.training_job import TrainingJob
 
 GALLERY_FILE = "gallery.parquet"
 PER_CLASS = 3
@@ -122,6 +122,7 @@ def _synthetic(job: TrainingJob) -> list[pd.DataFrame]:
 def _attacked(job: TrainingJob, model: Classifier) -> list[pd.DataFrame]:
     """One image of each class of the first attacked split under the last threat that follows a gradient, at the middle epsilon."""
     from sweep.attacks.gallery import gallery
+    from sweep.pipeline.training_job import FOLD_OF_SPLIT, tensors
 
     split, threat = job.attacks.splits[0], _shown_threat(job.attacks.threats)
     if threat is None:
@@ -134,7 +135,7 @@ def _attacked(job: TrainingJob, model: Classifier) -> list[pd.DataFrame]:
         f"{threat} at {eps}: {_said(one.probabilities, fold)} becomes {_said(one.adversarial_probabilities, fold)}; change shown x{one.scale:.0f}"
         for one in entries
     ]
-    views = {
+    views: dict[str, list[np.ndarray]] = {
         "adversarial": [one.adversarial for one in entries],
         "clean": [one.image for one in entries],
         "perturbation": [one.perturbation for one in entries],

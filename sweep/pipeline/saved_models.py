@@ -1,4 +1,4 @@
-"""RUN/SIGNATURE -> the trained classifier that a finished trial kept."""
+"""RUN/SIGNATURE -> the saved classifier of a finished trial."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""configuration -> the stages that it shares with other trials: generators, pools of their images, models handed on."""
+"""Configuration -> the stages it shares with other trials: generators, pools of synthetic images, shared models."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ _PROGRESS_CHECKS = ("check_every", "feature_net")
 
 
 def stages_of(trial: Trial, data: Data) -> list[Stage]:
-    """Everything that must be there before a trial's own work begins, each once, without what it needs in turn."""
+    """The artifacts that must exist before a trial trains, each once, without their own dependencies."""
     seeds = trial.seeds if _takes_a_model(trial.config) else trial.seeds[:1]  # the others need the same
     stages = [stage for seed in seeds for stage in _stages_of_seed(trial.config, data, seed)]
     return list({stage.hash: stage for stage in stages}.values())
 
 
 def needed_stages(trials: Iterable[Trial], data: Data) -> list[Stage]:
-    """Every stage of several trials with all that it needs, each once, needs first."""
+    """Every stage of several trials with its dependencies, each once, dependencies first."""
     stages = (stage for trial in trials for stage in with_dependencies(stages_of(trial, data)))
     return list({stage.hash: stage for stage in stages}.values())
 
 
 def shared_models(trials: Iterable[Trial], data: Data) -> frozenset[str]:
-    """Hashes of the models that some of the trials take from others.
+    """Hashes of the stages of models that some trials take from others.
 
     A trial whose own model is among them has it made as a stage too, so that whoever comes first makes it for both.
     """
@@ -54,7 +54,7 @@ def shared_models(trials: Iterable[Trial], data: Data) -> frozenset[str]:
 
 
 def own_models(trial: Trial, data: Data, wanted: frozenset[str]) -> list[Stage]:
-    """The trial's own models, as far as others want them."""
+    """The stages of the trial's own models that other trials need."""
     if not wanted:
         return []
     return [stage for seed in trial.seeds if (stage := model_stage(trial.config, data, seed)).hash in wanted]
@@ -91,13 +91,13 @@ def pool_stages(config: Mapping[str, Any], data: Data, seed: int) -> dict[int, S
 
 
 def labeller_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage:
-    """The model of the same configuration and seed that was trained on real images only, with the look that generators draw."""
+    """The model of the same configuration and seed trained on real images only, with the appearance that generators learn."""
     seen = {"adapt": "none"} if config.get("adapt") == "histogram_to_target" else {}
     return model_stage(complete({**config, "synthetic_per_real": 0, **seen}), data, seed)
 
 
 def model_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage:
-    """The model that a configuration trains with one seed, for others to use."""
+    """The model that a configuration trains with one seed, as a stage that other trials can use."""
     trial = Trial(config, data.seen_by(config).hash, (seed,))
     inputs = {"trial": trial.signature, "seed": seed}
     return Stage(
@@ -110,7 +110,7 @@ def model_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage:
 
 
 def donor_stage(config: Mapping[str, Any], data: Data, seed: int) -> Stage | None:
-    """The model of the same configuration and seed trained on all of the other hospital, where this one takes its colour module from it."""
+    """The model, trained on all of the other domain, whose colorizer this configuration starts from; None where it starts from none."""
     if config.get("colorizer_from") != OTHER_DOMAIN:
         return None
     other = next(name for name in DIRECTIONS if name != config["direction"])
@@ -167,7 +167,7 @@ def _steps_between_checks(steps: int) -> int:
 
 
 def _changes(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The generator's settings that the configuration names."""
+    """The generator settings that the configuration sets."""
     from sweep.synth.generators import GENERATORS
 
     changes = arguments(rows_filling(GENERATOR_PART), GENERATOR_PART, config)
@@ -206,7 +206,7 @@ def read_model(store: ArtifactStore, stage: Stage) -> bytes:
 
 
 def read_colorizer(store: ArtifactStore, stage: Stage) -> bytes:
-    """The colour module of a shared model."""
+    """The colorizer of a shared model, as safetensors."""
     return store.read(stage, COLORIZER)
 
 
@@ -216,7 +216,7 @@ def read_pool(store: ArtifactStore, stage: Stage, image_px: int, count: int | No
 
 
 def pool_blocks(store: ArtifactStore, stage: Stage, block: int = 32) -> Iterator[np.ndarray]:
-    """All of a pool's images as they were drawn; on a local disk one block is in memory at a time."""
+    """A pool's images in blocks, at the generator's size; on a local disk one block is in memory at a time."""
     images = _pixels(store, stage)
     for start in range(0, len(images), block):
         yield np.array(images[start : start + block])
@@ -230,7 +230,7 @@ def _pixels(store: ArtifactStore, stage: Stage) -> np.ndarray:
 
 
 def resized(images: np.ndarray, image_px: int) -> np.ndarray:
-    """Square uint8 images at another size; the same ones when they have it."""
+    """Square uint8 images [N, H, W] resized bilinearly to `image_px`; unchanged when they have that size."""
     if images.shape[-1] == image_px:
         return images
     larger = [

@@ -1,4 +1,4 @@
-"""generator -> pool: images drawn, judged and written block by block; never a whole pool in memory."""
+"""Generator -> pool: images are sampled, filtered and written block by block; a pool is never in memory as a whole."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Judge = Callable[[np.ndarray], np.ndarray]  # uint8 images -> positions of those
 
 @dataclass
 class Sieve:
-    """Decides which drawn images go into a pool, and counts what it sees on the way."""
+    """Filters sampled images for a pool and counts copies and agreement on the way."""
 
     originals: Originals
     held_out: np.ndarray
@@ -46,7 +46,7 @@ class Sieve:
     features: list[np.ndarray] = field(default_factory=list)
 
     def kept(self, block: np.ndarray) -> np.ndarray:
-        """The images of a block that stay."""
+        """The images of a block that go into the pool."""
         check = self.originals.check(block)
         stays = np.ones(len(block), bool) if self.judge is None else np.isin(np.arange(len(block)), self.judge(block))
         self.drawn += len(block)
@@ -56,14 +56,14 @@ class Sieve:
         return block[stays & ~check.copies if self.drop_copies else stays]
 
     def look_at(self, block: np.ndarray) -> None:
-        """Remember the features of images that were kept, as many as quality is computed from."""
+        """Keep features of accepted images, up to the number that quality is computed from."""
         room = _JUDGED - sum(map(len, self.features))
         if room > 0 and len(block):
             self.features.append(feature_net(FEATURE_NET).compute(block[:room]))
 
 
 def sample_pool(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
-    """Draw one class's pool from its generator and judge it; image i is the same in every pool of that generator.
+    """Sample one class's pool from its generator and measure its quality; image i is the same in every pool of that generator.
 
     Raises InputError when the generator has seen an image outside the training fold, Collapsed when hardly an image can be kept.
     """
@@ -109,18 +109,18 @@ def npy_blocks(count: int, image_px: int, blocks: Iterable[np.ndarray]) -> Itera
 
 
 def _candidates(stage: Stage, store: ArtifactStore, generator: TrainedGenerator) -> Iterator[np.ndarray]:
-    """Images to choose from: a pool that is there already where the stage names one, then new ones, up to a limit."""
+    """Images to choose from: first those of an existing pool where the stage depends on one, then new samples, up to a limit."""
     trained, start = stage.dependencies[0], 0
     if len(stage.dependencies) > 1:
         yield from pool_blocks(store, stage.dependencies[1])
-        start = store.meta(stage.dependencies[1])["drawn"]
+        start = store.compute(stage.dependencies[1], sample_pool)["drawn"]  # finished: its note
     label = None if trained.inputs["label"] is not None else stage.inputs["label"]
     most = max(0, _MOST_DRAWS * stage.inputs["images"] - start)
     yield from generator.stream(most, seed=trained.inputs["seed"], label=label, start=start)
 
 
 def _in_blocks(parts: Iterable[np.ndarray], wanted: int) -> Iterator[np.ndarray]:
-    """The same images in blocks that are worth judging: comparing costs hardly more for many images than for a few."""
+    """The same images in larger blocks: a comparison costs hardly more for many images than for a few."""
     size, held = min(_BLOCK, wanted), []
     for part in parts:
         held.append(part)
@@ -174,7 +174,7 @@ def _facts(stage: Stage, sieve: Sieve) -> dict[str, Any]:
 
 
 def _quality(label: int, sieve: Sieve, fold: ImageSet, others: list[ImageSet]) -> dict[str, Any]:
-    """Figures of the pool against the class's training images, and those of its held-out images: what a perfect pool would reach."""
+    """Quality of the pool against the class's training images, and of held-out real images against them, which bounds it."""
     net = feature_net(FEATURE_NET)
     real = net.compute(_some(fold.images[fold.labels == label])) if (fold.labels == label).sum() >= _FEWEST else None
     held_out = _some(np.concatenate([other.images[other.labels == label] for other in others]))
@@ -183,14 +183,15 @@ def _quality(label: int, sieve: Sieve, fold: ImageSet, others: list[ImageSet]) -
     sets = {"quality": np.concatenate(sieve.features)} | (
         {"quality_of_real": net.compute(held_out)} if len(held_out) >= _FEWEST else {}
     )
-    figures = {
-        name: quality_of_features(*net.on_one_scale(real, features), net.name) for name, features in sets.items()
-    }
+    figures = {}
+    for name, features in sets.items():
+        reference, compared = net.on_one_scale(real, features)
+        figures[name] = quality_of_features(reference, compared, net.name)
     return {"quality_of_real": {}} | {
         name: {key: round(float(value), 5) for key, value in found.items()} for name, found in figures.items()
     }
 
 
 def _some(images: np.ndarray) -> np.ndarray:
-    """At most as many images as quality is computed from, spread over all."""
+    """An evenly spaced subset of at most as many images as quality is computed from."""
     return images[:: -(-len(images) // _JUDGED) or 1]

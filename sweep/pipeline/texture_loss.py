@@ -1,4 +1,4 @@
-"""configuration -> its texture loss, and what no image of the run's size could be given to."""
+"""Configuration -> its texture (GLCM) loss, and settings that do not fit the run's image size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sweep.training.recipe import Recipe
 
 
 def texture_loss(config: Mapping[str, Any]) -> Callable | None:
-    """The texture loss of a configuration, None where it has no weight; images that come again unchanged are looked at once."""
+    """The texture loss of a configuration, None where its weight is 0; targets of images that recur unchanged are cached."""
     recipe = Recipe.from_config(config)
     if not recipe.glcm_weight:
         return None
@@ -25,7 +25,7 @@ def texture_loss(config: Mapping[str, Any]) -> Callable | None:
 
 
 def texture_misfits(configs: Iterable[Mapping[str, Any]], image_px: int) -> list[InputError]:
-    """Every area of the texture loss that is larger than the images or has no pairs at its distance."""
+    """An error for each window of the texture loss that is larger than the images or contains no pixel pair at its distance."""
     found = []
     for config in configs:
         if not config.get("glcm_weight"):

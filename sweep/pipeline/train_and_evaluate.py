@@ -95,7 +95,7 @@ def _run(job: TrainingJob) -> dict[str, Any]:
     if job.attacks.threats:
         robustness, alarms = _attack(job, models)
         metrics |= robustness
-    if job.seed == 0:  # one look at each configuration is enough
+    if job.seed == 0:  # one gallery per configuration
         sample_images.write_trial(job, model)
     done = time.perf_counter()
     seconds = {
@@ -119,7 +119,7 @@ def _run(job: TrainingJob) -> dict[str, Any]:
 
 
 def trained_anew(job: TrainingJob) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Train and no more: the files that a finished seed keeps of its model, and the facts of its training."""
+    """Train without evaluation: the model files of a finished seed, and the facts of its training."""
     model, facts = _train(_prepared(job))
     return _files(model), facts
 
@@ -130,16 +130,15 @@ def _prepared(job: TrainingJob) -> TrainingJob:
 
 
 def _trained(job: TrainingJob) -> tuple[Classifier, dict[str, Any]]:
-    """The job's model: taken over where another trial of the run had it made, else trained here, as in every replay."""
+    """The job's model: the shared one where a stage of the run made it, else trained here, as in every replay."""
     store, stage = ArtifactStore(job.run), model_stage(job.trial.config, job.data, job.seed)
-    if not agreed(store.meta(stage) is not None):
+    note = store.meta(stage)
+    if not agreed(note is not None) or note is None:
         return _train(job)
     model = rebuilt(job.trial.config, job.data, job.seed, read_model(store, stage))
     for metrics in json.loads(store.read(stage, EPOCHS_FILE)):
         _report(job, metrics)
-    return model.to(job.device), {
-        name: store.meta(stage)[name] for name in ("best_epoch", "epochs_run", "train_images")
-    }
+    return model.to(job.device), {name: note[name] for name in ("best_epoch", "epochs_run", "train_images")}
 
 
 def _report(job: TrainingJob, metrics: dict[str, Any], model: Classifier | None = None) -> None:
@@ -174,7 +173,7 @@ def _train(job: TrainingJob) -> tuple[Classifier, dict[str, Any]]:
 
 
 def _batches(job: TrainingJob, train: ImageSet, recipe: Recipe) -> Batches:
-    """Batches of the mixed training set, as many an epoch as the real images alone would fill unless the budget says otherwise."""
+    """Batches of the mixed training set: by default as many per epoch as the real images alone would fill (mixing_budget)."""
     real = len(job.folds["train"])
     steps = steps_per_epoch(real, len(train), recipe.batch_size, job.trial.config.get("mixing_budget", "steps"))
     settings = {"seed": named_seed(job.seed, "batches"), "steps_per_epoch": steps, "balanced": recipe.balanced_sampling}
@@ -182,12 +181,12 @@ def _batches(job: TrainingJob, train: ImageSet, recipe: Recipe) -> Batches:
 
 
 def _as_drawn(train: ImageSet, batches: Batches, recipe: Recipe) -> np.ndarray:
-    """Labels of all training images, by which classes are weighed: the same for every worker and, unless draws are balanced, every seed."""
+    """Labels from which class weights are computed: the same for every worker and, unless sampling is balanced, every seed."""
     return train.labels[batches.order(0)] if recipe.balanced_sampling else train.labels
 
 
 def _donated(job: TrainingJob) -> bytes | None:
-    """The colour module of the other hospital's model, where the configuration starts from it."""
+    """The colorizer of the other domain's model, where the configuration starts from it."""
     donor = donor_stage(job.trial.config, job.data, job.seed)
     return read_colorizer(job.store, donor) if donor else None
 
@@ -213,7 +212,7 @@ def _keep(job: TrainingJob, model: Classifier) -> None:
 
 
 def _files(model: Classifier) -> dict[str, bytes]:
-    """The trained weights, and the colour module by itself, so that another run can start from it."""
+    """The trained weights, and the colorizer by itself, so that another run can start from it."""
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     return {MODEL: save(state)} | ({COLORIZER: colorizer_bytes(model)} if has_learned_colorizer(model) else {})
 
@@ -237,7 +236,7 @@ def _clean_metrics(job: TrainingJob, logits: Mapping[str, np.ndarray]) -> dict[s
 
 
 def _at_rung(job: TrainingJob, model: Classifier) -> dict[str, float]:
-    """The objectives of a model in training, for the rung that it stands on: as at the end, but attacked on few images."""
+    """The objectives of a model in training at a rung: computed as at the end, but attacked on few images."""
     folds, models = after_training(job, model)
     clean = {name for name in job.rungs.metrics if not name.startswith(ROBUST)}
     metrics: dict[str, float] = {}

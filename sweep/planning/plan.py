@@ -142,10 +142,10 @@ def _foreseen(sweep_config: SweepConfig, known: Mapping[str, Scalar], data: Data
     ):
         for config in study.configs:
             yield Trial(with_file_identities(config), data.seen_by(config).hash, sweep_config.seeds.numbers, study.cell)
-    for values in variants:
+    for chosen in variants:
         for cell in cells(sweep_config.grid):
             yield _trial(
-                {**known, **cell, **dict(zip(listed, values, strict=True))},
+                {**known, **cell, **dict(zip(listed, chosen, strict=True))},
                 data,
                 cell,
                 sweep_config.seeds.numbers,

@@ -5,7 +5,9 @@ What differs between the rows of GENERATORS (networks, loss, constraint, augment
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +17,14 @@ from sweep.losses.adversarial import LOSSES, clip_weights, gradient_penalty
 from sweep.synth.augment import augment
 from sweep.synth.average import WeightAverage
 from sweep.synth.feed import Feed
+from sweep.synth.layers import channels_last
+from sweep.synth.sampling import latent_shapes
 from sweep.synth.settings import Settings, uses_bf16
 from sweep.synth.watch import Watch
 
+Judge = Callable[
+    [Tensor, Tensor, int], tuple[Tensor, Tensor]
+]  # images, labels, number of real ones -> scores, extra loss
 Latents = tuple[Tensor, ...]
 
 
@@ -36,7 +43,7 @@ class Duel:
 
     def latents(self, count: int) -> Latents:
         """Standard normal input of the generator for `count` images."""
-        shapes = self.generator.latent_shapes
+        shapes = latent_shapes(self.generator)
         return tuple(torch.randn((count, *shape), generator=self.draws, device=self.device) for shape in shapes)
 
     def mixed_precision(self) -> torch.autocast:
@@ -47,7 +54,7 @@ class Duel:
 def train_adversarial(
     generator: nn.Module, critic: nn.Module, feed: Feed, settings: Settings, *, seed: int, device: str, watch: Watch
 ) -> nn.Module:
-    """Play `steps` generator steps, or fewer when `watch` says stop; returns the network to sample from.
+    """Train for `steps` generator steps, or fewer when `watch` says stop; returns the network to sample from.
 
     Raises Diverged when a loss is not finite and Collapsed when the samples do not vary (both from `watch`).
     """
@@ -75,7 +82,8 @@ def critic_step(duel: Duel, real: Tensor, labels: Tensor) -> tuple[Tensor, Tenso
         fake = duel.generator(duel.latents(count), labels)
     both = augment(torch.cat([real, fake.float()]), settings["augment"], duel.draws)
     with duel.mixed_precision():
-        scores, extra = duel.critic.judge(both, labels.repeat(2), count)
+        judge = cast("Judge", duel.critic.judge)
+        scores, extra = judge(both, labels.repeat(2), count)
     on_real, on_fake = scores.float().split(count)
     loss = LOSSES[settings["loss"]].critic(on_real, on_fake) + extra
     if settings["lipschitz"] == "gp":
@@ -89,7 +97,7 @@ def critic_step(duel: Duel, real: Tensor, labels: Tensor) -> tuple[Tensor, Tenso
 def generator_step(duel: Duel, labels: Tensor) -> Tensor:
     """One update of the generator for the classes `labels` [B]; returns its loss.
 
-    The critic is frozen meanwhile: its weight gradients would be computed only to be thrown away.
+    The critic is frozen meanwhile: its weight gradients are not needed.
     """
     duel.critic.requires_grad_(False)
     with duel.mixed_precision():
@@ -103,12 +111,12 @@ def generator_step(duel: Duel, labels: Tensor) -> Tensor:
 
 
 def start_duel(generator: nn.Module, critic: nn.Module, settings: Settings, *, seed: int, device: str) -> Duel:
-    """Both networks on `device` in training mode, with fused optimisers and a random stream of their own."""
+    """Both networks on `device` in training mode, with fused optimisers and a separate random stream."""
     place = torch.device(device)
     betas = (settings["beta1"], settings["beta2"])
     return Duel(
-        generator.to(place, memory_format=torch.channels_last).train(),
-        critic.to(place, memory_format=torch.channels_last).train(),
+        channels_last(generator.to(place)).train(),
+        channels_last(critic.to(place)).train(),
         settings,
         torch.Generator(place).manual_seed(named_seed(seed, "duel")),
         place,

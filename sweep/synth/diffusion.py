@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from sweep.core.seeds import named_seed
 from sweep.synth.average import WeightAverage
 from sweep.synth.feed import Feed
+from sweep.synth.layers import channels_last
 from sweep.synth.settings import Settings, uses_bf16
 from sweep.synth.watch import Watch
 
-LATEST = 0.995  # sampling starts a hair below 1, where signal(t) is exactly 0 and an image cannot be read off
+LATEST = 0.995  # sampling starts just below 1, where signal(t) is 0 and the image is undefined
 
 
 def schedule(times: Tensor) -> tuple[Tensor, Tensor]:
@@ -41,7 +42,7 @@ def train_diffusion(
 ) -> nn.Module:
     """`steps` updates of the denoiser, or fewer when `watch` says stop; returns the network to sample from."""
     place = torch.device(device)
-    network = network.to(place, memory_format=torch.channels_last).train()
+    network = channels_last(network.to(place)).train()
     average = WeightAverage(network, settings["ema"])
     optimizer = torch.optim.Adam(network.parameters(), settings["lr"], fused=True)
     draws = torch.Generator(place).manual_seed(named_seed(seed, "diffusion"))

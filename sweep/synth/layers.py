@@ -1,4 +1,4 @@
-"""Building blocks that several generators share: folded upsampling, spectral norm, noise.
+"""Building blocks shared by several generators: fused upsampling, spectral norm, noise.
 
 N images, C channels, H rows, W columns, S size of the smallest map.
 """
@@ -11,6 +11,11 @@ from torch import Tensor, nn
 
 SMALLEST_MAP = 4  # rows and columns where every generator starts and every critic ends
 CHANNEL_CAP = 16  # channels at the smallest map, in multiples of the width
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """`network` with its weights in channels-last layout, the fastest for convolutions."""
+    return network.to(memory_format=torch.channels_last)
 
 
 def channels_at(size: int, image_px: int, width: int) -> int:
@@ -27,13 +32,16 @@ class UpConv(nn.Module):
     """Nearest-neighbour doubling and a 3x3 convolution, computed as the equal 4x4 transposed convolution of stride 2.
 
     The doubled map holds every pixel four times; folding the sums into the kernel needs 16 products per small pixel
-    where the two separate steps need 36. The 3x3 kernel stays the parameter, so the learnt function is the same.
+    where the two separate steps need 36. The 3x3 kernel stays the parameter, so the learned function is the same.
     """
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
         kernel = nn.init.orthogonal_(torch.empty(channels_out, channels_in, 3, 3))
-        self.weight = nn.Parameter(kernel.transpose(0, 1).contiguous())  # [in, out, 3, 3], as the transposed one wants
+        self.weight = nn.Parameter(
+            kernel.transpose(0, 1).contiguous()
+        )  # [in, out, 3, 3], the layout of a transposed convolution
+        self.fold: Tensor
         self.register_buffer("fold", _folding(), persistent=False)
 
     def forward(self, small: Tensor) -> Tensor:
@@ -59,6 +67,7 @@ class SpectralNorm(nn.Module):
     def __init__(self, layer: nn.Conv2d | nn.Linear, normalise: bool = True) -> None:
         super().__init__()
         self.layer, self.normalise = layer, normalise
+        self.left: Tensor
         nn.init.orthogonal_(layer.weight)
         if normalise:
             rows = layer.weight.shape[0]
@@ -75,7 +84,7 @@ class SpectralNorm(nn.Module):
         raw = self.layer.weight
         if not self.normalise:
             return raw
-        with torch.autocast(raw.device.type, enabled=False):  # in bf16 the iteration would not settle
+        with torch.autocast(raw.device.type, enabled=False):  # in bf16 the iteration would not converge
             matrix = raw.flatten(1)
             with torch.no_grad():
                 right = F.normalize(matrix.t().mv(self.left), dim=0)
@@ -86,9 +95,9 @@ class SpectralNorm(nn.Module):
 
 
 class Noise(nn.Module):
-    """Adds filtered grey noise to every channel of a full-size map, by a 3x3 kernel learnt for each: speckle.
+    """Adds filtered grey noise to every channel of a full-size map, by a learned 3x3 kernel for each: speckle.
 
-    Only there: noise in the smaller maps moves whole structures, and then the generator forgets its latent.
+    Only at full size: noise in smaller maps moves whole structures, and the generator then ignores its latent.
     """
 
     def __init__(self, channels: int) -> None:

@@ -6,6 +6,7 @@ Images are computed in whole blocks at fixed places, because a network's last bi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import numpy as np
 import torch
@@ -19,10 +20,16 @@ BLOCK_IMAGES = 32
 Generate = Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]  # network, latents, labels -> [N, 1, H, W]
 
 
+def latent_shapes(network: nn.Module) -> tuple[tuple[int, ...], ...]:
+    """Shapes of one image's latents, as the network declares them."""
+    return cast("tuple[tuple[int, ...], ...]", network.latent_shapes)
+
+
 def index_latents(network: nn.Module, seed: int, label: int, indices: range) -> tuple[Tensor, ...]:
     """The latents of the images `indices`: one random stream for each (seed, label, index)."""
     streams = [torch.Generator().manual_seed(named_seed(seed, "synthetic", label, index)) for index in indices]
-    rows = [[torch.randn(shape, generator=stream) for shape in network.latent_shapes] for stream in streams]
+    shapes = latent_shapes(network)
+    rows = [[torch.randn(shape, generator=stream) for shape in shapes] for stream in streams]
     return tuple(torch.stack(column) for column in zip(*rows, strict=False))
 
 

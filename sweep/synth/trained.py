@@ -1,4 +1,4 @@
-"""A trained generator: samples images by index, travels as safetensors bytes, knows the images it has seen."""
+"""A trained generator: sampling by index, serialisation as safetensors, and hashes of its training images."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
 from sweep.core.errors import InputError
 from sweep.synth.generators import build_network, known_generator
+from sweep.synth.layers import channels_last
 from sweep.synth.sampling import stream_images
 from sweep.synth.settings import Settings, resolve
 
@@ -49,7 +49,7 @@ class TrainedGenerator:
         chosen = self._known_label(label)
         return stream_images(
             self.network,
-            known_generator(self.name).generate_with(self.settings),
+            known_generator(self.name).generate_with(dict(self.settings)),
             n,
             seed=seed,
             label=chosen,
@@ -80,7 +80,7 @@ class TrainedGenerator:
             seen, facts = frozenset(recipe["seen"]), recipe["facts"]
         except (KeyError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
             raise InputError("generator file", f"not a saved generator ({error})", "train it again") from error
-        network.to(device, memory_format=torch.channels_last).eval()  # as in training: the last bits depend on it
+        channels_last(network.to(device)).eval()  # as in training: the last bits depend on it
         return cls(name, settings, recipe["image_px"], recipe["num_classes"], network, seen, facts)
 
     def _known_label(self, label: int | None) -> int:
@@ -97,7 +97,7 @@ def fingerprints(images: np.ndarray) -> list[str]:
 
 
 def _checked(name: str, settings: Mapping[str, Any]) -> Settings:
-    """Settings out of a file, checked like a user's: a tampered width must not fill the memory."""
+    """Settings from a file, validated like a user's, so that a tampered width cannot exhaust the memory."""
     return resolve(f"generator.{name}", known_generator(name).defaults, settings)
 
 

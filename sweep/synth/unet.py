@@ -115,5 +115,6 @@ def _norm(channels: int) -> nn.GroupNorm:
 def _zeroed(layer: nn.Conv2d) -> nn.Conv2d:
     """The layer with zero weights: each block starts as the identity."""
     nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
     return layer

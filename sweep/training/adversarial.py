@@ -1,13 +1,14 @@
-"""Adversarial training: the step attacks its own batch before it learns from it, on the one-channel image in [0, 1].
+"""Adversarial training: each step attacks its batch and trains on the result, on the one-channel image in [0, 1].
 
-pgd: Madry et al. 2018. fgsm: one step from a random start, Wong et al. 2020. free: Shafahi et al. 2019. trades: Zhang et al. 2019.
-Attacks are made in eval mode, so that they leave batch-norm statistics alone; only free, whose attack is a by-product of
-learning, cannot.
+pgd: Madry et al. 2018. fgsm: one step from a random start: N-FGSM, de Jorge et al. 2022, or Wong et al. 2020. free: Shafahi et al. 2019. trades: Zhang et al. 2019.
+Attacks run in eval mode, so that they do not update batch-norm statistics; except free, whose attack uses the gradient of
+the update itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as functional
@@ -19,6 +20,7 @@ from sweep.training.recipe import Recipe
 from sweep.training.step import Step
 
 _FGSM_STRIDE = 1.25  # of eps: Wong et al. found longer steps collapse and shorter ones are weak
+_NFGSM_NOISE = 2.0  # of eps: de Jorge et al. found no catastrophic overfitting from there on
 _PGD_STRIDE = 2.5  # of eps / steps: enough to cross the ball and come back
 _TRADES_NOISE = 1e-3  # the divergence has no gradient at the clean image itself
 
@@ -26,7 +28,7 @@ Loss = Callable[[torch.Tensor], torch.Tensor]
 
 
 class AdversarialStep(Step):
-    """A training step that learns from attacked images; `recipe.train_attack` names its row in TRAIN_ATTACKS."""
+    """A training step on attacked images; `recipe.train_attack` names its row in TRAIN_ATTACKS."""
 
     def begin_epoch(self) -> None:
         """Forget the perturbation that free training carries from batch to batch."""
@@ -65,7 +67,7 @@ def _noise(images: torch.Tensor, eps: float, generator: torch.Generator) -> torc
 def _attack(
     step: Step, images: torch.Tensor, loss: Loss, start: torch.Tensor, stride: float, steps: int
 ) -> torch.Tensor:
-    """Perturb against the model in eval mode; the model inside any wrapper is asked, since wrappers expect a weight update."""
+    """Perturb against the model in eval mode, bypassing any wrapper, since wrappers expect a weight update."""
     recipe = step.recipe
     with eval_mode(step.model):
         return perturb(images, loss, start, eps=recipe.train_eps, stride=stride, steps=steps)
@@ -81,6 +83,11 @@ def _iterative(
 ) -> Sequence[torch.Tensor]:
     start = images + _noise(images, step.recipe.train_eps, generator)
     attacked = _attack(step, images, lambda x: target.loss(_logits(step, x)), start, stride, steps)
+    return _learn(step, images, attacked, target)
+
+
+def _learn(step: Step, images: torch.Tensor, attacked: torch.Tensor, target: Target) -> Sequence[torch.Tensor]:
+    """One update on the attacked images; with dual norms on clean and attacked ones in equal parts."""
     if step.dual_norms is None:
         return [step.descend(lambda: step.loss(attacked, target.loss))]
     return [step.descend(lambda: 0.5 * (step.loss(images, target.loss) + target.loss(_logits(step, attacked))))]
@@ -92,7 +99,14 @@ def _pgd(step: Step, images: torch.Tensor, target: Target, generator: torch.Gene
 
 
 def _fgsm(step: Step, images: torch.Tensor, target: Target, generator: torch.Generator) -> Sequence[torch.Tensor]:
-    return _iterative(step, images, target, generator, _FGSM_STRIDE * step.recipe.train_eps, 1)
+    eps = step.recipe.train_eps
+    if step.recipe.fgsm_start == "uniform":
+        return _iterative(step, images, target, generator, _FGSM_STRIDE * eps, 1)
+    noisy = (images + _noise(images, _NFGSM_NOISE * eps, generator)).clamp(0, 1)
+    with eval_mode(step.model):
+        # N-FGSM steps from the noisy image and does not project: the noise is augmentation, not part of the attack.
+        attacked = perturb(noisy, lambda x: target.loss(_logits(step, x)), noisy, eps=eps, stride=eps, steps=1)
+    return _learn(step, images, attacked, target)
 
 
 def _trades(step: Step, images: torch.Tensor, target: Target, generator: torch.Generator) -> Sequence[torch.Tensor]:
@@ -122,7 +136,8 @@ def _free(
     )
     for _ in range(step.replays):
         attacked = _within(images, images + delta, eps).requires_grad_(True)
-        losses.append(step.descend(lambda attacked=attacked: step.loss(attacked, target.loss)))
+        losses.append(step.descend(partial(step.loss, attacked, target.loss)))
+        assert attacked.grad is not None  # of the update's own backward pass
         delta = (delta + eps * attacked.grad.sign()).clamp_(-eps, eps)
     step.carried = delta
     return losses
@@ -134,8 +149,8 @@ def divergence(logits: torch.Tensor, reference: torch.Tensor, multi_label: bool)
         return functional.kl_div(
             logits.log_softmax(1), reference.log_softmax(1), reduction="batchmean", log_target=True
         )
-    sides = [torch.stack((functional.logsigmoid(x), functional.logsigmoid(-x))) for x in (logits, reference)]
-    return functional.kl_div(*sides, reduction="sum", log_target=True) / len(logits)
+    ours, theirs = (torch.stack((functional.logsigmoid(x), functional.logsigmoid(-x))) for x in (logits, reference))
+    return functional.kl_div(ours, theirs, reduction="sum", log_target=True) / len(logits)
 
 
 # (step, clean images, target, generator) -> detached loss of each update, after the weights have moved.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -133,7 +133,8 @@ class _Run:
                 self._note(self._measured_epoch(phase))
         finally:
             self.step.close()
-        self.inner.load_state_dict(done.best_weights)
+        if done.best_weights is not None:  # None: the phase has no epoch left to train
+            self.inner.load_state_dict(done.best_weights)
         done.next_phase()
 
     def _measured_epoch(self, phase: Phase) -> dict[str, float]:
@@ -150,8 +151,8 @@ class _Run:
         self.average = AveragedWeights(self.inner, self.recipe.ema) if self.recipe.ema else None
         if resumed is not None:
             self._restore(resumed)
-        forward = workers.wrapped_for(self.model, phase.parts)
-        forward = torch.compile(forward) if self.recipe.compile else forward
+        wrapped = workers.wrapped_for(self.model, phase.parts)
+        forward: Callable[[torch.Tensor], torch.Tensor] = torch.compile(wrapped) if self.recipe.compile else wrapped
         self.step = step_class(self.recipe)(
             forward, self.inner, self.optimizer, self.objective, self.recipe, self.device,
             self._texture_of(phase), self.dual_norms, self.average,
@@ -202,9 +203,15 @@ class _Run:
 
     def _validation(self) -> dict[str, float]:
         workers.share_buffers(self.model, () if self.dual_norms is None else self.dual_norms.buffers())
-        settings = {"device": self.device, "precision": self.recipe.precision, "step": self.progress.steps}
         with self.average.swapped_in(self.inner) if self.average is not None else nullcontext():
-            return validation.validate(self.inner, self.val, batch_size=_VAL_BATCH, **settings)
+            return validation.validate(
+                self.inner,
+                self.val,
+                batch_size=_VAL_BATCH,
+                device=self.device,
+                precision=self.recipe.precision,
+                step=self.progress.steps,
+            )
 
     def _note(self, metrics: dict[str, float]) -> None:
         done = self.progress

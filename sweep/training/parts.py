@@ -1,8 +1,9 @@
-"""The three parts of a classifier (colorizer, backbone, head): who trains, who is frozen, who has learned weights."""
+"""The three parts of a classifier (colorizer, backbone, head): which train, which are frozen, which have weights."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import cast
 
 import torch
 from torch import nn
@@ -13,6 +14,11 @@ PARTS = ("colorizer", "backbone", "head")
 def unwrapped(model: nn.Module) -> nn.Module:
     """The classifier inside a DistributedDataParallel wrapper, or `model` itself."""
     return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
+
+
+def colorizer_of(model: nn.Module) -> nn.Module:
+    """The grey-to-colour module of the classifier."""
+    return cast("nn.Module", unwrapped(model).colorizer)
 
 
 def part_of(name: str) -> str:
@@ -34,7 +40,7 @@ def has_learned_colorizer(model: nn.Module) -> bool:
 
 
 def train_only(model: nn.Module, parts: Iterable[str]) -> None:
-    """Let gradients reach `parts` and nothing else."""
+    """Require gradients of `parts` alone."""
     chosen = set(parts)
     for name, weight in unwrapped(model).named_parameters():
         weight.requires_grad_(part_of(name) in chosen)
@@ -45,7 +51,7 @@ def set_modes(model: nn.Module, frozen_bn: str) -> None:
     model.train()
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.train()  # a classifier may have its own idea of frozen norms
+            module.train()  # undoes the classifier's own choice for frozen norms
     if frozen_bn == "train":
         return
     for _, child in unwrapped(model).named_children():
@@ -61,7 +67,7 @@ def _freeze_norms(part: nn.Module) -> None:
 
 
 def to_channels_last(model: nn.Module) -> None:
-    """Lay convolution weights out with channels innermost, the order CPU and GPU kernels read fastest."""
+    """Channels-last layout, the fastest for convolutions on CPUs and GPUs."""
     model.to(memory_format=torch.channels_last)
 
 

@@ -1,4 +1,4 @@
-"""One optimisation step: uint8 images and labels in, changed weights and the loss out."""
+"""One optimisation step on uint8 images and labels; returns the loss."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sweep.training.augment import AUGMENTATIONS, augment
 from sweep.training.dual_norms import DualNorms
 from sweep.training.ema import AveragedWeights
 from sweep.training.objective import Objective, Target
-from sweep.training.parts import unwrapped
+from sweep.training.parts import colorizer_of
 from sweep.training.precision import autocast
 from sweep.training.recipe import Recipe
 from sweep.training.workers import average_gradients
@@ -49,8 +49,8 @@ class Step:
         self.augmentation = AUGMENTATIONS[self.recipe.augment]
         self._colorized: torch.Tensor | None = None
         if self.texture_loss is not None:
-            # The colours are caught on their way to the backbone: a second pass would measure batch norm twice.
-            self._hook = unwrapped(self.model).colorizer.register_forward_hook(self._catch)
+            # The colours are captured in the forward pass: a second one would update batch norm twice.
+            self._hook = colorizer_of(self.model).register_forward_hook(self._catch)
 
     def begin_epoch(self) -> None:
         """Called before the first batch of an epoch."""
@@ -75,7 +75,7 @@ class Step:
         return [self.descend(lambda: self.loss(inputs, target.loss))]
 
     def descend(self, closure: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """Move the weights down the gradient of the loss that `closure` computes."""
+        """One optimiser step on the loss that `closure` computes."""
         self.optimizer.zero_grad(set_to_none=True)
         loss = closure()
         loss.backward()
@@ -96,15 +96,16 @@ class Step:
             return loss
         share, colorized = self.recipe.glcm_weight, self._colorized
         self._colorized = None
+        assert colorized is not None  # the hook has seen the forward pass
         return (1 - share) * loss + share * self.texture_loss(colorized.float(), inputs)
 
     @property
     def attacked_model(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        """What an attack of the training step looks at."""
+        """The model that the attack of the training step differentiates."""
         return self.model if self.dual_norms is None else self.dual_norms
 
     def close(self) -> None:
-        """Take the hook off the model again."""
+        """Remove the hook from the model."""
         if self.texture_loss is not None:
             self._hook.remove()
 
@@ -122,7 +123,7 @@ def mix(inputs: torch.Tensor, target: Target, alpha: float, generator: torch.Gen
 
 
 def to_unit_range(images: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """uint8 [N, H, W] -> float32 [N, 1, H, W] in [0, 1] on `device`; bytes travel, floats do not."""
+    """uint8 [N, H, W] -> float32 [N, 1, H, W] in [0, 1] on `device`; the bytes are transferred, then converted."""
     return torch.as_tensor(images).to(device, non_blocking=True).unsqueeze(1).float().div_(255)
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from sweep.core.errors import InputError
-from sweep.training.parts import has_learned_colorizer, unwrapped
+from sweep.training.parts import colorizer_of, has_learned_colorizer
 
 _PART = "colorizer."
 
@@ -17,9 +17,9 @@ def colorizer_bytes(model: nn.Module) -> bytes:
 
     if not has_learned_colorizer(model):
         raise InputError(
-            "colorizer", "has no weights to hand on", "choose a learned colorizer for the run it comes from"
+            "colorizer", "has no weights to transfer", "choose a learned colorizer for the run it comes from"
         )
-    state = unwrapped(model).colorizer.state_dict()
+    state = colorizer_of(model).state_dict()
     return save({name: value.detach().cpu().contiguous() for name, value in state.items()})
 
 
@@ -34,13 +34,13 @@ def load_colorizer(model: nn.Module, data: bytes, where: str = "colorizer_from")
         state = _of_the_colorizer(load(data))
     except Exception as cause:  # the reader's own error type is not public
         raise InputError(where, "is no colorizer file", "give one written by this project") from cause
-    own = unwrapped(model).colorizer.state_dict()
+    own = colorizer_of(model).state_dict()
     wrong = sorted({*own} ^ {*state} | {name for name in {*own} & {*state} if own[name].shape != state[name].shape})
     if wrong:
         raise InputError(
             where, f"holds another colorizer (differs in {_some(wrong)})", "use the same colorizer in both runs"
         )
-    unwrapped(model).colorizer.load_state_dict(state)
+    colorizer_of(model).load_state_dict(state)
 
 
 def _of_the_colorizer(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

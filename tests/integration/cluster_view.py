@@ -58,7 +58,7 @@ def watched(head: Head, home: Path) -> Iterator[View]:
 
 def _look(address: str, dashboard: str) -> None:
     import ray
-    from ray.util.state import list_actors
+    from ray.util.state import list_actors, list_tasks
 
     ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     while True:
@@ -66,6 +66,10 @@ def _look(address: str, dashboard: str) -> None:
         for actor in list_actors(address=dashboard, filters=[("state", "=", "ALIVE")], limit=1000):
             if "TrainWorker" in actor.class_name and actor.node_id in alive:
                 alive[actor.node_id] += 1
+        running = [("name", "=", "_serve_alone"), ("state", "=", "RUNNING")]  # worker groups of one worker
+        for task in list_tasks(address=dashboard, filters=running, limit=1000):
+            if task.node_id in alive:
+                alive[task.node_id] += 1
         sys.stdout.write(json.dumps(alive) + "\n")
         sys.stdout.flush()
         time.sleep(1)

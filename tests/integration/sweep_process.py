@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 REPOSITORY = Path(__file__).parents[2]
+PYTHON = sys.executable
 
 
 def command(*arguments: str) -> list[str]:
@@ -62,3 +65,15 @@ def end(processes: list[psutil.Process]) -> None:
         except psutil.NoSuchProcess:
             continue
     psutil.wait_procs(processes, timeout=20)
+
+
+def wait_for(condition, process, timeout_s=240):
+    """Poll until the condition holds; a sweep that ends or gets nowhere is ended, and the test fails."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if process.poll() is not None or time.monotonic() > deadline:
+            state = "ended too early" if process.poll() is not None else "got nowhere"
+            family = [psutil.Process(process.pid), *descendants(process)] if process.poll() is None else []
+            end(family)
+            pytest.fail(f"the sweep {state}")
+        time.sleep(0.1)

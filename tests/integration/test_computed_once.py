@@ -10,8 +10,8 @@ from ray.cluster_utils import Cluster
 
 from sweep.core.errors import Diverged
 from sweep.core.storage import Storage
+from sweep.execution.job import failure
 from sweep.execution.ray.artifact_server import ArtifactServer
-from sweep.execution.worker_loop import failure
 from sweep.store.artifact_store import ArtifactStore, Stage
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -123,5 +123,5 @@ def test_failure_is_computed_once_and_told_to_all_with_its_reason(cluster, tmp_p
     run = Storage(tmp_path)
     answers = everybody(run, Stage("pool", 1, {}, (Stage("diverging", 1, {}),)))
     assert calls(run) == ["diverging"]
-    reason = "generator wgan: loss is nan at step 7; lower the learning rate or clip gradients"
+    reason = "generator wgan: loss is nan at step 7; lower the learning rate, or set grad_clip if it is 0"
     assert answers == [{"failure": "DIVERGED", "reason": reason}] * (2 * ASKERS)

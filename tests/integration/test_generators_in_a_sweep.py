@@ -34,7 +34,9 @@ seeds: 1
 
 def sweep(home, text, code=0):
     (home / "sweep_config.yaml").write_text(text)
-    done = sweep_process.run(home, home / "sweep_config.yaml", "--storage", home / "run", timeout_s=300)
+    done = sweep_process.run(
+        home, home / "sweep_config.yaml", "--storage", home / "run", "--engine", "inline", timeout_s=300
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return done
 

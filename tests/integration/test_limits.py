@@ -43,9 +43,9 @@ def test_what_this_machine_will_never_have_is_refused_at_once(tmp_path):
     assert not (tmp_path / "results").exists()
 
 
-@pytest.mark.slow
-def test_more_memory_than_allowed_ends_the_trial_with_a_reason(tmp_path):
-    limits = ("--set", "resources.memory_per_worker=20MB", "--set", "resources.max_failures=1")
+@pytest.mark.parametrize("engine", ["inline", pytest.param("ray", marks=pytest.mark.slow)])
+def test_more_memory_than_allowed_ends_the_trial_with_a_reason(tmp_path, engine):
+    limits = ("--engine", engine, "--set", "resources.memory_per_worker=20MB", "--set", "resources.max_failures=1")
     done = sweep_process.run(
         tmp_path, write_config(tmp_path, ONE), "--storage", tmp_path / "run", *limits, timeout_s=200
     )

@@ -28,7 +28,7 @@ def swept(tmp_path_factory):
     with object_store() as found_by:
         import_dataset("phantom-b", None, TARGET, patients=40)
         sweep_config = write_config(home, SWEEP_CONFIG)
-        done = sweep_process.run(home, sweep_config, "--storage", RUN, timeout_s=300, **found_by)
+        done = sweep_process.run(home, sweep_config, "--storage", RUN, "--engine", "inline", timeout_s=300, **found_by)
         assert done.returncode == 0, done.stdout + done.stderr
         yield home, sweep_config, done, found_by
 
@@ -67,7 +67,7 @@ def test_what_trials_leave_is_there(swept):
 def test_same_command_again_runs_nothing_twice(swept):
     home, sweep_config, _, found_by = swept
     before = read_ledger(RUN).of_kind("finish")
-    again = sweep_process.run(home, sweep_config, "--storage", RUN, timeout_s=120, **found_by)
+    again = sweep_process.run(home, sweep_config, "--storage", RUN, "--engine", "inline", timeout_s=120, **found_by)
     assert again.returncode == 0, again.stdout + again.stderr
     assert "2 of 2 records finished" in again.stdout and read_ledger(RUN).of_kind("finish") == before
 

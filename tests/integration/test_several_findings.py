@@ -201,9 +201,8 @@ def test_report_tables_and_tensorboard_read_it(prepared, analysed, tmp_path):
     assert write_tensorboard(analysed, tmp_path / "tensorboard") == 2
 
 
-@pytest.mark.slow
 @pytest.mark.e2e
-def test_through_ray_from_sweep_config_to_report(tmp_path):
+def test_from_sweep_config_to_report(tmp_path):
     for number, name in enumerate(("here", "there")):
         import_dataset(
             "chexpert",
@@ -217,7 +216,7 @@ def test_through_ray_from_sweep_config_to_report(tmp_path):
         f"name: findings\ndata: {{source: {tmp_path / 'here'}, target: {tmp_path / 'there'}, image_px: 40}}\ngrid: {{uncertain: [ones, ignore]}}\n"
         "fixed: {backbone: small_cnn, epochs: 4, lr: 0.01, batch_size: 16, augment: none}\nseeds: 1\nthreats: {attacks: [fgsm], eps: [1/255], images: 12}\n"
     )
-    done = sweep_process.run(tmp_path, sweep_config, timeout_s=280)
+    done = sweep_process.run(tmp_path, sweep_config, "--engine", "inline", timeout_s=280)
     assert done.returncode == 0, done.stdout + done.stderr
     run = load_run(tmp_path / "results" / "findings")
     assert len(run.records) == 2 and run.means["auroc/target"].min() > 0.8

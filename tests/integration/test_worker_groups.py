@@ -1,4 +1,4 @@
-"""How a sweep is spread changes nothing that it finds: one run per trial, or several workers per trial."""
+"""How a sweep is spread changes none of its results: a Train run per trial, several workers per trial, streamed images."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def sweep(folder, *settings):
 
 @pytest.fixture(scope="module")
 def usual(tmp_path_factory):
-    return sweep(tmp_path_factory.mktemp("usual") / "sweep")
+    return sweep(tmp_path_factory.mktemp("usual") / "sweep", "resources.engine=inline")
 
 
 def losses(reading):
@@ -44,15 +44,15 @@ def test_two_workers_follow_the_loss_curve_of_one(tmp_path):
     """With a network whose loss is a mean over images: batch norm would see half a batch on each worker."""
     settings = ("grid.colorizer=[none]", "fixed.backbone=test_vit", "fixed.precision=fp32")
     together = losses(sweep(tmp_path / "together", "resources.workers=2", *settings))
-    alone = losses(sweep(tmp_path / "alone", *settings))
+    alone = losses(sweep(tmp_path / "alone", "resources.engine=inline", *settings))
     assert together.keys() == alone.keys()
     for epoch, loss in alone.items():
         assert together[epoch] == pytest.approx(loss, rel=0.02)
 
 
-@pytest.mark.slow
-def test_streamed_from_the_shards_gives_the_same_numbers(usual, tmp_path):
-    streamed = sweep(tmp_path / "streamed", "data.loading=stream")
+@pytest.mark.parametrize("engine", ["inline", pytest.param("ray", marks=pytest.mark.slow)])
+def test_streamed_from_the_shards_gives_the_same_numbers(usual, tmp_path, engine):
+    streamed = sweep(tmp_path / "streamed", "data.loading=stream", f"resources.engine={engine}")
     assert {record: event["metrics"] for record, event in streamed.finished().items()} == {
         record: event["metrics"] for record, event in usual.finished().items()
     }

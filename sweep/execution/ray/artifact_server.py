@@ -9,7 +9,7 @@ from typing import Any
 import ray
 
 from sweep.core.storage import Storage
-from sweep.execution.launch import Obtained
+from sweep.execution.job import Obtained
 from sweep.execution.ray.nodes import HEAD
 from sweep.store.artifact_store import ArtifactStore, Compute, Stage
 
@@ -47,7 +47,7 @@ class ArtifactServer:
         self._running: dict[str, asyncio.Future] = {}
 
     async def ensure(self, stage: Stage) -> list[Obtained]:
-        """Have `stage`, and what it needs unless it is there already; the computation's own exception is raised to every asker."""
+        """Ensure `stage`, and first its dependencies unless it exists; every caller gets the exception of a failed computation."""
         there = self._is_there(stage)
         dependencies = [need for need in stage.dependencies if not there or self._is_there(need)]
         obtained = [item for need in dependencies for item in await self.ensure(need)]
@@ -58,7 +58,7 @@ class ArtifactServer:
         return [*obtained, Obtained.of(stage, meta, reused=not mine)]
 
     def _is_there(self, stage: Stage) -> bool:
-        """Whether a stage is finished or on its way."""
+        """Whether a stage is finished or being computed."""
         if stage.hash not in self._running and (found := self._store.meta(stage)):
             self._running[stage.hash] = asyncio.ensure_future(self._known(found))
         return stage.hash in self._running

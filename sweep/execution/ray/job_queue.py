@@ -1,14 +1,14 @@
-"""The job queue: trials put jobs on it, worker groups take them off, reports travel back.
+"""The job queue: trials submit jobs, worker groups take them, reports travel back.
 
-A worker group is one long-lived Ray Train run; torch is imported and the data read once for all the trials that it serves. Slots are
-started when jobs wait and go home when none do, where others could use what they hold. A job that raises does not end its worker group; a job whose process or machine goes away is given again, to whichever worker group asks next, until its
-budget for that is spent. Faults and preemptions have budgets of their own.
+A worker group imports torch and reads the images once for all the trials that it serves. Groups are started when jobs wait, and end when
+none do where others could use their resources. A job that raises does not end its worker group; a job whose process or machine is lost is
+requeued for whichever group asks next, until its limit is reached. Faults and preemptions have limits of their own.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,14 +18,19 @@ import ray
 from sweep.execution.job import DONE, FAULT, PREEMPTION, Losses, Report, Work
 from sweep.execution.ray.nodes import HEAD, is_leaving
 
+_VERDICT_S = 30  # a driver that answers later than that does not hold its workers up
+
 
 @dataclass(eq=False)
 class Job:
-    """One submission of a trial: a later one of the same signature is another job with a mailbox of its own."""
+    """One submission of a trial: a later one of the same signature is another job with its own reports."""
 
     work: Work
     losses: Losses
     mail: asyncio.Queue[Report] = field(default_factory=asyncio.Queue)
+    sent: int = 0  # reports that came from the worker
+    taken: int = 0  # of these, handed to the trial
+    judged: int = 0  # of these, answered: the trial asked for the next one
     cancelled: bool = False
 
     @property
@@ -35,7 +40,7 @@ class Job:
 
 @dataclass
 class WorkerGroup:
-    """What the job queue knows of one worker group."""
+    """The state of one worker group."""
 
     node: str = ""
     job: Job | None = None
@@ -46,7 +51,7 @@ class WorkerGroup:
 
 @ray.remote(num_cpus=0, resources=HEAD)  # on the head: workers' machines come and go
 class JobQueue:
-    """Jobs in the order of their submission. Every method is a coroutine: nobody blocks anybody."""
+    """Jobs in the order of their submission. Every method is a coroutine: no caller blocks another."""
 
     def __init__(self, max_failures: int, max_preemptions: int) -> None:
         self._limits = {FAULT: max_failures, PREEMPTION: max_preemptions}
@@ -56,7 +61,8 @@ class JobQueue:
         self._leaving: set[str] = set()  # nodes that will be taken away
         self._closed = False
         self._start: Callable[[str], Any] | None = None
-        self._runs: list[Any] = []  # what starting a worker group returned: resolves when it has gone home
+        self._runs: list[Any] = []  # references that starting a worker group returned: resolve when it has ended
+        self._watches: list[asyncio.Future[None]] = []
         self._most = 0
         self._idle_s: float | None = None
         self._broken: list[str] = []
@@ -65,17 +71,17 @@ class JobQueue:
     async def open(
         self, start: Callable[[str], Any], most: int, idle_s: float | None = None, eager: bool = False
     ) -> None:
-        """How a worker group is started, how many there may be at once, and how long one may wait for a job before it goes home.
+        """`start` starts a worker group by name, `most` may exist at once, each ends after `idle_s` seconds without a job.
 
-        When as many as there may be break, waiting jobs fail instead of waiting for ever. `eager` starts all of them now, unless
-        idle ones would be sent home.
+        Once `most` groups have broken, waiting jobs fail instead of waiting for ever. `eager` starts all of them now, unless
+        idle ones end.
         """
         self._start, self._most, self._idle_s = start, most, idle_s
         for _ in range(most if eager and idle_s is None else 0):
             self._start_worker_group(f"group-{len(self._runs)}")
 
     async def submit(self, work: Work) -> None:
-        """Put a trial's job on the job queue; one that the same trial still has there is dropped."""
+        """Queue a trial's job; an earlier one of the same trial is dropped."""
         job = Job(work, Losses(self._limits))
         await self.cancel(job.signature)
         self._present[job.signature] = job
@@ -99,31 +105,48 @@ class JobQueue:
                 await asyncio.wait_for(
                     self._news.wait_for(lambda: self._closed or self._next(worker_group) is not None), self._idle_s
                 )
-            if self._closed or self._next(worker_group) is None:
+            job = self._next(worker_group)
+            if self._closed or job is None:
                 mine.gone = True
                 return None
-            mine.job = self._next(worker_group)
-            self._waiting.remove(mine.job)
-        return mine.job.work
+            mine.job = job
+            self._waiting.remove(job)
+        return job.work
 
     async def held(self, worker_group: str) -> Work:
         """The job that a worker group has taken, for the workers beside the one that took it."""
-        return self._worker_groups[worker_group].job.work
+        job = self._worker_groups[worker_group].job
+        if job is None:
+            raise RuntimeError(f"{worker_group} holds no job")
+        return job.work
 
     async def report(self, worker_group: str, signature: str, report: Report) -> bool:
-        """Hand one report to the trial; False tells the worker group to drop the job."""
+        """Pass one report to the trial; False tells the worker group to drop the job."""
         job = self._worker_groups[worker_group].job
         if job is None or job.signature != signature:
             return False
         job.mail.put_nowait(report)
+        job.sent += 1
         if report["kind"] == DONE:
             self._worker_groups[worker_group].job = None
+        elif _at_rung(job.work, report):
+            await self._judged(job, job.sent)
         return not job.cancelled
+
+    async def _judged(self, job: Job, number: int) -> None:
+        """Wait until the scheduler has decided on a report, so that a stopped trial trains no further than its rung."""
+        async with self._news:
+            with suppress(TimeoutError):
+                decided = self._news.wait_for(lambda: job.cancelled or self._closed or job.judged >= number)
+                await asyncio.wait_for(decided, _VERDICT_S)
 
     async def next_report(self, signature: str) -> Report:
         """The trial's next report, waiting for one."""
         job = self._present[signature]
+        job.judged = job.taken
+        await self._tell()
         report = await job.mail.get()
+        job.taken += 1
         if report["kind"] == DONE and self._present.get(signature) is job:
             del self._present[signature]
         return report
@@ -134,9 +157,10 @@ class JobQueue:
         if job is not None:
             job.cancelled = True
             self._waiting = [other for other in self._waiting if other is not job]
+            await self._tell()
 
     async def leaving(self, worker_group: str) -> None:
-        """The machine under a worker group will be taken away: its job, whose state is saved, goes to another one at once."""
+        """A worker group's machine will be taken away: its job, whose state is saved, is requeued at once."""
         mine = self._worker_groups[worker_group]
         self._leaving.add(mine.node)
         self._put_back(mine)
@@ -160,14 +184,14 @@ class JobQueue:
         await self._tell()
 
     async def close(self, wait_s: float = 0) -> None:
-        """Send every worker group home, and give them `wait_s` seconds to end their runs."""
+        """End every worker group, and wait up to `wait_s` seconds until they have."""
         self._closed = True
         await self._tell()
         if self._runs and wait_s:
             await asyncio.wait([asyncio.ensure_future(_ended(run)) for run in self._runs], timeout=wait_s)
 
     def _serve_waiting(self) -> None:
-        """Start worker groups for jobs that nobody is free for; fail the jobs when too many worker groups have broken."""
+        """Start worker groups for jobs that no idle group can take; fail the jobs when too many groups have broken."""
         if self._closed:
             return
         if self._most and len(self._broken) >= self._most:
@@ -188,8 +212,20 @@ class JobQueue:
             self._start_worker_group(f"group-{len(self._runs)}")
 
     def _start_worker_group(self, name: str, of_one_job: bool = False) -> None:
+        if self._start is None:
+            raise RuntimeError("open() says how a worker group is started")
         self._worker_groups[name] = WorkerGroup(of_one_job=of_one_job)
-        self._runs.append(self._start(name))
+        run = self._start(name)
+        self._runs.append(run)
+        if run is not None:
+            self._watches.append(asyncio.ensure_future(self._watch(name, run)))
+
+    async def _watch(self, name: str, run: Awaitable[Any]) -> None:
+        """Note a worker group whose task raised, or could not be placed anywhere."""
+        try:
+            await run
+        except Exception as error:  # noqa: BLE001 - whatever it was is the reason that its jobs are told
+            await self.worker_group_broke(name, str(error).strip().splitlines()[-1])
 
     def _next(self, worker_group: str) -> Job | None:
         """A job bound to this worker group, or the first one bound to none."""
@@ -198,7 +234,7 @@ class JobQueue:
         return next((job for job in self._waiting if job.work.worker_group in (None, worker_group)), None)
 
     def _put_back(self, worker_group: WorkerGroup) -> None:
-        """A worker group let go of its job without an end: give it again, first in the queue, if its budget allows."""
+        """Requeue the job of a worker group that lost it, at the front, if retries remain."""
         job, worker_group.job = worker_group.job, None
         memory, worker_group.over_memory = worker_group.over_memory, None
         if job is None or job.cancelled:
@@ -222,6 +258,11 @@ class JobQueue:
     async def _tell(self) -> None:
         async with self._news:
             self._news.notify_all()
+
+
+def _at_rung(work: Work, report: Report) -> bool:
+    """Whether the scheduler may stop the trial on this report."""
+    return report["kind"] == "epoch" and report.get("seed") == 0 and report["epoch"] in work.rungs.epochs
 
 
 async def _ended(run: Any) -> None:

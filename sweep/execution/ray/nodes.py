@@ -1,4 +1,4 @@
-"""What the nodes of a joined Ray share: where results and shards may lie once there is more than one, and who is the head."""
+"""The nodes of a Ray cluster: which are alive, which may come, and whether all of them can read the run and its data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FIX = "give an s3:// or gs:// URL, or file:///PATH for a folder that every node
 
 
 def alive() -> list[dict[str, Any]]:
-    """The nodes that are there now."""
+    """The nodes that are alive."""
     return [node for node in ray.nodes() if node["Alive"]]
 
 
@@ -33,7 +33,7 @@ def is_leaving(node: str) -> bool:
 
 
 def node_types() -> list[tuple[dict[str, float], int]] | None:
-    """What the cluster's autoscaler may start: resources and largest number (-1: any); None where nobody says so.
+    """What the cluster's autoscaler may start: resources and largest number (-1: any); None where it is not known.
 
     Some autoscalers tell Ray; `ray up` leaves its file on the head, where submitted sweeps run.
     """
@@ -45,7 +45,7 @@ def node_types() -> list[tuple[dict[str, float], int]] | None:
 
 
 def _launcher_types(file: Path) -> list[tuple[dict[str, float], int]] | None:
-    """The node types of a launcher file, as far as it says their resources."""
+    """The node types of a launcher file that declare their resources."""
     if not file.is_file():
         return None
     content = YAML(typ="safe").load(file)
@@ -57,7 +57,7 @@ def _launcher_types(file: Path) -> list[tuple[dict[str, float], int]] | None:
 
 
 def check_places(places: Iterable[str]) -> None:
-    """Refuse what some node cannot read.
+    """Raise InputError for a place that some node cannot read.
 
     With more than one node, alive or to come, a plain path is refused: the others have another disk. A URL, file:// included, is looked up on
     every node. Raises InputError.
@@ -90,6 +90,6 @@ def _seen(look: ray.ObjectRef) -> bool:
 
 @ray.remote(num_cpus=0, max_retries=0)
 def _look(place: str) -> bool:
-    """Whether this node finds something at `place`."""
+    """Whether this node can see `place`."""
     files, root = located(place)
     return files.get_file_info(root).type.name != "NotFound"

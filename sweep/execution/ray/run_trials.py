@@ -1,6 +1,6 @@
 """campaign -> Ray Tune -> worker groups; every report becomes a line in the ledger.
 
-A Tune trial is a thin driver that waits: it holds no CPU and never a GPU. The worker groups' own placement groups carry the real request.
+A Tune trial only waits: it holds no CPU and never a GPU. The worker groups request the resources.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import ray
 from ray import tune
@@ -16,6 +17,7 @@ from ray import tune
 from sweep.core.storage import Storage
 from sweep.data.datasets import Data
 from sweep.execution.campaign_records import CampaignRecords
+from sweep.execution.job import failure
 from sweep.execution.launch import Launch
 from sweep.execution.ray.artifact_server import ArtifactServer
 from sweep.execution.ray.job_queue import JobQueue
@@ -27,9 +29,10 @@ from sweep.execution.ray.worker_groups import WorkerGroupSetup, start_worker_gro
 from sweep.pipeline.stages import shared_models
 from sweep.planning.capacity import Capacity
 from sweep.planning.plan import Plan
+from sweep.search.candidate import Assignment
 
 _DRIVER = {"CPU": 0, **HEAD}  # a driver only waits, where no machine is taken away under it
-_IDLE_S = 10  # a worker group without a job gives its CPUs and GPUs back after that, where a generator or nobody may need them
+_IDLE_S = 10  # without a job for so long a worker group releases its CPUs and GPUs, where a generator or an autoscaler could use that
 _GOODBYE_S = 20  # how long worker groups may take to end their Train runs
 
 
@@ -39,9 +42,13 @@ def run_trials(
     data: Data,
     capacity: Capacity,
     records: CampaignRecords,
+    first: Callable[[], None] = lambda: None,
     serve: Callable[[WorkerGroupSetup, str], ray.ObjectRef] = start_worker_group,
 ) -> None:
-    """Run what the plan's campaign deals out; returns when it is finished or the budget is spent. `serve` starts what takes the jobs."""
+    """Run the plan's campaign; returns when it is finished or the budget is spent.
+
+    `first` is called while the workers start; `serve` starts a worker group.
+    """
     run = Storage(launch.run_url)
     job_queue = JobQueue.remote(launch.resources.max_failures, launch.resources.max_preemptions)
     artifact_server = ArtifactServer.remote(
@@ -56,6 +63,7 @@ def run_trials(
             partial(serve, setup), worker_groups, _IDLE_S if capacity.contested else None, eager=reuse
         )
     )
+    first()  # in this process, while the worker groups load torch in theirs
     # one more than there are worker groups when workers are reused: a trial that waits for its generator leaves no worker group idle
     limit = worker_groups + 1 if reuse else worker_groups
     os.environ.setdefault(
@@ -65,11 +73,11 @@ def run_trials(
     budget_tracker = records.budget_tracker
     tuner = tune.Tuner(
         tune.with_resources(
-            tune.with_parameters(TuneTrial, launch=launch, data=data, artifact_server=artifact_server, setup=setup),
+            tune.with_parameters(TuneTrial, artifact_server=artifact_server, job_queue=job_queue),
             _DRIVER,
         ),
         tune_config=tune.TuneConfig(
-            search_alg=CampaignSearcher(plan.campaign, budget_tracker, limit, plan.trial),
+            search_alg=CampaignSearcher(plan.campaign, budget_tracker, limit, partial(_trial_config, launch, plan)),
             scheduler=CampaignScheduler(records),
             num_samples=-1,  # the searcher says when it is finished
             reuse_actors=True,
@@ -84,12 +92,23 @@ def run_trials(
             verbose=0,
         ),
     )
-    wait_for(images)  # worker groups start meanwhile
-    tuner.fit()
+    wait_for(images)
+    with records.progress:
+        tuner.fit()
     ray.get(job_queue.close.remote(_GOODBYE_S))
 
 
+def _trial_config(launch: Launch, plan: Plan, job: Assignment) -> dict[str, Any]:
+    """What a Tune trial is given of a job of the campaign."""
+    trial = plan.trial(job)
+    config = {"trial": trial, "work": launch.work(trial)}
+    try:
+        return {**config, "stages": launch.stages(trial, plan.data)}
+    except Exception as error:  # noqa: BLE001 - a configuration whose stages cannot be named fails, and no other with it
+        return {**config, "stages": [], "failed": failure(error)}
+
+
 def _name(trial: tune.experiment.Trial) -> str:
-    """A configuration comes more than once when a race gives it more seeds."""
+    """Unique also where a race gives a configuration more seeds."""
     ours = trial.config["trial"]
     return f"{ours.signature}-{ours.seeds[0]}"

@@ -1,4 +1,4 @@
-"""Ray started quiet and unable to starve itself; what a trial may ask of the cluster that is there.
+"""Start or join Ray without its log lines, and compute how many trials fit on it at once.
 
 Logical CPUs are bookkeeping: on one machine there are more of them than cores, so that trial drivers, train workers and data
 reads never wait for each other in a ring. What really runs at once is bounded by `max_concurrent_trials` and one torch thread each.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from sweep.config.sweep_config import Resources
 from sweep.core.errors import InputError
 from sweep.core.ray_internals import start_data_actors
+from sweep.core.stop_signals import raise_on_signals
 from sweep.execution.malloc import KEEP_PAGES
 from sweep.planning.capacity import Capacity, capacity_of, declared, of_types
 
@@ -39,6 +41,7 @@ _SWITCHES = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     **KEEP_PAGES,
 }
+_START_PAUSES_S = (5.0, 20.0)
 _LOGGERS = ("ray", "ray.data", "ray.train", "ray.tune", "ray.air")
 
 
@@ -59,14 +62,37 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[Capacity]
     else:
         os.environ.setdefault(
             "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0"
-        )  # one process less per worker group: nobody takes this machine away
-        cores = os.cpu_count() or 1
-        ray.init(address="local", num_cpus=max(8, 4 * cores), include_dashboard=False, **quiet)
+        )  # one process less per worker group: this machine is not preempted
+        os.environ.setdefault("RAY_worker_niceness", str(resources.niceness))
+        _start(quiet)
+    raise_on_signals()  # Ray has set a handler of its own
     _silence()
     try:
         yield _capacity(resources, local=not address)
     finally:
         ray.shutdown()
+
+
+def _start(quiet: Mapping[str, Any]) -> None:
+    """Start a Ray of this machine's own, again after a pause where a busy machine does not let it start within Ray's own 30 s.
+
+    Raises InputError when it does not start at all.
+    """
+    import ray
+
+    for pause in (*_START_PAUSES_S, None):
+        try:
+            ray.init(address="local", num_cpus=max(8, 4 * (os.cpu_count() or 1)), include_dashboard=False, **quiet)
+            return
+        except Exception as failed:  # noqa: BLE001 - Ray raises a plain Exception here
+            ray.shutdown()
+            if pause is None:
+                problem = (
+                    f"Ray did not start in {len(_START_PAUSES_S) + 1} attempts ({str(failed).strip().splitlines()[0]})"
+                )
+                fix = "wait until this machine is less busy, look for room in /tmp, or set resources.engine: inline"
+                raise InputError("resources.engine: ray", problem, fix) from None
+            time.sleep(pause)
 
 
 def _join(address: str, quiet: Mapping[str, Any]) -> None:
@@ -85,11 +111,16 @@ def _join(address: str, quiet: Mapping[str, Any]) -> None:
 
 
 def _silence() -> None:
-    import ray.data  # sets its loggers up when imported, so they are turned down after that
-
-    ray.data.DataContext.get_current().enable_progress_bars = False
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def quiet_ray_data() -> None:
+    """Import Ray Data without its progress bars and log lines; it sets its loggers up when it is imported."""
+    import ray.data
+
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    _silence()
 
 
 def _capacity(resources: Resources, local: bool) -> Capacity:

@@ -1,4 +1,4 @@
-"""Decoded images in Ray's object store: one copy a node, shared by all its workers; or left in their shards."""
+"""Decoded images in Ray's object store, one copy per node shared by its workers, or streamed from their shards."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import ray
-import ray.data
 
 from sweep.data.datasets import Data
 from sweep.data.folds import DOMAINS, RESIDENT, STREAM, Folds, decoded_bytes, image_ids_of, loading_of
 from sweep.execution.ray.nodes import alive
+from sweep.execution.ray.session import quiet_ray_data
+from sweep.shards.reader import read_images
 from sweep.shards.stream import TASK_CPUS, decoded
+
+_FEW_BYTES = 64e6  # decoded in about a second
 
 
 @dataclass(frozen=True)
@@ -26,21 +29,32 @@ class SharedImages:
 
 
 def folds_of(data: Data, images: SharedImages) -> Folds:
-    """The folds as a worker of the run gets them."""
+    """The folds of the run for one worker."""
     return Folds(data, images.loading, {name: ray.get(reference) for name, reference in images.held.items()})
 
 
 def share_images(data: Data) -> SharedImages:
-    """Begin to decode both domains into the object store, unless they are to be streamed; waits for nothing."""
-    if loading_of(data.loading, decoded_bytes(data), _smallest_store()) == STREAM:
+    """Begin to decode both domains into the object store, unless they are to be streamed; few images are decoded here and now.
+
+    Ray Data decodes many images on many machines, but takes seconds of several processes to be loaded.
+    """
+    size = decoded_bytes(data)
+    if loading_of(data.loading, size, _smallest_store()) == STREAM:
         return SharedImages(STREAM)
+    if size <= _FEW_BYTES:
+        return SharedImages(RESIDENT, {name: ray.put(_read_domain(data, name)) for name in DOMAINS})
     begun = {name: _decode.options(num_returns=2).remote(data, name) for name in DOMAINS}
     images, counts = ({name: references[which] for name, references in begun.items()} for which in (0, 1))
     return SharedImages(RESIDENT, images, tuple(counts.values()))
 
 
+def _read_domain(data: Data, domain: str) -> np.ndarray:
+    folder, ids = image_ids_of(data, domain)
+    return read_images(folder, data.image_px, ids, data.fit).images
+
+
 def wait_for(images: SharedImages) -> None:
-    """Return when every domain is decoded, wherever; raises what decoding raised."""
+    """Return once every domain is decoded; raises the exception of a failed decoding."""
     try:
         ray.get(list(images.counts))
     except ray.exceptions.RayTaskError as error:
@@ -56,7 +70,7 @@ def decode_domain(data: Data, domain: str) -> np.ndarray:
 @ray.remote(num_cpus=TASK_CPUS)
 def _decode(data: Data, domain: str) -> tuple[np.ndarray, int]:
     """A domain's images, of which one copy serves all processes of a node, and their number."""
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    quiet_ray_data()
     images = decode_domain(data, domain)
     return images, len(images)
 

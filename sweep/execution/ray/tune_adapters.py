@@ -13,18 +13,21 @@ from sweep.execution.campaign_records import CampaignRecords
 from sweep.planning.budget import BudgetTracker
 from sweep.search.campaign import Campaign
 from sweep.search.candidate import Assignment
-from sweep.store.trial import Trial
 
 
 class CampaignSearcher(Searcher):
     """Hands out the campaign's jobs, at most `limit` at once. Results reach the campaign through `RecordCallback`."""
 
     def __init__(
-        self, campaign: Campaign, budget_tracker: BudgetTracker, limit: int, trial_of: Callable[[Assignment], Trial]
+        self,
+        campaign: Campaign,
+        budget_tracker: BudgetTracker,
+        limit: int,
+        config_of: Callable[[Assignment], dict[str, Any]],
     ) -> None:
         super().__init__()
-        self._campaign, self._budget_tracker, self._limit, self._trial_of = campaign, budget_tracker, limit, trial_of
-        self._live: dict[str, Trial] = {}
+        self._campaign, self._budget_tracker, self._limit, self._config_of = campaign, budget_tracker, limit, config_of
+        self._live: set[str] = set()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial; None while all places are taken or the campaign waits for results; FINISHED at the end."""
@@ -35,13 +38,13 @@ class CampaignSearcher(Searcher):
         job = self._campaign.next_job()
         if job is None:
             return self.FINISHED if self._campaign.finished else None
-        self._live[trial_id] = self._trial_of(job)
+        self._live.add(trial_id)
         self._budget_tracker.launched(trial_id)
-        return {"trial": self._live[trial_id]}
+        return self._config_of(job)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A place is free again."""
-        self._live.pop(trial_id, None)
+        self._live.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: resume reads the ledger, never Tune's snapshots."""

@@ -1,6 +1,6 @@
-"""Compiled CPU kernels of the exact counts; modules of their own, so that numba is imported at first use only.
+"""Compiled CPU kernels of the exact counts, in separate modules so that numba is imported at first use only.
 
-One thread, no Python lock held. Machine code is kept in numba's cache where a folder for it can be written.
+One thread, without the GIL. Machine code is kept in numba's cache where its folder can be written.
 """
 
 # n image, k offset, y row, x column, i and j grey levels of a pair.
@@ -8,6 +8,7 @@ One thread, no Python lock held. Machine code is kept in numba's cache where a f
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numba
 import numpy as np
@@ -22,20 +23,25 @@ f32 = np.float32
 def hard_counts(images: Tensor, levels: int, offsets: Sequence[Offset]) -> Tensor:
     """Counts int32 [N, K, L, L] of uint8 [N, H, W]; values must be below `levels`."""
     counts = torch.zeros(len(images), len(offsets), levels, levels, dtype=torch.int32)
-    _count(as_array(images), pair_spans(images.shape[1:], offsets), levels, counts.numpy())
+    _count(as_array(images), pair_spans(size_of(images), offsets), levels, counts.numpy())
     return counts
 
 
 def hard_sums(images: Tensor, levels: int, offsets: Sequence[Offset]) -> Tensor:
     """The nine sums of properties.SUMS, float64 [N, K, 9], of uint8 [N, H, W]; values must be below `levels`."""
     sums = torch.empty(len(images), len(offsets), 9, dtype=torch.float64)
-    _sum(as_array(images), pair_spans(images.shape[1:], offsets), levels, sums.numpy())
+    _sum(as_array(images), pair_spans(size_of(images), offsets), levels, sums.numpy())
     return sums
 
 
 def as_array(images: Tensor) -> np.ndarray:
     """The values of a CPU tensor, contiguous; a view where it already is."""
     return images.detach().contiguous().numpy()
+
+
+def size_of(images: Tensor) -> tuple[int, int]:
+    """Rows and columns of images [N, H, W]."""
+    return images.shape[1], images.shape[2]
 
 
 def pair_spans(size: tuple[int, int], offsets: Sequence[Offset]) -> np.ndarray:
@@ -45,9 +51,9 @@ def pair_spans(size: tuple[int, int], offsets: Sequence[Offset]) -> np.ndarray:
     return np.array(rows, dtype=np.int64).reshape(-1, 6)
 
 
-def jit(kernel: Callable) -> Callable:
+def jit(kernel: Callable[..., Any]) -> Callable[..., Any]:
     """Compile at first call; machine code is kept where a folder for it can be written."""
-    # Python's check for a division by zero would keep a loop from becoming vector code.
+    # Python's check for division by zero would prevent vectorisation.
     options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
     try:
         return numba.njit(cache=True, **options)(kernel)
@@ -56,7 +62,7 @@ def jit(kernel: Callable) -> Callable:
 
 
 @jit
-def _count_image(image, span, levels, table):
+def _count_image(image: np.ndarray, span: np.ndarray, levels: int, table: np.ndarray) -> None:
     x0, width, dy, dx = span[2], span[3] - span[2], span[4], span[5]
     for y in range(span[0], span[1]):
         here, there = image[y, x0:], image[y + dy, x0 + dx :]
@@ -66,14 +72,14 @@ def _count_image(image, span, levels, table):
 
 
 @jit
-def _count(images, spans, levels, counts):
+def _count(images: np.ndarray, spans: np.ndarray, levels: int, counts: np.ndarray) -> None:
     for n in range(images.shape[0]):
         for k in range(spans.shape[0]):
             _count_image(images[n], spans[k], levels, counts[n, k].reshape(levels * levels))
 
 
 @jit
-def _sum(images, spans, levels, sums):
+def _sum(images: np.ndarray, spans: np.ndarray, levels: int, sums: np.ndarray) -> None:
     table = np.zeros(levels * levels, np.int32)
     for n in range(images.shape[0]):
         for k in range(spans.shape[0]):
@@ -82,28 +88,28 @@ def _sum(images, spans, levels, sums):
 
 
 @jit
-def _sum_of_squares(image, span, levels, table):
+def _sum_of_squares(image: np.ndarray, span: np.ndarray, levels: int, table: np.ndarray) -> Any:
     x0, width, dy, dx = span[2], span[3] - span[2], span[4], span[5]
-    squares = 0
+    squares: Any = 0
     table[:] = 0
     if len(table) < (span[1] - span[0]) * width:  # fewer cells than pairs: square at the end
         _count_image(image, span, levels, table)
-        for cell in range(len(table)):
-            squares += np.int64(table[cell]) * np.int64(table[cell])
+        for place in range(len(table)):
+            squares += np.int64(table[place]) * np.int64(table[place])
         return squares
     for y in range(span[0], span[1]):
         here, there = image[y, x0:], image[y + dy, x0 + dx :]
         for x in range(width):
-            cell = np.uint64(here[x]) * np.uint64(levels) + np.uint64(there[x])
-            seen = table[cell]
+            cell: Any = np.uint64(here[x]) * np.uint64(levels) + np.uint64(there[x])
+            seen: Any = table[cell]
             squares += 2 * seen + 1  # (seen + 1)^2 - seen^2
             table[cell] = seen + 1
     return squares
 
 
 @jit
-def _add_pairs(image, span, sums):
-    # A loop of its own, without look-ups, becomes vector code; 32 bits hold the sums of one row.
+def _add_pairs(image: np.ndarray, span: np.ndarray, sums: np.ndarray) -> None:
+    # A separate loop without look-ups is vectorised; 32 bits hold the sums of one row.
     x0, width, dy, dx = span[2], max(0, span[3] - span[2]), span[4], span[5]
     sums[1:] = 0
     sums[1] = max(0, span[1] - span[0]) * width

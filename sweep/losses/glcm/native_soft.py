@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sweep.losses.glcm.native import as_array, jit, pair_spans
+from sweep.losses.glcm.native import as_array, jit, pair_spans, size_of
 from sweep.losses.glcm.offsets import Offset
 
 _MOMENTS = 4  # of a cell: number of pairs, sums of f, of g and of f*g
@@ -19,19 +19,19 @@ _MOMENTS = 4  # of a cell: number of pairs, sums of f, of g and of f*g
 def soft_counts(images: Tensor, levels: int, offsets: Sequence[Offset]) -> Tensor:
     """Triangular-bin counts [N, K, L, L] of finite float [N, H, W] in level units."""
     counts = torch.empty(len(images), len(offsets), levels, levels, dtype=images.dtype)
-    _soft_forward(as_array(images), pair_spans(images.shape[1:], offsets), levels, counts.numpy())
+    _soft_forward(as_array(images), pair_spans(size_of(images), offsets), levels, counts.numpy())
     return counts
 
 
 def soft_gradient(images: Tensor, levels: int, offsets: Sequence[Offset], grad: Tensor) -> Tensor:
     """Gradient [N, H, W] with respect to the images, from the gradient [N, K, L, L] of `soft_counts`."""
     out = torch.zeros_like(images, memory_format=torch.contiguous_format)
-    _soft_backward(as_array(images), pair_spans(images.shape[1:], offsets), levels, as_array(grad), out.numpy())
+    _soft_backward(as_array(images), pair_spans(size_of(images), offsets), levels, as_array(grad), out.numpy())
     return out
 
 
 @jit
-def split(image, levels, stride, cell, part):
+def split(image: np.ndarray, levels: int, stride: int, cell: np.ndarray, part: np.ndarray) -> None:
     """Each value becomes the lower of its two bins (times `stride`) and a share of the upper."""
     top = image.dtype.type(levels - 1)
     for y in range(image.shape[0]):
@@ -43,7 +43,7 @@ def split(image, levels, stride, cell, part):
 
 
 @jit
-def _moments(cell, part, span, levels, table):
+def _moments(cell: np.ndarray, part: np.ndarray, span: np.ndarray, levels: int, table: np.ndarray) -> None:
     """Per cell of the bin lattice: number of pairs, sums of f, of g and of f*g; the four corner weights follow."""
     x0, width, dy, dx = span[2], span[3] - span[2], span[4], span[5]
     table[:] = 0
@@ -61,7 +61,7 @@ def _moments(cell, part, span, levels, table):
 
 
 @jit
-def _corners(table, levels, counts):
+def _corners(table: np.ndarray, levels: int, counts: np.ndarray) -> None:
     counts[:] = 0
     for i in range(levels - 1):
         upper, lower = counts[i], counts[i + 1]
@@ -75,7 +75,7 @@ def _corners(table, levels, counts):
 
 
 @jit
-def _soft_forward(images, spans, levels, counts):
+def _soft_forward(images: np.ndarray, spans: np.ndarray, levels: int, counts: np.ndarray) -> None:
     cell, part = np.empty(images.shape[1:], np.int32), np.empty(images.shape[1:], images.dtype)
     table = np.empty(4 * levels * levels, images.dtype)
     for n in range(images.shape[0]):
@@ -86,7 +86,7 @@ def _soft_forward(images, spans, levels, counts):
 
 
 @jit
-def _soft_backward(images, spans, levels, grad, out):
+def _soft_backward(images: np.ndarray, spans: np.ndarray, levels: int, grad: np.ndarray, out: np.ndarray) -> None:
     cell, part = np.empty(images.shape[1:], np.int32), np.empty(images.shape[1:], images.dtype)
     table = np.zeros(4 * levels * levels, images.dtype)
     for n in range(images.shape[0]):
@@ -107,7 +107,7 @@ def _soft_backward(images, spans, levels, grad, out):
 
 
 @jit
-def _slopes(grad, levels, table):
+def _slopes(grad: np.ndarray, levels: int, table: np.ndarray) -> None:
     """Per cell: how the loss changes with f, with g, and with both together."""
     for i in range(levels - 1):
         for j in range(levels - 1):
@@ -118,7 +118,7 @@ def _slopes(grad, levels, table):
 
 
 @jit
-def stop_outside(image, levels, out):
+def stop_outside(image: np.ndarray, levels: int, out: np.ndarray) -> None:
     for y in range(image.shape[0]):
         for x in range(image.shape[1]):
             if image[y, x] < 0 or image[y, x] > levels - 1:

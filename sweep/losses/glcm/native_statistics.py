@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from sweep.losses.glcm.native import as_array, jit, pair_spans
+from sweep.losses.glcm.native import as_array, jit, pair_spans, size_of
 from sweep.losses.glcm.native_soft import stop_outside
 from sweep.losses.glcm.offsets import Offset
 from sweep.losses.glcm.tiles import Size, Tiles
 
 
 def tile_statistics(tiles: Tiles, offsets: Sequence[Offset]) -> Tensor:
-    """As `soft_statistics`, of all windows of finite images, read where they lie: [N * T, K, 7]; no gradient."""
+    """As `soft_statistics`, of all windows of finite images, without copying them: [N * T, K, 7]; no gradient."""
     return _statistics(tiles.images, tiles.low_N, tiles.factor_N, tiles.size, tiles.levels, offsets)
 
 
@@ -41,14 +41,14 @@ class _Statistics(torch.autograd.Function):
         ctx.save_for_backward(images)
         ctx.settings = levels, offsets
         as_they_are = images.new_zeros(len(images)), images.new_ones(len(images))
-        return _statistics(images, *as_they_are, tuple(images.shape[1:]), levels, offsets)
+        return _statistics(images, *as_they_are, size_of(images), levels, offsets)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (images,), (levels, offsets) = ctx.saved_tensors, ctx.settings
         out = torch.zeros_like(images, memory_format=torch.contiguous_format)
-        _backward(as_array(images), pair_spans(images.shape[1:], offsets), levels, as_array(grad.double()), out.numpy())
+        _backward(as_array(images), pair_spans(size_of(images), offsets), levels, as_array(grad.double()), out.numpy())
         return out, None, None
 
 
@@ -72,8 +72,17 @@ def _first_pixels(size: Size, spans: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 @jit
-def _forward(images, low, factor, levels, size, spans, first, out):
-    """Two windows at a time: additions to one table wait for each other, those to two overlap."""
+def _forward(
+    images: np.ndarray,
+    low: np.ndarray,
+    factor: np.ndarray,
+    levels: int,
+    size: Any,
+    spans: np.ndarray,
+    first: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Two windows at a time: additions to one table are sequential, those to two tables overlap."""
     height, width = size
     across, down = images.shape[2] // width, images.shape[1] // height
     cell, part = np.empty((2, height * width), np.int32), np.empty((2, height * width), images.dtype)
@@ -89,12 +98,12 @@ def _forward(images, low, factor, levels, size, spans, first, out):
             _center(cell[side], part[side], value[side], square[side])
             used[side] = _shift_to_zero(cell[side])
         for k in range(spans.shape[0]):
-            # Tables as narrow as the levels that are touched: less to clear and to square.
+            # Tables as narrow as the range of levels: less to clear and to square.
             tables[0, : used[0] ** 2] = 0
             tables[1, : used[1] ** 2] = 0
             _add_corners(cell[0], part[0], cell[1], part[1], spans[k], width, used[0], used[1], tables[0], tables[1])
             for side in range(2):
-                # Each by its own length, so that no window's last digits depend on its neighbour.
+                # Each by its own length, so that rounding does not depend on the other window.
                 squares = _sum_of_squares(tables[side, : used[side] ** 2])
                 sums = _sum_pairs(cell[side], part[side], value[side], square[side], first[k], spans[k], width)
                 _to_moments(
@@ -106,7 +115,9 @@ def _forward(images, low, factor, levels, size, spans, first, out):
 
 
 @jit
-def _levels(window, low, factor, levels, cell, part):
+def _levels(
+    window: np.ndarray, low: np.ndarray, factor: np.ndarray, levels: int, cell: np.ndarray, part: np.ndarray
+) -> None:
     """Each grey value, stretched to level units, becomes the lower of its two bins and a share of the upper."""
     kind = part.dtype.type
     zero, top, second = kind(0), kind(levels - 1), np.int32(levels - 2)
@@ -120,7 +131,7 @@ def _levels(window, low, factor, levels, cell, part):
 
 
 @jit
-def _center(cell, part, value, square):
+def _center(cell: np.ndarray, part: np.ndarray, value: np.ndarray, square: np.ndarray) -> None:
     """Values counted from the first pixel's, so that small differences are not lost beside a high level, and their soft squares."""
     kind = part.dtype.type
     one, level, above = kind(1), cell[0], part[0]
@@ -132,7 +143,7 @@ def _center(cell, part, value, square):
 
 
 @jit
-def _sum_of_squares(table):
+def _sum_of_squares(table: np.ndarray) -> Any:
     total = table[0] * 0
     for at in range(len(table)):
         total += table[at] * table[at]
@@ -140,7 +151,15 @@ def _sum_of_squares(table):
 
 
 @jit
-def _sum_pairs(cell, part, value, square, first, span, width):
+def _sum_pairs(
+    cell: np.ndarray,
+    part: np.ndarray,
+    value: np.ndarray,
+    square: np.ndarray,
+    first: np.ndarray,
+    span: np.ndarray,
+    width: int,
+) -> Any:
     """Sums of x, y, x^2, y^2, xy, |i-j| and 1/(1+(i-j)^2) over the soft pairs.
 
     As one run of pixels: rows of a small window are too short for vector code, and pairs that wrap around count as nought.
@@ -176,7 +195,7 @@ def _sum_pairs(cell, part, value, square, first, span, width):
 
 
 @jit
-def _to_moments(squares, sums, pairs, out):
+def _to_moments(squares: Any, sums: Any, pairs: int, out: np.ndarray) -> None:
     mean_i, mean_j, square_i, square_j, product = (
         np.float64(sums[0]) / pairs, np.float64(sums[1]) / pairs, np.float64(sums[2]) / pairs, np.float64(sums[3]) / pairs, np.float64(sums[4]) / pairs
     )  # fmt: skip
@@ -188,7 +207,7 @@ def _to_moments(squares, sums, pairs, out):
 
 
 @jit
-def _weights(levels, like):
+def _weights(levels: int, like: np.ndarray) -> np.ndarray:
     """(i-j)^2, |i-j|, 1/(1+(i-j)^2), i, j, i^2 and j^2 of every cell, flat."""
     weights = np.empty((7, levels * levels), like.dtype)
     for i in range(levels):
@@ -200,9 +219,9 @@ def _weights(levels, like):
 
 
 @jit
-def _shift_to_zero(cell):
+def _shift_to_zero(cell: np.ndarray) -> Any:
     """Lowest level becomes zero; returns how many are touched. Only differences of levels matter here."""
-    # Loops of its own over flat pixels: NumPy's minimum does not become vector code here.
+    # Explicit loops over flat pixels: NumPy's minimum does not become vector code here.
     low, high = cell[0], cell[0]
     for p in range(len(cell)):
         low, high = min(low, cell[p]), max(high, cell[p])
@@ -212,7 +231,18 @@ def _shift_to_zero(cell):
 
 
 @jit
-def _add_corners(cell_a, part_a, cell_b, part_b, span, width, levels_a, levels_b, table_a, table_b):
+def _add_corners(
+    cell_a: np.ndarray,
+    part_a: np.ndarray,
+    cell_b: np.ndarray,
+    part_b: np.ndarray,
+    span: np.ndarray,
+    width: int,
+    levels_a: int,
+    levels_b: int,
+    table_a: np.ndarray,
+    table_b: np.ndarray,
+) -> None:
     """Small windows have fewer pairs than cells: four single additions beat a table of moments."""
     shift = span[4] * width + span[5]
     one, right, below_a, below_b = part_a.dtype.type(1), np.uint64(1), np.uint64(levels_a), np.uint64(levels_b)
@@ -235,7 +265,7 @@ def _add_corners(cell_a, part_a, cell_b, part_b, span, width, levels_a, levels_b
 
 
 @jit
-def _backward(images, spans, levels, grad, out):
+def _backward(images: np.ndarray, spans: np.ndarray, levels: int, grad: np.ndarray, out: np.ndarray) -> None:
     count, height, width = images.shape
     kind = images.dtype.type
     cell, part = np.empty(height * width, np.int32), np.empty(height * width, images.dtype)
@@ -255,7 +285,9 @@ def _backward(images, spans, levels, grad, out):
 
 
 @jit
-def _cell_slopes(table, weights, cells, pairs, grad, slopes):
+def _cell_slopes(
+    table: np.ndarray, weights: np.ndarray, cells: int, pairs: int, grad: np.ndarray, slopes: np.ndarray
+) -> None:
     """How the loss changes with each cell's count; the pairs are constant, so a mean changes a variance in second order only."""
     mean_i, mean_j = 0.0, 0.0
     for at in range(cells):
@@ -276,7 +308,9 @@ def _cell_slopes(table, weights, cells, pairs, grad, slopes):
 
 
 @jit
-def _pixel_slopes(slopes, cell, part, span, width, levels, out):
+def _pixel_slopes(
+    slopes: np.ndarray, cell: np.ndarray, part: np.ndarray, span: np.ndarray, width: int, levels: int, out: np.ndarray
+) -> None:
     shift = span[4] * width + span[5]
     for y in range(span[0], span[1]):
         for here in range(y * width + span[2], y * width + span[3]):

@@ -12,7 +12,7 @@ DRAG = """
 const drag = (element, from, to) => ['pointerdown', 'pointermove', 'pointerup'].forEach((kind, step) => element.dispatchEvent(
     new PointerEvent(kind, {bubbles: true, button: 0, pointerId: 1, clientX: (step ? to : from)[0], clientY: (step ? to : from)[1]})));
 SVGElement.prototype.setPointerCapture = () => {};
-const rows = () => [...document.querySelectorAll('#job queue tbody tr')].filter((row) => !row.hidden).map((row) => row.dataset.s);
+const rows = () => [...document.querySelectorAll('#board tbody tr')].filter((row) => !row.hidden).map((row) => row.dataset.s);
 const status = () => document.querySelector('#selected').textContent;
 const key = (element, name) => element.dispatchEvent(new KeyboardEvent('keydown', {key: name, bubbles: true}));
 """
@@ -92,7 +92,7 @@ def test_axes_of_the_parallel_plot_add_up(html, tmp_path):
         const upper = (name) => { const box = grip(name).getBoundingClientRect(); drag(grip(name), [box.left + 6, box.top - 2], [box.left + 6, box.top + box.height * 0.4]); };
         upper('backbone'); const one = rows();
         upper('colorizer'); const two = rows();
-        const names = [...document.querySelectorAll('#job queue tbody tr')].filter((row) => !row.hidden).map((row) => row.cells[1].textContent);
+        const names = [...document.querySelectorAll('#board tbody tr')].filter((row) => !row.hidden).map((row) => row.cells[1].textContent);
         return {one: one.length, two: two.length, same: names.every((name) => name.includes('resnet18') && name.includes('no colorizer'))};""",
         tmp_path,
     ).answer
@@ -104,12 +104,12 @@ def test_sorting_filtering_and_other_axes(html, tmp_path):
         html,
         DRAG
         + """
-        const heads = [...document.querySelectorAll('#job queue thead th[data-sort] button')];
+        const heads = [...document.querySelectorAll('#board thead th[data-sort] button')];
         heads[3].click();
-        const values = [...document.querySelectorAll('#job queue tbody tr')].map((row) => Number(row.cells[3].dataset.v));
+        const values = [...document.querySelectorAll('#board tbody tr')].map((row) => Number(row.cells[3].dataset.v));
         const rising = values.every((value, i) => !i || values[i - 1] <= value);
         heads[3].click();
-        const sorted = document.querySelectorAll('#job queue th[aria-sort]').length === 1 && heads[3].parentNode.getAttribute('aria-sort') === 'descending';
+        const sorted = document.querySelectorAll('#board th[aria-sort]').length === 1 && heads[3].parentNode.getAttribute('aria-sort') === 'descending';
         const filter = document.querySelector('#filter');
         filter.value = 'deconv resnet18'; filter.dispatchEvent(new Event('input'));
         const found = rows().length;

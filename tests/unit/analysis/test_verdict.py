@@ -231,6 +231,13 @@ SITUATIONS = {
         "(equivalence tests at 5 %).",
         True,
     ),
+    "ratios: too little data for a margin": (
+        replace(RATIO, ratios=(ratio(0.01, False),), margin=1.164),
+        USE,
+        "No ratio of synthetic images is distinguishable from real only in 1 comparison; with so few images and seeds the differences may be "
+        "of any size.",
+        True,
+    ),
     "ratios: one helps": (
         replace(RATIO, ratios=(ratio(0.08, True), ratio(0.01, False, 1.0))),
         USE,
@@ -289,6 +296,10 @@ def test_there_are_at_least_twenty_situations_and_only_usable_ones_say_use():
     ("note", "words"),
     [
         (PowerNote(0.02, 0.083, 1200, 40), POWER),
+        (
+            PowerNote(0.02, 6.464, None, 90),
+            "With so few images and seeds no difference is seen reliably here; to see 2 points four times in five, 90 seeds would do.",
+        ),
         (PowerNote(0.02, 0.019, 100, 2), "This sweep would see a difference of 2 points four times in five."),
         (
             PowerNote(0.02, 0.2, None, None),

@@ -47,14 +47,14 @@ def kinds(found):
     return sorted(one.kind for one in found)
 
 
-def test_every_artifact_is_listed_with_what_keeps_it(folder):
+def test_every_artifact_is_listed_with_what_needs_it(folder):
     found = artifacts(folder)
     assert kinds(one for one in found if one.kept_by) == ["data", "data", "generator", "pool", "pool"]
     assert {one.kept_by for one in found if one.kind == "pool"} == {"the sweep config"}
     assert kinds(one for one in found if not one.kept_by) == ["data", "data", "generator", "unfinished"]
 
 
-def test_looking_removes_nothing_and_collecting_removes_what_nothing_keeps(folder):
+def test_listing_removes_nothing_and_deleting_removes_what_nothing_needs(folder):
     before = folder.names("artifacts")
     assert kinds(artifacts(folder)) and folder.names("artifacts") == before
     assert kinds(collect(folder, keep=["data"])) == ["generator", "unfinished"]
@@ -69,7 +69,7 @@ def test_what_is_kept_by_hand_stays(folder):
         artifacts(folder, keep=["generater"])
 
 
-def test_a_running_sweep_loses_nothing(folder):
+def test_artifacts_of_a_running_sweep_are_not_removed(folder):
     before = folder.names("artifacts")
     with open(folder.local / "driver.lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -58,7 +58,7 @@ def test_equal_trainings_are_equal_trials(setting, matters, idle):
     assert complete(idle | setting) == complete(idle)
 
 
-def test_conditions_stand_on_known_names_and_hold_for_a_completed_configuration_too():
+def test_parents_are_known_and_completing_twice_changes_nothing():
     assert {parent for row in HYPERPARAMETERS.values() for parent in row.active.parents} <= {*HYPERPARAMETERS}
     for _, matters, idle in CASES:
         for config in (matters, idle):

@@ -57,7 +57,7 @@ ONE_MISTAKE = {
 
 
 @pytest.mark.parametrize("text", ONE_MISTAKE, ids=lambda text: text[:70])
-def test_one_mistake_of_a_search_is_said_once(tmp_path, text):
+def test_one_mistake_of_a_search_is_reported_once(tmp_path, text):
     found = refused(tmp_path, RANDOM + text + "\n")
     assert len(found) == 1 and ONE_MISTAKE[text] in found[0], found
 
@@ -94,7 +94,7 @@ ALONE = {
 
 
 @pytest.mark.parametrize("text", ALONE, ids=lambda text: text[:70])
-def test_one_mistake_is_said_once(tmp_path, text):
+def test_one_mistake_is_reported_once(tmp_path, text):
     found = refused(tmp_path, text + "\n")
     assert len(found) == 1 and ALONE[text] in found[0], found
 
@@ -143,7 +143,7 @@ def test_more_than_plain_values_is_refused(tmp_path, monkeypatch, text):
     assert not (tmp_path / "called").exists()
 
 
-def test_an_alias_is_written_out(tmp_path):
+def test_an_alias_is_expanded(tmp_path):
     sweep_config = load(
         tmp_path, "search:\n  lr: &d {distribution: uniform, min: 0.1, max: 0.2}\n  dropout: *d\n" + RANDOM
     )
@@ -190,7 +190,7 @@ def test_epsilons_are_compared_as_numbers(tmp_path):
     assert load(tmp_path, text).objectives[0].name == "robust_accuracy/target/worst@1/255"
 
 
-def test_a_normal_is_cut_off_alike_in_both_kinds_of_draws():
+def test_a_truncated_normal_is_the_same_in_both_kinds_of_draws():
     cut = Distribution(distribution="normal", mean=0, sd=1, min=-0.5, max=3)
     values = [draw(cut, rng(0, "test", number)) for number in range(2000)]
     assert -0.5 <= min(values) < -0.45 and max(values) <= 3

@@ -153,7 +153,7 @@ def test_schema_is_json_and_knows_the_hyperparameters():
 
 @pytest.mark.parametrize("path", sorted(Path("search_spaces").rglob("*.yaml")), ids=str)
 @pytest.mark.parametrize("smoke", [False, True])
-def test_every_shipped_sweep_config_is_sound(path, smoke):
+def test_every_shipped_sweep_config_is_valid(path, smoke):
     assert load_config(path, smoke=smoke).data.source
 
 

@@ -27,5 +27,5 @@ def test_an_unknown_name_is_refused_with_a_suggestion(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", sorted(shipped_configs()))
-def test_each_says_first_what_it_asks(name):
+def test_each_shipped_config_begins_with_its_question(name):
     assert "?" in summary(shipped_configs()[name])

@@ -25,7 +25,7 @@ def data(run):
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
-def test_each_direction_holds_a_whole_hospital_back(data, direction):
+def test_each_direction_keeps_its_whole_target_for_the_test(data, direction):
     seen = data.directed(direction)
     domains = {fold: set(seen.fold(fold)["domain"]) for fold in FOLDS}
     there, here = ("phantom-b", "phantom-a") if direction == SOURCE_TO_TARGET else ("phantom-a", "phantom-b")
@@ -40,7 +40,7 @@ def test_there_and_back_is_the_same_data(data):
     assert back.source == data.source and back.hash == data.hash and back.split.equals(data.split[back.split.columns])
 
 
-def test_a_direction_has_a_hash_of_its_own_and_the_other_one_changes_nothing(data, tmp_path):
+def test_each_direction_has_its_own_hash_whether_or_not_the_other_is_in_use(data, tmp_path):
     alone = prepare(SECTION, Storage(tmp_path))
     assert alone.hash == data.hash != data.directed(TARGET_TO_SOURCE).hash
     with pytest.raises(InputError, match="not prepared"):
@@ -52,7 +52,7 @@ def test_both_hospitals_swapped_is_the_other_direction(data, tmp_path):
     assert swapped.hash == data.directed(TARGET_TO_SOURCE).hash
 
 
-def test_folds_of_a_domain_lie_one_after_the_other(data):
+def test_a_domain_is_ordered_by_fold(data):
     for direction in DIRECTIONS:
         rows = data.directed(direction).split
         for fold in FOLDS:
@@ -65,7 +65,7 @@ def test_generators_of_the_directions_differ(data):
     assert not hashes[0] & hashes[1]
 
 
-def test_directions_are_read_from_wherever_they_stand():
+def test_directions_may_be_under_grid_search_or_fixed():
     base = {"name": "x", "data": {"source": "phantom-a", "target": "phantom-b"}}
     assert SweepConfig(**base).directions == (SOURCE_TO_TARGET,)
     assert SweepConfig(**base, fixed={"direction": TARGET_TO_SOURCE}).directions == (TARGET_TO_SOURCE,)
@@ -73,6 +73,6 @@ def test_directions_are_read_from_wherever_they_stand():
     assert SweepConfig(**base, search={"direction": {"values": list(DIRECTIONS)}}).directions == DIRECTIONS
 
 
-def test_copies_are_looked_for_once_in_a_run_folder(data, run, monkeypatch):
+def test_near_duplicates_are_searched_once_per_run_folder(data, run, monkeypatch):
     monkeypatch.delattr("sweep.data.domains.duplicates_within_and_between")
     assert prepare(SECTION, run, DIRECTIONS).split.equals(data.split)

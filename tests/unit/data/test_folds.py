@@ -19,7 +19,7 @@ def test_auto_goes_by_the_smallest_store(wanted, size, expected):
 
 
 @pytest.mark.parametrize("directions", [DIRECTIONS[:1], DIRECTIONS])
-def test_a_worker_is_handed_the_same_images_either_way(tmp_path, monkeypatch, directions):
+def test_resident_and_streamed_images_are_the_same(tmp_path, monkeypatch, directions):
     section = DataSection(source="phantom-a", target="phantom-b", image_px=32, phantom_patients=40, train_images=20)
     data = prepare(section, Storage(tmp_path), directions)
     monkeypatch.setattr(

@@ -6,7 +6,7 @@ import pytest
 
 from sweep.execution.job import DONE, Work
 from sweep.execution.ray.job_queue import JobQueue
-from sweep.store.trial import Attacks, Trial
+from sweep.store.trial import Attacks, Rungs, Trial
 
 Board = JobQueue.__ray_metadata__.modified_class
 
@@ -221,3 +221,43 @@ def test_a_machine_that_is_gone_without_a_word_costs_no_failure():
         return job_queue._worker_groups["s0"].job.losses.counts
 
     assert play(scenario) == {"preemption": 1}
+
+
+def test_a_worker_group_whose_task_raises_tells_its_reason():
+    async def scenario():
+        job_queue, job = Board(2, 2), work("a")
+
+        async def unplaceable():
+            raise RuntimeError("no node has 8 GPUs")
+
+        await job_queue.open(lambda name: unplaceable(), 1)
+        await job_queue.submit(job)
+        return await job_queue.next_report(job.trial.signature)
+
+    assert play(scenario)["reason"] == "no worker group is left: no node has 8 GPUs"
+
+
+def test_a_report_at_a_rung_is_answered_once_the_scheduler_has_decided():
+    """Otherwise a short trial would be at its end before it is stopped, on one machine and not on the other."""
+
+    async def scenario(stopped):
+        job_queue, signature = Board(2, 2), work("a").trial.signature
+        await job_queue.submit(Work(work("a").trial, Attacks(), Rungs((2,), ("m",))))
+        await job_queue.take("s0")
+        assert await job_queue.report("s0", signature, {"kind": "epoch", "seed": 0, "epoch": 1})
+        waiting = asyncio.ensure_future(job_queue.report("s0", signature, {"kind": "epoch", "seed": 0, "epoch": 2}))
+        for _ in range(2):
+            await job_queue.next_report(signature)
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        if stopped:
+            await job_queue.cancel(signature)
+        else:
+            asking = asyncio.ensure_future(job_queue.next_report(signature))
+        answer = await waiting
+        if not stopped:
+            asking.cancel()
+        return answer
+
+    assert play(lambda: scenario(stopped=False)) is True
+    assert play(lambda: scenario(stopped=True)) is False

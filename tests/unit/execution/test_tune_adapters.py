@@ -44,7 +44,7 @@ def test_the_scheduler_stops_what_the_campaign_stops(monkeypatch, records):
 
 
 def test_the_searcher_hands_out_no_more_trials_than_its_limit():
-    searcher = CampaignSearcher(campaign(), BudgetTracker(), 2, lambda job: job)
+    searcher = CampaignSearcher(campaign(), BudgetTracker(), 2, lambda job: {"trial": job})
     assert searcher.suggest("a") and searcher.suggest("b") and searcher.suggest("c") is None
     searcher.on_trial_complete("a")
     assert searcher.suggest("c") is not None

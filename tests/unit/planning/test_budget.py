@@ -1,6 +1,7 @@
 """A budget stops launching in time."""
 
 import json
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -51,7 +52,7 @@ def test_wall_refuses_a_trial_that_would_not_end_in_time(clock):
     assert "budget.wall: 80 s of 100 s" in budget_tracker.refused
 
 
-def test_gpu_hours_count_what_runs_and_what_ran_before(clock):
+def test_gpu_hours_include_running_trials_and_earlier_attempts(clock):
     budget_tracker = BudgetTracker(gpu_hours=1, gpus=0.5, before_s=3600, clock=clock)  # half an hour is left
     one_trial(budget_tracker, clock, 1200)  # ten minutes of it
     assert budget_tracker.may_launch()
@@ -60,7 +61,7 @@ def test_gpu_hours_count_what_runs_and_what_ran_before(clock):
     assert "budget.gpu_hours" in budget_tracker.refused
 
 
-def test_a_sweep_that_winds_down_does_not_start_anew(clock):
+def test_a_refusal_to_launch_is_final(clock):
     budget_tracker = BudgetTracker(gpu_hours=1, gpus=1, clock=clock)
     one_trial(budget_tracker, clock, 1900)
     assert not budget_tracker.may_launch()
@@ -103,7 +104,7 @@ def test_what_was_spent_before_counts_however_it_ended():
     assert spent_before(LEDGER, workers=2) == 8 + 5 + 4 + 7 + 18 + 15, "a generator is made by one worker"
 
 
-def test_a_sweep_config_gives_its_budget_to_the_sweep():
+def test_the_budget_comes_from_the_sweep_config():
     section = {"name": "q", "data": {"source": "phantom-a", "target": "phantom-b"}}
     sweep_config = SweepConfig.model_validate(
         {**section, "budget": {"wall": "1.5h", "gpu_hours": 0.05}, "resources": {"workers": 2, "gpus_per_worker": 0.5}}
@@ -126,9 +127,12 @@ def test_a_sweep_config_gives_its_budget_to_the_sweep():
 
 def test_a_spent_budget_ends_the_search():
     one = campaign(draws=2)
-    searcher = CampaignSearcher(one, BudgetTracker(gpu_hours=1, gpus=1, before_s=3600), 4, lambda job: job)
+    searcher = CampaignSearcher(one, BudgetTracker(gpu_hours=1, gpus=1, before_s=3600), 4, lambda job: {"trial": job})
     assert searcher.suggest("first") == searcher.FINISHED
-    assert CampaignSearcher(one, BudgetTracker(), 4, lambda job: job).suggest("first")["trial"].seeds == (0, 1)
+    assert CampaignSearcher(one, BudgetTracker(), 4, lambda job: {"trial": job}).suggest("first")["trial"].seeds == (
+        0,
+        1,
+    )
 
 
 def test_wall_time_ends_tune_too(monkeypatch, tmp_path):
@@ -168,7 +172,13 @@ def test_wall_time_ends_tune_too(monkeypatch, tmp_path):
         Launch(Attacks(), str(tmp_path), Resources(), 1),
         SimpleNamespace(campaign=campaign(), foreseen=(), trial=None),
     )
-    run_trials(launch, plan, None, Capacity(2, 0, 2), SimpleNamespace(budget_tracker=BudgetTracker(wall_s=90)))
+    run_trials(
+        launch,
+        plan,
+        None,
+        Capacity(2, 0, 2),
+        SimpleNamespace(budget_tracker=BudgetTracker(wall_s=90), progress=nullcontext()),
+    )
     assert seen == {"budget": 90}
 
 

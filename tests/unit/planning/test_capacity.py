@@ -9,19 +9,19 @@ from sweep.planning.capacity import capacity_of, declared, of_types, trials_on
 GPU_NODE = {"CPU": 8.0, "GPU": 1.0}
 
 
-def test_a_quarter_of_a_gpu_packs_four_trials_on_it():
+def test_four_trials_of_a_quarter_gpu_share_one():
     assert trials_on(Resources(gpus_per_worker=0.25), [GPU_NODE], 1) == 4
     assert trials_on(Resources(gpus_per_worker=0.25), [GPU_NODE, GPU_NODE], 1) == 8
     assert trials_on(Resources(gpus_per_worker=0.3), [GPU_NODE], 1) == 3
 
 
-def test_a_worker_lies_on_one_machine_and_a_trial_may_lie_on_two():
+def test_a_worker_needs_one_machine_and_a_trial_may_span_two():
     one_each = [GPU_NODE] * 4
     assert trials_on(Resources(gpus_per_worker=2), one_each, 0) == 0
     assert trials_on(Resources(gpus_per_worker=1, workers=2), one_each, 0) == 2
 
 
-def test_memory_packs_too_where_a_machine_tells_it():
+def test_memory_limits_workers_where_a_machine_reports_it():
     assert trials_on(Resources(memory_per_worker="4GB"), [{"CPU": 8.0, "memory": 9e9}], 0) == 2
     assert trials_on(Resources(memory_per_worker="4GB"), [{"CPU": 8.0}], 0) == 8
 
@@ -31,7 +31,7 @@ def test_one_cpu_of_a_cluster_is_kept_for_reading():
     assert trials_on(Resources(), [{"CPU": 4.0}], 0) == 4
 
 
-def test_machines_that_may_come_count():
+def test_machines_that_may_be_added_count():
     types = of_types([({"CPU": 0.0}, 1), ({"CPU": 4.0, "GPU": 1.0}, 3)])
     found = capacity_of(Resources(gpus_per_worker=1), [{"CPU": 0.0}], types, 1)
     assert found.concurrent_trials == 3 and found.contested
@@ -51,7 +51,7 @@ def test_what_no_machine_has_is_refused_with_the_arithmetic():
         capacity_of(asked, [{"CPU": 0.0}], declared(asked), 1)
 
 
-def test_a_number_said_by_hand_is_believed_only_where_nobody_knows():
+def test_max_concurrent_trials_is_the_capacity_only_where_it_is_unknown():
     asked = Resources(max_concurrent_trials=3)
     assert capacity_of(asked, [{"CPU": 0.0}], None, 1).concurrent_trials == 3
     with pytest.raises(InputError):

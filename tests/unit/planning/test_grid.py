@@ -20,21 +20,21 @@ def test_grid_is_crossed_in_order():
     assert cells == [{"colorizer": c, "synthetic_per_real": r} for c in ("none", "deconv") for r in (0, 1)]
 
 
-def test_adding_a_hyperparameter_or_a_cell_reshuffles_nothing():
+def test_adding_a_hyperparameter_or_a_cell_changes_no_other_draw():
     alone = studies({"colorizer": ["none"]}, {"lr": LR}, {}, 5)
     more = studies({"colorizer": ["none", "deconv"]}, {"dropout": DROPOUT, "lr": LR}, {}, 5)
     for study in more:
         assert [config["lr"] for config in study.configs] == [config["lr"] for config in alone[0].configs]
 
 
-def test_condition_decides_whether_a_value_is_drawn():
+def test_a_value_is_sampled_only_where_its_condition_holds():
     weight = Distribution(distribution="uniform", min=0.1, max=0.9, when={"colorizer": {"not": "none"}})
     without, with_colour = studies({"colorizer": ["none", "deconv"]}, {"glcm_weight": weight}, {}, 1)
     assert "glcm_weight" not in without.configs[0]
     assert 0.1 <= with_colour.configs[0]["glcm_weight"] <= 0.9
 
 
-def test_settings_that_cannot_matter_are_left_out_so_equal_trials_are_equal():
+def test_inactive_settings_are_dropped_so_equal_trainings_are_equal_trials():
     (study,) = studies({}, {}, {"synthetic_per_real": 0, "generator": "wgan"}, 1)
     assert "generator" not in study.configs[0] and "glcm_weight" not in study.configs[0]
 
@@ -59,7 +59,7 @@ def test_rules(rule, value, expected):
     ],
     ids=lambda distribution: distribution.distribution,
 )
-def test_every_distribution_stays_in_its_support(distribution):
+def test_every_distribution_stays_in_its_bounds(distribution):
     values = [draw(distribution, rng(0, "test", number)) for number in range(200)]
     assert len(set(values)) > 1
     if distribution.values:

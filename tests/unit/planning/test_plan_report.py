@@ -67,7 +67,7 @@ def test_what_can_never_run_is_refused(tmp_path, monkeypatch, resources, address
     assert not list(tmp_path.iterdir())
 
 
-def test_a_cluster_that_is_only_named_is_not_guessed_at():
+def test_capacity_of_a_named_cluster_is_unknown():
     assert foreseen_capacity(Resources(gpus_per_worker=99), "10.0.0.5:6379") is None
     assert foreseen_capacity(Resources(), None).concurrent_trials >= 1
 
@@ -137,7 +137,7 @@ def test_what_is_there_is_counted_and_timed(begun):
     assert "not counted, for none has been timed yet: 2 pools" in text
 
 
-def test_money_is_told_for_each_node_type_and_what_does_not_fit_is_said(begun):
+def test_each_node_type_has_its_price_or_the_reason_why_no_trial_fits(begun):
     asked, run = begun
     text = said(
         asked.model_copy(
@@ -175,13 +175,13 @@ def test_time_on_this_machine_and_a_longest_step():
     assert outlook([StepCost("record", 0, (1.0,))], 0, Resources(), TWO_CPUS) == ["nothing is left to compute"]
 
 
-def test_before_a_first_run_money_is_told_by_the_hour():
+def test_before_a_first_run_the_price_is_per_hour():
     resources = Resources.model_validate({"gpus_per_worker": 1, "node_types": GPU_NODES, "max_concurrent_trials": 3})
     lines = outlook([StepCost("record", 40)], 40, resources, None)
     assert lines[1] == "  on 3 x big: 3 trials at once, price 9.00 an hour"
 
 
-def test_probabilities_that_a_searcher_leaves_behind_are_said():
+def test_a_note_says_that_adaptive_searchers_leave_the_probabilities():
     search = {"lr": {"values": [0.1, 0.2], "probabilities": [0.9, 0.1]}}
     for algorithm, told in (
         ("tpe", ["probabilities of lr apply to the first draws only: tpe then samples by its model"]),

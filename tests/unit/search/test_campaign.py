@@ -58,7 +58,7 @@ class TestEveryKind:
         assert set(draws.values()) == {KINDS[kind].get("draws", 4)} and len(draws) == len(CELLS)
 
 
-def test_cells_are_dealt_in_turn():
+def test_cells_take_turns():
     one = campaign()
     assert [one.next_job().cell["colorizer"] for _ in range(4)] == ["none", "deconv", "none", "deconv"]
 
@@ -71,7 +71,7 @@ def test_cells_that_lead_to_the_same_configuration_share_it():
     assert sum(event["event"] == "ask" for event in events) == 3
 
 
-def test_a_failure_is_told_as_failed_and_never_left_open():
+def test_a_failure_is_reported_to_the_searcher_and_settles_the_trial():
     one = campaign(algorithm="tpe", draws=12)
     play(lambda: one, fails=lambda config, seed: config["lr"] > 1e-3)
     for study in one._studies:

@@ -85,7 +85,7 @@ def test_rungs_are_powers_and_end_before_the_last_epoch():
     assert ParetoHalving(["maximize"], grace=2, eta=3).rung_of(1000) == 486
 
 
-def test_a_point_of_the_front_with_room_goes_on_and_a_beaten_one_stops():
+def test_an_uncrowded_point_of_the_front_continues_and_a_dominated_one_stops():
     halving = ParetoHalving(["maximize", "minimize"], grace=1, eta=2)
     decisions = {
         name: halving.decide(name, 1, values)
@@ -107,7 +107,7 @@ def test_a_point_of_the_front_with_room_goes_on_and_a_beaten_one_stops():
     assert halving.reasons == {"beaten": "epoch 1: not among the best 1/2 of the 3 trials that came there before"}
 
 
-def test_a_trial_is_judged_once_at_a_rung():
+def test_a_trial_is_compared_once_per_rung():
     halving = ParetoHalving(["maximize"], grace=1, eta=3)
     assert halving.decide("good", 1, [1.0]) == "continue"
     assert halving.decide("late", 1, [2.0]) == "continue"
@@ -116,7 +116,7 @@ def test_a_trial_is_judged_once_at_a_rung():
 
 
 @pytest.mark.parametrize("values", [[None, 1.0], [float("nan"), 1.0], [float("inf"), 1.0]])
-def test_a_value_that_is_missing_stops_once_a_sound_trial_came_by(values):
+def test_a_trial_with_a_missing_value_stops_where_another_has_all_values(values):
     halving = ParetoHalving(["minimize", "maximize"], grace=1)
     assert halving.decide("first", 1, values) == "continue", "an objective that nobody has measured yet stops nobody"
     assert halving.decide("second", 1, values) == "continue"

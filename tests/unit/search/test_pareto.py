@@ -23,7 +23,7 @@ def test_crowding_by_hand():
 
 
 @pytest.mark.parametrize("rows", [np.ones((3, 2)), np.zeros((0, 2))], ids=["all alike", "none"])
-def test_points_without_extent_have_no_room(rows):
+def test_equal_points_have_no_crowding_distance(rows):
     assert crowding_distance(rows).tolist() == [0.0] * len(rows)
 
 
@@ -40,7 +40,7 @@ def test_crowding_agrees_with_optuna():
 
 @settings(max_examples=60, deadline=None)
 @given(points)
-def test_preference_sorts_by_front_then_room_then_sum(rows):
+def test_preference_sorts_by_front_then_crowding_then_sum(rows):
     ranks, room = nondominated_rank(rows), np.zeros(len(rows))
     for rank in set(ranks):
         room[ranks == rank] = crowding_distance(rows[ranks == rank])
@@ -50,5 +50,5 @@ def test_preference_sorts_by_front_then_room_then_sum(rows):
     assert preference(rows).tolist() == [sum(other < key for other in keys) for key in keys]
 
 
-def test_oriented_turns_what_is_to_be_small():
+def test_oriented_negates_objectives_to_minimize():
     assert oriented(np.array([[1.0, 2.0]]), ["maximize", "minimize"]).tolist() == [[1.0, -2.0]]

@@ -11,10 +11,10 @@ def test_gains_of_the_others_are_added_rung_by_rung():
     assert projected([0.1, 0.0], 3, curves) == pytest.approx([0.4, 0.0])
 
 
-def test_without_others_it_stands_where_it_stood():
+def test_without_other_trials_the_projection_is_the_value():
     assert projected([0.1], 3, []) == [0.1]
     assert projected([0.1], 3, [{1: [0.0], 3: [0.5]}]) == [0.1]
 
 
-def test_a_rung_that_was_passed_over_is_bridged():
+def test_a_skipped_rung_is_bridged():
     assert projected([0.0], 1, [{1: [0.2], END: [0.7]}, {3: [0.9], END: [1.0]}]) == pytest.approx([0.5])

@@ -57,7 +57,7 @@ def test_a_clear_order_saves_most_of_the_seeds():
     assert all("0" not in dropped for dropped, _ in games)
 
 
-def test_who_has_ended_stays_a_rival_and_gets_no_standing():
+def test_an_ended_configuration_stays_a_rival_and_gets_no_standing():
     known = results(CLEAR, 5)
     standings = Race(["maximize"], 3, 10).standings(known, ended={"good"})
     assert set(standings) == {"fair", "poor"} and standings["fair"].state == "dropped"
@@ -127,7 +127,7 @@ def test_failed_seeds_are_counted_but_not_compared():
     assert standings["poor"].state == "dropped" and "3 common seeds" in standings["poor"].reason
 
 
-def test_one_configuration_has_nobody_to_race_with():
+def test_a_single_configuration_has_no_rivals():
     assert Race(["maximize"], 2, 5).standings({"only": {0: (1.0,), 1: (1.0,)}})["only"].state == "race"
 
 

@@ -19,7 +19,7 @@ from tests.fakes.sweep_config import write_config
 QUICK = {"renewed_s": 0.05, "settle_s": 0.0}
 
 
-def test_a_second_driver_is_told_who_holds_the_run(tmp_path):
+def test_a_second_driver_is_refused_with_the_holder(tmp_path):
     run = Storage(tmp_path)
     with (
         leased(run, **QUICK),
@@ -32,7 +32,7 @@ def test_a_second_driver_is_told_who_holds_the_run(tmp_path):
         pass
 
 
-def test_a_driver_that_was_killed_is_followed_after_a_while(tmp_path):
+def test_the_lease_of_a_killed_driver_expires(tmp_path):
     run = Storage(tmp_path)
     run.write(LEASE_FILE, b"process 1 on nowhere")
     with pytest.raises(InputError, match="wait for it, or 45 s"), leased(run, **QUICK):
@@ -41,7 +41,7 @@ def test_a_driver_that_was_killed_is_followed_after_a_while(tmp_path):
         assert run.read(LEASE_FILE) != b"process 1 on nowhere"
 
 
-def test_of_two_that_begin_at_once_the_last_writer_has_it(tmp_path, monkeypatch):
+def test_of_two_drivers_that_begin_at_once_the_last_writer_holds_the_lease(tmp_path, monkeypatch):
     run = Storage(tmp_path)
     monkeypatch.setattr("sweep.store.lease.time.sleep", lambda seconds: run.write(LEASE_FILE, b"the other"))
     with pytest.raises(InputError, match="the other"), leased(run, **QUICK):
@@ -67,14 +67,14 @@ def test_a_ledger_with_a_lease_can_be_stored_and_its_copy_asks_too(tmp_path):
         ledger.append({"event": "finish", "signature": "a", "seed": 0})
 
 
-def test_only_ones_own_name_is_removed(tmp_path):
+def test_a_lease_of_another_driver_is_not_removed(tmp_path):
     run = Storage(tmp_path)
     with leased(run, **QUICK):
         run.write(LEASE_FILE, b"the other")
     assert run.read(LEASE_FILE) == b"the other"
 
 
-def test_a_name_that_is_renewed_stays_young(tmp_path):
+def test_a_renewed_lease_does_not_expire(tmp_path):
     run = Storage(tmp_path)
     lease = Lease(run, "ours")
     run.write(LEASE_FILE, b"ours")

@@ -24,7 +24,7 @@ def test_events_come_back_in_order_over_attempts(run):
     assert [event["seed"] for event in Ledger.read(run)] == [0, 1]
 
 
-def test_first_finish_of_a_record_holds(run):
+def test_the_first_finish_of_a_record_counts(run):
     ledger = Ledger(run)
     ledger.append(finish(0, 0.5))
     ledger.append(finish(0, 0.9))
@@ -39,7 +39,7 @@ def test_failure_counts_only_without_a_finish(run):
     assert list(read_ledger(run).failed()) == [("abc", 0)]
 
 
-def test_every_cut_of_the_last_line_loses_that_event_only(run):
+def test_truncating_the_last_line_loses_that_event_only(run):
     ledger = Ledger(run)
     for seed in range(3):
         ledger.append(finish(seed))
@@ -53,7 +53,7 @@ def test_every_cut_of_the_last_line_loses_that_event_only(run):
         assert [(damage.file, damage.line) for damage in reading.damages] == [("0001.jsonl", 3)]
 
 
-def test_a_flipped_byte_is_damage_not_a_number(run):
+def test_a_flipped_byte_is_reported_as_damage(run):
     Ledger(run).append(finish(0, 0.5))
     path = run.local / "records" / "0001.jsonl"
     path.write_bytes(path.read_bytes().replace(b"0.5", b"0.9"))
