@@ -155,6 +155,11 @@ def _around(boxes: list[Box]) -> Box:
             slice(min(side.start for side in columns), max(side.stop for side in columns)))  # fmt: skip
 
 
+def letters_on_a_line(grey: np.ndarray) -> int:
+    """The largest number of letter-like marks side by side in uint8 `grey` [H, W]."""
+    return max(len(_longest_line(grey, level)) for level in _SURROUNDINGS)
+
+
 def _longest_line(grey: np.ndarray, level: int) -> list[Box]:
     """The longest row of letter-like marks above a grey level in surroundings below it."""
     if int(grey.max(initial=0)) < level + _CONTRAST:
