@@ -20,6 +20,7 @@ from sweep.core.seeds import rng
 
 DRAWS = 2000
 _MOST_CELLS = 40_000_000  # draws x images held at once (float64: 320 MB)
+_FEW_CELLS = 2_000_000  # draws x images (16 MB) of which many sets of weights are kept
 _JACKKNIFE_BLOCKS = 200
 OPPOSED = (
     0.25  # of the image noise that independent seeds would leave in their mean; below, seeds work against each other
@@ -107,7 +108,8 @@ def patient_weights(outcomes: Outcomes, draws: int, seed: int, *, class_mix: boo
     if not class_mix:
         np.maximum.at(stratum, group, _strata(outcomes.labels))
     content = "\n".join(outcomes.images.tolist())  # the same images give the same draws, so that results pair up
-    return _patient_weights(content, group.tobytes(), stratum.tobytes(), draws, seed)
+    kept = _few_cells if draws * len(group) <= _FEW_CELLS else _many_cells
+    return kept(content, group.tobytes(), stratum.tobytes(), draws, seed)
 
 
 def _strata(labels: np.ndarray) -> np.ndarray:
@@ -120,8 +122,7 @@ def _strata(labels: np.ndarray) -> np.ndarray:
     return (present * place).max(axis=1)
 
 
-@lru_cache(maxsize=4)
-def _patient_weights(content: str, group_bytes: bytes, stratum_bytes: bytes, draws: int, seed: int) -> np.ndarray:
+def _drawn_weights(content: str, group_bytes: bytes, stratum_bytes: bytes, draws: int, seed: int) -> np.ndarray:
     group, stratum = np.frombuffer(group_bytes, dtype=int), np.frombuffer(stratum_bytes, dtype=int)
     generator = rng(seed, "patients", content)
     counts = np.zeros((draws, len(stratum)))
@@ -131,6 +132,10 @@ def _patient_weights(content: str, group_bytes: bytes, stratum_bytes: bytes, dra
     weights = counts[:, group]
     weights.flags.writeable = False
     return weights
+
+
+# Each split is drawn with and without its class mix, whole and as far as it was attacked: all of them are asked for again and again.
+_few_cells, _many_cells = lru_cache(maxsize=24)(_drawn_weights), lru_cache(maxsize=2)(_drawn_weights)
 
 
 def _leave_out(outcomes: Outcomes) -> np.ndarray:

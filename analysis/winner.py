@@ -191,11 +191,13 @@ def _sign(run: Run, by: str, name: str) -> float:
 
 
 def _rivals(run: Run, ranking: Ranking, estimates: Estimates, metric: str) -> tuple[Rival, ...]:
-    best, names = ranking.rows[0].signature, derived.labels(run.configs, run.studies)
+    best, names = ranking.rows[0].signature, {row.signature: row.label for row in ranking.rows}
     found = {"runner-up": ranking.rows[1].signature} if len(ranking.rows) > 1 else {}
     control = run.partners.get(best)
     if control is not None and control != best:
         found["real only"] = control
+        if control not in names:
+            names |= derived.labels(run.configs, run.studies).to_dict()
     rows = ((role, key, probability_over(run, estimates, best, key, metric)) for role, key in found.items())
     return tuple(Rival(key, names[key], role, chance) for role, key, chance in rows if chance == chance)
 

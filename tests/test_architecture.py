@@ -34,7 +34,7 @@ ALLOWED = {
     "sweep.search": {"sweep.core"},
     "sweep.shift": {"sweep.core", "sweep.evaluation"},
     "sweep.config": {"sweep.core", "sweep.shards"} | SCIENCE,
-    "sweep.data": {"sweep.core", "sweep.config"} | DATA_SETS,
+    "sweep.data": {"sweep.core", "sweep.config", "sweep.shift"} | DATA_SETS,
     "sweep.store": {"sweep.core", "sweep.config"},
     "sweep.pipeline": {"sweep.core", "sweep.config", "sweep.data", "sweep.store", "sweep.shards"} | SCIENCE,
     "sweep.planning": {

@@ -1,10 +1,13 @@
-"""Images -> how much writing seems to be burned into them: small bright strokes of one height, side by side on a line.
+"""Images -> marks burned into them: letters, laterality markers and callipers. A suspicion, not a reading.
 
-A suspicion, not a reading: it says which images a person should look at before names leave the house or a model learns to read.
+It says which images a person should look at before names leave the house or a model learns to read. Three signs count: words (four
+or more small bright strokes of one height side by side), single bright letters that stand out from their surroundings, and crosses
+of callipers. `benchmarks/burned_in_text.py` measures recall and false positives on images labelled by eye.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,41 +15,158 @@ from scipy.ndimage import find_objects, label
 
 from sweep.shards.reader import read_batches
 
-SUSPICIOUS = 4  # letters on one line
+SUSPICIOUS = 1  # marks in an image
+WORD = 4  # letters on one line
 _SURROUNDINGS = (40, 200)  # brightest grey level around a letter: on black, and white letters on tissue
 _CONTRAST = 40  # by which a letter's brightest pixel is above that
-_HEIGHTS = (4, 20)  # of a letter, in pixels of a stored image
+_HEIGHTS = (4, 20)  # of a letter of a word, in pixels of a stored image
 _WIDEST = 20
 _GAP = 2.5  # between letters of a word, in letter heights
+_STROKES = (45, 80)  # grey levels by which a stroke exceeds its surroundings: faint and sharp letters
+_TOPHAT_PX = 11  # strokes narrower than this are kept
+_RING_PX = 3  # around a letter
+_FILL = (0.2, 0.85)  # share of a letter's box that its strokes cover
+_UPRIGHT_FILL = 0.35  # at least, of a letter that stands out less
+_CLEAR, _UPRIGHT = 100, 47  # isolation of a letter of any shape, and of one that is taller than wide
+_ARM_PX, _ARM_CONTRAST, _ARM_LEVEL = 3, 45, 120  # of a calliper's cross
 _COLUMNS = ("image", "height", "width")
 _EIGHT = np.ones((3, 3), dtype=np.int8)
 
+Box = tuple[slice, slice]  # rows, columns
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something burned in: its kind (word, letter or calliper) and its place."""
+
+    kind: str
+    box: Box
+
 
 def lettering(folder: Path | str) -> np.ndarray:
-    """int64 [N]: the number of letter-like marks on the longest line of each image of a shard folder, in shard order."""
+    """int64 [N]: the number of marks in each image of a shard folder, in shard order."""
     found = []
     for batch in read_batches(folder, _COLUMNS):
         for image, height, width in zip(*(batch.column(name) for name in _COLUMNS), strict=True):
             grey = np.frombuffer(image.as_buffer(), dtype=np.uint8).reshape(height.as_py(), width.as_py())
-            found.append(letters_on_a_line(grey))
+            found.append(len(marks(grey)))
     return np.array(found, dtype=np.int64)
 
 
-def letters_on_a_line(grey: np.ndarray) -> int:
-    """The largest number of letter-like marks that stand side by side in uint8 `grey` [H, W]."""
-    return max(_longest_line(grey, level) for level in _SURROUNDINGS)
+def marks(grey: np.ndarray) -> list[Mark]:
+    """Words, single letters and callipers in uint8 `grey` [H, W]; a letter of a word is counted with the word alone."""
+    words = [Mark("word", _around(line)) for level in _SURROUNDINGS if len(line := _longest_line(grey, level)) >= WORD]
+    found = list(words)
+    for kind, boxes in (("letter", _letters(grey)), ("calliper", _callipers(grey))):
+        for box in boxes:
+            if not any(_overlap(box, mark.box) for mark in found):
+                found.append(Mark(kind, box))
+    return found
 
 
-def _longest_line(grey: np.ndarray, level: int) -> int:
-    """The same for letters above a grey level in surroundings below it."""
-    marks, _ = label(grey > level, _EIGHT)
-    letters = [box for box in find_objects(marks) if _is_letter(grey, box, level)]
+def _letters(grey: np.ndarray) -> list[Box]:
+    """Boxes of strokes of a letter's size that are brighter than everything around them."""
+    strokes = _top_hat(grey)
+    found: list[Box] = []
+    for level in _STROKES:
+        if int(strokes.max(initial=0)) < level:
+            continue
+        components, _ = label(strokes >= level, _EIGHT)
+        for number, box in enumerate(find_objects(components), start=1):
+            height, width = (side.stop - side.start for side in box)
+            if 7 <= height <= 22 and 2 <= width <= 2 * height:
+                inside = components[box] == number
+                if _FILL[0] * inside.size <= np.count_nonzero(inside) <= _FILL[1] * inside.size and _stands_out(
+                    grey, box, inside, height, width
+                ):
+                    found.append(box)
+    return found
+
+
+def _stands_out(grey: np.ndarray, box: Box, inside: np.ndarray, height: int, width: int) -> bool:
+    """Whether the strokes are brighter than the ring around their box by what their shape asks for."""
+    rows, columns = (slice(max(0, side.start - _RING_PX), side.stop + _RING_PX) for side in box)
+    ring = np.ones(grey[rows, columns].shape, dtype=bool)
+    ring[
+        box[0].start - rows.start : box[0].stop - rows.start, box[1].start - columns.start : box[1].stop - columns.start
+    ] = False
+    isolation = _quantile(grey[box][inside], 0.8) - _quantile(grey[rows, columns][ring], 0.95)
+    upright = height >= 8 and width <= 0.9 * height and inside.mean() >= _UPRIGHT_FILL
+    return bool(isolation >= _CLEAR or (upright and isolation >= _UPRIGHT))
+
+
+def _quantile(values: np.ndarray, share: float) -> int:
+    """The value below which a share of them lies; without interpolation a tenth of the time of np.percentile."""
+    return int(np.sort(values)[int(share * (len(values) - 1))]) if len(values) else 0
+
+
+def _top_hat(grey: np.ndarray) -> np.ndarray:
+    """uint8 [H, W]: what is brighter than the opening with a square; five times as fast as SciPy's for this size."""
+
+    def over_square(image: np.ndarray, extreme: np.ufunc) -> np.ndarray:
+        return _over_window(_over_window(image, extreme).T, extreme).T
+
+    return grey - over_square(over_square(grey, np.minimum), np.maximum)
+
+
+def _over_window(image: np.ndarray, extreme: np.ufunc) -> np.ndarray:
+    """The minimum or maximum over a window of columns around each pixel, from windows of doubled width."""
+    half, done = _TOPHAT_PX // 2, 1
+    found = np.pad(image, ((0, 0), (half, half)), mode="edge")
+    while 2 * done <= _TOPHAT_PX:
+        found, done = extreme(found[:, :-done], found[:, done:]), 2 * done
+    rest = _TOPHAT_PX - done
+    return extreme(found[:, : found.shape[1] - rest], found[:, rest:]) if rest else found
+
+
+def _callipers(grey: np.ndarray) -> list[Box]:
+    """Boxes of crosses: four bright arms, and darker pixels between each two of them."""
+    reach = _ARM_PX
+    if min(grey.shape) <= 2 * reach:
+        return []
+    values = grey.astype(np.int16)
+
+    def shifted(down: int, right: int) -> np.ndarray:
+        height, width = grey.shape
+        return values[reach + down : height - reach + down, reach + right : width - reach + right]
+
+    steps = range(1, reach + 1)
+    arms = np.minimum.reduce(
+        [shifted(0, 0)] + [shifted(*at) for k in steps for at in ((0, k), (0, -k), (k, 0), (-k, 0))]
+    )
+    signs = [(down, right) for down in (-1, 1) for right in (-1, 1)]
+    between = np.maximum.reduce([shifted(down * 2, right * 3) for down, right in signs]
+                                + [shifted(down * 3, right * 2) for down, right in signs])  # fmt: skip
+    crossed = (arms >= _ARM_LEVEL) & (arms - between >= _ARM_CONTRAST)
+    if not crossed.any():
+        return []
+    crosses, _ = label(crossed, _EIGHT)
+    return [(slice(box[0].start, box[0].stop + 2 * reach), slice(box[1].start, box[1].stop + 2 * reach))
+            for box in find_objects(crosses)]  # fmt: skip
+
+
+def _overlap(first: Box, second: Box) -> bool:
+    return all(a.start < b.stop and b.start < a.stop for a, b in zip(first, second, strict=True))
+
+
+def _around(boxes: list[Box]) -> Box:
+    rows, columns = zip(*boxes, strict=True)
+    return (slice(min(side.start for side in rows), max(side.stop for side in rows)),
+            slice(min(side.start for side in columns), max(side.stop for side in columns)))  # fmt: skip
+
+
+def _longest_line(grey: np.ndarray, level: int) -> list[Box]:
+    """The longest row of letter-like marks above a grey level in surroundings below it."""
+    if int(grey.max(initial=0)) < level + _CONTRAST:
+        return []
+    components, _ = label(grey > level, _EIGHT)
+    letters = [box for box in find_objects(components) if _is_letter(grey, box, level)]
     letters.sort(key=lambda box: box[1].start)
-    return max((len(_line(letters, first)) for first in range(len(letters))), default=0)
+    return max((_line(letters, first) for first in range(len(letters))), key=len, default=[])
 
 
-def _is_letter(grey: np.ndarray, box: tuple[slice, slice], level: int) -> bool:
-    """Whether a mark has a letter's size and contrast."""
+def _is_letter(grey: np.ndarray, box: Box, level: int) -> bool:
+    """Whether a component has a letter's size and contrast."""
     rows, columns = box
     height, width = rows.stop - rows.start, columns.stop - columns.start
     if not (_HEIGHTS[0] <= height <= _HEIGHTS[1] and width <= _WIDEST):
@@ -54,7 +174,7 @@ def _is_letter(grey: np.ndarray, box: tuple[slice, slice], level: int) -> bool:
     return int(grey[box].max()) >= level + _CONTRAST
 
 
-def _line(letters: list[tuple[slice, slice]], first: int) -> list[tuple[slice, slice]]:
+def _line(letters: list[Box], first: int) -> list[Box]:
     """The letters to the right of the first one that continue its line."""
     line = [letters[first]]
     for box in letters[first + 1 :]:

@@ -56,7 +56,7 @@ def _facts(facts: DataSetFacts) -> Iterator[str]:
     if facts.patients:
         yield f"{facts.patients} patients, {facts.without_patient} images without one"
     else:
-        yield "no patient ids: only copies can be kept together"
+        yield "no patient ids: copies cannot stand in for cases, images of one patient may fall into different folds"
     yield f"licence: {facts.licence or 'unknown'}" + (f"; cite {facts.citation}" if facts.citation else "")
     if facts.written_on:
         more = ", ..." if len(facts.written_on) > _EXAMPLES else ""

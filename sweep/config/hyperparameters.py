@@ -9,8 +9,8 @@ where its default is not what the versions without it did:
                    active=LEARNED, argument="colorizer.init")
 
 Run folders that are older than the row then need nothing more: their records keep their signatures (`identity`), what their configurations
-lack is filled with what it was (`restored`), and a folder that is resumed keeps the defaults it began with (`sweep.planning.defaults`),
-changed defaults of existing rows included. A new value of an existing row (`mixing_policy: pretrain`) needs no `since`; the condition of an
+lack is filled with what it was (`restored`), and a folder that is resumed keeps the defaults it began with (`sweep.planning.defaults`). A
+row whose default changes gives the old one as `before`, because folders of version 0.1 did not note their defaults. A new value of an existing row (`mixing_policy: pretrain`) needs no `since`; the condition of an
 existing row must not become narrower, or records that hold its value are no longer found.
 """
 

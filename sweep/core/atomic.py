@@ -1,4 +1,4 @@
-"""Writes that are either whole or absent."""
+"""Atomic writes: a file or folder is either complete or absent."""
 
 from __future__ import annotations
 

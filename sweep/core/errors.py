@@ -1,4 +1,4 @@
-"""Mistakes of the user's, each with its place, the value found and the fix; never a traceback."""
+"""Errors in the user's input, each with its place, the value found and the fix; never a traceback."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ class Diverged(Exception):
 
     def __init__(self, stage: str, step: int, value: float) -> None:
         self.stage, self.step, self.value = stage, step, value
-        super().__init__(f"{stage}: loss is {value} at step {step}; lower the learning rate or clip gradients")
+        super().__init__(
+            f"{stage}: loss is {value} at step {step}; lower the learning rate, or set grad_clip if it is 0"
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.stage, self.step, self.value)

@@ -1,4 +1,4 @@
-"""Identity by content: the same settings or bytes give the same name on every machine."""
+"""Content hashes: the same settings or bytes give the same hash on every machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""P-values of a family of tests -> p-values that hold for all of them together."""
+"""Adjustment of p-values for multiple tests."""
 
 from __future__ import annotations
 

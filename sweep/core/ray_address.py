@@ -1,4 +1,4 @@
-"""The address of a running Ray, tried by a plain connection first: Ray joined at a dead one does not return for minutes."""
+"""The address of a running Ray, checked by a plain connection first: joining a dead one blocks for minutes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Named seeds: every draw has a name, so adding one draw never reshuffles another."""
+"""Named seeds: every random draw has a name, so adding one draw does not change the others."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ def named_seed(seed: int, *names: str | int) -> int:
 
 
 def rng(seed: int, *names: str | int) -> np.random.Generator:
-    """A NumPy generator of its own for one named purpose."""
+    """A separate NumPy generator for one named purpose."""
     return np.random.default_rng(named_seed(seed, *names))

@@ -18,7 +18,7 @@ from sweep.core import atomic
 from sweep.core.errors import InputError
 from sweep.core.location import absolute, below, located, split_last
 
-_PROBE_S = 20  # an object store that is not there is retried for minutes by its own client
+_PROBE_S = 20  # the client of an unreachable object store retries for minutes
 
 
 class Storage:
@@ -157,7 +157,7 @@ class Storage:
             state["step"] = step
             try:
                 action()
-            except Exception as mistake:  # noqa: BLE001 - whatever an object store's client raises says that it does not work
+            except Exception as mistake:  # noqa: BLE001 - clients of object stores raise many kinds, all of which mean that it does not work
                 state["problem"] = " ".join(str(mistake).split())[:200]
                 return
         state["problem"] = ""

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ import pandas as pd
 from sweep.config.sweep_config import DataSection
 from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash
+from sweep.core.location import is_url
 from sweep.core.metric_table import DIRECTIONS, SOURCE_TO_TARGET, TARGET_TO_SOURCE
 from sweep.core.storage import Storage
 from sweep.data.domains import FOLD_BACK, FOLDS, LABELS, copies_card, domain_frames, left_out, split_domains, summary_of
@@ -257,14 +260,21 @@ def _shard_folder(name: str, section: DataSection, run: Storage) -> str:
 
 
 def _from_run(run: Storage, folder: str) -> str:
-    """A shard folder as the data card names it: relative to the run where it lies inside, so that a run folder can be moved."""
-    return folder.removeprefix(f"{run.url}/")
+    """A shard folder as the data card names it: relative to the run folder, so that both can be moved and no place is told.
+
+    A URL outside of the run, and a folder of this machine beside a run at a URL, keep their address.
+    """
+    if folder.startswith(f"{run.url}/") or is_url(folder) or is_url(run.url):
+        return folder.removeprefix(f"{run.url}/")
+    return Path(os.path.relpath(folder, run.url)).as_posix()
 
 
 def _found_from(run: Storage, folder: str) -> str:
     """The shard folder that a data card names; version 0.1 wrote absolute places, which a moved run folder has left."""
     if folder.startswith(f"{ARTIFACTS}/"):
         return run.address(folder)
+    if folder.startswith("../"):
+        return os.path.normpath(f"{run.url}/{folder}")
     inside = "/".join(folder.rsplit("/", 2)[1:])
     return run.address(inside) if inside.startswith(f"{ARTIFACTS}/") and run.exists(inside) else folder
 

@@ -11,20 +11,19 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from PIL import Image
-from scipy.ndimage import gaussian_filter, laplace
+from scipy.ndimage import laplace
 
 from sweep.audit.burned_in_text import letters_on_a_line
 from sweep.core.seeds import rng
 from sweep.core.storage import Storage
 from sweep.shards.reader import read_batches
+from sweep.shift.properties import speckle_size
 
 PROPERTIES_FILE = "properties.parquet"
 MEASURED = ("grey_mean", "contrast", "sharpness", "speckle_px", "letters")
 MOST = 300
 EXAMPLE_PX = 96  # longer side of the pictures kept
 EXAMPLE_QUANTILES = (0.1, 0.5, 0.9)
-_BACKGROUND = 4.0  # standard deviation, in pixels, of the blur whose removal leaves the speckle
-_LAGS = 16
 _COLUMNS = ("image_id", "image", "height", "width", "domain")
 
 
@@ -44,27 +43,6 @@ def properties(grey: np.ndarray) -> dict[str, float]:
         "speckle_px": speckle_size(pixels),
         "letters": float(letters_on_a_line(grey)),
     }
-
-
-def speckle_size(pixels: np.ndarray) -> float:
-    """Mean over both axes of the lag at which the autocorrelation of the high-pass image [H, W] falls to one half, in pixels."""
-    texture = pixels - gaussian_filter(pixels, _BACKGROUND)
-    texture = texture - texture.mean()
-    power = float((texture**2).mean())
-    if power < 1e-12:  # rounding of the blur
-        return 0.0
-    return float(np.mean([_half_lag(texture, axis, power) for axis in (0, 1)]))
-
-
-def _half_lag(texture: np.ndarray, axis: int, power: float) -> float:
-    moved = np.moveaxis(texture, axis, 0)
-    before = 1.0
-    for lag in range(1, min(_LAGS, len(moved))):
-        now = float((moved[lag:] * moved[:-lag]).mean()) / power
-        if now <= 0.5:
-            return lag - 1 + (before - 0.5) / (before - now)
-        before = now
-    return float(min(_LAGS, len(moved)) - 1)
 
 
 def write_properties(run: Storage, folders: Sequence[str], frames: Sequence[pd.DataFrame]) -> None:

@@ -1,4 +1,4 @@
-"""How much a model loses from source to target; two definitions with two names."""
+"""Domain gap: loss of performance from source to target, in two definitions."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from sweep.evaluation.metrics import classification_metrics
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Eval mode inside the block, then every module's own mode again."""
+    """Eval mode inside the block; every module's mode is restored after it."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sweep.config.sweep_config import Resources
-from sweep.data.datasets import Data
-from sweep.execution.campaign_records import CampaignRecords
-from sweep.execution.launch import Launch
+from sweep.core.errors import InputError
 from sweep.planning.capacity import Capacity, capacity_here
-from sweep.planning.plan import Plan
+
+if TYPE_CHECKING:  # a refusal must not wait for what only a running sweep needs
+    from sweep.data.datasets import Data
+    from sweep.execution.campaign_records import CampaignRecords
+    from sweep.execution.launch import Launch
+    from sweep.planning.plan import Plan
 
 
 class RunPlan(Protocol):
@@ -45,11 +48,19 @@ def joined(address: str | None, resources: Resources) -> Iterator[Capacity | Non
             yield capacity
         return
     if resources.engine == "inline":
-        from sweep.execution.inline import check_inline
-
         check_inline(resources)
     capacity_here(resources)
     yield None
+
+
+def check_inline(resources: Resources) -> None:
+    """Raise InputError for resources that the inline engine cannot give."""
+    if resources.workers > 1:
+        raise InputError(
+            "resources.workers",
+            f"the inline engine trains each trial in one process, {resources.workers} are asked for",
+            "set it to 1, or set resources.engine: ray",
+        )
 
 
 @contextmanager

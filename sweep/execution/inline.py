@@ -12,8 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from sweep.config.sweep_config import Resources
-from sweep.core.errors import InputError
 from sweep.core.storage import Storage
 from sweep.data.datasets import Data
 from sweep.execution.campaign_records import CampaignRecords
@@ -67,16 +65,6 @@ class _OpenTrial:
     losses: Losses
     asked: list[tuple[_Artifact, bool]]
     begin: float = field(default_factory=time.perf_counter)
-
-
-def check_inline(resources: Resources) -> None:
-    """Raise InputError for resources that the inline engine cannot give."""
-    if resources.workers > 1:
-        raise InputError(
-            "resources.workers",
-            f"the inline engine trains each trial in one process, {resources.workers} are asked for",
-            "set it to 1, or set resources.engine: ray",
-        )
 
 
 def run_inline(

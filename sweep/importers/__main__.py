@@ -162,6 +162,13 @@ def _name_first(words: Sequence[str]) -> list[str]:
     return list(words)
 
 
+def listing() -> list[str]:
+    """One line per data set for `--list`: name, body part and kind of image, licence, and what it is."""
+    rows = [(name, row.modality or "any", row.licence, row.describe) for name, row in IMPORTERS.items()]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows]
+
+
 class _ImporterTable(CommandGroup):
     """Finds the importer's name wherever it stands on the command line."""
 
@@ -170,6 +177,9 @@ class _ImporterTable(CommandGroup):
         return guarded(lambda: self._run_known(words))
 
     def _run_known(self, words: list[str]) -> int:
+        if "--list" in words:
+            typer.echo("\n".join(listing()))
+            return EXIT_COMPLETE
         if words and not words[0].startswith("-") and words[0] not in IMPORTERS:
             raise InputError("importer", f"{words[0]!r} is unknown", suggestion(words[0], IMPORTERS))
         return super().__call__(words)

@@ -36,6 +36,7 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage | Ignor
 
 ROW = Importer(
     describe="brain MRI slices: glioma, meningioma, pituitary tumour or none",
+    modality="brain MRI",
     expects=_EXPECTS,
     licence="CC0-1.0",
     citation="Nickparvar, Brain Tumor MRI Dataset, 2021, doi:10.34740/kaggle/dsv/2645886",

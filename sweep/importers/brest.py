@@ -42,6 +42,7 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage | Ignor
 
 ROW = Importer(
     describe="breast ultrasound, Poland: 154 benign, 98 malignant, 4 normal",
+    modality="breast ultrasound",
     expects=_EXPECTS,
     licence="CC-BY-4.0",
     citation="Pawlowska et al., Scientific Data 11:148, 2024",

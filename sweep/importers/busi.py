@@ -41,6 +41,7 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage | Ignor
 
 ROW = Importer(
     describe="breast ultrasound, Egypt: 437 benign, 210 malignant, 133 normal",
+    modality="breast ultrasound",
     expects=_EXPECTS,
     licence="CC-BY-4.0",
     citation="Al-Dhabyani et al., Data in Brief 28:104863, 2020",

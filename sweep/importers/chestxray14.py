@@ -31,12 +31,16 @@ _LISTS = {"all": "", "train_val": "train_val_list.txt", "test": "test_list.txt"}
 
 
 def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage | Ignored]:
+    return images_of_table(src, _table(src), options)
+
+
+def images_of_table(src: Path, path: Path, options: Mapping[str, Any]) -> Iterator[RawImage | Ignored]:
+    """The images below `src` that the NIH's table at `path` lists, labelled as `options` say."""
     finding, columns = options["finding"], _LABELS[options["findings"]]
     if finding and finding not in (*FINDINGS, _ANY):
         raise InputError("finding", f"{finding!r} is unknown", suggestion(finding, (*FINDINGS, _ANY)))
-    path = _table(src)
     table = read_table(path, ["Image Index", "Finding Labels", "Patient ID"])
-    wanted = _listed(src, options["split"])
+    wanted = _listed(src, options.get("split", "all"))
     files = FilesByName(src, "*.png")
     for row, image in table.iterrows():
         name = image["Image Index"]
@@ -97,6 +101,7 @@ def _class(found: set[str], wanted: str) -> str:
 
 ROW = Importer(
     describe="adults' chest X-rays, NIH: 112,120 images, 14 findings",
+    modality="chest X-ray",
     expects=_EXPECTS,
     licence="NIH-CC-no-restriction",
     citation="Wang et al., CVPR 2017, pp. 3462-3471",

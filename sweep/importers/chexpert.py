@@ -111,6 +111,7 @@ def _raw(src: Path, listed: str, where: str) -> RawImage:
 
 ROW = Importer(
     describe="chest X-rays, Stanford: 224,316 images of 65,240 patients",
+    modality="chest X-ray",
     expects=_EXPECTS,
     licence="Stanford-research-use",
     citation="Irvin et al., AAAI 2019, pp. 590-597",

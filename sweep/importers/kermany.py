@@ -61,6 +61,7 @@ def person(path: Path) -> str:
 
 ROW = Importer(
     describe="children's chest X-rays, China: normal or pneumonia, 5,856 images",
+    modality="chest X-ray",
     expects=_EXPECTS,
     licence="CC-BY-4.0",
     citation="Kermany et al., Cell 172(5):1122-1131, 2018",

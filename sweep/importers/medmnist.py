@@ -179,6 +179,7 @@ def _header(src: Path, name: str, stream: IO[bytes]) -> _Array:
 
 ROW = Importer(
     describe="any two-dimensional set of MedMNIST or MedMNIST+ (28 to 224 px)",
+    modality="several",
     expects=_EXPECTS,
     licence="CC-BY-4.0",
     citation="Yang et al., Scientific Data 10:41, 2023",

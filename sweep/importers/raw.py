@@ -81,6 +81,7 @@ class Importer:
     source: str
     iterate: Callable[[Path, Mapping[str, Any]], Iterator[RawImage | Ignored]]
     domain: str
+    modality: str = ""  # body part and kind of image, as --list shows it
     positive: str = ""
     classes: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)

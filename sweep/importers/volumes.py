@@ -95,11 +95,11 @@ def _shape(path: Path, plane: str) -> tuple[int, ...]:
     if path.suffix.lower() == ".npy":
         return tuple(_numpy(path).shape)
     image = _nifti(path)
-    return (
-        tuple(image.shape)
-        if len(image.shape) != 3
-        else tuple(np.moveaxis(np.empty(image.shape, "V0"), _axis(image, plane), 0).shape)
-    )
+    shape = tuple(image.shape)
+    if len(shape) != 3:
+        return shape
+    axis = _axis(image, plane)
+    return shape[axis], *shape[:axis], *shape[axis + 1 :]
 
 
 def _slice(path: Path, plane: str, number: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Pretrained weights from timm's hub; without a way there the answer is an error at once, never random weights."""
+"""Pretrained weights from timm's hub; an unreachable hub is an error at once, never random weights."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def from_hub(name: str, build: Callable[[], T]) -> T:
 
 @contextmanager
 def _no_retries_when_offline() -> Iterator[None]:
-    """Let the hub client look into its cache only when its host has no address: it would retry for a minute."""
+    """Restrict the hub client to its cache when its host has no address: it would retry for a minute."""
     from huggingface_hub import constants
 
     before = constants.HF_HUB_OFFLINE

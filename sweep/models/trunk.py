@@ -1,4 +1,4 @@
-"""What a classifier needs of a backbone, whoever publishes it: pictures in, one feature vector each out."""
+"""Common interface of the backbones: pictures in, one feature vector each out."""
 
 from __future__ import annotations
 

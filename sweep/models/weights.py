@@ -1,4 +1,4 @@
-"""Weights from a file into a backbone: everything fits, or the file is refused by name with what is missing."""
+"""Loading weights from a file into a backbone; a file that does not fit is refused, naming what is missing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHOWN = 4  # keys named in an error message; the rest are counted
 
 @dataclass(frozen=True)
 class WeightsReport:
-    """Where the weights came from and what did not: `left_random` and `unused` are tensor names."""
+    """Source of the weights and what was not loaded: `left_random` and `unused` are tensor names."""
 
     source: str
     loaded: int
@@ -38,7 +38,7 @@ class WeightsReport:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Tensors by name from a `.safetensors` or a PyTorch file; nothing but tensors is ever unpickled.
+    """Tensors by name from a `.safetensors` or a PyTorch file; only tensors are unpickled.
 
     Raises InputError when the file is absent, unreadable or holds something else.
     """

@@ -7,14 +7,15 @@ from scipy import ndimage
 from scipy.spatial.distance import cdist
 
 PROPERTIES = ("mean", "contrast", "sharpness", "speckle_size", "high_frequencies", "black", "depth_slope")
-_LAG_MOST = 8  # pixels over which the autocorrelation of fine texture is followed
+_BACKGROUND = 4.0  # standard deviation, in pixels, of the blur whose removal leaves the speckle
+_LAGS = 16  # over which the autocorrelation of the speckle is followed
 
 
 def properties(images: np.ndarray) -> np.ndarray:
     """float64 [N, 7] of uint8 images [N, H, W], in the order of PROPERTIES.
 
     mean and contrast (standard deviation) in grey levels, over non-black pixels; sharpness: standard deviation of the Laplacian in grey
-    levels; speckle_size: lag in pixels at which the autocorrelation of fine texture falls to one half; high_frequencies: share of
+    levels; speckle_size: see `speckle_size`; high_frequencies: share of
     the spectrum's energy above a quarter of the sampling rate; black: share of black pixels; depth_slope: change of the mean grey level
     from top to bottom.
     """
@@ -56,7 +57,6 @@ def _of(image: np.ndarray) -> list[float]:
     seen = values[image > 0]
     if not len(seen):
         return [0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0]
-    fine = values - ndimage.gaussian_filter(values, 3)
     spectrum = np.abs(np.fft.rfft2(values - values.mean())) ** 2
     rows, columns = np.abs(np.fft.fftfreq(len(image))), np.fft.rfftfreq(image.shape[1])
     high = np.maximum(rows[:, None], columns[None]) > 0.25
@@ -67,23 +67,29 @@ def _of(image: np.ndarray) -> list[float]:
         float(seen.mean()),
         float(seen.std()),
         float(ndimage.laplace(values).std()),
-        _half_width(fine),
+        speckle_size(values.astype(np.float32) / 255),
         float(spectrum[high].sum() / max(spectrum.sum(), 1e-12)),
         float(np.mean(image == 0)),
         float(slope),
     ]
 
 
-def _half_width(fine: np.ndarray) -> float:
-    """Lag, by linear interpolation, at which the autocorrelation across depth first falls to one half."""
-    centred = fine - fine.mean()
-    power = float((centred**2).mean())
-    if power < 1e-9:
-        return float(_LAG_MOST)
+def speckle_size(pixels: np.ndarray) -> float:
+    """Mean over both axes of the lag at which the autocorrelation of the high-pass image [H, W] falls to one half, in pixels."""
+    texture = pixels - ndimage.gaussian_filter(pixels, _BACKGROUND)
+    texture = texture - texture.mean()
+    power = float((texture**2).mean())
+    if power < 1e-12:  # rounding of the blur
+        return 0.0
+    return float(np.mean([_half_lag(texture, axis, power) for axis in (0, 1)]))
+
+
+def _half_lag(texture: np.ndarray, axis: int, power: float) -> float:
+    moved = np.moveaxis(texture, axis, 0)
     before = 1.0
-    for lag in range(1, min(_LAG_MOST, fine.shape[1] - 1) + 1):
-        now = float((centred[:, lag:] * centred[:, :-lag]).mean()) / power
+    for lag in range(1, min(_LAGS, len(moved))):
+        now = float((moved[lag:] * moved[:-lag]).mean()) / power
         if now <= 0.5:
-            return lag - 1 + (before - 0.5) / max(before - now, 1e-9)
+            return lag - 1 + (before - 0.5) / (before - now)
         before = now
-    return float(_LAG_MOST)
+    return float(min(_LAGS, len(moved)) - 1)

@@ -1,1 +1,1 @@
-"""Synthetic images: generators trained on the training fold, sampled in streams, judged honestly."""
+"""Synthetic images: generators trained on the training fold, sampling in streams, quality and copy checks."""

@@ -1,4 +1,4 @@
-"""Differentiable augmentation of both sides of the game (DiffAugment, Zhao et al. 2020), for hundreds of images.
+"""Differentiable augmentation of real and synthetic images (DiffAugment, Zhao et al. 2020), for hundreds of images.
 
 Real and synthetic images pass the same random changes and gradients flow through them, so the critic cannot learn the
 small training set by heart and the generator does not learn the changes. Images are [N, 1, H, W] in [-1, 1].
@@ -17,7 +17,7 @@ CUTOUT_SHARE = 1 / 2  # side of the erased square, of the image side
 
 
 def translate(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift by up to an eighth in each direction; what comes in from outside is mid grey, as published."""
+    """Shift by up to an eighth in each direction; pixels shifted in from outside are mid grey, as published."""
     n, _, rows, columns = images.shape
     reach = max(1, round(rows * SHIFT_SHARE))
     shift = torch.randint(0, 2 * reach + 1, (2, n, 1), generator=generator, device=images.device)

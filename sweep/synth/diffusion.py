@@ -20,7 +20,7 @@ from sweep.synth.layers import channels_last
 from sweep.synth.settings import Settings, uses_bf16
 from sweep.synth.watch import Watch
 
-LATEST = 0.995  # sampling starts a hair below 1, where signal(t) is exactly 0 and an image cannot be read off
+LATEST = 0.995  # sampling starts just below 1, where signal(t) is 0 and the image is undefined
 
 
 def schedule(times: Tensor) -> tuple[Tensor, Tensor]:

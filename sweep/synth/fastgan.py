@@ -1,4 +1,4 @@
-"""The strong arm for small data: skip-layer excitation in the generator, a critic that must also redraw the image.
+"""FastGAN for small data sets: skip-layer excitation in the generator, a critic that also reconstructs its input.
 
 After FastGAN (Liu et al. 2021), with spectral norm in the critic and, since our images are small, skips over a factor
 of 8 instead of 16.
@@ -14,7 +14,7 @@ from sweep.synth.layers import SMALLEST_MAP, Noise, UpConv, channels_at, sizes_u
 from sweep.synth.networks import SLOPE, ConvCritic
 
 SKIP_FACTOR = 8
-REDRAWN_FROM = 8  # rows of the critic's map that the drawing is made from
+REDRAWN_FROM = 8  # rows of the critic's map that the reconstruction starts from
 REDRAWN_PX = 32
 
 
@@ -32,7 +32,7 @@ class GatedUp(nn.Module):
 
 
 class Excitation(nn.Module):
-    """A small early map decides how strongly each channel of a large late map comes through."""
+    """A small early map gates the channels of a large late map."""
 
     def __init__(self, channels_early: int, channels_late: int) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class SkipGenerator(nn.Module):
 
 
 class RedrawingCritic(ConvCritic):
-    """A critic whose 8x8 map must suffice to redraw real images at 32 px: it knows more of them than a shortcut."""
+    """A critic whose 8x8 map must also reconstruct real images at 32 px, which regularises its features."""
 
     def __init__(self, image_px: int, *, width: int, num_classes: int, spectral: bool, weight: float) -> None:
         super().__init__(image_px, width=width, num_classes=num_classes, spectral=spectral)

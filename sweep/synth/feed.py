@@ -1,4 +1,4 @@
-"""Training images held as one uint8 tensor on the device, handed out as shuffled batches without end."""
+"""Training images as one uint8 tensor on the device, in endless shuffled batches."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ GAME = {
 }  # fmt: skip
 PAPER = {**GAME, "steps": 150, "critic_lr": 2e-4, "critic_steps": 5, "loss": "wasserstein", "augment": "", "ema": 0.0}
 FULL = {"steps": 20_000, "batch_size": 32, "width": 32, "ema": 0.999}
-# The strongest augmentation pays in long runs; in a few hundred steps it only hides the images from the critic.
+# The strongest augmentation helps in long runs; in a few hundred steps it keeps the critic from learning the images.
 FULL_GAME = {**FULL, "critic_lr": 2e-4, "augment": "brightness_contrast+translation+cutout"}
 
 GENERATORS: dict[str, GeneratorSpec] = {
@@ -124,7 +124,7 @@ GENERATORS: dict[str, GeneratorSpec] = {
 
 
 def build_network(name: str, settings: Settings, image_px: int, num_classes: int, seed: int) -> nn.Module:
-    """The untrained network of row `name`; equal seeds give equal weights and the global random state is left alone."""
+    """The untrained network of row `name`; equal seeds give equal weights, and the global random state is unchanged."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return known_generator(name).build(settings, image_px, num_classes)

@@ -73,7 +73,7 @@ class ConvCritic(nn.Module):
         return self.score_features(self.features(images), labels)
 
     def score_features(self, deep: Tensor, labels: Tensor) -> Tensor:
-        """Scores [N] of 4x4 maps, in float32: their small differences would drown in bfloat16."""
+        """Scores [N] of 4x4 maps, in float32: bfloat16 would round away their small differences."""
         with torch.autocast(deep.device.type, enabled=False):
             deep = deep.float()
             scores = self.score(deep.flatten(1)).squeeze(1)
@@ -83,6 +83,6 @@ class ConvCritic(nn.Module):
             return scores + (chosen * deep.mean((2, 3))).sum(1)
 
     def judge(self, images: Tensor, labels: Tensor, num_real: int) -> tuple[Tensor, Tensor]:
-        """Scores [N] of a batch whose first `num_real` images are real, and the critic's own extra loss."""
+        """Scores [N] of a batch whose first `num_real` images are real, and the critic's additional loss."""
         scores = self(images, labels)
         return scores, scores.new_zeros(())

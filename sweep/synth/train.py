@@ -41,7 +41,7 @@ def train_generator(
     device: str = "cpu",
     on_step: OnStep | None = None,
 ) -> TrainedGenerator:
-    """Train the row `name` of GENERATORS on `images` (uint8 [N, px, px]; pass the training fold and nothing else).
+    """Train the row `name` of GENERATORS on `images` (uint8 [N, px, px]; pass the training fold only).
 
     A row that is `per_class` wants the images of one class; the others want `labels` int64 [N] and `num_classes`.
     `on_step(step, facts)` receives losses every ten steps and samples at checks. Raises InputError for settings or
@@ -53,7 +53,9 @@ def train_generator(
     network = build_network(name, chosen, image_px, num_classes, named_seed(seed, name, "weights"))
     watch = _watch(name, spec, chosen, images, classes, seed, on_step)
     own = [device] if torch.device(device).type == "cuda" else []
-    with torch.random.fork_rng(devices=own):  # the critic is initialised inside, and dropout knows no other stream
+    with torch.random.fork_rng(
+        devices=own
+    ):  # the critic is initialised inside, and dropout draws from the global stream
         torch.manual_seed(named_seed(seed, name, "critic"))
         kept = spec.train(
             network, _feed(images, classes, chosen, seed, device), chosen,

@@ -1,4 +1,4 @@
-"""A trained generator: samples images by index, travels as safetensors bytes, knows the images it has seen."""
+"""A trained generator: sampling by index, serialisation as safetensors, and hashes of its training images."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def fingerprints(images: np.ndarray) -> list[str]:
 
 
 def _checked(name: str, settings: Mapping[str, Any]) -> Settings:
-    """Settings out of a file, checked like a user's: a tampered width must not fill the memory."""
+    """Settings from a file, validated like a user's, so that a tampered width cannot exhaust the memory."""
     return resolve(f"generator.{name}", known_generator(name).defaults, settings)
 
 

@@ -1,1 +1,1 @@
-"""A model and batches in, the same model trained out: the loop, its schedules, its losses and its exact resume."""
+"""Training: the loop, its schedules, its losses and exact resume."""

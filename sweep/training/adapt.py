@@ -1,7 +1,7 @@
-"""Ways to meet a target hospital without its labels: baselines that a recipe has to beat.
+"""Unsupervised adaptation to a target hospital: baselines that a recipe has to beat.
 
-AdaBN (Li et al. 2017) measures batch norm anew on target images; histogram matching gives images the grey levels of the other
-domain. Target to source needs no training and no source image at the target, only the source's histogram; source to target has
+AdaBN (Li et al. 2017) re-estimates batch-norm statistics on target images; histogram matching maps grey levels to those of
+the other domain. Target to source needs no training and no source image at the target, only the source's histogram; source to target has
 to happen before training, which then knows the target's unlabelled images.
 """
 
@@ -51,7 +51,7 @@ def grey_histogram(images: np.ndarray, *, keep_black: bool = True) -> np.ndarray
     counts = np.zeros(_LEVELS)
     for start in range(
         0, len(images), _BLOCK
-    ):  # images may lie in their shards, and bincount wants eight bytes a pixel
+    ):  # blockwise: images may be on disk, and bincount needs eight bytes a pixel
         counts += np.bincount(np.asarray(images[start : start + _BLOCK], dtype=np.uint8).ravel(), minlength=_LEVELS)
     if keep_black:
         counts[0] = 0

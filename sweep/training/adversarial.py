@@ -1,6 +1,6 @@
 """Adversarial training: each step attacks its batch and trains on the result, on the one-channel image in [0, 1].
 
-pgd: Madry et al. 2018. fgsm: one step from a random start, Wong et al. 2020. free: Shafahi et al. 2019. trades: Zhang et al. 2019.
+pgd: Madry et al. 2018. fgsm: one step from a random start: N-FGSM, de Jorge et al. 2022, or Wong et al. 2020. free: Shafahi et al. 2019. trades: Zhang et al. 2019.
 Attacks run in eval mode, so that they do not update batch-norm statistics; except free, whose attack uses the gradient of
 the update itself.
 """
@@ -20,6 +20,7 @@ from sweep.training.recipe import Recipe
 from sweep.training.step import Step
 
 _FGSM_STRIDE = 1.25  # of eps: Wong et al. found longer steps collapse and shorter ones are weak
+_NFGSM_NOISE = 2.0  # of eps: de Jorge et al. found no catastrophic overfitting from there on
 _PGD_STRIDE = 2.5  # of eps / steps: enough to cross the ball and come back
 _TRADES_NOISE = 1e-3  # the divergence has no gradient at the clean image itself
 
@@ -82,6 +83,11 @@ def _iterative(
 ) -> Sequence[torch.Tensor]:
     start = images + _noise(images, step.recipe.train_eps, generator)
     attacked = _attack(step, images, lambda x: target.loss(_logits(step, x)), start, stride, steps)
+    return _learn(step, images, attacked, target)
+
+
+def _learn(step: Step, images: torch.Tensor, attacked: torch.Tensor, target: Target) -> Sequence[torch.Tensor]:
+    """One update on the attacked images; with dual norms on clean and attacked ones in equal parts."""
     if step.dual_norms is None:
         return [step.descend(lambda: step.loss(attacked, target.loss))]
     return [step.descend(lambda: 0.5 * (step.loss(images, target.loss) + target.loss(_logits(step, attacked))))]
@@ -93,7 +99,14 @@ def _pgd(step: Step, images: torch.Tensor, target: Target, generator: torch.Gene
 
 
 def _fgsm(step: Step, images: torch.Tensor, target: Target, generator: torch.Generator) -> Sequence[torch.Tensor]:
-    return _iterative(step, images, target, generator, _FGSM_STRIDE * step.recipe.train_eps, 1)
+    eps = step.recipe.train_eps
+    if step.recipe.fgsm_start == "uniform":
+        return _iterative(step, images, target, generator, _FGSM_STRIDE * eps, 1)
+    noisy = (images + _noise(images, _NFGSM_NOISE * eps, generator)).clamp(0, 1)
+    with eval_mode(step.model):
+        # N-FGSM steps from the noisy image and does not project: the noise is augmentation, not part of the attack.
+        attacked = perturb(noisy, lambda x: target.loss(_logits(step, x)), noisy, eps=eps, stride=eps, steps=1)
+    return _learn(step, images, attacked, target)
 
 
 def _trades(step: Step, images: torch.Tensor, target: Target, generator: torch.Generator) -> Sequence[torch.Tensor]:

@@ -1,6 +1,6 @@
-"""Random changes to a batch of grey images that leave the diagnosis alone; one draw per image, on the batch's own device.
+"""Label-preserving random changes to a batch of grey images; one draw per image, on the batch's device.
 
-Never a vertical flip: skin is up in ultrasound and shadows fall downwards.
+No vertical flip: in ultrasound the skin is at the top and shadows fall downwards.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _TGC_BANDS = 8  # sliders of a usual time-gain panel
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far each change may go; zero leaves it out."""
+    """Largest size of each change; zero turns it off."""
 
     flip: bool = False  # left-right, for half of the images
     rotation_deg: float = 0.0
@@ -32,7 +32,7 @@ AUGMENTATIONS: Mapping[str, Augmentation] = {
     "none": Augmentation(),
     "flip": Augmentation(flip=True),
     "ultrasound": Augmentation(True, 10.0, 0.1, 0.1, 0.1, 0.05, 0.1),
-    # The heart lies on the left: a flipped chest radiograph is a wrong one.
+    # No flip: the heart lies on the left.
     "xray": Augmentation(False, 10.0, 0.1, 0.1, 0.1, 0.0, 0.0),
 }
 
@@ -79,7 +79,7 @@ def _grade(images: torch.Tensor, settings: Augmentation, generator: torch.Genera
     if settings.brightness or settings.contrast:
         slope = 1 + _uniform(count, settings.contrast, generator).view(-1, 1, 1, 1)
         offset = _uniform(count, settings.brightness, generator).view(-1, 1, 1, 1) + 0.5 * (1 - slope)
-        # Letterbox borders and shadows are black for every scanner setting: the offset fades out towards zero grey.
+        # Letterbox borders and shadows are black at every scanner setting: the offset fades out towards zero grey.
         images = images * slope + offset * (images * 8).clamp_(max=1.0)
     if settings.tgc:
         images = images * _depth_gain(count, images.shape[2], settings.tgc, generator)

@@ -1,4 +1,4 @@
-"""Everything a half-finished run needs to go on as if nothing had happened, as bytes without pickled code."""
+"""State of a half-finished run for an exact resume, as bytes without pickled code."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ import torch
 
 from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash
+from sweep.core.hyperparameter import FIRST
 from sweep.training.ema import Weights
-from sweep.training.recipe import Recipe
+from sweep.training.recipe import RECIPE_ROWS, Recipe
 
 _FORMAT = 1
 
 
 @dataclass
 class Progress:
-    """Where a run stands after its last whole epoch."""
+    """Progress of a run after its last whole epoch."""
 
     epoch: int = 0  # epochs done, over all phases
     phase: int = 0  # phases done
-    phase_epoch: int = 0  # epochs done of the present phase
+    phase_epoch: int = 0  # epochs done of the current phase
     stale: int = 0  # epochs since the best one
     best_epoch: int = 0
     best_score: list[float] | None = None
@@ -34,7 +35,7 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
 
     def next_phase(self) -> None:
-        """Close the present phase: the next one looks for its own best epoch."""
+        """Start the next phase, which selects its own best epoch."""
         self.phase += 1
         self.phase_epoch = self.stale = 0
         self.best_score = None
@@ -47,7 +48,7 @@ class Snapshot:
     progress: Progress
     model: dict[str, Any]
     optimizer: dict[str, Any]
-    extras: dict[str, Any]  # averaged weights and other parts that some recipes carry
+    extras: dict[str, Any]  # averaged weights and other state that some recipes have
 
     def to_bytes(self, recipe: Recipe, seed: int) -> bytes:
         """Serialise for `from_bytes` of the same recipe and seed."""
@@ -68,7 +69,7 @@ class Snapshot:
             identity, progress = content["identity"], Progress(**content["progress"])
         except Exception as cause:  # torch.load raises a dozen kinds for damaged bytes
             raise InputError(
-                "checkpoint", f"cannot be read ({type(cause).__name__})", "delete it and start the trial anew"
+                "checkpoint", f"cannot be read ({type(cause).__name__})", "delete it and start the trial again"
             ) from cause
         if content["format"] != _FORMAT or identity != _identity(recipe, seed):
             raise InputError(
@@ -78,4 +79,10 @@ class Snapshot:
 
 
 def _identity(recipe: Recipe, seed: int) -> str:
-    return content_hash({"recipe": dataclasses.asdict(recipe), "seed": seed})
+    """Settings introduced later are left out where they do what versions without them did, or have no effect."""
+    settings = dataclasses.asdict(recipe)
+    for row in RECIPE_ROWS:
+        value = settings[row.name]
+        if row.since != FIRST and (value == row.introduced_with or not row.active(settings)):
+            del settings[row.name]
+    return content_hash({"recipe": settings, "seed": seed})

@@ -1,7 +1,6 @@
 """A second set of batch norms for attacked images, which have other statistics than clean ones (Xie et al. 2020, AdvProp).
 
-The set lives outside the model and stands in for its norms during one call: the trained model keeps the clean ones and
-nothing else.
+The set is kept outside the model and replaces its norms during one call; the trained model keeps only the clean ones.
 """
 
 from __future__ import annotations
@@ -45,11 +44,11 @@ class DualNorms:
         ]
 
     def state(self) -> dict[str, Any]:
-        """What `load` needs to go on exactly."""
+        """State for `load`."""
         return {name: value.detach().to("cpu", copy=True) for name, value in self.tensors.items()}
 
     @torch.no_grad()
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from the `state` of an earlier run."""
+        """Restore the `state` of an earlier run."""
         for name, value in state.items():
             self.tensors[name].copy_(value)

@@ -1,4 +1,4 @@
-"""A slowly moving average of the weights, which often generalises better than the last step."""
+"""Exponential moving average of the weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Weights = dict[str, torch.Tensor]
 class AveragedWeights:
     """Exponential average of a model's floating state; counters are copied.
 
-    The decay rises from zero with the steps done, min(decay, (1 + t) / (10 + t)), so a short run is not left at its random start.
+    The decay rises from zero with the steps done, min(decay, (1 + t) / (10 + t)), so that a short run does not keep its random initialisation.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -24,7 +24,7 @@ class AveragedWeights:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Move the average towards the model's present weights."""
+        """Move the average towards the model's current weights."""
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         self.steps += 1
         averages, values = [], []
@@ -41,18 +41,18 @@ class AveragedWeights:
         return _copy(self.shadow)
 
     def state(self) -> dict[str, Any]:
-        """What `load` needs to go on exactly."""
+        """State for `load`."""
         return {"steps": self.steps, "shadow": self.snapshot()}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from the `state` of an earlier run."""
+        """Restore the `state` of an earlier run."""
         self.steps = state["steps"]
         for name, value in state["shadow"].items():
             self.shadow[name].copy_(value)
 
     @contextmanager
     def swapped_in(self, model: nn.Module) -> Iterator[None]:
-        """Let `model` carry the averaged weights inside the block."""
+        """Load the averaged weights into `model` inside the block."""
         own = snapshot(model)
         model.load_state_dict(self.shadow)
         try:

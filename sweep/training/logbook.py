@@ -1,4 +1,4 @@
-"""TensorBoard that is silent when it has no folder, so that callers never ask whether it is on."""
+"""TensorBoard writer that does nothing without a folder, so that callers need no condition."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Logbook:
     def __init__(self, folder: Path | str | None) -> None:
         self._writer: Any = None
         if folder is not None:
-            from torch.utils.tensorboard import SummaryWriter  # a second of imports that a silent logbook does without
+            from torch.utils.tensorboard import SummaryWriter  # a second of imports, needed only with a folder
 
             self._writer = SummaryWriter(str(folder))
 
@@ -28,7 +28,7 @@ class Logbook:
             self._writer.add_scalar(name, value, step)
 
     def scalars(self, metrics: Mapping[str, float], step: int) -> None:
-        """One point of each curve; what is no number is left out."""
+        """One point of each curve; values that are not numbers are left out."""
         for name, value in metrics.items():
             if isinstance(value, (int, float)):
                 self.scalar(name, value, step)
@@ -50,7 +50,7 @@ class Logbook:
             self._writer.add_hparams(plain, dict(metrics), run_name=".")
 
     def close(self) -> None:
-        """Write what is left."""
+        """Flush and close."""
         if self._writer is not None:
             self._writer.close()
 

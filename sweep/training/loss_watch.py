@@ -9,7 +9,7 @@ import torch
 from sweep.core.errors import Diverged
 from sweep.training import workers
 
-_GPU_STEPS_BETWEEN_LOOKS = 50  # a look makes the host wait for the GPU
+_GPU_STEPS_BETWEEN_CHECKS = 50  # a check synchronises the host with the GPU
 
 
 class LossWatch:
@@ -17,23 +17,23 @@ class LossWatch:
 
     def __init__(self, steps_before: int, device: torch.device) -> None:
         self.steps_before = steps_before
-        self.every = 1 if device.type == "cpu" else _GPU_STEPS_BETWEEN_LOOKS
+        self.every = 1 if device.type == "cpu" else _GPU_STEPS_BETWEEN_CHECKS
         self.values: list[torch.Tensor] = []
         self._unseen: list[torch.Tensor] = []
 
     def add(self, loss: torch.Tensor) -> None:
-        """Note the loss of the next step."""
+        """Record the loss of the next step."""
         self.values.append(loss)
         self._unseen.append(loss)
         if len(self._unseen) >= self.every:
-            self._look()
+            self._check()
 
     def mean(self) -> float:
         """Mean loss of the epoch."""
-        self._look()
+        self._check()
         return float(torch.stack(self.values).double().mean())
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         first = self.steps_before + len(self.values) - len(self._unseen) + 1
         for step, value in enumerate(_floats(self._unseen), start=first):
             if not math.isfinite(value):
@@ -42,7 +42,7 @@ class LossWatch:
 
 
 def _floats(losses: list[torch.Tensor]) -> list[float]:
-    """Over several workers the mean of each step, so that all of them stop at the same step and none waits for the others."""
+    """Over several workers the mean of each step, so that all stop at the same step."""
     if not losses:
         return []
     numbers = torch.stack(losses).tolist()

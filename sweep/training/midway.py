@@ -1,4 +1,4 @@
-"""In the middle of an epoch: what a run needs beside weights and optimiser to go on with the very next step."""
+"""State in the middle of an epoch, besides weights and optimiser, from which the next step continues."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 
 class Interrupted(Exception):
-    """The run was told to stop where it stands; `state` continues it there, as `fit`'s `state`."""
+    """The run was asked to stop between two steps; `state` continues it there, as `fit`'s `state`."""
 
     def __init__(self, state: bytes) -> None:
         self.state = state
@@ -18,9 +18,9 @@ class Interrupted(Exception):
 
 @dataclass
 class Midway:
-    """Batches of the present epoch that are done, the losses of their updates, the random draws so far, and free training's perturbation.
+    """Batches done of the current epoch, the losses of their updates, the states of the random generators, and free training's perturbation.
 
-    Draws are one worker's own: of several workers each draws anew after a resume, which is as good and not the same.
+    Generator states are those of one worker; with several workers each draws from a new state after a resume.
     """
 
     batches: int
@@ -34,18 +34,18 @@ class Midway:
 
     @classmethod
     def of(cls, state: dict[str, Any] | None) -> Midway | None:
-        """What `state` wrote; None for a run that stands between two epochs."""
+        """The inverse of `state`; None for a run between two epochs."""
         return None if state is None else cls(**state)
 
 
 def draws_so_far(generator: torch.Generator, device: torch.device) -> dict[str, torch.Tensor]:
-    """Where the random generators of an epoch stand."""
+    """States of the random generators of an epoch."""
     states = {"torch": torch.get_rng_state(), "augment": generator.get_state()}
     return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
 
 
 def go_on_drawing(draws: dict[str, torch.Tensor], generator: torch.Generator, device: torch.device) -> None:
-    """Put the generators back to where they stood."""
+    """Restore the states of the random generators."""
     torch.set_rng_state(draws["torch"])
     generator.set_state(draws["augment"])
     if device.type == "cuda":

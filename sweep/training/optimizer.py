@@ -1,4 +1,4 @@
-"""Fused optimisers with one learning rate per part, and the shape of the learning rate over a run."""
+"""Fused optimisers with one learning rate per part, and learning-rate schedules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sweep.training.procedures import Phase
 from sweep.training.recipe import Recipe
 
 _MOMENTUM = 0.9
-_CYCLE_RISE = 0.3  # share of a one-cycle run spent rising, as in Smith's super-convergence and fastai
+_CYCLE_RISE = 0.3  # share of a one-cycle run with rising rate, as in Smith's super-convergence and fastai
 _CYCLE_START = 1 / 25  # of the peak
 _CYCLE_END = 1e-5  # of the peak
 
@@ -31,7 +31,7 @@ def build_optimizer(
 
 
 def set_lr(optimizer: torch.optim.Optimizer, recipe: Recipe, progress: float) -> None:
-    """Move every group to its learning rate at `progress`, the share of the phase's steps already done."""
+    """Set every group's learning rate at `progress`, the share of the phase's steps already done."""
     factor = SCHEDULES[recipe.schedule](min(max(progress, 0.0), 1.0), recipe.warmup)
     for group in optimizer.param_groups:
         group["lr"] = group["peak_lr"] * factor
@@ -52,7 +52,7 @@ def _group(part: str, lr: float, weight_decay: float, weights: list[nn.Parameter
 
 def _cosine(progress: float, warmup: float) -> float:
     if progress < warmup:
-        return max(progress / warmup, 1e-3)  # a first step of exactly zero would be a lost step
+        return max(progress / warmup, 1e-3)  # a first step with learning rate zero would be wasted
     return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
 
 

@@ -1,4 +1,4 @@
-"""Which number format a training step multiplies in, decided by what the hardware has."""
+"""Precision of the forward pass, chosen by what the hardware supports."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def autocast(device: torch.device | str, precision: str) -> AbstractContextManag
 
 
 def _cpu_has(probe: str) -> bool:
-    # The probes are private to torch and may move; without an answer float32 is the safe choice.
+    # The probes are private to torch and may disappear; float32 is then the safe choice.
     return bool(getattr(torch.cpu, probe, lambda: False)())

@@ -1,4 +1,4 @@
-"""Who trains when: each procedure of the papers as a row of steps, one loop for all of them.
+"""Which parts train in which step: each procedure of the papers as a row of steps, run by one loop.
 
 Two-step training: deep colourization, arXiv 2005.10589. Colorizer first and frozen afterwards: DE2CO, arXiv 1703.10881.
 """

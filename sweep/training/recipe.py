@@ -124,6 +124,13 @@ class Recipe:
         between(1, 1000),
         active=is_none_of("train_attack", "fgsm"),
     )
+    fgsm_start: Literal["noise", "uniform"] = setting(
+        "noise",
+        "start of fgsm: noise of twice the budget and no projection (N-FGSM), or a uniform point of the ball (Wong et al.)",
+        active=_ADVERSARIAL & is_one_of("train_attack", "fgsm"),
+        since="0.2",
+        before="uniform",
+    )
     trades_beta: float = setting(
         6.0,
         "weight of the divergence between clean and attacked predictions",

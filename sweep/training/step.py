@@ -1,4 +1,4 @@
-"""One optimisation step: uint8 images and labels in, changed weights and the loss out."""
+"""One optimisation step on uint8 images and labels; returns the loss."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Step:
         return [self.descend(lambda: self.loss(inputs, target.loss))]
 
     def descend(self, closure: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """Move the weights down the gradient of the loss that `closure` computes."""
+        """One optimiser step on the loss that `closure` computes."""
         self.optimizer.zero_grad(set_to_none=True)
         loss = closure()
         loss.backward()

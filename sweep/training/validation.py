@@ -1,4 +1,4 @@
-"""How good the model is on source validation after an epoch: what early stopping and the best weights go by."""
+"""Source validation after an epoch: the criterion of early stopping and of the best weights."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def validate(
 
 
 def score(metrics: Mapping[str, float]) -> list[float]:
-    """What is to be as large as possible: AUROC, ties broken by the lower loss; accuracy where AUROC is undefined."""
+    """Selection score, larger is better: AUROC, ties broken by the lower loss; accuracy where AUROC is undefined."""
     auroc = metrics["auroc/source_val"]
     first = metrics["accuracy/source_val"] if math.isnan(auroc) else auroc
     return [first, -metrics["loss/source_val"]]

@@ -34,7 +34,7 @@ def shared_by_all(model: nn.Module, device: str) -> nn.Module:
 
 
 def agreed(yes: bool) -> bool:
-    """Whether every worker says yes; all of them must ask, and all get the same answer."""
+    """Whether the condition holds on every worker; a collective call with the same result on all."""
     return mean_over_workers({"yes": float(yes)})["yes"] == 1.0 if world_size() > 1 else yes
 
 

@@ -91,7 +91,20 @@ class TestEveryImporterOfFiles:
         fake = _fake(name)
         src = fake.write(tmp_path / "source")
         for path in (tmp_path / "source").rglob("*"):
-            if path.suffix in (".png", ".jpg", ".jpeg", ".tif", ".bmp", ".npz", ".dcm", ".nii", ".gz", ".npy"):
+            if path.suffix in (
+                ".png",
+                ".jpg",
+                ".jpeg",
+                ".tif",
+                ".bmp",
+                ".npz",
+                ".dcm",
+                ".dicom",
+                ".mat",
+                ".nii",
+                ".gz",
+                ".npy",
+            ):
                 path.write_bytes(path.read_bytes()[:40])
         self._refused(name, tmp_path, src, **getattr(fake, "OPTIONS", {}))
 

@@ -22,6 +22,10 @@ def write(folder):
         writer = csv.DictWriter(stream, rows[0])
         writer.writeheader()
         writer.writerows(rows)
+    for folds in (5, 10):
+        lines = ["ID,Case,Pathology,kFold"]
+        lines += [f"{row['ID']},{row['Case']},{row['Pathology']},{row['Case'] % folds + 1}" for row in rows]
+        (folder / f"{folds}-fold-cv.csv").write_text("\n".join(lines) + "\n")
     return folder
 
 

@@ -15,4 +15,4 @@ def write(folder):
     return folder
 
 
-EXPECTED = {"images": 12, "classes": ("benign", "malignant", "normal"), "patients": 0}
+EXPECTED = {"images": 12, "classes": ("benign", "malignant", "normal"), "patients": 12}

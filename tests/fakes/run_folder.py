@@ -357,7 +357,7 @@ def _first_cell(sweep: FakeSweep, lr: float) -> Event:
 
 
 def _failure(sweep: FakeSweep, number: int) -> Event:
-    reason = "train: loss is nan at step 12; lower the learning rate or clip gradients"
+    reason = "train: loss is nan at step 12; lower the learning rate, or set grad_clip if it is 0"
     return {"event": "failed", **_first_cell(sweep, 0.5 + number), "kind": "DIVERGED", "reason": reason}
 
 

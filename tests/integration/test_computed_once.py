@@ -123,5 +123,5 @@ def test_failure_is_computed_once_and_told_to_all_with_its_reason(cluster, tmp_p
     run = Storage(tmp_path)
     answers = everybody(run, Stage("pool", 1, {}, (Stage("diverging", 1, {}),)))
     assert calls(run) == ["diverging"]
-    reason = "generator wgan: loss is nan at step 7; lower the learning rate or clip gradients"
+    reason = "generator wgan: loss is nan at step 7; lower the learning rate, or set grad_clip if it is 0"
     assert answers == [{"failure": "DIVERGED", "reason": reason}] * (2 * ASKERS)

@@ -87,7 +87,7 @@ def test_attack_from_another_trial_s_model(prepared):
         run_seed(first)
     name = f"transfer:{run.local}/{first.trial.signature}"
     second = job(prepared, lr=0.004)
-    second.attacks = Attacks((name, "noise"), ("8/255", "32/255"), 8, ("target",))
+    second = replace(second, attacks=Attacks((name, "noise"), ("8/255", "32/255"), 8, ("target",)))
     metrics = run_seed(second)["metrics"]
     assert metrics[f"robust_accuracy/target/{name}@32/255"] <= metrics["robust_accuracy/target/noise@32/255"]
     with pytest.raises(InputError, match="no trained model"):
@@ -144,7 +144,7 @@ def test_the_sweep_config_chooses_the_engine_s_mode(prepared, monkeypatch):
         lambda *args, mode, **options: modes.append(mode) or engine(*args, mode=mode, **options),
     )
     ours = job(prepared, epochs=1)
-    ours.attacks = Attacks(("fgsm",), ("1/255",), 4, ("target",), mode="fast")
+    ours = replace(ours, attacks=Attacks(("fgsm",), ("1/255",), 4, ("target",), mode="fast"))
     run_seed(ours)
     assert modes == ["fast"]
 

@@ -36,7 +36,11 @@ def library_threat(
     `measured_in` (linf or l2) is the norm the referee measures in, by default the class's own. InputError for an unknown
     class or option.
     """
-    import torchattacks  # slow to import, and only this row needs it
+    try:
+        import torchattacks  # slow to import, and only this row needs it
+    except ImportError as error:
+        fix = "install it (pip install torchattacks), or choose an attack of the table"
+        raise InputError("threats", f"{PREFIX}{class_name} needs the package torchattacks ({error})", fix) from error
 
     known = set(torchattacks.__all__) - _WRAPPERS
     if class_name not in known:

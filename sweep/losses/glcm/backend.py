@@ -1,4 +1,4 @@
-"""Which way to count is used: `native` (compiled, CPU), `scatter` (plain PyTorch), `dense` (matrix products)."""
+"""Choice of the counting backend: `native` (compiled, CPU), `scatter` (plain PyTorch), `dense` (matrix products)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cache
 from torch import Tensor
 
 BACKENDS = ("auto", "native", "scatter", "dense")
-DENSE_LEVELS = 64  # largest matrix for which a GPU's matrix unit beats its atomics
+DENSE_LEVELS = 64  # most levels for which matrix products are faster on a GPU than atomic additions
 
 
 def choose(backend: str, images: Tensor, levels: int) -> str:
@@ -28,7 +28,7 @@ def choose(backend: str, images: Tensor, levels: int) -> str:
 
 @cache
 def native_works() -> bool:
-    """Whether numba can be imported; one that is there and broken is said to be, and plain PyTorch is used."""
+    """Whether numba can be imported; an installed but broken one gives a warning, and plain PyTorch is used."""
     if importlib.util.find_spec("numba") is None:
         return False
     try:

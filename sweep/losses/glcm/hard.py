@@ -52,9 +52,9 @@ def glcm_features(
     *,
     backend: str = "auto",
 ) -> dict[str, Tensor]:
-    """What `glcm_properties(glcm(...))` gives: name -> float64 [N, D, A].
+    """Equal to `glcm_properties(glcm(...))`: name -> float64 [N, D, A].
 
-    The native way never writes the matrices: at 256 levels they have more cells than there are pairs.
+    The native backend does not store the matrices: at 256 levels they have more cells than there are pairs.
     """
     _check(images, levels)
     names, offsets = checked(names), pair_offsets(distances, angles)
@@ -87,7 +87,7 @@ def _check(images: Tensor, levels: int) -> None:
 
 
 def _count(images: Tensor, levels: int, offsets: Sequence[Offset], way: str) -> Tensor:
-    if way == "native":  # writes each count once: nothing to gain from small pieces
+    if way == "native":  # writes each count once, so chunks gain nothing
         return _count_native(images, levels, offsets)
     counts_NKLL = images.new_empty(len(images), len(offsets), levels, levels, dtype=torch.int32)
     for part in _chunks(images, levels, offsets, way):
@@ -96,7 +96,7 @@ def _count(images: Tensor, levels: int, offsets: Sequence[Offset], way: str) -> 
 
 
 def _chunks(images: Tensor, levels: int, offsets: Sequence[Offset], way: str) -> Iterator[slice]:
-    # A GPU has no use for small pieces, only a memory to respect; memberships of the dense way fill it first.
+    # On a GPU chunks only bound memory, of which the memberships of the dense backend take most.
     cells = CHUNK_CELLS if images.device.type == "cpu" else CHUNK_CELLS << 6
     of_one = max(len(offsets) * levels**2, images[0].numel() * levels if way == "dense" and len(images) else 0)
     step = max(1, cells // max(1, of_one))

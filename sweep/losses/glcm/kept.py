@@ -1,4 +1,4 @@
-"""The texture loss for images that come again unchanged: what each of them should look like is computed once."""
+"""The texture loss with cached target features, for images that recur unchanged."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from sweep.losses.glcm.loss import GLCMLoss
 
-MOST_BYTES = 256 << 20  # features kept; 90,000 images of 128 px
+MOST_BYTES = 256 << 20  # of cached features; 90,000 images of 128 px
 
 
 class KeptTargets(nn.Module):
-    """`GLCMLoss` with a memory of the target features of grey images, known by their content.
+    """`GLCMLoss` with a cache of the target features of grey images, keyed by their content.
 
     Only for images that are bytes divided by 255, as they are without augmentation, or with flips alone. An image's features
     do not depend on its batch, so a resumed run, which begins with an empty memory, gets the same loss.

@@ -53,7 +53,7 @@ def pair_spans(size: tuple[int, int], offsets: Sequence[Offset]) -> np.ndarray:
 
 def jit(kernel: Callable[..., Any]) -> Callable[..., Any]:
     """Compile at first call; machine code is kept where a folder for it can be written."""
-    # Python's check for a division by zero would keep a loop from becoming vector code.
+    # Python's check for division by zero would prevent vectorisation.
     options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
     try:
         return numba.njit(cache=True, **options)(kernel)
@@ -109,7 +109,7 @@ def _sum_of_squares(image: np.ndarray, span: np.ndarray, levels: int, table: np.
 
 @jit
 def _add_pairs(image: np.ndarray, span: np.ndarray, sums: np.ndarray) -> None:
-    # A loop of its own, without look-ups, becomes vector code; 32 bits hold the sums of one row.
+    # A separate loop without look-ups is vectorised; 32 bits hold the sums of one row.
     x0, width, dy, dx = span[2], max(0, span[3] - span[2]), span[4], span[5]
     sums[1:] = 0
     sums[1] = max(0, span[1] - span[0]) * width

@@ -23,7 +23,7 @@ from sweep.losses.glcm.tiles import Size, Tiles
 
 
 def tile_statistics(tiles: Tiles, offsets: Sequence[Offset]) -> Tensor:
-    """As `soft_statistics`, of all windows of finite images, read where they lie: [N * T, K, 7]; no gradient."""
+    """As `soft_statistics`, of all windows of finite images, without copying them: [N * T, K, 7]; no gradient."""
     return _statistics(tiles.images, tiles.low_N, tiles.factor_N, tiles.size, tiles.levels, offsets)
 
 
@@ -82,7 +82,7 @@ def _forward(
     first: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Two windows at a time: additions to one table wait for each other, those to two overlap."""
+    """Two windows at a time: additions to one table are sequential, those to two tables overlap."""
     height, width = size
     across, down = images.shape[2] // width, images.shape[1] // height
     cell, part = np.empty((2, height * width), np.int32), np.empty((2, height * width), images.dtype)
@@ -98,12 +98,12 @@ def _forward(
             _center(cell[side], part[side], value[side], square[side])
             used[side] = _shift_to_zero(cell[side])
         for k in range(spans.shape[0]):
-            # Tables as narrow as the levels that are touched: less to clear and to square.
+            # Tables as narrow as the range of levels: less to clear and to square.
             tables[0, : used[0] ** 2] = 0
             tables[1, : used[1] ** 2] = 0
             _add_corners(cell[0], part[0], cell[1], part[1], spans[k], width, used[0], used[1], tables[0], tables[1])
             for side in range(2):
-                # Each by its own length, so that no window's last digits depend on its neighbour.
+                # Each by its own length, so that rounding does not depend on the other window.
                 squares = _sum_of_squares(tables[side, : used[side] ** 2])
                 sums = _sum_pairs(cell[side], part[side], value[side], square[side], first[k], spans[k], width)
                 _to_moments(
@@ -221,7 +221,7 @@ def _weights(levels: int, like: np.ndarray) -> np.ndarray:
 @jit
 def _shift_to_zero(cell: np.ndarray) -> Any:
     """Lowest level becomes zero; returns how many are touched. Only differences of levels matter here."""
-    # Loops of its own over flat pixels: NumPy's minimum does not become vector code here.
+    # Explicit loops over flat pixels: NumPy's minimum does not become vector code here.
     low, high = cell[0], cell[0]
     for p in range(len(cell)):
         low, high = min(low, cell[p]), max(high, cell[p])

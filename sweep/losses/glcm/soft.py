@@ -53,14 +53,14 @@ def soft_counts(images: Tensor, levels: int, offsets: Sequence[Offset], backend:
     way = backends.choose(backend, images, levels)
     if way == "dense":
         return _dense(images, levels, offsets)
-    # Compiled code must not meet NaN: its cell would lie outside the table.
+    # Compiled code does not check indices: the cell of a NaN would lie outside the table.
     if way == "native" and not finite(images):
         way = "scatter"
     return _SoftCounts.apply(images, levels, tuple(offsets), way)
 
 
 def finite(images: Tensor) -> bool:
-    """False when a value is NaN or infinite (or the sum overflows, which is as good a reason for caution)."""
+    """False when a value is NaN or infinite (or their sum overflows)."""
     return bool(torch.isfinite(images.detach().sum()))
 
 
@@ -108,7 +108,7 @@ def _scatter(images: Tensor, levels: int, offsets: Sequence[Offset]) -> Tensor:
     for offset in offsets:
         here, there = pair_slices(images.shape[1], images.shape[2], offset)
         f, g = above_NHW[:, *here], above_NHW[:, *there]
-        # Written in place: joining eight finished pieces would copy more than is computed.
+        # Written in place: concatenating the pieces would copy more than is computed.
         corners, weights = f.new_empty(4, *f.shape, dtype=torch.int32), f.new_empty(4, *f.shape)
         torch.add(first_NHW[:, *here], lower_NHW[:, *there], out=corners[0])
         for corner, step in zip(corners[1:], (1, levels, levels + 1), strict=False):
@@ -139,14 +139,14 @@ def _gather(images: Tensor, levels: int, offsets: Sequence[Offset], grad_NKLL: T
 
 
 def _sum_by(index: Tensor, weight: Tensor, size: int) -> Tensor:
-    if index.device.type == "cpu" and len(index):  # of no weights bincount would make whole numbers
+    if index.device.type == "cpu" and len(index):  # of an empty tensor bincount returns integers
         return torch.bincount(index, weight, size)
     # On a GPU bincount would wait for the largest index.
     return weight.new_zeros(size).scatter_add_(0, index.long(), weight)
 
 
 def _dense(images: Tensor, levels: int, offsets: Sequence[Offset]) -> Tensor:
-    """Memberships as matrices and one product an offset: wasteful on a CPU, what a GPU's matrix unit likes."""
+    """Memberships as matrices and one product an offset: slow on a CPU, fast on a GPU's matrix units."""
     level_L = torch.arange(levels, dtype=images.dtype, device=images.device)
     lower_NHW, _ = _split(images.detach(), levels)
     # clamp would stop the gradient of values that lie exactly on an end.

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from sweep.audit.audit import audit
-from sweep.audit.burned_in_text import SUSPICIOUS, letters_on_a_line
+from sweep.audit.burned_in_text import marks
 from sweep.audit.domain_facts import domain_tells, shared_patients
 from sweep.audit.html_page import render_html
 from sweep.audit.shortcut_features import find_tells, folded_auroc
@@ -171,10 +171,20 @@ def written(text, shade=30):
 
 
 @pytest.mark.parametrize("shade", [8, 60])
-def test_burned_in_text_is_suspected_and_callipers_are_not(shade):
-    assert letters_on_a_line(written("DOE JANE 1970", shade)) >= SUSPICIOUS
-    assert letters_on_a_line(written("", shade)) < SUSPICIOUS
-    assert letters_on_a_line(written("+       +", shade)) < SUSPICIOUS
+def test_words_letters_and_callipers_are_marks_and_tissue_is_none(shade):
+    assert marks(written("", shade)) == []
+    assert "word" in {mark.kind for mark in marks(written("DOE JANE 1970", shade))}
+    for text in ("LT", "R", "RT2"):
+        found = marks(written(text, shade))
+        assert found and all(mark.box[0].start >= 136 and mark.box[1].start <= 40 for mark in found)
+    crossed = written("", shade).copy()
+    for row, column in ((60, 50), (60, 150)):
+        crossed[row, column - 4 : column + 5] = crossed[row - 4 : row + 5, column] = 230
+    assert [mark.kind for mark in marks(crossed)] == ["calliper", "calliper"]
+
+
+def test_images_too_small_for_any_mark():
+    assert marks(np.zeros((1, 1), np.uint8)) == [] and marks(np.full((5, 40), 200, np.uint8)) == []
 
 
 def test_images_with_text_are_named_and_tell_the_class(tmp_path):

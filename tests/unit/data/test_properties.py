@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from sweep.config.sweep_config import Data
+from sweep.config.sweep_config import DataSection
 from sweep.core.storage import Storage
 from sweep.data.datasets import prepare
 from sweep.data.properties import MEASURED, PROPERTIES_FILE, properties, speckle_size
@@ -56,7 +56,7 @@ def prepared(tmp_path_factory):
         ]
         write_dataset(place / scanner, Header(name=scanner, domain=scanner), images)
     run = Storage(place / "run")
-    data = prepare(Data(source=str(place / "a"), target=str(place / "b"), image_px=32), run)
+    data = prepare(DataSection(source=str(place / "a"), target=str(place / "b"), image_px=32), run)
     return run, data
 
 
@@ -73,4 +73,4 @@ def test_preparing_data_writes_the_table(prepared):
 def test_the_table_is_written_once(prepared, monkeypatch):
     run, data = prepared
     monkeypatch.setattr("sweep.data.properties.properties", lambda grey: pytest.fail("measured again"))
-    prepare(Data(source=data.source, target=data.target, image_px=32), run)
+    prepare(DataSection(source=data.source, target=data.target, image_px=32), run)

@@ -8,7 +8,8 @@ from sweep.config.sweep_config import Resources
 from sweep.core.errors import InputError
 from sweep.core.storage import Storage
 from sweep.execution.campaign_records import CampaignRecords
-from sweep.execution.inline import _InlineRun, check_inline
+from sweep.execution.engines import check_inline
+from sweep.execution.inline import _InlineRun
 from sweep.execution.inline_tasks import STAGE_DONE, STAGE_FAILED, Lost, StageTask
 from sweep.execution.job import DONE
 from sweep.execution.launch import Launch

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from sweep.config.sweep_config import Data
+from sweep.config.sweep_config import DataSection
 from sweep.core.errors import InputError
 from sweep.core.storage import Storage
 from sweep.data.datasets import prepare
@@ -25,7 +25,7 @@ KINDS = {
 def train(folder, multi_label):
     """Open the data of a run, as every command does that trains."""
     other = damaged_shards.write(folder.parent / "intact", multi_label)
-    section = Data(source=str(folder), target=str(other), image_px=32)
+    section = DataSection(source=str(folder), target=str(other), image_px=32)
     prepare(section, Storage(str(folder.parent / "run")))
 
 

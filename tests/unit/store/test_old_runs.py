@@ -17,7 +17,7 @@ from analysis.report import write_report
 from sweep.config.hyperparameters import HYPERPARAMETERS, complete, identity, restored
 from sweep.config.sweep_config import SweepConfig
 from sweep.core.errors import EXIT_COMPLETE, InputError
-from sweep.core.hyperparameter import Hyperparameter
+from sweep.core.hyperparameter import FIRST, Hyperparameter
 from sweep.core.storage import Storage
 from sweep.data.datasets import Data, prepare
 from sweep.pipeline.stages import needed_stages
@@ -211,6 +211,12 @@ class TestOneMoreConfigKey:
             stream.write("from_the_future: 1\n")
         with pytest.raises(InputError, match=r"space.yaml: from_the_future .*; go on with the version that wrote"):
             run_folder.check_same_config(finished, old_config())
+
+
+def test_rows_are_those_of_version_0_1_or_say_since_when_they_exist():
+    """Without `since` a new row orphans every record; with another `introduced_with` an old folder resumes as another sweep."""
+    old = json.loads((RUNS / "settings_0_1.json").read_text())
+    assert {name: row.introduced_with for name, row in HYPERPARAMETERS.items() if row.since == FIRST} == old
 
 
 def test_the_fixtures_are_as_version_0_1_wrote_them():

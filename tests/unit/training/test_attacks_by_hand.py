@@ -1,12 +1,15 @@
 """Attacks of the training step, worked out by hand: their direction, their strides, and what is learnt from them."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
 from torch.nn.functional import cross_entropy, kl_div
 
+from sweep.core.hashing import content_hash
 from sweep.training.adversarial import TRAIN_ATTACKS, AdversarialStep, perturb
+from sweep.training.checkpoint import _identity
 from sweep.training.fit import fit
 from sweep.training.objective import Objective, Target
 from sweep.training.optimizer import build_optimizer
@@ -44,9 +47,12 @@ def drawn():
     return torch.Generator().manual_seed(5)
 
 
-def attacked(learnt, name):
+def attacked(learnt, name, **changes):
     """What one update learns from, the losses it tells, and the model as it was before; the weights stand still."""
-    model, recipe = copy.deepcopy(learnt).train(), Recipe(**SETTINGS, train_attack=name, lr=0.0, optimizer="sgd")
+    model, recipe = (
+        copy.deepcopy(learnt).train(),
+        Recipe(**SETTINGS | changes, train_attack=name, lr=0.0, optimizer="sgd"),
+    )
     step = AdversarialStep(
         model, model, build_optimizer(model, phases(recipe)[0], recipe), Objective(), recipe, torch.device("cpu")
     )
@@ -68,12 +74,31 @@ def uphill(loss, images):
 
 @pytest.mark.parametrize(("name", "strides"), [("fgsm", [1.25 * EPS]), ("pgd", [2.5 * EPS / STEPS] * STEPS)])
 def test_steps_go_uphill_from_a_random_start(learnt, name, strides):
-    (seen,), _, model = attacked(learnt, name)
+    (seen,), _, model = attacked(learnt, name, fgsm_start="uniform")
     images, labels = batch()
     expected = ball(images, images + (torch.rand(images.shape, generator=drawn()) * 2 - 1) * EPS)
     for stride in strides:
         expected = ball(images, expected + stride * uphill(lambda x: cross_entropy(model.eval()(x), labels), expected))
     torch.testing.assert_close(seen, expected, atol=1e-6, rtol=0)
+
+
+def test_n_fgsm_steps_once_from_noise_of_twice_the_budget_without_projection(learnt):
+    (seen,), _, model = attacked(learnt, "fgsm")
+    images, labels = batch()
+    noisy = (images + (torch.rand(images.shape, generator=drawn()) * 2 - 1) * 2 * EPS).clamp(0, 1)
+    slope = uphill(lambda x: cross_entropy(model.eval()(x), labels), noisy)
+    torch.testing.assert_close(seen, (noisy + EPS * slope).clamp(0, 1), atol=1e-6, rtol=0)
+    assert EPS < (seen - images).abs().max() <= 3 * EPS + 1e-6
+
+
+def test_a_checkpoint_of_a_run_without_the_setting_fits():
+    """Half-trained runs of version 0.1 resume: neither their start nor an attack without one has changed."""
+    old = {name: value for name, value in dataclasses.asdict(Recipe()).items() if name != "fgsm_start"}
+    for changes in ({}, {"train_eps": 0.1}, {"train_eps": 0.1, "train_attack": "fgsm", "fgsm_start": "uniform"}):
+        known = old | {name: value for name, value in changes.items() if name != "fgsm_start"}
+        assert _identity(Recipe(**changes), 3) == content_hash({"recipe": known, "seed": 3})
+    new = Recipe(train_eps=0.1, train_attack="fgsm")
+    assert _identity(new, 3) != _identity(dataclasses.replace(new, fgsm_start="uniform"), 3)
 
 
 def test_trades_moves_predictions_away_from_the_clean_ones_and_weighs_both(learnt):

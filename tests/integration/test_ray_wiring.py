@@ -23,6 +23,7 @@ resources: {max_concurrent_trials: 1}
 """
 
 
+@pytest.mark.e2e
 @pytest.mark.timeout(400)
 def test_two_trials_share_one_worker_and_the_check_runs_while_it_starts(tmp_path):
     from sweep.execution.ray.run_trials import run_trials
