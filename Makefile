@@ -37,8 +37,8 @@ test-fast: $(READY)  ## unit tests and contracts only
 test-all: $(READY)  ## the long tests too
 	@$(BIN)/python -m pytest
 
-lint: $(READY)  ## ruff: check and format
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+lint: $(READY)  ## ruff (check and format) and mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 types: $(READY)  ## mypy
 	@$(BIN)/mypy

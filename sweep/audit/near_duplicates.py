@@ -63,9 +63,9 @@ class Duplicates:
 
 def find_duplicates(images: ImageSet | np.ndarray | Sequence[np.ndarray]) -> Duplicates:
     """Near-duplicates among uint8 images of any sizes."""
-    images = images.images if isinstance(images, ImageSet) else images
-    thumbs = np.empty((len(images), THUMB_PX, THUMB_PX), dtype=np.uint8)
-    for index, image in enumerate(images):
+    pictures = images.images if isinstance(images, ImageSet) else images
+    thumbs = np.empty((len(pictures), THUMB_PX, THUMB_PX), dtype=np.uint8)
+    for index, image in enumerate(pictures):
         thumbs[index] = fit_square(np.ascontiguousarray(image), THUMB_PX, "stretch")
     return duplicates_of(thumbs)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -160,9 +160,8 @@ class Data:
 
     def open(self, fold: str) -> ImageSet:
         """The same without reading an image before it is looked at."""
-        return self.image_set(
-            fold, StoredImages(self.folder(fold), self.image_px, list(self.fold(fold)["image_id"]), self.fit)
-        )
+        stored = StoredImages(self.folder(fold), self.image_px, list(self.fold(fold)["image_id"]), self.fit)
+        return self.image_set(fold, cast("Images", stored))
 
     @property
     def datasets(self) -> tuple[str, str]:

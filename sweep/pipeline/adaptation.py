@@ -30,7 +30,8 @@ def before_training(job: TrainingJob) -> TrainingJob:
 
 def after_training(job: TrainingJob, model: Classifier) -> tuple[dict[str, ImageSet], dict[str, Classifier]]:
     """The folds to predict and the model for each split, the target's adapted as the configuration says."""
-    models, folds, way = dict.fromkeys(FOLD_OF_SPLIT, model), dict(job.folds), job.trial.config["adapt"]
+    models: dict[str, Classifier] = dict.fromkeys(FOLD_OF_SPLIT, model)
+    folds, way = dict(job.folds), job.trial.config["adapt"]
     if way == "batch_norm":
         models["target"] = adapt_batch_norm(model, folds["target"].images, device=job.device)
     elif way == "histogram":

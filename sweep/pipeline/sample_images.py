@@ -139,8 +139,8 @@ def _attacked(job: TrainingJob, model: Classifier) -> list[pd.DataFrame]:
         "adversarial": [one.adversarial for one in entries],
         "clean": [one.image for one in entries],
         "perturbation": [one.perturbation for one in entries],
-        "colorized_before": [one.colorized for one in entries],
-        "colorized_after": [one.colorized_adversarial for one in entries],
+        "colorized_before": [one.colorized for one in entries if one.colorized is not None],
+        "colorized_after": [one.colorized_adversarial for one in entries if one.colorized_adversarial is not None],
     }
     if job.trial.config["colorizer"] == "none":  # replication shows nothing that the grey image does not
         views = {kind: views[kind] for kind in ("adversarial", "clean", "perturbation")}
@@ -157,6 +157,6 @@ def _shown_threat(names: Sequence[str]) -> str | None:
 
 def _said(probabilities: np.ndarray, fold: ImageSet) -> str:
     if fold.multi_label:
-        return summary(probabilities > 0.5, fold.classes)
+        return summary([float(one > 0.5) for one in probabilities], fold.classes)
     top = int(probabilities.argmax())
     return f"{fold.classes[top]} {probabilities[top]:.0%}"

@@ -113,13 +113,14 @@ class StreamedBatches(Batches):
 
     def __init__(self, image_set: ImageSet, batch_size: int, **settings: Any) -> None:
         super().__init__(image_set, batch_size, **settings)
-        if not isinstance(image_set.images, LazyImages):
+        images: Any = image_set.images
+        if not isinstance(images, LazyImages):
             raise ValueError("images in memory need ResidentBatches")
-        self._images, self._labels = image_set.images, _tensor(image_set.labels)
+        self._images: Any = images
+        self._labels = _tensor(image_set.labels)
         self._running: Generator[torch.Tensor, None, None] | None = None
-        self._next = self._end = (
-            0  # epochs: the one that the running stream comes to next, and the first one that it does not hold
-        )
+        # Epochs: the one that the running stream comes to next, and the first one that it does not hold.
+        self._next = self._end = 0
 
     def __call__(self, epoch: int) -> Iterator[Batch]:
         """Pairs of images uint8 [B, H, W] and their labels [B] or [B, K]; reading ends when the iterator is closed early, or by `close`."""

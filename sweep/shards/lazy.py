@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
@@ -50,7 +50,11 @@ class LazyImages:
         return self[:].astype(dtype or self.dtype, copy=False)
 
 
-Images: TypeAlias = np.ndarray | LazyImages
+if TYPE_CHECKING:
+    # Lazy images have what is used of an array (shape, dtype, length, indexing), so functions that index may be typed for arrays.
+    Images: TypeAlias = np.ndarray
+else:
+    Images: TypeAlias = np.ndarray | LazyImages
 
 
 class Chosen(LazyImages):
@@ -115,5 +119,5 @@ def taken(images: Images, indices: np.ndarray) -> Images:
 def joined(parts: Sequence[Images]) -> Images:
     """One after the other: an array of arrays, lazy as soon as one part is."""
     if any(isinstance(part, LazyImages) for part in parts):
-        return Joined(parts)
+        return cast("Images", Joined(parts))
     return np.concatenate(parts)

@@ -10,7 +10,7 @@ Tibshirani et al. 2019). No target label is used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -161,9 +161,4 @@ def _metric(name: str, hospital: HospitalResult, threshold: float) -> float:
         return auroc(z, labels == 1)
     confusion = np.zeros((2, 2))
     np.add.at(confusion, (labels, (z > threshold).astype(int)), 1)
-    return _BY_NAME[name](confusion)
-
-
-_BY_NAME: Mapping[str, Callable[[np.ndarray], float]] = {
-    name: lambda confusion, name=name: from_confusion(confusion)[name] for name in METRICS if name != "auroc"
-}
+    return from_confusion(confusion)[name]

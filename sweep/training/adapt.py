@@ -10,10 +10,13 @@ from __future__ import annotations
 import copy
 import math
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import nn
+
+Model = TypeVar("Model", bound=nn.Module)
 
 _LEVELS = 256
 _BLOCK = 256  # images counted at once
@@ -21,8 +24,8 @@ _BLOCK = 256  # images counted at once
 
 @torch.no_grad()
 def adapt_batch_norm(
-    model: nn.Module, images: np.ndarray, *, batch_size: int = 64, device: str | torch.device = "cpu"
-) -> nn.Module:
+    model: Model, images: np.ndarray, *, batch_size: int = 64, device: str | torch.device = "cpu"
+) -> Model:
     """A copy of `model` in eval mode whose batch-norm statistics are those of uint8 `images` [N, H, W]; `model` is unchanged.
 
     A model without batch norm comes back equal.

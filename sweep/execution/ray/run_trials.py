@@ -50,8 +50,10 @@ def run_trials(
     `first` is called while the workers start; `serve` starts a worker group.
     """
     run = Storage(launch.run_url)
-    job_queue = JobQueue.remote(launch.resources.max_failures, launch.resources.max_preemptions)
-    artifact_server = ArtifactServer.remote(
+    job_queue = JobQueue.remote(  # type: ignore[attr-defined]  # Ray's decorator replaces the class
+        launch.resources.max_failures, launch.resources.max_preemptions
+    )
+    artifact_server = ArtifactServer.remote(  # type: ignore[attr-defined]
         launch.run_url, launch.resources.cpus_per_worker, launch.resources.gpus_per_worker
     )
     images = share_images(data)

@@ -19,6 +19,10 @@ from sweep.store.artifact_store import Stage
 class TuneTrial(tune.Trainable):
     """One trial after another in the same actor: artifacts first, then the job, then its reports."""
 
+    _artifacts_asked: bool
+    _submitted: bool
+    _pending: list[Report]
+
     def setup(self, config: dict[str, Any], artifact_server: Any, job_queue: Any) -> None:
         """Called once per process; `reset_config` gives it the next trial."""
         self._artifact_server, self._job_queue = artifact_server, job_queue
@@ -59,9 +63,9 @@ class TuneTrial(tune.Trainable):
         self._work: Work = config["work"]
         self._stages: Sequence[Stage] = config["stages"]
         self._failed: dict[str, str] | None = config.get("failed")  # why its stages could not be named
-        self._artifacts_asked: bool = False
-        self._submitted: bool = False
-        self._pending: list[Report] = []
+        self._artifacts_asked = False
+        self._submitted = False
+        self._pending = []
 
     def _obtain_artifacts(self) -> Report:
         begin = time.perf_counter()
