@@ -196,6 +196,16 @@ def log_loss(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
     return _share(np.minimum(surprise, -np.log(np.finfo(np.float64).tiny)), outcomes.seen, weights)
 
 
+@_over_findings
+def brier_score(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
+    """Weighted mean squared distance of probability and outcome [B, S]; with K > 2 classes the mean over one against the rest."""
+    scores = [
+        _share((special.expit(odds) - (outcomes.labels == k)) ** 2, outcomes.seen, weights)
+        for k, odds in _binary_tasks(outcomes)
+    ]
+    return np.mean(scores, axis=0)
+
+
 def calibration_error(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
     """Weighted expected calibration error over 15 equal bins (Guo et al. 2017) [B, S]; of findings the mean over them.
 
@@ -274,9 +284,17 @@ MEASURES: dict[str, Measure] = {
     "average_precision": average_precision,
     "log_loss": log_loss,
     "calibration_error": calibration_error,
+    "brier_score": brier_score,
 }
 # Measures whose value depends on how common each class is: the class mix of the test set is chance for them too.
-OF_CLASS_MIX: tuple[Measure, ...] = (accuracy, constant_accuracy, average_precision, log_loss, calibration_error)
+OF_CLASS_MIX: tuple[Measure, ...] = (
+    accuracy,
+    constant_accuracy,
+    average_precision,
+    log_loss,
+    calibration_error,
+    brier_score,
+)
 
 
 def cases(outcomes: Outcomes, measure: Measure) -> int:
@@ -284,7 +302,7 @@ def cases(outcomes: Outcomes, measure: Measure) -> int:
 
     All patients for a mean over images. Of several findings, the smallest of them counts.
     """
-    if measure in (accuracy, constant_accuracy, log_loss, calibration_error):
+    if measure in (accuracy, constant_accuracy, log_loss, calibration_error, brier_score):
         return len(np.unique(outcomes.groups))
     if outcomes.labels.ndim == 2:
         kinds = [

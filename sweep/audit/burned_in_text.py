@@ -57,7 +57,7 @@ def marks(grey: np.ndarray) -> list[Mark]:
     """Words, single letters and callipers in uint8 `grey` [H, W]; a letter of a word is counted with the word alone."""
     words = [Mark("word", _around(line)) for level in _SURROUNDINGS if len(line := _longest_line(grey, level)) >= WORD]
     found = list(words)
-    for kind, boxes in (("letter", _letters(grey)), ("calliper", _callipers(grey))):
+    for kind, boxes in (("calliper", _callipers(grey)), ("letter", _letters(grey))):
         for box in boxes:
             if not any(_overlap(box, mark.box) for mark in found):
                 found.append(Mark(kind, box))

@@ -17,6 +17,7 @@ from analysis.outcomes import MEASURES
 from analysis.page import FIGURES, build_page
 from analysis.warnings import CHECKS, ResultWarning
 from tests.fakes.run_folder import FakeSweep, write_fake_run
+from tests.fakes.run_pictures import write_properties_table
 
 ROOM = Path(__file__).parents[2] / "analysis"
 MODULES = sorted(
@@ -40,7 +41,9 @@ COMMANDS = {
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     sweep = FakeSweep(ratios=(0, 1), nuisance=2, seeds=2, images=24)
-    return load_run(write_fake_run(tmp_path_factory.mktemp("contract") / "run", sweep))
+    folder = write_fake_run(tmp_path_factory.mktemp("contract") / "run", sweep)
+    write_properties_table(Path(folder))
+    return load_run(folder)
 
 
 @pytest.fixture(scope="module")

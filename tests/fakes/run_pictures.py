@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 from PIL import Image
 
 from sweep.core.seeds import rng
+from sweep.data.properties import PROPERTIES_FILE, properties
 
 CLASSES = ("benign", "malignant")
 
@@ -67,3 +69,18 @@ def png(pixels: np.ndarray) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(np.asarray(pixels, dtype=np.uint8)).save(stream, "PNG", optimize=True)
     return stream.getvalue()
+
+
+def write_properties_table(run: Path, seed: int = 0) -> None:
+    """The table of image properties that data preparation leaves, measured by its own code on this run's predicted images."""
+    predictions = pd.read_parquet(next(iter(sorted(run.glob("trials/*/seed-0/predictions.parquet")))))
+    rows = []
+    for role in ("source", "target"):
+        names = sorted(set(predictions.loc[predictions["split"] == role, "image_id"]))
+        for number, name in enumerate(names):
+            grey = phantom_pixels(seed, role, number, CLASSES[number % 2])
+            picture = png(grey) if number % 5 == 0 else b""
+            rows.append(
+                {"image_id": name, "scanner": f"scanner {number % 2}", **properties(grey), "role": role, "png": picture}
+            )
+    pd.DataFrame(rows).to_parquet(run / PROPERTIES_FILE, index=False)

@@ -7,7 +7,7 @@ import pytest
 from sweep.config.hyperparameters import complete
 from sweep.core.metric_table import SPLITS, metric_row
 from sweep.evaluation.domain_gap import GAPS
-from sweep.evaluation.metrics import METRICS
+from sweep.evaluation.metrics import DIAGNOSTICS, METRICS
 from sweep.store.ledger import read_ledger
 from sweep.store.trial import Trial
 from tests.fakes.run_folder import DATA_HASH, EPS, THREATS
@@ -32,7 +32,7 @@ def test_configurations_are_complete_and_hold_settings_without_a_value(ledger):
 
 
 def test_metrics_are_those_that_evaluation_and_attacks_record(ledger):
-    clean = {f"{metric}/{split}" for metric, split in itertools.product(METRICS, SPLITS)} | set(GAPS)
+    clean = {f"{metric}/{split}" for metric, split in itertools.product((*METRICS, *DIAGNOSTICS), SPLITS)} | set(GAPS)
     levels = [f"{threat}@{eps}" for threat, eps in itertools.product((*THREATS, "worst"), ("0", *EPS))]
     attacked = {
         f"{name}/{split}/{at}" for name in ("robust_accuracy", "robust_auroc") for split in SPLITS for at in levels

@@ -139,20 +139,20 @@ def findings_of(labels, logits):
     )
 
 
-@pytest.mark.parametrize("name", sorted(MEASURES))
-def test_several_findings_are_averaged_over_those_with_both_kinds(name):
+@pytest.mark.parametrize("name", sorted(set(MEASURES) - {"calibration_error"}))  # which asks findings for presence
+def test_several_findings_are_averaged_over_those_that_define_the_measure(name):
     draw = np.random.default_rng(3)
     labels = (draw.random((50, 4)) < 0.4).astype(float)
     labels[draw.random((50, 4)) < 0.2] = np.nan
-    labels[:, 3] = 0  # never present: no mean holds it
+    labels[:, 3] = 0  # never present: ranks and sensitivity are undefined for it
     several = findings_of(labels, draw.normal(size=(2, 50, 4)))
     weights = draw.integers(0, 3, (5, 50)).astype(float)
     each = []
-    for k in range(3):
+    for k in range(4):
         known = ~np.isnan(labels[:, k])
         alone = sample(labels[known, k].astype(int), several.values[:, known, k] / 2)
         each.append(MEASURES[name](alone, weights[:, known]))
-    np.testing.assert_allclose(MEASURES[name](several, weights), np.mean(each, axis=0))
+    np.testing.assert_allclose(MEASURES[name](several, weights), np.nanmean(each, axis=0))
 
 
 def test_findings_come_back_from_files():
