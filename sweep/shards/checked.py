@@ -70,9 +70,10 @@ def _read(folder: Path | str) -> tuple[Manifest, str, list[Stamp]]:
     if files.get_file_info(f"{root}/{MANIFEST}").type != fs.FileType.File:
         raise InputError(folder, f"no {MANIFEST}: not a data set, or an import that did not finish", IMPORT_FIX)
     path = below(folder, MANIFEST)
+    size = files.get_file_info(f"{root}/{MANIFEST}").size or 0  # a read of MOST_BYTES would allocate all of them
     try:
         with files.open_input_stream(f"{root}/{MANIFEST}") as stream:
-            content = stream.read(MOST_BYTES + 1)
+            content = stream.read(min(size, MOST_BYTES) + 1)
     except OSError as broken:
         raise damaged(path, broken) from None
     manifest = parse_manifest(content, path)

@@ -85,7 +85,8 @@ def test_weights_that_cannot_be_used(tmp_path, content, violation):
     sweep_config = write_config(
         tmp_path, TEXT.replace("fixed: {backbone: small_cnn", f"fixed: {{weights: {path}, backbone: resnet10t")
     )
-    refuse(sweep_config, "--storage", tmp_path / "run", says=["resnet10t", "w.pth", violation])
+    run = tmp_path / "run"
+    refuse(sweep_config, "--storage", run, "--engine", "inline", says=["resnet10t", "w.pth", violation])
     assert not (tmp_path / "run" / "trials").exists()
 
 

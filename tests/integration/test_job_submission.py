@@ -16,8 +16,10 @@ ONE = TEXT.replace("[none, pixelshuffle]", "[none]").replace("[0, 0.5]", "[0]").
 SWEEP_CONFIGS = {
     "good": ONE,
     "bad": ONE.replace("seeds:", "seds:"),
+    # Decay times learning rate multiplies the weights by 999 a step: they overflow on every processor.
     "partly": ONE.replace("grid:", "grid:\n  lr: [0.002, 100]").replace(
-        ", lr: 0.002", ", optimizer: sgd, grad_clip: 0"
+        "epochs: 2, batch_size: 16, lr: 0.002",
+        "epochs: 8, batch_size: 16, optimizer: sgd, grad_clip: 0, weight_decay: 10",
     ),
 }
 
@@ -86,7 +88,7 @@ def test_exit_code_and_output_are_the_sweep_s(head, checkout, name, code, says):
     assert done.returncode == code, done.stdout[-3000:] + done.stderr[-2000:]
     assert says in done.stdout
     sent = next(line for line in done.stderr.splitlines() if line.startswith("sending"))
-    assert float(sent.split()[-2]) < 2, sent  # MB: neither .git nor results nor environments
+    assert float(sent.split()[-2]) < 3, sent  # MB: neither .git nor results nor environments
 
 
 def test_without_the_token_nothing_runs(head, checkout, tmp_path):

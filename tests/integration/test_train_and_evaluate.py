@@ -141,7 +141,7 @@ def test_the_sweep_config_chooses_the_engine_s_mode(prepared, monkeypatch):
     monkeypatch.setattr(
         train_and_evaluate,
         "epsilon_sweep",
-        lambda *args, mode, **options: modes.append(mode) or engine(*args, mode=mode, **options),
+        lambda *args: modes.append(args[-1].mode) or engine(*args),
     )
     ours = job(prepared, epochs=1)
     ours = replace(ours, attacks=Attacks(("fgsm",), ("1/255",), 4, ("target",), mode="fast"))
