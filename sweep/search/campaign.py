@@ -163,7 +163,7 @@ class Campaign:
     def replay(self, events: Iterable[Event]) -> None:
         """Be told a ledger: asks, epochs, results. What was open then is handed out again; failures but divergence are tried again."""
         log, self.log = self.log, lambda event: None
-        late: dict[str, tuple[int, str, Values]] = {}
+        late: dict[str, tuple[Event, str]] = {}  # the epoch after which a trial was to be stopped, and why
         events = list(events)
         self._note_recorded(events)
         for event in events:
@@ -173,7 +173,7 @@ class Campaign:
             elif kind == "epoch" and (
                 reason := self.report(signature, event["seed"], event["epoch"], event["metrics"])
             ):
-                late[signature] = (event["seed"], reason, self.values(event["metrics"]))
+                late[signature] = (event, reason)
             elif kind == "stopped":
                 late.pop(signature, None)
                 if signature in self.candidates:
@@ -183,22 +183,22 @@ class Campaign:
             elif kind == "race":
                 self._raced.add(_verdict(event))
         self.log = log
-        for signature, (seed, reason, values) in late.items():  # decided, but the driver died before it was written
+        for signature, (epoch, reason) in late.items():  # decided, but the driver died before it was written
             candidate = self.candidates[signature]
             self.log(
                 {
                     "event": "stopped",
                     "signature": signature,
-                    "seed": seed,
+                    "seed": epoch["seed"],
                     "config": dict(candidate.config),
                     "study": dict(self._studies[candidate.study].cell),
-                    "epoch": 0,
+                    "epoch": epoch["epoch"],
                     "reason": reason,
                     "by": "halving",
-                    "metrics": dict(zip(self.rules.metrics, values or [], strict=False)),
+                    "metrics": epoch["metrics"],
                 }
             )
-            self.stop(signature, seed, reason, values)
+            self.stop(signature, epoch["seed"], reason, self.values(epoch["metrics"]))
 
     def _note_recorded(self, events: Sequence[Event]) -> None:
         # Known before the first round is judged again: a verdict is written after the results that it rests on.

@@ -70,7 +70,7 @@ def test_tutorial(room, capsys):
     for _, text in blocks("docs/tutorial.md", "python"):
         names = {}
         exec(compile(text, "docs/tutorial.md", "exec"), names)
-        assert names["probability"].shape == (1, 2) and names["probability"].sum() == pytest.approx(1)
+        assert names["probability"].shape == (1, 2) and float(names["probability"].sum()) == pytest.approx(1)
     assert (room / "records.csv").is_file() and (room / "mine.html").is_file() and (room / "audit.html").is_file()
 
 
