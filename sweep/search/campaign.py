@@ -162,7 +162,8 @@ class Campaign:
 
     def replay(self, events: Iterable[Event]) -> None:
         """Be told a ledger: asks, epochs, results. What was open then is handed out again; failures but divergence are tried again."""
-        log, self.log = self.log, lambda event: None
+        muted: list[Event] = []  # what the campaign decides on the way; nearly all of it is in the ledger
+        log, self.log = self.log, muted.append
         late: dict[str, tuple[Event, str]] = {}  # the epoch after which a trial was to be stopped, and why
         events = list(events)
         self._note_recorded(events)
@@ -183,6 +184,10 @@ class Campaign:
             elif kind == "race":
                 self._raced.add(_verdict(event))
         self.log = log
+        recorded = {_verdict(event) for event in events if event["event"] == "race"}
+        for event in muted:
+            if event["event"] == "race" and _verdict(event) not in recorded:
+                self.log(event)
         for signature, (epoch, reason) in late.items():  # decided, but the driver died before it was written
             candidate = self.candidates[signature]
             self.log(
