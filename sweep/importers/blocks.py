@@ -9,10 +9,11 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -152,7 +153,7 @@ def _make_in_parallel(missing: Sequence[tuple[Path, list[RawImage]]], job: Job) 
     import ray.data
 
     ray.data.DataContext.get_current().enable_progress_bars = False
-    held = ray.put([missing, replace(job, on_skip=None)])  # hooks run in this process
+    held = ray.put([os.getcwd(), missing, replace(job, on_skip=None)])  # hooks run in this process
     rows = ray.data.range(len(missing), override_num_blocks=len(missing)).map_batches(
         _task, fn_args=(held,), batch_size=1, batch_format="numpy", num_cpus=1
     )
@@ -164,11 +165,12 @@ def _make_in_parallel(missing: Sequence[tuple[Path, list[RawImage]]], job: Job) 
 def _task(numbers: dict[str, np.ndarray], held: Any) -> dict[str, np.ndarray]:
     import ray
 
-    missing, job = ray.get(held)
+    folder, missing, job = ray.get(held)
     place, block = missing[int(numbers["id"][0])]
     error = None
     try:
-        _make(place, block, job)
+        with chdir(folder):  # a worker's folder is the one Ray was started from; paths of images may be relative to this process's
+            _make(place, block, job)
     except InputError as raised:
         error = raised
     told = (

@@ -200,3 +200,11 @@ def test_in_parallel_by_ray_data(source, tmp_path, whole, small_blocks):
             import_dataset("folder", source, tmp_path / "bad", workers=2)
     finally:
         (source / "ill" / "98.png").unlink()
+
+
+@pytest.mark.e2e
+def test_relative_paths_are_those_of_this_process(source, tmp_path, monkeypatch, whole, small_blocks):
+    """Ray may have been started from another folder than the one this process works in now."""
+    with pipeline._ray(2):
+        monkeypatch.chdir(source.parent)
+        assert import_dataset("folder", source.name, tmp_path / "set", workers=2) == whole
