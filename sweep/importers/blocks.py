@@ -169,7 +169,9 @@ def _task(numbers: dict[str, np.ndarray], held: Any) -> dict[str, np.ndarray]:
     place, block = missing[int(numbers["id"][0])]
     error = None
     try:
-        with chdir(folder):  # a worker's folder is the one Ray was started from; paths of images may be relative to this process's
+        with chdir(
+            folder
+        ):  # the importing process's, which relative paths refer to; Ray may have been started in another one
             _make(place, block, job)
     except InputError as raised:
         error = raised
