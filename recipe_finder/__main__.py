@@ -116,7 +116,8 @@ SECTIONS = {
         "hparams": Row("TensorBoard files, with the HParams tab", "analysis.hparams:main"),
     },
     "Models": {
-        "export": Row("one trained model: weights, configuration, model card", "sweep.export:main"),
+        "export": Row("a trained model, or its seeds as one: weights, threshold, model card", "sweep.export:main"),
+        "predict": Row("an exported model on new images: a row an image and a row a patient", "sweep.predict:main"),
         "replay": Row("one record again, compared with the ledger", "sweep.replay:main"),
         "artifacts": Row("generators, pools and models that nothing needs any more", "sweep.artifacts:main"),
     },
