@@ -45,11 +45,20 @@ def plan_command(
         str | None,
         typer.Option(help="Address of a running Ray cluster.", show_default="$RAY_ADDRESS, else a local one"),
     ] = None,
+    measure: Annotated[
+        bool,
+        typer.Option(
+            "--measure", help="Time a few steps on this machine, where no record of the sweep has been timed yet."
+        ),
+    ] = False,
 ) -> int:
     """Print what a sweep would compute, what is there already, how long the rest takes and costs; compute nothing."""
     from recipe_finder.api import plan
 
-    typer.echo(plan(config, overrides=key_values(set_), smoke=smoke, storage=storage, address=address), nl=False)
+    typer.echo(
+        plan(config, overrides=key_values(set_), smoke=smoke, storage=storage, address=address, measure=measure),
+        nl=False,
+    )
     return EXIT_COMPLETE
 
 
@@ -97,7 +106,7 @@ SECTIONS = {
         "doctor": Row("check what a sweep needs before it starts", "sweep.doctor.__main__:main"),
         "plan": Row(
             "what would be computed, how long and at what cost",
-            Command(plan_command, ("{} ratio", "{} my.yaml --storage s3://my-bucket/ratio")),
+            Command(plan_command, ("{} ratio", "{} my.yaml --measure", "{} my.yaml --storage s3://my-bucket/ratio")),
         ),
         "run": Row("run a sweep, or resume it, and write its report", "sweep.run:main"),
     },

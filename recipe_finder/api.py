@@ -32,8 +32,12 @@ def plan(
     smoke: bool = False,
     storage: str | Path | None = None,
     address: str | None = None,
+    measure: bool = False,
 ) -> str:
-    """What a sweep would compute, what its run folder holds already, and time and cost of the rest, as text; computes nothing."""
+    """What a sweep would compute, what its run folder holds already, and time and cost of the rest, as text; computes nothing.
+
+    With `measure` a few steps are timed here where nothing has been timed yet.
+    """
     from rich.console import Console
 
     from sweep.config.load import load_config
@@ -44,9 +48,8 @@ def plan(
         sweep_config = load_config(path, _texts(overrides), smoke)
     text = io.StringIO()
     place = Storage(storage or Path("results") / sweep_config.name)
-    print_plan(
-        sweep_config, place, Console(file=text, width=110, highlight=False), address or os.environ.get("RAY_ADDRESS")
-    )
+    console = Console(file=text, width=110, highlight=False)
+    print_plan(sweep_config, place, console, address or os.environ.get("RAY_ADDRESS"), measure)
     return text.getvalue()
 
 

@@ -59,6 +59,8 @@ ALLOWED = {
         "sweep.search",
         "sweep.training",
         "sweep.attacks",
+        "sweep.shards",
+        "sweep.synth",
     },
     "sweep.execution": {
         "sweep.core",
