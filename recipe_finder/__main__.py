@@ -93,6 +93,11 @@ _CLUSTER = CommandGroup(
     examples=("{} files my-cluster", "{} check my-cluster/ray-cluster.aws.yaml"),
 )
 SECTIONS = {
+    "Start": {
+        "init": Row(
+            "import and audit your images, and write a sweep config that fits them and your time", "sweep.init:main"
+        ),
+    },
     "Data": {
         "import": Row("read a data set as published and write shards", "sweep.importers.__main__:main"),
         "audit": Row("near-duplicates, leaks, label conflicts, shortcut features", "sweep.shards.__main__:audit_main"),

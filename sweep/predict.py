@@ -118,7 +118,9 @@ def _predict(model: str, images: str, out: Path, options: dict[str, Any], device
         lines.append(f"{place.address(second)}: {len(predicted.patients)} patients, by their mean probability")
     else:
         lines.append("no patient is known, so there is no row a patient")
-    lines += _listed("left out on purpose", ignored) + _listed("could not be read", [str(one) for one in bad])
+    lines += _listed("left out on purpose", ignored) + _listed(
+        "could not be read", [f"{one.where}: {one.problem}" for one in bad]
+    )
     for line in lines:
         _console.print(printable(line), soft_wrap=True, markup=False)
     return EXIT_FAILED_TRIALS if bad else EXIT_COMPLETE

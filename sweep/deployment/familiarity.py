@@ -79,9 +79,18 @@ def reference_of(model: Classifier | Ensemble, training: Images, held_out: Image
         made.features,
         made.means,
         made.deviations,
-        float(np.percentile(seen.features, PERCENTILE)),
-        float(np.percentile(seen.properties, PERCENTILE)),
+        limit_of(seen.features),
+        limit_of(seen.properties),
     )
+
+
+def limit_of(values: np.ndarray) -> float:
+    """The distance that a further image of the same hospital stays below with a chance of PERCENTILE: a conformal quantile.
+
+    Of n images it is the ceil((n + 1) PERCENTILE / 100)-th smallest distance; below 39 images there is none so rare, and the largest is taken.
+    """
+    place = int(np.ceil((len(values) + 1) * PERCENTILE / 100)) - 1
+    return float(np.sort(values)[min(place, len(values) - 1)])
 
 
 def sample(images: Images) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from rich.console import Console
@@ -116,8 +116,6 @@ def _steps(plan: Plan, data: Data, reading: Reading, store: ArtifactStore) -> Ma
 
 def probed(steps: Mapping[str, Step], sweep_config: SweepConfig, data: Data | None) -> Mapping[str, Step]:
     """The steps with foreseen seconds for records and generators of which none has been timed; `data` is None where none are prepared."""
-    from sweep.planning.probe import generator_seconds, record_seconds
-
     untimed = {
         name
         for name in ("record", "generator")
@@ -125,17 +123,29 @@ def probed(steps: Mapping[str, Step], sweep_config: SweepConfig, data: Data | No
     }
     if not untimed:
         return steps
+    found = foreseen_seconds(sweep_config, data, untimed)
+    new = {name: StepCost(name, steps[name].work.left, tuple(found[name]), probed=True) for name in untimed}
+    return {name: replace(step, work=new[name]) if name in new else step for name, step in steps.items()}
+
+
+def foreseen_seconds(
+    sweep_config: SweepConfig, data: Data | None, kinds: Collection[str] = ("record",)
+) -> dict[str, list[float]]:
+    """Seconds of each step of these kinds that is foreseen (record: one for each configuration), timed on a few steps here.
+
+    `data` is None where none are prepared: they are then prepared in a folder that is removed again.
+    """
+    from sweep.planning.probe import generator_seconds, record_seconds
+
     device = "cuda" if sweep_config.resources.gpus_per_worker else "cpu"
     with tempfile.TemporaryDirectory() as folder:
         if data is None:
             data = prepare(sweep_config.data, Storage(folder), sweep_config.directions)
         trials = make_plan(sweep_config, data, Reading([])).foreseen
-        found = {
-            "record": record_seconds(trials, data, attacks_of(sweep_config), device) if "record" in untimed else [],
-            "generator": [*generator_seconds(trials, data).values()] if "generator" in untimed else [],
+        return {
+            "record": record_seconds(trials, data, attacks_of(sweep_config), device) if "record" in kinds else [],
+            "generator": [*generator_seconds(trials, data).values()] if "generator" in kinds else [],
         }
-    new = {name: StepCost(name, steps[name].work.left, tuple(found[name]), probed=True) for name in untimed}
-    return {name: replace(step, work=new[name]) if name in new else step for name, step in steps.items()}
 
 
 def _records_left(plan: Plan) -> int:

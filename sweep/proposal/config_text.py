@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sweep.proposal.settings import Proposal
 
 
-def config_text(name: str, source: str, target: str, labelled: bool, proposal: Proposal, wall: str) -> str:
-    """The text of the file; `labelled` says whether the target has labels, `wall` is the time as the user wrote it."""
+@dataclass(frozen=True)
+class Place:
+    """What the file says of the data: name of the sweep, both shard folders, whether the target has labels, the first objective."""
+
+    name: str
+    source: str
+    target: str
+    labelled: bool
+    objective: str
+
+
+def config_text(place: Place, proposal: Proposal, wall: str) -> str:
+    """The text of the file; `wall` is the time as the user wrote it."""
     why, (low, high) = proposal.why, proposal.lr
-    objective = "auroc/target" if labelled else "auroc/source"
+    name, labelled = place.name, place.labelled
     known = "" if labelled else ", target_labels: none"
     gpus = 0 if proposal.why["places"].endswith("core") else 1
     rows = [
         ("", f"{name}: written by recipe-finder init; every line is yours to change"),
         (f"name: {name}", ""),
-        (f"data: {{source: {source}, target: {target}, image_px: {proposal.image_px}{known}}}", why["image_px"]),
+        (f"data: {{source: {place.source}, target: {place.target}, image_px: {proposal.image_px}{known}}}", why["image_px"]),
         ("objectives:", ""),
-        (f"  - {{metric: {objective}, goal: maximize}}", "the first one ranks; recipes are chosen on source validation in any case"),
+        (f"  - {{metric: {place.objective}, goal: maximize}}", "the first one ranks; recipes are chosen on source validation in any case"),
         (f"  - {{metric: robust_accuracy, goal: maximize, threat: worst, eps: {proposal.eps[0]}, split: {'target' if labelled else 'source'}}}", ""),
         ("grid:", ""),
         (f"  backbone: [{', '.join(proposal.backbones)}]", why["backbones"]),

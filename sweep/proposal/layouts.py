@@ -14,7 +14,7 @@ from sweep.importers.files import read_table
 from sweep.importers.raw import Importer, RawImage
 from sweep.importers.table import IMPORTERS
 from sweep.importers.walk import images_below, is_file, listing
-from sweep.proposal.patients import by_pattern, label_column, patient_column, path_column
+from sweep.proposal.patients import by_pattern, label_column, path_column, patient_column
 
 GENERAL = ("dicom", "csv", "folder", "volumes")  # layouts of any clinic; every other importer reads one published set
 SUFFIXES = (".csv", ".tsv", ".xlsx")

@@ -1,0 +1,43 @@
+"""recipe-finder init: from folders to a sweep config that loads, with shards and an audit beside it."""
+
+import re
+
+import pytest
+
+from sweep.config.load import load_config
+from sweep.init import main as init
+from sweep.shards.reader import read_manifest, read_metadata
+
+
+@pytest.mark.parametrize("with_target", [True, False])
+def test_from_folders_to_a_sweep_config(hospitals, tmp_path, monkeypatch, capsys, with_target):
+    monkeypatch.chdir(tmp_path)
+    target = ["--target", str(hospitals.there)] if with_target else ["--target", "phantom-b"]
+    assert init([str(hospitals.here), *target, "--time", "40s", "--gpus", "0", "--name", "mine"]) == 0
+    said = capsys.readouterr().out
+    assert "importer: folder" in said and re.search(r"patients: \d+, by the file names", said)
+    assert "leak between training and test" in said and "audit:" in said
+    assert said.strip().splitlines()[-1] == "next: recipe-finder run mine.yaml"
+    config = load_config(tmp_path / "mine.yaml")
+    assert config.data.source == "shards/here" and config.searcher.trials >= 1
+    assert read_metadata("shards/here")["patient"].nunique() > 5 and (tmp_path / "mine-audit.html").is_file()
+    if with_target:
+        assert not read_manifest("shards/there").labelled and config.data.target_labels == "none"
+    else:
+        assert config.data.target == "phantom-b" and config.objectives[0].metric == "auroc/target"
+
+
+def test_mistakes_are_named_before_anything_is_written(hospitals, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    here = str(hospitals.here)
+    for words, said in (
+        ([here, "--time", "soon"], "'soon' is no duration"),
+        ([str(tmp_path / "absent")], "no such file or folder"),
+        ([here, "--importer", "bus"], "'bus' is unknown"),
+    ):
+        assert init([*words, "--name", "mine"]) == 2 and said in capsys.readouterr().err
+        assert not list(tmp_path.iterdir())
+    (tmp_path / "mine.yaml").write_text("name: mine\n")
+    assert init([here, "--name", "mine"]) == 2 and "exists already" in capsys.readouterr().err
+    assert init([str(hospitals.there), "--name", "blind"]) == 2
+    assert "has no labels to train on" in capsys.readouterr().err and not (tmp_path / "blind.yaml").exists()
