@@ -235,7 +235,9 @@ def _audit(folders: list[str], asked: Asked) -> None:
     report = audit(list(dict.fromkeys(folders)))
     page = Path(f"{asked.name}-audit.html")
     write_text(page, render_html(report))
-    _say("audit:", *(f"  {title}" for title, _ in sections(report)), f"  page with all of it: {page}")
+    parts = sections(report)
+    facts = [f"  {title}: {'; '.join(lines[:3])}" for title, lines in parts[: len(report.sets)]]
+    _say("audit:", *facts, *(f"  {title}" for title, _ in parts[len(report.sets) :]), f"  page with all of it: {page}")
 
 
 def _proposal(source: str, asked: Asked, seconds: float) -> Proposal:

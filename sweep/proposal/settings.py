@@ -84,6 +84,7 @@ def propose(data: DataFacts, machine: Machine, time_s: float, weights: str | Non
         "seeds": "the least that shows the spread between trainings"
         if time_s < _HOUR
         else "three show the spread between trainings",
+        "trials": "not timed yet",
         "places": "trials at once: one a core" if small else "trials at once: one a GPU",
     }
     return Proposal(
