@@ -144,10 +144,10 @@ def _init(src: str, target: str | None, asked: Asked) -> int:
             src, "has no labels to train on", "give images in one subfolder a class, or a table with a column of labels"
         )
     _audit([folder for folder in folders if folder not in PHANTOMS], asked)
-    proposal = _proposal(source, asked, seconds)
-    text = _config_of(asked, source, other, labelled, proposal)
-    proposal = _fit_to_time(text, proposal, seconds)
-    write_text(asked.config, _config_of(asked, source, other, labelled, proposal))
+    proposal = proposal_of(source, asked, seconds)
+    text = config_of(asked, source, other, labelled, proposal)
+    proposal = fit_to_time(text, proposal, seconds)
+    write_text(asked.config, config_of(asked, source, other, labelled, proposal))
     load_config(asked.config)
     _say(*_outlook(proposal, asked))
     _say(
@@ -156,7 +156,8 @@ def _init(src: str, target: str | None, asked: Asked) -> int:
     return EXIT_COMPLETE
 
 
-def _config_of(asked: Asked, source: str, other: str, labelled: bool, proposal: Proposal) -> str:
+def config_of(asked: Asked, source: str, other: str, labelled: bool, proposal: Proposal) -> str:
+    """The text of the sweep config; `labelled` says whether the target has labels."""
     from sweep.config.sweep_config import BLIND_OBJECTIVE
     from sweep.proposal.config_text import Place, config_text
 
@@ -240,7 +241,8 @@ def _audit(folders: list[str], asked: Asked) -> None:
     _say("audit:", *facts, *(f"  {title}" for title, _ in parts[len(report.sets) :]), f"  page with all of it: {page}")
 
 
-def _proposal(source: str, asked: Asked, seconds: float) -> Proposal:
+def proposal_of(source: str, asked: Asked, seconds: float) -> Proposal:
+    """The settings that follow from the source's shards and the machine, before anything was timed."""
     import numpy as np
 
     from sweep.planning.capacity import gpus_here
@@ -258,7 +260,7 @@ def _proposal(source: str, asked: Asked, seconds: float) -> Proposal:
     return propose(facts, Machine(os.cpu_count() or 1, gpus), seconds, asked.weights)
 
 
-def _fit_to_time(text: str, proposal: Proposal, seconds: float) -> Proposal:
+def fit_to_time(text: str, proposal: Proposal, seconds: float) -> Proposal:
     """The proposal with as many trials as fit, by timing a few steps of a record of each backbone on the prepared data."""
     from sweep.config.load import load_config
     from sweep.planning.plan_report import foreseen_seconds

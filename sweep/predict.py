@@ -154,7 +154,12 @@ def _progress() -> Iterator[tuple[Callable[[int], None], Callable[[int], None]]]
     """Functions that are told the total and each batch: a bar on a terminal, elsewhere a line every thousand images."""
     if sys.stderr.isatty():
         with Counter() as counter:
-            yield counter.total, lambda images: [counter.done(1) for _ in range(images)] and None
+
+            def advance(images: int) -> None:
+                for _ in range(images):
+                    counter.done(1)
+
+            yield counter.total, advance
         return
     count = 0
 
