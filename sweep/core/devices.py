@@ -52,7 +52,8 @@ def float32_products(device: torch.device | str, mode: str) -> Iterator[None]:
     if torch.device(device).type != "cuda":
         yield
         return
-    places: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
+    places: tuple[Any, ...] = (cuda.matmul, cudnn.conv)  # type: ignore[attr-defined]  # made at import
     before = [place.fp32_precision for place in places]
     for place in places:
         place.fp32_precision = mode

@@ -172,7 +172,8 @@ def _train(job: TrainingJob) -> tuple[Classifier, dict[str, Any]]:
             hooks=replace(job.hooks, on_epoch=partial(_report, job, model=model), reduce=mean_over_workers),
         )
     counts = {"real": len(job.folds["train"]), "synthetic": int(train.synthetic.sum())}
-    return model, {"best_epoch": outcome.best_epoch, "epochs_run": outcome.epochs_run, "train_images": counts}
+    facts = {"best_epoch": outcome.best_epoch, "epochs_run": outcome.epochs_run, "train_images": counts}
+    return model, facts | ({} if outcome.steps_ran == "eager" else {"steps_ran": outcome.steps_ran})
 
 
 def _batches(job: TrainingJob, train: ImageSet, recipe: Recipe) -> Batches:
@@ -180,7 +181,8 @@ def _batches(job: TrainingJob, train: ImageSet, recipe: Recipe) -> Batches:
     real = len(job.folds["train"])
     steps = steps_per_epoch(real, len(train), recipe.batch_size, job.trial.config.get("mixing_budget", "steps"))
     settings = {"seed": named_seed(job.seed, "batches"), "steps_per_epoch": steps, "balanced": recipe.balanced_sampling}
-    return batches_of(train, min(recipe.batch_size, real), **settings, share=(rank(), world_size()))
+    share = (rank(), world_size())
+    return batches_of(train, min(recipe.batch_size, real), **settings, share=share, device=job.device)
 
 
 def _as_drawn(train: ImageSet, batches: Batches, recipe: Recipe) -> np.ndarray:
