@@ -101,10 +101,24 @@ def held(run: Storage) -> Iterator[StillOurs]:
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
             lock.flush()
-            yield lambda: None
+            yield lambda: _refuse_if_replaced(run.url, lock)
             return
     with leased(run) as lease:
         yield lease.check
+
+
+def _refuse_if_replaced(url: str, lock: IO[str]) -> None:
+    """InputError where the folder was removed, or made again, since the lock was taken: another driver may then hold the new one."""
+    try:
+        same = os.path.samestat(os.fstat(lock.fileno()), os.stat(lock.name))
+    except FileNotFoundError:
+        same = False
+    if not same:
+        raise InputError(
+            url,
+            "the run folder was removed or replaced while this sweep ran; nothing more is written to it",
+            "run the same command, which goes on with what the folder holds now",
+        )
 
 
 def _locked(lock: IO[str], run: Storage) -> bool:
