@@ -187,7 +187,7 @@ def test_analysis_knows_a_run_by_its_ledger_alone():
 def test_only_the_unsealing_command_knows_the_data():
     found = [
         f"{module} imports {other}"
-        for module, others in OURS.items()
+        for module, others in ours().items()
         for other in others
         if folder(module) == "analysis"
         and other.startswith("sweep.data")
