@@ -68,7 +68,7 @@ ALLOWED = {
         "sweep.shards",
         "sweep.models",
     },
-    "analysis": {"sweep.core", "sweep.store"},
+    "analysis": {"sweep.core", "sweep.store", "sweep.shift"},
     "cluster": {"sweep.core"},
 }
 LIBRARIES = {  # library -> the only folders or modules that may import it
