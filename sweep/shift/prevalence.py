@@ -1,8 +1,6 @@
-"""Class shares of an unlabelled target: black-box shift estimation, expectation maximisation and matching of score distributions."""
+"""Class shares of an unlabelled target: black-box shift estimation and expectation maximisation; and thresholds that fit them."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import nnls
@@ -49,36 +47,3 @@ def reweighted(probabilities: np.ndarray, prior: np.ndarray, shares: np.ndarray)
     """Probabilities [M, K] calibrated under class shares `prior` [K], as they are under `shares` [K] (Bayes' rule)."""
     weighted = probabilities * (shares / np.maximum(prior, 1e-12))
     return weighted / weighted.sum(1, keepdims=True)
-
-
-@dataclass(frozen=True)
-class EnergyShare:
-    """Share of positives that makes a mixture of two classes' scores most like the target's, and how well that fits.
-
-    `apart` is the energy distance of the two classes' scores: with little of it the share is hardly known. `misfit` is that of the
-    mixture and the target.
-    """
-
-    share: float
-    apart: float
-    misfit: float
-
-
-def share_by_energy(positive: np.ndarray, negative: np.ndarray, target: np.ndarray) -> EnergyShare:
-    """Positive share of unlabelled scores [M] from labelled scores of both classes [P], [Q] (Kawakubo et al. 2016, in one dimension).
-
-    The integral of (F_target - share F_positive - (1 - share) F_negative) squared is quadratic in the share, so its minimum has a
-    closed form. Images of a class must score alike at both hospitals. NaN where the classes' scores do not differ.
-    """
-    places = np.unique(np.concatenate([positive, negative, target]))
-    steps = np.diff(places)
-    rise, low, seen = (
-        np.searchsorted(np.sort(scores), places[:-1], side="right") / len(scores)
-        for scores in (positive, negative, target)
-    )
-    apart = float(((rise - low) ** 2) @ steps)
-    if apart <= 0:
-        return EnergyShare(float("nan"), 0.0, 2 * float(((seen - low) ** 2) @ steps))
-    share = float(np.clip(((seen - low) * (rise - low)) @ steps / apart, 0, 1))
-    misfit = float(((seen - share * rise - (1 - share) * low) ** 2) @ steps)
-    return EnergyShare(share, 2 * apart, 2 * misfit)
