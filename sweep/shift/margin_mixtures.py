@@ -22,11 +22,31 @@ class Mixtures:
 
     shares [K, T]: the positive share that makes a hospital's margins most like those at a place; distances [K, T]: what difference is left
     (root of the energy distance over the spread of the source margins); apart [K]: the same between a hospital's classes, squared.
+    points [P]: margins at which distribution functions are known; below [2, K, P]: those of each class (negative, positive) of a hospital;
+    means [2, K] and place_means [T]: mean margins.
     """
 
     shares: np.ndarray
     distances: np.ndarray
     apart: np.ndarray
+    points: np.ndarray
+    below: np.ndarray
+    means: np.ndarray
+    place_means: np.ndarray
+
+    def recalls(self, place: int, share: float, threshold: float) -> np.ndarray:
+        """Specificity and sensitivity [2, K] at a place if its margins were those of a hospital, moved to the place's mean margin.
+
+        The mean that the hospital would have with the positive share `share` is compared with the place's, so that another class mix is
+        not taken for a move of the margins.
+        """
+        expected = (1 - share) * self.means[0] + share * self.means[1]
+        cuts = threshold - (self.place_means[place] - expected)
+        negative, positive = (
+            np.array([np.interp(cut, self.points, row) for cut, row in zip(cuts, self.below[kind], strict=True)])
+            for kind in (0, 1)
+        )
+        return np.stack([negative, 1 - positive])
 
 
 def mixtures_of(
@@ -37,16 +57,17 @@ def mixtures_of(
     low, high = np.quantile(everything, [_OUTERMOST, 1 - _OUTERMOST])
     points = np.linspace(low, high, _POINTS)
     step = (high - low) / (_POINTS - 1) / spread
-    positive, negative = (
-        np.stack([_distribution(z[y == kind], points) for z, y in zip(margins, labels, strict=True)]) for kind in (1, 0)
-    )
+    classes = [[z[y == kind] for z, y in zip(margins, labels, strict=True)] for kind in (0, 1)]
+    negative, positive = (np.stack([_distribution(z, points) for z in of_class]) for of_class in classes)
     places = np.stack([_distribution(z, points) for z in (*margins, target)])
     rise = positive - negative
     apart = (rise**2).sum(axis=1) * step
     left = places[None] - negative[:, None]
     shares = np.clip(np.einsum("ktp,kp->kt", left, rise) * step / np.maximum(apart, 1e-12)[:, None], 0, 1)
     misfit = ((left - shares[:, :, None] * rise[:, None]) ** 2).sum(axis=2) * step
-    return Mixtures(shares, np.sqrt(2 * misfit), 2 * apart)
+    means = np.array([[z.mean() for z in of_class] for of_class in classes])
+    place_means = np.array([z.mean() for z in (*margins, target)])
+    return Mixtures(shares, np.sqrt(2 * misfit), 2 * apart, points, np.stack([negative, positive]), means, place_means)
 
 
 def _distribution(values: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Predicted target metrics of all models of a run together, from their true metrics on the same pseudo-hospitals.
 
-Each model's prediction is the mean of its true metrics over the pseudo-hospitals, weighted by nearness, moved along slopes that all models
-share: what a change of a model's label-free signs between two hospitals meant for its true metric, learnt over hospitals x models.
-A hospital is near when its images look like the target's (energy distance of image properties) and when the model's margins there,
+The predicted AUROC is the mean of the model's true ones over the pseudo-hospitals, weighted by nearness and moved along slopes that all
+models share: what a change of a model's agreement with the others, or of its margins' spread, meant for its AUROC between two hospitals.
+Sensitivity and specificity are those that the near hospitals' margins have at the threshold after they are moved to the target's mean. A
+hospital is near when its images look like the target's (energy distance of image properties) and when the model's margins there,
 re-weighted to the target's class mix, look like those on the target. Class shares are estimated with all models together, and accuracy
 follows from sensitivity, specificity and them.
 
@@ -28,6 +29,7 @@ _NARROWEST = 0.02  # bandwidth of the margins' distance at least: sampling noise
 _RIDGE = 0.1  # of the common slopes, times the total weight
 _NORMAL_90 = 1.6448536269514722
 _PRIOR_SPREAD = 0.25  # standard deviation of the target's positive share around the source's, before anything is seen
+_SHARPER = 4  # power of the nearness where class shares are estimated: a move of the margins and another mix look alike from afar
 _LEAST_EFFECTIVE = 3.0  # effective number of hospitals below which nothing is vouched for
 _FARTHEST = 0.6  # distance of margins from which on a model behaves at the target as it does on no hospital
 
@@ -69,11 +71,16 @@ class PooledPrediction:
 
 @dataclass(frozen=True)
 class _Table:
-    """M models on K hospitals and, last, the target (T = K + 1): true metrics [metric][M, K], signs [M, T, D], nearness [M, K, T]."""
+    """M models on K hospitals and, last, the target (T = K + 1).
+
+    truth [metric][M, K]; signs [M, T, 2]: agreement with the other models and log spread of margins; near [M, K, T]: weights; cuts [M, T]:
+    margin from which the positive class is called.
+    """
 
     truth: dict[str, np.ndarray]
-    signs: dict[str, np.ndarray]
+    signs: np.ndarray
     near: np.ndarray
+    cuts: np.ndarray
     mixtures: tuple[Mixtures, ...]
     families: np.ndarray
     home: float
@@ -130,7 +137,7 @@ def _check(models: Sequence[ModelEvidence]) -> None:
 def _table(models: Sequence[ModelEvidence]) -> _Table:
     hospitals = models[0].hospitals
     truth = {name: np.zeros((len(models), len(hospitals))) for name in METRICS}
-    mixtures, near, location = [], [], []
+    mixtures, near, spreads, cuts = [], [], [], []
     for m, one in enumerate(models):
         margins = [margin(hospital.logits) for hospital in one.hospitals]
         own = margin(one.target_logits)
@@ -138,31 +145,21 @@ def _table(models: Sequence[ModelEvidence]) -> _Table:
             for name, value in _metrics(z, hospital.labels, _cut(one, z)).items():
                 truth[name][m, k] = value
         labels = [hospital.labels for hospital in one.hospitals]
-        found = mixtures_of(margins, labels, own, float(np.std(margin(one.source_logits))) or 1.0)
+        unit = float(np.std(margin(one.source_logits))) or 1.0
+        found = mixtures_of(margins, labels, own, unit)
         mixtures.append(found)
         near.append(_nearness(found.distances, one.distances))
-        location.append(_signs(one, margins, own))
-    agreement = _agreement(models)
-    signs = np.array(location)
-    spread_and_agreement = np.concatenate([agreement[:, :, None], signs[:, :, :1]], axis=2)
+        spreads.append([np.log(float(z.std()) / unit + 1e-3) for z in (*margins, own)])
+        cuts.append([_cut(one, z) for z in (*margins, own)])
     return _Table(
         truth,
-        {"auroc": spread_and_agreement, "sensitivity": signs[:, :, 1:], "specificity": signs[:, :, 1:]},
+        np.stack([_agreement(models), np.array(spreads)], axis=2),
         np.array(near),
+        np.array(cuts),
         tuple(mixtures),
         np.array([hospital.family for hospital in hospitals]),
         float(np.mean(models[0].source_labels == 1)),
     )
-
-
-def _signs(one: ModelEvidence, margins: Sequence[np.ndarray], own: np.ndarray) -> np.ndarray:
-    """Label-free signs [T, 3]: logarithm of the margins' spread over the source's, their mean in those units, share called positive."""
-    unit = float(np.std(margin(one.source_logits))) or 1.0
-    rows = [
-        (np.log(float(z.std()) / unit + 1e-3), float(z.mean()) / unit, float(np.mean(z > _cut(one, z))))
-        for z in (*margins, own)
-    ]
-    return np.array(rows)
 
 
 def _agreement(models: Sequence[ModelEvidence]) -> np.ndarray:
@@ -200,7 +197,12 @@ def _at(table: _Table, place: int, allowed: np.ndarray) -> tuple[dict[str, np.nd
     """Predicted metrics [M] of every model and the positive share at one place, from the hospitals `allowed` [K]."""
     near = table.near[:, :, place] * allowed
     share = _share(table, place, near)
-    found = {name: _moved(table.truth[name], table.signs[name], near, place) for name in table.signs}
+    recalls = np.stack(
+        [one.recalls(place, share, cuts[place]) for one, cuts in zip(table.mixtures, table.cuts, strict=True)]
+    )
+    means = (recalls * near[:, None]).sum(axis=2) / np.maximum(near.sum(axis=1), 1e-300)[:, None]
+    found = {"auroc": _moved(table.truth["auroc"], table.signs, near, place)}
+    found |= {"specificity": means[:, 0], "sensitivity": means[:, 1]}
     found["balanced_accuracy"] = (found["sensitivity"] + found["specificity"]) / 2
     found["accuracy"] = share * found["sensitivity"] + (1 - share) * found["specificity"]
     return found, share
@@ -210,7 +212,7 @@ def _share(table: _Table, place: int, near: np.ndarray) -> float:
     """Positive share at a place: over models and hospitals, weighted by nearness and by how far apart the classes' margins are there."""
     apart = np.stack([one.apart for one in table.mixtures])
     shares = np.stack([one.shares[:, place] for one in table.mixtures])
-    weights = near * apart
+    weights = near**_SHARPER * apart
     if weights.sum() <= 0:
         return table.home
     seen = float(np.average(shares, weights=weights))

@@ -101,7 +101,7 @@ def test_the_share_called_positive_sets_the_threshold_and_not_the_auroc():
 def test_a_model_that_answers_as_on_no_hospital_is_refused():
     models, _, _ = run(2, 0.0, 0.3)
     far = ModelEvidence(
-        models[0].source_logits, models[0].source_labels, models[0].target_logits + [[-30, 30]], models[0].hospitals, models[0].distances
+        models[0].source_logits, models[0].source_labels, models[0].target_logits + np.array([-30, 30]), models[0].hospitals, models[0].distances
     )  # fmt: skip
     found = predict_pooled([far, *models[1:]]).models
     assert "no pseudo-hospital" in found[0].refused and found[1].refused is None
