@@ -125,6 +125,13 @@ def test_config_page_names_every_key():
             assert re.search(rf"`(?:{name}\.)?{key}`", page) or f"{key}:" in page, f"{name}.{key}"
 
 
+def test_data_page_names_every_importer():
+    from sweep.importers import IMPORTERS
+
+    named = set(re.findall(r"`([\w-]+)`", (ROOT / "docs" / "data.md").read_text()))
+    assert {name for name in IMPORTERS if not name.startswith("phantom")} <= named
+
+
 def test_architecture_page_holds_the_import_table():
     page = text_of("docs/architecture.md")
     assert page == rewritten(page), "run: python -m tests.docs.import_table"
