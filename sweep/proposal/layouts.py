@@ -14,7 +14,7 @@ from sweep.importers.files import read_table
 from sweep.importers.raw import Importer, RawImage
 from sweep.importers.table import IMPORTERS
 from sweep.importers.walk import images_below, is_file, listing
-from sweep.proposal.patients import by_pattern, label_column, path_column, patient_column
+from sweep.proposal.patients import MOST_CLASSES, by_pattern, label_column, path_column, patient_column
 
 GENERAL = ("dicom", "csv", "folder", "volumes")  # layouts of any clinic; every other importer reads one published set
 SUFFIXES = (".csv", ".tsv", ".xlsx")
@@ -110,13 +110,13 @@ def _folder(src: Path, given: dict[str, Any]) -> Layout:
     images = list(images_below(src))
     classes = sorted({path.relative_to(src).parts[0] for path in images if len(path.relative_to(src).parts) > 1})
     flat = any(len(path.relative_to(src).parts) == 1 for path in images)
-    unlabelled = flat or len(classes) < 2
+    unlabelled = flat or not 2 <= len(classes) <= MOST_CLASSES
     lines = [
         f"importer: folder ({len(images)} images"
         + (")" if unlabelled else f", one subfolder a class: {', '.join(classes[:6])})")
     ]
     if unlabelled:
-        lines.append("labels: none, for there is no subfolder a class")
+        lines.append(_no_labels(len(classes)))
     options: dict[str, Any] = {"unlabelled": True} if unlabelled else {}
     if "patients" in given or "patient_regex" in given:
         lines.append("patients: as asked")
@@ -131,6 +131,12 @@ def _folder(src: Path, given: dict[str, Any]) -> Layout:
         else:
             lines.append(NO_PATIENTS)
     return Layout("folder", options | given, tuple(lines))
+
+
+def _no_labels(folders: int) -> str:
+    if folders > MOST_CLASSES:
+        return f"labels: none, for {folders} subfolders are too many for classes; if the labels stand in a table, give the table"
+    return "labels: none, for there is no subfolder a class"
 
 
 def _table(src: Path, given: dict[str, Any]) -> Layout:
@@ -167,8 +173,8 @@ def _leading_to_files(columns: Mapping[str, list[str]], root: Path) -> Iterator[
 
 def _dicom_folder(src: Path, given: dict[str, Any]) -> Layout:
     inner = [path for path in src.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    unlabelled = len(inner) < 2 and not given.get("table")
+    unlabelled = not 2 <= len(inner) <= MOST_CLASSES and not given.get("table")
     lines = ["importer: dicom", "patients: by the headers' patient id, hashed with a key", RISK]
     if unlabelled:
-        lines.append("labels: none, for there is no subfolder a class")
+        lines.append(_no_labels(len(inner)))
     return Layout("dicom", ({"unlabelled": True} if unlabelled else {}) | given, tuple(lines))

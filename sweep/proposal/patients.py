@@ -29,7 +29,7 @@ PATIENT_NAMES = (
 )
 LABEL_NAMES = ("label", "class", "diagnosis", "pathology", "target", "finding", "category", "classification")
 PATH_NAMES = ("path", "file", "filename", "file_name", "image", "image_path", "image_id", "img")
-_MOST_CLASSES = 20
+MOST_CLASSES = 20
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def patient_column(columns: Mapping[str, Sequence[str]]) -> PatientGuess:
 
 def label_column(columns: Mapping[str, Sequence[str]]) -> str:
     """The column called like a label's with 2 to 20 values; '' where there is none."""
-    fitting = [name for name, values in columns.items() if 2 <= len({*values} - {""}) <= _MOST_CLASSES]
+    fitting = [name for name, values in columns.items() if 2 <= len({*values} - {""}) <= MOST_CLASSES]
     return next(iter(_named({name: columns[name] for name in fitting}, LABEL_NAMES)), "")
 
 

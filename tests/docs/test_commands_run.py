@@ -70,7 +70,7 @@ def test_readme(room, capsys):
 
 @pytest.fixture
 def two_hospitals(room):
-    """Simulated images as a user has them: HERE in class folders, THERE without labels, and SCANS of a clinic as DICOM files."""
+    """Simulated images as a user has them: HERE and THERE in class folders, and SCANS of a clinic as DICOM files."""
     source = room / "PATH" / "TO"
     for letter, name in (("a", "HERE"), ("b", "THERE")):
         import_dataset(f"phantom-{letter}", None, room / letter, patients=30, image_px=64)
@@ -78,7 +78,7 @@ def two_hospitals(room):
         for number, (label, patient, pixels) in enumerate(zip(rows["label"], rows["patient"], images, strict=True)):
             if label == "normal":
                 continue
-            folder_ = source / name / label if letter == "a" else source / name
+            folder_ = source / name / label
             folder_.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(folder_ / f"{patient}_{number}.png")
             if letter == "b":

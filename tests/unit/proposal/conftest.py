@@ -10,7 +10,7 @@ from sweep.shards.reader import read_images, read_metadata
 
 @pytest.fixture(scope="session")
 def hospitals(tmp_path_factory):
-    """here: class folders with files named by patient; there: one folder of unlabelled files."""
+    """here: class folders with files named by patient; there: one folder of unlabelled files; imported: the latter's shards, with labels."""
     from PIL import Image
 
     place = tmp_path_factory.mktemp("hospitals")
@@ -25,4 +25,4 @@ def hospitals(tmp_path_factory):
             folder = place / "here" / label if letter == "a" else place / "there"
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(folder / f"{patient}_{number}.png")
-    return SimpleNamespace(here=place / "here", there=place / "there")
+    return SimpleNamespace(here=place / "here", there=place / "there", imported=place / "b")

@@ -72,6 +72,15 @@ def test_images_without_class_folders_have_no_labels(tmp_path):
     assert made.importer == "folder" and made.unlabelled
 
 
+def test_folders_of_patients_are_no_classes(tmp_path):
+    picture = next(folder.write(tmp_path / "folder").rglob("p*.png")).read_bytes()
+    for number in range(25):
+        (place := tmp_path / "people" / f"person{number:02d}").mkdir(parents=True)
+        (place / "scan.png").write_bytes(picture)
+    made = layout_of(tmp_path / "people")
+    assert made.unlabelled and "25 subfolders are too many for classes" in " ".join(made.lines)
+
+
 def test_the_user_s_word_counts(tmp_path):
     source = busi.write(tmp_path / "busi")
     assert layout_of(source).importer == "busi"
