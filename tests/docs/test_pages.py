@@ -52,7 +52,7 @@ def _parse(words):
     while isinstance(command, CommandGroup):
         rows = {name: row for section in command.sections.values() for name, row in section.items()}
         if not rest or rest[0] not in rows:
-            assert rest[:1] in (["--help"], ["--version"], []) or rest[0].isupper(), (
+            assert rest[:1] in (["--help"], ["--version"], ["--list"], []) or rest[0].isupper(), (
                 f"no command {rest}"
             )  # NAME stands for one
             return None, []
