@@ -70,7 +70,7 @@ def propose(data: DataFacts, machine: Machine, time_s: float, weights: str | Non
     epochs = min(60, max(5, math.ceil(steps / max(1, train // batch))))
     scale = math.sqrt(batch / 32)
     low, high = (1e-5, 1e-3) if weights else (1e-4, 3e-3)
-    backbones = ("small_cnn", "test_resnet") if small else ("resnet18", "mobilenetv2_100")
+    backbones: tuple[str, ...] = ("small_cnn", "test_resnet") if small else ("resnet18", "mobilenetv2_100")
     if weights:
         backbones = ("mobilenetv2_100",) if small else ("resnet18", "mobilenetv2_100")
     attacked = 32 if small else 128
