@@ -84,7 +84,10 @@ def _training_job(work: Work, seed: int, context: WorkerContext, tell: Tell) -> 
         leader=leader,
         state=run.read(state) if run.exists(state) else None,
         hooks=TrainingHooks(
-            _epoch_reporter(seed, tell), saver and saver.save, context.interrupted, state_due=saver and saver.due
+            _epoch_reporter(seed, tell),
+            None if saver is None else saver.save,
+            context.interrupted,
+            state_due=None if saver is None else saver.due,
         ),
     )
 

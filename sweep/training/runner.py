@@ -87,7 +87,7 @@ class CapturedRunner:
         try:
             direct = self._checked(before, lambda: self.recorder.warm_up(lambda: self._run(generator)))
             before.restore()
-            replay = self.recorder.record(lambda: self._run(generator), (generator,))
+            replay = self.recorder.record(lambda: self._run(generator), getattr(generator, "generators", (generator,)))
             replayed = self._checked(before, replay)
             problem = difference(direct, replayed, resolved_precision(device, self.step.recipe.precision))
         except Diverged:
@@ -114,7 +114,7 @@ class CapturedRunner:
             scale_lr(self.step.optimizer, number / max(1, number - 1))
             run()
             losses += [loss.clone() for loss in self._losses]
-        return Trace(torch.stack(losses).tolist(), before.moves())
+        return Trace(torch.stack(losses).flatten().tolist(), before.moves())
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def difference(direct: Trace, replayed: Trace, precision: str) -> str | None:
     tolerance = TOLERANCE[precision]
     for number, (first, second) in enumerate(zip(direct.losses, replayed.losses, strict=True), start=1):
         if not _agree(first, second, tolerance):
-            return f"step {number} of its check has loss {second:.6g} where the direct step has {first:.6g}"
+            return f"loss {number} of its check is {second:.6g} where the direct step's is {first:.6g}"
     for what, first_moves, second_moves in zip(("weights", "statistics"), direct.moves, replayed.moves, strict=True):
         whole = _length(first_moves)
         apart = _length([a - b for a, b in zip(first_moves, second_moves, strict=True)])
