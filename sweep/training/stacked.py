@@ -221,6 +221,7 @@ class _StackedRun:
         values = torch.stack(losses).double().cpu().numpy()
         logits = self._validation_logits()
         seconds = (time.perf_counter() - started) / len(going)
+        due = self.hooks[0].state_due is None or self.hooks[0].state_due()  # of all members or of none
         for place in going:
             done = self.progress[place]
             try:
@@ -230,7 +231,7 @@ class _StackedRun:
                 continue
             done.seconds += seconds
             done.steps += len(values)
-            self._note(place, metrics)
+            self._note(place, metrics, due)
 
     def _batches(self, epoch: int) -> Iterator[tuple[tuple[torch.Tensor, torch.Tensor], ...]]:
         return zip(*(one(epoch) for one in self.batches), strict=True)
@@ -259,7 +260,7 @@ class _StackedRun:
                 found.append(self.stack.forward(inputs.expand(len(self.models), *inputs.shape)).float())
         return torch.cat(found, dim=1).cpu().numpy()
 
-    def _note(self, place: int, metrics: dict[str, float]) -> None:
+    def _note(self, place: int, metrics: dict[str, float], save: bool) -> None:
         done, hooks = self.progress[place], self.hooks[place]
         done.epoch, done.phase_epoch, done.stale = done.epoch + 1, done.phase_epoch + 1, done.stale + 1
         if done.best_score is None or validation.score(metrics) > done.best_score:
@@ -268,7 +269,7 @@ class _StackedRun:
             done.best_weights = {name: value[place].clone() for name, value in source.items()}
         metrics = {"epoch": done.epoch} | metrics
         done.history.append(metrics)
-        if hooks.save_state is not None and (hooks.state_due is None or hooks.state_due()):
+        if save and hooks.save_state is not None:
             hooks.save_state(self._snapshot(place).to_bytes(self.recipe, self.seeds[place]))
         if hooks.on_epoch is not None:
             self.models[place].load_state_dict(self.stack.member(place))
