@@ -214,7 +214,7 @@ class _StackedRun:
                 set_lr(self.optimizer, self.recipe, (first.phase_epoch + number / steps) / phase.epochs)
                 images = torch.stack([pair[0].to(self.device) for pair in pairs])
                 targets = torch.stack([pair[1].to(self.device) for pair in pairs])
-                losses += self.run_step(images, targets, self.draws)  # type: ignore[arg-type]  # generators of all members
+                losses += self.run_step(images, targets, self.draws)
                 for place in going:
                     self.progress[place].images_seen += images.shape[1]
                 self._stop_if_told(number + 1, losses)
