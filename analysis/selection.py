@@ -84,8 +84,12 @@ RULES = {
 
 def usual_rule(run: Run) -> str:
     """The rule where none is named: `blind` where the target's labels were not read but its AUROC was predicted, else source_val."""
-    unlabelled = "auroc/target" not in run.metrics and BLIND in run.metrics
-    return "blind" if unlabelled else DEFAULT_RULE
+    return "blind" if is_unlabelled(run) and BLIND in run.metrics else DEFAULT_RULE
+
+
+def is_unlabelled(run: Run) -> bool:
+    """Whether no record holds a metric that reads labels of the target."""
+    return all(name not in run.metrics or name in run.undefined for name in ("auroc/target", "accuracy/target"))
 
 
 def rule_named(name: str) -> Rule:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis import metric_names
+from analysis import metric_names, selection
 from analysis.comparisons import Compared, compare_family, equivalence_margin, power_note
 from analysis.estimates import Estimates
 from analysis.figures.ratio import RatioCurve
@@ -17,7 +17,7 @@ from analysis.outcomes import Outcomes, balanced_accuracy
 from analysis.ranking import Ranked, Ranking, constants, goodness, objectives
 from analysis.verdict import ONE_CLASS, Difference, Facts, Recipe, Threshold, sentences
 from analysis.verdict_tiles import Tile, Verdict
-from analysis.verdict_unlabelled_facts import is_unlabelled, verdict_on_target
+from analysis.verdict_unlabelled_facts import verdict_on_target
 from sweep.core.pareto import dominated_by_any
 
 METRIC = "auroc/target"
@@ -30,7 +30,7 @@ def verdict(run: Run, ranking: Ranking, estimates: Estimates, curves: tuple[Rati
 
     Of a target whose labels nothing read it rests on predictions.
     """
-    if is_unlabelled(run):
+    if selection.is_unlabelled(run):
         return verdict_on_target(run, ranking)
     facts = facts_of(run, ranking, estimates, curves)
     said = sentences(facts)

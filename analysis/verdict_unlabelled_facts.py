@@ -11,11 +11,6 @@ from analysis.verdict_unlabelled import RECALIBRATE, SEND, AtThreshold, Candidat
 from sweep.shift.predicted_performance import Prediction
 
 
-def is_unlabelled(run: Run) -> bool:
-    """Whether no record holds a metric that reads labels of the target."""
-    return "auroc/target" not in run.metrics and "accuracy/target" not in run.metrics
-
-
 def verdict_on_target(run: Run, ranking: Ranking) -> Verdict:
     """What to do at the unlabelled target, with the predicted numbers of the recipe that it is about."""
     made = predicted_target(run)

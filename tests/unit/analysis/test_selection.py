@@ -54,7 +54,7 @@ def test_blind_rules_need_pseudo_hospitals_and_are_usual_without_target_labels(s
         with pytest.raises(InputError, match="no record was evaluated on pseudo-hospitals"):
             RULES[name].score(means)
     assert selection.usual_rule(searched) == "source_val"
-    unlabelled = searched.records.drop(columns=["auroc/target"])
+    unlabelled = searched.records.drop(columns=["auroc/target"]).assign(**{"accuracy/target": float("nan")})
     assert selection.usual_rule(replace(searched, records=unlabelled)) == "blind"
     without = unlabelled.drop(columns=[selection.BLIND])
     assert selection.usual_rule(replace(searched, records=without)) == "source_val"
