@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from analysis import metric_names
 from analysis.csv_cells import cell
 from analysis.derived import labels as recipe_labels
 from analysis.few_labels import Estimated, Pool, Sample, difference, draw, drawing_probabilities, estimate
@@ -204,7 +205,7 @@ def compared(recipes: Recipes, sample: Sample) -> str:
     console = Console(file=stream, width=160, markup=False)
     title = f"Estimated for all {counted(len(recipes.images), 'target image')} from {counted(len(sample.images), 'labelled image')}, 95 % intervals"
     table = Table(title=title, title_justify="left")
-    for column in ("recipe", *(name.replace("_", " ") for name in SHOWN)):
+    for column in ("recipe", *(metric_names.title(name) for name in SHOWN)):
         table.add_column(column, overflow="fold", justify="left" if column == "recipe" else "right")
     for place, name in enumerate(recipes.names):
         table.add_row(name, *(_cell(estimate(recipes.pool, sample, metric, place)) for metric in SHOWN))
@@ -222,14 +223,14 @@ def _against(recipes: Recipes, sample: Sample, other: int) -> str:
     parts, better = [], []
     for metric in COMPARED:
         made = difference(recipes.pool, sample, metric, (0, other))
-        parts.append(f"{metric.replace('_', ' ')} {number(made.value)} ({number(made.low)} to {number(made.high)})")
+        parts.append(f"{metric_names.title(metric)} {number(made.value)} ({number(made.low)} to {number(made.high)})")
         better.append(_verdict(made, metric))
     said = next((words for words in better if words), "they cannot be told apart with these labels")
     return f"{recipes.names[0]} less {recipes.names[other]}: {', '.join(parts)}; {said}."
 
 
 def _verdict(made: Estimated, metric: str) -> str:
-    words = metric.replace("_", " ")
+    words = metric_names.title(metric)
     return (
         f"the first is better in {words}"
         if made.low > 0

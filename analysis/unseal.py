@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from analysis import metric_names
 from analysis.figures.figure import counted, number
 from analysis.frames import Run, load_run
 from analysis.predicted import PredictedTarget, predicted_target
@@ -95,7 +96,7 @@ def _recipes(found: Unsealed) -> Table:
     )
     table.add_column("configuration", overflow="fold")
     for metric in METRICS:
-        table.add_column(f"{metric.replace('_', ' ')}\nestimated", justify="right")
+        table.add_column(f"{metric_names.title(metric)}\nestimated", justify="right")
         table.add_column("\ntrue", justify="right")
     for row in found.recipes:
         cells = []
@@ -120,7 +121,7 @@ def _estimators(found: Unsealed) -> Table:
 
 
 def _sentences(found: Unsealed) -> list[str]:
-    covered = ", ".join(f"{metric.replace('_', ' ')} {100 * share:.0f} %" for metric, share in found.coverage.items())
+    covered = ", ".join(f"{metric_names.title(metric)} {100 * share:.0f} %" for metric, share in found.coverage.items())
     said = [f"90 % intervals that hold the true value: {covered}."]
     said += [
         f"Regret of {rule}: {number(regret)} AUROC ({found.chosen[rule]} chosen)."
