@@ -10,7 +10,7 @@ import numpy as np
 from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Legend, Panel, number
 from analysis.predicted import PredictedTarget
-from sweep.evaluation.metrics import auroc
+from sweep.shift.pooled_performance import true_metrics
 from sweep.shift.predicted_performance import Prediction, margin
 from sweep.shift.pseudo_hospitals import FAMILIES
 
@@ -44,7 +44,9 @@ def pseudo_hospital_facts(made: PredictedTarget, signature: str) -> PseudoHospit
         return None
     models, places = made.evidence[signature], made.assessment.places[signature]
     weights = np.mean([made.assessment.own.models[place].weights for place in places], axis=0)
-    reached = np.mean([[auroc(margin(h.logits), h.labels == 1) for h in one.hospitals] for one in models], axis=0)
+    reached = np.mean(
+        [[true_metrics(margin(h.logits), h.labels, 0.0)["auroc"] for h in one.hospitals] for one in models], axis=0
+    )
     points = tuple(
         HospitalPoint(one.name, one.family, ", ".join(one.recipe), one.target_distance, float(value), float(weight))
         for one, value, weight in zip(made.hospitals, reached, weights, strict=True)
