@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from analysis import selection
 from analysis.frames import load_run
+from analysis.glossary import GLOSSARY, anchor, explained
 from analysis.page import Page, build_page
 from sweep.core.command_line import Command, one_of, run_as_program
 from sweep.core.errors import EXIT_COMPLETE, InputError
@@ -31,8 +32,9 @@ def report_command(
         str | None, typer.Option(metavar="FILE", help="File to write.", show_default="RUN/report.html")
     ] = None,
     rule: Annotated[
-        str, typer.Option(**one_of(selection.RULES), help="How a configuration is chosen.")
-    ] = selection.DEFAULT_RULE,
+        str | None,
+        typer.Option(**one_of(selection.RULES), help="How a configuration is chosen.", show_default=selection.USUAL),
+    ] = None,
 ) -> int:
     """Write a sweep's report as one HTML file that opens offline, and print its path."""
     path = out or Storage(run).address("report.html")
@@ -40,13 +42,15 @@ def report_command(
     return EXIT_COMPLETE
 
 
-def write_report(run_folder: str | Path, out: str | Path, rule: str = selection.DEFAULT_RULE) -> str:
+def write_report(run_folder: str | Path, out: str | Path, rule: str | None = None) -> str:
     """Render the report of a run folder to `out`, a path or a URL, which is returned; InputError when the folder holds no finished record."""
-    selection.rule_named(rule)
+    if rule is not None:
+        selection.rule_named(rule)
     place, name = Storage.of_file(out)
     if not name or place.child(name).is_folder:
         raise InputError("--out", f"{out} is a folder", "give a file name such as report.html")
-    place.write(name, render(build_page(load_run(run_folder), rule)).encode())
+    loaded = load_run(run_folder)
+    place.write(name, render(build_page(loaded, rule or selection.usual_rule(loaded))).encode())
     return str(out)
 
 
@@ -70,7 +74,13 @@ def fill(template: str, script: str, live: bool = False, **facts: object) -> str
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    assets = {"style": Markup(_asset("report.css")), "script": Markup(script), "policy": _policy(script, live)}
+    environment.filters.update(explained=explained, anchor=anchor, css_text=_css_text)
+    assets = {
+        "glossary": GLOSSARY,
+        "style": Markup(_asset("report.css")),
+        "script": Markup(script),
+        "policy": _policy(script, live),
+    }
     return environment.get_template(template).render(**assets, **facts)
 
 
@@ -81,6 +91,13 @@ def _policy(script: str, live: bool) -> str:
     return (
         f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; connect-src {connect}; "
         "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _css_text(text: str) -> Markup:
+    """Text for a quoted string of a style sheet: what could end the string or the sheet is written as a code point."""
+    return Markup(
+        "".join(letter if letter.isalnum() or letter in " .,_-" else f"\\{ord(letter):x} " for letter in text)
     )
 
 
