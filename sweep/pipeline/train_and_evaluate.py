@@ -9,7 +9,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -45,14 +45,16 @@ from sweep.pipeline.stages import (
 from sweep.pipeline.texture_loss import texture_loss
 from sweep.pipeline.training_job import FOLD_OF_SPLIT, TrainingJob, build, decided, rebuilt, tensors
 from sweep.shards.batches import Batches, batches_of
+from sweep.shards.hyperparameters import PRETRAIN
 from sweep.shards.image_set import ImageSet
 from sweep.shards.mixing import mix, steps_per_epoch, synthetic_counts
 from sweep.store.artifact_store import ArtifactStore
 from sweep.store.trial import COLORIZER, MODEL, RESULT
-from sweep.training.fit import FitOptions, fit
+from sweep.training.feature_head import fit_head
+from sweep.training.fit import FitOptions, FitResult, Pretraining, fit
 from sweep.training.logbook import Logbook
 from sweep.training.parts import has_learned_colorizer
-from sweep.training.recipe import Recipe
+from sweep.training.recipe import FEATURE_HEADS, Recipe
 from sweep.training.transfer import colorizer_bytes
 from sweep.training.workers import agreed, mean_over_workers, rank, shared_by_all, world_size
 
@@ -156,20 +158,35 @@ def _train(job: TrainingJob) -> tuple[Classifier, dict[str, Any]]:
     config = job.trial.config
     recipe = Recipe.from_config(config)
     model = build(config, job.data, job.seed, _donated(job))
-    train, val = _mixed(job), job.folds["val"]
-    with closing(_batches(job, train, recipe)) as batches:
-        labels = _as_drawn(train, batches, recipe)
-        outcome = fit(
-            shared_by_all(model, job.device),
-            batches,
-            (val.images, val.labels),
-            recipe,
-            seed=named_seed(job.seed, "fit"),
-            options=FitOptions(job.device, labels, texture_loss(config), job.state),
-            hooks=replace(job.hooks, on_epoch=partial(_report, job, model=model), reduce=mean_over_workers),
-        )
+    train = _mixed(job)
+    outcome = _fitted(job, model, train, recipe)
     counts = {"real": len(job.folds["train"]), "synthetic": int(train.synthetic.sum())}
     return model, {"best_epoch": outcome.best_epoch, "epochs_run": outcome.epochs_run, "train_images": counts}
+
+
+def _fitted(job: TrainingJob, model: Classifier, train: ImageSet, recipe: Recipe) -> FitResult:
+    """`model` trained on the mixed set: by the loop, or its head alone on frozen features; with `pretrain` first on its synthetic images."""
+    val, config = (job.folds["val"].images, job.folds["val"].labels), job.trial.config
+    hooks = replace(job.hooks, on_epoch=partial(_report, job, model=model), reduce=mean_over_workers)
+    if recipe.procedure in FEATURE_HEADS:
+        return fit_head(model, (train.images, train.labels), val, recipe, options=FitOptions(job.device), hooks=hooks)
+    sets = [train]
+    if config.get("mixing_policy") == PRETRAIN and train.synthetic.any():
+        sets = [train.subset(np.flatnonzero(~train.synthetic)), train.subset(np.flatnonzero(train.synthetic))]
+    with ExitStack() as stack:
+        batches = [stack.enter_context(closing(_batches(job, part, recipe))) for part in sets]
+        pretraining = Pretraining(batches[1], config["pretrain_share"]) if len(batches) > 1 else None
+        labels = _as_drawn(sets[0], batches[0], recipe)
+        options = FitOptions(job.device, labels, texture_loss(config), job.state, pretraining)
+        return fit(
+            shared_by_all(model, job.device),
+            batches[0],
+            val,
+            recipe,
+            seed=named_seed(job.seed, "fit"),
+            options=options,
+            hooks=hooks,
+        )
 
 
 def _batches(job: TrainingJob, train: ImageSet, recipe: Recipe) -> Batches:

@@ -90,7 +90,8 @@ def mirrored_chests(trials: Iterable[Trial], data: Data) -> list[str]:
     from sweep.training.augment import AUGMENTATIONS
 
     chests = [name for name in dict.fromkeys(data.datasets) if name in CHEST_RADIOGRAPHS]
-    flipping = sorted({trial.config["augment"] for trial in trials if AUGMENTATIONS[trial.config["augment"]].flip})
+    used = {trial.config.get("augment", "none") for trial in trials}  # heads on frozen features have none
+    flipping = sorted(name for name in used if AUGMENTATIONS[name].flip)
     if not (chests and flipping):
         return []
     return [
