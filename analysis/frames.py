@@ -21,6 +21,7 @@ from sweep.store.ledger import Damage, Reading, read_ledger
 
 Event = dict[str, Any]
 KEY = ["signature", "seed"]
+_KINDS = ("sweep", "finish", "failed", "stopped", "race")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,6 @@ class Run:
     configs: pd.DataFrame  # index signature, one column a setting, values as recorded; absent settings are NaN
     studies: dict[str, dict]  # signature -> grid cell
     finishes: list[Event] = field(repr=False)
-    epochs_seen: list[Event] = field(repr=False)
     failures: pd.DataFrame  # signature, seed, kind, reason of records that never finished
     stops: list[Event] = field(repr=False)  # records given up early: neither finished nor failed
     verdicts: list[Event] = field(repr=False)  # why the race gives a configuration no more seeds
@@ -99,6 +99,11 @@ class Run:
     def means(self) -> pd.DataFrame:
         """Mean over seeds, one row a signature; NaN where no seed defines the metric."""
         return self.records.groupby(level="signature", sort=False).mean()
+
+    @cached_property
+    def epochs_seen(self) -> list[Event]:
+        """The epoch events, read when they are asked for: most of a ledger's lines, which a ranking does not need."""
+        return read_ledger(self.storage, ("epoch",)).events
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
@@ -189,7 +194,7 @@ def load_run(folder: str | Path) -> Run:
     if not storage.exists("records"):
         fix = "give the folder or URL that `python -m sweep.run` printed, e.g. results/quickstart"
         raise InputError(folder, "is no run folder: it has no records/", fix)
-    return _run(storage, read_ledger(storage))
+    return _run(storage, read_ledger(storage, _KINDS))
 
 
 def _run(storage: Storage, ledger: Reading) -> Run:
@@ -218,7 +223,6 @@ def _run(storage: Storage, ledger: Reading) -> Run:
         configs=configs,
         studies=studies,
         finishes=finishes,
-        epochs_seen=ledger.of_kind("epoch"),
         failures=_failures([event for record, event in ledger.failed().items() if record not in stopped]),
         stops=[event for record, event in stopped.items() if record not in finished],
         verdicts=ledger.of_kind("race"),

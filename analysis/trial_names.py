@@ -20,7 +20,7 @@ TRIAL_HELP = "Trial: the start of its signature, its row number in the ranking t
 
 def trial_signature(run: str, name: str) -> str:
     """Signature of the finished trial that `name` means in a run folder; InputError where it means none or several."""
-    finished = list(dict.fromkeys(signature for signature, _ in read_ledger(Storage(run)).finished()))
+    finished = list(dict.fromkeys(signature for signature, _ in read_ledger(Storage(run), ("finish",)).finished()))
     if not finished:
         raise InputError(run, "holds no finished record", "name the folder of a sweep that ran")
     if not _is_place(name):

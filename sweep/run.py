@@ -23,7 +23,7 @@ from rich.console import Console
 from sweep.config.load import load_config
 from sweep.config.sweep_config import SweepConfig
 from sweep.core.command_line import EXITS, Command, key_values, one_of
-from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS, EXIT_STOPPED, InputError
+from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS, EXIT_STOPPED, InputError, of_system
 from sweep.core.ray_address import usable
 from sweep.core.stop_signals import stoppable
 from sweep.core.storage import Storage
@@ -108,9 +108,22 @@ def _run_or_plan(
     with joined(address, sweep_config.resources) as cluster, opened(run_storage, sweep_config) as still_ours:
         try:
             return _sweep(sweep_config, run_storage, space, cluster, still_ours)
-        except Exception:
+        except Exception as error:
             still_ours()  # raises where another driver took the run over: the reason of whatever else went wrong, which Tune wraps
+            if (reason := _input_error_behind(error)) is not None:
+                raise reason from error
             raise
+
+
+def _input_error_behind(error: BaseException | None) -> InputError | None:
+    """The bad input, failed write or failed storage that an engine wrapped in an exception of its own; None where there is none."""
+    while error is not None:
+        if isinstance(error, InputError):
+            return error
+        if isinstance(error, OSError):
+            return of_system(error)
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _address(address: str | None, sweep_config: SweepConfig) -> str | None:

@@ -14,7 +14,7 @@ from sweep.config.section import Section
 from sweep.core.epsilon import epsilon_name, same_epsilon
 from sweep.core.errors import InputError
 from sweep.core.hyperparameter import Scalar
-from sweep.core.metric_table import DIRECTIONS, ROBUST_ACCURACY, WORST, metric_name
+from sweep.core.metric_table import AUROC, DIRECTIONS, LOW, PREDICTED, ROBUST_ACCURACY, TARGET, WORST, metric_name
 from sweep.search.sampling import bounds
 
 PLACES = ("grid", "search", "fixed")  # where a hyperparameter may stand
@@ -22,6 +22,10 @@ NAME_PATTERN, MEMORY_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$", r"^[0-9]+(\.[0-9]+
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
+
+PSEUDO_HOSPITALS = 40  # of a sweep that may not read all target labels
+FEWEST_HOSPITALS = 8  # one round of all families
+BLIND_OBJECTIVE = metric_name(f"{PREDICTED}{AUROC}{LOW}", TARGET)
 
 AttackedSplit = Literal["source", "target"]
 
@@ -67,7 +71,22 @@ class DataSection(Section):
         default_factory=list,
         description="scanners or hospitals (column domain) of the source folder that are the target; target is left out then",
     )
+    target_labels: Literal["none", "sealed", "all"] | Annotated[int, Field(ge=1)] = Field(
+        "all",
+        description="which target labels the sweep may read: none; sealed (none until python -m analysis.unseal); so many images, of whole patients; or all",
+    )
+    pseudo_hospitals: Annotated[int, Field(ge=0, le=400)] | None = Field(
+        None,
+        description="labelled stand-ins for the target, made of source-validation images, that every trained model is evaluated on; 0: none; 40 when left out, and none with target_labels all",
+    )
     phantom_patients: int = Field(120, ge=12, le=20_000, description="patients per simulated hospital")
+
+    @property
+    def hospitals(self) -> int:
+        """Number of pseudo-hospitals that every trained model is evaluated on."""
+        if self.pseudo_hospitals is not None:
+            return self.pseudo_hospitals
+        return 0 if self.target_labels == "all" else PSEUDO_HOSPITALS
 
     @model_validator(mode="before")
     @classmethod
@@ -90,6 +109,10 @@ class DataSection(Section):
             )
         if self.folds is not None and self.fold is not None and self.fold >= self.folds:
             raise ValueError(f"fold {self.fold} is none of {self.folds} folds; give 0 to {self.folds - 1}")
+        if 0 < self.hospitals < FEWEST_HOSPITALS:
+            raise ValueError(
+                f"pseudo_hospitals {self.hospitals} cannot carry a prediction; give 0, or {FEWEST_HOSPITALS} or more"
+            )
         return self
 
 
@@ -279,6 +302,16 @@ class SweepConfig(Section):
             searched = self.search[name]
             found += searched.values or bounds(searched) or []
         return found or [HYPERPARAMETERS[name].default]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _objectives_without_labels(cls, value: Any) -> Any:
+        """Without objectives, a sweep that may not read all target labels maximises the lower end of the predicted target AUROC."""
+        data = value.get("data") if isinstance(value, dict) else None
+        allowed = data.get("target_labels", "all") if isinstance(data, dict) else getattr(data, "target_labels", "all")
+        if allowed == "all" or "objectives" in value:
+            return value
+        return {**value, "objectives": [{"metric": BLIND_OBJECTIVE, "goal": "maximize"}]}
 
     @model_validator(mode="before")
     @classmethod

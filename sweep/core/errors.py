@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -81,8 +82,27 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"known: {', '.join(names[:12])}{more}"
 
 
+_SYSTEM_FIXES = {
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "make room there: your quota is used up",
+    errno.EACCES: "restore the rights of this user to it",
+    errno.EPERM: "restore the rights of this user to it",
+    errno.EROFS: "it is mounted read-only: mount it for writing, or give another place",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENOENT: "it was there a moment ago: restore it",
+}
+
+
+def of_system(fault: OSError) -> InputError:
+    """A failed operation on a file, disk or network as a message with its place, and what to do."""
+    place = fault.filename or "a file operation failed"
+    problem = " ".join((fault.strerror or str(fault) or type(fault).__name__).split())
+    fix = _SYSTEM_FIXES.get(fault.errno or 0, "check the place and run the same command again")
+    return InputError(str(place), problem, fix)
+
+
 def guarded(command: Callable[[], int | None]) -> int:
-    """Run a command; bad input becomes its message on stderr and exit code 2."""
+    """Run a command; bad input, and a file or disk that fails, becomes a message on stderr and exit code 2."""
     try:
         return command() or EXIT_COMPLETE
     except InputError as mistake:
@@ -91,3 +111,6 @@ def guarded(command: Callable[[], int | None]) -> int:
     except BrokenPipeError:  # the reader, like `head`, has seen enough; what is left must not raise again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_READER_GONE
+    except OSError as fault:
+        print(f"error: {of_system(fault)}", file=sys.stderr)
+        return EXIT_BAD_INPUT

@@ -9,6 +9,8 @@ from pyarrow import fs
 
 from sweep.core.errors import InputError
 
+_FIX = "give a folder, or an s3://BUCKET/PATH, gs://BUCKET/PATH or file:///PATH URL"
+
 
 def is_url(place: str | Path) -> bool:
     """Whether an address names its kind of storage; without one it is a folder of this machine."""
@@ -16,18 +18,26 @@ def is_url(place: str | Path) -> bool:
 
 
 def absolute(place: str | Path) -> str:
-    """The address as another working directory would need it."""
+    """The address as another working directory would need it. InputError for an empty one, and one with a NUL byte or line break."""
+    text = str(place)
+    if not text.strip() or any(letter in text for letter in "\0\n\r"):
+        raise InputError(repr(text), f"not a usable address ({_reason(text)})", _FIX)
     return str(place) if is_url(place) else str(Path(place).expanduser().absolute())
 
 
 def located(place: str | Path) -> tuple[fs.FileSystem, str]:
-    """File system and path of an address; InputError when it is none."""
+    """File system and path of an address; InputError when it is none, also where it names no bucket."""
     try:
-        return fs.FileSystem.from_uri(absolute(place))
-    except (ValueError, OSError) as error:
-        raise InputError(
-            place, f"not a usable address ({error})", "give a folder or an s3://, gs:// or file:// URL"
-        ) from error
+        files, path = fs.FileSystem.from_uri(absolute(place))
+    except (ValueError, OSError, NotImplementedError) as error:
+        raise InputError(place, f"not a usable address ({' '.join(str(error).split())})", _FIX) from error
+    if not path.strip("/") and not isinstance(files, fs.LocalFileSystem):
+        raise InputError(place, "not a usable address (it names no bucket)", _FIX)
+    return files, path
+
+
+def _reason(text: str) -> str:
+    return "it has a NUL byte or a line break" if text.strip() else "it is empty"
 
 
 def below(place: str | Path, name: str) -> str:

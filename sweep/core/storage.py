@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -88,15 +89,23 @@ class Storage:
                 shutil.copyfileobj(draft, stream)
 
     def append(self, name: str, data: bytes) -> bool:
-        """Append to a local file and flush it to disk; False where the storage cannot append."""
+        """Append to a local file and flush it to disk; False where the storage cannot append.
+
+        After a failed write (OSError) the file is as it was before.
+        """
         if self.local is None:
             return False
         path = self.local / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "ab") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
+        with open(path, "ab", buffering=0) as stream:
+            before = os.fstat(stream.fileno()).st_size
+            try:
+                _write_whole(stream, data)
+                os.fsync(stream.fileno())
+            except OSError:
+                with suppress(OSError):  # the reader recovers the next event from behind half a line too
+                    os.ftruncate(stream.fileno(), before)
+                raise
         return True
 
     def read(self, name: str) -> bytes:
@@ -138,32 +147,51 @@ class Storage:
 
     def probe(self, wait_s: float = _PROBE_S) -> None:
         """Write, read, list and delete a small file, as a sweep will; InputError says which of them cannot be done."""
-        name, state = f".probe-{uuid.uuid4().hex[:12]}", {"step": "write", "problem": f"no answer within {wait_s:g} s"}
-        attempt = threading.Thread(target=self._probe, args=(name, state), daemon=True)
+        name = f".probe-{uuid.uuid4().hex[:12]}"
+        self._check(
+            {
+                "write": lambda: self.write(name, b"probe"),
+                "read": lambda: self.read(name) == b"probe" or _refuse("other bytes came back"),
+                "list": lambda: name in self.names() or _refuse("the file is not listed"),
+                "delete": lambda: self.delete(name),
+            },
+            wait_s,
+        )
+
+    def check_reachable(self, wait_s: float = _PROBE_S) -> None:
+        """Look the folder up without writing; InputError when that cannot be done. It need not exist."""
+        self._check({"be reached": self.exists}, wait_s)
+
+    def _check(self, steps: Mapping[str, Callable[[], object]], wait_s: float) -> None:
+        """Run the steps in a thread, since a client may wait for minutes; InputError names the one that failed."""
+        state = {"step": next(iter(steps)), "problem": f"no answer within {wait_s:g} s"}
+        attempt = threading.Thread(target=_try_each, args=(steps, state), daemon=True)
         attempt.start()
         attempt.join(wait_s)
         if state["problem"]:
             fix = "check the address, the rights and, for a bucket, the credentials of this machine and of every node"
             raise InputError(f"--storage {self.url}", f"cannot {state['step']} ({state['problem']})", fix)
 
-    def _probe(self, name: str, state: dict[str, str]) -> None:
-        steps: dict[str, Callable[[], object]] = {
-            "write": lambda: self.write(name, b"probe"),
-            "read": lambda: self.read(name) == b"probe" or _refuse("other bytes came back"),
-            "list": lambda: name in self.names() or _refuse("the file is not listed"),
-            "delete": lambda: self.delete(name),
-        }
-        for step, action in steps.items():
-            state["step"] = step
-            try:
-                action()
-            except Exception as mistake:  # noqa: BLE001 - clients of object stores raise many kinds, all of which mean that it does not work
-                state["problem"] = " ".join(str(mistake).split())[:200]
-                return
-        state["problem"] = ""
-
     def _at(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root
+
+
+def _try_each(steps: Mapping[str, Callable[[], object]], state: dict[str, str]) -> None:
+    for step, action in steps.items():
+        state["step"] = step
+        try:
+            action()
+        except Exception as mistake:  # noqa: BLE001 - clients of object stores raise many kinds, all of which mean that it does not work
+            state["problem"] = " ".join(str(mistake).split())[:200]
+            return
+    state["problem"] = ""
+
+
+def _write_whole(stream: io.FileIO, data: bytes) -> None:
+    """Write until everything is written: a disk that becomes full takes a part of it first."""
+    left = memoryview(data)
+    while left:
+        left = left[stream.write(left) or 0 :]
 
 
 def _refuse(problem: str) -> NoReturn:

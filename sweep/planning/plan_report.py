@@ -45,6 +45,7 @@ def print_plan(sweep_config: SweepConfig, run: Storage, console: Console, addres
     no cluster), and when the folder holds another sweep config.
     """
     here = foreseen_capacity(sweep_config.resources, address)
+    run.check_reachable()
     check_same_config(run, sweep_config)
     check_same_code(run)
     prepared = run.exists(CARD_FILE)

@@ -1,31 +1,29 @@
-"""events -> ledger -> events: the append-only truth of a run, for resume and for analysis.
+"""events -> ledger -> events: the append-only source of a run's results, for resume and for analysis.
 
-One JSON event a line under `records/`, each with a checksum. Kinds: sweep (objectives, sizes and defaults of an attempt), ask (a
-configuration was sampled), start, epoch,
-finish, failed, stopped (early), race (why a configuration gets no more seeds). A configuration is named by its signature; (signature, seed) names a record. Every driver attempt writes files of its own, so a written line is never edited.
+One JSON event a line under `records/`, each with a checksum (`ledger_lines`). Kinds: sweep (objectives, sizes and defaults of an
+attempt), ask (a configuration was sampled), start, epoch, finish, failed, stopped (early), race (why a configuration gets no more seeds).
+A configuration is named by its signature; (signature, seed) names a record. Every driver attempt writes files of its own, so a written
+line is never edited.
 """
 
 from __future__ import annotations
 
 import gc
-import hashlib
-import json
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from sweep.core.errors import InputError, suggestion
-from sweep.core.hashing import canonical_json
 from sweep.core.storage import Storage
+from sweep.store.ledger_lines import KINDS, Event, read_line, signed_line
 
 FOLDER = "records"
-KINDS = ("sweep", "ask", "start", "epoch", "finish", "failed", "stopped", "race")
-_CRC_DIGITS = 8
+_FILE = re.compile(r"(\d+)(?:-(\d+))?\.jsonl")  # attempt, and segment where the storage cannot append
 _URGENT = (
     "sweep",
     "finish",
@@ -35,7 +33,6 @@ _URGENT = (
 )  # written at once: a driver that is killed must not lose them
 _HELD_S = 15  # how long other events wait for the next segment where storage cannot append
 
-Event = dict[str, Any]
 Record = tuple[str, int]  # signature, seed
 
 
@@ -68,6 +65,10 @@ class Reading:
 
     def finished(self) -> dict[Record, Event]:
         """The finish event of every finished record; the first one where there are several."""
+        return dict(self._finished)
+
+    @cached_property
+    def _finished(self) -> dict[Record, Event]:
         done: dict[Record, Event] = {}
         for event in self.of_kind("finish"):
             done.setdefault((event["signature"], event["seed"]), event)
@@ -89,30 +90,43 @@ class Ledger:
 
     def __init__(self, run: Storage, still_ours: Callable[[], None] = lambda: None) -> None:
         self._run, self._still_ours = run, still_ours
-        attempts = [int(name[:4]) for name in run.names(FOLDER) if name[:4].isdigit()]
-        self.attempt = max(attempts, default=0) + 1
+        self.attempt = max((attempt for attempt, _, _ in _files(run)), default=0) + 1
         self._segment = 0
         self._held: list[bytes] = []
         self._held_since = time.monotonic()
 
     def append(self, event: Event) -> Event:
-        """Stamp, sign and store one event; returns it as stored."""
+        """Stamp, sign and store one event; returns it as stored. Raises InputError when the storage cannot be written."""
         event = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "attempt": self.attempt, **event}
-        event["crc"] = _checksum(event)
-        line = (json.dumps(event, sort_keys=True, allow_nan=False) + "\n").encode()
+        line = signed_line(event)
         if self._run.local is not None:
             self._still_ours()
-        if not self._run.append(f"{FOLDER}/{self.attempt:04d}.jsonl", line):
+        with self._writing():
+            appended = self._run.append(f"{FOLDER}/{self.attempt:04d}.jsonl", line)
+        if not appended:
             self._hold(line, event["event"] in _URGENT)
         return event
 
     def flush(self) -> None:
-        """Write the held events as one immutable segment: an object store cannot append."""
+        """Write the held events as one immutable segment: an object store cannot append. Raises InputError when it cannot be written."""
         if self._held:
             self._still_ours()
+            name = f"{FOLDER}/{self.attempt:04d}-{self._segment + 1:06d}.jsonl"
+            with self._writing():
+                self._run.write(name, b"".join(self._held))
             self._segment += 1
-            self._run.write(f"{FOLDER}/{self.attempt:04d}-{self._segment:06d}.jsonl", b"".join(self._held))
             self._held.clear()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise InputError(
+                self._run.address(FOLDER),
+                f"the ledger cannot be written ({error.strerror or error})",
+                "nothing written before is lost: make room or restore the rights, then run the same command, which resumes",
+            ) from error
 
     def _hold(self, line: bytes, urgent: bool) -> None:
         if not self._held:
@@ -127,22 +141,24 @@ class Ledger:
         return read_ledger(run).events
 
 
-def read_ledger(run: Storage | str | Path) -> Reading:
-    """Read every ledger file of a run; damaged lines are reported and ignored.
+def read_ledger(run: Storage | str | Path, kinds: Iterable[str] = KINDS) -> Reading:
+    """Read the events of these kinds from every ledger file of a run; damaged lines are reported and ignored.
 
-    So is an incomplete last line, which a killed driver may leave.
+    So is an incomplete last line, which a killed driver may leave. Lines of other kinds are verified all the same.
     """
     storage = run if isinstance(run, Storage) else Storage(run)
     events: list[Event] = []
     damages: list[Damage] = []
+    wanted = frozenset(kinds)
     with _no_collection():
-        for name in storage.names(FOLDER):
-            if name.endswith(".jsonl") and not name.startswith("."):
-                for item in _lines(name, storage.read(f"{FOLDER}/{name}")):
-                    if isinstance(item, Damage):
-                        damages.append(item)
-                    else:
-                        events.append(item)
+        for _, _, name in _files(storage):
+            for number, line in enumerate(storage.read(f"{FOLDER}/{name}").split(b"\n"), start=1):
+                if not (line := line.strip()):
+                    continue
+                found, problem = read_line(line, wanted)
+                events += found
+                if problem is not None:
+                    damages.append(Damage(name, number, problem))
     return Reading(events, damages)
 
 
@@ -177,24 +193,7 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _lines(name: str, data: bytes) -> Iterator[Event | Damage]:
-    for number, line in enumerate(data.split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            event = json.loads(line)
-            kind = event["event"]
-        except (ValueError, KeyError, TypeError):
-            yield Damage(name, number, "not a whole event")
-            continue
-        if event.pop("crc", None) != _checksum(event):
-            yield Damage(name, number, "checksum differs")
-        elif kind not in KINDS:
-            yield Damage(name, number, f"unknown event {kind!r}")
-        else:
-            yield event
-
-
-def _checksum(event: Event) -> str:
-    body = {key: value for key, value in event.items() if key != "crc"}
-    return hashlib.sha256(canonical_json(body).encode()).hexdigest()[:_CRC_DIGITS]
+def _files(storage: Storage) -> list[tuple[int, int, str]]:
+    """Attempt, segment (0 without) and name of every ledger file, in the order in which they were written."""
+    found = ((_FILE.fullmatch(name), name) for name in storage.names(FOLDER))
+    return sorted((int(match[1]), int(match[2] or 0), name) for match, name in found if match)

@@ -42,7 +42,7 @@ def trivial(images: Tensor, generator: torch.Generator) -> Tensor:
     def chosen(name: str) -> Tensor:
         return choice == OPERATIONS.index(name)
 
-    images = _affine(images, {name: torch.where(chosen(name), signed, 0.0) for name in OPERATIONS[1:6]})
+    images = _affine(images, {name: chosen(name) * signed for name in OPERATIONS[1:6]})
     images = _blend(images, {name: chosen(name) for name in OPERATIONS[6:9]}, 1 + _BLEND * signed)
     bits = (8 - (8 - _FEWEST_BITS) * strength).round()
     for name, change in (

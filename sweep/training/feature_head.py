@@ -59,23 +59,32 @@ def fit_head(
     device = torch.device(options.device)
     model.to(device).eval()
     layer = last_layer(model)
-    features, labels = _features(model, train[0], device), np.asarray(train[1])
+    (features, labels), (val_features, val_labels) = (
+        (_features(model, images, device), np.asarray(labels)) for images, labels in (train, val)
+    )
     scale = _Scale.of(features)
     problem = _problem(scale.reduced(features), labels, layer.out_features, recipe)
-    best: tuple[list[float], dict[str, float], float, Mapping[str, torch.Tensor]] | None = None
-    start = None
+    judged = _problem(val_features, val_labels, layer.out_features, Recipe())
+    best: tuple[list[float], float, tuple[Array, Array]] | None = None
+    solution = None
     for penalty in reversed(PENALTIES):
-        start = FITS[recipe.procedure](problem, penalty, start)
-        _write(layer, scale, start)
-        _rescale_to(model, layer, val, device) if recipe.procedure == "ridge_head" else None
-        metrics = validation.validate(model, val, device=device, precision=recipe.precision, batch_size=_BATCH, step=0)
-        found = validation.score(metrics)
+        solution = FITS[recipe.procedure](problem, penalty, solution)
+        weights, bias = scale.weights(solution[:-1], solution[-1])
+        logits = val_features @ weights.T + bias
+        if recipe.procedure == "ridge_head":
+            factor = _calibrating_factor(logits, judged)
+            weights, bias, logits = factor * weights, factor * bias, factor * logits
+        found = validation.score(validation.metrics_of(logits, val_labels))
         if best is None or found > best[0]:
-            kept = {name: value.detach().clone() for name, value in layer.state_dict().items()}
-            best = found, metrics, penalty, kept
+            best = found, penalty, (weights, bias)
     assert best is not None  # PENALTIES is not empty
-    _, metrics, penalty, kept = best
-    layer.load_state_dict(kept)
+    _, penalty, (weights, bias) = best
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(weights))
+        layer.bias.copy_(torch.from_numpy(bias))
+    metrics = validation.Validation(
+        model, (val[0], val_labels), device=device, precision=recipe.precision, batch_size=_BATCH
+    )(0)
     loss = _mean_loss(predict(model, train[0], _BATCH, device), problem)
     history = {"epoch": 1, "loss/train": loss, "head_penalty": penalty, "phase": 1} | metrics
     if hooks.on_epoch is not None:
@@ -191,24 +200,10 @@ def _problem(inputs: Array, labels: Array, classes: int, recipe: Recipe) -> Prob
     return Problem(inputs, targets, weights, exclusive)
 
 
-@torch.no_grad()
-def _write(layer: nn.Linear, scale: _Scale, solution: Array) -> None:
-    weights, bias = scale.weights(solution[:-1], solution[-1])
-    layer.weight.copy_(torch.from_numpy(weights))
-    layer.bias.copy_(torch.from_numpy(bias))
-
-
-@torch.no_grad()
-def _rescale_to(model: nn.Module, layer: nn.Linear, val: tuple[Array, Array], device: torch.device) -> None:
-    """Multiply the logits by the factor of least log loss on source validation: least squares fits targets of +-1, not probabilities."""
-    logits, labels = predict(model, val[0], _BATCH, device).astype(np.float64), np.asarray(val[1])
-    exclusive = labels.ndim == 1
-    targets = np.eye(logits.shape[1])[labels.astype(np.int64)] if exclusive else labels.astype(np.float64)
-    problem = Problem(np.empty((len(targets), 0)), targets, np.ones_like(targets), exclusive)
+def _calibrating_factor(logits: Array, problem: Problem) -> float:
+    """The factor on logits [n, K] of least log loss: least squares fits targets of +1 and -1, not probabilities."""
     found = minimize_scalar(lambda log: _mean_loss(np.exp(log) * logits, problem), bounds=(-4, 6), method="bounded")
-    factor = float(np.exp(found.x))
-    layer.weight.mul_(factor)
-    layer.bias.mul_(factor)
+    return float(np.exp(found.x))
 
 
 def _mean_loss(logits: Array, problem: Problem) -> float:

@@ -87,7 +87,7 @@ class Recipe:
         "joint", "two_step", "head_only", "colorizer_head", "deco", "lp_ft", "ridge_head", "logistic_head"
     ] = setting(
         "joint",
-        "which parts train in which steps: all together, or as a publication does (lp_ft: the head first, then everything); ridge_head and logistic_head fit the head to the features of the frozen network in closed form or by Newton-type steps, the penalty chosen on source validation",
+        "which parts train in which steps: all together, or as a publication does (lp_ft: the head first, then everything); ridge_head and logistic_head fit the head to the features of the frozen network in closed form or by logistic regression, the penalty chosen on source validation",
     )
     layer_decay: float = setting(
         1.0,

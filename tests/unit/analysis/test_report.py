@@ -1,7 +1,6 @@
 """The page: one file, nothing foreign, every value escaped, honest sentences."""
 
 import dataclasses
-import json
 import re
 from html import unescape
 from html.parser import HTMLParser
@@ -16,7 +15,8 @@ from analysis.ranking import rank
 from analysis.report import main, render, write_report
 from analysis.verdict_facts import verdict
 from analysis.warnings import warnings
-from tests.fakes.run_folder import FakeSweep, ledger_file, write_fake_run, write_ledger
+from sweep.store.ledger import read_ledger
+from tests.fakes.run_folder import FakeSweep, write_fake_run, write_ledger
 
 EVIL = '<script>alert("x")</script>'
 
@@ -100,9 +100,8 @@ def test_same_records_same_page(run, html):
 
 def test_values_are_escaped(tmp_path):
     folder = write_fake_run(tmp_path / "r", FakeSweep(backbones=("resnet18",), colorizers=("none",), seeds=2))
-    events = [json.loads(line) for line in (ledger_file(folder)).read_text().splitlines()]
+    events = read_ledger(folder).events
     for event in events:
-        event.pop("crc")
         if "config" in event:
             event["config"]["backbone"] = EVIL
             event.get("study", {})["backbone"] = EVIL

@@ -119,3 +119,30 @@ def test_one_driver_at_a_time(place):
 def test_what_cannot_be_used_is_said_with_its_step(address, store):
     with pytest.raises(InputError, match="cannot write|not a usable address"):
         Storage(address).probe()
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("", "it is empty"),
+        ("  ", "it is empty"),
+        ("a\0b", "a NUL byte"),
+        ("a\nb", "a line break"),
+        ("s3://", "it names no bucket"),
+        ("s3:///", "Missing bucket name"),
+        ("gs://", "it names no bucket"),
+        ("s3://bucket/x?unknown=1", "Unexpected query parameter"),
+        ("ftp://host/x", "Unrecognized filesystem type"),
+        ("file://", "cannot be relative"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_with_the_forms_that_are(address, says):
+    with pytest.raises(InputError, match=f"not a usable address .*{says}.*s3://BUCKET/PATH") as refused:
+        Storage(address)
+    assert "\n" not in str(refused.value) and "\0" not in str(refused.value)
+
+
+def test_an_object_store_that_does_not_answer_is_named_with_what_to_check():
+    nowhere = Storage("s3://bucket/run?endpoint_override=127.0.0.1:9&scheme=http&region=us-east-1")
+    with pytest.raises(InputError, match=r"--storage s3://bucket/run.*: cannot be reached .*; check the address"):
+        nowhere.check_reachable(wait_s=10)
