@@ -186,7 +186,7 @@ def _installed(name: str) -> str | None:
 def _past(subject: Subject, backbone: str, weights: str) -> Iterator[Finding]:
     """What the weights may have seen of the sweep's data sets; a shard folder that cannot be read is the data check's finding."""
     from sweep.models.known_weights import may_have_seen
-    from sweep.shards.manifest import read_manifest
+    from sweep.shards.reader import read_manifest
 
     assert subject.sweep_config is not None
     sets = {}
