@@ -31,7 +31,7 @@ from sweep.evaluation.domain_gap import domain_gap
 from sweep.evaluation.evaluate import predict
 from sweep.evaluation.metrics import auroc_by_finding, classification_metrics, probabilities
 from sweep.models.classifier import Classifier
-from sweep.pipeline import sample_images
+from sweep.pipeline import acquisition, sample_images
 from sweep.pipeline.adaptation import after_training, before_training
 from sweep.pipeline.saved_models import load_trained
 from sweep.pipeline.stages import (
@@ -99,6 +99,8 @@ def _run(job: TrainingJob) -> dict[str, Any]:
     if job.attacks.threats:
         robustness, alarms = _attack(job, models)
         metrics |= robustness
+    if job.attacks.acquisition:
+        metrics |= acquisition.measure(job, models, attacked, _rows)
     if job.seed == 0:  # one gallery per configuration
         sample_images.write_trial(job, model)
     done = time.perf_counter()
