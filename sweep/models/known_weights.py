@@ -32,7 +32,8 @@ COLLECTIONS: Mapping[str, tuple[str, ...]] = {
     "rsna_pneumonia": ("ChestX-ray14",),  # RSNA relabelled images of ChestX-ray14
     "vindr_cxr": ("VinDr-CXR",),
     "chexpert": ("CheXpert",),
-    "medmnist": ("BUSI", "Kermany", "ChestX-ray14"),  # breastmnist, pneumoniamnist, chestmnist
+    "medmnist": ("BUSI", "Kermany"),  # breastmnist, pneumoniamnist
+    "chestmnist": ("ChestX-ray14",),
     "iqothnccd": ("IQ-OTH/NCCD",),
     "brain4": ("brain MRI, four classes",),
 }

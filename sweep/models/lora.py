@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -35,8 +36,8 @@ class LowRank(nn.Module):
             self.up = nn.Conv2d(rank, base.out_channels, 1, bias=False)
         for matrix in (self.down, self.up):
             matrix.to(base.weight.device, base.weight.dtype)
-        nn.init.kaiming_uniform_(self.down.weight, a=math.sqrt(5))  # type: ignore[arg-type]
-        nn.init.zeros_(self.up.weight)  # type: ignore[arg-type]
+        nn.init.kaiming_uniform_(self.down.weight, a=math.sqrt(5))
+        nn.init.zeros_(self.up.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer's output plus the adapter's."""
@@ -73,7 +74,8 @@ def add_adapters(name: str, backbone: nn.Module, rank: int, alpha: float) -> Non
     published = backbone.encoder if isinstance(backbone, CNNTransformer) else backbone
     assert isinstance(published, nn.Module)
     prefix = "encoder." if isinstance(backbone, CNNTransformer) else ""
-    found = list(_convolutions(published) if prefix else _attention_layers(published))
+    layers = _convolutions(published) if prefix else _attention_layers(published)
+    found = [(path, cast("nn.Linear | nn.Conv2d", layer)) for path, layer in layers]
     if not found:
         fix = "leave lora_rank out, or choose a timm transformer such as vit_small_patch16_224, or a cnn_transformer"
         raise InputError(f"lora_rank of backbone {name}", "it has no attention layers to adapt", fix)

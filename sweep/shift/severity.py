@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from PIL import Image, ImageEnhance
+from scipy import ndimage
 
 from sweep.core.acquisition_names import SEVERITIES
 from sweep.core.errors import InputError, suggestion
@@ -19,6 +20,8 @@ from sweep.shift.acquisition import TRANSFORMS, through_jpeg
 
 Change = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]  # uint8 [N, H, W], severity, draws
 
+_REFERENCE_PX = 128  # side of the images that lengths are given for
+_BLUR_PX = (0.75, 1.25, 1.75, 2.25, 3.0)  # standard deviation of the Gaussian
 _MOST_CROPPED = 0.25  # of a side at severity 5
 # Published severities 1 to 5 for breastmnist.
 _PIXELATE, _QUALITY, _SPECKLE = (0.30, 0.25, 0.20, 0.15, 0.10), (50, 30, 15, 10, 7), (0.10, 0.15, 0.20, 0.25, 0.30)
@@ -31,7 +34,13 @@ def changed(name: str, images: np.ndarray, severity: int) -> np.ndarray:
         raise InputError("threats.acquisition", f"{name!r} is unknown", suggestion(name, CHANGES))
     if severity not in SEVERITIES:
         raise InputError("threats.severity", repr(severity), f"give {SEVERITIES[0]} to {SEVERITIES[-1]}")
-    return CHANGES[name](images, severity, rng(0, "acquisition", name))
+    return CHANGES[name](images, severity, rng(0, "acquisition", name)) if len(images) else images.copy()
+
+
+def _blur(images: np.ndarray, severity: int, _draw: np.random.Generator) -> np.ndarray:
+    """A wider point-spread function, the same in both directions."""
+    spread = _BLUR_PX[severity - 1] * images.shape[1] / _REFERENCE_PX
+    return np.rint(ndimage.gaussian_filter(images.astype(np.float32), (0, spread, spread))).astype(np.uint8)
 
 
 def _crop(images: np.ndarray, severity: int, draw: np.random.Generator) -> np.ndarray:
@@ -43,7 +52,7 @@ def _crop(images: np.ndarray, severity: int, draw: np.random.Generator) -> np.nd
     top, left = (round((side - part) * place) for side, part, place in zip((height, width), inner, places, strict=True))
     box = (left, top, left + inner[1], top + inner[0])
     cut = [Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR, box=box) for image in images]
-    return np.stack([np.asarray(image) for image in cut]) if cut else images.copy()
+    return np.stack([np.asarray(image) for image in cut])
 
 
 def _pixelate(images: np.ndarray, severity: int, _draw: np.random.Generator) -> np.ndarray:
@@ -54,7 +63,7 @@ def _pixelate(images: np.ndarray, severity: int, _draw: np.random.Generator) -> 
 
 
 def _jpeg(images: np.ndarray, severity: int, _draw: np.random.Generator) -> np.ndarray:
-    return np.stack([through_jpeg(image, _QUALITY[severity - 1]) for image in images]) if len(images) else images.copy()
+    return np.stack([through_jpeg(image, _QUALITY[severity - 1]) for image in images])
 
 
 def _speckle(images: np.ndarray, severity: int, draw: np.random.Generator) -> np.ndarray:
@@ -75,7 +84,7 @@ def _contrast(images: np.ndarray, severity: int, _draw: np.random.Generator) -> 
 
 def _each(images: np.ndarray, change: Callable[[Image.Image], Image.Image]) -> np.ndarray:
     made = [np.asarray(change(Image.fromarray(image)), dtype=np.uint8) for image in images]
-    return np.stack(made) if made else images.copy()
+    return np.stack(made)
 
 
 def _own(name: str) -> Change:
@@ -83,7 +92,8 @@ def _own(name: str) -> Change:
 
 
 CHANGES: Mapping[str, Change] = {
-    **{name: _own(name) for name in ("blur", "gain", "depth_gain", "speckle", "contrast", "jpeg", "marks")},
+    **{name: _own(name) for name in ("gain", "depth_gain", "speckle", "contrast", "jpeg", "marks")},
+    "blur": _blur,
     "crop": _crop,
     "medmnistc_pixelate": _pixelate,
     "medmnistc_jpeg_compression": _jpeg,

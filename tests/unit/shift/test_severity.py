@@ -16,8 +16,8 @@ from sweep.shift.severity import CHANGES, changed
 def images():
     draw = np.random.default_rng(0)
     y, x = np.mgrid[:40, :40] / 40
-    smooth = 120 + 60 * np.sin(6 * x + np.arange(6)[:, None, None]) * np.cos(5 * y)
-    return (smooth + draw.normal(0, 8, (6, 40, 40))).clip(1, 255).astype(np.uint8)
+    smooth = 120 + 60 * np.sin(6 * x + np.arange(24)[:, None, None]) * np.cos(5 * y)
+    return (smooth + draw.normal(0, 8, (24, 40, 40))).clip(1, 255).astype(np.uint8)
 
 
 def test_the_config_names_every_change():
