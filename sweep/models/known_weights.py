@@ -135,6 +135,6 @@ def may_have_seen(
             found.append(f"the weights {row.name} have seen {name} ({row.where}): a result on it is no test")
         elif answer == "unknown":
             found.append(
-                f"the weights {row.name} may have seen {name}: their training images ({', '.join(row.trained_on)}) are not listed ({row.where})"
+                f"the weights {row.name} may have seen {name}: their training images ({', '.join(row.trained_on)}) are not all listed ({row.where})"
             )
     return found
