@@ -74,7 +74,7 @@ def fit_head(
         if recipe.procedure == "ridge_head":
             factor = _calibrating_factor(logits, judged)
             weights, bias, logits = factor * weights, factor * bias, factor * logits
-        found = validation.score(validation.metrics_of(logits, val_labels))
+        found = validation.score(validation.metrics_of(logits, val_labels, 0))
         if best is None or found > best[0]:
             best = found, penalty, (weights, bias)
     assert best is not None  # PENALTIES is not empty

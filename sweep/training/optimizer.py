@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ def build_optimizer(
     groups = _groups(model, phase, recipe.weight_decay, layers)
     if dual_norms is not None:
         groups += [
-            _group(part, lr * factor, 0.0, weights)
+            lr_group(part, lr * factor, 0.0, weights)
             for part, lr in phase.lr.items()
             for factor, weights in layers.split(dual_norms.named_parameters([part]))
         ]
@@ -105,13 +105,14 @@ def _groups(model: nn.Module, phase: Phase, weight_decay: float, layers: Layers)
     groups = []
     for part, lr in phase.lr.items():
         for factor, weights in layers.split(named_parameters(model, [part])):
-            groups.append(_group(part, lr * factor, weight_decay, [weight for weight in weights if weight.ndim > 1]))
-            groups.append(_group(part, lr * factor, 0.0, [weight for weight in weights if weight.ndim <= 1]))
+            groups.append(lr_group(part, lr * factor, weight_decay, [weight for weight in weights if weight.ndim > 1]))
+            groups.append(lr_group(part, lr * factor, 0.0, [weight for weight in weights if weight.ndim <= 1]))
     return groups
 
 
-def _group(part: str, lr: float, weight_decay: float, weights: list[nn.Parameter]) -> dict[str, Any]:
-    return {"params": weights, "lr": lr, "peak_lr": lr, "weight_decay": weight_decay, "part": part}
+def lr_group(part: str, lr: float, weight_decay: float, weights: Sequence[torch.Tensor]) -> dict[str, Any]:
+    """Weights of one part with a common decay; `peak_lr` is what the schedule scales."""
+    return {"params": list(weights), "lr": lr, "peak_lr": lr, "weight_decay": weight_decay, "part": part}
 
 
 def _cosine(progress: float, warmup: float) -> float:
