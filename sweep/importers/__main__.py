@@ -229,7 +229,16 @@ def _summary(dst: str, manifest: Manifest) -> list[str]:
     counts = ", ".join(f"{name} {count}" for name, count in zip(manifest.classes, found, strict=True))
     if not manifest.labelled:
         counts = "without labels"
-    return [f"{dst}: {manifest.images} images ({counts}), domain {manifest.domain}, licence {manifest.licence}"]
+    unknown = int((frame["patient"].fillna("") == "").sum()) if "patient" in frame else manifest.images
+    leak = (
+        f"warning: {unknown} of {manifest.images} images have no patient id: images of one patient may fall into training and test, "
+        "which makes results too good; name the patients where the importer can (see its --help)"
+    )
+    warned = [leak] if unknown else []
+    return [
+        f"{dst}: {manifest.images} images ({counts}), domain {manifest.domain}, licence {manifest.licence}",
+        *warned,
+    ]
 
 
 def _skipped(violations: Sequence[InputError]) -> list[str]:
