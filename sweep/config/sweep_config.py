@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from sweep.config.distribution import Distribution
 from sweep.config.hyperparameters import HYPERPARAMETERS
@@ -23,6 +24,21 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
+def seconds_of(text: str) -> float:
+    """Seconds of a duration like 90s, 30m, 2h or 1d. Raises ValueError for any other text."""
+    found = _DURATION.fullmatch(text)
+    seconds = float(found[1]) * _SECONDS[found[2]] if found else 0.0
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"{text!r} is not a duration; write it like 90s, 30m, 2h or 1d")
+    return seconds
+
+
+def _checked_duration(text: str) -> str:
+    seconds_of(text)
+    return text
+
+
+Duration = Annotated[str, AfterValidator(_checked_duration)]
 AttackedSplit = Literal["source", "target"]
 
 
@@ -204,6 +220,13 @@ class Resources(Section):
         le=19,
         description="of the worker processes on this machine; Ray's own default, 15, leaves them little beside other jobs",
     )
+    max_trial_time: Duration = Field(
+        "7d", description="like 90m or 2d; a worker process whose job runs longer is ended, which counts as a failure"
+    )
+    max_silence: Duration = Field(
+        "12h",
+        description="like 30m; a worker process whose job sends no report (epoch, end of a seed) for so long is ended, which counts as a failure",
+    )
     max_failures: int = Field(2, ge=0, description="times a trial's workers may die before the trial counts as failed")
     max_preemptions: int = Field(
         20, ge=0, description="times a trial may be preempted, counted apart from its failures"
@@ -212,6 +235,21 @@ class Resources(Section):
         default_factory=dict,
         description="machines that an autoscaler may add; used by --plan and by the check of requests",
     )
+
+    @property
+    def max_trial_s(self) -> float:
+        """Seconds that one job may run."""
+        return seconds_of(self.max_trial_time)
+
+    @property
+    def max_silence_s(self) -> float:
+        """Seconds that a job may go without a report."""
+        return seconds_of(self.max_silence)
+
+    @property
+    def limits_asked(self) -> bool:
+        """Whether the sweep config itself limits the memory or time of a worker process."""
+        return bool({"memory_per_worker", "max_trial_time", "max_silence"} & self.model_fields_set)
 
     @property
     def memory_bytes(self) -> float | None:
@@ -223,22 +261,13 @@ class Resources(Section):
 class Budget(Section):
     """When no more trials are launched."""
 
-    wall: str | None = Field(None, description="like 90s, 30m, 2h or 1d")
+    wall: Duration | None = Field(None, description="like 90s, 30m, 2h or 1d")
     gpu_hours: float | None = Field(None, gt=0, description="no trial is launched that would exceed it")
 
     @property
     def wall_s(self) -> float | None:
         """Seconds, or None without a limit."""
-        if self.wall is None:
-            return None
-        found = _DURATION.fullmatch(self.wall)
-        return float(found[1]) * _SECONDS[found[2]] if found else None
-
-    @model_validator(mode="after")
-    def _wall_is_a_duration(self) -> Budget:
-        if self.wall is not None and not self.wall_s:
-            raise ValueError(f"wall {self.wall!r} is not a duration; write it like 90s, 30m, 2h or 1d")
-        return self
+        return None if self.wall is None else seconds_of(self.wall)
 
 
 class SweepConfig(Section):
