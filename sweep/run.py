@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from sweep.config.load import load_config
+from sweep.config.load import load_config, places
 from sweep.config.sweep_config import SweepConfig
 from sweep.core.command_line import EXITS, Command, key_values, one_of
-from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS, EXIT_STOPPED, InputError, of_system
+from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS, EXIT_STOPPED, InputError, InputErrors, of_system
 from sweep.core.ray_address import usable
 from sweep.core.stop_signals import stoppable
 from sweep.core.storage import Storage
@@ -99,9 +99,14 @@ def _run_or_plan(
     if plan_only:
         from sweep.planning.plan_report import print_plan
 
-        print_plan(sweep_config, run_storage, _console, address or os.environ.get("RAY_ADDRESS"))
+        where = places(space, overrides, smoke)
+        print_plan(sweep_config, run_storage, _console, address or os.environ.get("RAY_ADDRESS"), where)
         return EXIT_COMPLETE
     address = _address(address, sweep_config)  # before anything that takes seconds
+    from sweep.planning.named_files import missing_files
+
+    if missing := missing_files(sweep_config, places(space, overrides, smoke)):
+        raise InputErrors(space, missing)
     from sweep.execution.engines import joined
     from sweep.store.run_folder import opened
 

@@ -42,6 +42,13 @@ Duration = Annotated[str, AfterValidator(_checked_duration)]
 AttackedSplit = Literal["source", "target"]
 
 
+def _none_for_all(value: Any) -> Any:
+    """`train_images: all` is the whole fold, as if it were left out."""
+    if isinstance(value, list):
+        raise ValueError(f"{value} has several sizes; list them under grid, like grid: {{train_images: [100, all]}}")
+    return None if value == "all" else value
+
+
 def _both_splits() -> list[AttackedSplit]:
     return ["source", "target"]
 
@@ -59,7 +66,9 @@ class DataSection(Section):
     source: str = Field(min_length=1, description="phantom-a, phantom-b or a shard folder")
     target: str = Field(min_length=1, description="phantom-a, phantom-b or a shard folder")
     image_px: int = Field(128, ge=32, le=512, description="side in pixels of every network's input")
-    train_images: int | None = Field(None, ge=8, description="size of the training fold; all of it when left out")
+    train_images: Annotated[int | None, BeforeValidator(_none_for_all)] = Field(
+        None, ge=8, description="size of the training fold; all of it when left out, or all"
+    )
     normals: Literal["drop", "benign"] = Field("drop", description="normal scans, treated alike in both domains")
     conflicts: Literal["drop", "train_only", "keep"] = Field(
         "drop", description="near-duplicates with different labels"
@@ -311,6 +320,17 @@ class SweepConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
+    def _all_training_images(cls, value: Any) -> Any:
+        """`all` among the values of train_images under grid, search and fixed is the whole fold (null)."""
+        if not isinstance(value, dict):
+            return value
+        return {
+            key: _with_whole_fold(part) if key in PLACES and isinstance(part, dict) and "train_images" in part else part
+            for key, part in value.items()
+        }
+
+    @model_validator(mode="before")
+    @classmethod
     def _attacked_epsilons(cls, value: Any) -> Any:
         """An objective's epsilon is given the spelling of the equal one in threats.eps, by which records name it."""
         return (
@@ -327,6 +347,18 @@ def whole_seeds(value: Any) -> Any:
     if not isinstance(value, int) or isinstance(value, bool):
         raise ValueError(f"{value!r} is no number of seeds; give a whole number, or {{min: 2, max: 5, race: true}}")
     return {"min": value}
+
+
+def _with_whole_fold(place: Mapping[str, Any]) -> dict[str, Any]:
+    given = place["train_images"]
+    if isinstance(given, Mapping) and isinstance(given.get("values"), list):
+        return {**place, "train_images": {**given, "values": [_none_if_all(value) for value in given["values"]]}}
+    whole = [_none_if_all(value) for value in given] if isinstance(given, list) else _none_if_all(given)
+    return {**place, "train_images": whole}
+
+
+def _none_if_all(value: Any) -> Any:
+    return None if value == "all" else value
 
 
 def _named_as_attacked(value: Mapping[str, Any]) -> list[Any]:
