@@ -100,12 +100,14 @@ def _run_or_plan(
         from sweep.planning.plan_report import print_plan
 
         where = places(space, overrides, smoke)
-        print_plan(sweep_config, run_storage, _console, address or os.environ.get("RAY_ADDRESS"), where)
+        print_plan(sweep_config, run_storage, _console, address or os.environ.get("RAY_ADDRESS"), where=where)
         return EXIT_COMPLETE
     address = _address(address, sweep_config)  # before anything that takes seconds
+    from sweep.data.datasets import CARD_FILE
     from sweep.planning.named_files import missing_files
 
-    if missing := missing_files(sweep_config, places(space, overrides, smoke)):
+    where, prepared = places(space, overrides, smoke), run_storage.local is not None and run_storage.exists(CARD_FILE)
+    if missing := missing_files(sweep_config, where, shards=not prepared):
         raise InputErrors(space, missing)
     from sweep.execution.engines import joined
     from sweep.store.run_folder import opened

@@ -12,6 +12,7 @@ from sweep.config.effect_checks import EFFECT_CHECKS
 from sweep.config.hyperparameters import HYPERPARAMETERS
 from sweep.config.search_checks import SEARCH_CHECKS, Violation
 from sweep.config.sweep_config import PLACES, Objective, SweepConfig
+from sweep.config.target_label_checks import TARGET_LABEL_CHECKS
 from sweep.core.errors import InputError, suggestion
 from sweep.core.hyperparameter import Hyperparameter
 from sweep.core.metric_table import ROBUST_ACCURACY, SPLITS, WORST, metric_name
@@ -147,8 +148,9 @@ def _same_objectives(objectives: Sequence[Objective]) -> Iterator[Violation]:
 def _metrics() -> list[str]:
     from sweep.evaluation.domain_gap import GAPS
     from sweep.evaluation.metrics import METRICS
+    from sweep.shift.blind_metrics import blind_metric_names
 
-    return [*GAPS, *(metric_name(name, split) for name in METRICS for split in SPLITS)]
+    return [*GAPS, *(metric_name(name, split) for name in METRICS for split in SPLITS), *blind_metric_names()]
 
 
 def _threats(sweep_config: SweepConfig, incomplete: frozenset[str]) -> Iterator[Violation]:
@@ -193,6 +195,7 @@ CHECKS: tuple[Callable[[SweepConfig, frozenset[str]], Iterator[Violation]], ...]
     _ranges,
     *SEARCH_CHECKS,
     *EFFECT_CHECKS,
+    *TARGET_LABEL_CHECKS,
     _objectives,
     _threats,
 )

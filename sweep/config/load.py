@@ -22,6 +22,7 @@ _BRANCHES = {
     "float": "a number",
     "str": "text",
     "literal['all']": "all",
+    "literal['none','sealed','all']": "none, sealed, all",
 }  # pydantic names the branch of a union it tried
 _MAX_PASSES = 50  # each pass removes at least one invalid key
 _STAND_INS = {

@@ -2,51 +2,30 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from sweep.config.distribution import Distribution
 from sweep.config.hyperparameters import HYPERPARAMETERS
 from sweep.config.section import Section
+from sweep.config.written_values import Duration, none_for_all, seconds_of, with_whole_fold
 from sweep.core.epsilon import epsilon_name, same_epsilon
 from sweep.core.errors import InputError
 from sweep.core.hyperparameter import Scalar
-from sweep.core.metric_table import DIRECTIONS, ROBUST_ACCURACY, WORST, metric_name
+from sweep.core.metric_table import AUROC, DIRECTIONS, LOW, PREDICTED, ROBUST_ACCURACY, TARGET, WORST, metric_name
 from sweep.search.sampling import bounds
 
 PLACES = ("grid", "search", "fixed")  # where a hyperparameter may stand
 NAME_PATTERN, MEMORY_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$", r"^[0-9]+(\.[0-9]+)?(MB|GB)$"
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def seconds_of(text: str) -> float:
-    """Seconds of a duration like 90s, 30m, 2h or 1d. Raises ValueError for any other text."""
-    found = _DURATION.fullmatch(text)
-    seconds = float(found[1]) * _SECONDS[found[2]] if found else 0.0
-    if not 0 < seconds < math.inf:
-        raise ValueError(f"{text!r} is not a duration; write it like 90s, 30m, 2h or 1d")
-    return seconds
+PSEUDO_HOSPITALS = 40  # of a sweep that may not read all target labels
+FEWEST_HOSPITALS = 8  # one round of all families
+BLIND_OBJECTIVE = metric_name(f"{PREDICTED}{AUROC}{LOW}", TARGET)
 
-
-def _checked_duration(text: str) -> str:
-    seconds_of(text)
-    return text
-
-
-Duration = Annotated[str, AfterValidator(_checked_duration)]
 AttackedSplit = Literal["source", "target"]
-
-
-def _none_for_all(value: Any) -> Any:
-    """`train_images: all` is the whole fold, as if it were left out."""
-    if isinstance(value, list):
-        raise ValueError(f"{value} has several sizes; list them under grid, like grid: {{train_images: [100, all]}}")
-    return None if value == "all" else value
 
 
 def _both_splits() -> list[AttackedSplit]:
@@ -66,7 +45,7 @@ class DataSection(Section):
     source: str = Field(min_length=1, description="phantom-a, phantom-b or a shard folder")
     target: str = Field(min_length=1, description="phantom-a, phantom-b or a shard folder")
     image_px: int = Field(128, ge=32, le=512, description="side in pixels of every network's input")
-    train_images: Annotated[int | None, BeforeValidator(_none_for_all)] = Field(
+    train_images: Annotated[int | None, BeforeValidator(none_for_all)] = Field(
         None, ge=8, description="size of the training fold; all of it when left out, or all"
     )
     normals: Literal["drop", "benign"] = Field("drop", description="normal scans, treated alike in both domains")
@@ -92,7 +71,22 @@ class DataSection(Section):
         default_factory=list,
         description="scanners or hospitals (column domain) of the source folder that are the target; target is left out then",
     )
+    target_labels: Literal["none", "sealed", "all"] | Annotated[int, Field(ge=1)] = Field(
+        "all",
+        description="which target labels the sweep may read: none; sealed (none until python -m analysis.unseal); so many images, of whole patients; or all",
+    )
+    pseudo_hospitals: Annotated[int, Field(ge=0, le=400)] | None = Field(
+        None,
+        description="labelled stand-ins for the target, made of source-validation images, that every trained model is evaluated on; 0: none; 40 when left out, and none with target_labels all",
+    )
     phantom_patients: int = Field(120, ge=12, le=20_000, description="patients per simulated hospital")
+
+    @property
+    def hospitals(self) -> int:
+        """Number of pseudo-hospitals that every trained model is evaluated on."""
+        if self.pseudo_hospitals is not None:
+            return self.pseudo_hospitals
+        return 0 if self.target_labels == "all" else PSEUDO_HOSPITALS
 
     @model_validator(mode="before")
     @classmethod
@@ -115,6 +109,10 @@ class DataSection(Section):
             )
         if self.folds is not None and self.fold is not None and self.fold >= self.folds:
             raise ValueError(f"fold {self.fold} is none of {self.folds} folds; give 0 to {self.folds - 1}")
+        if 0 < self.hospitals < FEWEST_HOSPITALS:
+            raise ValueError(
+                f"pseudo_hospitals {self.hospitals} cannot carry a prediction; give 0, or {FEWEST_HOSPITALS} or more"
+            )
         return self
 
 
@@ -325,9 +323,19 @@ class SweepConfig(Section):
         if not isinstance(value, dict):
             return value
         return {
-            key: _with_whole_fold(part) if key in PLACES and isinstance(part, dict) and "train_images" in part else part
+            key: with_whole_fold(part) if key in PLACES and isinstance(part, dict) and "train_images" in part else part
             for key, part in value.items()
         }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _objectives_without_labels(cls, value: Any) -> Any:
+        """Without objectives, a sweep that may not read all target labels maximises the lower end of the predicted target AUROC."""
+        data = value.get("data") if isinstance(value, dict) else None
+        allowed = data.get("target_labels", "all") if isinstance(data, dict) else getattr(data, "target_labels", "all")
+        if allowed == "all" or "objectives" in value:
+            return value
+        return {**value, "objectives": [{"metric": BLIND_OBJECTIVE, "goal": "maximize"}]}
 
     @model_validator(mode="before")
     @classmethod
@@ -347,18 +355,6 @@ def whole_seeds(value: Any) -> Any:
     if not isinstance(value, int) or isinstance(value, bool):
         raise ValueError(f"{value!r} is no number of seeds; give a whole number, or {{min: 2, max: 5, race: true}}")
     return {"min": value}
-
-
-def _with_whole_fold(place: Mapping[str, Any]) -> dict[str, Any]:
-    given = place["train_images"]
-    if isinstance(given, Mapping) and isinstance(given.get("values"), list):
-        return {**place, "train_images": {**given, "values": [_none_if_all(value) for value in given["values"]]}}
-    whole = [_none_if_all(value) for value in given] if isinstance(given, list) else _none_if_all(given)
-    return {**place, "train_images": whole}
-
-
-def _none_if_all(value: Any) -> Any:
-    return None if value == "all" else value
 
 
 def _named_as_attacked(value: Mapping[str, Any]) -> list[Any]:

@@ -8,7 +8,7 @@ and labels); titles, directions, ranges of axes and the checks of objectives fol
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +23,13 @@ WORST = "worst"  # in the place of a threat: the worst case per image over all o
 
 AUROC, ROBUST_ACCURACY, ROBUST_AUROC = "auroc", "robust_accuracy", "robust_auroc"
 DOMAIN_GAP, DOMAIN_GAP_VS_REAL_ONLY = "domain_gap", "domain_gap_vs_real_only"
+PREDICTED, LOW, HIGH = (
+    "predicted_",
+    "_low",
+    "_high",
+)  # of estimates without target labels: prefix, suffixes of their interval's ends
+PREDICTED_METRICS = ("auroc", "accuracy", "balanced_accuracy", "sensitivity", "specificity")
+PREDICTED_DOMAIN_GAP = f"{PREDICTED}{DOMAIN_GAP}"
 
 
 @dataclass(frozen=True)
@@ -155,7 +162,22 @@ _ROWS = (
     ),
     Metric("seconds", "Seconds", "wall-clock time of a record", "minimize", 0.0, math.inf, "s", "alone"),
 )
-METRIC_TABLE: Mapping[str, Metric] = {row.name: row for row in _ROWS}
+
+
+def _predicted_rows() -> Iterator[Metric]:
+    """Estimates of the target's metrics that read none of its labels, each with the ends of its 90 % interval."""
+    titles = {row.name: row.title for row in _ROWS}
+    for name in PREDICTED_METRICS:
+        about = f"target {titles[name]} predicted without target labels, from the model's results on pseudo-hospitals"
+        yield Metric(f"{PREDICTED}{name}", f"Predicted {titles[name]}", about, "maximize")
+        for suffix, end in ((LOW, "lower"), (HIGH, "upper")):
+            title = f"Predicted {titles[name]}, {end} end"
+            yield Metric(f"{PREDICTED}{name}{suffix}", title, f"{end} end of the 90 % interval of: {about}", "maximize")
+    about = "source test AUROC minus the AUROC that is predicted for the target without its labels"
+    yield Metric(PREDICTED_DOMAIN_GAP, "Predicted domain gap", about, "minimize", -1.0, 1.0, form="alone")
+
+
+METRIC_TABLE: Mapping[str, Metric] = {row.name: row for row in (*_ROWS, *_predicted_rows())}
 
 
 def metric_row(name: str) -> Metric | None:
@@ -166,6 +188,14 @@ def metric_row(name: str) -> Metric | None:
         if row is not None and (row.form != "alone" or length == len(head)):
             return row
     return None
+
+
+def reads_target_labels(name: str) -> bool:
+    """Whether a recorded metric is computed from labels of the target: the gaps, and everything on the split target that is not predicted."""
+    row = metric_row(name)
+    if row is None or row.name.startswith(PREDICTED):
+        return False
+    return row.name.startswith(DOMAIN_GAP) or TARGET in name.partition("@")[0].split("/")[1:]
 
 
 def metric_name(metric: str, split: str, threat: str | None = None, epsilon: str | None = None) -> str:

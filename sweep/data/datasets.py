@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -24,10 +23,12 @@ from sweep.core.hashing import content_hash
 from sweep.core.location import is_url
 from sweep.core.metric_table import DIRECTIONS, SOURCE_TO_TARGET, TARGET_TO_SOURCE
 from sweep.core.storage import Storage
-from sweep.data.domains import FOLD_BACK, FOLDS, LABELS, copies_card, domain_frames, left_out, split_domains, summary_of
+from sweep.data.data_card import card_of, messages
+from sweep.data.domains import FOLD_BACK, FOLDS, LABELS, domain_frames, split_domains
 from sweep.data.properties import write_properties
+from sweep.data.target_labels import ALL, NONE, SEALED, Allowed, known
 from sweep.shards.checked import checked_manifest
-from sweep.shards.findings import constant_accuracy, present_counts, stacked
+from sweep.shards.findings import present_counts, stacked
 from sweep.shards.image_set import ImageSet
 from sweep.shards.labels import classes_after
 from sweep.shards.lazy import Images
@@ -50,6 +51,8 @@ class Data:
     `split` has a row per image: image_id, label (index into `classes`; or, of several findings an image, labels: one of 1, 0,
     -1 and NaN for each class), group, domain and fold: train, val, test or unused in the source domain, target in the other;
     where the other direction is in use too, its folds as fold_back. `loading` is how the workers read: auto, resident or stream.
+    `target_labels` says which labels of the target may be read; the others are -1 (NaN of several findings) in `split`.
+    `pseudo_hospitals` is the number of stand-ins for the target that every trained model is evaluated on.
     """
 
     source: str
@@ -61,6 +64,8 @@ class Data:
     split: pd.DataFrame
     loading: str = "auto"
     direction: str = SOURCE_TO_TARGET
+    target_labels: Allowed = ALL
+    pseudo_hospitals: int = 0
 
     @cached_property
     def hash(self) -> str:
@@ -147,11 +152,11 @@ class Data:
         )
 
     def class_counts(self, fold: str) -> list[int]:
-        """Images per class of one fold; of several findings an image those that have it."""
+        """Images per class of one fold, those without a known label left out; of several findings an image those that have it."""
         labels = self.labels(fold)
-        return (
-            present_counts(labels) if self.multi_label else np.bincount(labels, minlength=len(self.classes))
-        ).tolist()
+        if self.multi_label:
+            return present_counts(labels).tolist()
+        return np.bincount(labels[known(labels)], minlength=len(self.classes)).tolist()
 
     def read(self, fold: str, image_px: int | None = None) -> ImageSet:
         """One fold decoded straight from its shards, at the run's size unless another is given."""
@@ -206,7 +211,8 @@ def prepare(section: DataSection, run: Storage, directions: Iterable[str] = (SOU
 
     With target_to_source among `directions` the target is split too, for the trials in which it is the source.
     """
-    folders = [_shard_folder(name, section, run) for name in (section.source, section.target)]
+    hidden = section.target_labels in (NONE, SEALED)  # a simulated target is then written without labels
+    folders = [_shard_folder(section.source, section, run), _shard_folder(section.target, section, run, hidden)]
     if folders[0] == folders[1] and not section.hold_out:
         raise InputError(
             "data",
@@ -219,25 +225,22 @@ def prepare(section: DataSection, run: Storage, directions: Iterable[str] = (SOU
     write_properties(run, folders[:1] * 2 if section.hold_out else folders, frames)
     both = TARGET_TO_SOURCE in directions or _was_both(run)
     whole = split_domains(frames, section, both)
-    data = Data(folders[0], folders[1], classes, section.image_px, section.fit, section.normals, whole, section.loading)
+    data = Data(
+        *(*folders, classes, section.image_px, section.fit, section.normals, whole, section.loading),
+        target_labels=section.target_labels,
+        pseudo_hospitals=section.hospitals,
+    )
     _refuse_empty(data, section)
     if both:
         _refuse_empty(
             data.directed(TARGET_TO_SOURCE),
             section.model_copy(update={"source": section.target, "target": section.source}),
         )
-    card = _card(data, manifests, frames)
-    for line in filter(None, _messages(card)):
+    card = card_of(data, manifests, frames)
+    for line in filter(None, messages(card, section.normals)):
         print(f"data: {line}", flush=True)
     data.save(run, card)
     return data
-
-
-def _messages(card: Mapping[str, Any]) -> Iterable[str]:
-    """Messages on the split: images left out because the other domain contains them."""
-    names = card["source"]["name"], card["target"]["name"]
-    for direction, (here, there) in zip(DIRECTIONS, (names, names[::-1]), strict=True):
-        yield summary_of(card["audit"].get(f"left_out_of_{direction}_for", {}), here, there)
 
 
 def _was_both(run: Storage) -> bool:
@@ -245,9 +248,9 @@ def _was_both(run: Storage) -> bool:
     return run.exists(SPLIT_FILE) and FOLD_BACK in pd.read_parquet(io.BytesIO(run.read(SPLIT_FILE)))
 
 
-def _shard_folder(name: str, section: DataSection, run: Storage) -> str:
+def _shard_folder(name: str, section: DataSection, run: Storage, hidden: bool = False) -> str:
     if name in PHANTOMS:
-        return _phantom_folder(name, section.phantom_patients, run)
+        return _phantom_folder(name, section.phantom_patients, run, hidden)
     place = Storage(name)
     if not place.exists():
         raise InputError(
@@ -278,14 +281,13 @@ def _found_from(run: Storage, folder: str) -> str:
     return run.address(inside) if inside.startswith(f"{ARTIFACTS}/") and run.exists(inside) else folder
 
 
-def _phantom_folder(name: str, patients: int, run: Storage) -> str:
+def _phantom_folder(name: str, patients: int, run: Storage, hidden: bool) -> str:
     from sweep.importers import import_dataset
 
-    folder = run.child(
-        f"{ARTIFACTS}/{content_hash({'phantom': name, 'patients': patients, 'version': _PHANTOM_VERSION})}"
-    )
+    identity = {"phantom": name, "patients": patients, "version": _PHANTOM_VERSION}
+    folder = run.child(f"{ARTIFACTS}/{content_hash(identity | ({'unlabelled': True} if hidden else {}))}")
     if not folder.exists(MANIFEST):
-        import_dataset(name, None, folder.url, patients=patients)
+        import_dataset(name, None, folder.url, patients=patients, unlabelled=hidden)
     return folder.url
 
 
@@ -301,7 +303,7 @@ def _common_classes(manifests: list[Manifest], section: DataSection) -> tuple[st
             fix,
         )
     source, target = (classes_after(manifest.classes, section.normals) for manifest in manifests)
-    if set(source) != set(target):
+    if set(source) != set(target) and manifests[0].labelled and (target or manifests[1].labelled):
         raise InputError(
             "data",
             f"source has classes {', '.join(source)} and target {', '.join(target)}",
@@ -311,7 +313,7 @@ def _common_classes(manifests: list[Manifest], section: DataSection) -> tuple[st
 
 
 def _refuse_empty(data: Data, section: DataSection) -> None:
-    for fold in FOLDS:
+    for fold in FOLDS if data.target_labels == ALL else FOLDS[:-1]:
         place = f"data: {section.target if fold == TARGET else section.source}"
         if data.multi_label:
             _refuse_undefined(data.labels(fold), fold, place)
@@ -332,57 +334,3 @@ def _refuse_undefined(labels: np.ndarray, fold: str, place: str) -> None:
             f"the {fold} fold has no finding that is both present and absent",
             "give more images or patients, or raise train_images",
         )
-
-
-def _card(data: Data, manifests: list[Manifest], frames: list[pd.DataFrame]) -> dict[str, Any]:
-    source, target = (_domain_card(manifest, frame) for manifest, frame in zip(manifests, frames, strict=True))
-    source["folds"], target["folds"] = _fold_counts(data, FOLDS[:3]), _fold_counts(data, (TARGET,))
-    if FOLD_BACK in data.split:
-        back = data.directed(TARGET_TO_SOURCE)
-        source["folds_target_to_source"], target["folds_target_to_source"] = (
-            _fold_counts(back, (TARGET,)),
-            _fold_counts(back, FOLDS[:3]),
-        )
-    return {"source": source, "target": target, "audit": _audit_card(frames, FOLD_BACK in data.split)}
-
-
-def _fold_counts(data: Data, folds: Iterable[str]) -> dict[str, dict[str, int]]:
-    return {fold: dict(zip(data.classes, data.class_counts(fold), strict=True)) for fold in folds}
-
-
-def _domain_card(manifest: Manifest, frame: pd.DataFrame) -> dict[str, Any]:
-    domain = str(frame["domain"].iloc[0])
-    return {
-        "name": manifest.name if domain == manifest.domain else domain,
-        "domain": domain,
-        "images": len(frame),
-        "patients": int(frame["patient"].replace("", np.nan).nunique()),
-        "groups": int(pd.Series(frame["near_duplicates"]).nunique()),
-        **_balance(manifest, frame),
-        "licence": manifest.licence,
-        "citation": manifest.citation,
-        "sha256": manifest.sha256,
-    }
-
-
-def _balance(manifest: Manifest, frame: pd.DataFrame) -> dict[str, Any]:
-    """Images per class and the accuracy of the constant predictor; with several findings also uncertain and unknown labels."""
-    if not manifest.multi_label:
-        counts = Counter(frame["name"])
-        return {"classes": dict(counts), "constant_accuracy": max(counts.values()) / len(frame)}
-    labels = stacked(frame["labels"])
-    columns = {
-        "classes": present_counts(labels),
-        "uncertain": (labels == -1).sum(axis=0),
-        "not_known": np.isnan(labels).sum(axis=0),
-    }
-    named = {key: dict(zip(manifest.classes, counts.tolist(), strict=True)) for key, counts in columns.items()}
-    return {"task": manifest.task, **named, "constant_accuracy": constant_accuracy(labels)}
-
-
-def _audit_card(frames: list[pd.DataFrame], both: bool) -> dict[str, Any]:
-    """Near-duplicates within each domain, and what was left out of training in each direction because the other domain contains it."""
-    facts: dict[str, Any] = {name: copies_card(frame) for name, frame in zip(("source", TARGET), frames, strict=True)}
-    for target, name in ((1, SOURCE_TO_TARGET), (0, TARGET_TO_SOURCE))[: 1 + both]:
-        facts[f"left_out_of_{name}_for"] = left_out(frames, target)
-    return facts

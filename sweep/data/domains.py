@@ -18,6 +18,7 @@ from sweep.config.sweep_config import DataSection
 from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash
 from sweep.core.storage import Storage
+from sweep.data.target_labels import ALL, Allowed, allowed_alone, images_identity, known, without_normals
 from sweep.shards.groups import closed_groups, components, renumbered
 from sweep.shards.label_conflicts import conflicting
 from sweep.shards.labels import apply_normals, label_indices
@@ -42,18 +43,26 @@ def domain_frames(
     """
     names: tuple[str, ...]
     if section.hold_out:
-        found = _with_copies(folders[:1], manifests[:1], run)[0]
+        found = _with_copies(folders[:1], manifests[:1], run, ALL)[0]
         away = _held_out(found, section)
         held = ", ".join(section.hold_out)
         names = (f"{manifests[0].domain} without {held}", held)
         frames = [found[~away], found[away]]
     else:
         names = tuple(manifest.domain for manifest in manifests)
-        frames = _with_copies(folders, manifests, run)
+        frames = _with_copies(folders, manifests, run, section.target_labels)
+    frames = [frame.reset_index(drop=True) for frame in frames]
+    _refuse_unlabelled_source(frames[0], manifests[0], f"data.source: {section.source}")
+    allowed = section.target_labels
+    target = allowed_alone(frames[1], manifests[1], allowed, section.split_seed, f"data.target: {section.target}")
+    frames = [
+        apply_normals(frames[0], section.normals),
+        without_normals(target, manifests[1], allowed, section.normals),
+    ]
     shared = section.hold_out or one_numbering(*manifests)
     return [
         _labelled(
-            apply_normals(frame.reset_index(drop=True), section.normals),
+            frame,
             name,
             "" if shared else f"{place} ",
             manifest,
@@ -64,6 +73,16 @@ def domain_frames(
             frames, names, ("source", TARGET), manifests, folders, strict=True
         )
     ]
+
+
+def _refuse_unlabelled_source(frame: pd.DataFrame, manifest: Manifest, where: str) -> None:
+    missing = 0 if manifest.multi_label else int(frame["label"].isna().sum())
+    if missing:
+        raise InputError(
+            where,
+            f"{missing} of {len(frame)} source images have no label, and models are trained on them",
+            "import the source with labels; only the target may lack them",
+        )
 
 
 def _held_out(frame: pd.DataFrame, section: DataSection) -> np.ndarray:
@@ -90,15 +109,18 @@ def _labelled(
     )
 
 
-def _with_copies(folders: Sequence[str], manifests: Sequence[Manifest], run: Storage) -> list[pd.DataFrame]:
+def _with_copies(
+    folders: Sequence[str], manifests: Sequence[Manifest], run: Storage, allowed: Allowed
+) -> list[pd.DataFrame]:
     """The metadata of each folder, with a number for each set of near-duplicates in the folder (near_duplicates) and over all (picture).
 
     The search runs once per run folder: it takes minutes on large sets.
     """
     frames = [read_metadata(folder) for folder in folders]
-    place = (
-        f"near_duplicates/{content_hash([*(manifest.sha256 for manifest in manifests), _DUPLICATES_VERSION])}.parquet"
-    )
+    names = [manifest.sha256 for manifest in manifests]
+    if allowed != ALL:  # a manifest's hash covers labels
+        names[-1] = images_identity(frames[-1])
+    place = f"near_duplicates/{content_hash([*names, _DUPLICATES_VERSION])}.parquet"
     if not run.exists(place):
         run.write(place, _numbered(folders).to_parquet(index=False))
     numbers = pd.read_parquet(io.BytesIO(run.read(place)))
@@ -175,6 +197,7 @@ def left_out(frames: Sequence[pd.DataFrame], target: int = 1) -> dict[str, int]:
 
 def copies_card(frame: pd.DataFrame) -> dict[str, Any]:
     """Near-duplicates of a domain: images that have one, and groups with conflicting labels."""
+    frame = frame[known(frame["label"].to_numpy())] if LABELS not in frame else frame
     copies = frame["near_duplicates"]
     in_doubt = conflicting(frame, [copies.to_numpy(), frame["sha256"].to_numpy(str)])
     sizes = copies.groupby(copies).transform("size")

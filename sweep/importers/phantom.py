@@ -10,6 +10,7 @@ lie between 0.84 and 0.92 at home and between 0.35 and 0.85 abroad: the fall dep
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,15 @@ def _frames(views: list[tuple[Patient, int]], scanner: str, seed: int, px: int) 
         )  # fmt: skip
 
 
+def labels_of(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Label of every image by its id, computed anew from the settings in the manifest of a simulated shard folder."""
+    scanner = str(settings["importer"]).removeprefix("phantom-")
+    patients = (draw_patient(settings["seed"], scanner, number) for number in range(settings["patients"]))
+    return {
+        f"{scanner}{patient.number:05d}-{view}": patient.label for patient in patients for view in range(patient.views)
+    }
+
+
 def write(dst: Path | str, scanner: str = "a", patients: int = 160, seed: int = 0, image_px: int = 128) -> Manifest:
     """Simulate a scanner's patients straight into the new shard folder `dst`."""
     if scanner not in SCANNERS:
@@ -73,7 +83,8 @@ def importer(scanner: str) -> Importer:
     """The row of one scanner in the table of importers."""
 
     def iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
-        return simulate(scanner, options["patients"], options["seed"], options["image_px"])
+        images = simulate(scanner, options["patients"], options["seed"], options["image_px"])
+        return (replace(image, label="") for image in images) if options["unlabelled"] else images
 
     return Importer(
         describe=f"simulated breast ultrasound, scanner {scanner}",
@@ -85,11 +96,12 @@ def importer(scanner: str) -> Importer:
         domain=f"phantom-{scanner}",
         positive="malignant",
         classes=CLASSES,
-        options={"patients": 160, "seed": 0, "image_px": 128},
+        options={"patients": 160, "seed": 0, "image_px": 128, "unlabelled": False},
         help={
             "patients": "Number of patients.",
             "seed": "Seed of the simulation.",
             "image_px": "Side of the simulated images.",
+            "unlabelled": "Write the images without labels: a hospital to deploy at.",
         },
         total=lambda src, options: sum(
             draw_patient(options["seed"], scanner, number).views for number in range(options["patients"])

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import wasserstein_distance
 
+from sweep.core.metric_table import PREDICTED_METRICS
 from sweep.evaluation.metrics import auroc
 from sweep.shift.estimates import from_confusion
 
-METRICS = ("auroc", "accuracy", "balanced_accuracy", "sensitivity", "specificity")
+METRICS = PREDICTED_METRICS
 COVERAGE = 0.9
 _NEAREST_SHARE = 0.25  # the bandwidth is the distance within which this share of the hospitals lies
 _NARROWEST = 0.1  # bandwidth at least, in spreads of the source margins: sampling noise of a margin distribution

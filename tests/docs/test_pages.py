@@ -13,6 +13,7 @@ from recipe_finder.__main__ import SECTIONS, main
 from sweep.config.load import load_config
 from sweep.config.sweep_config import SweepConfig
 from sweep.core.command_line import CommandGroup, Forwarded
+from tests.docs import gallery
 from tests.docs.import_table import rewritten
 from tests.docs.pages import OTHERS, PAGES, ROOT, anchors, blocks, commands, inline_commands, links, text_of
 
@@ -51,7 +52,7 @@ def _parse(words):
     while isinstance(command, CommandGroup):
         rows = {name: row for section in command.sections.values() for name, row in section.items()}
         if not rest or rest[0] not in rows:
-            assert rest[:1] in (["--help"], ["--version"], []) or rest[0].isupper(), (
+            assert rest[:1] in (["--help"], ["--version"], ["--list"], []) or rest[0].isupper(), (
                 f"no command {rest}"
             )  # NAME stands for one
             return None, []
@@ -124,9 +125,21 @@ def test_config_page_names_every_key():
             assert re.search(rf"`(?:{name}\.)?{key}`", page) or f"{key}:" in page, f"{name}.{key}"
 
 
+def test_data_page_names_every_importer():
+    from sweep.importers import IMPORTERS
+
+    named = set(re.findall(r"`([\w-]+)`", (ROOT / "docs" / "data.md").read_text()))
+    assert {name for name in IMPORTERS if not name.startswith("phantom")} <= named
+
+
 def test_architecture_page_holds_the_import_table():
     page = text_of("docs/architecture.md")
     assert page == rewritten(page), "run: python -m tests.docs.import_table"
+
+
+def test_gallery_page_holds_every_shipped_config_with_its_question():
+    page = text_of("docs/gallery.md")
+    assert page == gallery.rewritten(page), "run: python -m tests.docs.gallery"
 
 
 def test_api_page_names_the_whole_api():
