@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from sweep.store.run_folder import StillOurs
 
 _console = Console(highlight=False)
+_NOT_FOR_OTHERS = 0o022  # group and others never write to what a sweep makes, whatever the user's umask allows
 _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for the command of a submitted job
 
 
@@ -80,6 +81,7 @@ def run_sweep(
     space: Path, overrides: dict[str, str], smoke: bool, plan_only: bool, storage: str | None, address: str | None
 ) -> int:
     """The command without its command line; returns the exit code."""
+    os.umask(os.umask(0) | _NOT_FOR_OTHERS)
     with stoppable():
         try:
             return _run_or_plan(space, overrides, smoke, plan_only, storage, address)

@@ -1,5 +1,6 @@
 """Files and folders that a sweep config names are looked for before anything is computed, all of them in one message."""
 
+import os
 import struct
 from pathlib import Path
 
@@ -53,3 +54,14 @@ def test_more_memory_than_this_machine_has_is_in_the_same_message_of_a_plan(mess
         assert "memory" not in message  # a run looks at machines after files
     else:
         assert "line 7, resources: a trial asks for one worker of 1 CPUs + 1e+06 GB; there are 1 x " in message
+
+
+def test_what_a_sweep_makes_is_never_writable_by_others(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("sweep.run._run_or_plan", lambda *words: seen.append(os.umask(0o022)) or 0)
+    before = os.umask(0)
+    try:
+        run_sweep(tmp_path / "any.yaml", {}, False, False, None, None)
+    finally:
+        os.umask(before)
+    assert seen == [0o022]
