@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sweep.shards.splits import FRACTIONS
 
@@ -69,7 +70,7 @@ def propose(data: DataFacts, machine: Machine, time_s: float, weights: str | Non
     epochs = min(60, max(5, math.ceil(steps / max(1, train // batch))))
     scale = math.sqrt(batch / 32)
     low, high = (1e-5, 1e-3) if weights else (1e-4, 3e-3)
-    backbones = ("small_cnn", "test_resnet") if small else ("resnet18", "mobilenetv2_100")
+    backbones: tuple[str, ...] = ("small_cnn", "test_resnet") if small else ("resnet18", "mobilenetv2_100")
     if weights:
         backbones = ("mobilenetv2_100",) if small else ("resnet18", "mobilenetv2_100")
     attacked = 32 if small else 128
@@ -103,25 +104,27 @@ def fitted(proposal: Proposal, seconds: Sequence[float], time_s: float) -> Propo
     trials = math.floor(room / (proposal.seeds * sum(seconds)))
     if trials >= 1:
         count = min(MOST_TRIALS, trials)
-        why = f"{count * proposal.seeds * sum(seconds) / proposal.places:.0f} of {time_s:.0f} s by the timing of a few steps"
-        return replace(proposal, trials=count, why={**proposal.why, "trials": why})
+        taken = count * proposal.seeds * sum(seconds) / proposal.places
+        return _changed(
+            proposal, {"trials": f"{taken:.0f} of {time_s:.0f} s by the timing of a few steps"}, trials=count
+        )
     if len(proposal.backbones) > 1:
-        why = {**proposal.why, "backbones": f"the fastest; two do not fit into {time_s:.0f} s"}
         at = min(range(len(seconds)), key=seconds.__getitem__)
-        return fitted(replace(proposal, backbones=(proposal.backbones[at],), why=why), [seconds[at]], time_s)
+        reason = {"backbones": f"the fastest; two do not fit into {time_s:.0f} s"}
+        return fitted(_changed(proposal, reason, backbones=(proposal.backbones[at],)), [seconds[at]], time_s)
     if proposal.seeds > 1:
-        why = {
-            **proposal.why,
-            "seeds": f"two do not fit into {time_s:.0f} s: intervals will not hold the spread between trainings",
-        }
-        return fitted(replace(proposal, seeds=1, why=why), seconds, time_s)
-    epochs = max(_LEAST_EPOCHS, math.floor(proposal.epochs * room / seconds[0]))
-    why = {
-        **proposal.why,
+        reason = {"seeds": f"two do not fit into {time_s:.0f} s: intervals will not hold the spread between trainings"}
+        return fitted(_changed(proposal, reason, seeds=1), seconds, time_s)
+    epochs = min(proposal.epochs, max(_LEAST_EPOCHS, math.floor(proposal.epochs * room / seconds[0])))
+    reason = {
         "epochs": f"shortened to fit {time_s:.0f} s; give more time for a result to rely on",
         "trials": "no more fit",
     }
-    return replace(proposal, epochs=min(proposal.epochs, epochs), trials=1, why=why)
+    return _changed(proposal, reason, epochs=epochs, trials=1)
+
+
+def _changed(proposal: Proposal, reasons: dict[str, str], **settings: Any) -> Proposal:
+    return replace(proposal, why=proposal.why | reasons, **settings)
 
 
 def _rounded(value: float) -> float:
