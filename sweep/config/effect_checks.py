@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from sweep.config.distribution import Distribution
-from sweep.config.search_checks import Violation
+from sweep.config.hyperparameters import HYPERPARAMETERS
+from sweep.config.search_checks import MOST_CONFIGURATIONS, Violation, rule_problems
 from sweep.config.sweep_config import SweepConfig
 from sweep.core.epsilon import parse_epsilon
 from sweep.core.errors import InputError
@@ -47,22 +48,15 @@ def _conditions_never_met(sweep_config: SweepConfig, incomplete: frozenset[str])
         return
     for name, distribution in sweep_config.search.items():
         for other, rule in (distribution.when or {}).items():
-            if other == name or not _is_rule(rule) or _is_range(sweep_config.search.get(other)):
+            if other == name or other not in HYPERPARAMETERS or _is_range(sweep_config.search.get(other)):
                 continue
-            try:
-                values = sweep_config.values_of(other)
-            except KeyError:
-                continue  # an unknown name is reported by another check
+            if any(rule_problems(other, rule)):
+                continue  # reported by another check
+            values = sweep_config.values_of(other)
             if not any(satisfies(rule, value) for value in values):
                 listed = ", ".join(map(str, values))
                 fix = f"add the value that you mean to {other}, or remove {name} from search"
                 yield ("search", name, "when", other), f"never holds: {other} is only ever {listed} in this sweep", fix
-
-
-def _is_rule(rule: Any) -> bool:
-    if isinstance(rule, dict):
-        return list(rule) == ["not"] and not isinstance(rule["not"], dict) and _is_rule(rule["not"])
-    return not isinstance(rule, list) or (bool(rule) and not any(isinstance(value, (list, dict)) for value in rule))
 
 
 def _is_range(distribution: Distribution | None) -> bool:
@@ -73,7 +67,7 @@ def _learning_rate(sweep_config: SweepConfig, incomplete: frozenset[str]) -> Ite
     fix = "give a positive number, like 1e-4"
     if sweep_config.fixed.get("lr", 1) == 0:
         yield ("fixed", "lr"), "a learning rate of 0 trains nothing", fix
-    listed = {("grid", "lr"): sweep_config.grid.get("lr", [])}
+    listed: dict[tuple, list[Any]] = {("grid", "lr"): sweep_config.grid.get("lr", [])}
     if "lr" in sweep_config.search:
         listed[("search", "lr", "values")] = sweep_config.search["lr"].values or []
     for loc, values in listed.items():
@@ -108,7 +102,7 @@ def _records(sweep_config: SweepConfig, incomplete: frozenset[str]) -> Iterator[
     draws = sweep_config.searcher.trials if sweep_config.search else 1
     seeds = max(sweep_config.seeds.min, (sweep_config.seeds.max or 0) if sweep_config.seeds.race else 0)
     count = cells * draws * seeds
-    if count > MOST_RECORDS:
+    if count > MOST_RECORDS and cells * draws <= MOST_CONFIGURATIONS:  # more are reported by another check
         problem = f"{cells} cells x {draws} trials x {seeds} seeds = {count} records"
         yield ("seeds",), problem, f"a sweep takes at most {MOST_RECORDS}; give fewer seeds, or race them"
 

@@ -112,7 +112,7 @@ class TimeGuard:
             for begin, limit in ((self._begin, self._trial_s), (self._heard, self._silence_s))
             if limit is not None
         ]
-        if ends and self._end is os._exit:
+        if ends and self._end is os._exit and sys.__stderr__ is not None:
             faulthandler.dump_traceback_later(max(0.0, min(ends) - now) + _GRACE_S, exit=True, file=sys.__stderr__)
 
     def _watch(self) -> None:

@@ -6,6 +6,7 @@ import json
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from sweep.config.sweep_config import SweepConfig
 from sweep.core.errors import InputError
@@ -47,7 +48,7 @@ def _shard_folders(sweep_config: SweepConfig, where: Where) -> Iterator[InputErr
 def _named(sweep_config: SweepConfig, name: str, *words: str | None) -> Iterator[tuple[tuple, str]]:
     """Each file that a hyperparameter names, with its place in the sweep config."""
     if name in sweep_config.fixed:
-        listed = {("fixed", name): sweep_config.fixed[name]}
+        listed: dict[tuple, Any] = {("fixed", name): sweep_config.fixed[name]}
     else:
         listed = {("grid", name, index): value for index, value in enumerate(sweep_config.grid.get(name, []))}
         values = sweep_config.search[name].values if name in sweep_config.search else None

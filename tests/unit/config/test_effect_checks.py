@@ -18,7 +18,7 @@ SEARCHED = {
 ALONE = {
     "fixed: {lr: 0}": "line 3, fixed.lr: a learning rate of 0 trains nothing",
     "grid: {lr: [0.1, 0.0]}": "line 3, grid.lr[1]: a learning rate of 0 trains nothing",
-    "threats: {attacks: [fgsm], eps: [2]}": "line 3, threats.eps[0]: 2 is more than the whole range of an image; images are scaled to 0..1: write grey levels as 2/255",
+    "threats: {attacks: [fgsm], eps: [2]}": "line 3, threats.eps[0]: 2.0 is more than the whole range of an image; images are scaled to 0..1: write grey levels as 2/255",
     "threats: {attacks: [fgsm], eps: [300/255]}": "threats.eps[0]: 300/255 is more than the whole range",
     "grid: {epochs: [1, 2, 3], patience: [1, 2, 3, 4, 5], seed_of_nothing: [1]}\nseeds: 1000": "seed_of_nothing: unknown name",
     "data.train_images: 3": "data.train_images: unknown key",
@@ -58,7 +58,7 @@ def test_source_and_target_are_two_data_sets(tmp_path):
     [
         ("6_4", "6_4 is a number in YAML 1.1 alone; write 64, or"),
         ("0b1000000", "0b1000000 is a number in YAML 1.1 alone; write 64, or"),
-        ("1_0.5", "write 10.5"),
+        ("1_0.5", "1_0.5 is a number in YAML 1.1 alone; write 10.5, or"),
     ],
 )
 def test_numbers_of_yaml_1_1(tmp_path, written, says):
