@@ -62,11 +62,10 @@ def main() -> int:
 
 
 def _command(options: argparse.Namespace) -> str:
-    return (
-        "python -m tests.reliability"
-        + (" --quick" if options.quick else "")
-        + (f" --only {options.only}" if options.only else "")
-    )
+    words = "`make chaos QUICK=1`" if options.quick else "`make chaos`"
+    only = f", rows {options.only.replace(',', ', ')}" if options.only else ""
+    patience = f", time limits x {options.patience:g} because the machine was busy" if options.patience != 1 else ""
+    return f"{words}{only}{patience}"
 
 
 def read_results(path: Path) -> dict[tuple[str, int], dict]:

@@ -37,7 +37,7 @@ def write_table(path: Path, rows: Iterable[Row], results: Mapping[tuple[str, int
         lines.append(f"| {row.id} | {row.claim} | {row.full} | {run} | {took} | {row.limit_s:g} s |")
         failures += [f"- {row.id}, case {one['case']}: {_short(one['note'])}" for one in mine if not one["passed"]]
     when = f"{dates[0]} to {dates[-1]}" if len(dates) > 1 else (dates or ["never"])[0]
-    text = _HEAD + f"Last run: {when}, `{command}`, {platform.machine()}, {os.cpu_count()} cores.\n\n"
+    text = _HEAD + f"Last run: {when}, {command}, {platform.machine()}, {os.cpu_count()} cores.\n\n"
     text += "| row | claim | cases of a full run | passed of those run | median of a case | limit of a case |\n"
     text += "|---|---|--:|--:|--:|--:|\n" + "\n".join(lines) + "\n"
     text += "\n## Failed cases\n\n" + "\n".join(failures) + "\n" if failures else ""
