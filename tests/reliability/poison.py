@@ -19,7 +19,8 @@ POISONED_LR = 0.002  # the second of three trials
 _VARIABLE = "RELIABILITY_POISON"
 _HOOK = """\
 import os, sys
-if os.environ.get("RELIABILITY_POISON") and any("inline_worker" in word for word in sys.orig_argv):
+workers = ("inline_worker", "default_worker")  # of the inline engine, of Ray
+if os.environ.get("RELIABILITY_POISON") and any(name in word for word in sys.orig_argv for name in workers):
     from tests.reliability.poison import arm
     arm(os.environ["RELIABILITY_POISON"])
 """
@@ -29,17 +30,9 @@ _FLOOD_BYTES = 20_000_000
 def poisoned(number: int, folder: Path) -> None:
     """One kind in one phase; ten kinds in the first phase, then the next phase."""
     kind, phase = KINDS[number % 10], PHASES[(number // 10 + number) % 5]
-    (folder / "hook").mkdir()
-    (folder / "hook" / "sitecustomize.py").write_text(_HOOK)
-
-    def prepare() -> None:
-        os.environ[_VARIABLE] = f"{kind}:{phase}"
-        os.environ["PYTHONPATH"] = os.pathsep.join(
-            filter(None, (str(folder / "hook"), os.environ.get("PYTHONPATH", "")))
-        )
-
+    variables = poisoned_environment(folder, kind, phase)
     limits = {"resources__max_failures": "0", "resources__max_silence": "30s", "resources__memory_per_worker": "1500MB"}
-    ended = sweep(folder, PLAIN, prepare, resources__max_concurrent_trials="2", **limits)
+    ended = sweep(folder, PLAIN, lambda: os.environ.update(variables), resources__max_concurrent_trials="2", **limits)
     said, reading = output(folder), read_ledger(folder / "run")
     assert "Traceback" not in said, said[-2000:]
     expected = facts(undisturbed(PLAIN))["finished"]
@@ -55,6 +48,14 @@ def poisoned(number: int, folder: Path) -> None:
     assert failed[0]["kind"] in CLASSES.get(kind, {"FAILED"}), failed[0]
     assert failed[0]["reason"] and failed[0]["reason"] in said.replace("\n", " "), failed[0]
     assert (folder / "run" / "report.html").exists()
+
+
+def poisoned_environment(folder: Path, kind: str, phase: str) -> dict[str, str]:
+    """Environment variables for a sweep whose workers poison the trial of POISONED_LR; its hook is written to `folder`."""
+    (folder / "hook").mkdir()
+    (folder / "hook" / "sitecustomize.py").write_text(_HOOK)
+    path = (str(folder / "hook"), str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", ""))
+    return {_VARIABLE: f"{kind}:{phase}", "PYTHONPATH": os.pathsep.join(filter(None, path))}
 
 
 def arm(kind_and_phase: str) -> None:
