@@ -11,6 +11,7 @@ from sweep.config.distribution import Distribution
 from sweep.config.hyperparameters import HYPERPARAMETERS
 from sweep.config.section import Section
 from sweep.config.written_values import Duration, none_for_all, seconds_of, with_whole_fold
+from sweep.core.acquisition_names import SEVERITIES, AcquisitionName
 from sweep.core.epsilon import epsilon_name, same_epsilon
 from sweep.core.errors import InputError
 from sweep.core.hyperparameter import Scalar
@@ -191,6 +192,15 @@ class Threats(Section):
         description="images of each first seed's battery against masked gradients; 0: only the alarms that the attacks raise",
     )
     splits: list[AttackedSplit] = Field(default_factory=_both_splits, min_length=1)
+    acquisition: list[AcquisitionName] = Field(
+        default_factory=list,
+        description="acquisition changes that every model is evaluated under: how much of its accuracy and AUROC they leave",
+    )
+    severity: list[Annotated[int, Field(ge=1, le=5)]] = Field(
+        default_factory=lambda: list(SEVERITIES),
+        min_length=1,
+        description="severities of the acquisition changes, 1 to 5",
+    )
 
 
 class NodeType(Section):
@@ -217,6 +227,10 @@ class Resources(Section):
     max_concurrent_trials: int | None = Field(None, ge=1)
     reuse_workers: bool = Field(
         True, description="worker groups serve one trial after another; false: a Train run for each trial"
+    )
+    stack_seeds: Literal["auto", "off"] | Annotated[int, Field(ge=2, le=1024)] = Field(
+        "auto",
+        description="seeds of a trial trained as one stacked model: auto: on a GPU, as many as its memory holds; or the most at a time",
     )
     memory_per_worker: str | None = Field(
         None, pattern=MEMORY_PATTERN, description="like 500MB or 4GB; a worker that exceeds it is ended"
