@@ -101,9 +101,11 @@ def _card(record: Event, seeds: list[Event], data: Mapping[str, Any]) -> str:
     lines += ["## Trained and tested on", ""]
     for role in ("source", "target"):
         card = data[role]
-        lines.append(
-            f"- {role}: {card['name']}, {card['images']} images, licence {card['licence']}; always naming the commonest class is right in {card['constant_accuracy']:.3f}"
+        constant = card["constant_accuracy"]
+        balance = (
+            "no label was read" if constant is None else f"always naming the commonest class is right in {constant:.3f}"
         )
+        lines.append(f"- {role}: {card['name']}, {card['images']} images, licence {card['licence']}; {balance}")
     lines += ["", "## What it is worth", "", f"| metric | this seed | mean of {len(seeds)} seeds |", "|---|---|---|"]
     for name, value in sorted(record["metrics"].items()):
         mean = mean_of_known([event["metrics"].get(name) for event in seeds])

@@ -44,8 +44,14 @@ class DataSection(Section):
 
     model_config = ConfigDict(json_schema_extra=_target_or_hold_out)
 
-    source: str = Field(min_length=1, description="phantom-a, phantom-b or a shard folder")
-    target: str = Field(min_length=1, description="phantom-a, phantom-b or a shard folder")
+    source: str = Field(
+        min_length=1,
+        description="a shard folder, or a simulated hospital: phantom-a, phantom-b or phantom:SCANNER[:POPULATION]",
+    )
+    target: str = Field(
+        min_length=1,
+        description="a shard folder, or a simulated hospital: phantom-a, phantom-b or phantom:SCANNER[:POPULATION]",
+    )
     image_px: int = Field(128, ge=32, le=512, description="side in pixels of every network's input")
     train_images: int | None = Field(None, ge=8, description="size of the training fold; all of it when left out")
     normals: Literal["drop", "benign"] = Field("drop", description="normal scans, treated alike in both domains")

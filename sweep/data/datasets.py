@@ -39,7 +39,7 @@ from sweep.shards.stored import StoredImages
 
 SPLIT_FILE = "split.parquet"
 CARD_FILE = "data.json"
-PHANTOMS = ("phantom-a", "phantom-b")
+PHANTOMS, PHANTOM = ("phantom-a", "phantom-b"), "phantom:"  # simulated hospitals: two names, and how the others begin
 ARTIFACTS = "artifacts"  # the folder of the run that simulated shards lie in
 _PHANTOM_VERSION = 2  # of the simulator: raise it when its images change
 
@@ -249,16 +249,21 @@ def _was_both(run: Storage) -> bool:
 
 
 def _shard_folder(name: str, section: DataSection, run: Storage, hidden: bool = False) -> str:
-    if name in PHANTOMS:
+    if is_phantom(name):
         return _phantom_folder(name, section.phantom_patients, run, hidden)
     place = Storage(name)
     if not place.exists():
         raise InputError(
             f"data: {name}",
             "no such shard folder",
-            f"make it with: python -m sweep.importers NAME SRC {name}; or use {' or '.join(PHANTOMS)}",
+            f"make it with: python -m sweep.importers NAME SRC {name}; or use phantom:SCANNER",
         )
     return place.url
+
+
+def is_phantom(name: str) -> bool:
+    """Whether `data.source` or `data.target` names a simulated hospital."""
+    return name in PHANTOMS or name.startswith(PHANTOM)
 
 
 def _from_run(run: Storage, folder: str) -> str:
@@ -283,7 +288,12 @@ def _found_from(run: Storage, folder: str) -> str:
 
 def _phantom_folder(name: str, patients: int, run: Storage, hidden: bool) -> str:
     from sweep.importers import import_dataset
+    from sweep.importers.phantom import hospital_of
 
+    try:
+        name = hospital_of(name).name  # one name for each hospital
+    except InputError as error:
+        raise InputError(f"data: {name}", error.problem, error.fix) from None
     identity = {"phantom": name, "patients": patients, "version": _PHANTOM_VERSION}
     folder = run.child(f"{ARTIFACTS}/{content_hash(identity | ({'unlabelled': True} if hidden else {}))}")
     if not folder.exists(MANIFEST):
