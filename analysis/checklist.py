@@ -25,7 +25,7 @@ from analysis.methods_text import Methods, methods
 from analysis.ranking import Ranking, rank
 from analysis.report import fill
 from analysis.winner import Winner, winner
-from sweep.core.command_line import Command, one_of
+from sweep.core.command_line import Command, one_of, run_as_program
 from sweep.core.errors import EXIT_COMPLETE, InputError
 from sweep.core.storage import Storage
 
@@ -306,5 +306,4 @@ def checklist_command(
 
 main = Command(checklist_command, examples=("{} results/ratio", "{} results/ratio --out checklist.html"))
 
-if __name__ == "__main__":
-    sys.exit(main())
+run_as_program(main, __name__)

@@ -32,7 +32,7 @@ from analysis.ranking import rank, shown_metrics
 from analysis.superiority import chance_text, false_superiority
 from analysis.trial_names import find_signature
 from analysis.winner import METRIC, Winner, winner
-from sweep.core.command_line import Command, one_of
+from sweep.core.command_line import Command, one_of, run_as_program
 from sweep.core.errors import EXIT_COMPLETE, InputError
 from sweep.core.storage import Storage
 
@@ -251,5 +251,4 @@ main = Command(
     ),
 )
 
-if __name__ == "__main__":
-    sys.exit(main())
+run_as_program(main, __name__)

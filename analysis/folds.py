@@ -27,7 +27,7 @@ from analysis.comparisons import nadeau_bengio
 from analysis.derived import labels
 from analysis.figures.figure import number, p_text, points
 from analysis.frames import Run, load_run
-from sweep.core.command_line import Command, one_of
+from sweep.core.command_line import Command, one_of, run_as_program
 from sweep.core.errors import EXIT_COMPLETE, InputError
 from sweep.core.hashing import content_hash
 from sweep.core.holm import holm
@@ -155,5 +155,4 @@ def folds_command(
 
 main = Command(folds_command, examples=("{} results/ratio-split-0 results/ratio-split-1 --metric auroc/target",))
 
-if __name__ == "__main__":
-    sys.exit(main())
+run_as_program(main, __name__)

@@ -28,7 +28,7 @@ from analysis.estimates import Estimates
 from analysis.frames import Run, load_run
 from analysis.outcomes import Outcomes
 from analysis.ranking import shown_metrics
-from sweep.core.command_line import Command
+from sweep.core.command_line import Command, run_as_program
 from sweep.core.errors import EXIT_COMPLETE, InputError
 from sweep.core.images import open_image
 from sweep.core.storage import Storage
@@ -213,5 +213,4 @@ def hparams_command(
 
 main = Command(hparams_command, examples=("{} results/ratio && tensorboard --logdir results/ratio/tensorboard",))
 
-if __name__ == "__main__":
-    sys.exit(main())
+run_as_program(main, __name__)

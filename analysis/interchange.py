@@ -24,7 +24,7 @@ from analysis.csv_cells import cell
 from analysis.frames import Run, load_run, settings_frame
 from analysis.ranking import objectives, unranked
 from sweep.core import atomic
-from sweep.core.command_line import Command, one_of
+from sweep.core.command_line import Command, one_of, run_as_program
 from sweep.core.errors import EXIT_COMPLETE, InputError
 
 COMPLETE, FAILED, PRUNED = TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED
@@ -195,5 +195,4 @@ main = Command(
     examples=("{} results/ratio --to csv --out ratio.csv", "{} results/ratio --to optuna --out ratio.db"),
 )
 
-if __name__ == "__main__":
-    sys.exit(main())
+run_as_program(main, __name__)

@@ -26,7 +26,7 @@ from analysis.intervals import Interval
 from analysis.ranking import Ranked, Ranking, rank
 from analysis.trial_names import short_names
 from analysis.winner import winner
-from sweep.core.command_line import Command, one_of
+from sweep.core.command_line import Command, one_of, run_as_program
 from sweep.core.errors import EXIT_COMPLETE
 
 
@@ -235,5 +235,4 @@ main = Command(
     ),
 )
 
-if __name__ == "__main__":
-    sys.exit(main())
+run_as_program(main, __name__)

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from analysis import selection
 from analysis.frames import load_run
 from analysis.page import Page, build_page
-from sweep.core.command_line import Command, one_of
+from sweep.core.command_line import Command, one_of, run_as_program
 from sweep.core.errors import EXIT_COMPLETE, InputError
 from sweep.core.storage import Storage
 
@@ -90,5 +90,4 @@ def _asset(name: str) -> str:
 
 main = Command(report_command, examples=("{} results/ratio", "{} results/ratio --out ratio.html --rule robust_val"))
 
-if __name__ == "__main__":
-    sys.exit(main())
+run_as_program(main, __name__)

@@ -66,12 +66,14 @@ def corrected_interval(
     """Interval around the corrected score; `samples` hold the shown metric of every candidate [K], on the same images and seeds.
 
     Its variance is that of the candidates' mean weighted by how often each is chosen, plus the spread of the observed scores among the
-    chosen: the selection might as well have named another of them. Where one recipe always wins it is that recipe's own interval.
+    chosen (raised to first order for the mean that is estimated from the same few): the selection might as well have named another of
+    them. Where one recipe always wins it is that recipe's own interval.
     """
     mixed = mixture(samples, repeated.shares)
     made = interval(mixed, level=level, seed=seed)
     observed = np.array([sample.point.mean() for sample in samples])
-    between = float(repeated.shares @ (observed - repeated.shares @ observed) ** 2)
+    shares = repeated.shares
+    between = float(shares @ (observed - shares @ observed) ** 2) * (1 + float(shares @ shares))
     own = (made.half_width / special.ndtri((1 + level) / 2)) ** 2
     stretch = np.sqrt(1 + between / own) if own > 0 else 1.0
     ends = repeated.score + stretch * (np.array([made.low, made.high]) - made.estimate)

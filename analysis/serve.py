@@ -19,7 +19,7 @@ from analysis.frames import load_run
 from analysis.freshness import ledger_version
 from analysis.page import build_page
 from analysis.report import render, waiting
-from sweep.core.command_line import Command, one_of
+from sweep.core.command_line import Command, one_of, run_as_program
 from sweep.core.errors import EXIT_COMPLETE, EXIT_STOPPED, InputError
 from sweep.core.storage import Storage
 
@@ -122,5 +122,4 @@ def serve_command(
 
 main = Command(serve_command, examples=("{} results/ratio", "{} results/ratio --port 0"))
 
-if __name__ == "__main__":
-    sys.exit(main())
+run_as_program(main, __name__)

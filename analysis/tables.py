@@ -22,7 +22,7 @@ from analysis.estimates import Estimates
 from analysis.frames import Run, load_run
 from analysis.intervals import interval
 from analysis.table_formats import FORMATS, Cell, Table
-from sweep.core.command_line import Command, one_of
+from sweep.core.command_line import Command, one_of, run_as_program
 from sweep.core.epsilon import parse_epsilon
 from sweep.core.errors import EXIT_COMPLETE, InputError
 from sweep.core.metric_table import SOURCE_TO_TARGET, TARGET_TO_SOURCE
@@ -348,5 +348,4 @@ def tables_command(
 
 main = Command(tables_command, examples=("{} results/ratio", "{} results/ratio --out paper/tables"))
 
-if __name__ == "__main__":
-    sys.exit(main())
+run_as_program(main, __name__)

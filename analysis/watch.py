@@ -20,7 +20,7 @@ from analysis.frames import load_run
 from analysis.freshness import ledger_version
 from analysis.rank import as_table
 from analysis.ranking import rank
-from sweep.core.command_line import Command
+from sweep.core.command_line import Command, run_as_program
 from sweep.core.errors import EXIT_COMPLETE, EXIT_STOPPED, InputError
 from sweep.core.storage import Storage
 
@@ -82,5 +82,4 @@ def watch_command(
 
 main = Command(watch_command, examples=("{} results/ratio", "{} results/ratio --once --top 20"))
 
-if __name__ == "__main__":
-    sys.exit(main())
+run_as_program(main, __name__)

@@ -2,7 +2,7 @@
 
 python -m cluster.check cluster/*.yaml cluster/slurm.sbatch cluster/Dockerfile
 
-Knows cluster launcher files (aws, gcp, azure, local), KubeRay's RayCluster and RayJob, Slurm scripts and Dockerfiles.
+Knows cluster launcher files (aws, gcp, azure, local), KubeRay's RayCluster and RayJob, SkyPilot tasks, Slurm scripts and Dockerfiles.
 """
 
 from __future__ import annotations
@@ -14,13 +14,24 @@ from typing import Annotated
 
 import typer
 
-from cluster import kuberay_policy, kuberay_rules, launcher_nodes, launcher_rules, launcher_security
+from cluster import (
+    kuberay_exposure,
+    kuberay_policy,
+    kuberay_rules,
+    launcher_docker,
+    launcher_nodes,
+    launcher_rules,
+    launcher_security,
+    sky_rules,
+)
+from cluster.cloud_names import names_exist
 from cluster.cloud_parameters import cloud_parameters, machine_shape
+from cluster.dockerfile_rules import docker_rules
 from cluster.document import Document, read_documents
-from cluster.launcher_schema import ray_schema
-from cluster.script_rules import docker_rules, slurm_rules
+from cluster.launcher_schema import ray_preparation, ray_schema
+from cluster.slurm_rules import slurm_rules
 from cluster.versions import Versions, locked_versions
-from sweep.core.command_line import Command
+from sweep.core.command_line import Command, run_as_program
 from sweep.core.errors import EXIT_BAD_INPUT, EXIT_COMPLETE, InputError, InputErrors
 
 Rule = Callable[[Document, Versions], Iterable[InputError]]
@@ -28,6 +39,7 @@ Rule = Callable[[Document, Versions], Iterable[InputError]]
 LAUNCHER_RULES: tuple[Rule, ...] = (
     ray_schema,
     cloud_parameters,
+    names_exist,
     launcher_rules.provider_is_known,
     launcher_rules.name_is_usable,
     launcher_rules.head_does_no_work,
@@ -35,12 +47,18 @@ LAUNCHER_RULES: tuple[Rule, ...] = (
     launcher_rules.idle_nodes_go_away,
     launcher_rules.images_match_the_lock,
     launcher_rules.files_are_sent,
+    launcher_rules.head_has_the_sdk,
     launcher_nodes.machine_and_resources_agree,
     launcher_nodes.machines_have_what_the_cloud_needs,
     launcher_nodes.spot_has_a_fallback,
     launcher_nodes.machines_have_a_deadline,
     launcher_security.token_is_everywhere,
     launcher_security.no_secret_is_written,
+    launcher_security.commands_are_harmless,
+    launcher_docker.docker_options_are_known,
+    launcher_docker.resources_are_known,
+    launcher_docker.disks_are_bounded,
+    launcher_docker.own_machines_are_named,
     launcher_security.ports_are_closed,
     launcher_security.start_commands_meet,
 )
@@ -58,8 +76,23 @@ KUBERAY_RULES: tuple[Rule, ...] = (
     kuberay_policy.images_match_the_lock,
     kuberay_policy.pods_drain_before_they_stop,
     kuberay_policy.spot_has_a_fallback,
-    kuberay_policy.nothing_is_exposed,
+    kuberay_policy.nodes_have_the_labels,
+    kuberay_policy.groups_share_their_mounts,
     kuberay_policy.results_outlive_the_pods,
+    kuberay_exposure.token_is_on,
+    kuberay_exposure.nothing_is_exposed,
+    kuberay_exposure.pods_keep_to_the_profile,
+    kuberay_exposure.no_secret_is_written,
+    kuberay_exposure.commands_are_harmless,
+)
+SKY_RULES: tuple[Rule, ...] = (
+    sky_rules.fields_are_known,
+    sky_rules.cost_is_bounded,
+    sky_rules.machines_exist,
+    sky_rules.spot_has_a_fallback,
+    sky_rules.image_matches_the_lock,
+    sky_rules.nothing_is_exposed,
+    sky_rules.sweep_is_run,
 )
 
 
@@ -80,24 +113,34 @@ def check_file(path: Path, versions: Versions) -> list[str]:
     return notes
 
 
+def violations(document: Document, versions: Versions) -> list[InputError]:
+    """Every mistake of one document of a YAML file, by the rules of its kind."""
+    rules = _rules_of(document)
+    if not rules:
+        problem = "is neither a cluster launcher file nor a KubeRay object nor a SkyPilot task"
+        return [document.violation((), problem, "start from one of the files in cluster/")]
+    errors = [error for rule in rules for error in rule(document, versions)]
+    if (
+        not errors and rules is LAUNCHER_RULES
+    ):  # Ray stops at its first error, which the rules above name with line and fix
+        errors = list(ray_preparation(document, versions))
+    return errors
+
+
+def _rules_of(document: Document) -> tuple[Rule, ...]:
+    if "apiVersion" in document.tree:
+        return KUBERAY_RULES
+    if {"provider", "cluster_name"} & set(document.tree):
+        return LAUNCHER_RULES
+    return SKY_RULES if sky_rules.is_sky(document) else ()
+
+
 def _check_documents(path: Path, versions: Versions) -> tuple[list[InputError], list[str]]:
     errors, notes = [], []
     for document in read_documents(path):
-        if "apiVersion" in document.tree:
-            rules = KUBERAY_RULES
-        elif {"provider", "cluster_name"} & set(document.tree):
-            rules = LAUNCHER_RULES
+        errors += violations(document, versions)
+        if _rules_of(document) is LAUNCHER_RULES:
             notes.append(machine_shape(launcher_rules.provider_of(document))[1])
-        else:
-            errors.append(
-                document.violation(
-                    (),
-                    "is neither a cluster launcher file nor a KubeRay object",
-                    "start from one of the files in cluster/",
-                )
-            )
-            continue
-        errors += [error for rule in rules for error in rule(document, versions)]
     return errors, [note for note in notes if note]
 
 
@@ -106,7 +149,7 @@ def check_command(
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            help="Cluster launcher files, KubeRay files, Slurm scripts (.sbatch) or Dockerfiles.",
+            help="Cluster launcher files, KubeRay files, SkyPilot tasks, Slurm scripts (.sbatch) or Dockerfiles.",
             show_default=False,
         ),
     ],
@@ -140,5 +183,4 @@ main = Command(
     exits={EXIT_COMPLETE: "every file is right", EXIT_BAD_INPUT: "at least one file has a mistake"},
 )
 
-if __name__ == "__main__":
-    sys.exit(main())
+run_as_program(main, __name__)

@@ -128,7 +128,7 @@ def _refuse_repeated_keys(path: Path, nodes: list[yaml.Node]) -> None:
 def _scalars(node: Any, place: Place) -> Iterator[tuple[Place, Any]]:
     if isinstance(node, dict):
         for key, value in node.items():
-            yield from _scalars(value, (*place, key))
+            yield from _scalars(value, (*place, str(key)))
     elif isinstance(node, list):
         for index, value in enumerate(node):
             yield from _scalars(value, (*place, index))

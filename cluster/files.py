@@ -5,7 +5,6 @@ python -m cluster.files my-cluster
 
 from __future__ import annotations
 
-import sys
 import sysconfig
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +12,7 @@ from typing import Annotated
 import typer
 
 from cluster.versions import LOCK, ROOT
-from sweep.core.command_line import Command
+from sweep.core.command_line import Command, run_as_program
 from sweep.core.errors import EXIT_COMPLETE, InputError
 
 _HERE = Path(__file__).parent
@@ -40,7 +39,7 @@ def files_command(
         Path, typer.Argument(metavar="DIR", help="Folder to copy them to; made if absent.", show_default=False)
     ],
 ) -> int:
-    """Copy the launcher files (AWS, Google Cloud, Azure, own machines, Kubernetes, Slurm) to a folder, and print their paths."""
+    """Copy the launcher files (AWS, Google Cloud, Azure, own machines, Kubernetes, SkyPilot, Slurm) to a folder, and print their paths."""
     files = [*launcher_files(), lock_file()]
     there = [folder / file.name for file in files if (folder / file.name).exists()]
     if there:
@@ -60,5 +59,4 @@ def files_command(
 
 main = Command(files_command, examples=("{} my-cluster",))
 
-if __name__ == "__main__":
-    sys.exit(main())
+run_as_program(main, __name__)

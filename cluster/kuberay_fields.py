@@ -1,4 +1,4 @@
-"""The fields of RayCluster and RayJob (KubeRay 1.7, ray.io/v1) and of the pods in them.
+"""The fields of RayCluster and RayJob (KubeRay 1.7, ray.io/v1); pod_fields.py has those of the pods in them.
 
 The API server drops a field it does not know without a word: a mistyped maxReplicas becomes 2147483647. With the environment
 variable KUBERAY_CRD_DIR naming KubeRay's config/crd/bases, its own definitions are asked too.
@@ -12,114 +12,44 @@ from pathlib import Path
 
 import yaml
 
+from cluster.pod_fields import CONTAINER_CONTEXT, ENV, ENV_FROM, METADATA, MOUNTS, RESOURCES, SERVICE, TEMPLATE
 from cluster.shapes import Map, Shape, from_json_schema
 
 KINDS = ("RayCluster", "RayJob")
 
-_RESOURCES = {"requests": Map("quantity"), "limits": Map("quantity"), "claims": "any"}
-_ENV = [{"name": "string", "value": "string", "valueFrom": "any"}]
-_MOUNTS = [
-    {
-        **dict.fromkeys(
-            ("name", "mountPath", "subPath", "subPathExpr", "mountPropagation", "recursiveReadOnly"), "string"
-        ),
-        "readOnly": "boolean",
-    }
-]
-
-_CONTAINER = {
-    **dict.fromkeys(
-        ("name", "image", "workingDir", "restartPolicy", "terminationMessagePath", "terminationMessagePolicy"), "string"
+START_OPTIONS = (  # of `ray start`, without the dashes
+    *("num-cpus", "num-gpus", "memory", "resources", "labels", "object-store-memory"),
+    *("address", "port", "node-ip-address", "dashboard-host", "dashboard-port", "dashboard-agent-listen-port"),
+    *("block", "plasma-directory", "metrics-export-port", "min-worker-port", "max-worker-port", "worker-port-list"),
+    *(
+        "ray-client-server-port",
+        "node-manager-port",
+        "object-manager-port",
+        "runtime-env-agent-port",
+        "disable-usage-stats",
+        "no-monitor",
     ),
-    **dict.fromkeys(("command", "args"), ["string"]),
-    **dict.fromkeys(("stdin", "stdinOnce", "tty"), "boolean"),
-    **dict.fromkeys(
-        (
-            "envFrom",
-            "lifecycle",
-            "livenessProbe",
-            "readinessProbe",
-            "startupProbe",
-            "ports",
-            "resizePolicy",
-            "securityContext",
-            "volumeDevices",
-        ),
-        "any",
-    ),
-    "imagePullPolicy": ("Always", "IfNotPresent", "Never"),
-    "env": _ENV,
-    "resources": _RESOURCES,
-    "volumeMounts": _MOUNTS,
+    *("system-config", "include-dashboard", "object-spilling-directory", "temp-dir", "autoscaling-config"),
+)
+_GROUP = {
+    "rayStartParams": dict.fromkeys(START_OPTIONS, "string"),
+    "resources": dict.fromkeys(("CPU", "GPU", "memory"), "string"),
+    "labels": Map("string"),
+    "template": TEMPLATE,
 }
-
-_POD = {
-    **dict.fromkeys(("terminationGracePeriodSeconds", "activeDeadlineSeconds", "priority"), "integer"),
-    **dict.fromkeys(
-        (
-            "hostNetwork",
-            "hostPID",
-            "hostIPC",
-            "hostUsers",
-            "automountServiceAccountToken",
-            "enableServiceLinks",
-            "shareProcessNamespace",
-            "setHostnameAsFQDN",
-        ),
-        "boolean",
-    ),
-    **dict.fromkeys(
-        (
-            "dnsPolicy",
-            "hostname",
-            "nodeName",
-            "preemptionPolicy",
-            "priorityClassName",
-            "runtimeClassName",
-            "schedulerName",
-            "serviceAccount",
-            "serviceAccountName",
-            "subdomain",
-        ),
-        "string",
-    ),
-    **dict.fromkeys(
-        (
-            "affinity",
-            "dnsConfig",
-            "ephemeralContainers",
-            "hostAliases",
-            "imagePullSecrets",
-            "os",
-            "overhead",
-            "readinessGates",
-            "resourceClaims",
-            "resources",
-            "schedulingGates",
-            "securityContext",
-            "tolerations",
-            "topologySpreadConstraints",
-        ),
-        "any",
-    ),
-    "restartPolicy": ("Always", "OnFailure", "Never"),
-    "nodeSelector": Map("string"),
-    "containers": [_CONTAINER],
-    "initContainers": [_CONTAINER],
-    "volumes": "any",
+_UPGRADE = {"type": ("Recreate", "None")}
+_SECRET_KEY = {"name": "string", "key": "string", "optional": "boolean"}
+_VALUE = {"value": "string", "valueFrom": {"secretKeyRef": _SECRET_KEY}}
+_GCS = {
+    **dict.fromkeys(("redisAddress", "externalStorageNamespace"), "string"),
+    **dict.fromkeys(("redisUsername", "redisPassword"), _VALUE),
 }
-_METADATA = {
-    **dict.fromkeys(("name", "namespace", "generateName"), "string"),
-    **dict.fromkeys(("labels", "annotations"), Map("string")),
-    "finalizers": ["string"],
-}
-_TEMPLATE = {"metadata": _METADATA, "spec": _POD}
-_GROUP = {"rayStartParams": Map("string"), "resources": Map("string"), "labels": Map("string"), "template": _TEMPLATE}
 
 _CLUSTER = {
     "rayVersion": "string",
     **dict.fromkeys(("suspend", "enableInTreeAutoscaling"), "boolean"),
-    **dict.fromkeys(("gcsFaultToleranceOptions", "historyServerOptions", "networkPolicy", "upgradeStrategy"), "any"),
+    "gcsFaultToleranceOptions": _GCS,
+    "upgradeStrategy": _UPGRADE,
     "managedBy": ("ray.io/kuberay-operator", "kueue.x-k8s.io/multikueue"),
     "headServiceAnnotations": Map("string"),
     "tlsOptions": {"enabled": "boolean"},
@@ -130,19 +60,18 @@ _CLUSTER = {
         "idleTimeoutSeconds": "integer",
         "image": "string",
         "imagePullPolicy": ("Always", "IfNotPresent", "Never"),
-        "resources": _RESOURCES,
-        "securityContext": "any",
-        "env": _ENV,
-        "envFrom": "any",
-        "volumeMounts": _MOUNTS,
+        "resources": RESOURCES,
+        "securityContext": CONTAINER_CONTEXT,
+        "env": ENV,
+        "envFrom": ENV_FROM,
+        "volumeMounts": MOUNTS,
         **dict.fromkeys(("command", "args"), ["string"]),
     },
     "headGroupSpec": {
         **_GROUP,
         "serviceType": ("ClusterIP", "NodePort", "LoadBalancer"),
-        "headService": "any",
+        "headService": SERVICE,
         "enableIngress": "boolean",
-        "ingressOptions": "any",
     },
     "workerGroupSpecs": [
         {
@@ -156,6 +85,14 @@ _CLUSTER = {
         }
     ],
 }
+_DELETION = {
+    "policy": ("DeleteCluster", "DeleteWorkers", "DeleteSelf", "DeleteNone"),
+    "condition": {
+        "ttlSeconds": "integer",
+        "jobStatus": ("SUCCEEDED", "FAILED"),
+        "jobDeploymentStatus": ("Failed", "Complete"),
+    },
+}
 _JOB = {
     "rayClusterSpec": _CLUSTER,
     "submissionMode": ("K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode"),
@@ -166,9 +103,9 @@ _JOB = {
     ),
     **dict.fromkeys(("shutdownAfterJobFinishes", "suspend"), "boolean"),
     **dict.fromkeys(("metadata", "clusterSelector"), Map("string")),
-    "submitterPodTemplate": _TEMPLATE,
+    "submitterPodTemplate": TEMPLATE,
     "submitterConfig": {"backoffLimit": "integer"},
-    "deletionStrategy": "any",
+    "deletionStrategy": {"deletionRules": [_DELETION], "onSuccess": _DELETION, "onFailure": _DELETION},
     "managedBy": ("ray.io/kuberay-operator", "kueue.x-k8s.io/multikueue"),
 }
 
@@ -176,7 +113,7 @@ _JOB = {
 def object_shape(kind: str) -> Shape:
     """Shape of a whole object; `kind` is one of KINDS."""
     spec = {"RayCluster": _CLUSTER, "RayJob": _JOB}[kind]
-    return {"apiVersion": ("ray.io/v1",), "kind": KINDS, "metadata": _METADATA, "spec": spec}
+    return {"apiVersion": ("ray.io/v1",), "kind": KINDS, "metadata": METADATA, "spec": spec}
 
 
 @cache

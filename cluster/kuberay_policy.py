@@ -1,24 +1,28 @@
-"""Policies for KubeRay files beyond the operator's own rules: bounded cost, results that outlive pods, nothing exposed."""
+"""Policies for KubeRay files beyond the operator's own rules: bounded cost, spot with a fallback, results that outlive pods."""
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator
 from typing import Any
 
+from cluster.cloud_names import asks_for_spot, labels_exist
 from cluster.document import Document, Place
 from cluster.kuberay_rules import autoscales, cluster_place, groups, kind_of, pod, ray_container, ray_place
 from cluster.launcher_rules import LONGEST_IDLE_MINUTES, MOST_WORKERS
-from cluster.versions import ROOT, Versions, image_problem
+from cluster.pod_security import containers, pods
+from cluster.shapes import amount
+from cluster.shell_rules import sweep_findings
+from cluster.versions import MOVING_TAGS, ROOT, Versions, image_problem
 from sweep.core.errors import InputError
 
 _GPU = "nvidia.com/gpu"
 _DEFAULT_GRACE_S = 30  # Kubernetes
+_LONGEST_GRACE_S = 600
 _DEFAULT_DRAIN_S = 30.0  # Ray, RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S
 _LONGEST_JOB_S = 7 * 86400
+SUBMITTER: Place = ("spec", "submitterPodTemplate", "spec", "containers", 0)
 _SHARED_VOLUMES = ("persistentVolumeClaim", "nfs", "csi")
-_SECRET_NAME = re.compile(r"(?i)(token|secret|password|passwd|api_?key|access_?key)")
 
 
 def cost_is_bounded(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -61,18 +65,16 @@ def head_does_no_work(document: Document, versions: Versions) -> Iterator[InputE
 
 def pods_have_their_size(document: Document, versions: Versions) -> Iterator[InputError]:
     """Ray reads CPUs and memory from the limits; a GPU group without a GPU limit waits for ever."""
+    for pod_place in pods(document):
+        for container, _ in containers(document, pod_place):
+            yield from _size(document, (*container, "resources"))
+    if autoscales(document):
+        yield from _size(document, (*cluster_place(document), "autoscalerOptions", "resources"))
     for group in groups(document):
         if not ray_container(document, group):
             continue
         limits, place = _limits(document, group), (*ray_place(group), "resources")
         requests = document.section((*place, "requests"))
-        for name in ("cpu", "memory"):
-            if name not in limits:
-                yield document.violation(
-                    (*place, "limits"),
-                    f"has no {name}",
-                    f"give limits of cpu and memory: Ray reads its {name} from there",
-                )
         promised = str(document.at((*group, "rayStartParams", "num-gpus")) or "0")
         name = str(document.at((*group, "groupName")) or "")
         if (promised != "0" or "gpu" in name.lower()) and group != groups(document)[0] and not limits.get(_GPU):
@@ -105,6 +107,15 @@ def images_match_the_lock(document: Document, versions: Versions) -> Iterator[In
         if found:
             yield document.violation(place, *found)
         images.setdefault(str(image), place)
+    for place, container in (found for pod_place in pods(document) for found in containers(document, pod_place)):
+        name, _, tag = str(container.get("image", "")).rpartition(":")
+        if place not in {place[:-1] for place in images.values()} and (not name or "/" in tag or tag in MOVING_TAGS):
+            problem = f"{container.get('image')} changes without notice"
+            yield document.violation((*place, "image"), problem, "name a version, or a digest")
+    submitter = (*SUBMITTER, "image")
+    if document.section(SUBMITTER) and str(document.at(submitter)) not in images:
+        problem = f"{document.at(submitter)} is not the image of the head"
+        yield document.violation(submitter, problem, "use one: Ray refuses to talk to another version of itself")
     if len(images) > 1:
         yield document.violation(
             list(images.values())[1], f"head and workers run different images: {', '.join(sorted(images))}", "use one"
@@ -122,8 +133,11 @@ def pods_drain_before_they_stop(document: Document, versions: Versions) -> Itera
         )
         drain = _float(given, _DEFAULT_DRAIN_S)
         grace = pod(document, group).get("terminationGracePeriodSeconds", _DEFAULT_GRACE_S)
+        place = (*group, "template", "spec", "terminationGracePeriodSeconds")
+        if isinstance(grace, int) and grace > _LONGEST_GRACE_S:
+            problem = f"{grace} s keep a pod that is told to stop"
+            yield document.violation(place, problem, f"give at most {_LONGEST_GRACE_S}")
         if not isinstance(grace, int) or grace <= drain:
-            place = (*group, "template", "spec", "terminationGracePeriodSeconds")
             yield document.violation(
                 place, f"{grace} s is not longer than the drain of {drain:g} s", f"give {2 * drain:g}"
             )
@@ -155,30 +169,10 @@ def spot_has_a_fallback(document: Document, versions: Versions) -> Iterator[Inpu
             )
 
 
-def nothing_is_exposed(document: Document, versions: Versions) -> Iterator[InputError]:
-    """Token authentication on; no service exposed outside the cluster, no privileged container, no secret in the file."""
-    cluster, head = cluster_place(document), groups(document)[0]
-    if document.at((*cluster, "authOptions", "mode")) != "token":
-        yield document.violation(
-            (*cluster, "authOptions", "mode"), "anyone who reaches the pod can run code", "write token"
-        )
-    if document.at((*head, "serviceType")) not in (None, "ClusterIP"):
-        yield document.violation(
-            (*head, "serviceType"),
-            "the dashboard, which runs code, is open to the outside",
-            "write ClusterIP and use kubectl port-forward",
-        )
-    if document.at((*head, "enableIngress")):
-        yield document.violation(
-            (*head, "enableIngress"),
-            "the dashboard, which runs code, is open to the outside",
-            "leave it out and use kubectl port-forward",
-        )
-    for group in groups(document):
-        yield from _privileges(document, group)
-        for place, item in document.sections((*ray_place(group), "env")):
-            if _SECRET_NAME.search(str(item.get("name"))) and item.get("value"):
-                yield document.violation(place, f"{item['name']} is written out", "use valueFrom.secretKeyRef")
+def nodes_have_the_labels(document: Document, versions: Versions) -> Iterator[InputError]:
+    """Every nodeSelector names labels and values that nodes can have."""
+    for place in pods(document):
+        yield from labels_exist(document, place)
 
 
 def results_outlive_the_pods(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -197,6 +191,8 @@ def results_outlive_the_pods(document: Document, versions: Versions) -> Iterator
             "write: python -m sweep.run search_spaces/quickstart.yaml --storage URL",
         )
         return
+    for problem, fix in sweep_findings(text):
+        yield document.violation(place, problem, fix)
     sweep_config = next((word for word in words[words.index("sweep.run") + 1 :] if not word.startswith("-")), "")
     if not sweep_config.startswith("/") and not (ROOT / sweep_config).is_file():
         yield document.violation(
@@ -220,6 +216,48 @@ def results_outlive_the_pods(document: Document, versions: Versions) -> Iterator
                     f"{storage} is local to the pod",
                     "mount a persistentVolumeClaim there, in every group",
                 )
+
+
+def _size(document: Document, place: Place) -> Iterator[InputError]:
+    """Limits of one container: there, of a size that machines have, and not below what it asks for."""
+    limits, requests = document.section((*place, "limits")), document.section((*place, "requests"))
+    for name, most in (("cpu", 256.0), ("memory", 4 * 2.0**40)):
+        if name not in limits:
+            fix = f"give limits of cpu and memory: Ray reads its {name} from there"
+            yield document.violation((*place, "limits"), f"has no {name}", fix)
+            continue
+        limit = amount(limits[name])
+        if limit is not None and not 0 < limit <= most:
+            yield document.violation((*place, "limits", name), f"no machine has {limits[name]}", "give less")
+        least = 0.05 if name == "cpu" else 2.0**26
+        if limit is not None and limit < least:
+            yield document.violation(
+                (*place, "limits", name), f"{limits[name]} runs nothing", "mind the unit: 500m, 8Gi"
+            )
+        asked = amount(requests.get(name, limits[name]))
+        if limit is not None and asked is not None and not least <= asked <= limit:
+            problem = f"{requests[name]} is not between nothing and the limit {limits[name]}"
+            yield document.violation((*place, "requests", name), problem, "ask for the limit, or for less")
+
+
+def groups_share_their_mounts(document: Document, versions: Versions) -> Iterator[InputError]:
+    """Every group mounts the same shared volumes at the same paths: --storage names one path for all of them."""
+    if not all(ray_container(document, group) for group in groups(document)):
+        return
+    mounts = {group: sorted(_shared_mounts(document, group)) for group in groups(document)}
+    most = max(mounts.values(), key=len)
+    for group, found in mounts.items():
+        place = (*ray_place(group), "volumeMounts")
+        if found != most:
+            yield document.violation(
+                place, f"mounts {found or 'nothing'}, another group {most}", "mount the same in every group"
+            )
+        if not all(path.startswith("/") for path in found):
+            yield document.violation(place, f"{found} is no path", "begin with /")
+    if not most and kind_of(document) == "RayCluster":
+        place = (*ray_place(groups(document)[0]), "volumeMounts")
+        problem = "no shared volume is mounted, so results go with the pods"
+        yield document.violation(place, problem, "mount a persistentVolumeClaim in every group")
 
 
 def _job_ends(document: Document) -> Iterator[InputError]:
@@ -249,28 +287,6 @@ def _idle(document: Document, place: Place, required: bool) -> Iterator[InputErr
         )
 
 
-def _privileges(document: Document, group: Place) -> Iterator[InputError]:
-    place, spec = (*group, "template", "spec"), pod(document, group)
-    for name in ("hostNetwork", "hostPID", "hostIPC"):
-        if spec.get(name):
-            yield document.violation((*place, name), "the pod sees its whole machine", "leave it out")
-    if document.at((*place, "containers", 0, "securityContext", "privileged")):
-        yield document.violation(
-            (*place, "containers", 0, "securityContext", "privileged"),
-            "the pod rules its whole machine",
-            "leave it out",
-        )
-    for volume_place, volume in document.sections((*place, "volumes")):
-        if "persistentVolumeClaim" in volume and not document.at((*volume_place, "persistentVolumeClaim", "claimName")):
-            yield document.violation(
-                (*volume_place, "persistentVolumeClaim", "claimName"), "is missing", "name the claim"
-            )
-        if "hostPath" in volume:
-            yield document.violation(
-                volume_place, "hostPath is another folder on every machine", "use a persistentVolumeClaim"
-            )
-
-
 def _shared_mounts(document: Document, group: Place) -> list[str]:
     volumes = document.sections((*group, "template", "spec", "volumes"))
     shared = [volume.get("name") for _, volume in volumes if any(kind in volume for kind in _SHARED_VOLUMES)]
@@ -281,9 +297,7 @@ def _shared_mounts(document: Document, group: Place) -> list[str]:
 
 
 def _is_spot(document: Document, group: Place) -> bool:
-    placement = {name: pod(document, group).get(name) for name in ("nodeSelector", "affinity")}
-    pairs = re.findall(r"'([^']*spot[^']*)': '?(\w+)|: '(spot)'|\['(spot)'\]", str(placement), re.IGNORECASE)
-    return any(value.lower() != "false" for _, value, *_ in pairs)
+    return asks_for_spot(document, (*group, "template", "spec"))
 
 
 def _limits(document: Document, group: Place) -> dict[str, Any]:

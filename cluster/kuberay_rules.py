@@ -13,13 +13,15 @@ import yaml
 
 from cluster.document import Document, Place
 from cluster.kuberay_fields import KINDS, crd_shape, object_shape
+from cluster.pod_security import containers, pods
 from cluster.shapes import misfits
 from cluster.versions import Versions
-from sweep.core.errors import InputError
+from sweep.core.errors import InputError, suggestion
 
 _LONGEST_NAME = {"RayCluster": 53, "RayJob": 47}  # names of services are made from it, and those end at 63
 _DNS_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _FIRST_WITH_TOKEN = (2, 52)
+_RUNTIME_KEYS = ("working_dir", "env_vars", "config", "excludes")  # packages belong into the image, compared by hash
 _SIZES = ("num-cpus", "num-gpus", "memory", "resources")
 
 
@@ -164,7 +166,8 @@ def groups_are_complete(document: Document, versions: Versions) -> Iterator[Inpu
             yield document.violation(
                 (*group, "rayStartParams", "labels"), "is not read there", "use the group's labels"
             )
-        yield from _container_mistakes(document, group)
+    for place in pods(document):
+        yield from _container_mistakes(document, place)
 
 
 def token_needs_a_version(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -226,10 +229,9 @@ def job_is_consistent(document: Document, versions: Versions) -> Iterator[InputE
     yield from _runtime_environment(document)
 
 
-def _container_mistakes(document: Document, group: Place) -> Iterator[InputError]:
-    pod_place = (*group, "template", "spec")
+def _container_mistakes(document: Document, pod_place: Place) -> Iterator[InputError]:
     volumes = [volume.get("name") for _, volume in document.sections((*pod_place, "volumes"))]
-    for place, container in document.sections((*pod_place, "containers")):
+    for place, container in containers(document, pod_place):
         if not container.get("name"):
             yield document.violation((*place, "name"), "is missing", "name the container")
         for mount_place, mount in document.sections((*place, "volumeMounts")):
@@ -243,13 +245,17 @@ def _container_mistakes(document: Document, group: Place) -> Iterator[InputError
 
 
 def _runtime_environment(document: Document) -> Iterator[InputError]:
-    text = document.at(("spec", "runtimeEnvYAML"))
+    place, text = ("spec", "runtimeEnvYAML"), document.at(("spec", "runtimeEnvYAML"))
     try:
         value = yaml.safe_load(text) if isinstance(text, str) else {}
     except yaml.YAMLError:
         value = None
     if not isinstance(value, dict):
-        yield document.violation(("spec", "runtimeEnvYAML"), "is not YAML with keys", "correct it, or leave it out")
+        yield document.violation(place, "is not YAML with keys", "correct it, or leave it out")
+        return
+    for name in value:
+        if name not in _RUNTIME_KEYS:
+            yield document.violation(place, f"{name}: unknown key", suggestion(str(name), _RUNTIME_KEYS))
 
 
 def _whole(value: Any) -> TypeGuard[int]:

@@ -103,19 +103,22 @@ def machines_have_a_deadline(document: Document, versions: Versions) -> Iterator
     if rule is not None:
         for name in _types(document):
             yield from rule(document, (*TYPES, name, "node_config"))
-    if provider_of(document) == "aws" and not any(
-        "shutdown" in str(text) and "+" in str(text) for text in document.items(("initialization_commands",))
-    ):
-        yield document.violation(
-            ("initialization_commands",), "machines have no deadline", "add: sudo shutdown -P +2880"
-        )
+    commands = " ".join(map(str, document.items(("initialization_commands",))))
+    minutes = re.search(r"\bsudo\s+shutdown\s+-[hP]\s+\+(\d+)(?!\d)", commands)
+    if provider_of(document) == "aws" and (minutes is None or not 0 < int(minutes[1]) * 60 <= _LONGEST_LIFE_S):
+        problem = "machines have no deadline within a week"
+        yield document.violation(("initialization_commands",), problem, "add: sudo shutdown -P +2880")
+
+
+_AWS_IMAGE = re.compile(r"ami-[0-9a-f]{8,17}|resolve:ssm:/[\w./-]+")
 
 
 def _aws_start(document: Document, place: Place, gpu: bool) -> Iterator[InputError]:
-    if gpu and not document.at((*place, "ImageId")):
+    image = document.at((*place, "ImageId"))
+    if not isinstance(image, str) or not _AWS_IMAGE.fullmatch(image):
         yield document.violation(
             (*place, "ImageId"),
-            "is missing, and the image Ray picks has a driver too old for the lock's PyTorch",
+            f"{image!r} is no image; the one that Ray picks has a driver too old for the lock's PyTorch",
             "name an image, as in cluster/ray-cluster.aws.yaml",
         )
 
@@ -156,8 +159,16 @@ def _aws_end(document: Document, place: Place) -> Iterator[InputError]:
             "a machine that shuts down is kept and its disk paid for",
             "write terminate",
         )
-    for disk, _ in document.sections((*place, "BlockDeviceMappings")):
-        if document.section((*disk, "Ebs")).get("DeleteOnTermination", True) is not True:
+    disks = document.sections((*place, "BlockDeviceMappings"))
+    roots = [row for _, row in disks if str(row.get("DeviceName")) in ("/dev/sda1", "/dev/xvda")]
+    if not roots or not all(document.at((*disk, "Ebs", "VolumeSize")) for disk, _ in disks):
+        yield document.violation(
+            (*place, "BlockDeviceMappings"),
+            "no disk for the image, or one without a size",
+            "write [{DeviceName: /dev/sda1, Ebs: {VolumeSize: 150, DeleteOnTermination: true}}]",
+        )
+    for disk, _ in disks:
+        if document.at((*disk, "Ebs", "DeleteOnTermination")) is not True:
             yield document.violation(disk, "the disk stays when the machine goes", "write DeleteOnTermination: true")
 
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TypeGuard
 
 from cluster.document import Document, Place
-from cluster.versions import Versions, image_problem
+from cluster.versions import LOCK, ROOT, Versions, image_problem, is_checkout
 from sweep.core.errors import InputError, suggestion
 
 PROVIDERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # provider: what it needs, what it may have besides
@@ -40,6 +41,11 @@ PROVIDERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # provider: w
 MOST_WORKERS = 16  # raise it knowingly: this many machines can be billed at once
 LONGEST_IDLE_MINUTES = 10
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
+SDKS = {
+    "aws": ("boto3",),
+    "gcp": ("google-api-python-client",),
+    "azure": ("azure-identity", "azure-mgmt-compute", "azure-mgmt-network", "azure-mgmt-resource"),
+}
 TYPES: Place = ("available_node_types",)
 
 
@@ -96,7 +102,12 @@ def head_does_no_work(document: Document, versions: Versions) -> Iterator[InputE
                 "start it with --num-cpus=0 --num-gpus=0",
             )
         return
-    place = (*TYPES, str(document.tree.get("head_node_type")))
+    head = document.tree.get("head_node_type")
+    if head not in document.section(TYPES):
+        hint = suggestion(str(head), map(str, document.section(TYPES)))
+        yield document.violation(("head_node_type",), f"{head} is not one of available_node_types", hint)
+        return
+    place = (*TYPES, str(head))
     resources = document.section((*place, "resources"))
     if resources.get("CPU") != 0:
         yield document.violation(
@@ -189,19 +200,55 @@ def images_match_the_lock(document: Document, versions: Versions) -> Iterator[In
 
 
 def files_are_sent(document: Document, versions: Versions) -> Iterator[InputError]:
-    """A file that a command names in the container's home is one of file_mounts."""
+    """A file that a command names in the container's home is one of file_mounts, and what those name is there to be sent."""
     sent = document.section(("file_mounts",))
     for name in (*_COMMANDS, "head_start_ray_commands", "worker_start_ray_commands"):
         for index, text in enumerate(document.items((name,))):
             for path in re.findall(r"(?<![\w:])/home/ray/[\w./-]+", str(text)):
                 if path not in sent:
                     yield document.violation((name, index), f"{path} is not sent to the nodes", "add it to file_mounts")
+    for target, source in sent.items():
+        place, text = ("file_mounts", str(target)), str(source)
+        if not str(target).startswith(("/home/ray/", "/root/", "/mnt/", "/tmp/")):
+            yield document.violation(place, f"{target} is no path of the container", "begin with /home/ray/")
+        if str(target).endswith("/auth_token") and text != "~/.ray/auth_token":
+            yield document.violation(place, f"{text} is not where Ray keeps its token", "write ~/.ray/auth_token")
+        elif not text.startswith(("~", "/")) and not (
+            Path(text).exists() or (is_checkout() and (ROOT / text).exists())
+        ):
+            yield document.violation(place, f"{text} is not here", "give a path from where `ray up` is called")
+
+
+def head_has_the_sdk(document: Document, versions: Versions) -> Iterator[InputError]:
+    """The head starts nodes through the cloud's SDK; any other package is one of the lock, compared by hash."""
+    known = SDKS.get(provider_of(document), ())
+    found: set[str] = set()
+    for name in _COMMANDS:
+        for index, text in enumerate(document.items((name,))):
+            for command in re.findall(r"\bpip3?\s+install\s+([^;&|]*)", str(text)):
+                if "--require-hashes" in command:
+                    continue
+                for package in (word for word in command.split() if not word.startswith("-")):
+                    base = re.split(r"[\[=<>~!]", package.strip("'\""))[0]
+                    found.add(base)
+                    if base not in known and base != "ray":
+                        problem = f"{package} is installed without comparing its hash"
+                        yield document.violation(
+                            (name, index), problem, f"add it to {LOCK}; beside it may stand: {', '.join(known)}"
+                        )
+    missing = [package for package in known if package not in found]
+    if missing and document.items(("setup_commands",)):
+        yield document.violation(
+            ("head_setup_commands",),
+            f"the head cannot start nodes without {missing[0]}",
+            f"add: pip install {' '.join(known)}",
+        )
 
 
 def _packages(document: Document, versions: Versions, images: list[str]) -> Iterator[InputError]:
     commands = [(name, index, str(text)) for name in _COMMANDS for index, text in enumerate(document.items((name,)))]
     if any(image.startswith("rayproject/") for image in images) and not any(
-        "-r" in text and "requirements.lock" in text for *_, text in commands
+        re.search(r"\bpip3? install\b.*\s-r\s.*requirements\.lock", text) for *_, text in commands
     ):
         yield document.violation(
             ("setup_commands",),

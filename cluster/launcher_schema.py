@@ -8,6 +8,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,19 +19,38 @@ from sweep.core.ray_internals import validate_launcher_file
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
+    from jsonschema.protocols import Validator
 
 
 def ray_schema(document: Document, versions: Versions) -> Iterator[InputError]:
-    """Every violation of Ray's schema; when there is none, the first error of preparing the file."""
+    """Every violation of Ray's schema."""
+    for error in _validator().iter_errors(document.tree):
+        yield from _violations(document, error)
+
+
+def ray_preparation(document: Document, versions: Versions) -> Iterator[InputError]:
+    """The first error of what `ray up` does with the file before it calls a cloud, if any."""
+    said, log = io.StringIO(), logging.getLogger("ray.autoscaler")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            validate_launcher_file(copy.deepcopy(document.tree))
+    # Ray aborts with whatever comes up: KeyError, AssertionError, ClickException
+    except (Exception, SystemExit) as mistake:  # noqa: BLE001
+        reason = " ".join(str(getattr(mistake, "message", "") or mistake or said.getvalue()).split())
+        yield document.violation((), f"Ray refuses it ({type(mistake).__name__}: {reason})", "correct what it names")
+    finally:
+        log.setLevel(level)
+
+
+@cache
+def _validator() -> Validator:
     import jsonschema
     import ray.autoscaler
 
-    schema = json.loads((Path(ray.autoscaler.__file__).parent / "ray-schema.json").read_text())
-    errors = list(jsonschema.Draft7Validator(schema).iter_errors(document.tree))
-    for error in errors:
-        yield from _violations(document, error)
-    if not errors:
-        yield from _preparation(document)
+    schema = json.loads((Path(ray.autoscaler.__file__).parent / "ray-schema.json").read_text(encoding="utf-8"))
+    return jsonschema.Draft7Validator(schema)
 
 
 def _violations(document: Document, error: ValidationError) -> Iterator[InputError]:
@@ -51,19 +71,3 @@ def _violations(document: Document, error: ValidationError) -> Iterator[InputErr
         yield document.violation(place, f"{error.instance!r} is too small", f"give at least {error.validator_value}")
     else:
         yield document.violation(place, error.message, "see the files of cluster/ for the form")
-
-
-def _preparation(document: Document) -> Iterator[InputError]:
-    """The error of Ray's preparation, if any."""
-    said, log = io.StringIO(), logging.getLogger("ray.autoscaler")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            validate_launcher_file(copy.deepcopy(document.tree))
-    # Ray aborts with whatever comes up: KeyError, AssertionError, ClickException
-    except (Exception, SystemExit) as mistake:  # noqa: BLE001
-        reason = " ".join(str(getattr(mistake, "message", "") or mistake or said.getvalue()).split())
-        yield document.violation((), f"Ray refuses it ({type(mistake).__name__}: {reason})", "correct what it names")
-    finally:
-        log.setLevel(level)

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator
 
 from cluster.document import Document
+from cluster.kuberay_fields import START_OPTIONS
 from cluster.launcher_rules import provider_of, worker_types
+from cluster.secret_shapes import no_secret_is_written as secrets_of
+from cluster.shell_rules import commands_are_harmless as commands_of
+from cluster.shell_rules import turns_token_on
 from cluster.versions import Versions
-from sweep.core.errors import InputError
+from sweep.core.errors import InputError, suggestion
 
 _TOKEN_SWITCH = "RAY_AUTH_MODE=token"
 _START = ("head_start_ray_commands", "worker_start_ray_commands")
 _SSH_PORT = 22
-_SECRETS = (  # patterns of credentials
-    (re.compile(r"\b(AKIA|ASIA)[0-9A-Z]{16}\b"), "an AWS access key"),
-    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY"), "a private key"),
-    (
-        re.compile(r"(?i)(secret|token|password|passwd|api_?key|access_?key)\w*\s*[=:]\s*['\"]?[^\s'\"$~/{]{8,}"),
-        "a secret",
-    ),
-)
-_SECRET_KEYS = re.compile(r"(?i)(secret|password|passwd|token|credentials)$")
+_IMAGE_USERS = ("ubuntu", "ec2-user", "azureuser", "admin", "debian", "centos", "rocky")
 
 
 def token_is_everywhere(document: Document, versions: Versions) -> Iterator[InputError]:
     """Ray without a token runs any code that reaches its ports; the same token must lie on every node."""
     options = [str(text) for text in document.items(("docker", "run_options"))]
-    if not any(_TOKEN_SWITCH in text for text in options):
+    if not any(map(turns_token_on, options)):
         for name in _START:
-            if not any(_TOKEN_SWITCH in str(text) for text in document.items((name,))):
+            if not any(turns_token_on(str(text)) for text in document.items((name,))):
                 yield document.violation(
                     (name,),
                     "Ray starts without token authentication",
@@ -51,38 +48,34 @@ def token_is_everywhere(document: Document, versions: Versions) -> Iterator[Inpu
 
 def no_secret_is_written(document: Document, versions: Versions) -> Iterator[InputError]:
     """No credential stands in the file, which is committed."""
-    for place, value in document.scalars():
-        if not isinstance(value, str):
-            continue
-        kind = next((kind for pattern, kind in _SECRETS if pattern.search(value)), None)
-        if kind is None and _SECRET_KEYS.search(str(place[-1])) and value and not value.startswith(("~", "/", "$")):
-            kind = "a secret"
-        if kind:
-            yield document.violation(place, f"holds {kind}", "take it out, and make a new one: this one has been seen")
+    yield from secrets_of(document)
+
+
+def commands_are_harmless(document: Document, versions: Versions) -> Iterator[InputError]:
+    """No command downloads and runs code, turns the token off, or opens a way in."""
+    yield from commands_of(document)
 
 
 def ports_are_closed(document: Document, versions: Versions) -> Iterator[InputError]:
     """Only SSH may be open to the world; the dashboard, which runs code, is reached through it (`ray dashboard`)."""
-    rules = document.items(("provider", "security_group", "IpPermissions"))
-    for index, rule in enumerate(rules):
-        ranges = str(rule)
-        if ("0.0.0.0/0" in ranges or "::/0" in ranges) and not (
-            isinstance(rule, dict) and rule.get("FromPort") == rule.get("ToPort") == _SSH_PORT
-        ):
-            place = ("provider", "security_group", "IpPermissions", index)
-            yield document.violation(
-                place, "opens more than SSH to the whole internet", "name your own addresses, or remove it"
-            )
-    for name in _START:
-        for index, text in enumerate(document.items((name,))):
-            if re.search(r"--dashboard-host[= ](0\.0\.0\.0|::|\*)", str(text)):
-                yield document.violation(
-                    (name, index),
-                    "the dashboard listens to the whole network",
-                    "write --dashboard-host=127.0.0.1 and use: ray dashboard FILE",
-                )
-    if not document.section(("auth",)).get("ssh_user"):
+    place = ("provider", "security_group", "IpPermissions")
+    for index, rule in enumerate(document.items(place)):
+        ssh = isinstance(rule, dict) and rule.get("FromPort") == rule.get("ToPort") == _SSH_PORT
+        wide = [text for text in re.findall(r"[0-9a-fA-F.:]+/\d+", str(rule)) if _is_wide(text)]
+        if wide and not ssh:
+            problem = f"opens more than SSH to {wide[0]}"
+            yield document.violation((*place, index), problem, "name your own addresses, or remove it")
+    user = document.section(("auth",)).get("ssh_user")
+    if not user:
         yield document.violation(("auth", "ssh_user"), "is missing", "name the user of the machine image, like ubuntu")
+    elif provider_of(document) != "local" and user not in (*_IMAGE_USERS, "root"):
+        yield document.violation(
+            ("auth", "ssh_user"), f"{user!r} is no user of machine images", suggestion(str(user), _IMAGE_USERS)
+        )
+    elif user == "root":
+        yield document.violation(
+            ("auth", "ssh_user"), "every command would run as root", "name a user without its rights"
+        )
 
 
 def start_commands_meet(document: Document, versions: Versions) -> Iterator[InputError]:
@@ -97,6 +90,11 @@ def start_commands_meet(document: Document, versions: Versions) -> Iterator[Inpu
             yield document.violation(
                 (name,), "turns the autoscaler's version 2 off", "leave RAY_enable_autoscaler_v2 out"
             )
+        for option in re.findall(r"\s--([\w-]+)", re.sub(r"nohup.*", "", text)):
+            if option not in (*START_OPTIONS, "head"):
+                yield document.violation(
+                    (name,), f"ray start has no option --{option}", suggestion(option, START_OPTIONS)
+                )
     for option in ("--head", "--autoscaling-config=~/ray_bootstrap_config.yaml"):
         if "ray start" in head and option not in head:
             yield document.violation((_START[0],), f"lacks {option}", "add it to ray start")
@@ -121,3 +119,12 @@ def start_commands_meet(document: Document, versions: Versions) -> Iterator[Inpu
             "nobody tells Ray when a spot node is taken away",
             f"add: nohup python /home/ray/spot_watch.py --cloud {cloud} > /tmp/spot_watch.log 2>&1 &",
         )
+
+
+def _is_wide(network: str) -> bool:
+    """Whether an address range in CIDR notation holds more than a large organization: /0 to /7 of IPv4, /0 to /15 of IPv6."""
+    try:
+        parsed = ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return True  # what cannot be read may be the whole internet
+    return parsed.prefixlen < (8 if parsed.version == 4 else 16)

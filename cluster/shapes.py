@@ -1,13 +1,13 @@
 """Values against a shape: unknown keys, wrong kinds, choices that do not exist; each with its place and fix.
 
-A shape is a kind by name ("string", "integer", "number", "boolean", "quantity", "any"), a tuple of choices, a one-item list
+A shape is a kind by name ("string", "integer", "number", "boolean", "quantity", "integer or text", "any"), a tuple of choices, a one-item list
 (a list of that), `Map(shape)` (free keys), or a dict of known keys. SDK models and JSON Schemas are turned into shapes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from cluster.document import Place
 from sweep.core.errors import suggestion
 
 Shape = Any
-_QUANTITY = re.compile(r"\d+(\.\d+)?(m|[kMGTPE]i?)?")
+_QUANTITY = re.compile(r"\d+(\.\d+)?(m|k|[MGTPE]|[KMGTPE]i)?")
 _WHOLE_TEXT = re.compile(r"-?\d+")
 
 
@@ -50,6 +50,16 @@ def misfits(value: Any, shape: Shape, place: Place = ()) -> Iterator[Misfit]:
             yield Misfit(place, f"{value!r} is not offered", suggestion(str(value), map(str, shape)))
     elif not _is_kind(value, shape):
         yield Misfit(place, f"{value!r} is not a {shape}", _KIND_FIXES.get(shape, f"give a {shape}"))
+
+
+def amount(value: Any) -> float | None:
+    """A quantity of Kubernetes as a number: 500m is 0.5, 8Gi is 8 x 2**30; None for anything else."""
+    if isinstance(value, bool) or not _is_kind(value, "quantity"):
+        return None
+    number, unit = re.fullmatch(r"([\d.]+)(m|k|[MGTPE]|[KMGTPE]i)?", str(value)).groups()  # type: ignore[union-attr]
+    if unit in (None, "m"):
+        return float(number) * (1e-3 if unit else 1)
+    return float(number) * (1024 if unit.endswith("i") else 1000) ** ("kMGTPE".index(unit[0].replace("K", "k")) + 1)
 
 
 def from_json_schema(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Shape:
@@ -114,20 +124,31 @@ def _in_mapping(value: Any, shape: Shape, place: Place) -> Iterator[Misfit]:
 
 
 def _is_kind(value: Any, kind: str) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    whole = isinstance(value, int) and number
-    text = isinstance(value, str)
-    return {
-        "any": True,
-        "string": text,
-        "boolean": isinstance(value, bool),
-        "integer": whole,
-        "number": number,
-        "integer or its text": whole or (text and bool(_WHOLE_TEXT.fullmatch(value))),
-        "quantity": (number and value >= 0) or (text and bool(_QUANTITY.fullmatch(value))),
-    }[kind]
+    return _KINDS[kind](value)
 
 
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    "any": lambda value: True,
+    "string": _text,
+    "boolean": lambda value: isinstance(value, bool),
+    "integer": _whole,
+    "number": _number,
+    "integer or text": lambda value: _whole(value) or _text(value),
+    "integer or its text": lambda value: _whole(value) or (_text(value) and bool(_WHOLE_TEXT.fullmatch(value))),
+    "quantity": lambda value: value >= 0 if _number(value) else _text(value) and bool(_QUANTITY.fullmatch(value)),
+}
 _KIND_FIXES = {
     "string": "put it in quotes",
     "boolean": "write true or false",

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cluster.versions import ROOT, is_checkout
-from sweep.core.command_line import EXITS, Command
+from sweep.core.command_line import EXITS, Command, run_as_program
 from sweep.core.errors import EXIT_COMPLETE, EXIT_STOPPED, InputError
 from sweep.core.ray_address import refuse_dead
 from sweep.core.ray_internals import package_folder
@@ -151,5 +151,4 @@ main = Command(
     },
 )
 
-if __name__ == "__main__":
-    sys.exit(main())
+run_as_program(main, __name__)

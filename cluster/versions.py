@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, metadata, version
@@ -12,7 +13,8 @@ from sweep.core.errors import InputError
 ROOT = Path(__file__).parents[1]
 LOCK, _PROJECT = "requirements.lock", "pyproject.toml"
 _NAME = "recipe-finder"
-_MOVING_TAGS = ("latest", "nightly", "master", "main")
+_RAY_TAG = re.compile(r"[\d.]+-py\d+(-cpu|-gpu|-cu\d{3})?(-aarch64)?")
+MOVING_TAGS = ("latest", "nightly", "master", "main")
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,19 @@ def image_problem(image: object, versions: Versions) -> tuple[str, str] | None:
     if not name or "/" in tag:
         return f"{image} has no tag, which means latest", fix
     parts = tag.split("-")
-    if any(part in _MOVING_TAGS for part in parts):
+    if any(part in MOVING_TAGS for part in parts):
         return f"{image} changes without notice", fix
     if versions.ray not in parts:
         return f"{image} is not Ray {versions.ray}", fix
     if versions.python_tag not in parts:
         return f"{image} is not Python {versions.python}", fix
+    if name != "rayproject/ray" and difflib.SequenceMatcher(None, name, "rayproject/ray").ratio() > 0.8:
+        return f"{name} looks like rayproject/ray and is somebody else's", "write rayproject/ray"
+    if name.startswith("rayproject/") and (name != "rayproject/ray" or not _RAY_TAG.fullmatch(tag)):
+        return (
+            f"{image} is not one of Ray's images",
+            f"use rayproject/ray:{versions.ray}-{versions.python_tag}-gpu, or -cpu",
+        )
     return None
 
 

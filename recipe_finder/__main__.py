@@ -76,7 +76,7 @@ _CLUSTER = CommandGroup(
     {
         "Commands": {
             "files": Row("copy the launcher files to a folder of yours", "cluster.files:main"),
-            "check": Row("check launcher, KubeRay and Slurm files offline", "cluster.check:main"),
+            "check": Row("check launcher, KubeRay, SkyPilot and Slurm files offline", "cluster.check:main"),
             "submit": Row("send the code and one command to a running cluster", "cluster.submit:main"),
             "spot-watch": Row("on a spot node: drain it when the cloud announces its end", Forwarded(_spot_watch)),
         }

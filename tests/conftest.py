@@ -16,3 +16,18 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group("e2e" if item.get_closest_marker("e2e") else item.path.name))
+
+
+def pytest_runtest_setup(item):
+    """A test marked `gpu` is skipped, with the reason, where there is no GPU."""
+    if item.get_closest_marker("gpu") is not None:
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device")
+
+
+@pytest.fixture
+def gpu():
+    """The device of the tests that are marked `gpu`."""
+    return "cuda"

@@ -1,6 +1,7 @@
 """The import table: which folder may import which, no rings, short files, no code execution by loading."""
 
 import ast
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -114,8 +115,6 @@ def folder(module):
 
 
 PATHS = {module_of(path): path for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
-TREES = {module: ast.parse(path.read_text()) for module, path in PATHS.items()}
-OURS = {module: {name for name in imports(tree) if name in PATHS and name != "sweep"} for module, tree in TREES.items()}
 PUBLIC = {module for module in PATHS if module.split(".")[0] == "recipe_finder"}  # above all folders and commands
 COMMANDS = {
     module
@@ -125,10 +124,25 @@ COMMANDS = {
 }
 
 
+@cache
+def trees():
+    """Module -> its syntax tree; parsed when a test asks for it, not when tests are collected."""
+    return {module: ast.parse(path.read_text()) for module, path in PATHS.items()}
+
+
+@cache
+def ours():
+    """Module -> the modules of this project that it imports."""
+    return {
+        module: {name for name in imports(tree) if name in PATHS and name != "sweep"}
+        for module, tree in trees().items()
+    }
+
+
 def test_each_folder_imports_only_what_its_row_names():
     found = [
         f"{module} imports {other}"
-        for module, others in OURS.items()
+        for module, others in ours().items()
         for other in others
         if module not in COMMANDS | PUBLIC
         and module != "sweep"
@@ -142,7 +156,7 @@ def test_every_folder_has_a_row():
 
 
 def test_nothing_imports_the_public_package():
-    found = [f"{module} imports {other}" for module in set(PATHS) - PUBLIC for other in OURS[module] & PUBLIC]
+    found = [f"{module} imports {other}" for module in set(PATHS) - PUBLIC for other in ours()[module] & PUBLIC]
     assert not found, "\n".join(found)
 
 
@@ -151,14 +165,16 @@ def test_no_import_ring_between_folders():
 
 
 def test_commands_import_no_other_command():
-    found = [f"{module} imports {other}" for module in COMMANDS - PUBLIC for other in OURS[module] if other in COMMANDS]
+    found = [
+        f"{module} imports {other}" for module in COMMANDS - PUBLIC for other in ours()[module] if other in COMMANDS
+    ]
     assert not found, "\n".join(found)
 
 
 def test_analysis_knows_a_run_by_its_ledger_alone():
     found = [
         f"{module} imports {other}"
-        for module, others in OURS.items()
+        for module, others in ours().items()
         for other in others
         if folder(module) == "analysis"
         and other.startswith("sweep.store.")
@@ -171,7 +187,7 @@ def test_analysis_knows_a_run_by_its_ledger_alone():
 def test_only_the_unsealing_command_knows_the_data():
     found = [
         f"{module} imports {other}"
-        for module, others in OURS.items()
+        for module, others in ours().items()
         for other in others
         if folder(module) == "analysis"
         and other.startswith("sweep.data")
@@ -185,7 +201,7 @@ def test_library_is_imported_only_where_it_belongs(library):
     homes = LIBRARIES[library]
     found = [
         module
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         if library in {name.split(".")[0] for name in imports(tree)}
         and not any(module == home or module.startswith(home + ".") for home in homes)
     ]
@@ -202,7 +218,7 @@ def test_private_interfaces_of_ray_are_in_one_file():
     assert not [
         module
         for module in found
-        if any("ray." in name and ("_private" in name or "_internal" in name) for name in imports(TREES[module]))
+        if any("ray." in name and ("_private" in name or "_internal" in name) for name in imports(trees()[module]))
     ]
 
 
@@ -212,13 +228,13 @@ def test_files_are_short_and_say_what_they_are_for():
         for module, path in PATHS.items()
         if (count := path.read_text().count("\n")) > LONGEST_FILE_LINES
     ]
-    silent = [module for module, tree in TREES.items() if tree.body and not ast.get_docstring(tree)]
+    silent = [module for module, tree in trees().items() if tree.body and not ast.get_docstring(tree)]
     assert not long and not silent, (long, silent)
 
 
 def test_nothing_is_loaded_that_could_run_code():
     found = []
-    for module, tree in TREES.items():
+    for module, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.Call):
                 name, keywords = ast.unparse(node.func), {word.arg: ast.unparse(word.value) for word in node.keywords}

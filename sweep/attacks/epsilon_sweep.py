@@ -26,6 +26,7 @@ from sweep.attacks.result import EpsilonSweep
 from sweep.attacks.schedule import bisect, narrow_down, try_every_epsilon
 from sweep.attacks.threat import Threat
 from sweep.attacks.threats import resolve_threats
+from sweep.core.devices import float32_products
 from sweep.core.epsilon import parse_grid
 from sweep.core.errors import InputError, suggestion
 
@@ -59,6 +60,7 @@ def epsilon_sweep(
     positive = torch.tensor([epsilon for epsilon in grid if epsilon > 0], dtype=torch.float64)
     with ExitStack() as stack:
         stack.enter_context(frozen(model))
+        stack.enter_context(float32_products(device, "ieee"))
         images, labels = normal_tensor(images), normal_tensor(labels)
         network = _network(model, options.mode, images[:SAMPLE].to(device))
         parts = []

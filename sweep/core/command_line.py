@@ -9,6 +9,7 @@ import functools
 import importlib
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -143,6 +144,12 @@ class CommandGroup:
             """The options before the command's name; all of them end the program by themselves."""
 
         return options
+
+
+def run_as_program(main: Callable[[], int], module: str) -> None:
+    """End the program with the code of `main`, where `module` (its __name__) was started by python -m; otherwise do nothing."""
+    if module == "__main__":
+        sys.exit(main())
 
 
 def one_of(names: Iterable[str]) -> dict[str, Any]:

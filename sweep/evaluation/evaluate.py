@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sweep.core.devices import float32_products
 from sweep.core.errors import InputError
 from sweep.evaluation.domain_gap import domain_gap
 from sweep.evaluation.metrics import classification_metrics
@@ -34,11 +35,12 @@ def predict(
 
     Computed in float32 unless the caller has opened an autocast. InputError for images of another type.
     """
-    with eval_mode(model):
+    with eval_mode(model), float32_products(device, "ieee"):
         parts = [
             _logits(model, images[start : start + batch_size], device) for start in range(0, len(images), batch_size)
         ]
-    return np.concatenate(parts) if parts else np.zeros((0, 0), dtype=np.float32)
+    # One transfer for all batches: each one would make the host wait for the GPU.
+    return torch.cat(parts).cpu().numpy() if parts else np.zeros((0, 0), dtype=np.float32)
 
 
 def evaluate(
@@ -63,8 +65,9 @@ def evaluate(
     return metrics, logits
 
 
-def _logits(model: nn.Module, images: np.ndarray, device: str | torch.device) -> np.ndarray:
+def _logits(model: nn.Module, images: np.ndarray, device: str | torch.device) -> torch.Tensor:
     if images.dtype != np.uint8:
         raise InputError("images", f"type {images.dtype}", "give uint8 grey levels from 0 to 255")
     batch = torch.from_numpy(np.ascontiguousarray(images)).to(device, non_blocking=True)
-    return model(batch.unsqueeze(1).float().div_(255)).float().cpu().numpy()
+    logits: torch.Tensor = model(batch.unsqueeze(1).float().div_(255)).float()
+    return logits

@@ -14,6 +14,7 @@ from sweep.execution.live_table import Progress
 from sweep.planning.budget import BudgetTracker
 from sweep.search.campaign import Campaign
 from sweep.store.ledger import Ledger, Record
+from sweep.store.run_folder import note_device
 from sweep.store.trial import RESULT, STATE, Trial
 
 
@@ -43,6 +44,7 @@ class CampaignRecords:
     _settled: set[Record] = field(default_factory=set)
     _started: set[Record] = field(default_factory=set)
     _stops: dict[str, _Stop] = field(default_factory=dict)  # by signature
+    _devices: list[dict[str, Any]] = field(default_factory=list)  # that the environment file names already
 
     def stops(self, trial: Trial, report: Mapping[str, Any]) -> bool:
         """Whether the campaign stops the trial after this report."""
@@ -89,6 +91,15 @@ class CampaignRecords:
         event = self.ledger.append({"event": "finish", **result, "stages": self._stages.get(trial.signature, [])})
         self._settle(trial, seed, self.campaign.values(event["metrics"]))
         self.progress.on_finish(event)
+        # A record of a version before 0.2 that is taken from its folder does not name its device.
+        if "device" in result:
+            self._note_device(result["device"])
+
+    def _note_device(self, device: dict[str, Any]) -> None:
+        if device not in self._devices:
+            self._devices.append(device)
+            if line := note_device(self.run, device):
+                self.progress.note(line)
 
     def _settle(self, trial: Trial, seed: int, values: list[float | None] | None) -> None:
         self._settled.add((trial.signature, seed))

@@ -20,6 +20,7 @@ from sweep.store.trial import RESULT, STATE, Rungs
 if TYPE_CHECKING:
     from sweep.pipeline.training_job import TrainingJob
 
+SHARE = 0.02  # of the training time that saving its state may take
 Tell = Callable[[Report], bool]
 """Hands a report to the engine; False: the engine wants the job dropped."""
 
@@ -70,7 +71,7 @@ def _training_job(work: Work, seed: int, context: WorkerContext, tell: Tell) -> 
 
     run, config, leader = context.run, work.trial.config, rank() == 0
     state = f"{work.trial.seed_folder(seed)}/{STATE}"
-    save = _throttled(lambda content: run.write(state, content), work.checkpoint_every_s) if leader else None
+    saver = _StateSaver(lambda content: run.write(state, content), work.checkpoint_every_s) if leader else None
     return TrainingJob(
         work.trial,
         seed,
@@ -82,7 +83,9 @@ def _training_job(work: Work, seed: int, context: WorkerContext, tell: Tell) -> 
         device=context.device,
         leader=leader,
         state=run.read(state) if run.exists(state) else None,
-        hooks=TrainingHooks(_epoch_reporter(seed, tell), save, context.interrupted),
+        hooks=TrainingHooks(
+            _epoch_reporter(seed, tell), saver and saver.save, context.interrupted, state_due=saver and saver.due
+        ),
     )
 
 
@@ -124,14 +127,20 @@ def _epoch_reporter(seed: int, tell: Tell) -> Callable[[Report], None]:
     return on_epoch
 
 
-def _throttled(save: Callable[[bytes], None], every_s: float) -> Callable[[bytes], None]:
-    """Save at most once in `every_s`: short epochs would otherwise be spent writing."""
-    last = time.monotonic()
+class _StateSaver:
+    """Saves training states at most once in `every_s`, and no oftener than that making and writing them takes SHARE of the time."""
 
-    def maybe(state: bytes) -> None:
-        nonlocal last
-        if time.monotonic() - last >= every_s:
-            save(state)
-            last = time.monotonic()
+    def __init__(self, write: Callable[[bytes], None], every_s: float) -> None:
+        self._write, self._every_s = write, every_s
+        self._last = self._asked = time.monotonic()
 
-    return maybe
+    def due(self) -> bool:
+        """Whether the next state is wanted; asked before it is made."""
+        self._asked = time.monotonic()
+        return self._asked - self._last >= self._every_s
+
+    def save(self, state: bytes) -> None:
+        """Write one state."""
+        self._write(state)
+        self._last = time.monotonic()
+        self._every_s = max(self._every_s, (self._last - self._asked) / SHARE)

@@ -9,7 +9,7 @@ import math
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from PIL import Image
 from sweep.core.errors import InputError
 from sweep.importers.raw import Importer, RawImage
 
-_SPLITS = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
 _EXPECTS = "a .npz with train_images, train_labels, val_images, ..., as MedMNIST publishes it"
 _FIX = "download the file again"
 _ANY = "any"  # some finding against none
@@ -34,8 +34,11 @@ _NAMES = {
 }
 
 
+Label = tuple[str, tuple[float, ...]]  # the class or the summary of the findings, and the findings
+
+
 @dataclass(frozen=True)
-class _Array:
+class ArrayHeader:
     """One array of the archive, as its header says and its entry in the archive confirms."""
 
     name: str
@@ -47,17 +50,34 @@ class _Array:
         """Bytes of one row: plain integers, which do not overflow."""
         return math.prod(self.shape[1:]) * self.dtype.itemsize
 
+    @property
+    def columns(self) -> int:
+        """Labels an image."""
+        return self.shape[1] if len(self.shape) == 2 else 1
+
 
 def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
+    finding, names = str(options["finding"]), _NAMES.get(re.split(r"[^a-z]", src.stem.lower())[0], {})
+
+    def check(labels: ArrayHeader) -> None:
+        _check_finding(src, labels, finding)
+
+    return images_of(src, options, check, lambda label: (_label(label, finding, names), ()))
+
+
+def images_of(
+    src: Path, options: Mapping[str, Any], check: Callable[[ArrayHeader], None], labelled: Callable[[np.ndarray], Label]
+) -> Iterator[RawImage]:
+    """The images of the archive's splits that `options` want; `check` refuses the header of an array of labels, `labelled` reads one row."""
     if not src.is_file():
         raise InputError(src, "not a file", f"expects {_EXPECTS}")
     with _opened(src) as archive:
         for split in _wanted(options):
-            yield from _split(src, archive, split, str(options["finding"]))
+            yield from _split(src, archive, split, check, labelled)
 
 
 def _wanted(options: Mapping[str, Any]) -> tuple[str, ...]:
-    return _SPLITS if options["split"] == "all" else (options["split"],)
+    return SPLITS if options["split"] == "all" else (options["split"],)
 
 
 @contextmanager
@@ -69,7 +89,7 @@ def _opened(src: Path) -> Iterator[zipfile.ZipFile]:
         raise InputError(src, f"a damaged archive ({broken})", _FIX) from None
 
 
-def _total(src: Path, options: Mapping[str, Any]) -> int | None:
+def total(src: Path, options: Mapping[str, Any]) -> int | None:
     """The number of images as the arrays' headers say; None when they do not (what is wrong is said when they are read)."""
     try:
         with _opened(src) as archive:
@@ -78,39 +98,49 @@ def _total(src: Path, options: Mapping[str, Any]) -> int | None:
         return None
 
 
-def _split(src: Path, archive: zipfile.ZipFile, split: str, finding: str) -> Iterator[RawImage]:
+def _split(
+    src: Path,
+    archive: zipfile.ZipFile,
+    split: str,
+    check: Callable[[ArrayHeader], None],
+    labelled: Callable[[np.ndarray], Label],
+) -> Iterator[RawImage]:
     labels, images = (_array(src, archive, f"{split}_{kind}") for kind in ("labels", "images"))
-    _check_labels(src, labels, finding)
+    _check_labels(src, labels)
+    check(labels)
     _check_images(src, images)
     if images.shape[0] != labels.shape[0]:
         raise InputError(src, f"{split}: {images.shape[0]} images and {labels.shape[0]} labels", _FIX)
-    names = _NAMES.get(re.split(r"[^a-z]", src.stem.lower())[0], {})
     rows = zip(_rows(src, archive, labels), _rows(src, archive, images), strict=True)
-    for number, (label, pixels) in enumerate(rows):
+    for number, (row, pixels) in enumerate(rows):
+        label, findings = labelled(row)
         yield RawImage(
-            f"{split}-{number:06d}", _label(label, finding, names), pixels=_grey(pixels),
+            f"{split}-{number:06d}", label, pixels=_grey(pixels), labels=findings,
             source_path=f"{src.name}/{split}_images[{number}]",
         )  # fmt: skip
 
 
-def _check_labels(src: Path, labels: _Array, finding: str) -> None:
+def _check_labels(src: Path, labels: ArrayHeader) -> None:
     shape = labels.shape
     if labels.dtype.kind not in "uib" or len(shape) > 2 or (len(shape) == 2 and not 1 <= shape[1] <= _MOST_FINDINGS):
         raise InputError(src, f"labels of {labels.dtype} {shape}", "give whole numbers, one row an image")
-    findings = shape[1] if len(shape) == 2 else 1
+
+
+def _check_finding(src: Path, labels: ArrayHeader, finding: str) -> None:
+    findings = labels.columns
     if findings == 1:
         if finding:
             raise InputError("finding", f"{finding!r}, but {src.name} has one label an image", "leave it out")
         return
     if not finding:
-        fix = f"choose one by its number, --finding 0 to {findings - 1}, or --finding any"
+        fix = f"choose one by its number, --finding 0 to {findings - 1}, or --finding any; of ChestMNIST, chestmnist imports all"
         raise InputError(src, f"{findings} findings an image, which are no two classes", fix)
     if finding != _ANY and not (finding.isdecimal() and int(finding) < findings):
         fix = f"give a number from 0 to {findings - 1}, or {_ANY}"
         raise InputError("finding", f"{finding!r}, but {src.name} has {findings} findings", fix)
 
 
-def _check_images(src: Path, images: _Array) -> None:
+def _check_images(src: Path, images: ArrayHeader) -> None:
     shape = images.shape
     flat = len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)
     if images.dtype != np.uint8 or not flat or not all(1 <= side <= _MOST_PX for side in shape[1:]):
@@ -129,7 +159,7 @@ def _grey(pixels: np.ndarray) -> np.ndarray:
     return pixels if pixels.ndim == 2 else np.asarray(Image.fromarray(pixels).convert("L"))
 
 
-def _array(src: Path, archive: zipfile.ZipFile, name: str) -> _Array:
+def _array(src: Path, archive: zipfile.ZipFile, name: str) -> ArrayHeader:
     """The header of one array; InputError unless it is plain and the archive holds exactly the bytes that it promises."""
     entries = [entry for entry in archive.infolist() if entry.filename == f"{name}.npy"]
     if len(entries) != 1:
@@ -148,7 +178,7 @@ def _array(src: Path, archive: zipfile.ZipFile, name: str) -> _Array:
     return array
 
 
-def _rows(src: Path, archive: zipfile.ZipFile, array: _Array) -> Iterator[np.ndarray]:
+def _rows(src: Path, archive: zipfile.ZipFile, array: ArrayHeader) -> Iterator[np.ndarray]:
     """The rows of one array of the archive, one at a time: the 224-pixel sets are larger than memory."""
     with archive.open(f"{array.name}.npy") as stream:
         _header(src, array.name, stream)
@@ -159,7 +189,7 @@ def _rows(src: Path, archive: zipfile.ZipFile, array: _Array) -> Iterator[np.nda
             yield np.frombuffer(data, dtype=array.dtype).reshape(array.shape[1:])
 
 
-def _header(src: Path, name: str, stream: IO[bytes]) -> _Array:
+def _header(src: Path, name: str, stream: IO[bytes]) -> ArrayHeader:
     try:
         version = np.lib.format.read_magic(stream)
         if version not in ((1, 0), (2, 0)):
@@ -174,7 +204,7 @@ def _header(src: Path, name: str, stream: IO[bytes]) -> _Array:
         raise InputError(src, f"array {name!r} is not a plain row-major array", _FIX)
     if not all(0 <= side <= _MOST_IMAGES for side in shape):
         raise InputError(src, f"array {name!r} has the shape {shape}", _FIX)
-    return _Array(name, shape, dtype)
+    return ArrayHeader(name, shape, dtype)
 
 
 ROW = Importer(
@@ -188,11 +218,11 @@ ROW = Importer(
     domain="medmnist",
     # finding: of a multi-label set, the number of one finding, or any; split: all, train, val or test.
     options={"finding": "", "split": "all"},
-    choices={"split": ("all", *_SPLITS)},
+    choices={"split": ("all", *SPLITS)},
     help={
         "finding": "Number of the one finding of a multi-label set to import, or any (some finding against none).",
         "split": "Which of the published splits to read.",
     },
-    total=_total,
+    total=total,
     traps="no patients; breastmnist counts malignant as 0; its published split is not closed under duplicates",
 )

@@ -25,6 +25,7 @@ from sweep.attacks.masking import MaskingBattery, alarms_of, check_masking
 from sweep.attacks.methods.transfer import transfer_from
 from sweep.attacks.names import TRANSFER
 from sweep.attacks.threat import Threat
+from sweep.core.devices import device_facts
 from sweep.core.metric_table import PREDICTED
 from sweep.core.seeds import named_seed, rng
 from sweep.data.target_labels import known
@@ -55,6 +56,7 @@ from sweep.store.trial import COLORIZER, MODEL, RESULT
 from sweep.training.fit import FitOptions, fit
 from sweep.training.logbook import Logbook
 from sweep.training.parts import has_learned_colorizer
+from sweep.training.precision import resolved_precision
 from sweep.training.recipe import Recipe
 from sweep.training.transfer import colorizer_bytes
 from sweep.training.workers import agreed, mean_over_workers, rank, shared_by_all, world_size
@@ -120,6 +122,7 @@ def _run(job: TrainingJob) -> dict[str, Any]:
         "metrics": {name: _finite(value) for name, value in metrics.items()},
         "alarms": alarms,
         "seconds": {name: round(value, 4) for name, value in seconds.items()},
+        "device": device_facts(job.device, resolved_precision(job.device, job.trial.config["precision"])),
         **facts,
         **blind.facts,
     }
@@ -178,7 +181,8 @@ def _train(job: TrainingJob) -> tuple[Classifier, dict[str, Any]]:
             hooks=replace(job.hooks, on_epoch=partial(_report, job, model=model), reduce=mean_over_workers),
         )
     counts = {"real": len(job.folds["train"]), "synthetic": int(train.synthetic.sum())}
-    return model, {"best_epoch": outcome.best_epoch, "epochs_run": outcome.epochs_run, "train_images": counts}
+    facts = {"best_epoch": outcome.best_epoch, "epochs_run": outcome.epochs_run, "train_images": counts}
+    return model, facts | ({} if outcome.steps_ran == "eager" else {"steps_ran": outcome.steps_ran})
 
 
 def _batches(job: TrainingJob, train: ImageSet, recipe: Recipe) -> Batches:
@@ -186,7 +190,8 @@ def _batches(job: TrainingJob, train: ImageSet, recipe: Recipe) -> Batches:
     real = len(job.folds["train"])
     steps = steps_per_epoch(real, len(train), recipe.batch_size, job.trial.config.get("mixing_budget", "steps"))
     settings = {"seed": named_seed(job.seed, "batches"), "steps_per_epoch": steps, "balanced": recipe.balanced_sampling}
-    return batches_of(train, min(recipe.batch_size, real), **settings, share=(rank(), world_size()))
+    share = (rank(), world_size())
+    return batches_of(train, min(recipe.batch_size, real), **settings, share=share, device=job.device)
 
 
 def _as_drawn(train: ImageSet, batches: Batches, recipe: Recipe) -> np.ndarray:

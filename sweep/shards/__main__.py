@@ -2,6 +2,7 @@
 
 python -m sweep.shards audit A [B ...] [--html [FILE]] [--json FILE]
 python -m sweep.shards verify A [B ...]
+python -m sweep.shards inpaint A DST
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import typer
 
 from sweep.audit.audit import audit
 from sweep.audit.html_page import render_html
+from sweep.audit.inpaint import inpaint_folder
 from sweep.audit.text import render
 from sweep.core.atomic import write_text
 from sweep.core.command_line import Command, CommandGroup, Row
@@ -58,6 +60,17 @@ def verify_command(folders: Annotated[list[str], _FOLDERS]) -> int:
     return EXIT_COMPLETE
 
 
+def inpaint_command(
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="A shard folder.", show_default=False)],
+    destination: Annotated[str, typer.Argument(metavar="DST", help="The new shard folder.", show_default=False)],
+) -> int:
+    """Write a copy of a shard folder with burned-in letters and callipers filled in from their surroundings; look at the result: it is a guess."""
+    manifest = inpaint_folder(folder, destination)
+    counts = manifest.settings["inpainted"]
+    typer.echo(f"{destination}: {counts['marks']} marks filled in, in {counts['images']} of {manifest.images} images")
+    return EXIT_COMPLETE
+
+
 def _check_writable(option: str, path: Path) -> None:
     """InputError before the work when a file cannot be written after it."""
     if path.is_dir():
@@ -78,6 +91,7 @@ audit_main = Command(
     optional_values={"--html": _PAGE},
 )
 verify_main = Command(verify_command, examples=("{} shards/busi",))
+inpaint_main = Command(inpaint_command, examples=("{} shards/busi shards/busi-clean",))
 main = CommandGroup(
     "Commands on shard folders.",
     __name__,
@@ -85,6 +99,7 @@ main = CommandGroup(
         "Commands": {
             "audit": Row("near-duplicates, leaks, label conflicts, balance, shortcut features, licences", audit_main),
             "verify": Row("hash every part, count its rows and compare with the manifest", verify_main),
+            "inpaint": Row("a copy without burned-in letters and callipers", inpaint_main),
         }
     },
 )

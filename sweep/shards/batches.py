@@ -29,6 +29,8 @@ _EPOCHS_AHEAD = (
     8  # of one stream: planning it costs a millisecond for each of its tasks, and their positions have to fit in memory
 )
 
+_SHARE_OF_GPU = 0.25  # of the free memory, for the images of one training set
+
 Batch = tuple["torch.Tensor", "torch.Tensor"]
 
 
@@ -160,10 +162,24 @@ class StreamedBatches(Batches):
         return source(self._images, [order.reshape(-1) for order in orders], orders[0].shape[1], window)
 
 
-def batches_of(image_set: ImageSet, batch_size: int, **settings: Any) -> Batches:
-    """Resident batches of images in memory, streamed ones of images in shards; `settings` are those of `Batches`."""
-    lazy = isinstance(image_set.images, LazyImages)
-    return (StreamedBatches if lazy else ResidentBatches)(image_set, batch_size, **settings)
+def batches_of(image_set: ImageSet, batch_size: int, *, device: str = "cpu", **settings: Any) -> Batches:
+    """Resident batches of images in memory, streamed ones of images in shards; `settings` are those of `Batches`.
+
+    On a GPU `device` the images in memory are copied there once where they take at most a quarter of its free memory.
+    """
+    if isinstance(image_set.images, LazyImages):
+        return StreamedBatches(image_set, batch_size, **settings)
+    return ResidentBatches(image_set, batch_size, device=_place(image_set, device), **settings)
+
+
+def _place(image_set: ImageSet, device: str) -> str:
+    """`device` where the images have room on it, else the CPU."""
+    if device == "cpu":
+        return device
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(torch.device(device))
+    return device if image_set.images.nbytes <= free * _SHARE_OF_GPU else "cpu"
 
 
 def _members(labels: np.ndarray) -> list[np.ndarray]:

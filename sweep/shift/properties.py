@@ -7,6 +7,9 @@ from scipy import ndimage
 from scipy.spatial.distance import cdist
 
 PROPERTIES = ("mean", "contrast", "sharpness", "speckle_size", "high_frequencies", "black", "depth_slope")
+LEAST_SPREAD = np.array(
+    [2.0, 2.0, 1.0, 0.1, 0.01, 0.05, 5.0]
+)  # of each property: what one scanner keeps constant is no unit of length
 _BACKGROUND = 4.0  # standard deviation, in pixels, of the blur whose removal leaves the speckle
 _LAGS = 16  # over which the autocorrelation of the speckle is followed
 
@@ -29,8 +32,13 @@ def energy_distance(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def standardised(reference: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
-    """`reference` and `others` [*, D] in units of the reference's standard deviation, centred on its mean."""
+    """`reference` and `others` [*, D] in units of the reference's standard deviation, centred on its mean.
+
+    Tables of PROPERTIES are divided by LEAST_SPREAD at least: a frame that is the same in all source images has no spread.
+    """
     centre, spread = reference.mean(0), reference.std(0)
+    if spread.shape == LEAST_SPREAD.shape:
+        spread = np.maximum(spread, LEAST_SPREAD)
     spread = np.where(spread > 1e-9, spread, 1.0)
     return [(values - centre) / spread for values in (reference, *others)]
 

@@ -12,10 +12,12 @@ import numpy as np
 
 from sweep.core.seeds import rng
 from sweep.shift.acquisition import TRANSFORMS
-from sweep.shift.restyle import RESTYLES
+from sweep.shift.restyle import MATCHED, PAIRED
 
-RESTYLED, ACQUISITION, BOTH, PREVALENCE = "restyled", "acquisition", "restyled and acquisition", "prevalence"
+MATCHED_SET, RESTYLED, ACQUISITION = "matched as a set", "restyled", "acquisition"
+BOTH, PREVALENCE = "matched and acquisition", "prevalence"
 _TRANSFORMS_AT_ONCE = (1, 3)  # fewest and most acquisition effects of one hospital
+_AFTER_MATCHING = 0.5  # largest strength of an effect on images that look like the target's already
 _PREVALENCES = (0.1, 0.9)  # bounds of the positive share of a resampled hospital
 
 
@@ -35,7 +37,7 @@ class PseudoHospital:
     rows: np.ndarray
 
 
-FAMILIES = (RESTYLED, ACQUISITION, BOTH, PREVALENCE)
+FAMILIES = (MATCHED_SET, RESTYLED, ACQUISITION, BOTH, PREVALENCE)
 
 
 def pseudo_hospitals(
@@ -43,8 +45,8 @@ def pseudo_hospitals(
 ) -> Iterator[PseudoHospital]:
     """`count` hospitals, one at a time, from uint8 source-validation images [N, H, W], labels [N] and unlabelled target images [M, H, W].
 
-    Half are restyled towards the target, a quarter restyled and changed, one eighth changed only and one eighth restyled with
-    another class mix. Hospital k depends on (seed, k) alone: asking for more adds to those that are there. Raises ValueError for no
+    Of eight, three are matched to the target as a set, one is restyled image by image, two are matched and then changed a little as
+    scanners change images, one is changed only, and one is matched with another class mix. Hospital k depends on (seed, k) alone: asking for more adds to those that are there. Raises ValueError for no
     target image or images of another size.
     """
     if len(target) == 0 or target.shape[1:] != images.shape[1:]:
@@ -55,25 +57,30 @@ def pseudo_hospitals(
         rows = _resampled(labels, draw) if family == PREVALENCE else np.arange(len(images))
         shown, recipe = images[rows], []
         if family != ACQUISITION:
-            name = list(RESTYLES)[_restyle_number(number) % len(RESTYLES)]
-            shown, recipe = RESTYLES[name](shown, target, draw), [name]
+            table = PAIRED if family == RESTYLED else MATCHED
+            name = list(table)[_turn(number, family) % len(table)]
+            shown, recipe = table[name](shown, target, draw), [name]
         if family in (ACQUISITION, BOTH):
             few, many = _TRANSFORMS_AT_ONCE
+            strongest = _AFTER_MATCHING if family == BOTH else 1.0
             for name in draw.choice(list(TRANSFORMS), int(draw.integers(few, many + 1)), replace=False):
-                shown = TRANSFORMS[name](shown, float(draw.uniform(0.2, 1.0)), draw)
+                shown = TRANSFORMS[name](shown, float(draw.uniform(0.2, strongest)), draw)
                 recipe.append(str(name))
         yield PseudoHospital(f"pseudo-{number:03d}", family, tuple(recipe), shown, labels[rows], rows)
 
 
+_ROUND = (MATCHED_SET, BOTH, RESTYLED, ACQUISITION, MATCHED_SET, BOTH, MATCHED_SET, PREVALENCE)
+
+
 def _family(number: int) -> str:
     """Families in a fixed round of eight, so that every prefix of the hospitals has nearly the shares of the whole."""
-    return (RESTYLED, BOTH, RESTYLED, ACQUISITION, RESTYLED, BOTH, RESTYLED, PREVALENCE)[number % 8]
+    return _ROUND[number % len(_ROUND)]
 
 
-def _restyle_number(number: int) -> int:
-    """Each restyle comes in turn, and a round of eight starts one further on: no family sees the same ones only."""
-    rounds, rest = divmod(number, 8)
-    return rounds * 8 + rest - (rest > 3)
+def _turn(number: int, family: str) -> int:
+    """How many hospitals of the family came before this one: its restyles come in turn."""
+    rounds, rest = divmod(number, len(_ROUND))
+    return rounds * _ROUND.count(family) + _ROUND[:rest].count(family)
 
 
 def _resampled(labels: np.ndarray, draw: np.random.Generator) -> np.ndarray:

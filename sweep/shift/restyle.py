@@ -1,13 +1,16 @@
-"""Source images with the look of unlabelled target images: grey levels, low-frequency amplitude, brightness along depth.
+"""Source images with the look of unlabelled target images: grey levels, spectrum, brightness along depth, black frame.
 
-`RESTYLES` lists them. Each takes uint8 source images [N, H, W], uint8 target images [R, H, W] and a random generator that pairs every
-source image with one target image, and returns uint8 images [N, H, W]. Labels stay those of the source images.
+`RESTYLES` lists them. Each takes uint8 source images [N, H, W], uint8 target images [R, H, W] and a random generator, and returns uint8
+images [N, H, W]. Labels stay those of the source images. Those of `PAIRED` give every source image the look of one target image, drawn
+at random; they also exchange what differs between patients. Those of `MATCHED` apply one change to the whole set, as another scanner
+does: they match what all target images have in common and leave the differences between images alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from scipy import ndimage
@@ -15,6 +18,9 @@ from scipy import ndimage
 Restyle = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
 
 _SMOOTHING = 1 / 16  # share of the height over which the brightness along depth is averaged
+_MOST_GAIN = np.log(8.0)  # of the filter at one frequency
+_SPECTRAL_SMOOTHING = 1.5  # frequencies, standard deviation
+_FRAME_SHARE = 0.9  # of target images that are black at a pixel of their frame
 
 
 def histogram(images: np.ndarray, references: np.ndarray, draw: np.random.Generator) -> np.ndarray:
@@ -52,7 +58,51 @@ def histogram_and_fourier(
     return histogram(fourier(images, references, draw, beta=beta), references, draw)
 
 
-RESTYLES: Mapping[str, Restyle] = {
+def common_histogram(
+    images: np.ndarray, references: np.ndarray, draw: np.random.Generator, *, bands: int = 1
+) -> np.ndarray:
+    """One table of grey levels for all images, from their joint distribution to that of half the target images, drawn at random.
+
+    With several `bands` along depth each has its own table, and lines between their middles get a blend: depth gain and dynamic range at
+    once. Black stays black, and what is black in nearly all target images becomes so.
+    """
+    chosen = _half(references, draw)
+    height = images.shape[1]
+    edges = np.linspace(0, height, bands + 1).round().astype(int)
+    tables = np.stack([_table(images[:, a:b], chosen[:, a:b]) for a, b in pairwise(edges)])
+    middles = (edges[:-1] + edges[1:] - 1) / 2
+    place = np.interp(np.arange(height), middles, np.arange(bands))
+    lower = np.minimum(place.astype(int), max(bands - 2, 0))
+    upper = np.minimum(lower + 1, bands - 1)
+    share = (place - lower)[:, None, None]
+    lines = np.moveaxis(images, 1, 0)
+    numbers = np.arange(height)
+    mixed = [(1 - share[y]) * tables[lower[y]][lines[y]] + share[y] * tables[upper[y]][lines[y]] for y in numbers]
+    return _framed(_grey(np.stack(mixed, axis=1)), chosen)
+
+
+def common_spectrum(images: np.ndarray, references: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    """One filter for all images, from their mean power spectrum to that of half the target images: another point-spread function.
+
+    Gains are smooth in frequency and lie between 1/8 and 8. Black stays black; other pixels stay above it.
+    """
+    chosen = _half(references, draw)
+    gains = np.exp(np.clip(_log_amplitude(chosen) - _log_amplitude(images), -_MOST_GAIN, _MOST_GAIN))
+    values = images.astype(np.float64)
+    level = values.mean(axis=(1, 2), keepdims=True)
+    filtered = np.fft.ifft2(np.fft.fft2(values - level, axes=(1, 2)) * gains, axes=(1, 2)).real + level
+    return _framed(_grey(np.where(images > 0, np.maximum(filtered, 1), 0)), chosen)
+
+
+def common_spectrum_and_histogram(
+    images: np.ndarray, references: np.ndarray, draw: np.random.Generator, *, bands: int = 4
+) -> np.ndarray:
+    """Grey levels first, so that spectra are comparable; then the spectrum; then grey levels again."""
+    levelled = common_histogram(images, references, draw)
+    return common_histogram(common_spectrum(levelled, references, draw), references, draw, bands=bands)
+
+
+PAIRED: Mapping[str, Restyle] = {
     "histogram": histogram,
     "fourier_0.01": partial(fourier, beta=0.01),
     "fourier_0.03": partial(fourier, beta=0.03),
@@ -61,6 +111,47 @@ RESTYLES: Mapping[str, Restyle] = {
     "histogram_fourier_0.03": partial(histogram_and_fourier, beta=0.03),
     "depth_profile": depth_profile,
 }
+MATCHED: Mapping[str, Restyle] = {
+    "common_histogram_4_bands": partial(common_histogram, bands=4),
+    "common_spectrum_and_histogram": common_spectrum_and_histogram,
+    "common_histogram": common_histogram,
+    "common_spectrum_and_histogram_2_bands": partial(common_spectrum_and_histogram, bands=2),
+    "common_histogram_8_bands": partial(common_histogram, bands=8),
+}
+RESTYLES: Mapping[str, Restyle] = {**PAIRED, **MATCHED}
+
+
+def _half(references: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    """A random half of the target images, so that two hospitals of one kind differ as two samples of the target do."""
+    return references[draw.permutation(len(references))[: max(1, (len(references) + 1) // 2)]]
+
+
+def _framed(images: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """Black where nearly all target images are."""
+    return np.where((references == 0).mean(axis=0) > _FRAME_SHARE, 0, images).astype(np.uint8)
+
+
+def _table(images: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """New level float [256] of each grey level: equal quantiles of the non-black pixels get equal levels."""
+    counts, wanted = (np.bincount(part.ravel(), minlength=256).astype(float) for part in (images, references))
+    counts[0] = wanted[0] = 0
+    if not counts.sum() or not wanted.sum():
+        return np.arange(256.0)
+    middle, reached = ((np.cumsum(part) - part / 2) / part.sum() for part in (counts, wanted))
+    table = np.interp(middle, reached[wanted > 0], np.flatnonzero(wanted))
+    table[0] = 0
+    return table
+
+
+def _log_amplitude(images: np.ndarray) -> np.ndarray:
+    """Logarithm of the root mean power [H, W] of the images' spectra, smoothed over neighbouring frequencies."""
+    height, width = images.shape[1:]
+    window = np.hanning(height)[:, None] * np.hanning(width)[None]
+    values = images.astype(np.float64)
+    values -= values.mean(axis=(1, 2), keepdims=True)
+    power = (np.abs(np.fft.fft2(values * window, axes=(1, 2))) ** 2).mean(axis=0)
+    smooth = ndimage.gaussian_filter(power, _SPECTRAL_SMOOTHING, mode="wrap")
+    return 0.5 * np.log(smooth + 1e-6)
 
 
 def _matched(image: np.ndarray, reference: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from sweep.config.sweep_config import SweepConfig
+from sweep.core.devices import device_text, same_device
 from sweep.core.errors import InputError
 from sweep.core.storage import Storage
 from sweep.store.code_versions import VERSIONS
@@ -37,6 +38,7 @@ _TAKEN = (
     errno.EAGAIN,
     errno.EACCES,
 )  # what flock says of a lock that another process has; anything else says that there are no locks
+DEVICES = "devices"  # in the environment file: every kind of device that computed a record of the run
 StillOurs = Callable[[], None]  # raises InputError once another driver has the run
 # What may change between two runs of one folder: how it is computed, never what is computed.
 _FREE_TO_CHANGE = ("resources", "budget", "smoke")
@@ -65,7 +67,8 @@ def opened(run: Storage, sweep_config: SweepConfig) -> Iterator[StillOurs]:
         check_same_config(run, sweep_config)
         check_same_code(run)
         run.write(SPACE_FILE, _yaml_text(sweep_config.model_dump(mode="json")).encode())
-        run.write(ENVIRONMENT_FILE, json.dumps(environment(), indent=1).encode())
+        known = {DEVICES: devices_of(run)}
+        run.write(ENVIRONMENT_FILE, json.dumps(environment() | known, indent=1).encode())
         yield still_ours
 
 
@@ -203,6 +206,27 @@ def environment() -> dict[str, Any]:
         "commit": _commit(),
         "versions": dict(VERSIONS),
     }
+
+
+def devices_of(run: Storage) -> list[dict[str, Any]]:
+    """Every kind of device that has computed a record of the run, in the order in which they came."""
+    return list(json.loads(run.read(ENVIRONMENT_FILE)).get(DEVICES, [])) if run.exists(ENVIRONMENT_FILE) else []
+
+
+def note_device(run: Storage, device: dict[str, Any]) -> str | None:
+    """Add a record's device to the environment file; where the run has records of another one, a line that says so."""
+    known = devices_of(run)
+    if device in known:
+        return None
+    facts = json.loads(run.read(ENVIRONMENT_FILE)) if run.exists(ENVIRONMENT_FILE) else {}
+    run.write(ENVIRONMENT_FILE, json.dumps({**facts, DEVICES: [*known, device]}, indent=1).encode())
+    others = list(dict.fromkeys(device_text(other) for other in known if not same_device(other, device)))
+    if not others:
+        return None
+    return (
+        f"records are now computed on {device_text(device)}, earlier ones on {'; '.join(others)}: their last bits may differ, "
+        "and `device` in each record says which is which"
+    )
 
 
 def _version(name: str) -> str | None:

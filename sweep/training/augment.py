@@ -54,7 +54,8 @@ def _move(images: torch.Tensor, settings: Augmentation, generator: torch.Generat
     count = len(images)
     mirror = torch.ones(count, device=images.device)
     if settings.flip:
-        mirror = torch.where(torch.rand(count, generator=generator, device=images.device) < 0.5, -1.0, 1.0)
+        # Not torch.where with two numbers: on a GPU these become tensors that are copied from the host.
+        mirror -= 2.0 * (torch.rand(count, generator=generator, device=images.device) < 0.5)
     if settings.rotation_deg == 0 and settings.scale == 0:
         return torch.where(mirror.view(-1, 1, 1, 1) < 0, images.flip(3), images)
     angle = _uniform(count, math.radians(settings.rotation_deg), generator)

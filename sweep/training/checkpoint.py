@@ -12,7 +12,7 @@ import torch
 from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash
 from sweep.core.hyperparameter import FIRST
-from sweep.training.ema import Weights
+from sweep.training.ema import Weights, on_cpu
 from sweep.training.recipe import RECIPE_ROWS, Recipe
 
 _FORMAT = 1
@@ -53,6 +53,8 @@ class Snapshot:
     def to_bytes(self, recipe: Recipe, seed: int) -> bytes:
         """Serialise for `from_bytes` of the same recipe and seed."""
         progress = {item.name: getattr(self.progress, item.name) for item in dataclasses.fields(Progress)}
+        if self.progress.best_weights is not None:
+            progress["best_weights"] = on_cpu(self.progress.best_weights)
         content = {"format": _FORMAT, "identity": _identity(recipe, seed), "progress": progress}
         stream = io.BytesIO()
         torch.save(content | {"model": self.model, "optimizer": self.optimizer, "extras": self.extras}, stream)

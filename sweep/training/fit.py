@@ -19,16 +19,19 @@ from sweep.core.seeds import named_seed
 from sweep.evaluation.evaluate import predict
 from sweep.training import parts, validation, workers
 from sweep.training.adversarial import step_class
+from sweep.training.capture import Recorder, recorder_for
 from sweep.training.checkpoint import Progress, Snapshot
 from sweep.training.dual_norms import DualNorms
-from sweep.training.ema import AveragedWeights, snapshot
+from sweep.training.ema import AveragedWeights, on_cpu, snapshot
 from sweep.training.hooks import TrainingHooks
 from sweep.training.loss_watch import LossWatch
 from sweep.training.midway import Interrupted, Midway, draws_so_far, go_on_drawing
 from sweep.training.objective import Objective, balanced_weights, build_objective
-from sweep.training.optimizer import build_optimizer, set_lr
+from sweep.training.optimizer import build_optimizer, make_recordable, portable_state, set_lr
+from sweep.training.precision import training_products
 from sweep.training.procedures import Phase, phases
 from sweep.training.recipe import Recipe
+from sweep.training.runner import runner_for
 from sweep.training.step import TextureLoss
 
 Metrics = Mapping[str, float]
@@ -52,6 +55,7 @@ class FitResult:
     history: list[dict[str, float]]
     seconds: float
     images_seen: int
+    steps_ran: str = "eager"  # or "captured", or "eager: ..." with what kept a GPU's steps from being captured
 
 
 @dataclass(frozen=True)
@@ -60,12 +64,15 @@ class FitOptions:
 
     `train_labels` are those of all training images, whatever share of them this worker sees: balanced class weights are counted on
     them, so that all workers and seeds weigh classes alike. `state` is what an earlier run gave to `save_state` or raised with Interrupted.
+    `capture` replays each training step as one CUDA graph on a GPU (see `runner`); `recorder` replaces CUDA graphs.
     """
 
     device: str | torch.device = "cpu"
     train_labels: np.ndarray | None = None
     texture_loss: TextureLoss | None = None
     state: bytes | None = None
+    capture: bool = True
+    recorder: Recorder | None = None
 
 
 _NO_OPTIONS, _NO_HOOKS = FitOptions(), TrainingHooks()
@@ -103,14 +110,27 @@ class _Run:
     options: FitOptions
     hooks: TrainingHooks
     midway: Midway | None = None
+    steps_ran: str = "eager"
 
     def to_end(self) -> FitResult:
-        self.device, state = torch.device(self.options.device), self.options.state
+        self.device = torch.device(self.options.device)
+        self.recorder = (self.options.recorder or recorder_for(self.device)) if self.options.capture else None
+        # One object for the whole run: a recorded step draws from the generator that it was recorded with.
+        self.draws = torch.Generator(self.device)
+        with training_products(self.device, self.recipe.precision):
+            return self._trained()
+
+    def _trained(self) -> FitResult:
+        state = self.options.state
         self.inner = parts.unwrapped(self.model)
         self.inner.to(self.device)
         parts.to_channels_last(self.inner)
         self.objective = self._objective()
         self.dual_norms = self._dual_norms()
+        self.validate = validation.Validation(
+            self.inner, self.val, device=self.device, precision=self.recipe.precision, batch_size=_VAL_BATCH,
+            recorder=self.recorder if workers.world_size() == 1 else None,
+        )  # fmt: skip
         self.progress, resumed = Progress(), None
         if state is not None:
             resumed = Snapshot.from_bytes(state, self.recipe, self.seed)
@@ -123,7 +143,7 @@ class _Run:
         parts.train_only(self.inner, parts.PARTS)
         self.inner.eval()
         done = self.progress
-        return FitResult(done.best_epoch, done.epoch, done.history, done.seconds, done.images_seen)
+        return FitResult(done.best_epoch, done.epoch, done.history, done.seconds, done.images_seen, self.steps_ran)
 
     def _train(self, phase: Phase, resumed: Snapshot | None) -> None:
         self._enter(phase, resumed)
@@ -133,6 +153,7 @@ class _Run:
                 self._note(self._measured_epoch(phase))
         finally:
             self.step.close()
+            self.steps_ran = self.run_step.how
         if done.best_weights is not None:  # None: the phase has no epoch left to train
             self.inner.load_state_dict(done.best_weights)
         done.next_phase()
@@ -148,15 +169,19 @@ class _Run:
     def _enter(self, phase: Phase, resumed: Snapshot | None) -> None:
         parts.train_only(self.inner, phase.parts)
         self.optimizer = build_optimizer(self.inner, phase, self.recipe, self.dual_norms)
-        self.average = AveragedWeights(self.inner, self.recipe.ema) if self.recipe.ema else None
+        recorded = self.recorder is not None
+        self.average = AveragedWeights(self.inner, self.recipe.ema, recorded) if self.recipe.ema else None
         if resumed is not None:
             self._restore(resumed)
+        if recorded:
+            make_recordable(self.optimizer, self.device)
         wrapped = workers.wrapped_for(self.model, phase.parts)
         forward: Callable[[torch.Tensor], torch.Tensor] = torch.compile(wrapped) if self.recipe.compile else wrapped
         self.step = step_class(self.recipe)(
             forward, self.inner, self.optimizer, self.objective, self.recipe, self.device,
             self._texture_of(phase), self.dual_norms, self.average,
         )  # fmt: skip
+        self.run_step = runner_for(self.step, self.recorder, workers.world_size())
 
     def _restore(self, resumed: Snapshot) -> None:
         self.optimizer.load_state_dict(resumed.optimizer)
@@ -175,7 +200,7 @@ class _Run:
             begin = self._resume_midway(watch, generator)
             for number, (images, labels) in enumerate(islice(self.batches(done.epoch), begin, steps), start=begin):
                 set_lr(self.optimizer, self.recipe, (done.phase_epoch + number / steps) / phase.epochs)
-                for loss in self.step(images, labels, generator):
+                for loss in self.run_step(images, labels, generator):
                     watch.add(loss)
                 done.images_seen += len(images)
                 self._stop_if_told(number + 1, watch, generator)
@@ -204,14 +229,7 @@ class _Run:
     def _validation(self) -> dict[str, float]:
         workers.share_buffers(self.model, () if self.dual_norms is None else self.dual_norms.buffers())
         with self.average.swapped_in(self.inner) if self.average is not None else nullcontext():
-            return validation.validate(
-                self.inner,
-                self.val,
-                batch_size=_VAL_BATCH,
-                device=self.device,
-                precision=self.recipe.precision,
-                step=self.progress.steps,
-            )
+            return self.validate(self.progress.steps)
 
     def _note(self, metrics: dict[str, float]) -> None:
         done = self.progress
@@ -221,7 +239,7 @@ class _Run:
             done.best_weights = snapshot(self.inner) if self.average is None else self.average.snapshot()
         metrics = {"epoch": done.epoch} | metrics
         done.history.append(metrics)
-        if self.hooks.save_state is not None:
+        if self.hooks.save_state is not None and (self.hooks.state_due is None or self.hooks.state_due()):
             self.hooks.save_state(self._snapshot().to_bytes(self.recipe, self.seed))
         if self.hooks.on_epoch is not None:
             self.hooks.on_epoch(dict(metrics))
@@ -229,14 +247,14 @@ class _Run:
     def _snapshot(self, **more: Any) -> Snapshot:
         parts_with_state = {"average": self.average, "dual_norms": self.dual_norms}
         extras = {name: part.state() for name, part in parts_with_state.items() if part is not None}
-        return Snapshot(self.progress, snapshot(self.inner), self.optimizer.state_dict(), extras | more)
+        return Snapshot(self.progress, on_cpu(self.inner.state_dict()), portable_state(self.optimizer), extras | more)
 
     def _is_stale(self) -> bool:
         return 0 < self.recipe.patience <= self.progress.stale
 
     def _lr(self) -> float:
         groups = {group["part"]: group["lr"] for group in self.optimizer.param_groups}
-        return groups.get("backbone", max(groups.values()))
+        return float(groups.get("backbone", max(groups.values())))
 
     def _texture_of(self, phase: Phase) -> TextureLoss | None:
         wanted = self.recipe.glcm_weight > 0 and "colorizer" in phase.parts and parts.has_learned_colorizer(self.inner)
@@ -265,4 +283,4 @@ class _Run:
         names = (self.progress.epoch, workers.rank())
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(named_seed(self.seed, "dropout", *names))
-            yield torch.Generator(self.device).manual_seed(named_seed(self.seed, "augment", *names))
+            yield self.draws.manual_seed(named_seed(self.seed, "augment", *names))

@@ -17,3 +17,4 @@ class TrainingHooks:
     )
     interrupted: Callable[[], bool] | None = None  # asked after every step; yes raises Interrupted with the state
     reduce: Callable[[Mapping[str, float]], dict[str, float]] | None = None  # averages metrics over workers
+    state_due: Callable[[], bool] | None = None  # asked after each epoch, before those bytes are made; None: always

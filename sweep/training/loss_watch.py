@@ -9,7 +9,7 @@ import torch
 from sweep.core.errors import Diverged
 from sweep.training import workers
 
-_GPU_STEPS_BETWEEN_CHECKS = 50  # a check synchronises the host with the GPU
+_GPU_STEPS_BETWEEN_CHECKS = 1000  # a check makes the host wait for the GPU: once in an epoch of usual length
 
 
 class LossWatch:

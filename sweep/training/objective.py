@@ -41,7 +41,7 @@ class Objective:
 
     def _multi_label(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         known = ~torch.isnan(labels)
-        truth = torch.where(known, labels, 0.0)
+        truth = labels.masked_fill(~known, 0.0)
         smooth = truth * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
         loss = functional.binary_cross_entropy_with_logits(
             logits, smooth, reduction="none", pos_weight=self.class_weights
@@ -49,7 +49,7 @@ class Objective:
         if self.focal_gamma:
             right = torch.where(truth > 0.5, logits.sigmoid(), 1 - logits.sigmoid())
             loss = loss * (1 - right) ** self.focal_gamma
-        return torch.where(known, loss, 0.0).sum() / known.sum().clamp(min=1)
+        return loss.masked_fill(~known, 0.0).sum() / known.sum().clamp(min=1)
 
 
 def checked_labels(labels: torch.Tensor) -> torch.Tensor:

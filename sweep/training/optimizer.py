@@ -34,7 +34,39 @@ def set_lr(optimizer: torch.optim.Optimizer, recipe: Recipe, progress: float) ->
     """Set every group's learning rate at `progress`, the share of the phase's steps already done."""
     factor = SCHEDULES[recipe.schedule](min(max(progress, 0.0), 1.0), recipe.warmup)
     for group in optimizer.param_groups:
-        group["lr"] = group["peak_lr"] * factor
+        write_lr(group, group["peak_lr"] * factor)
+
+
+def write_lr(group: dict[str, Any], lr: float | torch.Tensor) -> None:
+    """Set a group's learning rate; a tensor keeps its place in memory, which a recorded step reads."""
+    if isinstance(group["lr"], torch.Tensor):
+        group["lr"].copy_(lr) if isinstance(lr, torch.Tensor) else group["lr"].fill_(lr)
+    else:
+        group["lr"] = float(lr)
+
+
+def scale_lr(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Multiply every group's learning rate."""
+    for group in optimizer.param_groups:
+        write_lr(group, group["lr"] * factor)
+
+
+def make_recordable(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+    """Keep the learning rates, and where the optimiser has them its step counts, in tensors of `device`: a recorded step reads them there."""
+    for group in optimizer.param_groups:
+        group["lr"] = torch.tensor(float(group["lr"]), device=device)
+        if "capturable" in group:
+            group["capturable"] = device.type == "cuda"  # the flag of torch.optim; fused steps on a CPU need none
+
+
+def portable_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """State of the optimiser with learning rates as plain numbers, so that it can be resumed with and without recorded steps."""
+    state = optimizer.state_dict()
+    for group in state["param_groups"]:
+        group["lr"] = float(group["lr"])
+        if "capturable" in group:
+            group["capturable"] = False
+    return state
 
 
 def _groups(model: nn.Module, phase: Phase, weight_decay: float) -> list[dict[str, Any]]:

@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager
 
 import torch
 
+from sweep.core.devices import float32_products
+
 
 def bf16_is_fast(device: torch.device) -> bool:
     """Whether `device` multiplies bfloat16 in hardware; emulated bfloat16 is slower than float32."""
@@ -16,11 +18,23 @@ def bf16_is_fast(device: torch.device) -> bool:
     return False
 
 
+def resolved_precision(device: torch.device | str, precision: str) -> str:
+    """bf16 or fp32: what `precision` auto, bf16 or fp32 means on `device`."""
+    device = torch.device(device)
+    return "bf16" if precision == "bf16" or (precision == "auto" and bf16_is_fast(device)) else "fp32"
+
+
 def autocast(device: torch.device | str, precision: str) -> AbstractContextManager:
     """Context of the forward pass for `precision` auto, bf16 or fp32; fp32 also undoes an outer autocast."""
     device = torch.device(device)
-    enabled = precision == "bf16" or (precision == "auto" and bf16_is_fast(device))
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
+    enabled = resolved_precision(device, precision) == "bf16"
+    # A captured step must cast the weights at every replay: a cached cast would keep those of the capture.
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled, cache_enabled=device.type != "cuda")
+
+
+def training_products(device: torch.device | str, precision: str) -> AbstractContextManager:
+    """Arithmetic of float32 products on a GPU: IEEE float32 for fp32, TF32 for the few that bf16 autocast leaves in float32."""
+    return float32_products(device, "tf32" if resolved_precision(device, precision) == "bf16" else "ieee")
 
 
 def _cpu_has(probe: str) -> bool:

@@ -17,6 +17,7 @@ _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 OURS = ("recipe-finder", "python -m sweep", "python -m analysis", "python -m cluster", "python -m recipe_finder")
 OTHERS = {
+    "sky",
     "make",
     "ray",
     "kubectl",

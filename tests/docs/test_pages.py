@@ -51,7 +51,7 @@ def _parse(words):
     while isinstance(command, CommandGroup):
         rows = {name: row for section in command.sections.values() for name, row in section.items()}
         if not rest or rest[0] not in rows:
-            assert rest[:1] in (["--help"], ["--version"], []) or rest[0].isupper(), (
+            assert rest[:1] in (["--help"], ["--version"], ["--list"], []) or rest[0].isupper(), (
                 f"no command {rest}"
             )  # NAME stands for one
             return None, []
@@ -122,6 +122,13 @@ def test_config_page_names_every_key():
         assert name in page, name
         for key in getattr(section.annotation, "model_fields", {}):
             assert re.search(rf"`(?:{name}\.)?{key}`", page) or f"{key}:" in page, f"{name}.{key}"
+
+
+def test_data_page_names_every_importer():
+    from sweep.importers import IMPORTERS
+
+    named = set(re.findall(r"`([\w-]+)`", (ROOT / "docs" / "data.md").read_text()))
+    assert {name for name in IMPORTERS if not name.startswith("phantom")} <= named
 
 
 def test_architecture_page_holds_the_import_table():

@@ -190,7 +190,7 @@ LAUNCHER = [
         "stop",
         "write terminate",
     ),
-    Mutation("no deadline", AWS, "initialization_commands", REMOVE, "machines have no deadline"),
+    Mutation("no deadline", AWS, "initialization_commands", REMOVE, "no deadline within a week"),
     Mutation(
         "no deadline on GCP", GCP, f"{_SPOT}.node_config.scheduling.maxRunDuration", REMOVE, "no deadline within a week"
     ),
@@ -416,7 +416,7 @@ KUBERAY = [
         JOB,
         f"{_GPU_BOX}/env",
         [{"name": "AWS_SECRET_ACCESS_KEY", "value": "x"}],
-        "is written out",
+        "holds a secret",
     ),
     Mutation("mount without a volume", JOB, f"{_GPU_POD}/volumes", REMOVE, "is not a volume of the pod"),
     Mutation(

@@ -8,7 +8,6 @@ from sweep.attacks.epsilon_sweep import epsilon_sweep
 from sweep.attacks.masking import MaskingBattery, alarms_of, check_masking
 from tests.fakes.attack_models import lit_halves, masking_models, plain_models, trained_cnn
 
-MASKED, PLAIN = masking_models(), plain_models()
 EXPECTED = {
     "staircase input": {"zero gradients", "black box beats white box", "large epsilon does not break it"},
     "saturated logits": {"zero gradients"},
@@ -19,28 +18,52 @@ EXPECTED = {
 }
 
 
+PLAIN = (
+    "cnn",
+    "cnn of another seed",
+    "longer trained",
+    "adversarially trained",
+    "hardly trained",
+    "honest colorizer",
+)
+
+
+@pytest.fixture(scope="module")
+def masked():
+    return masking_models()
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return plain_models()
+
+
 @pytest.fixture(scope="module")
 def data():
     return lit_halves(32, seed=3)
 
 
-@pytest.mark.parametrize("name", MASKED)
-def test_masking_models_are_flagged_for_the_right_reason(data, name):
+def test_every_model_is_tried(masked, plain):
+    assert (set(masked), set(plain)) == (set(EXPECTED), set(PLAIN))
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_masking_models_are_flagged_for_the_right_reason(masked, data, name):
     torch.manual_seed(0)
-    found = {alarm.name for alarm in check_masking(MASKED[name], *data, battery=MaskingBattery(steps=10, queries=100))}
+    found = {alarm.name for alarm in check_masking(masked[name], *data, battery=MaskingBattery(steps=10, queries=100))}
     assert found >= EXPECTED[name]
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_plain_models_are_not_flagged(data, name):
+def test_plain_models_are_not_flagged(plain, data, name):
     assert (
-        check_masking(PLAIN[name], *data, surrogate=trained_cnn(seed=9), battery=MaskingBattery(steps=10, queries=100))
+        check_masking(plain[name], *data, surrogate=trained_cnn(seed=9), battery=MaskingBattery(steps=10, queries=100))
         == []
     )
 
 
-def test_a_transfer_attack_reveals_a_false_gradient(data):
-    model = MASKED["colorizer with a false gradient"]
+def test_a_transfer_attack_reveals_a_false_gradient(masked, data):
+    model = masked["colorizer with a false gradient"]
     alarms = check_masking(model, *data, surrogate=trained_cnn(seed=9), battery=MaskingBattery(steps=5, queries=1))
     assert "black box beats white box" in {alarm.name for alarm in alarms}
 
@@ -54,8 +77,8 @@ def test_one_step_that_beats_many_raises_an_alarm_in_any_sweep(data):
     assert beaten.name == "one step beats many" and "8/255" in str(beaten)
 
 
-def test_the_straight_through_copy_of_a_colorizer_predicts_the_same(data):
-    model = PLAIN["honest colorizer"]
+def test_the_straight_through_copy_of_a_colorizer_predicts_the_same(plain, data):
+    model = plain["honest colorizer"]
     assert torch.allclose(around_colorizer(model)(data[0]), model(data[0]), atol=1e-5)
     assert around_colorizer(trained_cnn()) is None
 

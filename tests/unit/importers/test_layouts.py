@@ -12,7 +12,7 @@ from sweep.importers import import_dataset
 from sweep.importers.files import images_and_masks
 from sweep.shards.reader import read_images, read_manifest, read_metadata
 from sweep.shards.splits import make_split
-from tests.fakes import brain4, brest, busbra, chestxray14, chexpert, csv_table, folder, kermany, medmnist
+from tests.fakes import brain4, brest, busbra, chestmnist, chestxray14, chexpert, csv_table, folder, kermany, medmnist
 from tests.fakes.pictures import picture
 
 
@@ -215,6 +215,16 @@ def test_medmnist_colour_and_many_findings(source, tmp_path, compressed):
     assert frame["height"].tolist() == [64] * 3
     assert "4 findings" in refused("medmnist", path, tmp_path / "x", finding="9")
     assert "--finding any" in refused("medmnist", path, tmp_path / "y")
+
+
+def test_chestmnist_keeps_all_findings_in_the_published_order(source, tmp_path):
+    path = chestmnist.write(source)
+    frame = imported("chestmnist", path, tmp_path, split="val")
+    published = np.load(path)["val_labels"]
+    names = np.array(["Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia", "Pneumothorax",
+                      "Consolidation", "Edema", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia"])  # fmt: skip
+    assert list(frame["label"]) == ["|".join(names[row > 0]) or "no finding" for row in published]
+    assert "medmnist" in refused("chestmnist", medmnist.write(source), tmp_path / "x")
 
 
 def test_medmnist_never_unpickles(source, tmp_path):

@@ -8,7 +8,6 @@ import torch
 from sweep.losses.glcm import GLCMLoss, glcm, glcm_features, hard, soft, soft_glcm
 from sweep.losses.glcm.offsets import FOUR_ANGLES, pair_offsets
 
-on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 OFFSETS = pair_offsets((1, 3), FOUR_ANGLES)
 
 
@@ -36,7 +35,7 @@ def test_gpu_ways_of_counting_are_exact_on_the_cpu_too(levels):
     assert torch.equal(hard._tally_by_scatter(index, 1200), torch.bincount(index, minlength=1200).int())
 
 
-@on_a_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("way", ["auto", "scatter", "dense"])
 @pytest.mark.parametrize("levels", [8, 64, 256])
 def test_hard_counts_are_bit_equal_to_the_cpu_s(way, levels):
@@ -47,7 +46,7 @@ def test_hard_counts_are_bit_equal_to_the_cpu_s(way, levels):
         torch.testing.assert_close(value.cpu(), expected[name], rtol=1e-7, atol=1e-7)
 
 
-@on_a_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("way", ["auto", "scatter", "dense"])
 def test_soft_counts_and_gradients_agree_with_the_cpu(way):
     found, slopes = [], []
@@ -62,7 +61,7 @@ def test_soft_counts_and_gradients_agree_with_the_cpu(way):
     torch.testing.assert_close(*slopes, rtol=1e-4, atol=1e-3)
 
 
-@on_a_gpu
+@pytest.mark.gpu
 def test_the_loss_needs_no_move_to_the_device():
     grey = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     colors = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))

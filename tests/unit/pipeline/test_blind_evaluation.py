@@ -33,10 +33,15 @@ def source(tmp_path_factory):
     return hospital(tmp_path_factory.mktemp("shards") / "here", "here", shares(0, normals=0), 0)
 
 
-def recorded(place, source, labels, allowed, **config):
-    """The run folder of one record on a target with these labels, and its result."""
+def recorded(place, source, labels, allowed, before=None, **config):
+    """The run folder of one record on a target with these labels, its seed's folder, result and epochs.
+
+    The near-duplicates are those of the run `before`, which has the same images.
+    """
     target = hospital(place / "there", "there", labels, 1)
     run = Storage(place / "run")
+    for name in before.names("near_duplicates") if before else ():
+        run.write(f"near_duplicates/{name}", before.read(f"near_duplicates/{name}"))
     section = DataSection(source=source, target=target, image_px=32, target_labels=allowed, pseudo_hospitals=HOSPITALS)
     data = prepare(section, run)
     trial = Trial(with_file_identities(complete({**BASE, **config})), data.hash, (0,))
@@ -66,7 +71,7 @@ def test_hidden_labels_change_no_byte_of_a_record(tmp_path, source, sealed):
     run, _, result, epochs = sealed
     permuted = list(np.random.default_rng(3).permutation(shares(1, normals=0)))
     for name, labels, allowed in (("permuted", permuted, "sealed"), ("removed", [None] * IMAGES, "none")):
-        other, _, again, seen = recorded(tmp_path / name, source, labels, allowed)
+        other, _, again, seen = recorded(tmp_path / name, source, labels, allowed, run)
         assert files_of(other) == files_of(run) and len(files_of(run)) >= 5
         assert again["metrics"] == result["metrics"] and again["signature"] == result["signature"]
         assert [{**one, "epoch_seconds": 0} for one in seen] == [{**one, "epoch_seconds": 0} for one in epochs]
@@ -106,7 +111,7 @@ def test_other_adaptations_are_tried_on_the_same_model(sealed):
 
 @pytest.mark.parametrize("way", ["batch_norm", "histogram_to_target"])
 def test_a_configured_adaptation_is_that_of_the_pseudo_hospitals(tmp_path, source, sealed, way):
-    run, folder, result, _ = recorded(tmp_path, source, shares(1, normals=0), "sealed", adapt=way)
+    run, folder, result, _ = recorded(tmp_path, source, shares(1, normals=0), "sealed", sealed[0], adapt=way)
     assert result["metrics"]["predicted_auroc/target"] is not None
     assert set(read_adapted_targets(run, folder)) == (
         {"none", "histogram", "entropy"} if way == "batch_norm" else {"batch_norm", "histogram", "entropy"}
@@ -116,8 +121,8 @@ def test_a_configured_adaptation_is_that_of_the_pseudo_hospitals(tmp_path, sourc
         assert np.allclose(tried[0].logits, read_hospitals(run, folder)[0].logits)
 
 
-def test_with_a_number_of_labels_metrics_and_attacks_are_those_of_the_labelled_images(tmp_path, source):
-    run, folder, result, _ = recorded(tmp_path, source, shares(1, normals=0), 20)
+def test_with_a_number_of_labels_metrics_and_attacks_are_those_of_the_labelled_images(tmp_path, source, sealed):
+    run, folder, result, _ = recorded(tmp_path, source, shares(1, normals=0), 20, sealed[0])
     held = pd.read_parquet(io.BytesIO(run.read(f"{folder}/predictions.parquet")))
     target = held[(held["split"] == "target") & (held["label"] >= 0)]
     assert len(target) == 20

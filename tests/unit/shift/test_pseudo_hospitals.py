@@ -8,8 +8,8 @@ from sweep.importers.phantom import simulate
 from sweep.shift import properties as image_properties
 from sweep.shift.acquisition import TRANSFORMS
 from sweep.shift.properties import PROPERTIES, energy_distance, properties, standardised, two_sample_p
-from sweep.shift.pseudo_hospitals import BOTH, FAMILIES, PREVALENCE, RESTYLED, pseudo_hospitals
-from sweep.shift.restyle import RESTYLES
+from sweep.shift.pseudo_hospitals import BOTH, FAMILIES, MATCHED_SET, PREVALENCE, RESTYLED, pseudo_hospitals
+from sweep.shift.restyle import MATCHED, PAIRED, RESTYLES
 
 
 def scans(scanner, patients=10, px=64):
@@ -71,11 +71,22 @@ def test_hospitals_keep_their_labels_and_an_earlier_number_never_changes(hospita
     for one, other in zip(few, more, strict=False):
         assert np.array_equal(one.images, other.images) and one.recipe == other.recipe
         assert np.array_equal(one.labels, labels[one.rows]) and len(one.images) == len(one.labels)
-    assert sum(one.family == RESTYLED for one in more) == 8 and sum(one.family == BOTH for one in more) == 4
-    used = {one.recipe[0] for one in more if one.family == RESTYLED} | {
-        one.recipe[0] for one in more if one.family == BOTH
-    }
-    assert used == set(RESTYLES)
+    assert sum(one.family == MATCHED_SET for one in more) == 6 and sum(one.family == BOTH for one in more) == 4
+    first = {family: [one.recipe[0] for one in more if one.family == family] for family in FAMILIES}
+    assert set(first[MATCHED_SET]) == set(MATCHED) and first[RESTYLED] == list(PAIRED)[:2]
+
+
+def test_matching_a_set_gives_its_grey_levels_by_depth_and_keeps_the_order_of_images(hospitals):
+    (source, _), (target, _) = hospitals
+    matched = MATCHED["common_histogram_4_bands"](source, target, np.random.default_rng(0))
+    for lines in (slice(0, 16), slice(48, 64)):
+        found, wanted = (part[:, lines][part[:, lines] > 0] for part in (matched, target))
+        assert np.abs(np.percentile(found, [25, 50, 75]) - np.percentile(wanted, [25, 50, 75])).max() < 12
+    paired = PAIRED["histogram"](source, target, np.random.default_rng(0))
+    level = source.mean((1, 2))
+    kept, lost = (np.corrcoef(level, images.mean((1, 2)))[0, 1] for images in (matched, paired))
+    assert kept > 0.9 > lost
+    assert np.array_equal((matched == 0).all(0), (target == 0).mean(0) > 0.9)
 
 
 def test_another_prevalence_keeps_every_class(hospitals):

@@ -1,0 +1,91 @@
+"""Models' logits on source validation, pseudo-hospitals and the unlabelled target -> what each recipe is expected to do there, and the shift.
+
+Of a run these are read by `analysis.predicted`; the blind benchmark makes them itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.verdict_unlabelled import AtThreshold, Candidate
+from sweep.shift.calibration import sigmoid
+from sweep.shift.pooled_performance import ModelEvidence, ModelPrediction, PooledPrediction, predict_pooled
+from sweep.shift.predicted_performance import Prediction, margin
+from sweep.shift.shift_kind import Shift, Tables, shift_of
+
+_LEAST_SHARE, _LARGEST_SHARE = 0.05, 0.95  # of target images that a moved threshold calls positive
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Candidates by recipe, the predictions behind them at each recipe's own and moved threshold, the class mix and the shift."""
+
+    candidates: dict[str, Candidate]
+    own: PooledPrediction
+    moved: PooledPrediction
+    places: dict[str, tuple[int, ...]]  # of each recipe's seeds among the models
+    shift: Shift | None
+
+    @property
+    def prevalence(self) -> Prediction:
+        """Estimated share of the positive class at the target."""
+        return self.own.prevalence
+
+
+def assess(
+    recipes: Mapping[str, Sequence[ModelEvidence]], labels: Mapping[str, str], tables: Tables | None = None
+) -> Assessment:
+    """Predict for all seeds of all recipes together; `labels` name the recipes in words, `tables` hold image properties.
+
+    Raises ValueError as `predict_pooled` does.
+    """
+    models = [one for seeds in recipes.values() for one in seeds]
+    starts = np.cumsum([0, *(len(seeds) for seeds in recipes.values())])
+    places = {key: tuple(range(starts[n], starts[n + 1])) for n, key in enumerate(recipes)}
+    own = predict_pooled(models)
+    called = float(np.clip(own.prevalence.value, _LEAST_SHARE, _LARGEST_SHARE))
+    moved = predict_pooled([replace(one, called=called) for one in models])
+    home = float(np.mean(models[0].source_labels == 1))
+    shift = shift_of(tables, home, own.prevalence) if tables is not None else None
+    candidates = {
+        key: _candidate(labels[key], [models[place] for place in of_recipe], of_recipe, (own, moved), called)
+        for key, of_recipe in places.items()
+    }
+    return Assessment(candidates, own, moved, places, shift)
+
+
+def _candidate(
+    label: str,
+    models: Sequence[ModelEvidence],
+    places: Sequence[int],
+    predictions: tuple[PooledPrediction, PooledPrediction],
+    called: float,
+) -> Candidate:
+    own, moved = ([made.models[place] for place in places] for made in predictions)
+    margins = [margin(one.target_logits) for one in models]
+    cuts = [float(np.quantile(z, 1 - called)) for z in margins]
+    at_own = float(np.mean([sigmoid(np.array(one.threshold)) for one in models]))
+    shares = [float(np.mean(z > one.threshold)) for z, one in zip(margins, models, strict=True)]
+    refused = [one.refused for one in own if one.refused is not None]
+    return Candidate(
+        label,
+        mean_of(own, "auroc"),
+        _at(own, at_own, float(np.mean(shares))),
+        _at(moved, float(np.mean(sigmoid(np.array(cuts)))), float(np.mean([np.mean(z > cut) for z, cut in zip(margins, cuts, strict=True)]))),
+        refused[0] if len(refused) == len(own) else None,
+    )  # fmt: skip
+
+
+def _at(found: Sequence[ModelPrediction], probability: float, called: float) -> AtThreshold:
+    return AtThreshold(
+        probability, called, *(mean_of(found, name) for name in ("balanced_accuracy", "sensitivity", "specificity"))
+    )
+
+
+def mean_of(found: Sequence[ModelPrediction], metric: str) -> Prediction:
+    """A recipe's prediction: means over its seeds, of the interval's ends too, since the seeds share most of their error."""
+    rows = np.array([[getattr(one.metrics[metric], part) for part in ("value", "low", "high")] for one in found])
+    return Prediction(*(float(value) for value in rows.mean(axis=0)))

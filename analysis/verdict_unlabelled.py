@@ -1,0 +1,219 @@
+"""Facts about an unlabelled target -> what to do there: send a recipe, recalibrate it first, label images first, or send none.
+
+A pure function: every sentence follows from `TargetFacts` alone, so that each situation can be tested with its exact words.
+`analysis.verdict_unlabelled_facts` takes the facts from a run.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from analysis.figures.figure import MINUS, counted, number
+from sweep.shift.predicted_performance import Prediction
+from sweep.shift.shift_kind import ACQUISITION, MIXTURE, NONE, PREVALENCE, UNLIKE, Shift
+
+SEND, RECALIBRATE, LABEL, REFUSE = "send", "recalibrate", "label", "refuse"
+CHANCE = 0.5  # AUROC and balanced accuracy of the constant predictor
+MARGIN = 0.03  # above chance, within which a recipe is no better than the constant predictor
+ONE_CLASS = 0.97  # share of images: (nearly) all called one class
+_FEWEST_LABELS, _MOST_LABELS, _LABEL_STEP = 20, 200, 10
+_NORMAL_90 = 1.645
+
+
+@dataclass(frozen=True)
+class AtThreshold:
+    """What a recipe is expected to do when the positive class is called from `probability` on; `called` is the share of target images."""
+
+    probability: float
+    called: float
+    balanced: Prediction
+    sensitivity: Prediction
+    specificity: Prediction
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One recipe: its expected AUROC, its own threshold and the one moved to the target's expected class shares.
+
+    `refused` says why its performance cannot be predicted, None where it can.
+    """
+
+    label: str
+    auroc: Prediction
+    own: AtThreshold
+    moved: AtThreshold | None = None
+    refused: str | None = None
+
+
+@dataclass(frozen=True)
+class TargetFacts:
+    """All that the sentences are made of. `candidates` are in the order of the selection rule, the first one chosen."""
+
+    target: str
+    rule: str
+    candidates: tuple[Candidate, ...]
+    shift: Shift | None
+    images: int  # unlabelled images of the target
+    hospitals: int  # pseudo-hospitals
+    records: int  # trained models that the predictions rest on
+    classes: tuple[str, str] = ("negative", "positive")
+    run: str = "RUN"
+
+
+@dataclass(frozen=True)
+class TargetVerdict:
+    """One decision and its sentences: what to do, the shift, what that rests on, what would change it; `label` names the recipe."""
+
+    decision: str
+    recommendation: str
+    shift: str
+    rests_on: str
+    change: str
+    label: str = ""
+    labels: int = 0  # images to label where the decision is to label first
+
+
+def verdict(facts: TargetFacts) -> TargetVerdict:
+    """The decision for the target and its sentences."""
+    decision, words, label, labels = _decided(facts)
+    return TargetVerdict(
+        decision, " ".join(words), _shift(facts), _rests_on(facts), _change(facts, decision, labels), label, labels
+    )
+
+
+Decision = tuple[str, list[str], str, int]
+
+
+def _decided(facts: TargetFacts) -> Decision:
+    where = facts.target
+    if not facts.candidates or not facts.hospitals:
+        reason = "no model was evaluated on pseudo-hospitals, so nothing can be predicted for it"
+        return REFUSE, [f"Do not send any recipe to {where}: {reason}."], "", 0
+    if facts.shift is not None and facts.shift.kind == UNLIKE:
+        reason = "its images are unlike those of every pseudo-hospital, so no prediction holds for it"
+        return REFUSE, [f"Do not send any recipe to {where}: {reason}."], "", 0
+    trusted = [one for one in facts.candidates if one.refused is None and not math.isnan(one.auroc.value)]
+    if not trusted:
+        first = facts.candidates[0]
+        reason = first.refused or "the AUROC of no recipe can be predicted"
+        return REFUSE, [f"Do not send any recipe to {where}: {reason}."], "", 0
+    best = trusted[0]
+    skipped = _skipped(facts, best)
+    if all(one.auroc.value <= CHANCE + MARGIN for one in trusted):
+        top = max(trusted, key=lambda one: one.auroc.value)
+        reason = f"no recipe is expected to beat the constant predictor; the best, {top.label}, has a predicted AUROC of {_with_range(top.auroc)}"
+        return REFUSE, [f"Do not send any recipe to {where}: {reason}."], "", 0
+    if not _above(best.auroc):
+        return _label_first(facts, best, f"its predicted AUROC of {_with_range(best.auroc)} may be chance", skipped)
+    if _usable(best.own):
+        return SEND, [_send(facts, best), *skipped], best.label, 0
+    if best.moved is not None and _usable(best.moved):
+        return RECALIBRATE, [_recalibrate(facts, best, best.moved), *skipped], best.label, 0
+    at = best.moved if best.moved is not None and best.moved.balanced.value > best.own.balanced.value else best.own
+    reason = f"its predicted balanced accuracy of {_with_range(at.balanced)} may be that of the constant predictor"
+    return _label_first(facts, best, reason, skipped)
+
+
+def _label_first(facts: TargetFacts, best: Candidate, reason: str, skipped: list[str]) -> Decision:
+    count = labels_needed(best.auroc, facts.images)
+    words = (
+        f"Label {counted(count, 'image')} of {facts.target} before sending any recipe: {best.label} comes first by {facts.rule}, but {reason}. "
+        f"`python -m analysis.label {facts.run} --images {count} --out to_label.csv` says which."
+    )
+    return LABEL, [words, *skipped], best.label, count
+
+
+def labels_needed(auroc: Prediction, images: int) -> int:
+    """Labelled images from which on a recipe of the predicted AUROC would be told from chance, in steps of ten; at most all there are.
+
+    From the standard error of an AUROC near one half with classes of equal size, sqrt(1 / (3 n)) for n images.
+    """
+    gap = max(auroc.value - CHANCE, 0.05)
+    needed = (_NORMAL_90 / gap) ** 2 / 3
+    rounded = _LABEL_STEP * math.ceil(needed / _LABEL_STEP)
+    return int(min(max(rounded, _FEWEST_LABELS), _MOST_LABELS, images))
+
+
+def _skipped(facts: TargetFacts, best: Candidate) -> list[str]:
+    before = [one for one in facts.candidates[: facts.candidates.index(best)] if one.refused is not None]
+    return [f"{one.label} comes before it but is passed over: {one.refused}." for one in before[:2]]
+
+
+def _usable(at: AtThreshold) -> bool:
+    """Better than the constant predictor with its whole interval, and not a constant predictor itself."""
+    return 1 - ONE_CLASS < at.called < ONE_CLASS and _above(at.balanced)
+
+
+def _above(made: Prediction) -> bool:
+    return made.low > CHANCE + MARGIN
+
+
+def _send(facts: TargetFacts, one: Candidate) -> str:
+    return (
+        f"Send {one.label} to {facts.target} and call {facts.classes[1]} from a probability of {number(one.own.probability)} on: "
+        f"{_expected(one.own)}, with an AUROC of {_range(one.auroc)}."
+    )
+
+
+def _recalibrate(facts: TargetFacts, one: Candidate, moved: AtThreshold) -> str:
+    return (
+        f"Recalibrate {one.label} before sending it to {facts.target}: at its own threshold it would call {_percent(one.own.called)} of the images "
+        f"there {facts.classes[1]}. From a probability of {number(moved.probability)} on, which calls {_percent(moved.called)} of them "
+        f"{facts.classes[1]}, {_expected(moved)}, with an AUROC of {_range(one.auroc)}."
+    )
+
+
+def _expected(at: AtThreshold) -> str:
+    return f"expect a sensitivity of {_range(at.sensitivity)} and a specificity of {_range(at.specificity)}"
+
+
+def _shift(facts: TargetFacts) -> str:
+    shift = facts.shift
+    if shift is None:
+        return ""
+    home, there = _percent(shift.home_prevalence), _percent(shift.prevalence)
+    between = f"{_percent(shift.prevalence_low)} to {_percent(shift.prevalence_high)}"
+    share = f"{there} of its images are estimated to be {facts.classes[1]} ({between}; {home} at the source)"
+    moved = ", ".join(f"{name} {value:+.1f} SD".replace("-", MINUS) for name, value in shift.drifted)
+    drift = f" ({moved})" if moved else ""
+    return {
+        NONE: f"No shift is seen: images of {facts.target} look like the source's, and {share}.",
+        ACQUISITION: f"The images were acquired differently{drift}; {share}, which is no evidence of another class mix.",
+        PREVALENCE: f"The images look like the source's, but the class mix differs: {share}.",
+        MIXTURE: f"The images were acquired differently{drift}, and the class mix differs: {share}.",
+        UNLIKE: f"The images resemble neither the source nor any pseudo-hospital{drift}.",
+    }[shift.kind]
+
+
+def _rests_on(facts: TargetFacts) -> str:
+    if not facts.hospitals:
+        return ""
+    return (
+        f"Predicted without a label of {facts.target}: from {counted(facts.images, 'unlabelled image')} of it and the true metrics of "
+        f"{counted(facts.records, 'trained model')} on {counted(facts.hospitals, 'pseudo-hospital')} (90 % intervals)."
+    )
+
+
+def _change(facts: TargetFacts, decision: str, labels: int) -> str:
+    command = f"`python -m analysis.label {facts.run} --images {labels or 60} --out to_label.csv`"
+    if not facts.hospitals:
+        return "Set `shift.pseudo_hospitals` above 0 and run the sweep again: finished training is not repeated."
+    return {
+        SEND: f"Labels would narrow the intervals; {command} names the images that tell most.",
+        RECALIBRATE: f"A few labels would confirm the threshold; {command} names the images that tell most.",
+        LABEL: "With those labels the recipes are compared on the target itself.",
+        REFUSE: f"Source images that look more like the target's, or labels: {command} names the images that tell most.",
+    }[decision]
+
+
+def _with_range(made: Prediction) -> str:
+    return f"{number(made.value)} ({_range(made)})"
+
+
+def _range(made: Prediction) -> str:
+    return f"{number(made.low)} to {number(made.high)}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

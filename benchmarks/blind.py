@@ -1,0 +1,281 @@
+"""How well performance at a hospital without labels is predicted: sealed targets, scored after every estimate has been made.
+
+    python -m benchmarks.blind --quick                        # two phantom targets, a few minutes
+    python -m benchmarks.blind                                # eight phantom targets
+    python -m benchmarks.blind --data ../shared/data --px 64  # and BUSI -> BrEaST, BrEaST -> BUSI, Kermany -> NIH
+
+Prints one JSON line a recipe and target, one a target, and one with the bars of all of them. What was computed is kept in `--keep`, so that
+the same command again goes on where it was. Means are over (recipe, target) cells; AUROC and accuracy are of all target images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+
+from analysis.target_assessment import Assessment, assess, mean_of
+from analysis.verdict_unlabelled import CHANCE, MARGIN, REFUSE, SEND, TargetFacts, verdict
+from benchmarks.blind_cells import PHANTOM, RECIPES, Bench, Cells, Size
+from sweep.evaluation.metrics import auroc
+from sweep.importers.phantom_scanner import SCANNERS
+from sweep.shift.estimators import ESTIMATORS
+from sweep.shift.evidence import Evidence
+from sweep.shift.pooled_performance import ModelEvidence
+from sweep.shift.predicted_performance import HospitalResult
+from sweep.shift.properties import PROPERTIES, energy_distance, standardised
+from sweep.shift.pseudo_hospitals import RESTYLED
+from sweep.shift.shift_kind import Tables
+
+OURS, PLAIN = "pooled", "restyled_mean"
+BARS = {"auroc_error": 0.05, "accuracy_error": 0.05, "coverage": (0.85, 0.95), "regret": 0.02, "wrongly_safe": 0.05}
+_REAL = (
+    ("busi:BUSI/Dataset_BUSI_with_GT", "brest:BrEaST"),
+    ("brest:BrEaST", "busi:BUSI/Dataset_BUSI_with_GT"),
+    ("kermany:chest_pneumonia_224/chest_xray", "nih_sample:nih1000_64/NIH1000"),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark; exit code 0 whether bars are met or not: figures are reported, not judged."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="two phantom targets, three recipes, few images")
+    parser.add_argument("--data", type=Path, help="folder with the real data sets; adds three pairs")
+    parser.add_argument(
+        "--pairs", nargs="+", metavar="SOURCE>TARGET", help="these pairs alone, e.g. phantom:a>phantom:b"
+    )
+    parser.add_argument("--px", type=int, default=64)
+    parser.add_argument("--patients", type=int, default=300)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--hospitals", type=int, default=40)
+    parser.add_argument("--keep", type=Path, default=Path("benchmarks/results/blind"))
+    arguments = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    size = Size(arguments.px, arguments.patients, arguments.epochs, arguments.seeds, arguments.hospitals)
+    recipes = RECIPES
+    if arguments.quick:
+        size, recipes = Size(32, 80, 4, 1, 16, 200), RECIPES[:3]
+    bench = Bench(arguments.keep / ("quick" if arguments.quick else f"{size.px}px"), size)
+    rows, targets = [], []
+    for source, target in _pairs(arguments):
+        made = estimates(bench.cells(source, target, recipes))
+        scored, whole = score(made, bench.sealed(source, target))
+        for row in (*scored, whole):
+            _print(row)
+        rows += scored
+        targets.append(whole)
+    _print(bars(rows, targets))
+    return 0
+
+
+def _pairs(arguments: argparse.Namespace) -> list[tuple[str, str]]:
+    if arguments.pairs:
+        pairs = [pair.partition(">") for pair in arguments.pairs]
+        return [(source, target) for source, _, target in pairs]
+    names = [name for name in SCANNERS if name != "a"]
+    pairs = [(f"{PHANTOM}a", f"{PHANTOM}{name}") for name in names[: 2 if arguments.quick else 8]]
+    if arguments.data:
+        pairs += [tuple(_under(arguments.data, side) for side in pair) for pair in _REAL]  # type: ignore[misc]
+    return pairs
+
+
+def _under(folder: Path, name: str) -> str:
+    kind, _, place = name.partition(":")
+    return f"{kind}:{folder / place}"
+
+
+class Estimates:
+    """Everything that was estimated for one target before its labels were read: by estimator, AUROC and accuracy [R]; and the verdict."""
+
+    def __init__(self, cells: Cells) -> None:
+        self.cells = cells
+        self.assessment = assessed(cells)
+        self.by_estimator = dict(_by_estimator(cells, self.assessment))
+        self.order = sorted(cells.recipes, key=lambda name: self.assessment.candidates[name].auroc.low, reverse=True)
+        facts = TargetFacts(
+            cells.target,
+            "blind",
+            tuple(self.assessment.candidates[name] for name in self.order),
+            self.assessment.shift,
+            cells.logits.shape[2],
+            len(cells.hospitals),
+            cells.val.shape[0] * cells.val.shape[1],
+        )
+        self.verdict = verdict(facts)
+
+
+def estimates(cells: Cells) -> Estimates:
+    """Estimate from the cells alone."""
+    return Estimates(cells)
+
+
+def evidence(cells: Cells) -> dict[str, list[ModelEvidence]]:
+    """recipe -> what may be known of each of its seeds."""
+    tables = standardised(cells.source_properties, cells.target_properties, *cells.hospital_properties)
+    distances = np.array([energy_distance(tables[1], one) for one in tables[2:]])
+    return {
+        name: [
+            ModelEvidence(
+                cells.val[r, s],
+                cells.labels,
+                cells.logits[r, s],
+                [
+                    HospitalResult(family, logits[r, s], labels)
+                    for family, logits, labels in zip(
+                        cells.families, cells.hospitals, cells.hospital_labels, strict=True
+                    )
+                ],
+                distances,
+            )
+            for s in range(cells.val.shape[1])
+        ]
+        for r, name in enumerate(cells.recipes)
+    }
+
+
+def assessed(cells: Cells) -> Assessment:
+    """The library's assessment of the cells."""
+    found = evidence(cells)
+    nearest = float(next(iter(found.values()))[0].distances.min())
+    tables = Tables(cells.source_properties, cells.target_properties, PROPERTIES, nearest)
+    return assess(found, {name: name for name in cells.recipes}, tables)
+
+
+def _by_estimator(cells: Cells, assessment: Assessment) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """estimator -> AUROC and accuracy [R], means over seeds; NaN where it gives none."""
+    models = evidence(cells)
+    seen = {
+        name: [Evidence(one.source_logits, one.source_labels, one.target_logits) for one in seeds]
+        for name, seeds in models.items()
+    }
+    for key, estimator in ESTIMATORS.items():
+        if estimator.needs_seeds or key == "nuclear_norm":
+            continue
+        found = [[estimator(one) for one in seeds] for seeds in seen.values()]
+        yield (
+            key,
+            {
+                metric: np.array([np.mean([one.get(metric, np.nan) for one in seeds]) for seeds in found])
+                for metric in ("auroc", "accuracy")
+            },
+        )
+    yield "source_val", _means(models, lambda one: [(one.source_logits, one.source_labels)])
+    yield PLAIN, _means(models, lambda one: [(h.logits, h.labels) for h in one.hospitals if h.family == RESTYLED])
+    yield (
+        OURS,
+        {
+            metric: np.array(
+                [
+                    mean_of([assessment.own.models[p] for p in places], metric).value
+                    for places in assessment.places.values()
+                ]
+            )
+            for metric in ("auroc", "accuracy")
+        },
+    )
+
+
+def _means(models: dict[str, list[ModelEvidence]], sets: object) -> dict[str, np.ndarray]:
+    rows = [[_true(*pair) for one in seeds for pair in sets(one)] for seeds in models.values()]  # type: ignore[operator]
+    return {
+        metric: np.array([np.mean([row[metric] for row in part]) for part in rows]) for metric in ("auroc", "accuracy")
+    }
+
+
+def _true(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    z = logits[:, 1] - logits[:, 0]
+    called, positive = z > 0, labels == 1
+    recalls = [float(np.mean(called[positive == kind] == kind)) for kind in (False, True)]
+    return {
+        "auroc": auroc(z, positive),
+        "accuracy": float(np.mean(called == positive)),
+        "balanced_accuracy": float(np.mean(recalls)),
+    }
+
+
+def score(made: Estimates, labels: np.ndarray) -> tuple[list[dict], dict]:
+    """Rows of every recipe and one of the target, with the labels opened."""
+    cells, assessment = made.cells, made.assessment
+    truth = [
+        {key: float(np.mean([_true(z, labels)[key] for z in cells.logits[r]])) for key in ("auroc", "accuracy", "balanced_accuracy")}
+        for r in range(len(cells.recipes))
+    ]  # fmt: skip
+    rows = []
+    for r, name in enumerate(cells.recipes):
+        places = assessment.places[name]
+        row = {"cell": f"{cells.source} -> {cells.target}", "recipe": name, "truth": truth[r], "estimates": {}}
+        for metric in ("auroc", "accuracy"):
+            row["estimates"][metric] = {key: float(found[metric][r]) for key, found in made.by_estimator.items()}
+        for metric in ("auroc", "accuracy", "balanced_accuracy"):
+            whole = mean_of([assessment.own.models[place] for place in places], metric)
+            row.setdefault("covered", {})[metric] = bool(whole.low <= truth[r][metric] <= whole.high)
+            row.setdefault("width", {})[metric] = whole.high - whole.low
+        rows.append(row)
+    true_auroc = np.array([one["auroc"] for one in truth])
+    chosen = {
+        "blind": made.order[0],
+        "source_val": cells.recipes[int(np.argmax(made.by_estimator["source_val"]["auroc"]))],
+    }
+    regret = {rule: float(true_auroc.max() - true_auroc[cells.recipes.index(name)]) for rule, name in chosen.items()}
+    said = made.verdict
+    sent = truth[cells.recipes.index(said.label)] if said.decision == SEND else None
+    return rows, {
+        "target": cells.target,
+        "source": cells.source,
+        "decision": said.decision,
+        "recommendation": said.recommendation,
+        "shift": assessment.shift.kind if assessment.shift else None,
+        "prevalence": [assessment.prevalence.value, float(np.mean(labels == 1))],
+        "regret": regret,
+        "wrongly_safe": bool(sent is not None and sent["balanced_accuracy"] <= CHANCE + MARGIN),
+        "all_near_chance": bool((true_auroc <= CHANCE + MARGIN).all()),
+        "refused": said.decision == REFUSE,
+    }
+
+
+def bars(rows: list[dict], targets: list[dict]) -> dict:
+    """The figures that the issue's bars are about, each beside the bar."""
+    errors = {
+        metric: {
+            key: float(np.nanmean([abs(row["estimates"][metric][key] - row["truth"][metric]) for row in rows]))
+            for key in rows[0]["estimates"][metric]
+            if any(np.isfinite(row["estimates"][metric][key]) for row in rows)
+        }
+        for metric in ("auroc", "accuracy")
+    }
+    ranks = {
+        key: float(
+            spearmanr([row["estimates"]["auroc"][key] for row in rows], [row["truth"]["auroc"] for row in rows])[0]
+        )
+        for key in errors["auroc"]
+    }
+    near = [one for one in targets if one["all_near_chance"]]
+    return {
+        "bars": BARS,
+        "cells": len(rows),
+        "targets": len(targets),
+        "mean_error": errors,
+        "rank_correlation": ranks,
+        "coverage": {key: float(np.mean([row["covered"][key] for row in rows])) for key in rows[0]["covered"]},
+        "width": {key: float(np.mean([row["width"][key] for row in rows])) for key in rows[0]["width"]},
+        "regret": {key: float(np.mean([one["regret"][key] for one in targets])) for key in targets[0]["regret"]},
+        "wrongly_safe": float(np.mean([one["wrongly_safe"] for one in targets])),
+        "refused_near_chance": [sum(one["refused"] for one in near), len(near)],
+        "decisions": [one["decision"] for one in targets],
+    }
+
+
+def _print(row: dict) -> None:
+    sys.stdout.write(json.dumps(row, sort_keys=True, allow_nan=True) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

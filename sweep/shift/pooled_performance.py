@@ -1,0 +1,302 @@
+"""Predicted target metrics of all models of a run together, from their true metrics on the same pseudo-hospitals.
+
+The predicted AUROC is the mean of the model's true ones over the pseudo-hospitals, weighted by nearness and moved along slopes that all
+models share: what a change of a model's agreement with the others, or of its margins' spread, meant for its AUROC between two hospitals.
+Sensitivity and specificity are those that the near hospitals' margins have at the threshold after they are moved to the target's mean. A
+hospital is near when its images look like the target's (energy distance of image properties) and when the model's margins there,
+re-weighted to the target's class mix, look like those on the target. Class shares are estimated with all models together, and accuracy
+follows from sensitivity, specificity and them.
+
+The interval joins two errors: how far the same prediction of each hospital, made from the other families alone, missed (conformal
+prediction with weights by nearness, Tibshirani et al. 2019), and the sampling error of a metric on so few labelled images, which the
+hospitals cannot show since they all show the same ones. No target label is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import rankdata
+
+from sweep.evaluation.metrics import auroc
+from sweep.shift.margin_mixtures import Mixtures, mixtures_of
+from sweep.shift.predicted_performance import COVERAGE, METRICS, HospitalResult, Prediction, margin, weighted_quantile
+
+_NEAREST_SHARE = 0.25  # a bandwidth is the distance within which this share of the hospitals lies
+_NARROWEST = 0.02  # bandwidth of the margins' distance at least: sampling noise of two samples of one hospital
+_RIDGE = 0.1  # of the common slopes, times the total weight
+_NORMAL_90 = 1.6448536269514722
+_PRIOR_SPREAD = 0.25  # standard deviation of the target's positive share around the source's, before anything is seen
+_SHARPER = 4  # power of the nearness where class shares are estimated: a move of the margins and another mix look alike from afar
+_LEAST_EFFECTIVE = 3.0  # effective number of hospitals below which nothing is vouched for
+_FARTHEST = 0.6  # distance of margins from which on a model behaves at the target as it does on no hospital
+
+
+@dataclass(frozen=True)
+class ModelEvidence:
+    """What may be known of one model: logits [N, 2] and labels [N] of source validation, logits [M, 2] of the target, its hospitals.
+
+    All models of a run have the same hospitals in the same order. `distances` [K] are those of the hospitals' images to the target's,
+    in the unit of `properties.energy_distance`. `threshold` is the margin from which class 1 is called; `called` instead sets every
+    hospital's threshold, and the target's, so that this share of its images is called positive.
+    """
+
+    source_logits: np.ndarray
+    source_labels: np.ndarray
+    target_logits: np.ndarray
+    hospitals: Sequence[HospitalResult]
+    distances: np.ndarray
+    threshold: float = 0.0
+    called: float | None = None
+
+
+@dataclass(frozen=True)
+class ModelPrediction:
+    """One model's predicted metrics; `weights` [K] of the hospitals; `refused` says why it cannot be vouched for, None when it can."""
+
+    metrics: dict[str, Prediction]
+    weights: np.ndarray
+    refused: str | None
+
+
+@dataclass(frozen=True)
+class PooledPrediction:
+    """The models' predictions in their order, and the target's estimated positive share."""
+
+    models: tuple[ModelPrediction, ...]
+    prevalence: Prediction
+
+
+@dataclass(frozen=True)
+class _Table:
+    """M models on K hospitals and, last, the target (T = K + 1).
+
+    truth [metric][M, K]; signs [M, T, 2]: agreement with the other models and log spread of margins; near [M, K, T]: weights; cuts [M, T]:
+    margin from which the positive class is called.
+    """
+
+    truth: dict[str, np.ndarray]
+    signs: np.ndarray
+    near: np.ndarray
+    cuts: np.ndarray
+    mixtures: tuple[Mixtures, ...]
+    families: np.ndarray
+    home: float
+
+
+def predict_pooled(models: Sequence[ModelEvidence]) -> PooledPrediction:
+    """Predictions for every model of a run of two classes.
+
+    Raises ValueError without a model, for other numbers of classes, for fewer than two families of hospitals or hospitals that differ
+    between the models.
+    """
+    _check(models)
+    table = _table(models)
+    count = len(table.families)
+    everyone = np.ones(count, dtype=bool)
+    at_target, shares = _at(table, count, everyone)
+    errors = {name: np.full((len(models), count), np.nan) for name in METRICS}
+    share_errors = np.full(count, np.nan)
+    truth_shares = np.array([float(np.mean(one.labels == 1)) for one in models[0].hospitals])
+    for place in range(count):
+        others = table.families != table.families[place]
+        guess, share = _at(table, place, others)
+        for name in METRICS:
+            errors[name][:, place] = np.abs(guess[name] - table.truth[name][:, place])
+        share_errors[place] = abs(share - truth_shares[place])
+    weights = table.near[:, :, count]
+    halves = {name: _half(errors[name], weights) for name in METRICS}
+    share_half = weighted_quantile(share_errors, weights.mean(axis=0), COVERAGE)
+    found = [
+        ModelPrediction(
+            {name: _prediction(float(at_target[name][m]), halves[name], _noise(name, at_target, m, one, shares)) for name in METRICS},
+            weights[m] / weights[m].sum(),
+            _refusal(weights[m], table.mixtures[m]),
+        )
+        for m, one in enumerate(models)
+    ]  # fmt: skip
+    return PooledPrediction(
+        tuple(found), Prediction(shares, max(0.0, shares - share_half), min(1.0, shares + share_half))
+    )
+
+
+def _check(models: Sequence[ModelEvidence]) -> None:
+    if not models:
+        raise ValueError("no model to predict for")
+    if any(one.source_logits.shape[1] != 2 or one.target_logits.shape[1] != 2 for one in models):
+        raise ValueError("performance is predicted for two classes")
+    families = [[hospital.family for hospital in one.hospitals] for one in models]
+    if any(names != families[0] for names in families) or any(len(one.distances) != len(families[0]) for one in models):
+        raise ValueError("the models were evaluated on different pseudo-hospitals")
+    if len(set(families[0])) < 2:
+        raise ValueError(f"{len(set(families[0]))} families of pseudo-hospitals; at least two are needed")
+
+
+def _table(models: Sequence[ModelEvidence]) -> _Table:
+    hospitals = models[0].hospitals
+    truth = {name: np.zeros((len(models), len(hospitals))) for name in METRICS}
+    mixtures, near, spreads, cuts = [], [], [], []
+    for m, one in enumerate(models):
+        margins = [margin(hospital.logits) for hospital in one.hospitals]
+        own = margin(one.target_logits)
+        for k, (hospital, z) in enumerate(zip(one.hospitals, margins, strict=True)):
+            for name, value in _metrics(z, hospital.labels, _cut(one, z)).items():
+                truth[name][m, k] = value
+        labels = [hospital.labels for hospital in one.hospitals]
+        unit = float(np.std(margin(one.source_logits))) or 1.0
+        found = mixtures_of(margins, labels, own, unit)
+        mixtures.append(found)
+        near.append(_nearness(found.distances, one.distances))
+        spreads.append([np.log(float(z.std()) / unit + 1e-3) for z in (*margins, own)])
+        cuts.append([_cut(one, z) for z in (*margins, own)])
+    return _Table(
+        truth,
+        np.stack([_agreement(models), np.array(spreads)], axis=2),
+        np.array(near),
+        np.array(cuts),
+        tuple(mixtures),
+        np.array([hospital.family for hospital in hospitals]),
+        float(np.mean(models[0].source_labels == 1)),
+    )
+
+
+def _agreement(models: Sequence[ModelEvidence]) -> np.ndarray:
+    """Rank correlation [M, T] of each model's margins with the mean rank of the other models', on every hospital and the target."""
+    places = len(models[0].hospitals)
+    found = np.zeros((len(models), places + 1))
+    if len(models) < 2:
+        return found
+    for place in range(places + 1):
+        logits = [one.hospitals[place].logits if place < places else one.target_logits for one in models]
+        ranks = np.stack([rankdata(margin(z)) for z in logits])
+        total = ranks.sum(axis=0)
+        for m, own in enumerate(ranks):
+            others = total - own
+            found[m, place] = np.corrcoef(own, others)[0, 1] if own.std() > 0 and others.std() > 0 else 0.0
+    return found
+
+
+def _nearness(between: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Weights [K, T] of the hospitals for predicting each hospital and, last, the target; of the target's images the properties count too."""
+    count = len(images)
+    near = np.stack([_kernel(between[:, place], _NARROWEST) for place in range(count + 1)], axis=1)
+    if np.isfinite(images).all():
+        near[:, count] *= _kernel(images, 1e-9)
+    return near
+
+
+def _kernel(distances: np.ndarray, narrowest: float) -> np.ndarray:
+    moved = distances - distances.min()
+    width = max(narrowest, float(np.quantile(moved, _NEAREST_SHARE)))
+    return np.exp(-0.5 * (moved / width) ** 2)
+
+
+def _at(table: _Table, place: int, allowed: np.ndarray) -> tuple[dict[str, np.ndarray], float]:
+    """Predicted metrics [M] of every model and the positive share at one place, from the hospitals `allowed` [K]."""
+    near = table.near[:, :, place] * allowed
+    share = _share(table, place, near)
+    recalls = np.stack(
+        [one.recalls(place, share, cuts[place]) for one, cuts in zip(table.mixtures, table.cuts, strict=True)]
+    )
+    means = (recalls * near[:, None]).sum(axis=2) / np.maximum(near.sum(axis=1), 1e-300)[:, None]
+    found = {"auroc": _moved(table.truth["auroc"], table.signs, near, place)}
+    found |= {"specificity": means[:, 0], "sensitivity": means[:, 1]}
+    found["balanced_accuracy"] = (found["sensitivity"] + found["specificity"]) / 2
+    found["accuracy"] = share * found["sensitivity"] + (1 - share) * found["specificity"]
+    return found, share
+
+
+def _share(table: _Table, place: int, near: np.ndarray) -> float:
+    """Positive share at a place: over models and hospitals, weighted by nearness and by how far apart the classes' margins are there."""
+    apart = np.stack([one.apart for one in table.mixtures])
+    shares = np.stack([one.shares[:, place] for one in table.mixtures])
+    weights = near**_SHARPER * apart
+    if weights.sum() <= 0:
+        return table.home
+    seen = float(np.average(shares, weights=weights))
+    spread = float(np.average((shares - seen) ** 2, weights=weights)) + 1e-4
+    trust = _PRIOR_SPREAD**2 / (_PRIOR_SPREAD**2 + spread)
+    return trust * seen + (1 - trust) * table.home
+
+
+def _moved(truth: np.ndarray, signs: np.ndarray, near: np.ndarray, place: int) -> np.ndarray:
+    """Each model's weighted mean [M], moved along the slopes common to all models from the hospitals' mean signs to the place's."""
+    weights = near / np.maximum(near.sum(axis=1, keepdims=True), 1e-300)
+    level = (weights * truth).sum(axis=1)
+    mean_signs = (weights[:, :, None] * signs[:, :-1]).sum(axis=1)
+    here = signs[:, place]
+    centred = signs[:, :-1] - mean_signs[:, None]
+    gram = np.einsum("mk,mkd,mke->de", weights, centred, centred)
+    scale = np.sqrt(np.maximum(np.diag(gram), 1e-12))
+    along = np.einsum("mk,mkd,mk->d", weights, centred, truth - level[:, None])
+    penalty = _RIDGE * len(truth) * np.diag(np.maximum(scale**2 / len(truth), 1e-6))
+    slopes = np.linalg.solve(gram + penalty, along)
+    moved = np.clip(
+        here - mean_signs, *(side(centred, axis=1) for side in (np.min, np.max))
+    )  # never beyond what was seen
+    return np.clip(level + moved @ slopes, 0, 1)
+
+
+def _half(errors: np.ndarray, weights: np.ndarray) -> float:
+    known = ~np.isnan(errors)
+    return weighted_quantile(errors[known], weights[known], COVERAGE) if known.any() else 1.0
+
+
+def _noise(name: str, at_target: dict[str, np.ndarray], m: int, one: ModelEvidence, share: float) -> float:
+    """Standard error of a metric on the labelled source images and on the target's images together."""
+    home = float(np.mean(one.source_labels == 1))
+    value = float(np.clip(at_target[name][m], 0.02, 0.98))
+    sizes = ((len(one.source_labels), home), (len(one.target_logits), float(np.clip(share, 0.05, 0.95))))
+    return float(np.sqrt(sum(_variance(name, value, images, part) for images, part in sizes)))
+
+
+def _variance(name: str, value: float, images: int, share: float) -> float:
+    """Sampling variance of a metric on `images` images (AUROC: Hanley and McNeil 1982; else binomial)."""
+    positives, negatives = max(1.0, images * share), max(1.0, images * (1 - share))
+    if name == "auroc":
+        q1, q2 = value / (2 - value), 2 * value**2 / (1 + value)
+        spread = value * (1 - value) + (positives - 1) * (q1 - value**2) + (negatives - 1) * (q2 - value**2)
+        return spread / (positives * negatives)
+    binomial = value * (1 - value)
+    return {
+        "accuracy": binomial / images,
+        "sensitivity": binomial / positives,
+        "specificity": binomial / negatives,
+        "balanced_accuracy": binomial * (1 / positives + 1 / negatives) / 4,
+    }[name]
+
+
+def _prediction(value: float, half: float, noise: float) -> Prediction:
+    whole = float(np.hypot(half, _NORMAL_90 * noise))
+    return Prediction(value, max(0.0, value - whole), min(1.0, value + whole))
+
+
+def _refusal(weights: np.ndarray, mixtures: Mixtures) -> str | None:
+    nearest = float(mixtures.distances[:, -1].min())
+    if nearest > _FARTHEST:
+        return (
+            f"it answers the target's images as it answers those of no pseudo-hospital: the nearest distribution of margins is {nearest:.1f} "
+            f"away, more than {_FARTHEST:g}"
+        )
+    effective = float(weights.sum() ** 2 / (weights**2).sum())
+    if effective < _LEAST_EFFECTIVE:
+        return f"only {effective:.1f} pseudo-hospitals resemble the target for it, fewer than {_LEAST_EFFECTIVE:g}"
+    return None
+
+
+def _cut(one: ModelEvidence, z: np.ndarray) -> float:
+    return one.threshold if one.called is None else float(np.quantile(z, 1 - one.called))
+
+
+def _metrics(z: np.ndarray, labels: np.ndarray, threshold: float) -> dict[str, float]:
+    positive, called = labels == 1, z > threshold
+    sensitivity, specificity = float(np.mean(called[positive])), float(np.mean(~called[~positive]))
+    return {
+        "auroc": auroc(z, positive),
+        "accuracy": float(np.mean(called == positive)),
+        "balanced_accuracy": (sensitivity + specificity) / 2,
+        "sensitivity": sensitivity,
+        "specificity": specificity,
+    }
