@@ -85,6 +85,10 @@ class DataSection(Section):
         None,
         description="labelled stand-ins for the target, made of source-validation images, that every trained model is evaluated on; 0: none; 40 when left out, and none with target_labels all",
     )
+    try_adaptations: list[Literal["none", "batch_norm", "entropy", "histogram"]] = Field(
+        default_factory=list,
+        description="adaptations to judge on every trained model beside the configured one, each on eight pseudo-hospitals and the target",
+    )
     phantom_patients: int = Field(120, ge=12, le=20_000, description="patients per simulated hospital")
 
     @property

@@ -52,7 +52,8 @@ class Data:
     -1 and NaN for each class), group, domain and fold: train, val, test or unused in the source domain, target in the other;
     where the other direction is in use too, its folds as fold_back. `loading` is how the workers read: auto, resident or stream.
     `target_labels` says which labels of the target may be read; the others are -1 (NaN of several findings) in `split`.
-    `pseudo_hospitals` is the number of stand-ins for the target that every trained model is evaluated on.
+    `pseudo_hospitals` is the number of stand-ins for the target that every trained model is evaluated on, `try_adaptations` what is tried
+    on it beside the configured adaptation.
     """
 
     source: str
@@ -66,6 +67,7 @@ class Data:
     direction: str = SOURCE_TO_TARGET
     target_labels: Allowed = ALL
     pseudo_hospitals: int = 0
+    try_adaptations: tuple[str, ...] = ()
 
     @cached_property
     def hash(self) -> str:
@@ -203,7 +205,8 @@ class Data:
         facts = json.loads(run.read(CARD_FILE))["data"]
         facts |= {name: _found_from(run, facts[name]) for name in ("source", "target")}
         split = pd.read_parquet(io.BytesIO(run.read(SPLIT_FILE)))
-        return cls(**{**facts, "classes": tuple(facts["classes"])}, split=split)
+        lists = {name: tuple(facts.get(name, ())) for name in ("classes", "try_adaptations")}
+        return cls(**{**facts, **lists}, split=split)
 
 
 def prepare(section: DataSection, run: Storage, directions: Iterable[str] = (SOURCE_TO_TARGET,)) -> Data:
@@ -229,6 +232,7 @@ def prepare(section: DataSection, run: Storage, directions: Iterable[str] = (SOU
         *(*folders, classes, section.image_px, section.fit, section.normals, whole, section.loading),
         target_labels=section.target_labels,
         pseudo_hospitals=section.hospitals,
+        try_adaptations=tuple(section.try_adaptations),
     )
     _refuse_empty(data, section)
     if both:

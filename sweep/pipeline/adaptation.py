@@ -64,18 +64,10 @@ def adapted_to(job: TrainingJob, model: Classifier, images: Images, way: str) ->
 
 
 def alternatives_of(job: TrainingJob, model: Classifier) -> tuple[str, ...]:
-    """Adaptations that can be tried on the trained model beside the configured one.
-
-    none where the configuration adapts; batch_norm and entropy where the model has layers that they change.
-    """
-    possible = {
-        NONE: True,
-        BATCH_NORM: has_batch_norm(model),
-        HISTOGRAM: True,
-        ENTROPY: has_norms(model) and not job.data.multi_label,
-    }
+    """Adaptations to try on the trained model beside the configured one: those asked for that can change this model or its images."""
+    possible = {NONE: True, BATCH_NORM: has_batch_norm(model), HISTOGRAM: True, ENTROPY: has_norms(model)}
     own = NONE if job.trial.config["adapt"] == BEFORE_TRAINING else job.trial.config["adapt"]
-    return tuple(name for name, can in possible.items() if can and name != own)
+    return tuple(name for name in job.data.try_adaptations if possible[name] and name != own)
 
 
 def transform_to(fold: ImageSet) -> Callable[[Images], Images]:

@@ -33,9 +33,9 @@ from sweep.shift.stored import (
     hospitals_frame,
 )
 
-MOST_SOURCE_IMAGES = 96  # of source validation that a pseudo-hospital shows; a stratified draw beyond
+MOST_SOURCE_IMAGES = 64  # of source validation that a pseudo-hospital shows; a stratified draw beyond
 MOST_TARGET_IMAGES = 256  # of the target that source images are restyled towards
-TRIED_HOSPITALS = 16  # that adaptations beside the configured one are tried on: two rounds of all families
+TRIED_HOSPITALS = 8  # that adaptations beside the configured one are tried on: one round of all families
 _MEASURED = 24  # images of each hospital whose properties give its distances
 _KEPT_SETS = 2  # of pseudo-hospitals in a worker's memory: one for each direction
 _BATCH = 256
