@@ -28,6 +28,7 @@ class Column:
     split: str
     full: str
     constant: str
+    scale: Markup | None = None  # the scale of the interval strips below, None where there are none
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def leaderboard(run: Run, ranking: Ranking, best: Winner | None = None) -> Leade
     drawn = [row.numbers[DRAWN] for row in ranking.rows if DRAWN in row.numbers]
     ends = [value for made in drawn for value in (made.low, made.high) if value == value]
     scale = svg.Scale(*svg.nice_range(ends, floor=0, ceiling=1), 4, WIDTH - 4)
-    columns = tuple(_column(ranking, metric) for metric in ranking.metrics)
+    columns = tuple(_column(ranking, metric, scale if drawn else None) for metric in ranking.metrics)
     searched = [
         name
         for name in derived.varying_settings(run.configs)
@@ -94,12 +95,28 @@ def _no_better(best: Winner | None) -> dict[str, Chance]:
     return {key: Chance(value, chance_text(value)) for key, value in chances.items() if value == value}
 
 
-def _column(ranking: Ranking, metric: str) -> Column:
+def _column(ranking: Ranking, metric: str, scale: svg.Scale | None) -> Column:
     constant = number(ranking.constants[metric]) if metric in ranking.constants else ""
     title, split = metric_names.heading(metric)
     if ranking.rows and not any(row.numbers[metric].images for row in ranking.rows):
         split = f"{split}, seeds alone".removeprefix(", ")
-    return Column(metric, title, split, metric_names.title(metric), constant)
+    strip = _scale(scale, ranking.constants.get(metric)) if scale is not None and metric == DRAWN else None
+    return Column(metric, title, split, metric_names.title(metric), constant, strip)
+
+
+def _scale(scale: svg.Scale, constant: float | None) -> Markup:
+    """The ends of the interval strips' scale, and the constant predictor's place on it."""
+    parts = [
+        svg.el("line", x1=scale.start, x2=scale.end, y1=5, y2=5, class_="axis"),
+        *(svg.el("line", x1=x, x2=x, y1=1, y2=9, class_="axis") for x in (scale.start, scale.end)),
+        svg.el("text", f"{scale.low:.2f}", x=0, y=HEIGHT, class_="tick"),
+        svg.el("text", f"{scale.high:.2f}", x=WIDTH, y=HEIGHT, text_anchor="end", class_="tick"),
+    ]
+    if constant is not None and scale.low <= constant <= scale.high:
+        parts.append(svg.el("path", d=svg.marker(2, scale(constant), 5, 3.2), class_="dot s7"))
+    words = f"Scale of the intervals: {scale.low:.2f} to {scale.high:.2f}"
+    size = {"viewBox": f"0 0 {WIDTH} {HEIGHT + 2}", "width": WIDTH, "height": HEIGHT + 2}
+    return svg.el("svg", *parts, **size, class_="spark strip-scale", role="img", aria_label=words)
 
 
 def _row(row: Ranked, metrics: tuple[str, ...], searched: list[str], scale: svg.Scale) -> Row:

@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from analysis import selection
 from analysis.frames import load_run
+from analysis.glossary import GLOSSARY, anchor, explained
 from analysis.page import Page, build_page
 from sweep.core.command_line import Command, one_of, run_as_program
 from sweep.core.errors import EXIT_COMPLETE, InputError
@@ -70,7 +71,13 @@ def fill(template: str, script: str, live: bool = False, **facts: object) -> str
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    assets = {"style": Markup(_asset("report.css")), "script": Markup(script), "policy": _policy(script, live)}
+    environment.filters.update(explained=explained, anchor=anchor, css_text=_css_text)
+    assets = {
+        "glossary": GLOSSARY,
+        "style": Markup(_asset("report.css")),
+        "script": Markup(script),
+        "policy": _policy(script, live),
+    }
     return environment.get_template(template).render(**assets, **facts)
 
 
@@ -81,6 +88,13 @@ def _policy(script: str, live: bool) -> str:
     return (
         f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; connect-src {connect}; "
         "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _css_text(text: str) -> Markup:
+    """Text for a quoted string of a style sheet: what could end the string or the sheet is written as a code point."""
+    return Markup(
+        "".join(letter if letter.isalnum() or letter in " .,_-" else f"\\{ord(letter):x} " for letter in text)
     )
 
 

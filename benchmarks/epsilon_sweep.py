@@ -12,23 +12,26 @@ equal or lower in every cell.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
-import torchattacks
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
 from sweep.attacks.attack_options import AttackOptions
 from sweep.attacks.epsilon_sweep import epsilon_sweep
+from sweep.core.devices import cpu_features
+from sweep.training.adversarial import perturb
 
 PX = 128
 EPSILONS = tuple(level / 255 for level in (0.5, 1, 2, 4, 8))
-BASELINES = {"fgsm": torchattacks.FGSM, "bim": torchattacks.BIM, "pgd": torchattacks.PGD, "mifgsm": torchattacks.MIFGSM}
-CACHE_VERSION = 2  # raised when the training below changes, so that stale cached weights are not used
+BASELINES = {"fgsm": "FGSM", "bim": "BIM", "pgd": "PGD", "mifgsm": "MIFGSM"}  # the classes of torchattacks
+CACHE_VERSION = 3  # raised when the training below changes, so that stale cached weights are not used
 
 
 @dataclass(frozen=True)
@@ -77,36 +80,57 @@ def draw(strengths: tuple[float, float], count: int, seed: int) -> tuple[Tensor,
     return (speckle + strength * wave).clamp(0, 1), labels
 
 
-def trained(name: str, fixture: Fixture) -> nn.Module:
-    """The model of a fixture, from the cache or trained now."""
+def with_torchattacks() -> bool:
+    """Whether the baseline is installed."""
+    return importlib.util.find_spec("torchattacks") is not None
+
+
+def trained(name: str, fixture: Fixture, device: str = "cpu", steps: int | None = None) -> nn.Module:
+    """The model of a fixture, from the cache or trained now; `steps` cuts its training short, for a rehearsal."""
     torch.manual_seed(0)
     model = resnet18(num_classes=2)
     model.conv1 = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
-    path = Path(tempfile.gettempdir()) / f"epsilon-sweep-{name}-{CACHE_VERSION}.pt"
+    path = Path(tempfile.gettempdir()) / f"epsilon-sweep-{name}-{CACHE_VERSION}{f'-{steps}' if steps else ''}.pt"
     if path.exists():
         model.load_state_dict(torch.load(path, weights_only=True))
-        return model.eval()
+        return model.to(device).eval()
+    model.to(device)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
-    for step in range(fixture.steps):
-        images, labels = draw(fixture.trained_on, 16, seed=step)
+    for step in range(steps or fixture.steps):
+        images, labels = (part.to(device) for part in draw(fixture.trained_on, 16, seed=step))
         if fixture.train_eps:
             # a warm-up of the budget: from the full one the first steps learn nothing
             budget = fixture.train_eps * min(1.0, (step + 1) / (0.6 * fixture.steps))
-            images = torchattacks.PGD(model, eps=budget, alpha=budget / 1.5, steps=3)(images, labels)
+            images = pgd(model, images, labels, budget)
         model.train()
         optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(torch.device(device).type, torch.bfloat16):
             loss = nn.functional.cross_entropy(model(images), labels)
         loss.backward()
         optimizer.step()
-    torch.save(model.state_dict(), path)
+    torch.save({key: value.cpu() for key, value in model.state_dict().items()}, path)
     return model.eval()
+
+
+def pgd(model: nn.Module, images: Tensor, labels: Tensor, budget: float) -> Tensor:
+    """Three steps of PGD from a random start, in eval mode, as adversarial training takes them."""
+    model.eval()
+    start = images + budget * (2 * torch.rand_like(images) - 1)
+    loss = partial(_summed_loss, model, labels)
+    return perturb(images, loss, start, eps=budget, stride=budget / 1.5, steps=3)
+
+
+def _summed_loss(model: nn.Module, labels: Tensor, images: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(model(images), labels)
 
 
 def baseline(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, list[float]]:
     """Robust accuracy by attack and epsilon, one torchattacks call each."""
+    import torchattacks
+
     table = {}
-    for name, attack in BASELINES.items():
+    for name, kind in BASELINES.items():
+        attack = getattr(torchattacks, kind)
         torch.manual_seed(0)
         table[name] = []
         for epsilon in EPSILONS:
@@ -132,7 +156,7 @@ def report(name: str, fixture: Fixture, model: nn.Module, images: Tensor, labels
             seconds[mode].append(time.process_time() - started)
     median = {mode: sorted(times)[len(times) // 2] for mode, times in seconds.items()}
     passes = len(images) * len(EPSILONS)
-    print(f"\n{name}: {len(images)} images, clean accuracy {results['exact'].clean_accuracy:.3f}")
+    print(f"\n{name} on {cpu_features()}: {len(images)} images, clean accuracy {results['exact'].clean_accuracy:.3f}")
     print(f"  torchattacks  gradient {passes * 31:6d}  forward {passes * 4:5d}  CPU {median['torchattacks']:7.1f} s")
     for mode, goal in (("exact", fixture.exact_goal), ("fast", fixture.fast_goal)):
         p, speed = results[mode].passes, median["torchattacks"] / median[mode]

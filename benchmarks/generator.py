@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import itertools
 
+from sweep.core.devices import cpu_features
 from sweep.core.images import open_image
 from sweep.synth.adversarial import Duel, critic_step, generator_step, start_duel
 from sweep.synth.feed import Feed
@@ -86,15 +87,16 @@ def common_critic(px: int, width: int) -> nn.Module:
     return nn.Sequential(*layers, nn.Flatten(), spectral_norm(nn.Linear(widths[-1] * SMALLEST_MAP**2, 1)))
 
 
-def common_loop(folder: Path, px: int, width: int) -> Iterator[None]:
+def common_loop(folder: Path, px: int, width: int, device: str = "cpu") -> Iterator[None]:
     """One generator update, with its critic updates, at each `next`."""
-    generator, critic = common_generator(px, width), common_critic(px, width)
+    generator, critic = common_generator(px, width).to(device), common_critic(px, width).to(device)
     generator_optimizer = torch.optim.Adam(generator.parameters(), LR, BETAS)
     critic_optimizer = torch.optim.Adam(critic.parameters(), LR, BETAS)
     loader = DataLoader(Files(folder), BATCH, shuffle=True, drop_last=True)
     while True:
         for index, real in enumerate(loader, start=1):
-            noise = torch.randn(len(real), LATENT)
+            real = real.to(device)
+            noise = torch.randn(len(real), LATENT, device=device)
             critic_optimizer.zero_grad()
             fake = generator(noise).detach()
             loss = -critic(real).mean() + critic(fake).mean()
@@ -107,17 +109,16 @@ def common_loop(folder: Path, px: int, width: int) -> Iterator[None]:
                 yield
 
 
-def own_loop(images: np.ndarray, px: int, width: int, precision: str) -> Iterator[None]:
+def own_loop(images: np.ndarray, px: int, width: int, precision: str, device: str = "cpu") -> Iterator[None]:
     """The same updates by the project's loop."""
     settings = resolved_settings(
         "wgan", {"width": width, "batch_size": BATCH, "latent": LATENT, "precision": precision}
     )
     duel: Duel = start_duel(
-        ConvGenerator(px, width=width, latent=LATENT), ConvCritic(px, width=width), settings, seed=0, device="cpu"
+        ConvGenerator(px, width=width, latent=LATENT), ConvCritic(px, width=width), settings, seed=0, device=device
     )
-    feed = Feed(
-        torch.from_numpy(images), torch.zeros(len(images), dtype=torch.long), BATCH, torch.Generator(), flip=False
-    )
+    pixels, labels = torch.from_numpy(images).to(device), torch.zeros(len(images), dtype=torch.long, device=device)
+    feed = Feed(pixels, labels, BATCH, torch.Generator(device), flip=False)
     while True:
         for _ in range(CRITIC_STEPS):
             real, labels = next(feed)
@@ -192,6 +193,7 @@ def main() -> None:
     print(
         json.dumps(
             {
+                "cpu": cpu_features(),
                 "px": options.px,
                 "width": options.width,
                 "batch": BATCH,

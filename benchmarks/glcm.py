@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from sweep.core.devices import cpu_features
 from sweep.execution.malloc import KEEP_PAGES
 
 # Set before torch and its allocator start: page faults would otherwise dominate the dense baseline.
@@ -187,7 +188,7 @@ def measured(rows: dict[str, Task], rounds: int) -> dict[str, float]:
 
 def table(milliseconds: dict[str, float]) -> str:
     """One line a row: time, and how many times faster than the group's first row (of the loss: share of a step)."""
-    lines = [f"batch {BATCH} at {PX} px, one thread, CPU time"]
+    lines = [f"batch {BATCH} at {PX} px, one thread, CPU time, {cpu_features()}"]
     for name, value in milliseconds.items():
         group, base = name.split(": ")[0], next(n for n in milliseconds if n.startswith(name.split(": ")[0] + ":"))
         if group == "loss":

@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as functional
 from torch import nn
 
+from sweep.core.devices import cpu_features
 from sweep.evaluation.evaluate import predict
 from sweep.evaluation.metrics import classification_metrics
 from sweep.execution.malloc import KEEP_PAGES
@@ -67,7 +68,7 @@ def main() -> None:
             line = overhead(name, arguments.rounds)
         else:
             line = against_usual(name, arguments.rounds, arguments.threads)
-        print(f"{name}: {line}", flush=True)
+        print(f"{name} on {cpu_features()}: {line}", flush=True)
 
 
 def overhead(name: str, rounds: int) -> str:

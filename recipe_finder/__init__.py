@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from recipe_finder.api import load_model, plan, rank, replay, report, run
+    from recipe_finder.api import load_model, plan, predict, rank, replay, report, run
     from sweep.attacks.attack_options import AttackOptions
     from sweep.attacks.epsilon_sweep import epsilon_sweep
     from sweep.audit.audit import audit
@@ -38,6 +38,7 @@ _HOMES = {
     "report": "recipe_finder.api",
     "replay": "recipe_finder.api",
     "load_model": "recipe_finder.api",
+    "predict": "recipe_finder.api",
     "import_dataset": "sweep.importers.table",
     "audit": "sweep.audit.audit",
     "ClassifierSpec": "sweep.models.classifier",
@@ -62,6 +63,7 @@ __all__ = [
     "load_model",
     "mix",
     "plan",
+    "predict",
     "rank",
     "read_ledger",
     "replay",

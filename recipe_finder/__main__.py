@@ -45,11 +45,20 @@ def plan_command(
         str | None,
         typer.Option(help="Address of a running Ray cluster.", show_default="$RAY_ADDRESS, else a local one"),
     ] = None,
+    measure: Annotated[
+        bool,
+        typer.Option(
+            "--measure", help="Time a few steps on this machine, where no record of the sweep has been timed yet."
+        ),
+    ] = False,
 ) -> int:
     """Print what a sweep would compute, what is there already, how long the rest takes and costs; compute nothing."""
     from recipe_finder.api import plan
 
-    typer.echo(plan(config, overrides=key_values(set_), smoke=smoke, storage=storage, address=address), nl=False)
+    typer.echo(
+        plan(config, overrides=key_values(set_), smoke=smoke, storage=storage, address=address, measure=measure),
+        nl=False,
+    )
     return EXIT_COMPLETE
 
 
@@ -84,6 +93,11 @@ _CLUSTER = CommandGroup(
     examples=("{} files my-cluster", "{} check my-cluster/ray-cluster.aws.yaml"),
 )
 SECTIONS = {
+    "Start": {
+        "init": Row(
+            "import and audit your images, and write a sweep config that fits them and your time", "sweep.init:main"
+        ),
+    },
     "Data": {
         "import": Row("read a data set as published and write shards", "sweep.importers.__main__:main"),
         "audit": Row("near-duplicates, leaks, label conflicts, shortcut features", "sweep.shards.__main__:audit_main"),
@@ -97,7 +111,7 @@ SECTIONS = {
         "doctor": Row("check what a sweep needs before it starts", "sweep.doctor.__main__:main"),
         "plan": Row(
             "what would be computed, how long and at what cost",
-            Command(plan_command, ("{} ratio", "{} my.yaml --storage s3://my-bucket/ratio")),
+            Command(plan_command, ("{} ratio", "{} my.yaml --measure", "{} my.yaml --storage s3://my-bucket/ratio")),
         ),
         "run": Row("run a sweep, or resume it, and write its report", "sweep.run:main"),
     },
@@ -116,7 +130,8 @@ SECTIONS = {
         "hparams": Row("TensorBoard files, with the HParams tab", "analysis.hparams:main"),
     },
     "Models": {
-        "export": Row("one trained model: weights, configuration, model card", "sweep.export:main"),
+        "export": Row("a trained model, or its seeds as one: weights, threshold, model card", "sweep.export:main"),
+        "predict": Row("an exported model on new images: a row an image and a row a patient", "sweep.predict:main"),
         "replay": Row("one record again, compared with the ledger", "sweep.replay:main"),
         "artifacts": Row("generators, pools and models that nothing needs any more", "sweep.artifacts:main"),
     },

@@ -18,6 +18,7 @@ from sweep.core.errors import EXIT_STOPPED, InputError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sweep.deployment.combine import Ensemble
     from sweep.models.classifier import Classifier
 
 Config = str | Path | Mapping[str, Any]  # a file, the name of a shipped sweep config, or the keys themselves
@@ -31,8 +32,12 @@ def plan(
     smoke: bool = False,
     storage: str | Path | None = None,
     address: str | None = None,
+    measure: bool = False,
 ) -> str:
-    """What a sweep would compute, what its run folder holds already, and time and cost of the rest, as text; computes nothing."""
+    """What a sweep would compute, what its run folder holds already, and time and cost of the rest, as text; computes nothing.
+
+    With `measure` a few steps are timed here where nothing has been timed yet.
+    """
     from rich.console import Console
 
     from sweep.config.load import load_config
@@ -43,9 +48,8 @@ def plan(
         sweep_config = load_config(path, _texts(overrides), smoke)
     text = io.StringIO()
     place = Storage(storage or Path("results") / sweep_config.name)
-    print_plan(
-        sweep_config, place, Console(file=text, width=110, highlight=False), address or os.environ.get("RAY_ADDRESS")
-    )
+    console = Console(file=text, width=110, highlight=False)
+    print_plan(sweep_config, place, console, address or os.environ.get("RAY_ADDRESS"), measure)
     return text.getvalue()
 
 
@@ -117,12 +121,28 @@ def replay(run: str | Path, trial: str = "best", *, seed: int = 0, keep: str | P
     return {name: (value, now.get(name)) for name, value in recorded["metrics"].items()}
 
 
-def load_model(place: str | Path, trial: str | None = None, *, seed: int = 0) -> Classifier:
+def predict(model: str | Path, images: str | Path, **options: Any) -> pd.DataFrame:
+    """Predictions of an exported model, a row an image: probabilities, decision, and whether the image is unlike the training images.
+
+    `images` is a folder of images or DICOM files, a table, or a shard folder; `options` are those of the command (patient_regex, key_file, ...).
+    Files that cannot be read are left out; `frame.attrs` has them as bad_files, and a row a patient as patients.
+    """
+    from sweep.deployment.images import Reading
+    from sweep.deployment.model_folder import read_exported
+    from sweep.deployment.predictions import predict_new
+
+    bad: list[InputError] = []
+    made = predict_new(read_exported(model), Reading(str(images), options, bad.append))
+    made.images.attrs.update(bad_files=[str(one) for one in bad], patients=made.patients.to_dict("list"))
+    return made.images
+
+
+def load_model(place: str | Path, trial: str | None = None, *, seed: int = 0) -> Classifier | Ensemble:
     """A trained classifier in eval mode: float [N, 1, H, W], grey in [0, 1], to logits [N, classes].
 
-    `place` is a folder that `recipe-finder export` wrote; with `trial` (named as for `replay`) it is a run folder.
+    `place` is a folder that `recipe-finder export` wrote (of several seeds: an ensemble as one model); with `trial` (named as for `replay`) it is a run folder.
     """
-    from sweep.export import load_exported
+    from sweep.deployment.model_folder import load_exported
 
     if trial is None:
         return load_exported(place)

@@ -1,6 +1,6 @@
-"""A trained model to take away: weights, what is needed to build it, and a card that says what it is worth.
+"""A trained model to take away: weights, decision threshold, what is needed to build it, and a card that says what it is worth.
 
-python -m sweep.export results/quickstart 3f2a91c04b7e OUT [--seed 0]
+python -m sweep.export results/quickstart best OUT [--seeds all] [--combine ensemble|soup] [--onnx]
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,115 +16,261 @@ import typer
 from rich.console import Console
 
 from analysis.trial_names import TRIAL_HELP, trial_signature
-from sweep.config.hyperparameters import restored
-from sweep.core.command_line import Command
+from sweep.core.command_line import Command, one_of
 from sweep.core.errors import EXIT_COMPLETE, InputError
 from sweep.core.means import mean_of_known
 from sweep.core.storage import Storage
 from sweep.data.datasets import CARD_FILE, Data
-from sweep.pipeline.model_options import network_of
-from sweep.store.ledger import Event, finished_record, read_ledger
-from sweep.store.trial import MODEL
+from sweep.store.ledger import read_ledger
 
 if TYPE_CHECKING:
-    from sweep.models.classifier import Classifier
+    from sweep.deployment.card import Measured
+    from sweep.deployment.from_run import Built, Source
 
-CONFIG = "config.json"
-MODEL_CARD = "MODEL_CARD.md"
 _console = Console(highlight=False)
+_DRAWS = 1000  # resamples of patients behind each interval
+_ROI = ("roi",)  # of an import's settings, besides those of the importers for new images
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the command line asks of an export."""
+
+    policy: str
+    onnx: bool
+    reference: bool
 
 
 def export(
     run: Annotated[str, typer.Argument(help="Run folder or URL, e.g. results/quickstart.", show_default=False)],
     trial: Annotated[str, typer.Argument(help=TRIAL_HELP, show_default=False)],
     out: Annotated[Path, typer.Argument(help="A new folder.", show_default=False)],
-    seed: Annotated[int, typer.Option(help="Which of its seeds.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Which of its seeds, where one is exported.", show_default="0")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(metavar="all|K,K,...", help="Several seeds as one model.", show_default=False)
+    ] = None,
+    combine: Annotated[
+        str,
+        typer.Option(
+            **one_of(("ensemble", "soup")),
+            help="Several seeds: mean of their probabilities, or of their weights (seeds that start from the same pretrained weights).",
+        ),
+    ] = "ensemble",
+    threshold: Annotated[
+        str,
+        typer.Option(
+            metavar="POLICY",
+            help="How the decision threshold is chosen on the source's validation images: youden, half, sensitivity=S or specificity=S.",
+        ),
+    ] = "youden",
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="Write model.onnx too, checked with ONNX Runtime (extra: onnx).")
+    ] = False,
+    no_reference: Annotated[
+        bool,
+        typer.Option(
+            "--no-reference",
+            help="Export where the run's images are not at hand: predict then flags no image as unlike them.",
+        ),
+    ] = False,
 ) -> int:
-    """Write model.safetensors, config.json and MODEL_CARD.md of one trained model to a new folder."""
-    return _export(Storage(run), trial_signature(run, trial), Storage(out), seed)
+    """Write weights, config.json, MODEL_CARD.md and the reference of the "unlike the training images" flag to a new folder."""
+    from sweep.deployment.decisions import check_policy
+
+    if seed is not None and seeds is not None:
+        raise InputError(
+            "--seed, --seeds", "both are given", "give --seed K for one model, --seeds all for all of them"
+        )
+    place, signature = Storage(run), trial_signature(run, trial)
+    chosen = (seed or 0,) if seeds is None else _seeds(place, signature, seeds)
+    wanted = Wanted(check_policy(threshold), onnx, not no_reference)
+    return _export(place, signature, Storage(out), chosen, combine, wanted)
 
 
-def _export(run: Storage, signature: str, out: Storage, seed: int) -> int:
-    record = finished_record(run, signature, seed)
-    if out.exists(MODEL):
-        raise InputError(out.url, "holds a model already", "give a new folder")
-    config = restored(record["config"])
-    data = Data.load(run).seen_by(config)
-    facts = {
-        "network": network_of(config),
-        "classes": list(data.classes),
-        "image_px": data.image_px,
-        "fit": data.fit,
-        "input": "float [N, 1, H, W], grey in [0, 1]; normalisation and colorizer are inside",
-        "output": f"logits [N, classes]; {'a sigmoid each: an image may have several findings' if data.multi_label else 'softmax over the classes'}",
-        "config": record["config"],
-        "trial": signature,
-        "seed": seed,
-    }
-    seeds = [event for (name, _), event in read_ledger(run).finished().items() if name == signature]
-    out.write(MODEL_CARD, _card(record, seeds, json.loads(run.read(CARD_FILE))).encode())
-    out.write(CONFIG, json.dumps(facts, indent=1).encode())
-    out.write(MODEL, run.read(f"trials/{signature}/seed-{seed}/{MODEL}"))
-    load_exported(out.url)
-    _console.print(f"{out.url}: {MODEL}, {CONFIG}, {MODEL_CARD}", soft_wrap=True)
+def _seeds(run: Storage, signature: str, text: str) -> tuple[int, ...]:
+    """The seeds that --seeds names; InputError for a word that is no seed, and for one alone."""
+    if text == "all":
+        return tuple(sorted(number for name, number in read_ledger(run).finished() if name == signature))
+    try:
+        chosen = tuple(dict.fromkeys(int(word) for word in text.split(",")))
+    except ValueError:
+        raise InputError("--seeds", f"{text!r} is no list of seeds", "write all, or numbers like 0,1,2") from None
+    return chosen
+
+
+def _export(run: Storage, signature: str, out: Storage, seeds: tuple[int, ...], combine: str, wanted: Wanted) -> int:
+    from sweep.deployment.combine import ONE
+    from sweep.deployment.from_run import Source, build
+    from sweep.deployment.model_folder import CONFIG, MODEL_CARD, ONNX
+    from sweep.deployment.onnx_file import check_installed, onnx_bytes
+
+    source = Source(run, signature, seeds, combine if len(seeds) > 1 else ONE)
+    if out.exists(CONFIG) or out.names():
+        raise InputError(out.url, "holds a model already, or other files", "give a new folder")
+    if wanted.onnx:
+        check_installed()
+    data = Data.load(run).seen_by(source.config)
+    built = build(source, data, wanted.reference)
+    facts = _facts(source, data, built, wanted)
+    files = _weights(source, built)
+    files |= {ONNX: onnx_bytes(built.model, data.image_px)} if wanted.onnx else {}
+    metrics = _metrics(source, built)
+    facts["metrics"] = {one.name: asdict(one) for one in metrics}
+    files[MODEL_CARD] = _card(run, facts, metrics).encode()
+    files[CONFIG] = json.dumps(facts, indent=1, allow_nan=False).encode()
+    _write(out, files, built)
+    _console.print(f"{out.url}: {', '.join(out.names())}", soft_wrap=True, markup=False)
     return EXIT_COMPLETE
 
 
-def load_exported(folder: str | Path) -> Classifier:
-    """The model of an exported folder, with its weights, in eval mode. Raises InputError when a file is absent or does not fit."""
-    from safetensors.torch import load
+def _write(out: Storage, files: Mapping[str, bytes], built: Built) -> None:
+    """Everything into the folder, config.json last: without it the folder is no model. Then read back as a user would."""
+    from sweep.deployment.model_folder import CONFIG, read_exported, write_reference
 
-    from sweep.models.classifier import ClassifierSpec, build_classifier
-
-    place = Storage(folder)
-    try:
-        facts, state = json.loads(place.read(CONFIG)), load(place.read(MODEL))
-    except FileNotFoundError as error:
-        raise InputError(
-            place.url, f"{CONFIG} or {MODEL} is absent", "write the folder with: python -m sweep.export RUN TRIAL OUT"
-        ) from error
-    network = {**facts["network"], "num_classes": len(facts["classes"]), "image_px": facts["image_px"]}
-    model = build_classifier(ClassifierSpec(**network), seed=0)
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise InputError(place.url, f"{MODEL} does not fit {CONFIG}", "export the trial again") from error
-    return model.eval()
+    if built.reference is not None:
+        write_reference(out, built.reference)
+    for name in sorted(files, key=CONFIG.__eq__):
+        out.write(name, files[name])
+    read_exported(out.url)
 
 
-def _card(record: Event, seeds: list[Event], data: Mapping[str, Any]) -> str:
-    lines = [
-        f"# {record['config']['backbone']}, colorizer {record['config']['colorizer']}",
-        "",
-        f"Trial {record['signature']}, seed {record['seed']}. Not for clinical use.",
-        "",
-    ]
-    lines += ["## Trained and tested on", ""]
-    for role in ("source", "target"):
-        card = data[role]
-        constant = card["constant_accuracy"]
-        balance = (
-            "no label was read" if constant is None else f"always naming the commonest class is right in {constant:.3f}"
-        )
-        lines.append(f"- {role}: {card['name']}, {card['images']} images, licence {card['licence']}; {balance}")
-    lines += ["", "## What it is worth", "", f"| metric | this seed | mean of {len(seeds)} seeds |", "|---|---|---|"]
-    for name, value in sorted(record["metrics"].items()):
+def _weights(source: Source, built: Built) -> dict[str, bytes]:
+    from safetensors.torch import save
+
+    from sweep.deployment.model_folder import state_of, weight_files
+
+    names = weight_files(list(source.seeds), source.combination)
+    return {name: save(state_of(member)) for name, member in zip(names, built.members, strict=True)}
+
+
+def _card(run: Storage, facts: Mapping[str, Any], metrics: list[Measured]) -> str:
+    from sweep.deployment.card import card
+
+    domains = json.loads(run.read(CARD_FILE))
+    return card(facts, metrics, {role: domains[role] for role in ("source", "target")})
+
+
+def _facts(source: Source, data: Data, built: Built, wanted: Wanted) -> dict[str, Any]:
+    from sweep.deployment.from_run import CHOSEN_ON, thresholds_of
+    from sweep.deployment.model_folder import FORMAT, weight_files
+    from sweep.pipeline.model_options import network_of
+
+    config = source.records[0]["config"]
+    thresholds = thresholds_of(built.predictions, data, wanted.policy)
+    decision = {
+        "policy": wanted.policy,
+        "chosen_on": CHOSEN_ON,
+        "thresholds": [asdict(one) for one in thresholds],
+        "at_threshold": _at_threshold(built, data, [one.probability for one in thresholds]),
+    }
+    activation = (
+        "a sigmoid each: an image may have several findings" if data.multi_label else "softmax over the classes"
+    )
+    return {
+        "format": FORMAT,
+        "network": network_of(source.config),
+        "classes": list(data.classes),
+        "multi_label": data.multi_label,
+        "image_px": data.image_px,
+        "fit": data.fit,
+        "input": "float [N, 1, H, W], grey in [0, 1]; normalisation and colorizer are inside",
+        "output": f"logits [N, classes]; {activation}",
+        "combination": source.combination,
+        "trial": source.signature,
+        "seeds": list(source.seeds),
+        "files": weight_files(list(source.seeds), source.combination),
+        "onnx": wanted.onnx,
+        "preprocessing": {
+            "import": _import_settings(data) if wanted.reference else None,
+            "adapt": source.config["adapt"],
+            "histogram": None if built.histogram is None else built.histogram.tolist(),
+        },
+        "decision": decision,
+        "familiarity": built.familiarity(),
+        "weights": {"start": config.get("weights"), "sha256": config.get("weights_sha256")},
+        "config": config,
+    }
+
+
+def _import_settings(data: Data) -> dict[str, Any]:
+    """How the target's images became pixels: what its manifest keeps of the import."""
+    from sweep.deployment.images import PIXEL_SETTINGS
+    from sweep.shards.reader import read_manifest
+
+    manifest = read_manifest(data.target)
+    kept = {name: manifest.settings.get(name) for name in (*PIXEL_SETTINGS, *_ROI)}
+    return {**{name: value for name, value in kept.items() if value is not None}, "import_px": manifest.import_px}
+
+
+def _metrics(source: Source, built: Built) -> list[Measured]:
+    """The clean metrics of the exported model with intervals over patients; of the others the mean over seeds as recorded."""
+    from analysis.outcomes import MEASURES
+    from sweep.deployment.card import Measured
+
+    seeds = [event for (name, _), event in read_ledger(source.run).finished().items() if name == source.signature]
+    names = sorted({name for event in seeds for name in event["metrics"]})
+    found = []
+    for name in names:
         mean = mean_of_known([event["metrics"].get(name) for event in seeds])
-        lines.append(f"| {name} | {_figure(value)} | {_figure(mean)} |")
-    lines += [
-        "",
-        "Intervals: `python -m analysis.rank RUN`. A number on the target says how this model did at one other hospital, not at a third.",
-        "",
-    ]
-    lines += ["## Settings", "", "```json", json.dumps(record["config"], indent=1, sort_keys=True), "```", ""]
-    return "\n".join(lines)
+        family, _, split = name.partition("/")
+        ends = _interval(built, split, family) if family in MEASURES and "/" not in split else None
+        if ends is None:
+            alone = source.records[0]["metrics"].get(name) if len(source.seeds) == 1 else None
+            found.append(Measured(name, alone, None, None, mean, len(seeds)))
+        else:
+            found.append(Measured(name, *ends, mean, len(seeds)))
+    return found
 
 
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+def _interval(built: Built, split: str, family: str, shift: float = 0.0) -> tuple[float, float, float] | None:
+    """(estimate, low, high) of a measure on one split, the logit of class 1 lowered by `shift`; None without images or where it is undefined."""
+    import math
+
+    import numpy as np
+
+    from analysis.intervals import interval, resample
+    from analysis.outcomes import MEASURES, prediction_outcomes
+
+    outcomes = prediction_outcomes(built.predictions, split)
+    if outcomes is None or not np.all(outcomes.labels != -1):
+        return None
+    if shift:
+        outcomes.values[:, :, 1] -= shift
+    limits = (0.0, math.inf) if family == "log_loss" else (0.0, 1.0)
+    made = interval(resample(outcomes, MEASURES[family], draws=_DRAWS), limits=limits)
+    values = (made.estimate, made.low, made.high)
+    return values if all(map(math.isfinite, values)) else None
 
 
-main = Command(export, examples=("{} results/quickstart best model", "{} results/quickstart 3f2a91 model --seed 1"))
+def _at_threshold(built: Built, data: Data, thresholds: list[float]) -> list[dict[str, Any]]:
+    """Sensitivity and specificity at the threshold of two classes, on the splits that had no part in its choice."""
+    import math
+
+    if data.multi_label or len(thresholds) != 1:
+        return []
+    inside = min(max(thresholds[0], 1e-9), 1 - 1e-9)
+    shift = math.log(inside / (1 - inside))
+    rows = []
+    for split in ("source", "target"):
+        for measure in ("sensitivity", "specificity", "balanced_accuracy"):
+            ends = _interval(built, split, measure, shift)
+            if ends is not None:
+                estimate, low, high = ends
+                words = measure.replace("_", " ")
+                rows.append({"split": split, "measure": words, "estimate": estimate, "low": low, "high": high})
+    return rows
+
+
+main = Command(
+    export,
+    examples=(
+        "{} results/quickstart best model",
+        "{} results/quickstart 3f2a91 model --seeds all --threshold sensitivity=0.95",
+        "{} results/quickstart 1 model --seed 1 --onnx",
+    ),
+)
 
 if __name__ == "__main__":
     sys.exit(main())

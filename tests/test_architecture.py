@@ -37,6 +37,19 @@ ALLOWED = {
     "sweep.config": {"sweep.core", "sweep.shards", "sweep.shift"} | SCIENCE,
     "sweep.data": {"sweep.core", "sweep.config", "sweep.shift"} | DATA_SETS,
     "sweep.store": {"sweep.core", "sweep.config"},
+    "sweep.deployment": {
+        "sweep.core",
+        "sweep.config",
+        "sweep.data",
+        "sweep.store",
+        "sweep.pipeline",
+        "sweep.shards",
+        "sweep.importers",
+        "sweep.models",
+        "sweep.evaluation",
+        "sweep.training",
+        "sweep.shift",
+    },
     "sweep.pipeline": {"sweep.core", "sweep.config", "sweep.data", "sweep.store", "sweep.shards", "sweep.shift"}
     | SCIENCE,
     "sweep.planning": {
@@ -48,7 +61,10 @@ ALLOWED = {
         "sweep.search",
         "sweep.training",
         "sweep.attacks",
+        "sweep.shards",
+        "sweep.synth",
     },
+    "sweep.proposal": {"sweep.core", "sweep.importers", "sweep.shards"},
     "sweep.execution": {
         "sweep.core",
         "sweep.config",

@@ -84,6 +84,16 @@
   });
   refresh();
 
+  // On paper: no words beside a mark, every row that is not filtered out, the numbers of every figure.
+  let folded = [];
+  addEventListener("beforeprint", () => {
+    hideTip();
+    folded = all("details").filter((fold) => !fold.open);
+    folded.forEach((fold) => { fold.open = true; });
+    document.activeElement.blur();
+  });
+  addEventListener("afterprint", () => { folded.forEach((fold) => { fold.open = false; }); });
+
   // The scatter: drag to select, arrows to walk, Enter to pick, Escape to clear, other axes on request.
   const facts = JSON.parse(one("#scatter").textContent);
   const plot = one("#pareto-plot");

@@ -10,13 +10,14 @@ from markupsafe import Markup
 from analysis import metric_names
 from analysis.estimates import Estimates
 from analysis.figures import svg
-from analysis.figures.figure import DataTable, Figure, Legend, Panel, number, with_interval
+from analysis.figures.figure import DataTable, Figure, Legend, Panel, hidden_series, number, with_interval
 from analysis.frames import Run
 from analysis.intervals import Interval
 from sweep.core.epsilon import parse_epsilon
 
 SPLITS = {"target": "target", "source": "source test"}
 MOST_LINES = 6
+ONE_PIXEL = 0.004  # of the accuracy axis, which is 250 px high
 PIXEL = 255  # epsilons are shown in grey levels of an 8-bit image
 
 
@@ -143,7 +144,7 @@ def draw_epsilon_curves(facts: tuple[EpsilonFacts, ...]) -> Figure:
         panels,
         _table(facts),
         nav="Attacks",
-        notes=tuple(_note(one) for one in facts),
+        notes=tuple(note for one in facts for note in (_note(one), *_hidden(one))),
     )
 
 
@@ -177,10 +178,27 @@ def _at(found: Reach, last: float) -> str:
 
 
 def _legend(curves: tuple[EpsilonCurve, ...]) -> tuple[Legend, ...]:
+    styles = [_style(i, curve, curves) for i, curve in enumerate(curves)]
     return tuple(
-        Legend("worst case" if curve.name == metric_names.WORST else curve.name, _style(i, curve, curves))
-        for i, curve in enumerate(curves)
+        Legend(_curve_name(curve), style.replace("line", "dot"), shape=i, line=style)
+        for i, (curve, style) in enumerate(zip(curves, styles, strict=True))
     )
+
+
+def _curve_name(curve: EpsilonCurve) -> str:
+    return "worst case" if curve.name == metric_names.WORST else curve.name
+
+
+def _hidden(facts: EpsilonFacts) -> tuple[str, ...]:
+    """Which curves of a split cannot be told apart, in each of its two panels."""
+    found = []
+    for words, curves in (("by threat", facts.by_threat), ("worst case", facts.worst)):
+        series = {
+            _curve_name(curve): [(eps, made.estimate) for eps, made in zip(curve.eps, curve.made, strict=True)]
+            for curve in curves
+        }
+        found += [f"{SPLITS[facts.split].capitalize()}, {words}: {text}" for text in hidden_series(series, ONE_PIXEL)]
+    return tuple(found)
 
 
 def _style(index: int, curve: EpsilonCurve, among: tuple[EpsilonCurve, ...]) -> str:

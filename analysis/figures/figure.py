@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from markupsafe import Markup
@@ -22,18 +23,22 @@ class DataTable:
 
 @dataclass(frozen=True)
 class Legend:
-    """What a line or mark stands for; `style` names classes of the page's style, `shape` a marker instead of a line."""
+    """What a line or mark stands for; `style` names classes of the page's style, `shape` a marker, which lies on `line` where it is given."""
 
     text: str
     style: str
     shape: int | None = None
+    line: str = ""
 
     @property
     def drawing(self) -> Markup:
         """The sample beside the words, 22 by 12 px."""
+        parts = []
+        if self.shape is None or self.line:
+            parts.append(svg.el("line", x1=1, x2=21, y1=6, y2=6, class_=self.line or self.style))
         if self.shape is not None:
-            return svg.el("path", d=svg.marker(self.shape, 11, 6), class_=self.style)
-        return svg.el("line", x1=1, x2=21, y1=6, y2=6, class_=self.style)
+            parts.append(svg.el("path", d=svg.marker(self.shape, 11, 6, 4.0), class_=self.style))
+        return Markup("").join(parts)
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,24 @@ class Figure:
     wide: bool = False
     nav: str = ""
     notes: tuple[str, ...] = field(default=())
+
+
+def hidden_series(series: Mapping[str, Sequence[tuple[float, float]]], within: float) -> tuple[str, ...]:
+    """Sentences on the series that cannot be told apart in a drawing: same places across, heights closer than `within` everywhere."""
+    left, sentences = list(series), []
+    while left:
+        first = left.pop(0)
+        alike = [name for name in left if _alike(series[first], series[name], within)]
+        left = [name for name in left if name not in alike]
+        if alike:
+            sentences.append(f"{', '.join([first, *alike[:-1]])} and {alike[-1]} lie under each other.")
+    return tuple(sentences)
+
+
+def _alike(a: Sequence[tuple[float, float]], b: Sequence[tuple[float, float]], within: float) -> bool:
+    return len(a) == len(b) > 0 and all(
+        x == other_x and abs(y - other_y) < within for (x, y), (other_x, other_y) in zip(a, b, strict=True)
+    )
 
 
 def counted(count: int, noun: str) -> str:

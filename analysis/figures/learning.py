@@ -8,10 +8,11 @@ from markupsafe import Markup
 
 from analysis import metric_names
 from analysis.figures import svg
-from analysis.figures.figure import DataTable, Figure, Legend, Panel, number
+from analysis.figures.figure import DataTable, Figure, Legend, Panel, hidden_series, number
 from analysis.frames import Run
 
 MOST_LINES = 6
+PANEL_PX = 218  # height of a panel between its axes: closer lines than one pixel are one line
 SHOWN = ("auroc/source_val", "loss/train")
 
 
@@ -62,8 +63,17 @@ def draw_learning_curves(curves: tuple[LearningCurve, ...]) -> Figure:
         for c in curves
     )
     table = DataTable(("configuration", "metric", "epochs", "last, mean", "lowest seed", "highest seed"), last)
-    legend = tuple(Legend(name, f"line s{index}") for index, name in enumerate(names))
-    return Figure("learning", "How did training go?", caption, panels, table, legend)
+    legend = tuple(Legend(name, f"dot s{i}", shape=i, line=f"line s{i}") for i, name in enumerate(names))
+    notes = tuple(note for metric in metrics for note in _hidden(metric, [c for c in curves if c.metric == metric]))
+    return Figure("learning", "How did training go?", caption, panels, table, legend, notes=notes)
+
+
+def _hidden(metric: str, curves: list[LearningCurve]) -> tuple[str, ...]:
+    """Which configurations' lines cannot be told apart in the panel of a metric."""
+    values = [value for curve in curves for value in (*curve.low, *curve.high)]
+    series = {curve.label: list(zip(map(float, curve.epochs), curve.mean, strict=True)) for curve in curves}
+    texts = hidden_series(series, (max(values) - min(values)) / PANEL_PX)
+    return tuple(f"{metric_names.title(metric)}: {text}" for text in texts)
 
 
 def _draw(curves: list[LearningCurve], names: list[str]) -> Markup:
@@ -86,10 +96,8 @@ def _draw(curves: list[LearningCurve], names: list[str]) -> Markup:
         end = plot.points(xs[-1:], curve.mean[-1:])[0]
         parts.append(
             svg.el(
-                "circle",
-                cx=end[0],
-                cy=end[1],
-                r=3.6,
+                "path",
+                d=svg.marker(names.index(curve.label), *end, 3.8),
                 class_=f"dot mark {style}",
                 tabindex="0",
                 role="img",

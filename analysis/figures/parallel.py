@@ -15,7 +15,8 @@ from analysis.frames import Run
 
 MOST_LINES = 400
 MOST_AXES = 9
-WIDTH, HEIGHT, TOP, BOTTOM = 1060, 330, 46, 28
+WIDTH, HEIGHT, TOP, BOTTOM = 1060, 350, 46, 48
+LANE = HEIGHT - 14.0  # where lines pass an axis whose setting they do not have
 LETTER = 6.4  # px, width of a tick's letter
 STEPS = 5  # shades from the worst to the best configuration
 
@@ -100,8 +101,10 @@ def _number_axis(name: str, title: str, numbers: pd.Series, *, logarithmic: bool
 def draw_parallel(facts: ParallelFacts) -> Figure:
     """Lines over axes, best drawn last; the page adds ranges on the axes."""
     caption = "Each line is one configuration; the strongest fifth is best in the first result. Drag along an axis to keep what passes through; ranges on several axes add up."
+    if any(h is None for row in facts.heights for h in row):
+        caption += " A line that passes below an axis does not have that setting (none)."
     rows = tuple(
-        (label, *("\N{EN DASH}" if h is None else number(h, 2) for h in heights))
+        (label, *("none" if h is None else number(h, 2) for h in heights))
         for label, heights in zip(facts.labels[:40], facts.heights, strict=False)
     )
     table = DataTable(("configuration", *(f"{axis.title} (place on the axis)" for axis in facts.axes)), rows)
@@ -123,7 +126,12 @@ def _draw(facts: ParallelFacts) -> Markup:
     y = svg.Scale(0, 1, HEIGHT - BOTTOM, TOP)
     order = sorted(range(len(facts.labels)), key=lambda i: facts.shades[i])
     lines = svg.group((_line(facts, i, xs, y) for i in order), class_="lines")
-    axes = [part for x, axis in zip(xs, facts.axes, strict=True) for part in _axis(axis, float(x), y)]
+    absent = [any(row[i] is None for row in facts.heights) for i in range(len(facts.axes))]
+    axes = [
+        part
+        for x, axis, none in zip(xs, facts.axes, absent, strict=True)
+        for part in [*_axis(axis, float(x), y), *(_none(float(x), y) if none else ())]
+    ]
     return svg.figure_svg(
         WIDTH,
         HEIGHT,
@@ -135,8 +143,7 @@ def _draw(facts: ParallelFacts) -> Markup:
 
 
 def _line(facts: ParallelFacts, i: int, xs: np.ndarray, y: svg.Scale) -> Markup:
-    # Where a setting is absent the line passes below the axis.
-    places = [(float(x), y(h) if h is not None else HEIGHT - 8.0) for x, h in zip(xs, facts.heights[i], strict=True)]
+    places = [(float(x), y(h) if h is not None else LANE) for x, h in zip(xs, facts.heights[i], strict=True)]
     heights = " ".join("-" if h is None else f"{h:.3f}" for h in facts.heights[i])
     return svg.el(
         "path",
@@ -146,6 +153,16 @@ def _line(facts: ParallelFacts, i: int, xs: np.ndarray, y: svg.Scale) -> Markup:
         data_h=heights,
         data_tip=facts.labels[i],
     )
+
+
+def _none(x: float, y: svg.Scale) -> list[Markup]:
+    """The place below an axis of the configurations that do not have its setting."""
+    word = "none"
+    return [
+        svg.el("line", x1=x, x2=x, y1=y.start, y2=LANE, class_="lane"),
+        svg.el("rect", x=x + 4, y=LANE - 8, width=LETTER * len(word) + 4, height=16, rx=3, class_="plate"),
+        svg.el("text", word, x=x + 6, y=LANE, dy="0.35em", class_="tick"),
+    ]
 
 
 def _axis(axis: Axis, x: float, y: svg.Scale) -> list[Markup]:

@@ -103,7 +103,10 @@ def draw_ratio_curves(curves: tuple[RatioCurve, ...], metric: str = METRIC) -> F
         "The dashed line and its pale band are real images only. A ringed point differs from real only after correction for all comparisons shown."
     )
     notes = (f"{len(curves) - len(shown)} more cells are in the table only.",) if len(curves) > len(shown) else ()
-    legend = (Legend("chosen configuration, 95 % interval", "line s0"), Legend("real images only", "control"))
+    legend = (
+        Legend("chosen configuration, 95 % interval", "dot s0", shape=0, line="line s0"),
+        Legend("real images only", "control"),
+    )
     return Figure(
         "ratio", "Do synthetic images help?", caption, panels, _table(curves, metric), legend, nav="Ratio", notes=notes
     )

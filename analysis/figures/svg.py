@@ -30,13 +30,15 @@ def group(children: Iterable[str | Markup], **attributes: object) -> Markup:
 
 
 def figure_svg(width: float, height: float, label: str, children: Iterable[Markup], **attributes: object) -> Markup:
-    """A whole drawing with its name for screen readers."""
+    """A whole drawing with its name for screen readers: one picture, or a group where marks in it take the focus."""
+    inside = Markup("").join(children)
     return el(
         "svg",
-        *children,
+        inside,
         viewBox=f"0 0 {_text(width)} {_text(height)}",
         aria_label=label,
-        **{"role": "img", "class_": "plot", **attributes},
+        style=f"--w: {_text(width)}px",  # the page keeps it near this width, so that its text stays readable on a phone
+        **{"role": "group" if 'tabindex="0"' in inside else "img", "class_": "plot", **attributes},
     )
 
 

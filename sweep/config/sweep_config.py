@@ -228,6 +228,10 @@ class Resources(Section):
     reuse_workers: bool = Field(
         True, description="worker groups serve one trial after another; false: a Train run for each trial"
     )
+    stack_seeds: Literal["auto", "off"] | Annotated[int, Field(ge=2, le=1024)] = Field(
+        "auto",
+        description="seeds of a trial trained as one stacked model: auto: on a GPU, as many as its memory holds; or the most at a time",
+    )
     memory_per_worker: str | None = Field(
         None, pattern=MEMORY_PATTERN, description="like 500MB or 4GB; a worker that exceeds it is ended"
     )

@@ -29,6 +29,7 @@ class Work:
     rungs: Rungs = Rungs()  # of the trial's first seed
     threads: int = 1
     checkpoint_every_s: float = 15.0
+    stack_seeds: str | int = "off"  # resources.stack_seeds
     worker_group: str | None = None  # the one worker group that may take it; None: any
     last: bool = False  # the worker group ends after it
 

@@ -38,6 +38,7 @@ class Launch:
             self.attacks,
             self._rungs(trial),
             threads=max(1, int(self.resources.cpus_per_worker)),
+            stack_seeds=self.resources.stack_seeds,
             worker_group=None if reuse else f"only-{trial.signature}-{trial.seeds[0]}",
             last=not reuse,
         )

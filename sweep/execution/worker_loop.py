@@ -6,8 +6,8 @@ torch is imported inside the functions: a process that only hands jobs on does n
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sweep.core.errors import Diverged
@@ -18,7 +18,7 @@ from sweep.execution.job import Report, Work, failure
 from sweep.store.trial import RESULT, STATE, Rungs
 
 if TYPE_CHECKING:
-    from sweep.pipeline.training_job import TrainingJob
+    from sweep.pipeline.training_job import StackedSeed, TrainingJob
 
 SHARE = 0.02  # of the training time that saving its state may take
 Tell = Callable[[Report], bool]
@@ -55,13 +55,35 @@ def serve(work: Work, context: WorkerContext, tell: Tell) -> None:
     from sweep.training.workers import agreed
 
     torch.set_num_threads(work.threads)
-    for seed in work.trial.seeds:
+    stacked: dict[int, StackedSeed] = {}
+    together = work.stack_seeds != "off"
+    for place, seed in enumerate(work.trial.seeds):
         # agreed() is a barrier: every worker has looked before one of them goes on to write
-        if not agreed(context.run.exists(f"{work.trial.seed_folder(seed)}/{RESULT}")) and not _settled(
-            _training_job(work, seed, context, tell), tell
-        ):
-            continue
+        if not agreed(context.run.exists(f"{work.trial.seed_folder(seed)}/{RESULT}")):
+            if together and seed not in stacked:
+                stacked = _stacked(work, work.trial.seeds[place:], context, tell)
+                together = bool(stacked)
+            job = replace(_training_job(work, seed, context, tell), trained=stacked.pop(seed, None))
+            if not _settled(job, tell):
+                continue
         tell({"kind": "finish", "seed": seed})
+
+
+def _stacked(work: Work, seeds: Sequence[int], context: WorkerContext, tell: Tell) -> dict[int, StackedSeed]:
+    """Those of `seeds` that were trained together now; none of them where they train one after another."""
+    from sweep.training.workers import world_size
+
+    if len(seeds) < 2 or world_size() > 1:
+        return {}
+    from sweep.pipeline.stacked_seeds import SeedsInterrupted, train_together
+
+    waiting = [seed for seed in seeds if not context.run.exists(f"{work.trial.seed_folder(seed)}/{RESULT}")]
+    try:
+        return train_together([_training_job(work, seed, context, tell) for seed in waiting], work.stack_seeds)
+    except SeedsInterrupted as stop:
+        for seed, state in stop.states.items():
+            context.run.write(f"{work.trial.seed_folder(seed)}/{STATE}", state)
+        raise Preempted from stop
 
 
 def _training_job(work: Work, seed: int, context: WorkerContext, tell: Tell) -> TrainingJob:
@@ -84,7 +106,10 @@ def _training_job(work: Work, seed: int, context: WorkerContext, tell: Tell) -> 
         leader=leader,
         state=run.read(state) if run.exists(state) else None,
         hooks=TrainingHooks(
-            _epoch_reporter(seed, tell), saver and saver.save, context.interrupted, state_due=saver and saver.due
+            _epoch_reporter(seed, tell),
+            None if saver is None else saver.save,
+            context.interrupted,
+            state_due=None if saver is None else saver.due,
         ),
     )
 

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -26,6 +26,7 @@ from sweep.attacks.methods.transfer import transfer_from
 from sweep.attacks.names import TRANSFER
 from sweep.attacks.threat import Threat
 from sweep.core.devices import device_facts
+from sweep.core.errors import Diverged
 from sweep.core.metric_table import PREDICTED
 from sweep.core.seeds import named_seed, rng
 from sweep.data.target_labels import known
@@ -47,13 +48,14 @@ from sweep.pipeline.stages import (
     read_pool,
 )
 from sweep.pipeline.texture_loss import texture_loss
-from sweep.pipeline.training_job import FOLD_OF_SPLIT, TrainingJob, build, decided, rebuilt, tensors
+from sweep.pipeline.training_job import FOLD_OF_SPLIT, StackedSeed, TrainingJob, build, decided, rebuilt, tensors
 from sweep.shards.batches import Batches, batches_of
 from sweep.shards.image_set import ImageSet
 from sweep.shards.mixing import mix, steps_per_epoch, synthetic_counts
 from sweep.store.artifact_store import ArtifactStore
 from sweep.store.trial import COLORIZER, MODEL, RESULT
-from sweep.training.fit import FitOptions, fit
+from sweep.training.fit import FitOptions, FitResult, fit
+from sweep.training.hooks import TrainingHooks
 from sweep.training.logbook import Logbook
 from sweep.training.parts import has_learned_colorizer
 from sweep.training.precision import resolved_precision
@@ -80,7 +82,7 @@ def run_seed(job: TrainingJob) -> dict[str, Any]:
 
 def _run(job: TrainingJob) -> dict[str, Any]:
     begin = time.perf_counter()
-    job = _prepared(job)
+    job = prepared(job)
     model, facts = _trained(job)
     if not job.leader:
         return {}
@@ -132,28 +134,39 @@ def _run(job: TrainingJob) -> dict[str, Any]:
 
 def trained_anew(job: TrainingJob) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Train without evaluation: the model files of a finished seed, and the facts of its training."""
-    model, facts = _train(_prepared(job))
+    model, facts = _train(prepared(job))
     return _files(model), facts
 
 
-def _prepared(job: TrainingJob) -> TrainingJob:
+def prepared(job: TrainingJob) -> TrainingJob:
     """The job with its labels resolved and its source images transformed as the configuration says."""
     return before_training(replace(job, folds=decided(job.folds, job.trial.config.get("uncertain"))))
 
 
 def _trained(job: TrainingJob) -> tuple[Classifier, dict[str, Any]]:
-    """The job's model: the shared one where a stage of the run made it, else trained here, as in every replay."""
+    """The job's model: trained with other seeds, or the shared one where a stage of the run made it, else trained here, as in every replay."""
+    if job.trained is not None:
+        return _trained_together(job, job.trained)
     store, stage = ArtifactStore(job.run), model_stage(job.trial.config, job.data, job.seed)
     note = store.meta(stage)
     if not agreed(note is not None) or note is None:
         return _train(job)
     model = rebuilt(job.trial.config, job.data, job.seed, read_model(store, stage))
     for metrics in json.loads(store.read(stage, EPOCHS_FILE)):
-        _report(job, metrics)
+        report_epoch(job, metrics)
     return model.to(job.device), {name: note[name] for name in ("best_epoch", "epochs_run", "train_images")}
 
 
-def _report(job: TrainingJob, metrics: dict[str, Any], model: Classifier | None = None) -> None:
+def _trained_together(job: TrainingJob, trained: StackedSeed) -> tuple[Classifier, dict[str, Any]]:
+    """The model of a seed that was trained in a stack; its epochs are reported now unless they were while it trained."""
+    if isinstance(trained.outcome, Diverged):
+        raise trained.outcome
+    for metrics in trained.outcome.history:
+        report_epoch(job if not trained.reported else replace(job, hooks=TrainingHooks()), metrics)
+    return trained.model, facts_of(job, trained.outcome, trained.synthetic)
+
+
+def report_epoch(job: TrainingJob, metrics: dict[str, Any], model: Classifier | None = None) -> None:
     """Report one epoch to TensorBoard and the engine; of a `model` in training with the objectives where its epoch is a rung."""
     if model is not None and job.leader and metrics["epoch"] in job.rungs.epochs:
         metrics = {**_at_rung(job, model), **metrics}
@@ -164,25 +177,51 @@ def _report(job: TrainingJob, metrics: dict[str, Any], model: Classifier | None 
         job.hooks.on_epoch(metrics)
 
 
+@dataclass
+class TrainingInputs:
+    """What the loop gets of one job."""
+
+    model: Classifier
+    recipe: Recipe
+    train: ImageSet
+    batches: Batches
+    labels: np.ndarray
+
+    @property
+    def synthetic(self) -> int:
+        """Synthetic images of the training set."""
+        return int(self.train.synthetic.sum())
+
+
+def training_inputs(job: TrainingJob) -> TrainingInputs:
+    """The untrained model, its batches and labels; the caller closes the batches."""
+    recipe = Recipe.from_config(job.trial.config)
+    model = build(job.trial.config, job.data, job.seed, _donated(job))
+    train = _mixed(job)
+    batches = _batches(job, train, recipe)
+    return TrainingInputs(model, recipe, train, batches, _as_drawn(train, batches, recipe))
+
+
 def _train(job: TrainingJob) -> tuple[Classifier, dict[str, Any]]:
-    config = job.trial.config
-    recipe = Recipe.from_config(config)
-    model = build(config, job.data, job.seed, _donated(job))
-    train, val = _mixed(job), job.folds["val"]
-    with closing(_batches(job, train, recipe)) as batches:
-        labels = _as_drawn(train, batches, recipe)
+    inputs, val = training_inputs(job), job.folds["val"]
+    with closing(inputs.batches):
         outcome = fit(
-            shared_by_all(model, job.device),
-            batches,
+            shared_by_all(inputs.model, job.device),
+            inputs.batches,
             (val.images, val.labels),
-            recipe,
+            inputs.recipe,
             seed=named_seed(job.seed, "fit"),
-            options=FitOptions(job.device, labels, texture_loss(config), job.state),
-            hooks=replace(job.hooks, on_epoch=partial(_report, job, model=model), reduce=mean_over_workers),
+            options=FitOptions(job.device, inputs.labels, texture_loss(job.trial.config), job.state),
+            hooks=replace(job.hooks, on_epoch=partial(report_epoch, job, model=inputs.model), reduce=mean_over_workers),
         )
-    counts = {"real": len(job.folds["train"]), "synthetic": int(train.synthetic.sum())}
+    return inputs.model, facts_of(job, outcome, inputs.synthetic)
+
+
+def facts_of(job: TrainingJob, outcome: FitResult, synthetic: int) -> dict[str, Any]:
+    """What a record says of its training."""
+    counts = {"real": len(job.folds["train"]), "synthetic": synthetic}
     facts = {"best_epoch": outcome.best_epoch, "epochs_run": outcome.epochs_run, "train_images": counts}
-    return model, facts | ({} if outcome.steps_ran == "eager" else {"steps_ran": outcome.steps_ran})
+    return facts | ({} if outcome.steps_ran == "eager" else {"steps_ran": outcome.steps_ran})
 
 
 def _batches(job: TrainingJob, train: ImageSet, recipe: Recipe) -> Batches:

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from safetensors.torch import load
 
-from sweep.core.errors import InputError
+from sweep.core.errors import Diverged, InputError
 from sweep.core.seeds import named_seed
 from sweep.core.storage import Storage
 from sweep.data.datasets import Data
@@ -23,6 +23,7 @@ from sweep.shards.image_set import ImageSet
 from sweep.shards.lazy import Images
 from sweep.store.artifact_store import ArtifactStore
 from sweep.store.trial import OTHER_DOMAIN, Attacks, Rungs, Trial
+from sweep.training.fit import FitResult
 from sweep.training.hooks import TrainingHooks
 from sweep.training.logbook import Logbook
 from sweep.training.parts import has_learned_colorizer
@@ -33,6 +34,16 @@ FOLD_OF_SPLIT = {"source_val": "val", "source": "test", "target": "target"}
 
 def _unchanged(images: Images) -> Images:
     return images
+
+
+@dataclass(frozen=True)
+class StackedSeed:
+    """One seed that was trained in a stack with others of its configuration."""
+
+    model: Classifier
+    outcome: FitResult | Diverged
+    synthetic: int  # synthetic images of its training set
+    reported: bool  # its epochs were reported while it trained
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,7 @@ class TrainingJob:
     hooks: TrainingHooks = field(default_factory=TrainingHooks)
     logbook: Logbook = field(default_factory=lambda: Logbook(None))
     image_transform: Callable[[Images], Images] = _unchanged  # applied to source images before the model sees them
+    trained: StackedSeed | None = None  # nothing is left to train
 
     @property
     def folder(self) -> str:

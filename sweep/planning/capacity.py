@@ -118,11 +118,11 @@ def _each(types: Iterable[tuple[Machine, int]]) -> list[Machine]:
 
 def capacity_here(resources: Resources) -> Capacity:
     """Capacity of a local Ray on this machine. Raises InputError when one trial can never fit."""
-    gpus = _gpus_here() if resources.gpus_per_worker else 0
+    gpus = gpus_here() if resources.gpus_per_worker else 0
     return capacity_of(resources, [{"CPU": float(os.cpu_count() or 1), "GPU": float(gpus)}], [], spare_cpus=0)
 
 
-def _gpus_here() -> int:
+def gpus_here() -> int:
     """CUDA devices visible to a new process, counted by the driver: importing torch for that takes seconds.
 
     https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__DEVICE.html

@@ -14,11 +14,12 @@ _HOUR = 3600.0
 
 @dataclass(frozen=True)
 class StepCost:
-    """One kind of step: how many are left, and the seconds of each finished one."""
+    """One kind of step: how many are left, and the seconds of each finished one; with `probed`, the foreseen seconds of those left."""
 
     kind: str
     left: int
     measured: Sequence[float] = ()
+    probed: bool = False
 
     @property
     def mean_s(self) -> float:
@@ -28,7 +29,8 @@ class StepCost:
     @property
     def summary(self) -> str:
         """How many are left, and the mean and count of the measured ones."""
-        return f"{self.count} of {self.mean_s:.1f} s (mean of {len(self.measured)})"
+        basis = "foreseen from a few steps" if self.probed else f"mean of {len(self.measured)}"
+        return f"{self.count} of {self.mean_s:.1f} s ({basis})"
 
     @property
     def count(self) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 from rich.console import Console
 from rich.table import Table
@@ -13,13 +14,13 @@ from sweep.config.sweep_config import Resources, SweepConfig
 from sweep.core.errors import InputErrors
 from sweep.core.ray_address import LOCAL
 from sweep.core.storage import Storage
-from sweep.data.datasets import CARD_FILE, Data
+from sweep.data.datasets import CARD_FILE, Data, prepare
 from sweep.data.preview import foreseen_data
 from sweep.pipeline.stages import needed_stages
 from sweep.planning.capacity import Capacity, capacity_here, capacity_of, declared
 from sweep.planning.cost import StepCost, outlook
 from sweep.planning.grid import cells
-from sweep.planning.plan import ADAPTIVE, Plan, make_plan, notes
+from sweep.planning.plan import ADAPTIVE, Plan, attacks_of, make_plan, notes
 from sweep.planning.preflight import misfits
 from sweep.planning.warm_start import earlier_results
 from sweep.store.artifact_store import ArtifactStore, Stage
@@ -38,8 +39,12 @@ class Step:
     work: StepCost
 
 
-def print_plan(sweep_config: SweepConfig, run: Storage, console: Console, address: str | None = None) -> None:
+def print_plan(
+    sweep_config: SweepConfig, run: Storage, console: Console, address: str | None = None, measure: bool = False
+) -> None:
     """Print the steps that are needed, exist and remain; then time and price, estimated from what was measured so far.
+
+    With `measure`, what nothing has been timed of is timed here on a few steps, in a folder that is removed again.
 
     Raises InputError when a trial can never fit (on the declared node types, or on this machine where there are none and `address` names
     no cluster), and when the folder holds another sweep config.
@@ -57,6 +62,8 @@ def print_plan(sweep_config: SweepConfig, run: Storage, console: Console, addres
         raise InputErrors(sweep_config.name, wrong)
     plan.campaign.has_work()  # settles what the ledger holds
     steps = _steps(plan, data, reading, ArtifactStore(run))
+    if measure:
+        steps = probed(steps, sweep_config, None if not prepared else data)
     console.print(
         f"{sweep_config.name} in {run.url}: {len(cells(sweep_config.grid))} cells, {_configurations(sweep_config, plan)} configurations, {sweep_config.seeds.min} seeds each",
         soft_wrap=True,
@@ -105,6 +112,40 @@ def _steps(plan: Plan, data: Data, reading: Reading, store: ArtifactStore) -> Ma
     done, open_records = plan.settled(), _records_left(plan)
     measured = tuple(event["seconds"]["total"] for event in reading.finished().values())
     return {**steps, "record": Step(done + open_records, done, StepCost("record", open_records, measured))}
+
+
+def probed(steps: Mapping[str, Step], sweep_config: SweepConfig, data: Data | None) -> Mapping[str, Step]:
+    """The steps with foreseen seconds for records and generators of which none has been timed; `data` is None where none are prepared."""
+    untimed = {
+        name
+        for name in ("record", "generator")
+        if name in steps and steps[name].work.left and not steps[name].work.measured
+    }
+    if not untimed:
+        return steps
+    found = foreseen_seconds(sweep_config, data, untimed)
+    new = {name: StepCost(name, steps[name].work.left, tuple(found[name]), probed=True) for name in untimed}
+    return {name: replace(step, work=new[name]) if name in new else step for name, step in steps.items()}
+
+
+def foreseen_seconds(
+    sweep_config: SweepConfig, data: Data | None, kinds: Collection[str] = ("record",)
+) -> dict[str, list[float]]:
+    """Seconds of each step of these kinds that is foreseen (record: one for each configuration), timed on a few steps here.
+
+    `data` is None where none are prepared: they are then prepared in a folder that is removed again.
+    """
+    from sweep.planning.probe import generator_seconds, record_seconds
+
+    device = "cuda" if sweep_config.resources.gpus_per_worker else "cpu"
+    with tempfile.TemporaryDirectory() as folder:
+        if data is None:
+            data = prepare(sweep_config.data, Storage(folder), sweep_config.directions)
+        trials = make_plan(sweep_config, data, Reading([])).foreseen
+        return {
+            "record": record_seconds(trials, data, attacks_of(sweep_config), device) if "record" in kinds else [],
+            "generator": [*generator_seconds(trials, data).values()] if "generator" in kinds else [],
+        }
 
 
 def _records_left(plan: Plan) -> int:

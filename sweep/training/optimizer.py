@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -26,7 +26,7 @@ def build_optimizer(
     """The optimiser of one phase; biases and one-dimensional scales are not decayed."""
     groups = _groups(model, phase, recipe.weight_decay)
     if dual_norms is not None:
-        groups += [_group(part, lr, 0.0, dual_norms.parameters([part])) for part, lr in phase.lr.items()]
+        groups += [lr_group(part, lr, 0.0, dual_norms.parameters([part])) for part, lr in phase.lr.items()]
     return OPTIMIZERS[recipe.optimizer]([group for group in groups if group["params"]])
 
 
@@ -73,13 +73,14 @@ def _groups(model: nn.Module, phase: Phase, weight_decay: float) -> list[dict[st
     groups = []
     for part, lr in phase.lr.items():
         weights = [weight for _, weight in named_parameters(model, [part])]
-        groups.append(_group(part, lr, weight_decay, [weight for weight in weights if weight.ndim > 1]))
-        groups.append(_group(part, lr, 0.0, [weight for weight in weights if weight.ndim <= 1]))
+        groups.append(lr_group(part, lr, weight_decay, [weight for weight in weights if weight.ndim > 1]))
+        groups.append(lr_group(part, lr, 0.0, [weight for weight in weights if weight.ndim <= 1]))
     return groups
 
 
-def _group(part: str, lr: float, weight_decay: float, weights: list[nn.Parameter]) -> dict[str, Any]:
-    return {"params": weights, "lr": lr, "peak_lr": lr, "weight_decay": weight_decay, "part": part}
+def lr_group(part: str, lr: float, weight_decay: float, weights: Sequence[torch.Tensor]) -> dict[str, Any]:
+    """Weights of one part with a common decay; `peak_lr` is what the schedule scales."""
+    return {"params": list(weights), "lr": lr, "peak_lr": lr, "weight_decay": weight_decay, "part": part}
 
 
 def _cosine(progress: float, warmup: float) -> float:

@@ -12,9 +12,11 @@ import torch
 
 from sweep.core.errors import Diverged
 from sweep.training.capture import Recorder, Replay, first_line
+from sweep.training.dual_norms import DualNorms
+from sweep.training.ema import AveragedWeights
 from sweep.training.optimizer import scale_lr, write_lr
 from sweep.training.precision import resolved_precision
-from sweep.training.step import Step
+from sweep.training.recipe import Recipe
 
 CHECKED_STEPS = (
     3  # a wrong recording shows from the second step on: the first has the learning rate and counters of the capture
@@ -26,14 +28,33 @@ TOLERANCE = {"fp32": 1e-3, "bf16": 1e-2}
 TOLERANCE_OF_MOVES = {"fp32": 0.05, "bf16": 0.2}
 
 
+class RecordableStep(Protocol):
+    """What a runner needs of a step: `Step` of one model, or `StackedStep` of several."""
+
+    model: Any
+    optimizer: torch.optim.Optimizer
+    recipe: Recipe
+    device: torch.device
+    dual_norms: DualNorms | None
+    average: AveragedWeights | None
+    trained: list[Any]
+
+    @property
+    def replays(self) -> int:
+        """Updates on each batch."""
+        ...
+
+    def __call__(self, images: torch.Tensor, labels: torch.Tensor, generator: Any, /) -> Sequence[torch.Tensor]:
+        """Update on one batch; the detached losses."""
+        ...
+
+
 class StepRunner(Protocol):
     """Runs a step on batches. `how` says in which way, for the record of the run."""
 
     how: str
 
-    def __call__(
-        self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
-    ) -> Sequence[torch.Tensor]:
+    def __call__(self, images: torch.Tensor, labels: torch.Tensor, generator: Any) -> Sequence[torch.Tensor]:
         """As `Step.__call__`."""
         ...
 
@@ -41,12 +62,10 @@ class StepRunner(Protocol):
 class EagerRunner:
     """Calls the step."""
 
-    def __init__(self, step: Step, why: str | None = None) -> None:
+    def __init__(self, step: RecordableStep, why: str | None = None) -> None:
         self.step, self.how = step, "eager" if why is None else f"eager: {why}"
 
-    def __call__(
-        self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
-    ) -> Sequence[torch.Tensor]:
+    def __call__(self, images: torch.Tensor, labels: torch.Tensor, generator: Any) -> Sequence[torch.Tensor]:
         """As `Step.__call__`."""
         return self.step(images, labels, generator)
 
@@ -59,16 +78,14 @@ class CapturedRunner:
     warning says why. Weights, optimiser and random streams are put back after the check, so it changes no result.
     """
 
-    def __init__(self, step: Step, recorder: Recorder) -> None:
+    def __init__(self, step: RecordableStep, recorder: Recorder) -> None:
         self.step, self.recorder, self.how = step, recorder, "captured"
         self._replay: Replay | None = None
         self._direct: EagerRunner | None = None
         self._images = self._labels = torch.empty(0)
         self._losses: list[torch.Tensor] = []
 
-    def __call__(
-        self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
-    ) -> Sequence[torch.Tensor]:
+    def __call__(self, images: torch.Tensor, labels: torch.Tensor, generator: Any) -> Sequence[torch.Tensor]:
         """As `Step.__call__`."""
         if self._replay is None and self._direct is None:
             self._prepare(images, labels, generator)
@@ -79,7 +96,7 @@ class CapturedRunner:
         self._replay()
         return [loss.clone() for loss in self._losses]
 
-    def _prepare(self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> None:
+    def _prepare(self, images: torch.Tensor, labels: torch.Tensor, generator: Any) -> None:
         device = self.step.device
         self._images = images.to(device, copy=True)
         self._labels = torch.as_tensor(labels).to(device, copy=True)
@@ -87,7 +104,7 @@ class CapturedRunner:
         try:
             direct = self._checked(before, lambda: self.recorder.warm_up(lambda: self._run(generator)))
             before.restore()
-            replay = self.recorder.record(lambda: self._run(generator), (generator,))
+            replay = self.recorder.record(lambda: self._run(generator), getattr(generator, "generators", (generator,)))
             replayed = self._checked(before, replay)
             problem = difference(direct, replayed, resolved_precision(device, self.step.recipe.precision))
         except Diverged:
@@ -103,7 +120,7 @@ class CapturedRunner:
         self.how, self._losses = self._direct.how, []
         warnings.warn(f"training steps run without a CUDA graph: {problem}", RuntimeWarning, stacklevel=2)
 
-    def _run(self, generator: torch.Generator) -> None:
+    def _run(self, generator: Any) -> None:
         self._losses = list(self.step(self._images, self._labels, generator))
 
     def _checked(self, before: StepState, run: Callable[[], None]) -> Trace:
@@ -114,7 +131,7 @@ class CapturedRunner:
             scale_lr(self.step.optimizer, number / max(1, number - 1))
             run()
             losses += [loss.clone() for loss in self._losses]
-        return Trace(torch.stack(losses).tolist(), before.moves())
+        return Trace(torch.stack(losses).flatten().tolist(), before.moves())
 
 
 @dataclass(frozen=True)
@@ -128,7 +145,7 @@ class Trace:
 class StepState:
     """Everything that a step changes, copied on its device: `restore` puts it back in place, so recordings stay valid."""
 
-    def __init__(self, step: Step, generator: torch.Generator) -> None:
+    def __init__(self, step: RecordableStep, generator: Any) -> None:
         self.step, self.generator = step, generator
         self._tensors = [(tensor, tensor.detach().clone()) for tensor in _tensors(step)]
         self._optimizer = {
@@ -168,7 +185,7 @@ class StepState:
         return [move for own, move in moved if own], [move for own, move in moved if not own]
 
 
-def why_not_captured(step: Step, workers: int) -> str | None:
+def why_not_captured(step: RecordableStep, workers: int) -> str | None:
     """Why this step cannot be recorded; None where it can be tried."""
     recipe = step.recipe
     if workers > 1:
@@ -182,7 +199,7 @@ def why_not_captured(step: Step, workers: int) -> str | None:
     return None
 
 
-def runner_for(step: Step, recorder: Recorder | None, workers: int) -> StepRunner:
+def runner_for(step: RecordableStep, recorder: Recorder | None, workers: int) -> StepRunner:
     """Recorded steps where there is a recorder and the step can be recorded, direct ones elsewhere."""
     if recorder is None:
         return EagerRunner(step)
@@ -195,7 +212,7 @@ def difference(direct: Trace, replayed: Trace, precision: str) -> str | None:
     tolerance = TOLERANCE[precision]
     for number, (first, second) in enumerate(zip(direct.losses, replayed.losses, strict=True), start=1):
         if not _agree(first, second, tolerance):
-            return f"step {number} of its check has loss {second:.6g} where the direct step has {first:.6g}"
+            return f"loss {number} of its check is {second:.6g} where the direct step's is {first:.6g}"
     for what, first_moves, second_moves in zip(("weights", "statistics"), direct.moves, replayed.moves, strict=True):
         whole = _length(first_moves)
         apart = _length([a - b for a, b in zip(first_moves, second_moves, strict=True)])
@@ -214,7 +231,7 @@ def _length(parts: list[torch.Tensor]) -> float:
     return float(torch.stack([part.float().norm() for part in parts]).norm()) if parts else 0.0
 
 
-def _tensors(step: Step) -> list[torch.Tensor]:
+def _tensors(step: RecordableStep) -> list[torch.Tensor]:
     found = list(step.model.state_dict(keep_vars=True).values())
     if step.dual_norms is not None:
         found += step.dual_norms.tensors.values()

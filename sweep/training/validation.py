@@ -52,10 +52,7 @@ class Validation:
                 logits = predict(self.model, self.images, self.batch_size, self.device)
             else:
                 logits = self._predicted(self._recorder)
-        if not np.isfinite(logits).all():
-            raise Diverged("validation", step, float(logits[~np.isfinite(logits)][0]))
-        metrics = classification_metrics(logits, self.labels, logits.shape[1])
-        return {f"{name}/source_val": metrics[metric] for metric, name in _KEPT.items()}
+        return metrics_of(logits, self.labels, step)
 
     @torch.no_grad()
     def _predicted(self, recorder: Recorder) -> np.ndarray:
@@ -97,6 +94,14 @@ class Validation:
     def _forward(self, images: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.model(images.unsqueeze(1).float().div_(255)).float()
         return logits
+
+
+def metrics_of(logits: np.ndarray, labels: np.ndarray, step: int) -> dict[str, float]:
+    """Metrics named `<metric>/source_val` of logits [N, K] after optimiser step `step`. Raises Diverged when a logit is not finite."""
+    if not np.isfinite(logits).all():
+        raise Diverged("validation", step, float(logits[~np.isfinite(logits)][0]))
+    metrics = classification_metrics(logits, labels, logits.shape[1])
+    return {f"{name}/source_val": metrics[metric] for metric, name in _KEPT.items()}
 
 
 def score(metrics: Mapping[str, float]) -> list[float]:

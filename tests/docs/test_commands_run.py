@@ -4,14 +4,19 @@ import re
 import runpy
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from PIL import Image
 
 from recipe_finder.__main__ import main
+from sweep.importers import import_dataset
+from sweep.shards.reader import read_images, read_metadata
 from tests.docs.pages import ROOT, blocks, commands
 from tests.fakes import brest, busi, csv_table, dicom, folder
 
-INSTEAD = {  # real weights and a backbone of 3.5 M parameters
-    "fixed.weights=PATH/TO/mobilenetv2_100.pth": ["fixed.weights=null", "--set", "fixed.backbone=small_cnn"]
+INSTEAD = {  # real weights and a backbone of 3.5 M parameters, and a sweep of an hour
+    "1h": ["30s"],
+    "fixed.weights=PATH/TO/mobilenetv2_100.pth": ["fixed.weights=null", "--set", "fixed.backbone=small_cnn"],
 }
 
 
@@ -63,15 +68,37 @@ def test_readme(room, capsys):
     assert (room / "results" / "quickstart-smoke" / "report.html").is_file()
 
 
-@pytest.mark.timeout(600)
-def test_tutorial(room, capsys):
-    assert run_page("docs/tutorial.md", capsys) >= 15
-    assert {"model.safetensors", "config.json", "MODEL_CARD.md"} <= {path.name for path in (room / "model").iterdir()}
+@pytest.fixture
+def two_hospitals(room):
+    """Simulated images as a user has them: HERE and THERE in class folders, and SCANS of a clinic as DICOM files."""
+    source = room / "PATH" / "TO"
+    for letter, name in (("a", "HERE"), ("b", "THERE")):
+        import_dataset(f"phantom-{letter}", None, room / letter, patients=30, image_px=64)
+        rows, images = read_metadata(room / letter), read_images(room / letter, 64).images
+        for number, (label, patient, pixels) in enumerate(zip(rows["label"], rows["patient"], images, strict=True)):
+            if label == "normal":
+                continue
+            folder_ = source / name / label
+            folder_.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder_ / f"{patient}_{number}.png")
+            if letter == "b":
+                image = dicom.with_pixels(dicom.header(3000 + number, patient), pixels)
+                dicom.save(image, source / "SCANS" / f"IM{number:04d}.dcm")
+
+
+@pytest.mark.timeout(900)
+def test_tutorial(room, two_hospitals, capsys):
+    assert run_page("docs/tutorial.md", capsys) == 12
+    assert {"model-seed-0.safetensors", "model-seed-1.safetensors", "config.json", "MODEL_CARD.md"} <= {
+        path.name for path in (room / "model").iterdir()
+    }
     for _, text in blocks("docs/tutorial.md", "python"):
         names = {}
         exec(compile(text, "docs/tutorial.md", "exec"), names)
         assert names["probability"].shape == (1, 2) and float(names["probability"].sum()) == pytest.approx(1)
-    assert (room / "records.csv").is_file() and (room / "mine.html").is_file() and (room / "audit.html").is_file()
+    assert (room / "mine.html").is_file() and (room / "audit.html").is_file() and (room / "clinic.yaml").is_file()
+    for name in ("predictions", "predictions_patients", "scans", "scans_patients"):
+        assert len(pd.read_csv(room / f"{name}.csv")) > 10
 
 
 def test_data_page(room, capsys):

@@ -13,6 +13,7 @@ from recipe_finder.__main__ import SECTIONS, main
 from sweep.config.load import load_config
 from sweep.config.sweep_config import SweepConfig
 from sweep.core.command_line import CommandGroup, Forwarded
+from tests.docs import gallery
 from tests.docs.import_table import rewritten
 from tests.docs.pages import OTHERS, PAGES, ROOT, anchors, blocks, commands, inline_commands, links, text_of
 
@@ -134,6 +135,11 @@ def test_data_page_names_every_importer():
 def test_architecture_page_holds_the_import_table():
     page = text_of("docs/architecture.md")
     assert page == rewritten(page), "run: python -m tests.docs.import_table"
+
+
+def test_gallery_page_holds_every_shipped_config_with_its_question():
+    page = text_of("docs/gallery.md")
+    assert page == gallery.rewritten(page), "run: python -m tests.docs.gallery"
 
 
 def test_api_page_names_the_whole_api():

@@ -155,8 +155,8 @@ def test_an_exported_model_predicts_what_was_recorded(inline_sweep):
     import torch
 
     from sweep.data.datasets import Data
+    from sweep.deployment.model_folder import load_exported
     from sweep.evaluation.evaluate import predict
-    from sweep.export import load_exported
 
     home = inline_sweep.home
     event = read_ledger(home / "run").of_kind("finish")[0]

@@ -26,6 +26,11 @@ def choose(backend: str, images: Tensor, levels: int) -> str:
     return "dense" if levels <= DENSE_LEVELS else "scatter"
 
 
+def backends_for(images: Tensor) -> tuple[str, ...]:
+    """The backends that can work for these images, for a comparison."""
+    return ("scatter", "dense") + (("native",) if images.device.type == "cpu" and native_works() else ())
+
+
 @cache
 def native_works() -> bool:
     """Whether numba can be imported; an installed but broken one gives a warning, and plain PyTorch is used."""

@@ -61,7 +61,7 @@ def rows(text):
 )
 def test_what_can_never_run_is_refused(tmp_path, monkeypatch, resources, address, arithmetic):
     monkeypatch.setattr("sweep.planning.capacity.os.cpu_count", lambda: 2)
-    monkeypatch.setattr("sweep.planning.capacity._gpus_here", lambda: 0)
+    monkeypatch.setattr("sweep.planning.capacity.gpus_here", lambda: 0)
     with pytest.raises(InputError, match=arithmetic):
         said(sweep_config(resources=resources), Storage(tmp_path), address)
     assert not list(tmp_path.iterdir())

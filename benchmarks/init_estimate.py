@@ -1,0 +1,81 @@
+"""The time that plan foresees from a few steps against the time that the sweep then takes, on three sizes of data.
+
+python -m benchmarks.init_estimate [--patients 30 60 120] [--time 60]
+
+For each size: two simulated hospitals, the sweep config that `init` would write for that time, its foreseen seconds, and a sweep of it by the
+inline engine in this process. "records" compares the sum over records, "whole" the sweep from start to report with what `plan` says for this
+machine. Within 2x is the promise. Measured one after the other: on a machine with other work the factor says as much about that work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweep.config.load import load_config
+from sweep.init import Asked, config_of, fit_to_time, proposal_of
+from sweep.planning.plan_report import foreseen_seconds
+from sweep.run import run_sweep
+from sweep.shards.reader import read_manifest
+from sweep.store.ledger import read_ledger
+
+
+@dataclass(frozen=True)
+class Row:
+    """One size: images of the source, records, seconds foreseen and taken by the records, and by the whole sweep."""
+
+    images: int
+    records: int
+    foreseen: float
+    taken: float
+    whole: float
+
+    @property
+    def factor(self) -> float:
+        """Foreseen over taken."""
+        return self.foreseen / self.taken
+
+
+def measure(patients: int, seconds: float, folder: Path) -> Row:
+    """Foresee and run one size in `folder`."""
+    from sweep.importers import import_dataset
+
+    for letter in "ab":
+        import_dataset(f"phantom-{letter}", None, folder / letter, patients=patients)
+    source, target = str(folder / "a"), str(folder / "b")
+    asked = Asked("estimate", f"{seconds:g}s", 0, None, folder, folder / "estimate.yaml", None, None, {}, 0)
+    proposal = proposal_of(source, asked, seconds)
+    draft = config_of(asked, source, target, True, proposal)
+    asked.config.write_text(config_of(asked, source, target, True, fit_to_time(draft, proposal, seconds)))
+    overrides = {"resources.max_concurrent_trials": "1", "budget.wall": "10h"}
+    config = load_config(asked.config, overrides)
+    foreseen = sum(foreseen_seconds(config, None)["record"]) * config.seeds.min
+    begin = time.perf_counter()
+    run_sweep(asked.config, overrides, False, False, str(folder / "run"), None)
+    whole = time.perf_counter() - begin
+    taken = [event["seconds"]["total"] for event in read_ledger(folder / "run").finished().values()]
+    return Row(read_manifest(source).images, len(taken), foreseen, sum(taken), whole)
+
+
+def main() -> None:
+    """Print a row a size."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--patients", type=int, nargs="+", default=[30, 60, 120])
+    parser.add_argument("--time", type=float, default=60.0, help="seconds given to each sweep")
+    chosen = parser.parse_args()
+    rows = []
+    for patients in chosen.patients:
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append(measure(patients, chosen.time, Path(folder)))
+    print("images  records  foreseen s  records took s  factor  whole sweep s")
+    for row in rows:
+        print(
+            f"{row.images:6d}  {row.records:7d}  {row.foreseen:10.1f}  {row.taken:14.1f}  {row.factor:6.2f}  {row.whole:13.1f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""recipe-finder init: from folders to a sweep config that loads, with shards and an audit beside it."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from sweep.config.load import load_config
+from sweep.init import main as init
+from sweep.shards.reader import read_manifest, read_metadata
+
+
+@pytest.fixture
+def one_backbone(monkeypatch):
+    """Only the smallest backbone is timed."""
+    from sweep.proposal import settings
+
+    whole = settings.propose
+    monkeypatch.setattr(
+        settings, "propose", lambda *facts: replace(whole(*facts), backbones=("small_cnn",), image_px=32)
+    )
+
+
+@pytest.mark.parametrize("labelled", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_from_folders_to_a_sweep_config(hospitals, tmp_path, monkeypatch, capsys, one_backbone, labelled):
+    monkeypatch.chdir(tmp_path)
+    target = hospitals.imported if labelled else hospitals.there
+    assert init([str(hospitals.here), "--target", str(target), "--time", "40s", "--gpus", "0", "--name", "mine"]) == 0
+    said = capsys.readouterr().out
+    assert "importer: folder" in said and re.search(r"patients: \d+, by the file names", said)
+    assert "leak between training and test" in said and "audit:" in said
+    assert said.strip().splitlines()[-1] == "next: recipe-finder run mine.yaml"
+    config = load_config(tmp_path / "mine.yaml")
+    assert config.data.source == "shards/here" and config.searcher.trials >= 1
+    assert read_metadata("shards/here")["patient"].nunique() > 5 and (tmp_path / "mine-audit.html").is_file()
+    if not labelled:
+        assert not read_manifest("shards/there").labelled and config.data.target_labels == "none"
+    else:
+        assert config.data.target == str(hospitals.imported) and config.objectives[0].metric == "auroc/target"
+
+
+def test_mistakes_are_named_before_anything_is_written(hospitals, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    here = str(hospitals.here)
+    for words, said in (
+        ([here, "--time", "soon"], "'soon' is no duration"),
+        ([str(tmp_path / "absent")], "no such file or folder"),
+        ([here, "--importer", "bus"], "'bus' is unknown"),
+    ):
+        assert init([*words, "--name", "mine"]) == 2 and said in capsys.readouterr().err
+        assert not list(tmp_path.iterdir())
+    (tmp_path / "mine.yaml").write_text("name: mine\n")
+    assert init([here, "--name", "mine"]) == 2 and "exists already" in capsys.readouterr().err
+    assert init([str(hospitals.there), "--name", "blind"]) == 2
+    assert "has no labels to train on" in capsys.readouterr().err and not (tmp_path / "blind.yaml").exists()
