@@ -32,11 +32,12 @@ from sweep.core.seeds import named_seed, rng
 from sweep.data.target_labels import known
 from sweep.evaluation.domain_gap import domain_gap
 from sweep.evaluation.evaluate import predict
-from sweep.evaluation.metrics import auroc_by_finding, classification_metrics, probabilities
+from sweep.evaluation.metrics import auroc_by_finding, classification_metrics
 from sweep.models.classifier import Classifier
 from sweep.pipeline import sample_images
 from sweep.pipeline.adaptation import after_training, before_training
 from sweep.pipeline.blind_evaluation import evaluate_blind
+from sweep.pipeline.log_curves import log_curves
 from sweep.pipeline.saved_models import load_trained
 from sweep.pipeline.stages import (
     EPOCHS_FILE,
@@ -89,16 +90,16 @@ def _run(job: TrainingJob) -> dict[str, Any]:
     _keep(job, model)
     trained = time.perf_counter()
     folds, models = after_training(job, model)
-    prepared, job = job, replace(job, folds=folds)
+    as_trained, job = job, replace(job, folds=folds)
     logits = {
         split: predict(models[split], job.folds[fold].images, _PREDICT_BATCH, job.device)
         for split, fold in FOLD_OF_SPLIT.items()
     }
     metrics = _clean_metrics(job, logits)
     job.write_frame("predictions.parquet", _predictions(job, logits))
-    _log_curves(job, logits, facts["epochs_run"])
+    log_curves(job, logits, facts["epochs_run"])
     evaluated = time.perf_counter()
-    blind = evaluate_blind(prepared, model, logits)
+    blind = evaluate_blind(as_trained, model, logits)
     blind.write(job)
     metrics |= blind.metrics
     judged = time.perf_counter()
@@ -319,20 +320,6 @@ def _at_rung(job: TrainingJob, model: Classifier) -> dict[str, float]:
             split,
         )
     return {name: metrics[name] for name in job.rungs.metrics}
-
-
-def _log_curves(job: TrainingJob, logits: Mapping[str, np.ndarray], step: int) -> None:
-    """Precision-recall curves of the positive class or of each finding, and one batch as the network is shown it."""
-    for split, fold in FOLD_OF_SPLIT.items():
-        labels, scores = job.folds[fold].labels, probabilities(logits[split], multi_label=job.data.multi_label)
-        if job.data.multi_label:
-            for k, name in enumerate(job.data.classes):
-                sure = ~np.isnan(labels[:, k])
-                job.logbook.pr_curve(f"pr/{split}/{name}", labels[sure, k] == 1, scores[sure, k], step)
-        elif len(job.data.classes) == 2 and (there := known(labels)).any():
-            job.logbook.pr_curve(f"pr/{split}", labels[there] == 1, scores[there, 1], step)
-    for name in ("train", "target"):
-        job.logbook.image(f"samples/{name}", np.concatenate(list(job.folds[name].images[:8]), axis=1), step)
 
 
 def _predictions(job: TrainingJob, logits: Mapping[str, np.ndarray]) -> pd.DataFrame:
