@@ -10,7 +10,7 @@ from functools import cache
 from torch import Tensor
 
 BACKENDS = ("auto", "native", "scatter", "dense")
-DENSE_LEVELS = 64  # most levels for which matrix products are faster on a GPU than atomic additions
+DENSE_LEVELS = 16  # most levels for which a GPU counts by matrix products: on an H200, 32 levels took 5.6 ms so, 4.4 ms by atomic additions
 
 
 def choose(backend: str, images: Tensor, levels: int) -> str:

@@ -29,7 +29,9 @@ class KeptTargets(nn.Module):
 
     @torch.no_grad()
     def target(self, grey: Tensor) -> Tensor:
-        """As `GLCMLoss.target`: [N, windows, F]."""
+        """As `GLCMLoss.target`: [N, windows, F]. On a GPU computed anew: to look at the content, the host would wait for the device at each step."""
+        if grey.device.type != "cpu":
+            return self.loss.target(grey)
         keys = [hash(image.tobytes()) for image in (grey * 255).round().byte().cpu().numpy()]
         new = [place for place, key in enumerate(keys) if key not in self.kept]
         fresh = dict(zip(new, self.loss.target(grey[new]), strict=True)) if new else {}

@@ -46,6 +46,7 @@ class GLCMLoss(nn.Module):
         self.times = orientations // 4
         self.offsets = pair_offsets((distance,), FOUR_ANGLES)
         self.gap_unit = levels - 1 if normalised else 1
+        self._pair_counts: dict[tuple[tuple[int, int], torch.dtype, torch.device], Tensor] = {}
 
     def forward(self, colorized: Tensor, grey: Tensor, target: Tensor | None = None) -> Tensor:
         """The loss; `target` is a cached `self.target(grey)` for images seen before."""
@@ -96,8 +97,15 @@ class GLCMLoss(nn.Module):
             return self._from_moments(soft_statistics(windows_Mhw, self.levels, self.offsets))
         counts_MKLL = soft_counts(windows_Mhw, self.levels, self.offsets, self.backend)
         size = (windows_Mhw.shape[1], windows_Mhw.shape[2])
-        pairs_M = counts_MKLL.new_tensor(pair_counts(size, self.offsets)).repeat(len(counts_MKLL))
+        pairs_M = self._pairs(size, counts_MKLL).repeat(len(counts_MKLL))
         return self._from_moments(moments(counts_MKLL.flatten(0, 1), pairs_M).unflatten(0, counts_MKLL.shape[:2]))
+
+    def _pairs(self, size: tuple[int, int], like: Tensor) -> Tensor:
+        """Pixel pairs of one window by offset [K]; kept, because a recorded training step may not copy from the host."""
+        key = (size, like.dtype, like.device)
+        if key not in self._pair_counts:
+            self._pair_counts[key] = like.new_tensor(pair_counts(size, self.offsets))
+        return self._pair_counts[key]
 
     def _from_moments(self, found_MKS: Tensor) -> Tensor:
         asm, contrast, dissimilarity, homogeneity, covariance, var_i, var_j = found_MKS.unbind(-1)

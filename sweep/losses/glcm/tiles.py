@@ -35,7 +35,8 @@ class Tiles:
 
     def all(self) -> Tensor:
         """Every window in level units: [M, h, w]."""
-        image_M = torch.arange(len(self.images), device=self.images.device).repeat_interleave(self.count)
+        image_N = torch.arange(len(self.images), device=self.images.device)
+        image_M = image_N[:, None].expand(-1, self.count).flatten()
         return self.stretched(self._tiles().flatten(0, 2), image_M)
 
     def at(self, image_C: Tensor, window_C: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sweep.evaluation.evaluate import predict
+from sweep.losses.glcm import GLCMLoss
 from sweep.training.capture import CudaGraphs
 from sweep.training.ema import AveragedWeights
 from sweep.training.fit import fit
@@ -153,6 +154,17 @@ def test_a_step_that_reads_a_value_on_the_host_runs_directly_and_says_why_once()
 def test_what_cannot_be_recorded_says_why(changes, why):
     _, result = run(changes, Tape())
     assert result.steps_ran.startswith("eager: ") and why in result.steps_ran
+
+
+@pytest.mark.parametrize("backend", ["scatter", "dense"])
+def test_the_texture_loss_is_recorded_with_the_step(backend):
+    changes = {"glcm_weight": 0.3, "epochs": 2}
+    losses = [GLCMLoss(8, distance=1, window=8, backend=backend) for _ in range(2)]
+    _, direct = run(changes, texture_loss=losses[0])
+    _, recorded = run(changes, Tape(), texture_loss=losses[1])
+    assert recorded.steps_ran == "captured"
+    for ours, theirs in zip(recorded.history, direct.history, strict=True):
+        assert ours["loss/train"] == pytest.approx(theirs["loss/train"], rel=1e-3)
 
 
 def test_capture_can_be_turned_off():
