@@ -273,9 +273,9 @@ def _files(model: Classifier) -> dict[str, bytes]:
 
 def _clean_metrics(job: TrainingJob, logits: Mapping[str, np.ndarray]) -> dict[str, float]:
     metrics: dict[str, float] = {}
-    classes = len(job.data.classes)
     by_split = {
-        split: _metrics_of(logits[split], job.folds[fold].labels, classes) for split, fold in FOLD_OF_SPLIT.items()
+        split: _metrics_of(logits[split], job.folds[fold].labels, len(job.data.classes))
+        for split, fold in FOLD_OF_SPLIT.items()
     }
     for split, values in by_split.items():
         metrics |= {f"{name}/{split}": value for name, value in values.items()}
@@ -290,8 +290,7 @@ def _clean_metrics(job: TrainingJob, logits: Mapping[str, np.ndarray]) -> dict[s
 
 def _metrics_of(logits: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, float]:
     """Metrics of the images whose label is known; NaN where there are none."""
-    there = known(labels)
-    return classification_metrics(logits[there], labels[there], classes)
+    return classification_metrics(logits[known(labels)], labels[known(labels)], classes)
 
 
 def _at_rung(job: TrainingJob, model: Classifier) -> dict[str, float]:
