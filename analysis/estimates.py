@@ -23,11 +23,12 @@ from analysis.outcomes import (
 )
 from analysis.seed_variance import difference_prior
 from sweep.core.epsilon import parse_epsilon
-from sweep.core.metric_table import DOMAIN_GAP_VS_REAL_ONLY
+from sweep.core.metric_table import DOMAIN_GAP_VS_REAL_ONLY, HIGH, LOW, PREDICTED
 
 PRIOR_DF = (
     4.0  # what the other configurations count for: two seeds then rest on five degrees of freedom, ten on thirteen
 )
+PREDICTED_LEVEL = 0.9  # of the intervals that are recorded with predictions for an unlabelled target
 
 
 @dataclass
@@ -55,12 +56,24 @@ class Estimates:
 
     def of(self, signature: str, metric: str, level: float = 0.95) -> Interval:
         """Interval over patients and seeds, or Student's over seeds where no images were kept (then `images` is 0)."""
+        if metric in self.run.records and _is_predicted(metric):
+            return self._predicted(signature, metric)
         sample = self.resampled(signature, metric)
         if sample is not None:
             bounds = metric_names.limits(metric)
             return interval(sample, level=level, limits=bounds, seed=self.seed, share=_is_share(metric))
         values = self.run.records[metric].loc[[signature]].dropna().to_numpy()
         return seeds_only(values, level, metric_names.limits(metric))
+
+    def _predicted(self, signature: str, metric: str) -> Interval:
+        """A prediction without target labels with the 90 % interval that was recorded with it, means over seeds: they share most of its error."""
+        name, _, split = metric.partition("/")
+        rows = self.run.records.loc[[signature]]
+        value, low, high = (
+            float(rows[column].mean()) if (column := f"{name}{end}/{split}") in rows else float("nan")
+            for end in ("", LOW, HIGH)
+        )
+        return Interval(value, low, high, PREDICTED_LEVEL, 0, 0, int(rows[metric].notna().sum()))
 
     def difference(self, a: str, b: str, metric: str, level: float = 0.95) -> Interval | None:
         """a minus b, paired by image and seed; None without kept images or common seeds."""
@@ -152,6 +165,11 @@ def _for_seeds(sample: Resampled, seeds: tuple[int, ...]) -> Resampled:
 
     point, draws, jackknife = chosen(sample.point), chosen(sample.draws), chosen(sample.jackknife)
     return replace(sample, seeds=seeds, point=point, draws=draws, jackknife=jackknife)
+
+
+def _is_predicted(metric: str) -> bool:
+    name, _, split = metric.partition("/")
+    return name.startswith(PREDICTED) and bool(split) and not name.endswith((LOW, HIGH))
 
 
 def _measure(name: MetricName) -> Measure | None:

@@ -130,7 +130,8 @@ def estimate(
 ) -> Estimated:
     """One recipe's metric on the pool; `aided` lets the models' probabilities narrow the interval."""
     value, influence = INFLUENCES[metric](pool.margins[recipe], sample)
-    return _estimated(pool, sample, value, influence, aided, level)
+    made = _estimated(pool, sample, value, influence, aided, level)
+    return Estimated(*(float(np.clip(end, 0, 1)) for end in (made.value, made.low, made.high)), made.patients)
 
 
 def difference(

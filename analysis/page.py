@@ -24,14 +24,17 @@ from analysis.figures.importance import draw_importances, importances
 from analysis.figures.learning import draw_learning_curves, learning_curves
 from analysis.figures.parallel import draw_parallel, parallel_facts
 from analysis.figures.pareto import ParetoFacts, draw_pareto, pareto_facts
+from analysis.figures.pseudo_hospitals import draw_pseudo_hospitals, pseudo_hospital_facts
 from analysis.figures.ratio import draw_ratio_curves, ratio_curves
 from analysis.figures.synthetic import draw_pools, pool_qualities
 from analysis.frames import Run, settings_frame
 from analysis.leaderboard import Leaderboard, leaderboard
 from analysis.methods_text import Methods, methods
+from analysis.predicted import predicted_target
 from analysis.ranking import Ranking, objectives, rank, shown_metrics, unranked
 from analysis.subgroups import draw_subgroups, subgroups
-from analysis.verdict_facts import Verdict, verdict
+from analysis.verdict_facts import verdict
+from analysis.verdict_tiles import Verdict
 from analysis.warnings import ResultWarning, warnings
 from analysis.winner import Winner, winner
 
@@ -203,7 +206,14 @@ def _calibration(context: Context) -> Figure | None:
     return draw_calibration(best.label, domains) if domains else None
 
 
+def _pseudo_hospitals(context: Context) -> Figure | None:
+    made = predicted_target(context.run)
+    facts = pseudo_hospital_facts(made, context.ranking.rows[0].signature) if made else None
+    return draw_pseudo_hospitals(facts) if facts else None
+
+
 FIGURES: tuple[Callable[[Context], Figure | None], ...] = (
+    _pseudo_hospitals,
     _epsilon,
     _pareto,
     _parallel,

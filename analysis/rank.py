@@ -33,11 +33,12 @@ from sweep.core.errors import EXIT_COMPLETE
 def rank_command(
     run: Annotated[str, typer.Argument(help="Run folder or URL, e.g. results/quickstart.", show_default=False)],
     by: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help=f"{', '.join(selection.RULES)}, pareto, a metric, weights 'auroc=2,domain_gap=1' or an order 'auroc > domain_gap'."
+            help=f"{', '.join(selection.RULES)}, pareto, a metric, weights 'auroc=2,domain_gap=1' or an order 'auroc > domain_gap'.",
+            show_default=selection.USUAL,
         ),
-    ] = selection.DEFAULT_RULE,
+    ] = None,
     constraint: Annotated[
         list[str] | None,
         typer.Option(help="Rank only what meets it, e.g. 'robust_accuracy@2/255 >= 0.4'; may be repeated."),
@@ -50,7 +51,7 @@ def rank_command(
     """Order the configurations of a sweep, each number with its 95 % interval."""
     loaded = load_run(run)
     estimates = Estimates(loaded)
-    ranking = rank(loaded, by, constraint or (), top, estimates=estimates)
+    ranking = rank(loaded, by or selection.usual_rule(loaded), constraint or (), top, estimates=estimates)
     sys.stdout.write(FORMATS[format_](ranking))
     if format_ == "table" and (best := winner(loaded, ranking, estimates, constraints=constraint or ())):
         sys.stdout.write("".join(f"{sentence}\n" for sentence in best.sentences))

@@ -32,8 +32,9 @@ def report_command(
         str | None, typer.Option(metavar="FILE", help="File to write.", show_default="RUN/report.html")
     ] = None,
     rule: Annotated[
-        str, typer.Option(**one_of(selection.RULES), help="How a configuration is chosen.")
-    ] = selection.DEFAULT_RULE,
+        str | None,
+        typer.Option(**one_of(selection.RULES), help="How a configuration is chosen.", show_default=selection.USUAL),
+    ] = None,
 ) -> int:
     """Write a sweep's report as one HTML file that opens offline, and print its path."""
     path = out or Storage(run).address("report.html")
@@ -41,13 +42,15 @@ def report_command(
     return EXIT_COMPLETE
 
 
-def write_report(run_folder: str | Path, out: str | Path, rule: str = selection.DEFAULT_RULE) -> str:
+def write_report(run_folder: str | Path, out: str | Path, rule: str | None = None) -> str:
     """Render the report of a run folder to `out`, a path or a URL, which is returned; InputError when the folder holds no finished record."""
-    selection.rule_named(rule)
+    if rule is not None:
+        selection.rule_named(rule)
     place, name = Storage.of_file(out)
     if not name or place.child(name).is_folder:
         raise InputError("--out", f"{out} is a folder", "give a file name such as report.html")
-    place.write(name, render(build_page(load_run(run_folder), rule)).encode())
+    loaded = load_run(run_folder)
+    place.write(name, render(build_page(loaded, rule or selection.usual_rule(loaded))).encode())
     return str(out)
 
 

@@ -14,9 +14,11 @@ from analysis import metric_names
 from analysis.conditions import conditions
 from analysis.frames import Run
 from sweep.core.errors import InputError, suggestion
-from sweep.core.metric_table import SOURCE_VAL
+from sweep.core.metric_table import AUROC, LOW, PREDICTED, SOURCE_VAL, TARGET, metric_name
 
 DEFAULT_RULE = "source_val"
+USUAL = "source_val; blind where no target label was read"  # for the help of commands
+PREDICTED_AUROC, BLIND = (metric_name(f"{PREDICTED}{AUROC}{end}", TARGET) for end in ("", LOW))
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,14 @@ def _robust_val(means: pd.DataFrame) -> pd.Series:
     return (_column(means, "auroc/source_val") + means[robust].mean(axis=1)) / 2
 
 
+def _blind(means: pd.DataFrame) -> pd.Series:
+    return _column(means, BLIND)
+
+
+def _blind_gap(means: pd.DataFrame) -> pd.Series:
+    return _column(means, BLIND) - _column(means, "auroc/source")
+
+
 RULES = {
     "source_val": Rule("best mean AUROC on source validation", _source_val, lambda _: ("auroc/source_val",)),
     "oracle_target": Rule(
@@ -59,7 +69,27 @@ RULES = {
         _robust_val,
         lambda means: ("auroc/source_val", *_robust_columns(means)),
     ),
+    "blind": Rule(
+        "best lower end of the AUROC that is predicted for the target without its labels",
+        _blind,
+        lambda _: (PREDICTED_AUROC,),
+    ),
+    "blind_gap": Rule(
+        "smallest domain gap that cannot be excluded: source test AUROC less the lower end of the target's predicted one",
+        _blind_gap,
+        lambda _: (PREDICTED_AUROC, "auroc/source"),
+    ),
 }
+
+
+def usual_rule(run: Run) -> str:
+    """The rule where none is named: `blind` where the target's labels were not read but its AUROC was predicted, else source_val."""
+    return "blind" if is_unlabelled(run) and BLIND in run.metrics else DEFAULT_RULE
+
+
+def is_unlabelled(run: Run) -> bool:
+    """Whether no record holds a metric that reads labels of the target."""
+    return all(name not in run.metrics or name in run.undefined for name in ("auroc/target", "accuracy/target"))
 
 
 def rule_named(name: str) -> Rule:
@@ -88,6 +118,9 @@ def cell_text(study: dict) -> str:
 
 
 def _column(means: pd.DataFrame, name: str) -> pd.Series:
+    if name not in means and name in (BLIND, PREDICTED_AUROC):
+        fix = "choose by another rule, or run the sweep with data.pseudo_hospitals above 0"
+        raise InputError("records", "no record was evaluated on pseudo-hospitals", fix)
     if name not in means:
         raise InputError("records", f"{name} was not recorded", f"choose by another rule than one that needs {name}")
     return means[name]

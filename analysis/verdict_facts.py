@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from analysis import metric_names
+from analysis import metric_names, selection
 from analysis.comparisons import Compared, compare_family, equivalence_margin, power_note
 from analysis.estimates import Estimates
 from analysis.figures.ratio import RatioCurve
@@ -16,6 +16,8 @@ from analysis.intervals import Interval, Resampled, interval, resample
 from analysis.outcomes import Outcomes, balanced_accuracy
 from analysis.ranking import Ranked, Ranking, constants, goodness, objectives
 from analysis.verdict import ONE_CLASS, Difference, Facts, Recipe, Threshold, sentences
+from analysis.verdict_tiles import Tile, Verdict
+from analysis.verdict_unlabelled_facts import verdict_on_target
 from sweep.core.pareto import dominated_by_any
 
 METRIC = "auroc/target"
@@ -23,30 +25,13 @@ RIVALS = 5
 MOST_TILES = 7
 
 
-@dataclass(frozen=True)
-class Tile:
-    """One number of the first screen: its name, value, interval and what it stands beside."""
-
-    title: str
-    value: str
-    interval: str
-    beside: str = ""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The recommendation, the answer to the sweep's question, their numbers, and what more data would buy."""
-
-    label: str
-    recommendation: str
-    answer: str
-    tiles: tuple[Tile, ...]
-    power: str
-    usable: bool
-
-
 def verdict(run: Run, ranking: Ranking, estimates: Estimates, curves: tuple[RatioCurve, ...]) -> Verdict:
-    """The verdict on a ranking's first condition; `curves` hold the ratio comparisons where the sweep asked for them."""
+    """The verdict on a ranking's first condition; `curves` hold the ratio comparisons where the sweep asked for them.
+
+    Of a target whose labels nothing read it rests on predictions.
+    """
+    if selection.is_unlabelled(run):
+        return verdict_on_target(run, ranking)
     facts = facts_of(run, ranking, estimates, curves)
     said = sentences(facts)
     rows = _first_condition(ranking)

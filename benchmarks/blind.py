@@ -20,11 +20,15 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
+from analysis.few_labels import Pool, Sample, difference, draw, drawing_probabilities
 from analysis.target_assessment import Assessment, assess, mean_of
 from analysis.verdict_unlabelled import CHANCE, MARGIN, REFUSE, SEND, TargetFacts, verdict
 from benchmarks.blind_cells import PHANTOM, RECIPES, Bench, Cells, Size
+from benchmarks.blind_shifts import right, shifts
+from sweep.core.seeds import rng
 from sweep.evaluation.metrics import auroc
 from sweep.importers.phantom_scanner import SCANNERS
+from sweep.shift import calibration
 from sweep.shift.estimators import ESTIMATORS
 from sweep.shift.evidence import Evidence
 from sweep.shift.pooled_performance import ModelEvidence
@@ -55,6 +59,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--hospitals", type=int, default=40)
+    parser.add_argument(
+        "--shifts", type=int, default=0, metavar="N", help="name N simulated shifts of known kind (200 for the bar)"
+    )
+    parser.add_argument(
+        "--replays",
+        type=int,
+        default=0,
+        metavar="N",
+        help="replay labelling N times on every target (2000 for the bar)",
+    )
     parser.add_argument("--keep", type=Path, default=Path("benchmarks/results/blind"))
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
@@ -66,12 +80,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows, targets = [], []
     for source, target in _pairs(arguments):
         made = estimates(bench.cells(source, target, recipes))
-        scored, whole = score(made, bench.sealed(source, target))
+        labels = bench.sealed(source, target)
+        scored, whole = score(made, labels)
+        if arguments.replays:
+            whole["labelling"] = labelling(made, labels, arguments.replays)
         for row in (*scored, whole):
             _print(row)
         rows += scored
         targets.append(whole)
     _print(bars(rows, targets))
+    if arguments.shifts:
+        named = []
+        for row in shifts(bench, recipes[:3], arguments.shifts):
+            _print(row)
+            named.append(row)
+        _print({"bars": {"named_right": 0.85}, **right(named)})
     return 0
 
 
@@ -238,6 +261,37 @@ def score(made: Estimates, labels: np.ndarray) -> tuple[list[dict], dict]:
         "all_near_chance": bool((true_auroc <= CHANCE + MARGIN).all()),
         "refused": said.decision == REFUSE,
     }
+
+
+def labelling(made: Estimates, labels: np.ndarray, replays: int) -> dict:
+    """Width and coverage of the accuracy difference of the first two recipes: 60 random labels against 36 active ones, replayed."""
+    cells = made.cells
+    first = [cells.recipes.index(name) for name in made.order[:3]]
+    margins = np.array([(cells.logits[r][:, :, 1] - cells.logits[r][:, :, 0]).mean(axis=0) for r in first])
+    positive = np.mean([_calibrated(cells, r) for r in first], axis=0)
+    pool = Pool(np.arange(len(labels)).astype(str), margins, positive)
+    everything = Sample(np.arange(len(labels)), labels, np.ones(len(labels)))
+    truth = difference(pool, everything, "accuracy", (0, 1)).value
+    found = {}
+    for name, images, active in (("random_60", 60, False), ("active_36", 36, True)):
+        probability = drawing_probabilities(pool, images, active=active)
+        draws = rng(0, "replayed labels", name)
+        drawn = [draw(pool, probability, draws) for _ in range(replays)]
+        rows = [
+            difference(pool, Sample(chosen, labels[chosen], probability[chosen]), "accuracy", (0, 1), aided=active)
+            for chosen in drawn
+        ]
+        held = float(np.mean([row.low - 1e-12 <= truth <= row.high + 1e-12 for row in rows]))
+        found[name] = {"width": float(np.median([row.width for row in rows])), "coverage": held}
+    return found
+
+
+def _calibrated(cells: Cells, recipe: int) -> np.ndarray:
+    fitted = [
+        calibration.fit(cells.val[recipe, s], cells.labels)(cells.logits[recipe, s])[:, 1]
+        for s in range(cells.val.shape[1])
+    ]
+    return np.asarray(np.mean(fitted, axis=0))
 
 
 def bars(rows: list[dict], targets: list[dict]) -> dict:

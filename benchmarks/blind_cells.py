@@ -126,9 +126,9 @@ class Bench:
 
     def _compute(self, path: Path, source: str, target: str, recipes: Sequence[Recipes]) -> None:
         size = self.size
-        train, val = self._folds(source)
+        train, val = self.folds(source)
         abroad = self._target(target)
-        models = [[self._model(source, one, seed, train, val) for seed in range(size.seeds)] for one in recipes]
+        models = [[self.model(source, one, seed, train, val) for seed in range(size.seeds)] for one in recipes]
         faces = {"val": val.images, "target": abroad.images}
         held: dict[str, np.ndarray] = {name: _logits(models, np.asarray(images)) for name, images in faces.items()}
         families, count = [], 0
@@ -146,7 +146,7 @@ class Bench:
         _save(self.folder / path.name.replace("cells-", "labels-", 1), labels=abroad.labels)
         _save(path, **held)
 
-    def _folds(self, source: str) -> tuple[ImageSet, ImageSet]:
+    def folds(self, source: str) -> tuple[ImageSet, ImageSet]:
         """Training images; and the held-out ones, validation and test together, that pseudo-hospitals are made of."""
         folder = self.shards(source)
         split = make_split(apply_normals(read_metadata(folder), _NORMALS), seed=0)
@@ -170,7 +170,8 @@ class Bench:
                 import_dataset(kind, Path(place), folder)
         return folder
 
-    def _model(self, source: str, recipe: Recipes, seed: int, train: ImageSet, val: ImageSet) -> Classifier:
+    def model(self, source: str, recipe: Recipes, seed: int, train: ImageSet, val: ImageSet) -> Classifier:
+        """A trained model, from the folder or trained now."""
         path = self.folder / "models" / f"{_file_name(source)}-{_file_name(recipe.name)}-{seed}.safetensors"
         spec = ClassifierSpec(recipe.backbone, 2, self.size.px, colorizer=recipe.colorizer)
         model = build_classifier(spec, seed=seed)

@@ -120,6 +120,8 @@ SECTIONS = {
         "report": Row("one offline HTML page", "analysis.report:main"),
         "serve": Row("the page of a running sweep, on 127.0.0.1", "analysis.serve:main"),
         "watch": Row("the ranking of a running sweep, in the terminal", "analysis.watch:main"),
+        "unseal": Row("estimates without target labels against the truth", "analysis.unseal:main"),
+        "label": Row("which target images to label, and what their labels say", "analysis.label:main"),
         "compare": Row("what differs between two trials, with a paired test", "analysis.compare:main"),
         "folds": Row("compare over several splits of the data", "analysis.folds:main"),
         "checklist": Row(

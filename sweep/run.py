@@ -165,7 +165,7 @@ def _sweep(
     def begin_ledger() -> None:
         """Checks what is left to run, then attaches the ledger to the campaign: a refused sweep writes no event."""
         _check(sweep_config, space, run_storage, plan, data, len(warm))
-        _write_head(sweep_config, plan, ledger)
+        _write_head(sweep_config, plan, ledger, data)
 
     if plan.campaign.has_work():
         _run_left(sweep_config, run_storage, plan, data, ledger, reading, cluster, begin_ledger)
@@ -192,8 +192,10 @@ def _check(sweep_config: SweepConfig, space: Path, run_storage: Storage, plan: P
         write_samples(data, run_storage)
 
 
-def _write_head(sweep_config: SweepConfig, plan: Plan, ledger: Ledger) -> None:
+def _write_head(sweep_config: SweepConfig, plan: Plan, ledger: Ledger, data: Data) -> None:
     """The sweep event, then what the campaign has decided so far; later decisions go straight to the ledger."""
+    from sweep.planning.preflight import weights_past
+
     ledger.append(
         {
             "event": "sweep",
@@ -205,6 +207,7 @@ def _write_head(sweep_config: SweepConfig, plan: Plan, ledger: Ledger) -> None:
             "scheduler": sweep_config.scheduler.type,
             "warm": plan.warm,
             "defaults": dict(plan.defaults),
+            "weights_past": weights_past(plan.foreseen, data),
         }
     )
     for event in plan.late_events:

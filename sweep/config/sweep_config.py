@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from sweep.config.distribution import Distribution
 from sweep.config.hyperparameters import HYPERPARAMETERS
 from sweep.config.section import Section
+from sweep.core.acquisition_names import SEVERITIES, AcquisitionName
 from sweep.core.epsilon import epsilon_name, same_epsilon
 from sweep.core.errors import InputError
 from sweep.core.hyperparameter import Scalar
@@ -201,6 +202,15 @@ class Threats(Section):
         description="images of each first seed's battery against masked gradients; 0: only the alarms that the attacks raise",
     )
     splits: list[AttackedSplit] = Field(default_factory=_both_splits, min_length=1)
+    acquisition: list[AcquisitionName] = Field(
+        default_factory=list,
+        description="acquisition changes that every model is evaluated under: how much of its accuracy and AUROC they leave",
+    )
+    severity: list[Annotated[int, Field(ge=1, le=5)]] = Field(
+        default_factory=lambda: list(SEVERITIES),
+        min_length=1,
+        description="severities of the acquisition changes, 1 to 5",
+    )
 
 
 class NodeType(Section):

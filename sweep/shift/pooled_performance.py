@@ -1,7 +1,6 @@
 """Predicted target metrics of all models of a run together, from their true metrics on the same pseudo-hospitals.
 
-The predicted AUROC is the mean of the model's true ones over the pseudo-hospitals, weighted by nearness and moved along slopes that all
-models share: what a change of a model's agreement with the others, or of its margins' spread, meant for its AUROC between two hospitals.
+The predicted AUROC is the mean of the model's true ones over the pseudo-hospitals, weighted by nearness.
 Sensitivity and specificity are those that the near hospitals' margins have at the threshold after they are moved to the target's mean. A
 hospital is near when its images look like the target's (energy distance of image properties) and when the model's margins there,
 re-weighted to the target's class mix, look like those on the target. Class shares are estimated with all models together, and accuracy
@@ -18,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from sweep.evaluation.metrics import auroc
 from sweep.shift.margin_mixtures import Mixtures, mixtures_of
@@ -26,9 +24,8 @@ from sweep.shift.predicted_performance import COVERAGE, METRICS, HospitalResult,
 
 _NEAREST_SHARE = 0.25  # a bandwidth is the distance within which this share of the hospitals lies
 _NARROWEST = 0.02  # bandwidth of the margins' distance at least: sampling noise of two samples of one hospital
-_RIDGE = 0.1  # of the common slopes, times the total weight
 _NORMAL_90 = 1.6448536269514722
-_PRIOR_SPREAD = 0.25  # standard deviation of the target's positive share around the source's, before anything is seen
+_PRIOR_SPREAD = 0.1  # standard deviation of the target's positive share around the source's, before anything is seen
 _SHARPER = 4  # power of the nearness where class shares are estimated: a move of the margins and another mix look alike from afar
 _LEAST_EFFECTIVE = 3.0  # effective number of hospitals below which nothing is vouched for
 _FARTHEST = 0.6  # distance of margins from which on a model behaves at the target as it does on no hospital
@@ -73,12 +70,10 @@ class PooledPrediction:
 class _Table:
     """M models on K hospitals and, last, the target (T = K + 1).
 
-    truth [metric][M, K]; signs [M, T, 2]: agreement with the other models and log spread of margins; near [M, K, T]: weights; cuts [M, T]:
-    margin from which the positive class is called.
+    truth [metric][M, K]; near [M, K, T]: weights; cuts [M, T]: margin from which the positive class is called.
     """
 
     truth: dict[str, np.ndarray]
-    signs: np.ndarray
     near: np.ndarray
     cuts: np.ndarray
     mixtures: tuple[Mixtures, ...]
@@ -137,23 +132,21 @@ def _check(models: Sequence[ModelEvidence]) -> None:
 def _table(models: Sequence[ModelEvidence]) -> _Table:
     hospitals = models[0].hospitals
     truth = {name: np.zeros((len(models), len(hospitals))) for name in METRICS}
-    mixtures, near, spreads, cuts = [], [], [], []
+    mixtures, near, cuts = [], [], []
     for m, one in enumerate(models):
         margins = [margin(hospital.logits) for hospital in one.hospitals]
         own = margin(one.target_logits)
         for k, (hospital, z) in enumerate(zip(one.hospitals, margins, strict=True)):
-            for name, value in _metrics(z, hospital.labels, _cut(one, z)).items():
+            for name, value in true_metrics(z, hospital.labels, _cut(one, z)).items():
                 truth[name][m, k] = value
         labels = [hospital.labels for hospital in one.hospitals]
         unit = float(np.std(margin(one.source_logits))) or 1.0
         found = mixtures_of(margins, labels, own, unit)
         mixtures.append(found)
         near.append(_nearness(found.distances, one.distances))
-        spreads.append([np.log(float(z.std()) / unit + 1e-3) for z in (*margins, own)])
         cuts.append([_cut(one, z) for z in (*margins, own)])
     return _Table(
         truth,
-        np.stack([_agreement(models), np.array(spreads)], axis=2),
         np.array(near),
         np.array(cuts),
         tuple(mixtures),
@@ -162,28 +155,12 @@ def _table(models: Sequence[ModelEvidence]) -> _Table:
     )
 
 
-def _agreement(models: Sequence[ModelEvidence]) -> np.ndarray:
-    """Rank correlation [M, T] of each model's margins with the mean rank of the other models', on every hospital and the target."""
-    places = len(models[0].hospitals)
-    found = np.zeros((len(models), places + 1))
-    if len(models) < 2:
-        return found
-    for place in range(places + 1):
-        logits = [one.hospitals[place].logits if place < places else one.target_logits for one in models]
-        ranks = np.stack([rankdata(margin(z)) for z in logits])
-        total = ranks.sum(axis=0)
-        for m, own in enumerate(ranks):
-            others = total - own
-            found[m, place] = np.corrcoef(own, others)[0, 1] if own.std() > 0 and others.std() > 0 else 0.0
-    return found
-
-
 def _nearness(between: np.ndarray, images: np.ndarray) -> np.ndarray:
     """Weights [K, T] of the hospitals for predicting each hospital and, last, the target; of the target's images the properties count too."""
     count = len(images)
     near = np.stack([_kernel(between[:, place], _NARROWEST) for place in range(count + 1)], axis=1)
     if np.isfinite(images).all():
-        near[:, count] *= _kernel(images, 1e-9)
+        near[:, count] = np.sqrt(near[:, count] * _kernel(images, 1e-9))
     return near
 
 
@@ -201,7 +178,7 @@ def _at(table: _Table, place: int, allowed: np.ndarray) -> tuple[dict[str, np.nd
         [one.recalls(place, share, cuts[place]) for one, cuts in zip(table.mixtures, table.cuts, strict=True)]
     )
     means = (recalls * near[:, None]).sum(axis=2) / np.maximum(near.sum(axis=1), 1e-300)[:, None]
-    found = {"auroc": _moved(table.truth["auroc"], table.signs, near, place)}
+    found = {"auroc": (table.truth["auroc"] * near).sum(axis=1) / np.maximum(near.sum(axis=1), 1e-300)}
     found |= {"specificity": means[:, 0], "sensitivity": means[:, 1]}
     found["balanced_accuracy"] = (found["sensitivity"] + found["specificity"]) / 2
     found["accuracy"] = share * found["sensitivity"] + (1 - share) * found["specificity"]
@@ -219,24 +196,6 @@ def _share(table: _Table, place: int, near: np.ndarray) -> float:
     spread = float(np.average((shares - seen) ** 2, weights=weights)) + 1e-4
     trust = _PRIOR_SPREAD**2 / (_PRIOR_SPREAD**2 + spread)
     return trust * seen + (1 - trust) * table.home
-
-
-def _moved(truth: np.ndarray, signs: np.ndarray, near: np.ndarray, place: int) -> np.ndarray:
-    """Each model's weighted mean [M], moved along the slopes common to all models from the hospitals' mean signs to the place's."""
-    weights = near / np.maximum(near.sum(axis=1, keepdims=True), 1e-300)
-    level = (weights * truth).sum(axis=1)
-    mean_signs = (weights[:, :, None] * signs[:, :-1]).sum(axis=1)
-    here = signs[:, place]
-    centred = signs[:, :-1] - mean_signs[:, None]
-    gram = np.einsum("mk,mkd,mke->de", weights, centred, centred)
-    scale = np.sqrt(np.maximum(np.diag(gram), 1e-12))
-    along = np.einsum("mk,mkd,mk->d", weights, centred, truth - level[:, None])
-    penalty = _RIDGE * len(truth) * np.diag(np.maximum(scale**2 / len(truth), 1e-6))
-    slopes = np.linalg.solve(gram + penalty, along)
-    moved = np.clip(
-        here - mean_signs, *(side(centred, axis=1) for side in (np.min, np.max))
-    )  # never beyond what was seen
-    return np.clip(level + moved @ slopes, 0, 1)
 
 
 def _half(errors: np.ndarray, weights: np.ndarray) -> float:
@@ -290,7 +249,8 @@ def _cut(one: ModelEvidence, z: np.ndarray) -> float:
     return one.threshold if one.called is None else float(np.quantile(z, 1 - one.called))
 
 
-def _metrics(z: np.ndarray, labels: np.ndarray, threshold: float) -> dict[str, float]:
+def true_metrics(z: np.ndarray, labels: np.ndarray, threshold: float) -> dict[str, float]:
+    """METRICS of margins [N] and labels [N] of 0 and 1; class 1 is called above `threshold`."""
     positive, called = labels == 1, z > threshold
     sensitivity, specificity = float(np.mean(called[positive])), float(np.mean(~called[~positive]))
     return {

@@ -25,9 +25,15 @@ from sweep.attacks.network import Passes
 from sweep.attacks.result import EpsilonSweep
 from sweep.config.hyperparameters import complete
 from sweep.core.hashing import content_hash
+from sweep.core.metric_table import SOURCE_VAL, TARGET, reads_target_labels
 from sweep.core.seeds import rng
+from sweep.core.storage import Storage
 from sweep.evaluation.domain_gap import domain_gap
 from sweep.evaluation.metrics import classification_metrics
+from sweep.shards.schema import NO_LABEL
+from sweep.shift.blind_metrics import blind_metrics
+from sweep.shift.pseudo_hospitals import FAMILIES
+from sweep.shift.stored import StoredHospital, write_hospitals
 from sweep.store.ledger import FOLDER, Ledger
 from sweep.store.trial import Trial
 from tests.fakes.run_pictures import CLASSES, run_gallery, trial_gallery
@@ -65,6 +71,8 @@ class FakeSweep:
     skill: float = 1.0  # factor on every recipe's skill; 0: nobody has learned anything
     bias: float = 0.0  # added to every target score: positive ones are called too often
     single_class: Sequence[str] = ()  # splits of which all images are of class 0
+    hospitals: int = 0  # pseudo-hospitals that every record was evaluated on
+    target_labels: bool = True  # False: the target's labels were read by nothing, as with data.target_labels sealed
     seed: int = 0
 
 
@@ -185,9 +193,15 @@ def _record(folder: Path, sweep: FakeSweep, trial: Trial, seed: int) -> list[Eve
     predictions = _predictions(sweep, trial, seed)
     attacks, robust = _attacks(sweep, trial.config, seed, predictions)
     metrics = {name: _finite(value) for name, value in {**_clean_metrics(predictions), **robust}.items()}
+    if not sweep.target_labels:
+        metrics = {name: value for name, value in metrics.items() if not reads_target_labels(name)}
+        attacks = attacks[attacks["split"] != TARGET]
+        predictions["label"] = predictions["label"].where(predictions["split"] != TARGET, NO_LABEL)
+    if sweep.hospitals:
+        metrics |= _on_hospitals(folder, sweep, trial, seed, predictions)
     if sweep.outcomes:
         place = folder / trial.seed_folder(seed)
-        place.mkdir(parents=True)
+        place.mkdir(parents=True, exist_ok=True)
         predictions.to_parquet(place / "predictions.parquet")
         attacks.to_parquet(place / "attacks.parquet")
         if sweep.gallery and seed == 0:
@@ -232,6 +246,38 @@ def _predictions(sweep: FakeSweep, trial: Trial, seed: int) -> pd.DataFrame:
             )
         )
     return pd.concat(frames, ignore_index=True)
+
+
+def _on_hospitals(
+    folder: Path, sweep: FakeSweep, trial: Trial, seed: int, predictions: pd.DataFrame
+) -> dict[str, float | None]:
+    """Write the record's pseudo-hospitals: source validation with the classes nearer to each other, as they are at the target."""
+    rows = predictions[predictions["split"] == SOURCE_VAL]
+    logits = np.stack(rows["logits"].tolist()).astype(float)
+    labels = rows["label"].to_numpy()
+    skill, keeps, _ = _truth(sweep, trial.config)
+    made = []
+    for number in range(sweep.hospitals):
+        draw = rng(sweep.seed, "hospital", number)  # the same for every model
+        kept = keeps * draw.uniform(0.7, 1.3)
+        score = logits[:, 1] - (1 - kept) * skill * (labels - 0.5) + draw.normal(0, 0.3)
+        made.append(
+            StoredHospital(
+                family=FAMILIES[number % len(FAMILIES)],
+                logits=np.stack([-score, score], axis=1),
+                labels=labels,
+                name=f"pseudo-{number:03d}",
+                recipe=("common_histogram",),
+                image_ids=tuple(rows["image_id"]),
+                target_distance=float(abs(kept / keeps - 1) + 0.1),
+                source_distance=0.5,
+            )
+        )
+    write_hospitals(Storage(folder), trial.seed_folder(seed), made)
+    target = np.stack(predictions.loc[predictions["split"] == TARGET, "logits"].tolist()).astype(float)
+    source = predictions[predictions["split"] == "source"]
+    test = classification_metrics(np.stack(source["logits"].tolist()), source["label"].to_numpy(), 2)["auroc"]
+    return {name: _finite(value) for name, value in blind_metrics(logits, target, made, test).items()}
 
 
 def _clean_metrics(predictions: pd.DataFrame) -> dict[str, float]:

@@ -1,0 +1,95 @@
+"""run -> what each configuration is expected to do at the target, without its labels: the models of a condition predicted together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.conditions import grouped
+from analysis.derived import labels
+from analysis.drift import TITLES
+from analysis.frames import Run
+from analysis.target_assessment import Assessment, assess
+from sweep.core.metric_table import SOURCE_VAL, TARGET
+from sweep.shift.pooled_performance import ModelEvidence
+from sweep.shift.shift_kind import Tables
+from sweep.shift.stored import StoredHospital, read_hospitals
+
+_LEAST_IMAGES = 10  # with measured properties on each side, for a comparison of the two sets
+
+
+@dataclass(frozen=True)
+class PredictedTarget:
+    """The assessment of one condition's configurations; `hospitals` are those of one record, for figures and pictures."""
+
+    assessment: Assessment
+    evidence: dict[str, tuple[ModelEvidence, ...]]
+    seeds: dict[str, tuple[int, ...]]
+    hospitals: tuple[StoredHospital, ...]
+    images: int
+
+    @property
+    def records(self) -> int:
+        """Trained models that the predictions rest on."""
+        return sum(map(len, self.evidence.values()))
+
+
+def predicted_target(run: Run) -> PredictedTarget | None:
+    """The assessment of the run's first condition, kept in the run's cache; None where no record was evaluated on pseudo-hospitals.
+
+    Predictions of more than two classes or of several findings are not made.
+    """
+    if "predicted target" not in run.cache:
+        run.cache["predicted target"] = _predicted(run, next(iter(grouped(run).values())))
+    found: PredictedTarget | None = run.cache["predicted target"]
+    return found
+
+
+def _predicted(run: Run, signatures: Sequence[str]) -> PredictedTarget | None:
+    if run.findings or len(run.classes) not in (0, 2):
+        return None
+    evidence: dict[str, tuple[ModelEvidence, ...]] = {}
+    seeds: dict[str, tuple[int, ...]] = {}
+    hospitals: tuple[StoredHospital, ...] = ()
+    for signature in signatures:
+        found = {}
+        for seed in run.records.loc[[signature]].index.get_level_values("seed"):
+            held = tuple(read_hospitals(run.storage, f"trials/{signature}/seed-{seed}"))
+            if held:
+                found[int(seed)] = _evidence(run, signature, int(seed), held)
+                hospitals = hospitals or held
+        if found:
+            evidence[signature], seeds[signature] = tuple(found.values()), tuple(found)
+    if not evidence or len({one.family for one in hospitals}) < 2:
+        return None
+    nearest = min(one.target_distance for one in hospitals)
+    assessment = assess(evidence, labels(run.configs, run.studies).to_dict(), _tables(run, nearest))
+    images = len(next(iter(evidence.values()))[0].target_logits)
+    return PredictedTarget(assessment, evidence, seeds, hospitals, images)
+
+
+def _evidence(run: Run, signature: str, seed: int, hospitals: Sequence[StoredHospital]) -> ModelEvidence:
+    rows = run.predictions(signature)
+    rows = rows[rows["seed"] == seed]
+    source, target = (rows[rows["split"] == split] for split in (SOURCE_VAL, TARGET))
+    return ModelEvidence(
+        np.stack(source["logits"].to_list()),
+        source["label"].to_numpy(np.int64),
+        np.stack(target["logits"].to_list()),
+        hospitals,
+        np.array([one.target_distance for one in hospitals]),
+    )
+
+
+def _tables(run: Run, nearest: float) -> Tables | None:
+    """Measured properties of both sides' images; None where the run measured too few."""
+    table = run.properties()
+    names = [name for name in TITLES if name in table]
+    if not names:
+        return None
+    sides = [table.loc[table["role"] == role, names].dropna().to_numpy(float) for role in ("source", "target")]
+    if min(map(len, sides)) < _LEAST_IMAGES:
+        return None
+    return Tables(*sides, [TITLES[name] for name in names], nearest)

@@ -1,0 +1,165 @@
+"""Estimates of a run and the target's labels -> how far each estimator was off, what intervals covered, what each rule's choice cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from analysis.frames import Run
+from analysis.predicted import PredictedTarget
+from analysis.selection import RULES
+from analysis.target_assessment import mean_of
+from sweep.core.errors import InputError
+from sweep.core.metric_table import TARGET
+from sweep.shift.estimators import ESTIMATORS, agreement_on_the_line
+from sweep.shift.evidence import Evidence
+from sweep.shift.pooled_performance import ModelEvidence, true_metrics
+from sweep.shift.predicted_performance import margin
+from sweep.shift.pseudo_hospitals import RESTYLED
+
+METRICS = ("auroc", "balanced_accuracy", "accuracy", "sensitivity", "specificity")
+POOLED, PLAIN, HOME, LINE = (
+    "pooled pseudo-hospitals",
+    "mean restyled",
+    "as on source validation",
+    "agreement on the line",
+)
+BLIND_RULES = ("blind", "blind_gap", "source_val")
+
+
+@dataclass(frozen=True)
+class UnsealedRecipe:
+    """One configuration: estimated (value, low, high) and true metrics, means over its seeds."""
+
+    signature: str
+    label: str
+    seeds: int
+    estimated: dict[str, dict[str, float]]
+    true: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Unsealed:
+    """Everything that the labels tell of the estimates. `estimators` [name][metric] hold error and rank correlation over the records."""
+
+    images: int
+    recipes: tuple[UnsealedRecipe, ...]
+    estimators: dict[str, dict[str, dict[str, float]]]
+    coverage: dict[str, float]
+    regret: dict[str, float]
+    chosen: dict[str, str]
+    prevalence: tuple[float, float]
+
+
+def unsealed(run: Run, made: PredictedTarget, labels: Mapping[str, int]) -> Unsealed:
+    """Score the estimates by `labels` (image_id -> class); images without one are left out. InputError where a class is missing."""
+    rows = run.predictions(next(iter(made.evidence)))
+    ids = rows[(rows["split"] == TARGET) & (rows["seed"] == rows["seed"].iloc[0])]["image_id"].astype(str)
+    truth = np.array([labels.get(name, -1) for name in ids])
+    seen = truth >= 0
+    if len(set(truth[seen].tolist())) != 2:
+        raise InputError(run.storage.url, "the target's labels are all of one class", "nothing can be scored by them")
+    true = {
+        key: [true_metrics(margin(one.target_logits)[seen], truth[seen], one.threshold) for one in models]
+        for key, models in made.evidence.items()
+    }
+    recipes = tuple(_recipe(key, made, true[key]) for key in made.evidence)
+    records = [row for rows in true.values() for row in rows]
+    scored = {
+        name: {
+            metric: _scored(values, np.array([row[metric] for row in records]))
+            for metric, values in estimates.items()
+            if np.isfinite(values).any()
+        }
+        for name, estimates in _estimates(made).items()
+    }
+    regret, chosen = _regrets(run, recipes)
+    estimated = made.assessment.prevalence.value
+    return Unsealed(
+        int(seen.sum()),
+        recipes,
+        scored,
+        {metric: _coverage(recipes, metric) for metric in METRICS},
+        regret,
+        chosen,
+        (estimated, float(np.mean(truth[seen] == 1))),
+    )
+
+
+def _recipe(key: str, made: PredictedTarget, true: Sequence[Mapping[str, float]]) -> UnsealedRecipe:
+    found = [made.assessment.own.models[place] for place in made.assessment.places[key]]
+    estimated = {}
+    for metric in METRICS:
+        one = mean_of(found, metric)
+        estimated[metric] = {"value": one.value, "low": one.low, "high": one.high}
+    means = {metric: float(np.mean([row[metric] for row in true])) for metric in METRICS}
+    return UnsealedRecipe(key, made.assessment.candidates[key].label, len(true), estimated, means)
+
+
+def _estimates(made: PredictedTarget) -> dict[str, dict[str, np.ndarray]]:
+    """estimator -> metric -> estimate of every record, in the order of the evidence."""
+    models = [one for of_recipe in made.evidence.values() for one in of_recipe]
+    found = {
+        POOLED: {
+            metric: np.array([one.metrics[metric].value for one in made.assessment.own.models]) for metric in METRICS
+        }
+    }
+    found[PLAIN] = _mean_over(models, lambda one: [(h.logits, h.labels) for h in one.hospitals if h.family == RESTYLED])
+    found[HOME] = _mean_over(models, lambda one: [(one.source_logits, one.source_labels)])
+    evidence = [one for of_recipe in made.evidence.values() for one in _with_seeds(of_recipe)]
+    for name, estimator in ESTIMATORS.items():
+        if estimator.needs_seeds and any(one.target_seeds is None for one in evidence):
+            continue
+        rows = [estimator(one) for one in evidence]
+        found[name] = {metric: np.array([row.get(metric, np.nan) for row in rows]) for metric in METRICS}
+    found[LINE] = {"accuracy": np.array(agreement_on_the_line.estimate_all(evidence))}
+    return found
+
+
+def _with_seeds(models: Sequence[ModelEvidence]) -> list[Evidence]:
+    several = len(models) > 1
+    source = np.stack([one.source_logits for one in models]) if several else None
+    target = np.stack([one.target_logits for one in models]) if several else None
+    return [Evidence(one.source_logits, one.source_labels, one.target_logits, source, target) for one in models]
+
+
+def _mean_over(models: Sequence[ModelEvidence], sets: object) -> dict[str, np.ndarray]:
+    rows = [[true_metrics(margin(z), y, one.threshold) for z, y in sets(one)] for one in models]  # type: ignore[operator]
+    return {
+        metric: np.array([np.mean([row[metric] for row in part]) if part else np.nan for part in rows])
+        for metric in METRICS
+    }
+
+
+def _scored(estimated: np.ndarray, true: np.ndarray) -> dict[str, float]:
+    known = np.isfinite(estimated)
+    ranked = known.sum() > 2 and np.ptp(estimated[known]) > 0 and np.ptp(true[known]) > 0
+    return {
+        "error": float(np.abs(estimated - true)[known].mean()),
+        "bias": float((estimated - true)[known].mean()),
+        "rank_correlation": float(spearmanr(estimated[known], true[known])[0]) if ranked else float("nan"),
+    }
+
+
+def _coverage(recipes: Sequence[UnsealedRecipe], metric: str) -> float:
+    inside = [row.estimated[metric]["low"] <= row.true[metric] <= row.estimated[metric]["high"] for row in recipes]
+    return float(np.mean(inside))
+
+
+def _regrets(run: Run, recipes: Sequence[UnsealedRecipe]) -> tuple[dict[str, float], dict[str, str]]:
+    """Best true AUROC less that of each rule's choice, among the recipes that were estimated."""
+    by_key = {row.signature: row for row in recipes}
+    best = max(row.true["auroc"] for row in recipes)
+    regret, chosen = {}, {}
+    for rule in BLIND_RULES:
+        try:
+            score = RULES[rule].score(run.means.loc[list(by_key)]).dropna()
+        except InputError:
+            continue  # a rule whose metric this run did not record has no choice to score
+        if len(score):
+            row = by_key[score.idxmax()]
+            regret[rule], chosen[rule] = best - row.true["auroc"], row.label
+    return regret, chosen
