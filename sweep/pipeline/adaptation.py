@@ -11,7 +11,6 @@ from sweep.models.classifier import Classifier
 from sweep.pipeline.training_job import FOLD_OF_SPLIT, TrainingJob
 from sweep.shards.image_set import ImageSet
 from sweep.shards.lazy import Images, changed
-<<<<<<< HEAD
 from sweep.training.adapt import (
     adapt_batch_norm,
     adapt_entropy,
@@ -19,13 +18,11 @@ from sweep.training.adapt import (
     has_batch_norm,
     has_norms,
     match_histogram,
+    mix_batch_norm,
 )
 
 NONE, BATCH_NORM, HISTOGRAM, ENTROPY = "none", "batch_norm", "histogram", "entropy"
-BEFORE_TRAINING = "histogram_to_target"
-=======
-from sweep.training.adapt import adapt_batch_norm, grey_histogram, match_histogram, mix_batch_norm
->>>>>>> main
+BATCH_NORM_MIXED, BEFORE_TRAINING = "batch_norm_mixed", "histogram_to_target"
 
 
 def before_training(job: TrainingJob) -> TrainingJob:
@@ -47,7 +44,6 @@ def before_training(job: TrainingJob) -> TrainingJob:
 def after_training(job: TrainingJob, model: Classifier) -> tuple[dict[str, ImageSet], dict[str, Classifier]]:
     """The folds to predict and the model for each split, the target's adapted as the configuration says."""
     models: dict[str, Classifier] = dict.fromkeys(FOLD_OF_SPLIT, model)
-<<<<<<< HEAD
     target = job.folds["target"]
     models["target"], images = adapted_to(job, model, target.images, job.trial.config["adapt"])
     return {**job.folds, "target": replace(target, images=images)}, models
@@ -60,6 +56,9 @@ def adapted_to(job: TrainingJob, model: Classifier, images: Images, way: str) ->
     """
     if way == BATCH_NORM:
         return adapt_batch_norm(model, images, device=job.device), images
+    if way == BATCH_NORM_MIXED:
+        share = job.trial.config["adapt_source_share"]
+        return mix_batch_norm(model, images, share, device=job.device), images
     if way == ENTROPY:
         shares = np.bincount(job.folds["train"].labels, minlength=len(job.data.classes)) / len(job.folds["train"])
         return adapt_entropy(model, images, shares, device=job.device).model, images
@@ -73,17 +72,6 @@ def alternatives_of(job: TrainingJob, model: Classifier) -> tuple[str, ...]:
     possible = {NONE: True, BATCH_NORM: has_batch_norm(model), HISTOGRAM: True, ENTROPY: has_norms(model)}
     own = NONE if job.trial.config["adapt"] == BEFORE_TRAINING else job.trial.config["adapt"]
     return tuple(name for name in job.data.try_adaptations if possible[name] and name != own)
-=======
-    folds, way = dict(job.folds), job.trial.config["adapt"]
-    if way == "batch_norm":
-        models["target"] = adapt_batch_norm(model, folds["target"].images, device=job.device)
-    elif way == "batch_norm_mixed":
-        share = job.trial.config["adapt_source_share"]
-        models["target"] = mix_batch_norm(model, folds["target"].images, share, device=job.device)
-    elif way == "histogram":
-        folds["target"] = replace(folds["target"], images=transform_to(folds["train"])(folds["target"].images))
-    return folds, models
->>>>>>> main
 
 
 def transform_to(fold: ImageSet) -> Callable[[Images], Images]:

@@ -5,11 +5,14 @@ import pytest
 import torch
 from skimage.exposure import match_histograms
 
-<<<<<<< HEAD
-from sweep.training.adapt import adapt_batch_norm, adapt_entropy, grey_histogram, has_norms, match_histogram
-=======
-from sweep.training.adapt import adapt_batch_norm, grey_histogram, match_histogram, mix_batch_norm
->>>>>>> main
+from sweep.training.adapt import (
+    adapt_batch_norm,
+    adapt_entropy,
+    grey_histogram,
+    has_norms,
+    match_histogram,
+    mix_batch_norm,
+)
 from tests.fakes.toy_classifier import ToyClassifier, toy_images
 
 
