@@ -121,9 +121,7 @@ class DataSection(Section):
         if self.folds is not None and self.fold is not None and self.fold >= self.folds:
             raise ValueError(f"fold {self.fold} is none of {self.folds} folds; give 0 to {self.folds - 1}")
         if 0 < self.hospitals < FEWEST_HOSPITALS:
-            raise ValueError(
-                f"pseudo_hospitals {self.hospitals} cannot carry a prediction; give 0, or {FEWEST_HOSPITALS} or more"
-            )
+            raise ValueError(f"{self.hospitals} pseudo_hospitals are too few; give 0, or {FEWEST_HOSPITALS} or more")
         return self
 
 
