@@ -51,6 +51,9 @@ class Run:
     data_card: dict
     environment: dict
     algorithm: str = ""  # of the searcher
+    weights_past: tuple[
+        str, ...
+    ] = ()  # data sets that the pretrained weights have seen or may have seen, a sentence each
     partners: dict[str, str] = field(
         default_factory=dict
     )  # signature -> the real-only configuration it is held against
@@ -231,6 +234,9 @@ def _run(storage: Storage, ledger: Reading) -> Run:
         data_card=_json(storage, "data.json"),
         environment=_json(storage, "environment.json"),
         algorithm=str(sweep.get("algorithm", "")),
+        weights_past=tuple(
+            dict.fromkeys(line for event in ledger.of_kind("sweep") for line in event.get("weights_past", ()))
+        ),
         partners=partners,
     )
 

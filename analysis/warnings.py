@@ -259,6 +259,24 @@ def _oracle(run: Run) -> list[ResultWarning]:
     return [ResultWarning("note", f"Source validation forgoes {100 * lost:.1f} points of target AUROC", text)]
 
 
+def _weights_past(run: Run) -> list[ResultWarning]:
+    """Data sets that the pretrained weights have seen: serious where it is certain."""
+    certain = [
+        line
+        for line in run.weights_past
+        if "have seen" in line and "may have seen" not in line and "unknown" not in line
+    ]
+    doubtful = [line for line in run.weights_past if line not in certain]
+    made = []
+    if certain:
+        made.append(ResultWarning("serious", "The weights have seen a data set of this run", ". ".join(certain) + "."))
+    if doubtful:
+        made.append(
+            ResultWarning("note", "The weights may have seen a data set of this run", ". ".join(doubtful) + ".")
+        )
+    return made
+
+
 def _transferred(run: Run) -> list[ResultWarning]:
     count = _configured(run, "colorizer_from", "other_domain")
     if not count:
@@ -302,6 +320,7 @@ CHECKS = (
     _unfinished,
     _damage,
     _leaks,
+    _weights_past,
     _transferred,
     _matched,
     _undefined,

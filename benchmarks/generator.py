@@ -123,7 +123,7 @@ def own_loop(images: np.ndarray, px: int, width: int, precision: str, device: st
         for _ in range(CRITIC_STEPS):
             real, labels = next(feed)
             critic_step(duel, real, labels)
-        generator_step(duel, labels)
+        generator_step(duel, real, labels)
         yield
 
 

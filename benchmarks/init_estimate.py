@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweep.config.load import load_config
-from sweep.init import Asked, config_of, fit_to_time, proposal_of
+from sweep.init import Asked, fit_to_time, place_of, proposal_of
 from sweep.planning.plan_report import foreseen_seconds
+from sweep.proposal.config_text import config_text
 from sweep.run import run_sweep
 from sweep.shards.reader import read_manifest
 from sweep.store.ledger import read_ledger
@@ -48,8 +49,9 @@ def measure(patients: int, seconds: float, folder: Path) -> Row:
     source, target = str(folder / "a"), str(folder / "b")
     asked = Asked("estimate", f"{seconds:g}s", 0, None, folder, folder / "estimate.yaml", None, None, {}, 0)
     proposal = proposal_of(source, asked, seconds)
-    draft = config_of(asked, source, target, True, proposal)
-    asked.config.write_text(config_of(asked, source, target, True, fit_to_time(draft, proposal, seconds)))
+    place = place_of(asked.name, [source, target])
+    draft = config_text(place, proposal, asked.time)
+    asked.config.write_text(config_text(place, fit_to_time(draft, proposal, seconds), asked.time))
     overrides = {"resources.max_concurrent_trials": "1", "budget.wall": "10h"}
     config = load_config(asked.config, overrides)
     foreseen = sum(foreseen_seconds(config, None)["record"]) * config.seeds.min

@@ -10,7 +10,7 @@ import re
 import secrets
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,6 +27,8 @@ from sweep.shards.schema import MANIFEST, Manifest
 
 if TYPE_CHECKING:
     from sweep.config.sweep_config import SweepConfig
+    from sweep.proposal.config_text import Place
+    from sweep.proposal.layouts import Layout
     from sweep.proposal.settings import Proposal
 
 _console = Console(highlight=False)
@@ -34,6 +36,16 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _KEY_BYTES = 32
 _KEY = "patients.key"
+_OWN_LAYOUTS = ("folder", "csv", "dicom")  # of any clinic: one domain, unless a column of a table names several
+_NO_LABELS = (
+    "has no labels to train on",
+    "give images in one subfolder a class, or a table with a column of labels",
+)
+_NO_TARGET = (
+    "--target",
+    "is not given, and all images are of one hospital",
+    "give the images of the other hospital, with or without labels: --target FOLDER",
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +82,9 @@ def init(
     target: Annotated[
         str | None,
         typer.Option(
-            metavar="FOLDER", help="Images of the hospital to deploy at, with or without labels.", show_default="SRC"
+            metavar="FOLDER",
+            help="Images of the hospital to deploy at, with or without labels.",
+            show_default="a domain of SRC, where it has several",
         ),
     ] = None,
     time: Annotated[str, typer.Option(metavar="DURATION", help="Time for the sweep, like 30m, 2h or 1d.")] = "1h",
@@ -131,23 +145,25 @@ def _slug(place: str) -> str:
 
 def _init(src: str, target: str | None, asked: Asked) -> int:
     from sweep.config.load import load_config
+    from sweep.proposal.config_text import config_text
 
     seconds = asked.seconds
     if asked.config.exists():
         raise InputError(asked.config, "exists already", "give another --name, or remove it")
     places = [src] if target is None else [src, target]
-    folders = [_shards_of(place, role, asked) for place, role in zip(places, ("source", "target"), strict=False)]
-    source, other = folders[0], folders[-1]
-    labelled = _labelled(other)
-    if not _labelled(source):
-        raise InputError(
-            src, "has no labels to train on", "give images in one subfolder a class, or a table with a column of labels"
-        )
+    layouts = _layouts(places, asked)
+    _refuse_early(src, target, layouts[0])
+    folders = [
+        _shards_of(place, role, layout, asked)
+        for place, role, layout in zip(places, ("source", "target"), layouts, strict=False)
+    ]
+    if not _labelled(folders[0]):
+        raise InputError(src, *_NO_LABELS)
+    place = place_of(asked.name, folders)
     _audit([folder for folder in folders if folder not in PHANTOMS], asked)
-    proposal = proposal_of(source, asked, seconds)
-    text = config_of(asked, source, other, labelled, proposal)
-    proposal = fit_to_time(text, proposal, seconds)
-    write_text(asked.config, config_of(asked, source, other, labelled, proposal))
+    proposal = proposal_of(folders[0], asked, seconds)
+    proposal = fit_to_time(config_text(place, proposal, asked.time), proposal, seconds)
+    write_text(asked.config, config_text(place, proposal, asked.time))
     load_config(asked.config)
     _say(*_outlook(proposal, asked))
     _say(
@@ -156,25 +172,58 @@ def _init(src: str, target: str | None, asked: Asked) -> int:
     return EXIT_COMPLETE
 
 
-def config_of(asked: Asked, source: str, other: str, labelled: bool, proposal: Proposal) -> str:
-    """The text of the sweep config; `labelled` says whether the target has labels."""
+def _refuse_early(src: str, target: str | None, layout: Layout | None) -> None:
+    """InputError, before anything is imported, for a source without labels, and for one hospital alone."""
+    if layout is not None and layout.unlabelled:
+        raise InputError(src, *_NO_LABELS)
+    one_domain = layout is not None and layout.importer in _OWN_LAYOUTS and not layout.options.get("domain_column")
+    if target is None and (one_domain or src in PHANTOMS):
+        raise InputError(*_NO_TARGET)
+
+
+def place_of(name: str, folders: Sequence[str]) -> Place:
+    """What the config says of the data; with one folder its last domain is held out. Raises InputError where it has one alone."""
     from sweep.config.sweep_config import BLIND_OBJECTIVE
-    from sweep.proposal.config_text import Place, config_text
+    from sweep.proposal.config_text import Place
+    from sweep.shards.reader import read_metadata
 
-    objective = "auroc/target" if labelled else BLIND_OBJECTIVE
-    return config_text(Place(asked.name, source, other, labelled, objective), proposal, asked.time)
+    if len(folders) == 1:
+        domains = read_metadata(folders[0])["domain"].value_counts()
+        if len(domains) < 2:
+            raise InputError(*_NO_TARGET)
+        return Place(name, folders[0], str(domains.index[-1]), True, "auroc/target", held_out=True)
+    labelled = _labelled(folders[1])
+    return Place(name, folders[0], folders[1], labelled, "auroc/target" if labelled else BLIND_OBJECTIVE)
 
 
-def _shards_of(place: str, role: str, asked: Asked) -> str:
-    """The shard folder of one hospital: `place` itself where it is one or a simulated one, else imported."""
-    from sweep.importers.table import import_dataset
+def _layouts(places: Sequence[str], asked: Asked) -> list[Layout | None]:
+    """The layout of each hospital, None where it is imported already or simulated; InputError for an option that none of them has."""
     from sweep.proposal.layouts import layout_of
 
-    if place in PHANTOMS or Storage(place).exists(MANIFEST):
+    wanted = (asked.importer, asked.target_importer)
+    found = [
+        None if _imported(place) else layout_of(Path(place), importer, asked.options)
+        for place, importer in zip(places, wanted, strict=False)
+    ]
+    used = {option for layout in found if layout is not None for option in layout.options}
+    for option in asked.options.keys() - used:
+        kinds = " and ".join(layout.importer for layout in found if layout is not None) or "shard folders"
+        fix = "leave it out, or name the importer: --importer, --target-importer"
+        raise InputError(f"--{option.replace('_', '-')}", f"has no effect on {kinds}", fix)
+    return found
+
+
+def _imported(place: str) -> bool:
+    return place in PHANTOMS or Storage(place).exists(MANIFEST)
+
+
+def _shards_of(place: str, role: str, layout: Layout | None, asked: Asked) -> str:
+    """The shard folder of one hospital: `place` itself where it is one or a simulated one, else imported."""
+    from sweep.importers.table import import_dataset
+
+    if layout is None:
         _say(f"{role}: {place} is imported already")
         return place
-    wanted = asked.importer if role == "source" else asked.target_importer
-    layout = layout_of(Path(place), wanted, _fitting(asked.options, wanted))
     _say(f"{role}: {place}", *(f"  {line}" for line in layout.lines))
     if layout.others:
         flag = "--importer" if role == "source" else "--target-importer"
@@ -186,21 +235,12 @@ def _shards_of(place: str, role: str, asked: Asked) -> str:
     if layout.importer == "dicom" and "key_file" not in options:
         options["key_file"] = str(_new_key(asked.shards))
     bad: list[InputError] = []
-    domain = {} if layout.importer not in ("folder", "csv", "dicom") else {"domain": _slug(place)}
+    domain = {} if layout.importer not in _OWN_LAYOUTS else {"domain": _slug(place)}
     manifest = import_dataset(
         layout.importer, place, dst, skip_bad=asked.skip_bad, on_skip=bad.append, **domain, **options
     )
     _say(f"  {dst}: {_counted(manifest)}", *(f"  skipped: {one}" for one in bad))
     return str(dst)
-
-
-def _fitting(options: Mapping[str, Any], importer: str | None) -> dict[str, Any]:
-    """The user's options, without those that an importer named by hand does not have."""
-    from sweep.importers.table import IMPORTERS
-
-    if importer not in IMPORTERS:
-        return dict(options)
-    return {name: value for name, value in options.items() if name in IMPORTERS[str(importer)].options}
 
 
 def _counted(manifest: Manifest) -> str:

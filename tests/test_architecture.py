@@ -61,6 +61,7 @@ ALLOWED = {
         "sweep.search",
         "sweep.training",
         "sweep.attacks",
+        "sweep.models",
         "sweep.shards",
         "sweep.synth",
     },

@@ -2,16 +2,17 @@
 
 A thumbnail's lowest cosine coefficients, whitened by the data set's own mean and spread, are its fingerprint
 (pHash, Zauner 2010, keeps their signs only). Flips and quarter turns only change signs and order of the
-coefficients, so all eight are compared without touching a pixel. Whitening matters: all chest X-rays are alike
-before it.
+coefficients, so all eight are compared without touching a pixel; small changes of view are compared by `small_changes`. Whitening matters:
+all chest X-rays are alike before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+
+from sweep.audit.small_changes import CHANGES, cosine_basis, undone
 
 # N images, P thumbnail side, K coefficients per direction.
 THUMB_PX = 64
@@ -20,11 +21,16 @@ _PRIOR_IMAGES = 50  # weight, in images, of the general spectrum against the dat
 _COLUMNS, _ROWS = 2048, 1024  # images compared at once: 8 MB of similarities
 ORIENTATIONS = 8
 LIKELY = 0.5  # cosine from which a pair is worth comparing pixel by pixel
+LIKELY_CHANGED = (
+    0.8  # the same where a small change is taken back: true copies then have 0.96, two strangers hardly ever 0.8
+)
 _NEAREST = 4  # such pairs kept per image: bounds the work on sets where all images are alike
 
 
 def orient(image: np.ndarray, orientation: int) -> np.ndarray:
-    """One of the eight flips and quarter turns of [..., P, P]; orientation 0 is the image itself."""
+    """One of the eight flips and quarter turns of [..., P, P]; orientation 0, and a small change (8 and more), is the image itself."""
+    if orientation >= ORIENTATIONS:
+        return image
     if orientation & 4:
         image = np.swapaxes(image, -1, -2)
     if orientation & 2:
@@ -37,20 +43,26 @@ def orient(image: np.ndarray, orientation: int) -> np.ndarray:
 def describe_orientation(orientation: int) -> str:
     """What was done to the copy, in words; '' for nothing."""
     names = ("", "mirrored", "upside down", "turned 180", "transposed", "turned 90", "turned 270", "transverse")
-    return names[orientation]
+    return (*names, *(change.name for change in CHANGES))[orientation]
 
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """Cosine coefficients float32 [N, K, K] and the mean and spread [K, K] they are whitened by."""
+    """Cosine coefficients float32 [N, K, K], those with each small change taken back [changes, N, K, K], and the mean and spread [K, K]
+    that they are whitened by."""
 
     coefficients: np.ndarray
     mean: np.ndarray
     spread: np.ndarray
+    changed: np.ndarray
 
     def vectors(self, images: slice | np.ndarray, orientation: int = 0) -> np.ndarray:
-        """Unit vectors float32 [n, K*K - 1] of some images in one orientation; flat images give zeros."""
-        whitened = (_oriented(self.coefficients[images], orientation) - self.mean) / self.spread
+        """Unit vectors float32 [n, K*K - 1] of some images in one orientation, from 8 on with a small change taken back; flat images give zeros."""
+        if orientation >= ORIENTATIONS:
+            turned = self.changed[orientation - ORIENTATIONS][images]
+        else:
+            turned = _oriented(self.coefficients[images], orientation)
+        whitened = (turned - self.mean) / self.spread
         flat = whitened.reshape(len(whitened), -1)[:, 1:]  # without the mean brightness
         norm = np.linalg.norm(flat, axis=1, keepdims=True)
         return flat / np.maximum(norm, 1e-6)
@@ -58,22 +70,31 @@ class Fingerprints:
 
 def fingerprints(thumbs_NPP: np.ndarray) -> Fingerprints:
     """Fingerprints of uint8 thumbnails [N, P, P]."""
-    basis = _cosine_basis(thumbs_NPP.shape[1])
-    blocks = [basis @ block.astype(np.float32) @ basis.T for block in _blocks(thumbs_NPP, _COLUMNS)]
-    coefficients = np.concatenate(blocks)
+    px = thumbs_NPP.shape[1]
+    basis = cosine_basis(px, _K)
+    matrices = [undone(change, px, _K).T for change in CHANGES]
+    count = len(thumbs_NPP)
+    coefficients = np.empty((count, _K, _K), dtype=np.float32)
+    changed = np.empty((len(CHANGES), count, _K, _K), dtype=np.float32)
+    for start in range(0, count, _COLUMNS):
+        block = thumbs_NPP[start : start + _COLUMNS].astype(np.float32)
+        part = slice(start, start + len(block))
+        coefficients[part] = basis @ block @ basis.T
+        for number, matrix in enumerate(matrices):
+            changed[number, part] = (block.reshape(len(block), -1) @ matrix).reshape(-1, _K, _K)
     coefficients[:, 0, 0] = 0
-    count = len(coefficients)
+    changed[:, :, 0, 0] = 0
     own = count / (count + _PRIOR_IMAGES)
     mean = own * coefficients.mean(axis=0)
     order = np.add.outer(np.arange(_K), np.arange(_K)) + 1.0
     energy = (coefficients**2).mean() + 1e-3
     prior = energy * order**-3.0 / (order**-3.0).mean()
     variance = own * ((coefficients - mean) ** 2).mean(axis=0) + (1 - own) * prior
-    return Fingerprints(coefficients, mean, np.sqrt(variance + 1e-6).astype(np.float32))
+    return Fingerprints(coefficients, mean, np.sqrt(variance + 1e-6).astype(np.float32), changed)
 
 
 def likely_pairs(prints: Fingerprints, owners_N: np.ndarray | None = None) -> np.ndarray:
-    """int64 [M, 3]: image i < image j and the orientation of j in which they resemble each other most.
+    """int64 [M, 3]: image i < image j and the orientation of j, or its small change (8 and more), in which they resemble each other most.
 
     At most the four nearest i per j; with `owners_N` only pairs of different owners. Memory does not depend on the number of
     pairs compared.
@@ -89,7 +110,7 @@ def likely_pairs(prints: Fingerprints, owners_N: np.ndarray | None = None) -> np
             if owners_N is None or len(np.unique(np.concatenate([owners_N[block], owners_N[columns]]))) > 1
         ]
         if rows:
-            turned = [prints.vectors(columns, orientation) for orientation in range(ORIENTATIONS)]
+            turned = [prints.vectors(columns, orientation) for orientation in range(ORIENTATIONS + len(CHANGES))]
             found.append(_nearest([_above(prints, block, columns, turned, owners_N) for block in rows]))
     return np.concatenate(found)
 
@@ -101,9 +122,9 @@ def _above(
     upright = prints.vectors(rows)
     best = upright @ turned[0].T
     orientation = np.zeros(best.shape, dtype=np.int8)
-    for number in range(1, ORIENTATIONS):
-        cosine = upright @ turned[number].T
-        better = cosine > best
+    for number, vectors in enumerate(turned[1:], start=1):
+        cosine = upright @ vectors.T
+        better = cosine > (best if number < ORIENTATIONS else np.maximum(best, LIKELY_CHANGED))
         best[better] = cosine[better]
         orientation[better] = number
     i, j = np.nonzero(best > LIKELY)
@@ -132,16 +153,3 @@ def _oriented(coefficients_NKK: np.ndarray, orientation: int) -> np.ndarray:
     if orientation & 1:
         coefficients_NKK = coefficients_NKK * sign
     return coefficients_NKK
-
-
-def _cosine_basis(px: int) -> np.ndarray:
-    """float32 [K, px]: the first orthonormal DCT-II vectors."""
-    angle = np.pi * np.outer(np.arange(_K), np.arange(px) + 0.5) / px
-    basis = np.cos(angle) * np.sqrt(2 / px)
-    basis[0] /= np.sqrt(2)
-    return basis.astype(np.float32)
-
-
-def _blocks(array: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    for start in range(0, len(array), size):
-        yield array[start : start + size]

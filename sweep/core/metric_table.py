@@ -19,8 +19,10 @@ SOURCE_VAL, SOURCE_TEST, TARGET = "source_val", "source", "target"
 SPLITS: Mapping[str, str] = {SOURCE_VAL: "source validation", SOURCE_TEST: "source test", TARGET: "target"}
 TRAIN = "train"  # the split of losses while a model is trained; no record is evaluated on it
 SOURCE_TO_TARGET, TARGET_TO_SOURCE = DIRECTIONS = ("source_to_target", "target_to_source")
+MEAN = "mean"  # in the place of an acquisition change: the mean over all changes and severities
 WORST = "worst"  # in the place of a threat: the worst case per image over all of them
 
+ACQUISITION_ACCURACY, ACQUISITION_AUROC = "acquisition_accuracy", "acquisition_auroc"
 AUROC, ROBUST_ACCURACY, ROBUST_AUROC = "auroc", "robust_accuracy", "robust_auroc"
 DOMAIN_GAP, DOMAIN_GAP_VS_REAL_ONLY = "domain_gap", "domain_gap_vs_real_only"
 PREDICTED, LOW, HIGH = (
@@ -98,6 +100,20 @@ _ROWS = (
         "AUROC when every broken image gets the lowest rank that its class can have: a lower bound under attack",
         "maximize",
         form="split/threat@epsilon",
+    ),
+    Metric(
+        ACQUISITION_ACCURACY,
+        "Accuracy under acquisition changes",
+        "share of correct predictions under one acquisition change at one severity, their mean, or the worst case per image over all changes",
+        "maximize",
+        form="split/threat",
+    ),
+    Metric(
+        ACQUISITION_AUROC,
+        "AUROC under acquisition changes",
+        "AUROC under one acquisition change at one severity, or the mean over all of them",
+        "maximize",
+        form="split/threat",
     ),
     Metric(
         "median_breaking_epsilon",

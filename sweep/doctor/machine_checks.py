@@ -162,6 +162,7 @@ def check_weights(subject: Subject) -> Iterator[Finding]:
             yield Finding("weights", "FAIL", f"{backbone}, {mistake.where}: {mistake.problem}", mistake.fix)
         else:
             yield Finding("weights", "ok", f"{backbone}: {weights} is here")
+        yield from _past(subject, str(backbone), str(weights))
 
 
 def locked_packages(lock: Path) -> dict[str, str]:
@@ -180,6 +181,24 @@ def _installed(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+def _past(subject: Subject, backbone: str, weights: str) -> Iterator[Finding]:
+    """What the weights may have seen of the sweep's data sets; a shard folder that cannot be read is the data check's finding."""
+    from sweep.models.known_weights import may_have_seen
+    from sweep.shards.reader import read_manifest
+
+    assert subject.sweep_config is not None
+    sets = {}
+    for place in dict.fromkeys((subject.sweep_config.data.source, subject.sweep_config.data.target)):
+        try:
+            sets[place] = place if place.startswith("phantom-") else read_manifest(place).name
+        except InputError:
+            continue
+    names = {name for name in subject.sweep_config.values_of("weights_name") if name}
+    named = str(names.pop()) if len(names) == 1 else None
+    for sentence in may_have_seen(backbone, weights, named, sets):
+        yield Finding("weights", "warn", sentence)
 
 
 @contextlib.contextmanager

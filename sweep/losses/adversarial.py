@@ -1,7 +1,8 @@
 """Critic scores -> losses of the two players, and the constraints that keep a critic Lipschitz.
 
 Scores are [N] tensors without a sigmoid. Sources: Wasserstein with weight clipping, Arjovsky et al. 2017; gradient
-penalty, Gulrajani et al. 2017; hinge, Lim & Ye 2017 and Miyato et al. 2018.
+penalty, Gulrajani et al. 2017; hinge, Lim & Ye 2017 and Miyato et al. 2018; relativistic pairing with R1 and R2, Huang et al. 2024
+(R3GAN, arXiv 2501.05441) after Jolicoeur-Martineau 2018 and Mescheder et al. 2018.
 """
 
 from __future__ import annotations
@@ -16,10 +17,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """One game: what the critic minimises given (real, fake) scores, and the generator given (fake) scores."""
+    """One game: what the critic minimises given (real, fake) scores, and the generator given the same.
+
+    `compares` says whether the generator's loss looks at the real scores at all; they need not be computed where it does not.
+    """
 
     critic: Callable[[Tensor, Tensor], Tensor]
-    generator: Callable[[Tensor], Tensor]
+    generator: Callable[[Tensor, Tensor], Tensor]
+    compares: bool = False
 
 
 def wasserstein_critic(real: Tensor, fake: Tensor) -> Tensor:
@@ -32,14 +37,25 @@ def hinge_critic(real: Tensor, fake: Tensor) -> Tensor:
     return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
 
-def negative_score(fake: Tensor) -> Tensor:
-    """-E[fake]: the generator raises the critic's score of its images, in both games."""
+def relativistic_critic(real: Tensor, fake: Tensor) -> Tensor:
+    """E[softplus(fake - real)] over pairs: each real image is to score above the synthetic one beside it."""
+    return F.softplus(fake - real).mean()
+
+
+def negative_score(_real: Tensor, fake: Tensor) -> Tensor:
+    """-E[fake]: the generator raises the critic's score of its images, in both games that use it."""
     return -fake.mean()
+
+
+def relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
+    """E[softplus(real - fake)] over pairs: the reverse of the critic's loss."""
+    return F.softplus(real - fake).mean()
 
 
 LOSSES = {
     "wasserstein": AdversarialLoss(wasserstein_critic, negative_score),
     "hinge": AdversarialLoss(hinge_critic, negative_score),
+    "relativistic": AdversarialLoss(relativistic_critic, relativistic_generator, compares=True),
 }
 
 
@@ -51,6 +67,12 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     points = (mix * real + (1 - mix) * fake).detach().requires_grad_(True)
     (slopes,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
     return (slopes.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+def zero_centred_penalty(scores: Tensor, images: Tensor) -> Tensor:
+    """Mean squared norm of the critic's gradient at `images` [N, 1, H, W], which `scores` [N] were computed from; R1 on real ones, R2 on synthetic."""
+    (slopes,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
+    return slopes.flatten(1).square().sum(1).mean()
 
 
 @torch.no_grad()

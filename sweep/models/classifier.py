@@ -19,6 +19,7 @@ from sweep.core.errors import InputError
 from sweep.core.seeds import named_seed
 from sweep.models.backbones import build_trunk
 from sweep.models.colorizers import COLORIZERS, build_colorizer
+from sweep.models.lora import add_adapters
 from sweep.models.trunk import GREY_MEAN, GREY_STD, Trunk, feature_count
 from sweep.models.weights import WeightsReport, load_weights
 
@@ -94,7 +95,10 @@ class Classifier(nn.Module):
             raise InputError("frozen_bn", f"unknown value {frozen_bn!r}", f"write one of {', '.join(FROZEN_BN)}")
         self.frozen_bn = frozen_bn
         for part in PARTS:
-            getattr(self, part).requires_grad_(part in chosen)
+            module = getattr(self, part)
+            fixed = getattr(module, "fixed_names", ())
+            for name, weight in module.named_parameters():
+                weight.requires_grad_(part in chosen and name not in fixed)
         return self.train(self.training)
 
     def freeze(self, *parts: str, frozen_bn: str = "eval") -> Classifier:
@@ -127,10 +131,15 @@ class Classifier(nn.Module):
 
     def _frozen_norms(self) -> Iterator[nn.Module]:
         for part in PARTS:
-            parameters = list(getattr(self, part).parameters())
-            if parameters and not any(p.requires_grad for p in parameters):
-                norms = getattr(self, part).modules()
-                yield from (m for m in norms if isinstance(m, nn.modules.batchnorm._BatchNorm))
+            module = getattr(self, part)
+            norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+            yield from norms if _is_frozen(module) else filter(_is_frozen, norms)
+
+
+def _is_frozen(module: nn.Module) -> bool:
+    """Whether a module has weights and none of them trains."""
+    weights = list(module.parameters())
+    return bool(weights) and not any(weight.requires_grad for weight in weights)
 
 
 @dataclass(frozen=True)
@@ -140,7 +149,7 @@ class ClassifierSpec:
     A learned colorizer's grey input is standardised with GREY_MEAN and GREY_STD; the colours of a fixed one with the
     statistics that the backbone was published with (`input_norm` "published"), or with the grey ones for each channel
     ("grey", as Morra et al. feed their baseline). `mean` and `std` replace these values. `colorizer_options` and
-    `backbone_options` go to the constructors of the parts.
+    `backbone_options` go to the constructors of the parts. With a `lora_rank` above 0 the backbone trains through low-rank adapters.
     """
 
     backbone: str
@@ -151,6 +160,8 @@ class ClassifierSpec:
     input_norm: str = "published"
     mean: float | Sequence[float] | None = None
     std: float | Sequence[float] | None = None
+    lora_rank: int = 0
+    lora_alpha: float = 16.0
     colorizer_options: Mapping[str, Any] = field(default_factory=dict)
     backbone_options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -171,8 +182,12 @@ def build_classifier(spec: ClassifierSpec, weights: str | None = None, *, seed: 
         head = nn.Sequential(nn.Dropout(spec.dropout), nn.Linear(features, spec.num_classes))
     before, after = _standardisers(spec, trunk)
     report = _load(trunk, weights)
+    known = {id(weight) for weight in trunk.body.parameters()} if report.loaded else set()
+    if spec.lora_rank:
+        with _seeded(seed, "adapters"):
+            add_adapters(spec.backbone, trunk.module, spec.lora_rank, spec.lora_alpha)
     model = Classifier(colors, trunk.module, head, before=before, after=after, weights_report=report)
-    return _with_random_names(model, trunk)
+    return _with_random_names(model, known)
 
 
 def _standardisers(spec: ClassifierSpec, trunk: Trunk) -> tuple[nn.Module, nn.Module]:
@@ -203,9 +218,8 @@ def _load(trunk: Trunk, weights: str | None) -> WeightsReport:
     return load_weights(trunk.body, Path(weights), head_prefixes=trunk.head_prefixes, cut_prefixes=trunk.cut_prefixes)
 
 
-def _with_random_names(model: Classifier, trunk: Trunk) -> Classifier:
-    """Complete the report: every learnable tensor that no published weights have touched."""
-    known = {id(p) for p in trunk.body.parameters()} if model.weights_report.loaded else set()
+def _with_random_names(model: Classifier, known: set[int]) -> Classifier:
+    """Complete the report: every learnable tensor that is not one of the published weights, by their ids."""
     left = tuple(name for name, p in model.named_parameters() if id(p) not in known)
     model.weights_report = replace(model.weights_report, left_random=left)
     return model

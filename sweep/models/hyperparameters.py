@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sweep.core.conditions import Condition, Config, is_one_of
+from sweep.core.conditions import Condition, Config, is_none_of, is_one_of
 from sweep.core.errors import suggestion
 from sweep.core.hyperparameter import Accepted, Hyperparameter, OneOf, between, one_of
 
@@ -16,6 +16,12 @@ def _colorizers() -> Iterable[str]:
     from sweep.models.colorizers import COLORIZERS
 
     return COLORIZERS
+
+
+def _known_weights() -> Iterable[str]:
+    from sweep.models.known_weights import KNOWN_WEIGHTS
+
+    return KNOWN_WEIGHTS
 
 
 def _upsamplers() -> Iterable[str]:
@@ -115,6 +121,16 @@ ROWS = (
         (str,),
         None,
         optional=True,
+    ),
+    Hyperparameter(
+        "weights_name",
+        "which publication a file of weights is (sweep/models/known_weights.py): its input statistics are used, and the report says which data sets it has seen",
+        (str,),
+        None,
+        OneOf(_known_weights),
+        optional=True,
+        active=is_none_of("weights", None, "imagenet"),
+        since="0.2",
     ),
     Hyperparameter(
         "colorizer",

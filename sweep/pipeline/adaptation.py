@@ -9,7 +9,7 @@ from sweep.models.classifier import Classifier
 from sweep.pipeline.training_job import FOLD_OF_SPLIT, TrainingJob
 from sweep.shards.image_set import ImageSet
 from sweep.shards.lazy import Images, changed
-from sweep.training.adapt import adapt_batch_norm, grey_histogram, match_histogram
+from sweep.training.adapt import adapt_batch_norm, grey_histogram, match_histogram, mix_batch_norm
 
 
 def before_training(job: TrainingJob) -> TrainingJob:
@@ -34,6 +34,9 @@ def after_training(job: TrainingJob, model: Classifier) -> tuple[dict[str, Image
     folds, way = dict(job.folds), job.trial.config["adapt"]
     if way == "batch_norm":
         models["target"] = adapt_batch_norm(model, folds["target"].images, device=job.device)
+    elif way == "batch_norm_mixed":
+        share = job.trial.config["adapt_source_share"]
+        models["target"] = mix_batch_norm(model, folds["target"].images, share, device=job.device)
     elif way == "histogram":
         folds["target"] = replace(folds["target"], images=transform_to(folds["train"])(folds["target"].images))
     return folds, models

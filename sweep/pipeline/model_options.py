@@ -27,7 +27,19 @@ def network_of(config: Mapping[str, Any]) -> dict[str, Any]:
     network, colorizer, backbone = (
         arguments(rows_filling(part), part, config) for part in (NETWORK, COLORIZER, BACKBONE)
     )
-    return {**network, "colorizer_options": colorizer, "backbone_options": backbone}
+    statistics = _published_statistics(config) if {"mean", "std"}.isdisjoint(network) else {}
+    return {**statistics, **network, "colorizer_options": colorizer, "backbone_options": backbone}
+
+
+def _published_statistics(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Input statistics of named weights, where a fixed colorizer's channels are standardised as published."""
+    from sweep.models.colorizers import COLORIZERS
+    from sweep.models.known_weights import KNOWN_WEIGHTS
+
+    name = config.get("weights_name")
+    if name is None or config.get("input_norm", "published") != "published" or COLORIZERS[config["colorizer"]].learned:
+        return {}
+    return {"mean": KNOWN_WEIGHTS[name].mean, "std": KNOWN_WEIGHTS[name].std}
 
 
 def network_kind(config: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -14,7 +14,8 @@ import torch
 from sweep.core.errors import Diverged, InputError
 from sweep.core.seeds import named_seed
 from sweep.pipeline.stages import model_stage
-from sweep.pipeline.train_and_evaluate import TrainingInputs, prepared, report_epoch, training_inputs
+from sweep.pipeline.train_and_evaluate import prepared, report_epoch
+from sweep.pipeline.training_inputs import TrainingInputs, training_inputs
 from sweep.pipeline.training_job import StackedSeed, TrainingJob
 from sweep.shards.batches import ResidentBatches
 from sweep.store.artifact_store import ArtifactStore
@@ -120,6 +121,8 @@ def _check(jobs: Sequence[TrainingJob], inputs: Sequence[TrainingInputs]) -> Non
     why = why_not_stacked(inputs[0].recipe, [one.model for one in inputs])
     if why is not None:
         raise NotStackable(why)
+    if any(one.pretraining for one in inputs):
+        raise NotStackable("they are trained on synthetic images first")
     if not all(isinstance(one.batches, ResidentBatches) for one in inputs):
         raise NotStackable("their images are streamed from the shards")
     if len({one.batches.steps_per_epoch for one in inputs}) > 1:

@@ -9,8 +9,8 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from contextlib import closing
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -32,33 +32,29 @@ from sweep.evaluation.domain_gap import domain_gap
 from sweep.evaluation.evaluate import predict
 from sweep.evaluation.metrics import auroc_by_finding, classification_metrics, probabilities
 from sweep.models.classifier import Classifier
-from sweep.pipeline import sample_images
+from sweep.pipeline import acquisition, sample_images
 from sweep.pipeline.adaptation import after_training, before_training
 from sweep.pipeline.saved_models import load_trained
 from sweep.pipeline.stages import (
     EPOCHS_FILE,
-    donor_stage,
     model_stage,
-    pool_stages,
-    read_colorizer,
     read_model,
-    read_pool,
 )
 from sweep.pipeline.texture_loss import texture_loss
-from sweep.pipeline.training_job import FOLD_OF_SPLIT, StackedSeed, TrainingJob, build, decided, rebuilt, tensors
-from sweep.shards.batches import Batches, batches_of
+from sweep.pipeline.training_inputs import TrainingInputs, training_inputs
+from sweep.pipeline.training_job import FOLD_OF_SPLIT, StackedSeed, TrainingJob, decided, rebuilt, tensors
 from sweep.shards.image_set import ImageSet
-from sweep.shards.mixing import mix, steps_per_epoch, synthetic_counts
 from sweep.store.artifact_store import ArtifactStore
 from sweep.store.trial import COLORIZER, MODEL, RESULT
+from sweep.training.feature_head import fit_head
 from sweep.training.fit import FitOptions, FitResult, fit
 from sweep.training.hooks import TrainingHooks
 from sweep.training.logbook import Logbook
 from sweep.training.parts import has_learned_colorizer
 from sweep.training.precision import resolved_precision
-from sweep.training.recipe import Recipe
+from sweep.training.recipe import FEATURE_HEADS
 from sweep.training.transfer import colorizer_bytes
-from sweep.training.workers import agreed, mean_over_workers, rank, shared_by_all, world_size
+from sweep.training.workers import agreed, mean_over_workers, shared_by_all
 
 _PREDICT_BATCH = 128
 ROBUST = "robust_accuracy/"
@@ -99,6 +95,8 @@ def _run(job: TrainingJob) -> dict[str, Any]:
     if job.attacks.threats:
         robustness, alarms = _attack(job, models)
         metrics |= robustness
+    if job.attacks.acquisition:
+        metrics |= acquisition.measure(job, models, attacked, _rows)
     if job.seed == 0:  # one gallery per configuration
         sample_images.write_trial(job, model)
     done = time.perf_counter()
@@ -168,44 +166,28 @@ def report_epoch(job: TrainingJob, metrics: dict[str, Any], model: Classifier | 
         job.hooks.on_epoch(metrics)
 
 
-@dataclass
-class TrainingInputs:
-    """What the loop gets of one job."""
-
-    model: Classifier
-    recipe: Recipe
-    train: ImageSet
-    batches: Batches
-    labels: np.ndarray
-
-    @property
-    def synthetic(self) -> int:
-        """Synthetic images of the training set."""
-        return int(self.train.synthetic.sum())
-
-
-def training_inputs(job: TrainingJob) -> TrainingInputs:
-    """The untrained model, its batches and labels; the caller closes the batches."""
-    recipe = Recipe.from_config(job.trial.config)
-    model = build(job.trial.config, job.data, job.seed, _donated(job))
-    train = _mixed(job)
-    batches = _batches(job, train, recipe)
-    return TrainingInputs(model, recipe, train, batches, _as_drawn(train, batches, recipe))
-
-
 def _train(job: TrainingJob) -> tuple[Classifier, dict[str, Any]]:
-    inputs, val = training_inputs(job), job.folds["val"]
-    with closing(inputs.batches):
-        outcome = fit(
-            shared_by_all(inputs.model, job.device),
-            inputs.batches,
-            (val.images, val.labels),
-            inputs.recipe,
-            seed=named_seed(job.seed, "fit"),
-            options=FitOptions(job.device, inputs.labels, texture_loss(job.trial.config), job.state),
-            hooks=replace(job.hooks, on_epoch=partial(report_epoch, job, model=inputs.model), reduce=mean_over_workers),
+    inputs = training_inputs(job)
+    return inputs.model, facts_of(job, _fitted(job, inputs), inputs.synthetic)
+
+
+def _fitted(job: TrainingJob, inputs: TrainingInputs) -> FitResult:
+    """The model trained by the loop, or its head alone on frozen features."""
+    val, train = (job.folds["val"].images, job.folds["val"].labels), inputs.train
+    hooks = replace(job.hooks, on_epoch=partial(report_epoch, job, model=inputs.model), reduce=mean_over_workers)
+    with ExitStack() as stack:
+        for batches in (inputs.batches, *([inputs.pretraining.batches] if inputs.pretraining else [])):
+            stack.enter_context(closing(batches))
+        options = FitOptions(
+            job.device, inputs.labels, texture_loss(job.trial.config), job.state, pretraining=inputs.pretraining
         )
-    return inputs.model, facts_of(job, outcome, inputs.synthetic)
+        if inputs.recipe.procedure in FEATURE_HEADS:
+            return fit_head(
+                inputs.model, (train.images, train.labels), val, inputs.recipe, options=options, hooks=hooks
+            )
+        model = shared_by_all(inputs.model, job.device)
+        seed = named_seed(job.seed, "fit")
+        return fit(model, inputs.batches, val, inputs.recipe, seed=seed, options=options, hooks=hooks)
 
 
 def facts_of(job: TrainingJob, outcome: FitResult, synthetic: int) -> dict[str, Any]:
@@ -213,41 +195,6 @@ def facts_of(job: TrainingJob, outcome: FitResult, synthetic: int) -> dict[str, 
     counts = {"real": len(job.folds["train"]), "synthetic": synthetic}
     facts = {"best_epoch": outcome.best_epoch, "epochs_run": outcome.epochs_run, "train_images": counts}
     return facts | ({} if outcome.steps_ran == "eager" else {"steps_ran": outcome.steps_ran})
-
-
-def _batches(job: TrainingJob, train: ImageSet, recipe: Recipe) -> Batches:
-    """Batches of the mixed training set: by default as many per epoch as the real images alone would fill (mixing_budget)."""
-    real = len(job.folds["train"])
-    steps = steps_per_epoch(real, len(train), recipe.batch_size, job.trial.config.get("mixing_budget", "steps"))
-    settings = {"seed": named_seed(job.seed, "batches"), "steps_per_epoch": steps, "balanced": recipe.balanced_sampling}
-    share = (rank(), world_size())
-    return batches_of(train, min(recipe.batch_size, real), **settings, share=share, device=job.device)
-
-
-def _as_drawn(train: ImageSet, batches: Batches, recipe: Recipe) -> np.ndarray:
-    """Labels from which class weights are computed: the same for every worker and, unless sampling is balanced, every seed."""
-    return train.labels[batches.order(0)] if recipe.balanced_sampling else train.labels
-
-
-def _donated(job: TrainingJob) -> bytes | None:
-    """The colorizer of the other domain's model, where the configuration starts from it."""
-    donor = donor_stage(job.trial.config, job.data, job.seed)
-    return read_colorizer(job.store, donor) if donor else None
-
-
-def _mixed(job: TrainingJob) -> ImageSet:
-    config, store = job.trial.config, job.store
-    train = job.folds["train"]
-    if not config["synthetic_per_real"]:
-        return train
-    ratio, policy = config["synthetic_per_real"], config["mixing_policy"]
-    counts = synthetic_counts(train.labels, ratio, policy)
-    stages = pool_stages(config, job.data, job.seed)
-    pools = {
-        label: job.image_transform(read_pool(store, stage, job.data.image_px, counts[label]))
-        for label, stage in stages.items()
-    }
-    return mix(train, pools, synthetic_per_real=ratio, policy=policy, seed=named_seed(job.seed, "mix"))
 
 
 def _keep(job: TrainingJob, model: Classifier) -> None:

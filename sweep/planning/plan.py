@@ -175,4 +175,6 @@ def attacks_of(sweep_config: SweepConfig) -> Attacks:
         tuple(threats.splits),
         threats.masking_images,
         threats.mode,
+        tuple(threats.acquisition),
+        tuple(sorted({*threats.severity})) if threats.acquisition else (),
     )

@@ -39,6 +39,7 @@ def check_models(where: str | Path, trials: Iterable[Trial], data: Data, threats
             continue
         if config["weights"] is not None:
             notes.append(f"{backbone}: {report}")
+    notes += weights_past(trials, data)
     notes += mirrored_chests(trials, data)
     errors += misfits(trials, data, threats)
     for name in threats:
@@ -85,12 +86,24 @@ def misfits(trials: Iterable[Trial], data: Data, threats: Iterable[str]) -> list
     return errors
 
 
+def weights_past(trials: Iterable[Trial], data: Data) -> list[str]:
+    """Which data sets of the run the pretrained weights have seen or may have seen, a sentence each."""
+    from sweep.models.known_weights import may_have_seen
+
+    names = ("backbone", "weights", "weights_name")
+    used = dict.fromkeys(tuple(trial.config.get(name) for name in names) for trial in trials)
+    sets = dict(zip(data.datasets, data.datasets, strict=True))
+    found = (sentence for one in used for sentence in may_have_seen(str(one[0]), one[1], one[2], sets))
+    return list(dict.fromkeys(found))
+
+
 def mirrored_chests(trials: Iterable[Trial], data: Data) -> list[str]:
     """A note where chest radiographs are flipped by the augmentation, which moves the heart to the right."""
     from sweep.training.augment import AUGMENTATIONS
 
     chests = [name for name in dict.fromkeys(data.datasets) if name in CHEST_RADIOGRAPHS]
-    flipping = sorted({trial.config["augment"] for trial in trials if AUGMENTATIONS[trial.config["augment"]].flip})
+    used = {trial.config.get("augment", "none") for trial in trials}  # heads on frozen features have none
+    flipping = sorted(name for name in used if AUGMENTATIONS[name].flip)
     if not (chests and flipping):
         return []
     return [

@@ -16,18 +16,20 @@ class Place:
     target: str
     labelled: bool
     objective: str
+    held_out: bool = False  # `target` is a domain of the source's folder
 
 
 def config_text(place: Place, proposal: Proposal, wall: str) -> str:
     """The text of the file; `wall` is the time as the user wrote it."""
     why, (low, high) = proposal.why, proposal.lr
     name, labelled = place.name, place.labelled
+    target = f"hold_out: [{place.target}]" if place.held_out else f"target: {place.target}"
     known = "" if labelled else ", target_labels: none"
     gpus = 0 if proposal.why["places"].endswith("core") else 1
     rows = [
         ("", f"{name}: written by recipe-finder init; every line is yours to change"),
         (f"name: {name}", ""),
-        (f"data: {{source: {place.source}, target: {place.target}, image_px: {proposal.image_px}{known}}}", why["image_px"]),
+        (f"data: {{source: {place.source}, {target}, image_px: {proposal.image_px}{known}}}", why["image_px"]),
         ("objectives:", ""),
         (f"  - {{metric: {place.objective}, goal: maximize}}", "the first one ranks; recipes are chosen on source validation in any case"),
         (f"  - {{metric: robust_accuracy, goal: maximize, threat: worst, eps: {proposal.eps[0]}, split: {'target' if labelled else 'source'}}}", ""),

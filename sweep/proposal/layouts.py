@@ -48,6 +48,8 @@ class Layout:
 def layout_of(src: Path, asked: str | None = None, given: Mapping[str, Any] | None = None) -> Layout:
     """The layout of `src`; `asked` names the importer where the user has decided, `given` are options of the user.
 
+    Of these the layout takes those that its importer has: the other hospital may need another importer.
+
     Raises InputError when nothing fits, with what was tried.
     """
     given = dict(given or {})
@@ -56,16 +58,14 @@ def layout_of(src: Path, asked: str | None = None, given: Mapping[str, Any] | No
     if asked is not None:
         if asked not in IMPORTERS:
             raise InputError("--importer", f"{asked!r} is unknown", suggestion(asked, IMPORTERS))
-        return (
-            _general(src, asked, given) if asked in GENERAL else Layout(asked, given, (f"importer: {asked}, as asked",))
-        )
+        return _general(src, asked, given)
     published = [
         name for name, row in IMPORTERS.items() if row.needs_source and name not in GENERAL and _fits(row, src)
     ]
     if published:
         name = published[0]
         lines = (f"importer: {name} ({IMPORTERS[name].describe})", f"patients: as {name} publishes them")
-        return Layout(name, given, lines, tuple(published[1:]))
+        return Layout(name, _own(name, given), lines, tuple(published[1:]))
     return _general(src, _kind(src), given)
 
 
@@ -101,7 +101,13 @@ def _dicom(path: Path) -> bool:
         return False
 
 
-def _general(src: Path, kind: str, given: dict[str, Any]) -> Layout:
+def _own(importer: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the user's options that the importer has."""
+    return {name: value for name, value in given.items() if name in IMPORTERS[importer].options}
+
+
+def _general(src: Path, kind: str, given: Mapping[str, Any]) -> Layout:
+    given = _own(kind, given)
     made = {"csv": _table, "folder": _folder, "dicom": _dicom_folder}
     return made[kind](src, given) if kind in made else Layout(kind, given, (f"importer: {kind}, as asked",))
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sweep.core.conditions import above_zero, is_none_of
+from sweep.core.conditions import above_zero, is_none_of, is_one_of
 from sweep.core.hyperparameter import Hyperparameter, OneOf, between
 from sweep.core.metric_table import DIRECTIONS, SOURCE_TO_TARGET
 
-POLICIES = ("add", "replace")  # of mixing synthetic images with real ones
+PRETRAIN = "pretrain"
+POLICIES = ("add", "replace", "balance", PRETRAIN)  # of mixing synthetic images with real ones
 BUDGETS = ("steps", "epochs")  # what sets the optimiser steps of an epoch
 HIGHEST_RATIO = 20.0
 _SYNTHETIC = above_zero("synthetic_per_real")
@@ -54,11 +55,20 @@ ROWS = (
     ),
     Hyperparameter(
         "mixing_policy",
-        "add synthetic images to the real ones, or replace real ones",
+        "add synthetic images to the real ones; replace real ones; balance: add them where classes have fewer images first; pretrain: train on the synthetic images, then on the real ones",
         (str,),
         POLICIES[0],
         OneOf(lambda: POLICIES),
         active=_SYNTHETIC,
+    ),
+    Hyperparameter(
+        "pretrain_share",
+        "share of the epochs that pretraining on synthetic images takes; the optimiser steps of both parts together are those of every other arm",
+        (float,),
+        0.5,
+        between(0.05, 0.95),
+        active=is_one_of("mixing_policy", PRETRAIN),
+        since="0.2",
     ),
     Hyperparameter(
         "mixing_budget",

@@ -1,6 +1,6 @@
 """Real images + pools of synthetic ones -> the training set of one arm of the ratio study.
 
-Every arm keeps the class balance of the real images, and an arm with fewer synthetic images is contained in one with
+Every arm but `balance` keeps the class balance of the real images, and an arm with fewer synthetic images is contained in one with
 more. Flips are augmentation and are not counted as synthetic images.
 """
 
@@ -21,12 +21,15 @@ from sweep.shards.lazy import joined
 def synthetic_counts(labels: np.ndarray, synthetic_per_real: float, policy: str = "add") -> dict[int, int]:
     """Synthetic images of each class that an arm needs; `labels` are those of the real images.
 
-    `add`: synthetic_per_real times the class's real images, halves rounded up. `replace`: the class keeps its size n,
-    of which n / (1 + synthetic_per_real) images, halves rounded up and at least one, stay real.
+    `add` and `pretrain`: synthetic_per_real times the class's real images, halves rounded up. `replace`: the class keeps its size n,
+    of which n / (1 + synthetic_per_real) images, halves rounded up and at least one, stay real. `balance`: synthetic_per_real times all
+    real images, given to the classes with the fewest images until all are equal, then to each in turn.
     """
     _check(synthetic_per_real, policy)
     classes, counts = np.unique(labels, return_counts=True)
-    if policy == "add":
+    if policy == "balance":
+        return _balancing(classes, counts, _round(synthetic_per_real * len(labels)))
+    if policy != "replace":
         return {int(label): _round(synthetic_per_real * n) for label, n in zip(classes, counts, strict=False)}
     return {
         int(label): int(n) - max(1, _round(n / (1 + synthetic_per_real)))
@@ -48,7 +51,7 @@ def mix(
     unknown policy, and a pool that is missing, too small or of another size.
     """
     wanted = {label: n for label, n in synthetic_counts(real.labels, synthetic_per_real, policy).items() if n}
-    kept = real if policy == "add" else real.subset(_survivors(real.labels, wanted, seed))
+    kept = real if policy != "replace" else real.subset(_survivors(real.labels, wanted, seed))
     parts = [_taken(real, pools, label, count) for label, count in sorted(wanted.items())]
     return _joined([kept, *parts])
 
@@ -85,6 +88,23 @@ def _check(synthetic_per_real: float, policy: str) -> None:
 def _round(value: float) -> int:
     # Halves go up: Python's round() sends 0.5 to 0 and 1.5 to 2. The small term undoes 0.3 * 5 = 1.4999999999999998.
     return math.floor(value + 0.5 + 1e-9)
+
+
+def _balancing(classes: np.ndarray, counts: np.ndarray, images: int) -> dict[int, int]:
+    """`images` in all, so that the smallest class is as large as it can be; what is left over goes to the first of the smallest."""
+    order = np.argsort(counts, kind="stable")
+    given = np.zeros(len(counts), int)
+    for k in range(
+        len(order)
+    ):  # raise the k + 1 smallest classes together, to the next class or as far as the images go
+        lowest = order[: k + 1]
+        ceiling = counts[order[k + 1]] if k + 1 < len(order) else counts.max() + images
+        gap = int(ceiling - counts[order[k]])
+        share, rest = divmod(min(images, gap * (k + 1)), k + 1)
+        given[lowest] += share
+        given[lowest[:rest]] += 1
+        images -= share * (k + 1) + rest
+    return {int(label): int(count) for label, count in zip(classes, given, strict=True)}
 
 
 def _survivors(labels: np.ndarray, displaced: Mapping[int, int], seed: int) -> np.ndarray:

@@ -76,7 +76,7 @@ def contrast(images: np.ndarray, strength: float, draw: np.random.Generator) -> 
 def jpeg(images: np.ndarray, strength: float, draw: np.random.Generator) -> np.ndarray:
     """Lossy storage: JPEG of a quality from 95 down to 10."""
     quality = round(95 - 85 * strength * draw.uniform(0.6, 1.0))
-    return images.copy() if strength == 0 else np.stack([_through_jpeg(image, quality) for image in images])
+    return images.copy() if strength == 0 else np.stack([through_jpeg(image, quality) for image in images])
 
 
 def borders(images: np.ndarray, strength: float, draw: np.random.Generator) -> np.ndarray:
@@ -131,7 +131,8 @@ def _curve(sliders: np.ndarray, height: int) -> np.ndarray:
     return np.interp(depth, np.linspace(0, 1, len(sliders)), sliders).astype(np.float32)
 
 
-def _through_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+def through_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+    """One grey image [H, W] after JPEG compression of a quality from 1 to 95."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=quality)
     with open_image(buffer, ("JPEG",)) as stored:

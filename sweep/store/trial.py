@@ -59,6 +59,8 @@ class Attacks:
     splits: tuple[str, ...] = ("source", "target")
     masking_images: int = 0
     mode: str = "exact"  # or "fast": bfloat16 search, every claimed break verified in float32
+    acquisition: tuple[str, ...] = ()  # acquisition changes that every trained model is evaluated under
+    severities: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

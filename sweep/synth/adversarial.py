@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sweep.core.seeds import named_seed
-from sweep.losses.adversarial import LOSSES, clip_weights, gradient_penalty
+from sweep.losses.adversarial import LOSSES, clip_weights, gradient_penalty, zero_centred_penalty
 from sweep.synth.augment import augment
 from sweep.synth.average import WeightAverage
 from sweep.synth.feed import Feed
@@ -64,7 +64,7 @@ def train_adversarial(
         for _ in range(settings["critic_steps"]):
             real, labels = next(feed)
             critic_loss, gap = critic_step(duel, real, labels)
-        generator_loss = generator_step(duel, labels)
+        generator_loss = generator_step(duel, real, labels)
         average.update()
         watch.losses(step, {"loss/critic": critic_loss, "critic_gap": gap, "loss/generator": generator_loss})
         if watch.check(step, average.network):
@@ -81,11 +81,15 @@ def critic_step(duel: Duel, real: Tensor, labels: Tensor) -> tuple[Tensor, Tenso
     with torch.no_grad(), duel.mixed_precision():
         fake = duel.generator(duel.latents(count), labels)
     both = augment(torch.cat([real, fake.float()]), settings["augment"], duel.draws)
+    zero_centred = settings["lipschitz"] == "r1r2"
+    both.requires_grad_(zero_centred)
     with duel.mixed_precision():
         judge = cast("Judge", duel.critic.judge)
         scores, extra = judge(both, labels.repeat(2), count)
     on_real, on_fake = scores.float().split(count)
     loss = LOSSES[settings["loss"]].critic(on_real, on_fake) + extra
+    if zero_centred:  # both halves weigh alike: half of R1 plus R2 is the mean over the joint batch
+        loss = loss + settings["penalty"] * zero_centred_penalty(scores.float(), both)
     if settings["lipschitz"] == "gp":
         loss = loss + settings["penalty"] * _penalty(duel, real, fake.float(), labels)
     _update(duel.critic_optimizer, loss)
@@ -94,17 +98,22 @@ def critic_step(duel: Duel, real: Tensor, labels: Tensor) -> tuple[Tensor, Tenso
     return loss.detach(), (on_real.mean() - on_fake.mean()).detach()
 
 
-def generator_step(duel: Duel, labels: Tensor) -> Tensor:
-    """One update of the generator for the classes `labels` [B]; returns its loss.
+def generator_step(duel: Duel, real: Tensor, labels: Tensor) -> Tensor:
+    """One update of the generator for the classes `labels` [B] of the `real` images; returns its loss.
 
     The critic is frozen meanwhile: its weight gradients are not needed.
     """
+    loss_of, settings = LOSSES[duel.settings["loss"]], duel.settings
     duel.critic.requires_grad_(False)
     with duel.mixed_precision():
         fake = duel.generator(duel.latents(len(labels)), labels)
-        seen = augment(fake.float(), duel.settings["augment"], duel.draws)
-        scores = duel.critic(seen, labels)
-    loss = LOSSES[duel.settings["loss"]].generator(scores.float())
+        seen = augment(fake.float(), settings["augment"], duel.draws)
+        scores = duel.critic(seen, labels).float()
+        on_real = scores.detach()  # a stand-in where the loss does not look at it
+        if loss_of.compares:
+            with torch.no_grad():
+                on_real = duel.critic(augment(real, settings["augment"], duel.draws), labels).float()
+    loss = loss_of.generator(on_real, scores)
     _update(duel.generator_optimizer, loss)
     duel.critic.requires_grad_(True)
     return loss.detach()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -39,8 +40,13 @@ def train_diffusion(
     seed: int,
     device: str,
     watch: Watch,
+    loss_of: Callable[..., Tensor] | None = None,
 ) -> nn.Module:
-    """`steps` updates of the denoiser, or fewer when `watch` says stop; returns the network to sample from."""
+    """`steps` updates of the network, or fewer when `watch` says stop; returns the network to sample from.
+
+    `loss_of(network, images, labels, draws)` is the velocity loss below unless another is given.
+    """
+    loss_of = loss_of or velocity_loss
     place = torch.device(device)
     network = channels_last(network.to(place)).train()
     average = WeightAverage(network, settings["ema"])
@@ -49,7 +55,7 @@ def train_diffusion(
     bf16 = uses_bf16(settings["precision"], device)
     for step in range(1, settings["steps"] + 1):
         with torch.autocast(place.type, dtype=torch.bfloat16, enabled=bf16):
-            loss = velocity_loss(network, *next(feed), draws)
+            loss = loss_of(network, *next(feed), draws)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -65,13 +71,18 @@ def velocity_loss(network: nn.Module, images: Tensor, labels: Tensor, draws: tor
 
     The times are spread evenly over [0, 1] within a batch, which makes the loss less noisy than independent ones.
     """
-    n = len(images)
-    offset = torch.rand(1, generator=draws, device=images.device)
-    times = (torch.arange(n, device=images.device) / n + offset) % 1
+    times = spread_times(images, draws)
     epsilon = torch.randn(images.shape, generator=draws, device=images.device)
     signal, noise = schedule(times)
     predicted = network(signal * images + noise * epsilon, times, labels)
     return F.mse_loss(predicted.float(), signal * epsilon - noise * images)
+
+
+def spread_times(images: Tensor, draws: torch.Generator) -> Tensor:
+    """One time in [0, 1) for each image, evenly spread, all moved by one draw."""
+    n = len(images)
+    offset = torch.rand(1, generator=draws, device=images.device)
+    return (torch.arange(n, device=images.device) / n + offset) % 1
 
 
 def denoise(network: nn.Module, latents: tuple[Tensor, ...], labels: Tensor, settings: Settings) -> Tensor:

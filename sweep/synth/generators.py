@@ -16,9 +16,11 @@ from torch import Tensor, nn
 
 from sweep.core.errors import InputError, suggestion
 from sweep.synth.adversarial import train_adversarial
+from sweep.synth.autoencoder import train_autoencoder
 from sweep.synth.diffusion import denoise, train_diffusion
 from sweep.synth.fastgan import RedrawingCritic, SkipGenerator
 from sweep.synth.feed import Feed
+from sweep.synth.flow_matching import flow_loss, integrate
 from sweep.synth.networks import ConvCritic, ConvGenerator
 from sweep.synth.sampling import Generate
 from sweep.synth.settings import Settings
@@ -97,6 +99,16 @@ FULL = {"steps": 20_000, "batch_size": 32, "width": 32, "ema": 0.999}
 # The strongest augmentation helps in long runs; in a few hundred steps it keeps the critic from learning the images.
 FULL_GAME = {**FULL, "critic_lr": 2e-4, "augment": "brightness_contrast+translation+cutout"}
 
+# R1 and R2 keep the critic smooth in the place of spectral norm; the published annealing of rates and penalty is left out.
+RELATIVISTIC = {
+    **GAME, "loss": "relativistic", "lipschitz": "r1r2", "penalty": 1.0, "critic_lr": 2e-4, "beta2": 0.99,
+    "augment": "translation+cutout",
+}  # fmt: skip
+DIFFUSION = {**COMMON, "steps": 800, "lr": 1e-3, "ema": 0.995, "dropout": 0.1, "denoising_steps": 25}
+FULL_DIFFUSION = {
+    "steps": 100_000, "batch_size": 32, "width": 64, "lr": 2e-4, "ema": 0.9995, "denoising_steps": 50,
+}  # fmt: skip
+
 GENERATORS: dict[str, GeneratorSpec] = {
     "wgan": GeneratorSpec(
         "convolutional Wasserstein GAN with a spectrally normalised critic, one for each class",
@@ -107,18 +119,30 @@ GENERATORS: dict[str, GeneratorSpec] = {
         True, _build_conv, _train_conv, _sample_directly, {**GAME, "augment": "translation+cutout"}, FULL_GAME,
     ),
     "cgan": GeneratorSpec(
-        "one class-conditional projection GAN with a noise input for speckle, trained like wgan_diffaug",
+        "one class-conditional projection GAN with a noise input for speckle, trained like wgan_diffaug; lost its variety on BUSI",
         False, partial(_build_conv, noise=True), _train_conv, _sample_directly, GAME, FULL_GAME,
     ),
     "fastgan": GeneratorSpec(
-        "class-conditional skip-layer excitation and a critic that redraws the image: made for hundreds of images",
+        "class-conditional skip-layer excitation and a critic that redraws the image; lost its variety on BUSI",
         False, _build_skip, _train_skip, _sample_directly, {**GAME, "reconstruction": 1.0}, FULL_GAME,
     ),
     "ddpm": GeneratorSpec(
         "class-conditional diffusion with a small U-Net, cosine schedule and deterministic sampling",
-        False, _build_unet, train_diffusion, denoise,
-        {**COMMON, "steps": 800, "lr": 1e-3, "ema": 0.995, "dropout": 0.1, "denoising_steps": 25},
-        {"steps": 100_000, "batch_size": 32, "width": 64, "lr": 2e-4, "ema": 0.9995, "denoising_steps": 50},
+        False, _build_unet, train_diffusion, denoise, DIFFUSION, FULL_DIFFUSION,
+    ),
+    "r3gan": GeneratorSpec(
+        "the networks of cgan with the relativistic pairing loss and zero-centred gradient penalties (R1 and R2) of R3GAN",
+        False, _build_conv, _train_conv, _sample_directly, RELATIVISTIC, {**FULL, "critic_lr": 2e-4},
+    ),
+    "flow": GeneratorSpec(
+        "class-conditional flow matching along straight paths, with the network and loop of ddpm",
+        False, _build_unet, partial(train_diffusion, loss_of=flow_loss), integrate, DIFFUSION, FULL_DIFFUSION,
+    ),
+    "aae": GeneratorSpec(
+        "adversarial autoencoder: the decoder of an autoencoder whose codes are made normal by a critic",
+        False, _build_conv, train_autoencoder, _sample_directly,
+        {**COMMON, "steps": 800, "lr": 1e-3, "critic_lr": 1e-3, "beta1": 0.5, "beta2": 0.99, "latent": 32, "match": 0.1},
+        {**FULL, "lr": 2e-4, "critic_lr": 2e-4},
     ),
 }  # fmt: skip
 

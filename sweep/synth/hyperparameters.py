@@ -80,12 +80,12 @@ ROWS = (
     ),
     Hyperparameter(
         "generator_lipschitz",
-        "how a critic is kept Lipschitz: spectral norm, clipping, both, a gradient penalty or not at all; the generator's own default when left out",
+        "how a critic is kept Lipschitz: spectral norm, clipping, both, a gradient penalty (gp), zero-centred ones (r1r2) or not at all; the generator's own default when left out",
         (str,),
         None,
         OneOf(lambda: CHOICES["lipschitz"]),
         optional=True,
-        active=is_none_of("generator", "ddpm"),  # which has no critic
+        active=is_none_of("generator", "ddpm", "flow", "aae"),  # which have no critic of images
         argument=f"{GENERATOR}.lipschitz",
     ),
     Hyperparameter(

@@ -17,8 +17,8 @@ IMAGE_SIZES_PX = (32, 64, 128, 256)
 
 CHOICES = {
     "length": ("quick", "full"),
-    "loss": ("wasserstein", "hinge"),
-    "lipschitz": ("sn", "clip", "sn+clip", "gp", "none"),
+    "loss": ("wasserstein", "hinge", "relativistic"),
+    "lipschitz": ("sn", "clip", "sn+clip", "gp", "r1r2", "none"),
     "precision": ("auto", "fp32", "bf16"),
     "augment": ("", "translation", "translation+cutout", "brightness_contrast+translation+cutout"),
     "flip": (True, False),
@@ -41,6 +41,7 @@ RANGES = {  # lowest and highest value; an int low asks for whole numbers
     "clip": (1e-6, 10.0),
     "penalty": (0.0, 1e4),
     "reconstruction": (0.0, 100.0),
+    "match": (0.0, 100.0),
 }
 
 

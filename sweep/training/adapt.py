@@ -1,6 +1,6 @@
 """Unsupervised adaptation to a target hospital: baselines that a recipe has to beat.
 
-AdaBN (Li et al. 2017) re-estimates batch-norm statistics on target images; histogram matching maps grey levels to those of
+AdaBN (Li et al. 2017) re-estimates batch-norm statistics on target images, or mixes them with the source's; histogram matching maps grey levels to those of
 the other domain. Target to source needs no training and no source image at the target, only the source's histogram; source to target has
 to happen before training, which then knows the target's unlabelled images.
 """
@@ -47,6 +47,22 @@ def adapt_batch_norm(
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return adapted.eval()
+
+
+@torch.no_grad()
+def mix_batch_norm(
+    model: Model, images: np.ndarray, source_share: float, *, batch_size: int = 64, device: str | torch.device = "cpu"
+) -> Model:
+    """A copy of `model` whose batch-norm means and variances are `source_share` of its own and the rest of `images`'.
+
+    Schneider et al. 2020 (arXiv 2006.16971): with few target images their statistics alone are too noisy. `model` is unchanged.
+    """
+    mixed = adapt_batch_norm(model, images, batch_size=batch_size, device=device)
+    for own, norm in zip(model.modules(), mixed.modules(), strict=True):
+        if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+            for name in ("running_mean", "running_var"):
+                getattr(norm, name).lerp_(getattr(own, name), source_share)
+    return mixed
 
 
 def grey_histogram(images: np.ndarray, *, keep_black: bool = True) -> np.ndarray:

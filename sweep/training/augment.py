@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as functional
 
+from sweep.training.augment_policies import Policy, amplitude_mix, random_convolution, trivial
+
 _TGC_BANDS = 8  # sliders of a usual time-gain panel
 
 
@@ -26,6 +28,9 @@ class Augmentation:
     contrast: float = 0.0  # slope about mid-grey between 1 - contrast and 1 + contrast
     speckle: float = 0.0  # standard deviation of multiplicative noise
     tgc: float = 0.0  # gain error of the depth sliders, largest relative change
+    shift: float = 0.0  # along each axis, largest share of the side
+    shear: float = 0.0  # along x, largest shift of a row over its distance from the centre
+    policy: Policy | None = None  # what else is done, after the changes above
 
 
 AUGMENTATIONS: Mapping[str, Augmentation] = {
@@ -34,6 +39,10 @@ AUGMENTATIONS: Mapping[str, Augmentation] = {
     "ultrasound": Augmentation(True, 10.0, 0.1, 0.1, 0.1, 0.05, 0.1),
     # No flip: the heart lies on the left.
     "xray": Augmentation(False, 10.0, 0.1, 0.1, 0.1, 0.0, 0.0),
+    "geometric": Augmentation(True, rotation_deg=20.0, scale=0.2, shift=0.1, shear=0.15),
+    "trivial": Augmentation(True, policy=trivial),
+    "randconv": Augmentation(True, policy=random_convolution),
+    "fourier": Augmentation(True, policy=amplitude_mix),
 }
 
 
@@ -43,6 +52,8 @@ def augment(images: torch.Tensor, settings: Augmentation, generator: torch.Gener
         return images
     images = _move(images, settings, generator)
     images = _grade(images, settings, generator)
+    if settings.policy is not None:
+        images = settings.policy(images, generator)
     return images.clamp_(0.0, 1.0)
 
 
@@ -56,11 +67,16 @@ def _move(images: torch.Tensor, settings: Augmentation, generator: torch.Generat
     if settings.flip:
         # Not torch.where with two numbers: on a GPU these become tensors that are copied from the host.
         mirror -= 2.0 * (torch.rand(count, generator=generator, device=images.device) < 0.5)
-    if settings.rotation_deg == 0 and settings.scale == 0:
+    if settings.rotation_deg == settings.scale == settings.shift == settings.shear == 0:
         return torch.where(mirror.view(-1, 1, 1, 1) < 0, images.flip(3), images)
     angle = _uniform(count, math.radians(settings.rotation_deg), generator)
     zoom = 1 / (1 + _uniform(count, settings.scale, generator))
     grid = _grid(images.shape[2], images.shape[3], angle, zoom, mirror)
+    if settings.shear:
+        grid[..., 0] += _uniform(count, settings.shear, generator).view(-1, 1, 1) * grid[..., 1]
+    if settings.shift:
+        reach = 2 * settings.shift  # in units of half the image
+        grid += torch.stack((_uniform(count, reach, generator), _uniform(count, reach, generator)), 1).view(-1, 1, 1, 2)
     return functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 

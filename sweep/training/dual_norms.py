@@ -36,11 +36,13 @@ class DualNorms:
         """The second set's statistics."""
         return [value for value in self.tensors.values() if not isinstance(value, nn.Parameter)]
 
-    def parameters(self, parts: Iterable[str]) -> list[nn.Parameter]:
-        """The second set's learnable scales and offsets in `parts`."""
+    def named_parameters(self, parts: Iterable[str]) -> list[tuple[str, nn.Parameter]]:
+        """The second set's learnable scales and offsets in `parts`, by the names of the model's own."""
         chosen = set(parts)
         return [
-            value for name, value in self.tensors.items() if isinstance(value, nn.Parameter) and part_of(name) in chosen
+            (name, value)
+            for name, value in self.tensors.items()
+            if isinstance(value, nn.Parameter) and part_of(name) in chosen
         ]
 
     def state(self) -> dict[str, Any]:

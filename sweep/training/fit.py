@@ -59,6 +59,14 @@ class FitResult:
 
 
 @dataclass(frozen=True)
+class Pretraining:
+    """Batches of synthetic images for the first `share` of the epochs; an epoch takes as many steps as one on real images."""
+
+    batches: Batches
+    share: float
+
+
+@dataclass(frozen=True)
 class FitOptions:
     """What the loop needs beside model, data and recipe.
 
@@ -73,6 +81,7 @@ class FitOptions:
     state: bytes | None = None
     capture: bool = True
     recorder: Recorder | None = None
+    pretraining: Pretraining | None = None
 
 
 _NO_OPTIONS, _NO_HOOKS = FitOptions(), TrainingHooks()
@@ -136,7 +145,8 @@ class _Run:
             resumed = Snapshot.from_bytes(state, self.recipe, self.seed)
             self.progress = resumed.progress
             self.inner.load_state_dict(resumed.model)
-        for phase in phases(self.recipe)[self.progress.phase :]:
+        pretraining = self.options.pretraining
+        for phase in phases(self.recipe, pretraining.share if pretraining else 0)[self.progress.phase :]:
             self._train(phase, resumed)
             resumed = None
         parts.to_contiguous(self.inner)
@@ -193,12 +203,13 @@ class _Run:
     def _epoch(self, phase: Phase) -> dict[str, float]:
         done = self.progress
         watch = LossWatch(done.steps, self.device)
-        steps = math.ceil(self.batches.steps_per_epoch / self.step.replays)
+        batches = self._batches_of(phase)
+        steps = math.ceil(batches.steps_per_epoch / self.step.replays)
         with self._own_randomness() as generator:
             parts.set_modes(self.inner, self.recipe.frozen_bn)
             self.step.begin_epoch()
             begin = self._resume_midway(watch, generator)
-            for number, (images, labels) in enumerate(islice(self.batches(done.epoch), begin, steps), start=begin):
+            for number, (images, labels) in enumerate(islice(batches(done.epoch), begin, steps), start=begin):
                 set_lr(self.optimizer, self.recipe, (done.phase_epoch + number / steps) / phase.epochs)
                 for loss in self.run_step(images, labels, generator):
                     watch.add(loss)
@@ -206,6 +217,9 @@ class _Run:
                 self._stop_if_told(number + 1, watch, generator)
         done.steps += len(watch.values)
         return {"loss/train": watch.mean(), "lr": self._lr(), "phase": phase.number}
+
+    def _batches_of(self, phase: Phase) -> Batches:
+        return self.options.pretraining.batches if phase.pretraining and self.options.pretraining else self.batches
 
     def _resume_midway(self, watch: LossWatch, generator: torch.Generator) -> int:
         """How many batches of this epoch an earlier run has done."""

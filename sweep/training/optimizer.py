@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
 from sweep.training.dual_norms import DualNorms
-from sweep.training.parts import named_parameters
+from sweep.training.parts import named_parameters, unwrapped
 from sweep.training.procedures import Phase
 from sweep.training.recipe import Recipe
 
@@ -24,9 +25,14 @@ def build_optimizer(
     model: nn.Module, phase: Phase, recipe: Recipe, dual_norms: DualNorms | None = None
 ) -> torch.optim.Optimizer:
     """The optimiser of one phase; biases and one-dimensional scales are not decayed."""
-    groups = _groups(model, phase, recipe.weight_decay)
+    layers = Layers.of(model, recipe.layer_decay)
+    groups = _groups(model, phase, recipe.weight_decay, layers)
     if dual_norms is not None:
-        groups += [lr_group(part, lr, 0.0, dual_norms.parameters([part])) for part, lr in phase.lr.items()]
+        groups += [
+            lr_group(part, lr * factor, 0.0, weights)
+            for part, lr in phase.lr.items()
+            for factor, weights in layers.split(dual_norms.named_parameters([part]))
+        ]
     return OPTIMIZERS[recipe.optimizer]([group for group in groups if group["params"]])
 
 
@@ -57,6 +63,8 @@ def make_recordable(optimizer: torch.optim.Optimizer, device: torch.device) -> N
         group["lr"] = torch.tensor(float(group["lr"]), device=device)
         if "capturable" in group:
             group["capturable"] = device.type == "cuda"  # the flag of torch.optim; fused steps on a CPU need none
+    # torch.optim would warn once that a capturable step runs uncaptured: the check of a recording does that on purpose.
+    optimizer.__dict__["_warned_capturable_if_run_uncaptured"] = True
 
 
 def portable_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
@@ -69,12 +77,38 @@ def portable_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     return state
 
 
-def _groups(model: nn.Module, phase: Phase, weight_decay: float) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Layers:
+    """Factor of the learning rate of each weight by its layer: `decay` to the power of the layers above it, the head included."""
+
+    numbers: Mapping[str, int]  # of the backbone's weights, 0 nearest to the image
+    decay: float
+
+    @classmethod
+    def of(cls, model: nn.Module, decay: float) -> Layers:
+        """The layers of the classifier's backbone; none where nothing decays."""
+        if decay == 1:
+            return cls({}, decay)
+        from sweep.models.layers import layer_numbers
+
+        numbers = layer_numbers(unwrapped(model).backbone)  # type: ignore[arg-type]
+        return cls({f"backbone.{name}": number for name, number in numbers.items()}, decay)
+
+    def split(self, named: Iterable[tuple[str, nn.Parameter]]) -> list[tuple[float, list[nn.Parameter]]]:
+        """(factor, weights) of each layer that has some of the named weights, the one nearest to the image first."""
+        layers = max(self.numbers.values(), default=0) + 1
+        groups: dict[int, list[nn.Parameter]] = {}
+        for name, weight in named:
+            groups.setdefault(self.numbers.get(name, layers), []).append(weight)
+        return [(self.decay ** (layers - number), groups[number]) for number in sorted(groups)]
+
+
+def _groups(model: nn.Module, phase: Phase, weight_decay: float, layers: Layers) -> list[dict[str, Any]]:
     groups = []
     for part, lr in phase.lr.items():
-        weights = [weight for _, weight in named_parameters(model, [part])]
-        groups.append(lr_group(part, lr, weight_decay, [weight for weight in weights if weight.ndim > 1]))
-        groups.append(lr_group(part, lr, 0.0, [weight for weight in weights if weight.ndim <= 1]))
+        for factor, weights in layers.split(named_parameters(model, [part])):
+            groups.append(lr_group(part, lr * factor, weight_decay, [weight for weight in weights if weight.ndim > 1]))
+            groups.append(lr_group(part, lr * factor, 0.0, [weight for weight in weights if weight.ndim <= 1]))
     return groups
 
 

@@ -28,9 +28,16 @@ def part_of(name: str) -> str:
 
 
 def named_parameters(model: nn.Module, parts: Iterable[str]) -> Iterator[tuple[str, nn.Parameter]]:
-    """Parameters of the chosen `parts` with their names."""
-    chosen = set(parts)
-    return ((name, weight) for name, weight in unwrapped(model).named_parameters() if part_of(name) in chosen)
+    """Parameters that train in the chosen `parts`, with their names; those that low-rank adapters stand in for are left out."""
+    chosen, fixed = set(parts), fixed_names(model)
+    named = unwrapped(model).named_parameters()
+    return ((name, weight) for name, weight in named if part_of(name) in chosen and name not in fixed)
+
+
+def fixed_names(model: nn.Module) -> frozenset[str]:
+    """Names of the backbone's weights that never train because it has low-rank adapters (sweep.models.lora)."""
+    backbone = getattr(unwrapped(model), "backbone", None)
+    return frozenset(f"backbone.{name}" for name in getattr(backbone, "fixed_names", ()))
 
 
 def has_learned_colorizer(model: nn.Module) -> bool:
@@ -41,29 +48,33 @@ def has_learned_colorizer(model: nn.Module) -> bool:
 
 def train_only(model: nn.Module, parts: Iterable[str]) -> None:
     """Require gradients of `parts` alone."""
-    chosen = set(parts)
+    chosen, fixed = set(parts), fixed_names(model)
     for name, weight in unwrapped(model).named_parameters():
-        weight.requires_grad_(part_of(name) in chosen)
+        weight.requires_grad_(part_of(name) in chosen and name not in fixed)
 
 
 def set_modes(model: nn.Module, frozen_bn: str) -> None:
-    """Training mode, except that batch norms of frozen parts keep their statistics unless `frozen_bn` is "train"."""
+    """Training mode, except that frozen batch norms keep their statistics unless `frozen_bn` is "train".
+
+    Frozen are those of a frozen part, and those whose own weights do not train although others of their part do.
+    """
     model.train()
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.train()  # undoes the classifier's own choice for frozen norms
     if frozen_bn == "train":
         return
-    for _, child in unwrapped(model).named_children():
-        weights = list(child.parameters())
-        if weights and not any(weight.requires_grad for weight in weights):
-            _freeze_norms(child)
+    for child in unwrapped(model).children():
+        part_is_frozen = is_frozen(child)
+        for module in child.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and (part_is_frozen or is_frozen(module)):
+                module.eval()
 
 
-def _freeze_norms(part: nn.Module) -> None:
-    for module in part.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.eval()
+def is_frozen(module: nn.Module) -> bool:
+    """Whether a module has weights and none of them trains."""
+    weights = list(module.parameters())
+    return bool(weights) and not any(weight.requires_grad for weight in weights)
 
 
 def to_channels_last(model: nn.Module) -> None:

@@ -36,6 +36,12 @@ _FREEZES_BATCH_NORM = Condition(
     ("procedure",),
 )
 _TWO_STEPS = Condition(lambda config: len(_steps(config)) > 1, "`procedure` has two steps", ("procedure",))
+FEATURE_HEADS = (
+    "ridge_head",
+    "logistic_head",
+)  # procedures that fit the head to frozen features, without gradient steps
+BY_GRADIENT = is_none_of("procedure", *FEATURE_HEADS)
+TRAINS_BACKBONE = _some_step_trains("backbone")
 _ADVERSARIAL = above_zero("train_eps")
 
 
@@ -47,28 +53,52 @@ class Recipe:
     schedules stand in the sweep configs that follow them (search_spaces/colorizer.yaml: one-cycle, 20 + 20 epochs, patience 5).
     """
 
-    epochs: int = setting(20, "passes over the training images, all steps of a procedure together", between(1, 100_000))
-    batch_size: int = setting(32, "images of an optimiser step, over all workers", between(1, 65_536))
-    lr: float = setting(1e-4, "peak learning rate of the backbone", between(0, 100))
-    weight_decay: float = setting(
-        1e-4, "weight decay, decoupled for adamw; never on biases and norm scales", between(0, 10)
+    epochs: int = setting(
+        20,
+        "passes over the training images, all steps of a procedure together",
+        between(1, 100_000),
+        active=BY_GRADIENT,
     )
-    optimizer: Literal["adamw", "adam", "sgd"] = setting("adamw", "optimiser")
-    schedule: Literal["cosine", "one_cycle", "none"] = setting("cosine", "course of the learning rate over the steps")
+    batch_size: int = setting(
+        32, "images of an optimiser step, over all workers", between(1, 65_536), active=BY_GRADIENT
+    )
+    lr: float = setting(1e-4, "peak learning rate of the backbone", between(0, 100), active=BY_GRADIENT)
+    weight_decay: float = setting(
+        1e-4,
+        "weight decay, decoupled for adamw; never on biases and norm scales",
+        between(0, 10),
+        active=BY_GRADIENT,
+    )
+    optimizer: Literal["adamw", "adam", "sgd"] = setting("adamw", "optimiser", active=BY_GRADIENT)
+    schedule: Literal["cosine", "one_cycle", "none"] = setting(
+        "cosine", "course of the learning rate over the steps", active=BY_GRADIENT
+    )
     warmup: float = setting(
         0.05,
         "share of the steps over which the cosine schedule rises",
         between(0, 0.9),
         active=is_one_of("schedule", "cosine"),
     )
-    grad_clip: float = setting(1.0, "largest norm of all gradients together; 0: no clipping", between(0, 1e9))
+    grad_clip: float = setting(
+        1.0, "largest norm of all gradients together; 0: no clipping", between(0, 1e9), active=BY_GRADIENT
+    )
 
-    procedure: Literal["joint", "two_step", "head_only", "colorizer_head", "deco"] = setting(
-        "joint", "which parts train in which steps: all together, or as a publication does"
+    procedure: Literal[
+        "joint", "two_step", "head_only", "colorizer_head", "deco", "lp_ft", "ridge_head", "logistic_head"
+    ] = setting(
+        "joint",
+        "which parts train in which steps: all together, or as a publication does (lp_ft: the head first, then everything); ridge_head and logistic_head fit the head to the features of the frozen network in closed form or by logistic regression, the penalty chosen on source validation",
+    )
+    layer_decay: float = setting(
+        1.0,
+        "layer-wise decay: the learning rate of each layer of the backbone is this factor times that of the layer above it; 1: none",
+        between(0.1, 1),
+        active=TRAINS_BACKBONE,
+        since="0.2",
     )
     step1_share: float = setting(0.5, "share of the epochs that step 1 takes", between(0, 1), active=_TWO_STEPS)
     step1_lr_factor: float = setting(
-        10.0, "factor on lr while the backbone is frozen", between(0, 1e6), active=_FREEZES_BACKBONE
+        10.0, "factor on lr while the backbone is frozen", between(0, 1e6), active=BY_GRADIENT & _FREEZES_BACKBONE
     )
     colorizer_lr_factor: float = setting(
         3.0,
@@ -85,7 +115,7 @@ class Recipe:
     frozen_bn: Literal["eval", "train"] = setting(
         "eval",
         "batch norm of frozen parts: keep its statistics (eval) or go on updating them (train)",
-        active=_FREEZES_BATCH_NORM,
+        active=BY_GRADIENT & _FREEZES_BATCH_NORM,
     )
 
     glcm_weight: float = setting(
@@ -94,26 +124,42 @@ class Recipe:
         between(0, 1),
         active=LEARNED & _some_step_trains("colorizer"),
     )
-    label_smoothing: float = setting(0.0, "probability spread over the wrong classes", between(0, 0.99))
+    label_smoothing: float = setting(
+        0.0, "probability spread over the wrong classes", between(0, 0.99), active=BY_GRADIENT
+    )
     class_weighting: Literal["none", "balanced"] = setting("none", "weight of each class in the loss")
-    balanced_sampling: bool = setting(False, "draw each class equally often")
-    focal_gamma: float = setting(0.0, "exponent of the focal loss; 0: plain cross-entropy", between(0, 10))
-    mixup: float = setting(0.0, "alpha of the Beta distribution of mixup; 0: no mixup", between(0, 10))
-    augment: Literal["none", "flip", "ultrasound", "xray"] = setting(
-        "ultrasound", "random changes of the training images; xray: no flip, no speckle, no depth gain"
+    balanced_sampling: bool = setting(False, "draw each class equally often", active=BY_GRADIENT)
+    focal_gamma: float = setting(
+        0.0, "exponent of the focal loss; 0: plain cross-entropy", between(0, 10), active=BY_GRADIENT
+    )
+    mixup: float = setting(
+        0.0, "alpha of the Beta distribution of mixup; 0: no mixup", between(0, 10), active=BY_GRADIENT
+    )
+    augment: Literal["none", "flip", "ultrasound", "xray", "geometric", "trivial", "randconv", "fourier"] = setting(
+        "ultrasound",
+        "random changes of the training images; xray: no flip, no speckle, no depth gain; geometric: flip and larger affine moves alone; trivial: TrivialAugment, one change of random strength; randconv: random filters; fourier: amplitude spectra mixed between images of a batch",
+        active=BY_GRADIENT,
     )
 
     patience: int = setting(
-        10, "epochs without a better source validation after which training stops; 0: never", between(0, 100_000)
+        10,
+        "epochs without a better source validation after which training stops; 0: never",
+        between(0, 100_000),
+        active=BY_GRADIENT,
     )
-    ema: float = setting(0.0, "decay of averaged weights for each step; 0: no averaging", between(0, 0.99999))
+    ema: float = setting(
+        0.0, "decay of averaged weights for each step; 0: no averaging", between(0, 0.99999), active=BY_GRADIENT
+    )
     precision: Literal["auto", "bf16", "fp32"] = setting(
         "auto", "arithmetic of training; auto: bf16 where the hardware multiplies it"
     )
-    compile: bool = setting(False, "torch.compile of the training step")
+    compile: bool = setting(False, "torch.compile of the training step", active=BY_GRADIENT)
 
     train_eps: float = setting(
-        0.0, "L-infinity budget of adversarial training on the [0, 1] image; 0: none", between(0, 1)
+        0.0,
+        "L-infinity budget of adversarial training on the [0, 1] image; 0: none",
+        between(0, 1),
+        active=BY_GRADIENT,
     )
     train_attack: Literal["pgd", "fgsm", "free", "trades"] = setting(
         "pgd", "attack of adversarial training", active=_ADVERSARIAL

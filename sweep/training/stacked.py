@@ -26,6 +26,7 @@ from sweep.core.errors import Diverged, InputError
 from sweep.core.seeds import named_seed
 from sweep.evaluation.evaluate import eval_mode
 from sweep.training import parts, validation
+from sweep.training.augment import AUGMENTATIONS
 from sweep.training.capture import recorder_for
 from sweep.training.checkpoint import Progress, Snapshot
 from sweep.training.ema import AveragedWeights, on_cpu
@@ -36,7 +37,7 @@ from sweep.training.objective import balanced_weights, build_objective
 from sweep.training.optimizer import make_recordable, set_lr
 from sweep.training.precision import autocast, training_products
 from sweep.training.procedures import Phase, phases
-from sweep.training.recipe import Recipe
+from sweep.training.recipe import FEATURE_HEADS, Recipe
 from sweep.training.runner import runner_for
 from sweep.training.stack import Stack, StackedStep, member_optimizer_state, stacked_optimizer, stacked_optimizer_state
 
@@ -62,6 +63,12 @@ def why_not_stacked(recipe: Recipe, models: Sequence[nn.Module]) -> str | None:
         return "their weights have different shapes"
     if recipe.glcm_weight and parts.has_learned_colorizer(models[0]):
         return "the texture loss works on one model's colours"
+    if recipe.procedure in FEATURE_HEADS:
+        return "a head on frozen features takes no gradient steps"
+    if recipe.layer_decay != 1 or parts.fixed_names(models[0]):
+        return "layer-wise learning rates and low-rank adapters are set for one model"
+    if AUGMENTATIONS[recipe.augment].policy is not None:
+        return f"augment {recipe.augment} draws for one model's batch"
     if recipe.train_eps:
         return "adversarial training attacks one model"
     return "compile compiles one model" if recipe.compile else None

@@ -11,7 +11,7 @@ from sweep.training.fit import fit
 from sweep.training.optimizer import OPTIMIZERS, SCHEDULES, build_optimizer
 from sweep.training.parts import PARTS
 from sweep.training.procedures import PROCEDURES, phases
-from sweep.training.recipe import Recipe
+from sweep.training.recipe import FEATURE_HEADS, Recipe
 from tests.fakes.fit_arguments import fit_arguments
 from tests.fakes.toy_classifier import ToyBatches, ToyClassifier, toy_images
 
@@ -116,6 +116,19 @@ def test_every_schedule_stays_within_the_peak_and_reaches_it(name):
 @pytest.mark.parametrize("epochs", [1, 2, 7, 20])
 def test_the_steps_of_every_procedure_share_its_epochs(name, epochs):
     steps = phases(Recipe(procedure=name, epochs=epochs))
-    assert sum(phase.epochs for phase in steps) == epochs
+    assert sum(phase.epochs for phase in steps) == (1 if name in FEATURE_HEADS else epochs)
     assert all(phase.epochs > 0 for phase in steps)
     assert all(set(phase.parts) <= set(PARTS) and "head" in phase.parts for phase in steps)
+
+
+@pytest.mark.parametrize("name", sorted({*PROCEDURES} - {*FEATURE_HEADS}))
+@pytest.mark.parametrize("share", [0.25, 0.5])
+def test_pretraining_takes_its_share_of_the_epochs_of_every_procedure(name, share):
+    recipe = Recipe(procedure=name, epochs=20)
+    steps = phases(recipe, share)
+    assert sum(phase.epochs for phase in steps) == 20
+    assert sum(phase.epochs for phase in steps if phase.pretraining) == 20 * share
+    assert [phase.pretraining for phase in steps] == sorted((phase.pretraining for phase in steps), reverse=True)
+    assert [phase.number for phase in steps] == [*range(1, len(steps) + 1)]
+    of_one_run = [phase.lr for phase in phases(recipe)]
+    assert [phase.lr for phase in steps] == of_one_run * 2

@@ -204,6 +204,7 @@ def test_images_with_text_are_named_and_tell_the_class(tmp_path):
 
 def test_page_is_offline_escaped_and_shows_the_pair(report):
     page = render_html(report)
+    assert "Content-Security-Policy" in page and "default-src 'none'" in page and "<script" not in page
     assert page.count("<figure>") == 1 and "benign (8) (benign) / malignant (6) (malignant)" in page
     assert not re.search(r"(src|href)=['\"](?!data:)", page)
 

@@ -3,11 +3,14 @@
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import pytest
 
-from benchmarks import gpu, gpu_sizes
+from benchmarks import gpu, gpu_sizes, gpu_sweep
+from sweep.core.storage import Storage
+from sweep.store.ledger import Ledger
 
 NOT_NEEDED = ("ray", "optuna", "torchattacks", "pydantic", "ruamel")
 
@@ -70,3 +73,27 @@ def test_every_part_runs_on_this_gpu(gpu, capsys):
     from benchmarks import gpu as script
 
     assert script.main(["--only", "train"]) == 0 and "captured" in capsys.readouterr().out
+
+
+def test_the_line_of_a_sweep_is_read_from_its_ledger(tmp_path):
+    run, begin = Storage(tmp_path), time.time()
+    ledger = Ledger(run)
+    ledger.append({"event": "epoch", "signature": "a", "seed": 0, "epoch": 1, "metrics": {}})
+    device = {"type": "cuda", "name": "NVIDIA H100"}
+    for seed in (0, 1):
+        facts = {"metrics": {}, "config": {}, "study": {}, "device": device, "steps_ran": "captured"}
+        ledger.append(
+            {"event": "finish", "signature": "a", "seed": seed, "seconds": {"train": 2.0, "attack": 1.0}, **facts}
+        )
+    ledger.flush()
+    found = gpu_sweep.line(tmp_path, begin, begin + 9)
+    assert (found["records"], found["seconds"], found["train_s"], found["attack_s"]) == (2, 9.0, 4.0, 2.0)
+    assert found["devices"] == [device] and found["steps_ran"] == ["captured"]
+    assert 0 <= found["seconds_to_first_epoch"] < 60
+
+
+@pytest.mark.slow
+def test_the_sweep_is_rehearsed_too(capfd):
+    assert gpu_sweep.main(["--rehearse"]) == 0
+    (found,) = lines(capfd.readouterr().out)
+    assert found["records"] == 4 and found["rehearsal"] and found["devices"][0]["type"] == "cpu"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
-from sweep.losses.adversarial import LOSSES, clip_weights, gradient_penalty
+from sweep.losses.adversarial import LOSSES, clip_weights, gradient_penalty, zero_centred_penalty
 
 REAL, FAKE = torch.tensor([2.0, 0.5]), torch.tensor([-3.0, 0.0])
 
@@ -14,7 +16,22 @@ REAL, FAKE = torch.tensor([2.0, 0.5]), torch.tensor([-3.0, 0.0])
 @pytest.mark.parametrize(("name", "critic"), [("wasserstein", -2.75), ("hinge", 0.25 + 0.5)])
 def test_losses_by_hand(name: str, critic: float) -> None:
     assert LOSSES[name].critic(REAL, FAKE).item() == pytest.approx(critic)
-    assert LOSSES[name].generator(FAKE).item() == pytest.approx(1.5)
+    assert LOSSES[name].generator(REAL, FAKE).item() == pytest.approx(1.5)
+
+
+def test_the_relativistic_game_by_hand() -> None:
+    """Pairs differ by 5 and 0.5: softplus of minus these for the critic, of these for the generator."""
+    softplus = lambda x: math.log1p(math.exp(x))
+    game = LOSSES["relativistic"]
+    assert game.critic(REAL, FAKE).item() == pytest.approx((softplus(-5) + softplus(-0.5)) / 2)
+    assert game.generator(REAL, FAKE).item() == pytest.approx((softplus(5) + softplus(0.5)) / 2)
+
+
+@pytest.mark.parametrize("slope", [0.0, 2.0])
+def test_zero_centred_penalty_is_the_squared_slope(slope: float) -> None:
+    images = torch.rand(3, 1, 4, 4, requires_grad=True)
+    scores = slope * images.flatten(1).sum(1) / 4  # 16 pixels: the gradient has norm slope
+    assert zero_centred_penalty(scores, images).item() == pytest.approx(slope**2, abs=1e-6)
 
 
 @pytest.mark.parametrize(("slope", "penalty"), [(1.0, 0.0), (3.0, 4.0), (0.0, 1.0)])

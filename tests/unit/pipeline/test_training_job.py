@@ -14,7 +14,7 @@ from sweep.core.storage import Storage
 from sweep.execution import worker_loop
 from sweep.execution.campaign_records import CampaignRecords
 from sweep.losses.glcm import GLCMLoss, KeptTargets
-from sweep.pipeline import train_and_evaluate
+from sweep.pipeline import train_and_evaluate, training_inputs
 from sweep.pipeline.adaptation import before_training
 from sweep.pipeline.texture_loss import texture_loss
 from sweep.store.ledger import Ledger, read_ledger
@@ -58,10 +58,10 @@ def test_balanced_sampling_reaches_the_batches(given, tmp_path, balanced):
 
 def test_classes_are_weighed_by_all_training_images_in_every_worker_and_seed(given, tmp_path, monkeypatch):
     found = []
-    monkeypatch.setattr(train_and_evaluate, "world_size", lambda: 2)
+    monkeypatch.setattr(training_inputs, "world_size", lambda: 2)
     for place in range(2):
         for seed in range(2):
-            monkeypatch.setattr(train_and_evaluate, "rank", lambda place=place: place)
+            monkeypatch.setattr(training_inputs, "rank", lambda place=place: place)
             found.append(
                 given(seed_job(tmp_path, labels=UNEQUAL, seed=seed, class_weighting="balanced", batch_size=12))[
                     "train_labels"
@@ -151,16 +151,16 @@ def test_training_on_the_target_s_grey_levels_leaves_the_target_as_it_is(given, 
 
 
 def test_synthetic_images_get_the_target_s_grey_levels_with_the_real_ones(tmp_path, monkeypatch):
-    monkeypatch.setattr(train_and_evaluate, "pool_stages", lambda *_: {0: None, 1: None})
+    monkeypatch.setattr(training_inputs, "pool_stages", lambda *_: {0: None, 1: None})
     monkeypatch.setattr(
-        train_and_evaluate,
+        training_inputs,
         "read_pool",
         lambda store, stage, px, count: np.random.default_rng(0).integers(200, 256, (count, px, px)).astype(np.uint8),
     )
     brightness = []
     for way in ("none", "histogram_to_target"):
         job = seed_job(tmp_path, synthetic_per_real=1, adapt=way)
-        mixed = train_and_evaluate._mixed(before_training(job))
+        mixed = training_inputs._mixed(before_training(job))
         brightness.append(mixed.images[mixed.synthetic].mean())
     assert brightness[0] > 220 and brightness[1] < 120
 
@@ -177,7 +177,7 @@ def test_a_loss_that_is_not_a_number_is_in_the_ledger_with_its_optimiser_step(tm
 
 def test_logits_that_are_not_finite_on_validation_are_in_the_ledger_too(tmp_path, monkeypatch):
     job = seed_job(tmp_path)
-    original = train_and_evaluate.build
+    original = training_inputs.build
 
     def build(*given):
         model = original(*given)
@@ -186,7 +186,7 @@ def test_logits_that_are_not_finite_on_validation_are_in_the_ledger_too(tmp_path
         )
         return model
 
-    monkeypatch.setattr(train_and_evaluate, "build", build)
+    monkeypatch.setattr(training_inputs, "build", build)
     said = []
     worker_loop._settled(job, lambda report: said.append(report) or True)
     assert said[-1]["failure"] == "DIVERGED" and "validation: loss is nan at step 4" in said[-1]["reason"]

@@ -3,11 +3,16 @@
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from sweep.config.load import load_config
+from sweep.core.errors import InputError
 from sweep.init import main as init
+from sweep.init import place_of
 from sweep.shards.reader import read_manifest, read_metadata
+from sweep.shards.schema import Header, ShardRow
+from sweep.shards.writer import write_dataset
 
 
 @pytest.fixture
@@ -42,14 +47,32 @@ def test_from_folders_to_a_sweep_config(hospitals, tmp_path, monkeypatch, capsys
 def test_mistakes_are_named_before_anything_is_written(hospitals, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     here = str(hospitals.here)
+    target = ["--target", "phantom-b"]
     for words, said in (
-        ([here, "--time", "soon"], "'soon' is no duration"),
+        ([here], "--target: is not given, and all images are of one hospital"),
+        ([str(hospitals.there), *target], "has no labels to train on"),
+        ([here, *target, "--time", "soon"], "'soon' is no duration"),
         ([str(tmp_path / "absent")], "no such file or folder"),
         ([here, "--importer", "bus"], "'bus' is unknown"),
+        ([here, "--burned-in", "blank"], "--burned-in: has no effect on folder"),
     ):
         assert init([*words, "--name", "mine"]) == 2 and said in capsys.readouterr().err
         assert not list(tmp_path.iterdir())
     (tmp_path / "mine.yaml").write_text("name: mine\n")
     assert init([here, "--name", "mine"]) == 2 and "exists already" in capsys.readouterr().err
-    assert init([str(hospitals.there), "--name", "blind"]) == 2
-    assert "has no labels to train on" in capsys.readouterr().err and not (tmp_path / "blind.yaml").exists()
+
+
+def test_a_folder_of_several_hospitals_is_its_own_target(tmp_path):
+    rows = [{"domain": "a"}] * 8 + [{"domain": "b"}] * 4
+    images = np.random.default_rng(0).integers(0, 256, (12, 32, 32), dtype=np.uint8)
+    header = Header(name="two", domain="a", classes=("benign", "malignant"))
+    shard_rows = [
+        ShardRow(f"i{number}", pixels, header.classes[number % 2], domain=row["domain"])
+        for number, (row, pixels) in enumerate(zip(rows, images, strict=True))
+    ]
+    write_dataset(tmp_path / "two", header, shard_rows)
+    place = place_of("mine", [str(tmp_path / "two")])
+    assert place.held_out and place.target == "b" and place.labelled
+    write_dataset(tmp_path / "one", header, [row for row in shard_rows if row.domain == "a"])
+    with pytest.raises(InputError, match="all images are of one hospital"):
+        place_of("mine", [str(tmp_path / "one")])

@@ -43,6 +43,9 @@ def test_the_file_is_valid_and_every_setting_has_its_reason(tmp_path, labelled, 
     made = fitted(propose(DataFacts(500, 200, 128), machine, 3600), [10.0, 10.0], 3600)
     objective = "auroc/target" if labelled else BLIND_OBJECTIVE
     text = config_text(Place("mine", "phantom-a", "phantom-b", labelled, objective), made, "1h")
+    held_out = config_text(Place("mine", "shards/x", "b", True, "auroc/target", held_out=True), made, "1h")
+    (tmp_path / "held.yaml").write_text(held_out)
+    assert load_config(tmp_path / "held.yaml").data.hold_out == ["b"]
     path = tmp_path / "mine.yaml"
     path.write_text(text)
     config = load_config(path)

@@ -109,3 +109,35 @@ def test_agreeing_keeps_confident_images_of_the_class() -> None:
     logits = np.array([[2.0, 0.0], [0.0, 2.0], [0.1, 0.0], [900.0, 0.0]])
     assert agreeing(logits, 0).tolist() == [0, 2, 3]
     assert agreeing(logits, 0, confidence=0.8).tolist() == [0, 3]
+
+
+@pytest.mark.parametrize(
+    ("real", "ratio", "expected"),
+    [
+        ((20, 10), 0.2, {0: 0, 1: 6}),  # the smaller class alone
+        ((20, 10), 1 / 3, {0: 0, 1: 10}),  # until both are equal
+        ((20, 10), 1.0, {0: 10, 1: 20}),  # then both
+        ((10, 10), 0.25, {0: 3, 1: 2}),
+    ],
+)
+def test_balance_fills_the_smaller_class_first(real: tuple[int, int], ratio: float, expected: dict[int, int]) -> None:
+    assert synthetic_counts(real_images(*real).labels, ratio, "balance") == expected
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 30), min_size=2, max_size=5), st.floats(0, 5))
+def test_balance_leaves_the_classes_as_equal_as_its_images_allow(counts: list[int], ratio: float) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    given_ = synthetic_counts(labels, ratio, "balance")
+    assert sum(given_.values()) == int(ratio * len(labels) + 0.5 + 1e-9)
+    totals = np.array(counts) + np.array([given_[k] for k in range(len(counts))])
+    filled = [total for k, total in enumerate(totals) if given_[k]]
+    assert not filled or max(filled) - min(totals) <= 1  # nobody gets an image while another class has fewer
+
+
+def test_pretraining_takes_the_images_that_adding_would_and_keeps_all_real_ones() -> None:
+    real = real_images(20, 10)
+    added, pretraining = (
+        mix(real, pools(100), synthetic_per_real=0.5, policy=policy, seed=0) for policy in ("add", "pretrain")
+    )
+    assert (added.ids == pretraining.ids).all() and (added.images == pretraining.images).all()

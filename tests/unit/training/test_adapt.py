@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.exposure import match_histograms
 
-from sweep.training.adapt import adapt_batch_norm, grey_histogram, match_histogram
+from sweep.training.adapt import adapt_batch_norm, grey_histogram, match_histogram, mix_batch_norm
 from tests.fakes.toy_classifier import ToyClassifier, toy_images
 
 
@@ -20,6 +20,18 @@ def test_adabn_measures_the_target_and_leaves_the_source_model_alone():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not any(module.training for module in adapted.modules())
     assert adapted.backbone[1].momentum == model.backbone[1].momentum
+
+
+def test_mixed_statistics_lie_between_source_and_target():
+    model = ToyClassifier(dropout=0.0).eval()
+    model.backbone[1].running_mean.fill_(2.0)
+    model.backbone[1].running_var.fill_(3.0)
+    images = toy_images(30)[0]
+    target = adapt_batch_norm(model, images).backbone[1]
+    mixed = mix_batch_norm(model, images, 0.25).backbone[1]
+    assert torch.allclose(mixed.running_mean, 0.25 * 2.0 + 0.75 * target.running_mean)
+    assert torch.allclose(mixed.running_var, 0.25 * 3.0 + 0.75 * target.running_var)
+    assert torch.equal(mix_batch_norm(model, images, 1.0).backbone[1].running_mean, model.backbone[1].running_mean)
 
 
 def test_histogram_matching_equals_scikit_image():

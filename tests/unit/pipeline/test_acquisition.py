@@ -1,0 +1,77 @@
+"""Accuracy and AUROC under acquisition changes, by hand."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from sweep.core.metric_table import metric_row
+from sweep.pipeline import acquisition
+from sweep.shift.severity import changed
+
+
+def test_the_worst_case_is_taken_per_image_and_the_mean_over_all_conditions():
+    found = {
+        (name, s): {"accuracy": a, "auroc": a / 2}
+        for (name, s, a) in (("blur", 1, 0.5), ("gain", 1, 0.75), ("blur", 2, 0.25), ("gain", 2, 0.5))
+    }
+    right = {
+        ("blur", 1): np.array([True, True, False, False]),
+        ("gain", 1): np.array([False, True, True, True]),
+        ("blur", 2): np.array([False, True, False, False]),
+        ("gain", 2): np.array([True, False, True, False]),
+    }
+    metrics = acquisition.summary("target", found, right)
+    assert (
+        metrics["acquisition_accuracy/target/worst-1"] == 0.25 and metrics["acquisition_accuracy/target/worst-2"] == 0
+    )
+    assert metrics["acquisition_accuracy/target/mean"] == 0.5 and metrics["acquisition_auroc/target/mean"] == 0.25
+    assert metrics["acquisition_accuracy/target/gain-2"] == 0.5
+    assert all(metric_row(name) is not None for name in metrics)
+
+
+def test_correct_of_classes_and_of_findings():
+    assert acquisition.correct(np.array([[1.0, 0.0, 2.0], [3.0, 0.0, 1.0]]), np.array([2, 1])).tolist() == [True, False]
+    labels = np.array([[1.0, np.nan], [1.0, 0.0], [0.0, 1.0]])
+    assert acquisition.correct(np.array([[2.0, 5.0], [2.0, 1.0], [-1.0, 1.0]]), labels).tolist() == [True, False, True]
+
+
+class Bright(torch.nn.Module):
+    """Class 1 where the mean grey level is above one half."""
+
+    def forward(self, images):
+        excess = images.mean((1, 2, 3)) - 0.5
+        return torch.stack([-excess, excess], 1)
+
+
+def test_breaking_severity_is_the_smallest_that_breaks_the_image():
+    grey = np.array([100, 140, 200], np.uint8)
+    images = np.repeat(grey, 32 * 32).reshape(3, 32, 32)
+    fold = SimpleNamespace(images=images, labels=np.array([0, 1, 1]))
+    written = {}
+    job = SimpleNamespace(
+        attacks=SimpleNamespace(
+            splits=("source",),
+            images="all",
+            acquisition=("medmnistc_brightness_up", "medmnistc_brightness_down"),
+            severities=(1, 2, 3, 4, 5),
+        ),
+        folds={"test": fold},
+        device="cpu",
+        write_frame=lambda name, frame: written.update({name: frame}),
+    )
+    rows = lambda _job, _split, chosen: pd.DataFrame({"image_id": chosen})
+    metrics = acquisition.measure(job, {"source": Bright()}, lambda fold, _images: np.arange(3), rows)
+    frame = written["acquisition.parquet"].set_index(["change", "image_id"])["breaking_severity"]
+    for change in job.attacks.acquisition:
+        for image in range(3):
+            broken = [
+                s
+                for s in (1, 2, 3, 4, 5)
+                if (changed(change, images, s)[image].mean() > 127.5) != (fold.labels[image] == 1)
+            ]
+            assert frame[change, image] == (broken[0] if broken else np.inf)
+    assert frame["medmnistc_brightness_up", 0] == 1 and frame["medmnistc_brightness_up", 2] == np.inf
+    assert metrics["acquisition_accuracy/source/medmnistc_brightness_up-5"] == pytest.approx(2 / 3)
