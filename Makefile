@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast test-all test-lowest lint types lock clean
+.PHONY: help setup run test test-fast test-all test-lowest chaos torture lint types lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,12 @@ test-fast: $(READY)  ## unit tests and contracts only
 
 test-all: $(READY)  ## the long tests too
 	@$(BIN)/python -m pytest
+
+chaos: $(READY)  ## every reliability case, resumable, about two hours; QUICK=1 for about 15 minutes; writes docs/reliability.md
+	@$(BIN)/python -m tests.reliability $(if $(QUICK),--quick)
+
+torture: $(READY)  ## the reliability cases of ledger, storage, bad trials and bad input alone
+	@$(BIN)/python -m tests.reliability $(if $(QUICK),--quick) --only R5,R6-cuts,R6-flips,R7,R9
 
 lint: $(READY)  ## ruff (check and format) and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -5,6 +5,7 @@ python -m analysis.serve results/ratio --port 8000
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from http import HTTPStatus
@@ -24,7 +25,16 @@ from sweep.core.errors import EXIT_COMPLETE, EXIT_STOPPED, InputError
 from sweep.core.storage import Storage
 
 HOST = "127.0.0.1"  # never another: the page shows images of patients to whoever can reach it
+_OWN_NAME = re.compile(r"(127\.0\.0\.1|localhost)(:[0-9]{1,5})?")
+_TIMEOUT_S = (
+    10.0  # for a client to send its request, or to take the answer: a connection must not hold a thread for ever
+)
 DRAWS = 500  # a live page is soon replaced
+
+
+def _is_own_name(hosts: list[str]) -> bool:
+    """Whether a request has exactly one Host header, and it names this machine; with any port, which a tunnel may change."""
+    return len(hosts) == 1 and _OWN_NAME.fullmatch(hosts[0]) is not None
 
 
 class LiveReport:
@@ -64,9 +74,11 @@ def make_server(folder: str | Path, port: int = 0, rule: str = selection.DEFAULT
     class Handler(BaseHTTPRequestHandler):
         """Two addresses: the page and the state it was made from."""
 
+        timeout = _TIMEOUT_S  # socketserver sets it on the connection
+
         def do_GET(self) -> None:
             # A foreign page may point a name of its own at this machine; only the two names of this machine are answered.
-            if self.headers.get("Host", "").partition(":")[0] not in (HOST, "localhost"):
+            if not _is_own_name(self.headers.get_all("Host", [])):
                 self._answer(HTTPStatus.FORBIDDEN, "text/plain", "only this machine is served\n")
             elif self.path == "/":
                 self._answer(HTTPStatus.OK, "text/html", report.html())

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from sweep.config.load import load_config
+from sweep.config.load import load_config, places
 from sweep.config.sweep_config import SweepConfig
 from sweep.core.command_line import EXITS, Command, key_values, one_of
-from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS, EXIT_STOPPED, InputError, of_system
+from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS, EXIT_STOPPED, InputError, InputErrors, of_system
 from sweep.core.ray_address import usable
 from sweep.core.stop_signals import stoppable
 from sweep.core.storage import Storage
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from sweep.store.run_folder import StillOurs
 
 _console = Console(highlight=False)
+_NOT_FOR_OTHERS = 0o022  # group and others never write to what a sweep makes, whatever the user's umask allows
 _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for the command of a submitted job
 
 
@@ -80,6 +81,7 @@ def run_sweep(
     space: Path, overrides: dict[str, str], smoke: bool, plan_only: bool, storage: str | None, address: str | None
 ) -> int:
     """The command without its command line; returns the exit code."""
+    os.umask(os.umask(0) | _NOT_FOR_OTHERS)
     with stoppable():
         try:
             return _run_or_plan(space, overrides, smoke, plan_only, storage, address)
@@ -99,9 +101,16 @@ def _run_or_plan(
     if plan_only:
         from sweep.planning.plan_report import print_plan
 
-        print_plan(sweep_config, run_storage, _console, address or os.environ.get("RAY_ADDRESS"))
+        where = places(space, overrides, smoke)
+        print_plan(sweep_config, run_storage, _console, address or os.environ.get("RAY_ADDRESS"), where=where)
         return EXIT_COMPLETE
     address = _address(address, sweep_config)  # before anything that takes seconds
+    from sweep.data.datasets import CARD_FILE
+    from sweep.planning.named_files import missing_files
+
+    where, prepared = places(space, overrides, smoke), run_storage.local is not None and run_storage.exists(CARD_FILE)
+    if missing := missing_files(sweep_config, where, shards=not prepared):
+        raise InputErrors(space, missing)
     from sweep.execution.engines import joined
     from sweep.store.run_folder import opened
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sweep.attacks.names import TRANSFER
 from sweep.config.distribution import Distribution
+from sweep.config.effect_checks import EFFECT_CHECKS
 from sweep.config.hyperparameters import HYPERPARAMETERS
 from sweep.config.search_checks import SEARCH_CHECKS, Violation
 from sweep.config.sweep_config import PLACES, Objective, SweepConfig
@@ -193,6 +194,7 @@ CHECKS: tuple[Callable[[SweepConfig, frozenset[str]], Iterator[Violation]], ...]
     _names,
     _ranges,
     *SEARCH_CHECKS,
+    *EFFECT_CHECKS,
     *TARGET_LABEL_CHECKS,
     _objectives,
     _threats,

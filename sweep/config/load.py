@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +55,7 @@ def load_config(path: str | Path, overrides: Mapping[str, str] | None = None, sm
     Raises InputErrors with all mistakes at once, each with its line; those of the smoke section too where it is not asked for.
     """
     path = find_config(path)
-    written = read_file(path)
-    if smoke:
-        written = _smoked(written, path)
-    for key, text in (overrides or {}).items():
-        written.set(key, read_value(text, f"--set {key}"), Origin(option=True))
+    written = _written(path, overrides, smoke)
     sweep_config, errors = _checked(written, path)
     if not smoke and not overrides and not errors and written.tree.get("smoke") is not None:
         errors = _checked(_smoked(written, path), path)[1]
@@ -70,6 +66,20 @@ def load_config(path: str | Path, overrides: Mapping[str, str] | None = None, sm
     if errors:
         raise InputErrors(path, sorted(errors, key=_line_of))
     return sweep_config
+
+
+def places(path: str | Path, overrides: Mapping[str, str] | None = None, smoke: bool = False) -> Callable[[tuple], str]:
+    """For checks after loading: a function from the path of a value, like ("fixed", "weights"), to its place, like `line 7, fixed.weights`."""
+    return _written(find_config(path), overrides, smoke).where
+
+
+def _written(path: Path, overrides: Mapping[str, str] | None, smoke: bool) -> Written:
+    written = read_file(path)
+    if smoke:
+        written = _smoked(written, path)
+    for key, text in (overrides or {}).items():
+        written.set(key, read_value(text, f"--set {key}"), Origin(option=True))
+    return written
 
 
 def _smoked(written: Written, path: Path) -> Written:

@@ -103,7 +103,7 @@ def _conditions(sweep_config: SweepConfig, incomplete: frozenset[str]) -> Iterat
             elif other == name:
                 yield loc, f"{name} depends on itself", "name another hyperparameter"
             else:
-                yield from ((loc, problem, fix) for problem, fix in _rule(other, rule))
+                yield from ((loc, problem, fix) for problem, fix in rule_problems(other, rule))
     ring = _ring(
         {
             name: set(distribution.when or {}) & set(sweep_config.search) - {name}
@@ -118,7 +118,7 @@ def _conditions(sweep_config: SweepConfig, incomplete: frozenset[str]) -> Iterat
         )
 
 
-def _rule(name: str, rule: Any) -> Iterator[tuple[str, str]]:
+def rule_problems(name: str, rule: Any) -> Iterator[tuple[str, str]]:
     """What is wrong with the rule on one hyperparameter."""
     if isinstance(rule, Mapping):
         if list(rule) != ["not"]:
@@ -127,7 +127,7 @@ def _rule(name: str, rule: Any) -> Iterator[tuple[str, str]]:
         elif isinstance(rule["not"], Mapping):
             yield "not is nested in not", _OPERATORS
         else:
-            yield from _rule(name, rule["not"])
+            yield from rule_problems(name, rule["not"])
         return
     values = rule if isinstance(rule, list) else [rule]
     if not values:

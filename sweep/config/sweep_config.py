@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -11,6 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from sweep.config.distribution import Distribution
 from sweep.config.hyperparameters import HYPERPARAMETERS
 from sweep.config.section import Section
+from sweep.config.written_values import Duration, none_for_all, seconds_of, with_whole_fold
 from sweep.core.acquisition_names import SEVERITIES, AcquisitionName
 from sweep.core.epsilon import epsilon_name, same_epsilon
 from sweep.core.errors import InputError
@@ -20,8 +20,6 @@ from sweep.search.sampling import bounds
 
 PLACES = ("grid", "search", "fixed")  # where a hyperparameter may stand
 NAME_PATTERN, MEMORY_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$", r"^[0-9]+(\.[0-9]+)?(MB|GB)$"
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 PSEUDO_HOSPITALS = 40  # of a sweep that may not read all target labels
@@ -45,10 +43,18 @@ class DataSection(Section):
 
     model_config = ConfigDict(json_schema_extra=_target_or_hold_out)
 
-    source: str = Field(min_length=1, description="phantom-a, phantom-b or a shard folder")
-    target: str = Field(min_length=1, description="phantom-a, phantom-b or a shard folder")
+    source: str = Field(
+        min_length=1,
+        description="a shard folder, or a simulated hospital: phantom-a, phantom-b or phantom:SCANNER[:POPULATION]",
+    )
+    target: str = Field(
+        min_length=1,
+        description="a shard folder, or a simulated hospital: phantom-a, phantom-b or phantom:SCANNER[:POPULATION]",
+    )
     image_px: int = Field(128, ge=32, le=512, description="side in pixels of every network's input")
-    train_images: int | None = Field(None, ge=8, description="size of the training fold; all of it when left out")
+    train_images: Annotated[int | None, BeforeValidator(none_for_all)] = Field(
+        None, ge=8, description="size of the training fold; all of it when left out, or all"
+    )
     normals: Literal["drop", "benign"] = Field("drop", description="normal scans, treated alike in both domains")
     conflicts: Literal["drop", "train_only", "keep"] = Field(
         "drop", description="near-duplicates with different labels"
@@ -79,6 +85,10 @@ class DataSection(Section):
     pseudo_hospitals: Annotated[int, Field(ge=0, le=400)] | None = Field(
         None,
         description="labelled stand-ins for the target, made of source-validation images, that every trained model is evaluated on; 0: none; 40 when left out, and none with target_labels all",
+    )
+    try_adaptations: list[Literal["none", "batch_norm", "entropy", "histogram"]] = Field(
+        default_factory=list,
+        description="adaptations to judge on every trained model beside the configured one, each on eight pseudo-hospitals and the target",
     )
     phantom_patients: int = Field(120, ge=12, le=20_000, description="patients per simulated hospital")
 
@@ -111,9 +121,7 @@ class DataSection(Section):
         if self.folds is not None and self.fold is not None and self.fold >= self.folds:
             raise ValueError(f"fold {self.fold} is none of {self.folds} folds; give 0 to {self.folds - 1}")
         if 0 < self.hospitals < FEWEST_HOSPITALS:
-            raise ValueError(
-                f"pseudo_hospitals {self.hospitals} cannot carry a prediction; give 0, or {FEWEST_HOSPITALS} or more"
-            )
+            raise ValueError(f"{self.hospitals} pseudo_hospitals are too few; give 0, or {FEWEST_HOSPITALS} or more")
         return self
 
 
@@ -241,6 +249,13 @@ class Resources(Section):
         le=19,
         description="of the worker processes on this machine; Ray's own default, 15, leaves them little beside other jobs",
     )
+    max_trial_time: Duration = Field(
+        "7d", description="like 90m or 2d; a worker process whose job runs longer is ended, which counts as a failure"
+    )
+    max_silence: Duration = Field(
+        "12h",
+        description="like 30m; a worker process whose job sends no report (epoch, end of a seed) for so long is ended, which counts as a failure",
+    )
     max_failures: int = Field(2, ge=0, description="times a trial's workers may die before the trial counts as failed")
     max_preemptions: int = Field(
         20, ge=0, description="times a trial may be preempted, counted apart from its failures"
@@ -249,6 +264,21 @@ class Resources(Section):
         default_factory=dict,
         description="machines that an autoscaler may add; used by --plan and by the check of requests",
     )
+
+    @property
+    def max_trial_s(self) -> float:
+        """Seconds that one job may run."""
+        return seconds_of(self.max_trial_time)
+
+    @property
+    def max_silence_s(self) -> float:
+        """Seconds that a job may go without a report."""
+        return seconds_of(self.max_silence)
+
+    @property
+    def limits_asked(self) -> bool:
+        """Whether the sweep config itself limits the memory or time of a worker process."""
+        return bool({"memory_per_worker", "max_trial_time", "max_silence"} & self.model_fields_set)
 
     @property
     def memory_bytes(self) -> float | None:
@@ -260,22 +290,13 @@ class Resources(Section):
 class Budget(Section):
     """When no more trials are launched."""
 
-    wall: str | None = Field(None, description="like 90s, 30m, 2h or 1d")
+    wall: Duration | None = Field(None, description="like 90s, 30m, 2h or 1d")
     gpu_hours: float | None = Field(None, gt=0, description="no trial is launched that would exceed it")
 
     @property
     def wall_s(self) -> float | None:
         """Seconds, or None without a limit."""
-        if self.wall is None:
-            return None
-        found = _DURATION.fullmatch(self.wall)
-        return float(found[1]) * _SECONDS[found[2]] if found else None
-
-    @model_validator(mode="after")
-    def _wall_is_a_duration(self) -> Budget:
-        if self.wall is not None and not self.wall_s:
-            raise ValueError(f"wall {self.wall!r} is not a duration; write it like 90s, 30m, 2h or 1d")
-        return self
+        return None if self.wall is None else seconds_of(self.wall)
 
 
 class SweepConfig(Section):
@@ -316,6 +337,17 @@ class SweepConfig(Section):
             searched = self.search[name]
             found += searched.values or bounds(searched) or []
         return found or [HYPERPARAMETERS[name].default]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_training_images(cls, value: Any) -> Any:
+        """`all` among the values of train_images under grid, search and fixed is the whole fold (null)."""
+        if not isinstance(value, dict):
+            return value
+        return {
+            key: with_whole_fold(part) if key in PLACES and isinstance(part, dict) and "train_images" in part else part
+            for key, part in value.items()
+        }
 
     @model_validator(mode="before")
     @classmethod

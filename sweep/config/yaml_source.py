@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import io
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from sweep.core.errors import InputError
 
 _DEEPEST = 20  # levels of nesting; a sweep config has four
 _MOST_VALUES = 100_000  # of a whole file, every alias written out: a few lines of aliases of aliases make billions
+_OF_YAML_1_1 = re.compile(r"[-+]?(0b[01][01_]*|[0-9][0-9_]*_[0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?)")  # 0b100, 6_4
 _INDENTATION = "write each key once, with consistent indentation"
 
 
@@ -142,6 +144,15 @@ def _refused(text: str) -> Iterator[tuple[int, str, str]]:
             yield line, f"the tag {event.tag} is not read", "write the plain value"
         elif kind == "ScalarEvent" and event.value == "<<" and event.style is None:
             yield line, "merge keys (<<) are not read", "write the keys out, or --set what differs"
+        elif kind == "ScalarEvent" and event.style is None and _OF_YAML_1_1.fullmatch(event.value):
+            yield line, f"{event.value} is a number in YAML 1.1 alone", _plain_number(event.value)
+
+
+def _plain_number(text: str) -> str:
+    """What to write instead of a number of YAML 1.1."""
+    digits = text.replace("_", "")
+    number = str(int(digits, 2)) if "0b" in digits else digits
+    return f'write {number}, or "{text}" in quotes if it is text'
 
 
 def _plain(node: Any, loc: tuple, origins: dict[tuple, Origin], where: str) -> Any:

@@ -41,6 +41,18 @@ def throttle_class() -> type:
     return Throttle
 
 
+def close_session_to_others() -> None:
+    """Take the rights of other users from the session folder of the Ray that this process started; Ray gives it to everybody (0777).
+
+    It holds the sockets of the daemons, logs and runtime environments.
+    """
+    import ray._private.worker
+
+    node = ray._private.worker._global_node
+    if node is not None and node.head:
+        Path(node.get_session_dir_path()).chmod(0o700)
+
+
 def start_data_actors() -> None:
     """Create Ray Data's detached helper actors on this node.
 

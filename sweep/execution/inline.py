@@ -233,10 +233,10 @@ class _InlineRun:
             if again:
                 self._to_compute.insert(0, item)
             else:
-                item.failed = item.losses.failure(FAULT, how.over_memory, how.exit)
+                item.failed = item.losses.failure(FAULT, how.said, how.exit)
                 self._settle_waiting()
         elif again:
             self._ready.appendleft(item)
         else:
-            self._records.take(item.trial, {"kind": DONE, **item.losses.failure(FAULT, how.over_memory, how.exit)})
+            self._records.take(item.trial, {"kind": DONE, **item.losses.failure(FAULT, how.said, how.exit)})
             self._records.ended(item.trial, item.launch_id)

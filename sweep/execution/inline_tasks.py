@@ -14,7 +14,8 @@ import numpy as np
 from sweep.core.storage import Storage
 from sweep.data.datasets import Data
 from sweep.data.folds import DOMAINS, RESIDENT, STREAM, Folds, decoded_bytes, image_ids_of, loading_of
-from sweep.execution.job import DONE, Report, Work, failure
+from sweep.execution.job import DONE, Report, Said, Work, failure
+from sweep.execution.worker_limits import UNLIMITED, WorkerLimits
 from sweep.execution.worker_loop import Cancelled, WorkerContext, serve
 from sweep.shards.reader import read_images
 from sweep.store.artifact_store import ArtifactStore, Stage
@@ -45,10 +46,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Lost:
-    """How a worker process ended under its task; `over_memory` is what it reported before it ended itself."""
+    """How a worker process ended under its task; `said` is what it reported before it ended itself."""
 
     exit: str
-    over_memory: str | None = None
+    said: Said | None = None
 
 
 class Handler(Protocol):
@@ -65,7 +66,7 @@ class InlineSetup:
     images: str | None
     gpu: bool
     threads: int
-    memory_bytes: float | None = None
+    limits: WorkerLimits = UNLIMITED
     niceness: int = 0
 
 

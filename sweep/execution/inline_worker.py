@@ -11,15 +11,15 @@ import signal
 import sys
 import threading
 import time
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from dataclasses import replace
 from multiprocessing.connection import Connection
 
-from sweep.execution.inline_tasks import InlineSetup, Task, context_of, mapped_domains, run_task
+from sweep.execution.inline_tasks import InlineSetup, StageTask, Task, context_of, mapped_domains, run_task
 from sweep.execution.job import Report
-from sweep.execution.memory_limit import MemoryGuard
+from sweep.execution.worker_limits import limited
+from sweep.execution.worker_loop import WorkerContext
 
-OVER_MEMORY = "over_memory"  # key of the last message of a process that ends itself
+SAID = "said"  # key of the last message of a process that ends itself: class and reason
 _LOOK_S = 0.2
 
 
@@ -59,15 +59,21 @@ def main(descriptor: int) -> None:
     context = context_of(setup, None if setup.images is None else mapped_domains(setup.images))
     pipe = _Pipe(connection)
     while (task := pipe.next_task()) is not None:
-        number = task.number
-        with _memory_guard(setup.memory_bytes, pipe, number):
-            run_task(task, context, partial(pipe.ask, number), setup.threads)
+        _run_limited(task, context, setup, pipe)
 
 
-def _memory_guard(most_bytes: float | None, pipe: _Pipe, number: int) -> AbstractContextManager[object]:
-    if most_bytes is None:
-        return nullcontext()
-    return MemoryGuard(most_bytes, lambda text: pipe.send(number, {OVER_MEMORY: text}))
+def _run_limited(task: Task, context: WorkerContext, setup: InlineSetup, pipe: _Pipe) -> None:
+    limits = setup.limits
+    if isinstance(task.content, StageTask):  # it reports once, at its end
+        limits = replace(limits, silence_s=None)
+    with limited(limits, lambda said: pipe.send(task.number, {SAID: said})) as heard:
+
+        def tell(report: Report) -> bool:
+            goes_on = pipe.ask(task.number, report)
+            heard()
+            return goes_on
+
+        run_task(task, context, tell, setup.threads)
 
 
 def _end_with_parent() -> None:

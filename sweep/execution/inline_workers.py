@@ -28,9 +28,11 @@ from sweep.execution.inline_tasks import (
     run_task,
     save_domains,
 )
-from sweep.execution.inline_worker import OVER_MEMORY
+from sweep.execution.inline_worker import SAID
+from sweep.execution.job import Said
 from sweep.execution.launch import Launch
 from sweep.execution.malloc import KEEP_PAGES, keep_pages
+from sweep.execution.worker_limits import WorkerLimits
 from sweep.execution.worker_loop import WorkerContext
 
 _END_S = 10  # for a worker process to end once its pipe is closed
@@ -40,13 +42,13 @@ _END_S = 10  # for a worker process to end once its pipe is closed
 def workers_of(launch: Launch, data: Data, count: int) -> Iterator[InProcess | Subprocesses]:
     """This process for one trial at a time, else `count` subprocesses; nothing of them is left afterwards.
 
-    A memory limit needs a subprocess too, which can be ended alone.
+    A memory or time limit that the sweep config sets needs a subprocess too, which can be ended alone.
     """
     resources = launch.resources
     gpus = resources.gpus_per_worker
     threads = max(1, int(resources.cpus_per_worker))
     held = decoded_domains(data)
-    if count == 1 and resources.memory_bytes is None:
+    if count == 1 and not resources.limits_asked:
         setup = InlineSetup(launch.run_url, None, gpus > 0, threads)
         before = torch.get_num_threads()
         keep_pages()
@@ -59,7 +61,8 @@ def workers_of(launch: Launch, data: Data, count: int) -> Iterator[InProcess | S
         if held is not None:
             save_domains(held, folder)
         images = None if held is None else folder
-        setup = InlineSetup(launch.run_url, images, gpus > 0, threads, resources.memory_bytes, resources.niceness)
+        limits = WorkerLimits.of(resources)
+        setup = InlineSetup(launch.run_url, images, gpus > 0, threads, limits, resources.niceness)
         workers = Subprocesses(setup, [_gpus_of(place, gpus) for place in range(count)], Path(folder))
         try:
             yield workers
@@ -100,7 +103,7 @@ class _Process:
         ours, theirs = Pipe()
         self.pipe: Connection = ours
         self.task: Task | None = None
-        self.over_memory: str | None = None
+        self.said: Said | None = None
         self._log = log
         root = str(Path(sweep.__file__).parents[1])
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
@@ -127,7 +130,7 @@ class _Process:
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         self._log.seek(0)
         last = self._log.read().decode(errors="replace").strip().splitlines()[-1:]
-        return Lost(how + (f" ({last[0][:200]})" if last else ""), self.over_memory)
+        return Lost(how + (f" ({last[0][:200]})" if last else ""), self.said)
 
     def end(self) -> None:
         self.pipe.close()
@@ -193,8 +196,8 @@ class Subprocesses:
             process.end()
             handler(number, lost)
             return
-        if OVER_MEMORY in report:
-            process.over_memory = report[OVER_MEMORY]
+        if SAID in report:
+            process.said = report[SAID]
             return
         if report.get("kind") in (None, "done"):  # a stage's one report, or a job's last one
             process.task = None

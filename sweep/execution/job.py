@@ -16,6 +16,9 @@ from sweep.store.trial import Attacks, Rungs, Trial
 Report = dict[str, Any]
 """`kind` says which: stages (artifacts obtained), epoch, finish and failed (of one seed), done (of the whole job)."""
 
+Said = dict[str, str]
+"""Class (`failure`) and `reason` that a worker gives before it ends itself because it exceeds a limit."""
+
 DONE = "done"
 FAULT, PREEMPTION = "fault", "preemption"
 
@@ -46,15 +49,15 @@ class Losses:
         self.counts[cause] += 1
         return self.counts[cause] <= self.limits[cause]
 
-    def failure(self, cause: str, over_memory: str | None = None, exit_text: str | None = None) -> dict[str, str]:
+    def failure(self, cause: str, said: Said | None = None, exit_text: str | None = None) -> dict[str, str]:
         """Class and reason of a job that was lost too often.
 
-        `over_memory` is what its worker reported before it ended itself, `exit_text` how its last process ended, where that is known.
+        `said` is what its worker reported before it ended itself, `exit_text` how its last process ended, where that is known.
         """
         count = self.counts[cause]
         times = "once" if count == 1 else f"{count} times"
-        if over_memory is not None:
-            return {"failure": "OOM", "reason": f"{over_memory}, {times}"}
+        if said is not None:
+            return {**said, "reason": f"{said['reason']}, {times}"}
         if cause == FAULT:
             last = f", at last by {exit_text}" if exit_text else ""
             return {"failure": "FAILED", "reason": f"its worker process died {times}{last}"}
@@ -62,7 +65,7 @@ class Losses:
 
 
 def failure(error: BaseException) -> dict[str, str]:
-    """Class (DIVERGED, OOM or FAILED) and reason of an exception, for the ledger."""
+    """Class (DIVERGED, OOM or FAILED; a worker that exceeds a time limit says TIMEOUT) and reason of an exception, for the ledger."""
     text = str(error) or type(error).__name__
     if isinstance(error, Diverged) or type(error).__name__ == "Collapsed":
         return {"failure": "DIVERGED", "reason": text}

@@ -10,7 +10,7 @@ from sweep.core.storage import Storage
 from sweep.store.trial import COLORIZER
 
 _SEED = re.compile(r"seed-\d+")
-_FIX = "name RUN/SIGNATURE or RUN/SIGNATURE/seed-K of a finished trial with a learned colorizer, or a .safetensors file that holds one"
+MISSING_FIX = "name RUN/SIGNATURE or RUN/SIGNATURE/seed-K of a finished trial with a learned colorizer, or a .safetensors file that holds one"
 
 
 def colorizer_file(reference: str) -> str:
@@ -35,4 +35,4 @@ def read_colorizer_file(reference: str) -> bytes:
     try:
         return place.read(name)
     except OSError as error:
-        raise InputError(f"colorizer_from: {reference}", f"no colorizer at {address}", _FIX) from error
+        raise InputError(f"colorizer_from: {reference}", f"no colorizer at {address}", MISSING_FIX) from error

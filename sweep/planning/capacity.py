@@ -119,7 +119,10 @@ def _each(types: Iterable[tuple[Machine, int]]) -> list[Machine]:
 def capacity_here(resources: Resources) -> Capacity:
     """Capacity of a local Ray on this machine. Raises InputError when one trial can never fit."""
     gpus = gpus_here() if resources.gpus_per_worker else 0
-    return capacity_of(resources, [{"CPU": float(os.cpu_count() or 1), "GPU": float(gpus)}], [], spare_cpus=0)
+    here = {"CPU": float(os.cpu_count() or 1), "GPU": float(gpus)}
+    if resources.memory_bytes:
+        here["memory"] = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return capacity_of(resources, [here], [], spare_cpus=0)
 
 
 def gpus_here() -> int:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sweep.config.sweep_config import Resources, SweepConfig
-from sweep.core.errors import InputErrors
+from sweep.core.errors import InputError, InputErrors
 from sweep.core.ray_address import LOCAL
 from sweep.core.storage import Storage
 from sweep.data.datasets import CARD_FILE, Data, prepare
@@ -20,6 +20,7 @@ from sweep.pipeline.stages import needed_stages
 from sweep.planning.capacity import Capacity, capacity_here, capacity_of, declared
 from sweep.planning.cost import StepCost, outlook
 from sweep.planning.grid import cells
+from sweep.planning.named_files import Where, dotted, missing_files
 from sweep.planning.plan import ADAPTIVE, Plan, attacks_of, make_plan, notes
 from sweep.planning.preflight import misfits
 from sweep.planning.warm_start import earlier_results
@@ -40,7 +41,12 @@ class Step:
 
 
 def print_plan(
-    sweep_config: SweepConfig, run: Storage, console: Console, address: str | None = None, measure: bool = False
+    sweep_config: SweepConfig,
+    run: Storage,
+    console: Console,
+    address: str | None = None,
+    measure: bool = False,
+    where: Where = dotted,
 ) -> None:
     """Print the steps that are needed, exist and remain; then time and price, estimated from what was measured so far.
 
@@ -49,8 +55,8 @@ def print_plan(
     Raises InputError when a trial can never fit (on the declared node types, or on this machine where there are none and `address` names
     no cluster), and when the folder holds another sweep config.
     """
-    here = foreseen_capacity(sweep_config.resources, address)
     run.check_reachable()
+    here = _possible(sweep_config, run, address, where)
     check_same_config(run, sweep_config)
     check_same_code(run)
     prepared = run.exists(CARD_FILE)
@@ -79,6 +85,18 @@ def print_plan(
         *outlook(works, trials, sweep_config.resources, here),
     ):
         console.print(line, soft_wrap=True)
+
+
+def _possible(sweep_config: SweepConfig, run: Storage, address: str | None, where: Where) -> Capacity | None:
+    """The capacity of this machine, as `foreseen_capacity`. Raises InputErrors with all that makes the sweep impossible."""
+    refused, here = missing_files(sweep_config, where, shards=address in LOCAL and not run.exists(CARD_FILE)), None
+    try:
+        here = foreseen_capacity(sweep_config.resources, address)
+    except InputError as too_much:
+        refused.append(InputError(where(("resources",)), too_much.problem, too_much.fix))
+    if refused:
+        raise InputErrors(sweep_config.name, refused)
+    return here
 
 
 def foreseen_capacity(resources: Resources, address: str | None) -> Capacity | None:

@@ -76,7 +76,7 @@ def _verified(line: bytes) -> Event:
     if kind not in KINDS:
         raise _Damaged(f"unknown event {kind!r}")
     event.pop("sum", None)
-    return event  # type: ignore[no-any-return]
+    return event
 
 
 def _events_after_a_cut(line: bytes) -> Iterator[Event]:

@@ -11,6 +11,7 @@ from tests.fakes.sweep_config import TEXT, write_config
 from tests.integration import sweep_process
 from tests.integration.cluster_view import watched
 from tests.integration.head_node import head_node
+from tests.reliability.poison import poisoned_environment
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 PLAIN = TEXT.replace("synthetic_per_real: [0, 0.5]", "synthetic_per_real: [0]")
@@ -52,6 +53,19 @@ def test_more_memory_than_allowed_ends_the_trial_with_a_reason(tmp_path, engine)
     assert done.returncode == 2, done.stdout + done.stderr
     (failed,) = read_ledger(tmp_path / "run").failed().values()
     assert failed["kind"] == "OOM" and "resources.memory_per_worker, 0.02 GB, 2 times" in failed["reason"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["inline", "ray"])
+def test_a_hung_job_is_ended_with_the_limit_and_its_place_in_the_code(tmp_path, engine):
+    limits = ("--engine", engine, "--set", "resources.max_silence=25s", "--set", "resources.max_failures=0")
+    variables = poisoned_environment(tmp_path, "hang", "first step")
+    arguments = write_config(tmp_path, ONE), "--storage", tmp_path / "run", *limits
+    done = sweep_process.run(tmp_path, *arguments, timeout_s=250, **variables)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stdout + done.stderr
+    (failed,) = read_ledger(tmp_path / "run").failed().values()
+    assert failed["kind"] == "TIMEOUT" and "its job sent no report for 25s (resources.max_silence)" in failed["reason"]
+    assert "at poison.py:" in failed["reason"] and failed["reason"].endswith(", once")
 
 
 @pytest.mark.slow

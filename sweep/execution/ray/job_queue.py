@@ -15,7 +15,7 @@ from typing import Any
 
 import ray
 
-from sweep.execution.job import DONE, FAULT, PREEMPTION, Losses, Report, Work
+from sweep.execution.job import DONE, FAULT, PREEMPTION, Losses, Report, Said, Work
 from sweep.execution.ray.nodes import HEAD, is_leaving
 
 _VERDICT_S = 30  # a driver that answers later than that does not hold its workers up
@@ -46,7 +46,7 @@ class WorkerGroup:
     job: Job | None = None
     of_one_job: bool = False
     gone: bool = False
-    over_memory: str | None = None  # what its worker said before it ended itself
+    said: Said | None = None  # what its worker said before it ended itself
 
 
 @ray.remote(num_cpus=0, resources=HEAD)  # on the head: workers' machines come and go
@@ -167,9 +167,9 @@ class JobQueue:
         self._serve_waiting()
         await self._tell()
 
-    async def over_memory(self, worker_group: str, text: str) -> None:
-        """A worker group's worker is about to end itself because it holds more memory than it may."""
-        self._worker_groups[worker_group].over_memory = text
+    async def ending(self, worker_group: str, said: Said) -> None:
+        """A worker group's worker is about to end itself because it exceeds a limit of memory or time."""
+        self._worker_groups[worker_group].said = said
 
     async def worker_group_broke(self, worker_group: str, reason: str) -> None:
         """A worker group's Train run ended with an error and will not ask again."""
@@ -236,14 +236,14 @@ class JobQueue:
     def _put_back(self, worker_group: WorkerGroup) -> None:
         """Requeue the job of a worker group that lost it, at the front, if retries remain."""
         job, worker_group.job = worker_group.job, None
-        memory, worker_group.over_memory = worker_group.over_memory, None
+        said, worker_group.said = worker_group.said, None
         if job is None or job.cancelled:
             return
         kind = PREEMPTION if worker_group.node in self._leaving or is_leaving(worker_group.node) else FAULT
         if job.losses.another_attempt(kind):
             self._waiting.insert(0, job)
         else:
-            self._fail(job, **job.losses.failure(kind, memory))
+            self._fail(job, **job.losses.failure(kind, said))
 
     def _fail_those(self, chosen: Callable[[Job], bool], reasons: list[str]) -> None:
         reason = "; ".join(sorted(set(reasons)))

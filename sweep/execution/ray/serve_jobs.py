@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,18 +9,16 @@ import ray
 
 from sweep.core.storage import Storage
 from sweep.data.datasets import CARD_FILE, Data
-from sweep.execution.job import DONE, Report, Work
-from sweep.execution.memory_limit import MemoryGuard
+from sweep.execution.job import DONE, Report, Said, Work
 from sweep.execution.ray.preemption import NodeNotice, TrainNotice
 from sweep.execution.ray.shared_images import SharedImages, folds_of
-from sweep.execution.worker_loop import Cancelled, Preempted, WorkerContext, serve
+from sweep.execution.worker_limits import WorkerLimits, limited
+from sweep.execution.worker_loop import Cancelled, Preempted, Tell, WorkerContext, serve
 
 NextJob = Callable[[], Work | None]
 
 
-def serve_alone(
-    job_queue: Any, worker_group: str, run_url: str, images: SharedImages, memory_bytes: float | None
-) -> None:
+def serve_alone(job_queue: Any, worker_group: str, run_url: str, images: SharedImages, limits: WorkerLimits) -> None:
     """The loop of a worker group of one worker, in a Ray task. Raises Preempted when its machine will be taken away."""
     import torch
 
@@ -34,11 +31,11 @@ def serve_alone(
     data = Data.load(run)
     device = "cuda" if ray.get_gpu_ids() and torch.cuda.is_available() else "cpu"
     context = WorkerContext(run, data, folds_of(data, images), device, NodeNotice())
-    _serve_jobs(job_queue, worker_group, context, memory_bytes, lambda: _take(job_queue, worker_group))
+    _serve_jobs(job_queue, worker_group, context, limits, lambda: _take(job_queue, worker_group))
 
 
 def train_worker(config: Mapping[str, Any]) -> None:
-    """Entry point of every Train worker. `config`: job queue (actor), worker group (name), run_url, images, memory_bytes or None."""
+    """Entry point of every Train worker. `config`: job queue (actor), worker group (name), run_url, images, limits."""
     import ray.train
     import ray.train.torch
     import torch
@@ -57,7 +54,7 @@ def train_worker(config: Mapping[str, Any]) -> None:
         job_queue,
         worker_group,
         context,
-        config["memory_bytes"],
+        config["limits"],
         lambda: _next_of_group(job_queue, worker_group, leader),
         leader,
     )
@@ -67,18 +64,21 @@ def _serve_jobs(
     job_queue: Any,
     worker_group: str,
     context: WorkerContext,
-    memory_bytes: float | None,
+    limits: WorkerLimits,
     next_job: NextJob,
     leader: bool = True,
 ) -> None:
+    def say(said: Said) -> None:
+        ray.get(job_queue.ending.remote(worker_group, said))
+
     while (work := next_job()) is not None:
 
         def tell(report: Report, signature: str = work.trial.signature) -> bool:
             return ray.get(job_queue.report.remote(worker_group, signature, report)) if leader else True
 
         try:
-            with _memory_guard(memory_bytes, job_queue, worker_group):
-                serve(work, context, tell)
+            with limited(limits, say) as heard:
+                serve(work, context, _noted(tell, heard))
         except Cancelled:
             pass
         except Preempted:
@@ -90,10 +90,13 @@ def _serve_jobs(
             return
 
 
-def _memory_guard(most_bytes: float | None, job_queue: Any, worker_group: str) -> contextlib.AbstractContextManager:
-    if most_bytes is None:
-        return contextlib.nullcontext()
-    return MemoryGuard(most_bytes, lambda text: ray.get(job_queue.over_memory.remote(worker_group, text)))
+def _noted(tell: Tell, heard: Callable[[], None]) -> Tell:
+    def told(report: Report) -> bool:
+        goes_on = tell(report)
+        heard()
+        return goes_on
+
+    return told
 
 
 def _refuse(job_queue: Any, worker_group: str, run: Storage) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from sweep.config.sweep_config import Resources
 from sweep.core.errors import InputError
-from sweep.core.ray_internals import start_data_actors
+from sweep.core.ray_internals import close_session_to_others, start_data_actors
 from sweep.core.stop_signals import raise_on_signals
 from sweep.execution.malloc import KEEP_PAGES
 from sweep.planning.capacity import Capacity, capacity_of, declared, of_types
@@ -42,6 +42,7 @@ _SWITCHES = {
     **KEEP_PAGES,
 }
 _START_PAUSES_S = (5.0, 20.0)
+_LOST_HEAD = "Failed to connect to GCS"  # in messages of exceptions that have no class of their own
 _LOGGERS = ("ray", "ray.data", "ray.train", "ray.tune", "ray.air")
 
 
@@ -69,8 +70,40 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[Capacity]
     _silence()
     try:
         yield _capacity(resources, local=not address)
+    except Exception as error:
+        if (reason := _failed_ray(error, address)) is not None:
+            raise reason from error
+        raise
     finally:
         ray.shutdown()
+
+
+def _failed_ray(error: BaseException | None, address: str | None) -> InputError | None:
+    """What a failure of Ray itself means, found in the chain of exceptions that Tune made of it; None for any other exception."""
+    from ray import exceptions
+
+    resume = "run the same command again, which resumes"
+    while error is not None:
+        if isinstance(error, InputError):
+            return None  # the run folder's own reason
+        if isinstance(error, (exceptions.ObjectStoreFullError, exceptions.OutOfDiskError)):
+            return InputError(
+                "Ray's object store",
+                f"is full ({_first_line(error)})",
+                f"make room in /dev/shm and in Ray's folder (/tmp/ray), or set data.loading: stream; then {resume}",
+            )
+        if isinstance(error, (exceptions.RpcError, exceptions.RaySystemError)) or _LOST_HEAD in str(error):
+            return InputError(
+                f"--address {address}" if address else "resources.engine: ray",
+                f"the connection to Ray's head was lost ({_first_line(error)})",
+                f"see whether the head still runs (python -m sweep.doctor); then {resume}",
+            )
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _start(quiet: Mapping[str, Any]) -> None:
@@ -83,6 +116,7 @@ def _start(quiet: Mapping[str, Any]) -> None:
     for pause in (*_START_PAUSES_S, None):
         try:
             ray.init(address="local", num_cpus=max(8, 4 * (os.cpu_count() or 1)), include_dashboard=False, **quiet)
+            close_session_to_others()
             return
         except Exception as failed:  # noqa: BLE001 - Ray raises a plain Exception here
             ray.shutdown()

@@ -9,6 +9,7 @@ import ray
 
 from sweep.config.sweep_config import Resources
 from sweep.execution.ray.nodes import HEAD
+from sweep.execution.worker_limits import WorkerLimits
 from sweep.execution.worker_loop import Preempted
 from sweep.planning.capacity import per_worker
 
@@ -46,7 +47,7 @@ def start_worker_group(setup: WorkerGroupSetup, name: str) -> ray.ObjectRef:
 def _serve_alone(setup: WorkerGroupSetup, name: str) -> None:
     from sweep.execution.ray.serve_jobs import serve_alone
 
-    serve_alone(setup.job_queue, name, setup.run_url, setup.images, setup.resources.memory_bytes)
+    serve_alone(setup.job_queue, name, setup.run_url, setup.images, WorkerLimits.of(setup.resources))
 
 
 # On the head, where Train puts the run's controller beside it: workers' machines come and go.
@@ -66,7 +67,7 @@ def _serve_as_train_run(setup: WorkerGroupSetup, name: str) -> None:
             "worker_group": name,
             "run_url": setup.run_url,
             "images": setup.images,
-            "memory_bytes": resources.memory_bytes,
+            "limits": WorkerLimits.of(resources),
         },
         torch_config=TorchConfig(backend=_backend(resources)),
         scaling_config=train.ScalingConfig(

@@ -1,6 +1,7 @@
 """The live page and the terminal view follow the ledger, and nobody else is served."""
 
 import http.client
+import socket
 import threading
 
 import pytest
@@ -75,6 +76,39 @@ def _real(calls, *arguments, **options):
 
     calls.append(1)
     return build_page(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "status"),
+    [
+        (["localhost"], 200),
+        (["localhost:9000"], 200),  # through a tunnel
+        ([], 403),
+        (["localhost", "evil.example"], 403),
+        (["localhost", "localhost"], 403),
+        (["localhost:9000@evil.example"], 403),
+        (["localhost:"], 403),
+        (["localhost.evil.example"], 403),
+    ],
+)
+def test_one_host_header_that_names_this_machine(served, hosts, status):
+    _, server, _ = served
+    connection = http.client.HTTPConnection(*server.server_address[:2], timeout=20)
+    connection.putrequest("GET", "/version", skip_host=True)
+    for host in hosts:
+        connection.putheader("Host", host)
+    connection.endheaders()
+    assert connection.getresponse().status == status
+
+
+def test_a_connection_that_says_nothing_is_closed(tmp_path, monkeypatch):
+    monkeypatch.setattr(serve, "_TIMEOUT_S", 0.05)
+    (tmp_path / "records").mkdir()
+    with make_server(tmp_path) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with socket.create_connection(server.server_address[:2], timeout=20) as connection:
+            assert connection.recv(1) == b""  # the server's end, without a request
+        server.shutdown()
 
 
 def test_only_this_machine_is_served(served):

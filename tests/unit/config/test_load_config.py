@@ -60,7 +60,7 @@ def test_all_mistakes_in_one_message_with_their_lines(tmp_path):
         violations(tmp_path, GOOD.replace("lr: 1e-4", "lrate: 1"))[0],
         "line 5, fixed.epochs: 0 is out of range; give a number from 1 to 100000",
         "line 9, seeds.min: 0 does not fit; input should be greater than or equal to 1",
-        "line 10, budget: wall 'soon' is not a duration; write it like 90s, 30m, 2h or 1d",
+        "line 10, budget.wall: 'soon' is not a duration; write it like 90s, 30m, 2h or 1d",
     ]
 
 

@@ -166,7 +166,7 @@ def test_more_memory_than_allowed_is_named_and_not_tried_for_ever():
         await job_queue.submit(job)
         for _ in range(2):
             await job_queue.take("s0")
-            await job_queue.over_memory("s0", "its worker held 3 GB")
+            await job_queue.ending("s0", {"failure": "OOM", "reason": "its worker held 3 GB"})
         waiting = asyncio.ensure_future(job_queue.take("s0"))
         report = await job_queue.next_report(job.trial.signature)
         await job_queue.close()
