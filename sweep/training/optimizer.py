@@ -63,6 +63,8 @@ def make_recordable(optimizer: torch.optim.Optimizer, device: torch.device) -> N
         group["lr"] = torch.tensor(float(group["lr"]), device=device)
         if "capturable" in group:
             group["capturable"] = device.type == "cuda"  # the flag of torch.optim; fused steps on a CPU need none
+    # torch.optim would warn once that a capturable step runs uncaptured: the check of a recording does that on purpose.
+    optimizer.__dict__["_warned_capturable_if_run_uncaptured"] = True
 
 
 def portable_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:

@@ -44,7 +44,9 @@ def clahe(grey: Tensor, tiles: int = 8, bins: int = 64, clip: float = 2.0) -> Te
 
 def gradient_magnitude(grey: Tensor) -> Tensor:
     """Sobel gradient of [N, 1, H, W] scaled to [0, 1]: a full step from 0 to 1 gives one, a flat area about zero."""
-    sobel = grey.new_tensor([[1.0, 2.0, 1.0], [0.0, 0.0, 0.0], [-1.0, -2.0, -1.0]]) / 4
+    # [[1, 2, 1], [0, 0, 0], [-1, -2, -1]] / 4, made on the device: a recorded training step may not copy from the host.
+    place = torch.arange(3, dtype=grey.dtype, device=grey.device)
+    sobel = torch.outer(1 - place, 2 - (place - 1).abs()) / 4
     kernels = torch.stack([sobel, sobel.T]).unsqueeze(1)
     slope = functional.conv2d(functional.pad(grey, (1, 1, 1, 1), mode="replicate"), kernels)
     # 1e-6 keeps the square root differentiable in flat areas.
