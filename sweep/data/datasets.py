@@ -229,7 +229,14 @@ def prepare(section: DataSection, run: Storage, directions: Iterable[str] = (SOU
     both = TARGET_TO_SOURCE in directions or _was_both(run)
     whole = split_domains(frames, section, both)
     data = Data(
-        *(*folders, classes, section.image_px, section.fit, section.normals, whole, section.loading),
+        folders[0],
+        folders[1],
+        classes,
+        section.image_px,
+        section.fit,
+        section.normals,
+        whole,
+        section.loading,
         target_labels=section.target_labels,
         pseudo_hospitals=section.hospitals,
         try_adaptations=tuple(section.try_adaptations),

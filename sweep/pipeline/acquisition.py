@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -22,15 +22,19 @@ Choose = Callable[[ImageSet, int | str], np.ndarray]  # the attacked images of a
 
 
 def measure(
-    job: TrainingJob, models: Mapping[str, Classifier], choose: Choose, rows: Callable[..., pd.DataFrame]
+    job: TrainingJob,
+    splits: Sequence[str],
+    models: Mapping[str, Classifier],
+    choose: Choose,
+    rows: Callable[..., pd.DataFrame],
 ) -> dict[str, float]:
-    """Metrics on every attacked split; which image breaks at which severity is written for each of them.
+    """Metrics on `splits`, in each of which some image has a known label; which image breaks at which severity is written for each of them.
 
     There is nothing to mask: the changes do not look at the model. AUROC is computed from the logits under the change itself.
     """
     metrics: dict[str, float] = {}
     frames = []
-    for split in job.attacks.splits:
+    for split in splits:
         fold = job.folds[FOLD_OF_SPLIT[split]]
         chosen = choose(fold, job.attacks.images)
         images, labels = np.asarray(fold.images[chosen]), fold.labels[chosen]
@@ -47,7 +51,8 @@ def measure(
             for severity in sorted(job.attacks.severities, reverse=True):
                 breaking[~right[name, severity]] = severity
             frames.append(rows(job, split, chosen).assign(change=name, breaking_severity=breaking))
-    job.write_frame(ACQUISITION_FILE, pd.concat(frames, ignore_index=True))
+    if frames:
+        job.write_frame(ACQUISITION_FILE, pd.concat(frames, ignore_index=True))
     return metrics
 
 

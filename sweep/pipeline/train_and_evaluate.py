@@ -104,7 +104,7 @@ def _run(job: TrainingJob) -> dict[str, Any]:
         robustness, alarms = _attack(job, models)
         metrics |= robustness
     if job.attacks.acquisition:
-        metrics |= acquisition.measure(job, models, attacked, _rows)
+        metrics |= acquisition.measure(job, _attacked_splits(job), models, attacked, _rows)
     if job.seed == 0:  # one gallery per configuration
         sample_images.write_trial(job, model)
     done = time.perf_counter()

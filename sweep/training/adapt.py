@@ -11,7 +11,7 @@ import copy
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -100,10 +100,10 @@ def _table(histogram: np.ndarray, reference: np.ndarray, keep_black: bool) -> np
 
 
 @dataclass(frozen=True)
-class EntropyAdapted:
+class EntropyAdapted(Generic[Model]):
     """A model after entropy steps: how many were kept, and why no more; `stopped` is None when all were."""
 
-    model: nn.Module
+    model: Model
     steps: int
     stopped: str | None
 
@@ -127,7 +127,7 @@ def adapt_entropy(
     lr: float = 1e-3,
     batch_size: int = 64,
     device: str | torch.device = "cpu",
-) -> EntropyAdapted:
+) -> EntropyAdapted[Model]:
     """Entropy minimisation over the scales and offsets of norms (Tent, Wang et al. 2021) on a copy of `model`, behind a collapse guard.
 
     `images` uint8 [N, H, W] are unlabelled; `class_shares` [K] those of the training set. Batch-norm statistics are first those of the

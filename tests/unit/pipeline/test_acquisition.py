@@ -63,7 +63,7 @@ def test_breaking_severity_is_the_smallest_that_breaks_the_image():
         write_frame=lambda name, frame: written.update({name: frame}),
     )
     rows = lambda _job, _split, chosen: pd.DataFrame({"image_id": chosen})
-    metrics = acquisition.measure(job, {"source": Bright()}, lambda fold, _images: np.arange(3), rows)
+    metrics = acquisition.measure(job, ("source",), {"source": Bright()}, lambda fold, _images: np.arange(3), rows)
     frame = written["acquisition.parquet"].set_index(["change", "image_id"])["breaking_severity"]
     for change in job.attacks.acquisition:
         for image in range(3):
@@ -75,3 +75,8 @@ def test_breaking_severity_is_the_smallest_that_breaks_the_image():
             assert frame[change, image] == (broken[0] if broken else np.inf)
     assert frame["medmnistc_brightness_up", 0] == 1 and frame["medmnistc_brightness_up", 2] == np.inf
     assert metrics["acquisition_accuracy/source/medmnistc_brightness_up-5"] == pytest.approx(2 / 3)
+
+
+def test_without_a_labelled_split_nothing_is_measured():
+    job = SimpleNamespace(write_frame=lambda *given: pytest.fail("nothing to write"))
+    assert acquisition.measure(job, (), {}, lambda *given: None, lambda *given: None) == {}
