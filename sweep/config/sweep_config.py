@@ -232,6 +232,10 @@ class Resources(Section):
         "auto",
         description="seeds of a trial trained as one stacked model: auto: on a GPU, as many as its memory holds; or the most at a time",
     )
+    capture: Literal["auto", "off"] = Field(
+        "auto",
+        description="auto: training steps on a GPU are replayed as one CUDA graph where that is possible; off: never",
+    )
     memory_per_worker: str | None = Field(
         None, pattern=MEMORY_PATTERN, description="like 500MB or 4GB; a worker that exceeds it is ended"
     )
