@@ -131,7 +131,8 @@ def estimate(
     """One recipe's metric on the pool; `aided` lets the models' probabilities narrow the interval."""
     value, influence = INFLUENCES[metric](pool.margins[recipe], sample)
     made = _estimated(pool, sample, value, influence, aided, level)
-    return Estimated(*(float(np.clip(end, 0, 1)) for end in (made.value, made.low, made.high)), made.patients)
+    value, low, high = (float(np.clip(end, 0, 1)) for end in (made.value, made.low, made.high))
+    return Estimated(value, low, high, made.patients)
 
 
 def difference(

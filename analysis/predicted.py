@@ -89,7 +89,7 @@ def _tables(run: Run, nearest: float) -> Tables | None:
     names = [name for name in TITLES if name in table]
     if not names:
         return None
-    sides = [table.loc[table["role"] == role, names].dropna().to_numpy(float) for role in ("source", "target")]
-    if min(map(len, sides)) < _LEAST_IMAGES:
+    source, target = (table.loc[table["role"] == role, names].dropna().to_numpy(float) for role in ("source", "target"))
+    if min(len(source), len(target)) < _LEAST_IMAGES:
         return None
-    return Tables(*sides, [TITLES[name] for name in names], nearest)
+    return Tables(source, target, [TITLES[name] for name in names], nearest)

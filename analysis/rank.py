@@ -62,16 +62,41 @@ def as_table(ranking: Ranking) -> str:
     """For the terminal: one line a configuration, each number with its interval, one table a condition."""
     stream = io.StringIO()
     terminal = sys.stdout.isatty()
-    console = Console(file=stream, force_terminal=terminal, width=None if terminal else 200, markup=False)
+    console = Console(file=stream, force_terminal=terminal, width=None if terminal else PIPE_COLUMNS, markup=False)
     if ranking.planned:
         console.print(unfinished(ranking), highlight=False, soft_wrap=True)
     conditions = list(dict.fromkeys(row.condition for row in ranking.rows)) or [""]
     for condition in conditions:
-        console.print(_table(ranking, condition))
+        narrow = terminal and console.width < _least_width(ranking)
+        console.print(_stacked(ranking, condition) if narrow else _table(ranking, condition))
     for row in ranking.rows:
         if row.mark:
             console.print(f"{MARK} {row.label}: {row.mark}", highlight=False, soft_wrap=True)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+
+
+def _least_width(ranking: Ranking) -> int:
+    """Columns below which the numbers of a table would be broken: the fixed ones, and an interval for each metric."""
+    return 50 + 19 * len(ranking.metrics)
+
+
+def _stacked(ranking: Ranking, condition: str) -> Table:
+    """For a narrow terminal: each configuration with its numbers below each other."""
+    rows = [row for row in ranking.rows if row.condition == condition]
+    title = Text(_heading(ranking) + (f" - {condition}" if condition else ""))
+    footing = Text(_footing(ranking, rows))
+    table = Table(title=title, title_justify="left", caption=footing, caption_justify="left", show_lines=True)
+    table.add_column("#", justify="right")
+    table.add_column("configuration", overflow="fold")
+    short = short_names(ranking.signatures)
+    for row in rows:
+        head = f"{row.label}{f' {MARK}' if row.mark else ''}\ntrial {short[row.signature]}, front {row.front}"
+        lines = [
+            f"{' '.join(_column(ranking, rows, metric).split())}: {' ('.join(_cell(metric, made).plain.splitlines())})"
+            for metric, made in ((metric, row.numbers[metric]) for metric in ranking.metrics)
+        ]
+        table.add_row(str(row.rank), Text("\n".join([head, *lines])))
+    return table
 
 
 def _table(ranking: Ranking, condition: str) -> Table:
@@ -161,6 +186,7 @@ def as_json(ranking: Ranking) -> str:
     return json.dumps({**head, "rows": rows}, indent=2, default=str, allow_nan=False) + "\n"
 
 
+PIPE_COLUMNS = 200  # a pipe gets every column in full, whatever the terminal's width
 MARK = "\N{DAGGER}"  # a configuration that rests on less than the others
 FORMATS = {"table": as_table, "csv": as_csv, "json": as_json}
 
@@ -205,8 +231,7 @@ def _undefined(ranking: Ranking) -> str:
 
 def _cell(metric: str, made: Interval) -> Text:
     low, high = (metric_names.value_text(metric, value) for value in (made.low, made.high))
-    between = f"{low} to {high}" if "\N{MINUS SIGN}" in low + high or "/" in low else f"{low}-{high}"
-    return Text.assemble(metric_names.value_text(metric, made.estimate), "\n", (between, "dim"))
+    return Text.assemble(metric_names.value_text(metric, made.estimate), "\n", (f"{low} to {high}", "dim"))
 
 
 def _bounds(made: Interval) -> list[str]:

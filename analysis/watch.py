@@ -15,12 +15,12 @@ import typer
 
 from analysis import metric_names, selection
 from analysis.estimates import Estimates
-from analysis.figures.compute import duration
 from analysis.frames import load_run
 from analysis.freshness import ledger_version
 from analysis.rank import as_table
 from analysis.ranking import rank
 from sweep.core.command_line import Command, run_as_program
+from sweep.core.durations import duration
 from sweep.core.errors import EXIT_COMPLETE, EXIT_STOPPED, InputError
 from sweep.core.storage import Storage
 

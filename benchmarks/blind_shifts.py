@@ -14,7 +14,7 @@ from analysis.target_assessment import assess
 from benchmarks.blind_cells import PHANTOM, Bench, Recipes
 from sweep.core.seeds import rng
 from sweep.evaluation.evaluate import predict
-from sweep.importers.phantom import simulate
+from sweep.importers import phantom
 from sweep.importers.phantom_scanner import SCANNERS
 from sweep.models.classifier import Classifier
 from sweep.shards.reader import read_images
@@ -55,14 +55,14 @@ def _others() -> list[str]:
 
 def _patients(scanner: str, px: int, bench: Bench) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of other patients than those that the models know."""
-    if scanner != "a":
-        held = read_images(bench.shards(f"{PHANTOM}{scanner}"), px, normals="drop")
-        return np.asarray(held.images), held.labels
-    raws = [raw for raw in simulate("a", 200, _OTHER_PATIENTS) if str(raw.label) != "normal"]
-    step = raws[0].pixels.shape[0] // px
-    pixels = np.stack([raw.pixels for raw in raws]).astype(np.float32)
-    small = pixels.reshape(len(raws), px, step, px, step).mean(axis=(2, 4))
-    return np.rint(small).astype(np.uint8), np.array([int(str(raw.label) == "malignant") for raw in raws])
+    if scanner == "a":
+        folder = bench.folder / "shards" / "other_patients_of_a"
+        if not folder.exists():
+            phantom.write(folder, scanner="a", patients=200, seed=_OTHER_PATIENTS)
+    else:
+        folder = bench.shards(f"{PHANTOM}{scanner}")
+    held = read_images(folder, px, normals="drop")
+    return np.asarray(held.images), held.labels
 
 
 def _target(

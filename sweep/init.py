@@ -275,7 +275,7 @@ def _audit(folders: list[str], asked: Asked) -> None:
         return
     report = audit(list(dict.fromkeys(folders)))
     page = Path(f"{asked.name}-audit.html")
-    write_text(page, render_html(report))
+    write_text(page, render_html(report, str(page)))
     parts = sections(report)
     facts = [f"  {title}: {'; '.join(lines[:3])}" for title, lines in parts[: len(report.sets)]]
     _say("audit:", *facts, *(f"  {title}" for title, _ in parts[len(report.sets) :]), f"  page with all of it: {page}")

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Panel
 from analysis.frames import Run
+from sweep.core.durations import duration
 
 
 @dataclass(frozen=True)
@@ -90,13 +91,3 @@ def _bar(row: ComputeRow, y: float, scale: svg.Scale) -> list[Markup]:
         svg.el("rect", x=end, y=y, width=far - end, height=22, rx=3, class_="bar saved") if row.saved else Markup(),
         svg.el("text", duration(row.seconds) + saved, x=far + 8, y=y + 11, dy="0.35em", class_="tick"),
     ]
-
-
-def duration(seconds: float) -> str:
-    """'42 s', '3 min 10 s', '5 h 12 min'."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

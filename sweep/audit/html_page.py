@@ -11,14 +11,14 @@ import numpy as np
 from PIL import Image
 
 from sweep.audit.audit import AuditReport, Copy
-from sweep.audit.text import sections
+from sweep.audit.text import sections, verdict
 from sweep.shards.reader import read_images
 
 _PX = 128
 _PICTURES = 60  # pairs drawn; the rest stands in the lists
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #1c1c1c; }
-h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; } li { font-variant-numeric: tabular-nums; }
+.verdict { font-size: 1.3rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; } li { font-variant-numeric: tabular-nums; }
 figure { display: inline-block; margin: 0 1rem 1rem 0; } figcaption { font-size: .75rem; max-width: 16rem; }
 img { image-rendering: auto; background: #000; }
 """
@@ -28,14 +28,26 @@ img { image-rendering: auto; background: #000; }
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
-def render_html(report: AuditReport) -> str:
-    """The whole page; every name from the data is escaped, and nothing is fetched from anywhere."""
-    body = "".join(_section(title, lines) for title, lines in sections(report))
+def render_html(report: AuditReport, written: str = "") -> str:
+    """The whole page: verdict and counts, pictures of the copies, then the long lists; `written` says where it is stored.
+
+    Every name from the data is escaped, and nothing is fetched from anywhere.
+    """
+    parts = sections(report)
+    lists = "".join(_section(title, lines) for title, lines in parts)
+    counts = "".join(f"<li>{html.escape(title)}</li>" for title, _ in parts[len(report.sets) :])
+    images = "".join(
+        f"<li>{html.escape(facts.name)}: {facts.images} images, {facts.patients or 'no'} patients known</li>"
+        for facts in report.sets
+    )
+    place = f"<p>Written to <code>{html.escape(written)}</code>.</p>" if written else ""
+    figures = "".join(_figures(report)) or "<p>No copies were found.</p>"
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        f"<meta http-equiv='Content-Security-Policy' content=\"{_POLICY}\"><title>Data audit</title>"
-        f"<style>{_STYLE}</style></head><body><h1>Data audit</h1>{body}<h2>Copies, side by side</h2>"
-        f"{''.join(_figures(report))}</body></html>"
+        f"<meta http-equiv='Content-Security-Policy' content=\"{_POLICY}\">"
+        "<meta name='viewport' content='width=device-width, initial-scale=1'><title>Data audit</title>"
+        f"<style>{_STYLE}</style></head><body><main><h1>Data audit</h1><p class='verdict'>{html.escape(verdict(report))}</p>"
+        f"<ul>{images}{counts}</ul>{place}<h2>Copies, side by side</h2>{figures}{lists}</main></body></html>"
     )
 
 

@@ -35,7 +35,25 @@ def sections(report: AuditReport) -> list[tuple[str, list[str]]]:
     return parts
 
 
+def verdict(report: AuditReport) -> str:
+    """The worst that was found, in one sentence: what to mend before any training, what to keep in mind, or nothing."""
+    shared = sum(map(len, report.shared_patients.values()))
+    unknown = [facts.name for facts in report.sets if not facts.patients]
+    must = [
+        (len(report.conflicts), "pairs of copies with different labels"),
+        (len(report.crossing) if len(report.sets) > 1 else 0, "copies between the data sets"),
+        (shared, "patient ids in two data sets"),
+    ]
+    found = ", ".join(f"{count} {words}" for count, words in must if count)
+    if found:
+        return f"Mend before training: {found}."
+    if unknown:
+        return f"Nothing to mend was found, but {', '.join(unknown)} has no patient ids: images of one patient may fall into different folds."
+    return "Nothing to mend was found."
+
+
 def _lines(report: AuditReport) -> Iterator[str]:
+    yield verdict(report)
     for title, lines in sections(report):
         yield title
         yield from (f"  {line}" for line in _cut(lines))

@@ -43,8 +43,14 @@ class DataSection(Section):
 
     model_config = ConfigDict(json_schema_extra=_target_or_hold_out)
 
-    source: str = Field(min_length=1, description="phantom-a, phantom-b or a shard folder")
-    target: str = Field(min_length=1, description="phantom-a, phantom-b or a shard folder")
+    source: str = Field(
+        min_length=1,
+        description="a shard folder, or a simulated hospital: phantom-a, phantom-b or phantom:SCANNER[:POPULATION]",
+    )
+    target: str = Field(
+        min_length=1,
+        description="a shard folder, or a simulated hospital: phantom-a, phantom-b or phantom:SCANNER[:POPULATION]",
+    )
     image_px: int = Field(128, ge=32, le=512, description="side in pixels of every network's input")
     train_images: Annotated[int | None, BeforeValidator(none_for_all)] = Field(
         None, ge=8, description="size of the training fold; all of it when left out, or all"
@@ -80,6 +86,10 @@ class DataSection(Section):
         None,
         description="labelled stand-ins for the target, made of source-validation images, that every trained model is evaluated on; 0: none; 40 when left out, and none with target_labels all",
     )
+    try_adaptations: list[Literal["none", "batch_norm", "entropy", "histogram"]] = Field(
+        default_factory=list,
+        description="adaptations to judge on every trained model beside the configured one, each on eight pseudo-hospitals and the target",
+    )
     phantom_patients: int = Field(120, ge=12, le=20_000, description="patients per simulated hospital")
 
     @property
@@ -111,9 +121,7 @@ class DataSection(Section):
         if self.folds is not None and self.fold is not None and self.fold >= self.folds:
             raise ValueError(f"fold {self.fold} is none of {self.folds} folds; give 0 to {self.folds - 1}")
         if 0 < self.hospitals < FEWEST_HOSPITALS:
-            raise ValueError(
-                f"pseudo_hospitals {self.hospitals} cannot carry a prediction; give 0, or {FEWEST_HOSPITALS} or more"
-            )
+            raise ValueError(f"{self.hospitals} pseudo_hospitals are too few; give 0, or {FEWEST_HOSPITALS} or more")
         return self
 
 

@@ -109,7 +109,7 @@ class CommandGroup:
 
     def app(self) -> typer.Typer:
         """The typer application of the group."""
-        facts = {"sections": self.sections, "examples": self.examples, "exits": {}}
+        facts = {"sections": self.sections, "examples": self.examples, "exits": EXITS}
         app = _new_app(add_completion=self.version is not None)
         settings = {"max_content_width": _WIDTH}
         group = type("Table", (_Table,), facts)

@@ -39,7 +39,7 @@ from sweep.shards.stored import StoredImages
 
 SPLIT_FILE = "split.parquet"
 CARD_FILE = "data.json"
-PHANTOMS = ("phantom-a", "phantom-b")
+PHANTOMS, PHANTOM = ("phantom-a", "phantom-b"), "phantom:"  # simulated hospitals: two names, and how the others begin
 ARTIFACTS = "artifacts"  # the folder of the run that simulated shards lie in
 _PHANTOM_VERSION = 2  # of the simulator: raise it when its images change
 
@@ -52,7 +52,8 @@ class Data:
     -1 and NaN for each class), group, domain and fold: train, val, test or unused in the source domain, target in the other;
     where the other direction is in use too, its folds as fold_back. `loading` is how the workers read: auto, resident or stream.
     `target_labels` says which labels of the target may be read; the others are -1 (NaN of several findings) in `split`.
-    `pseudo_hospitals` is the number of stand-ins for the target that every trained model is evaluated on.
+    `pseudo_hospitals` is the number of stand-ins for the target that every trained model is evaluated on, `try_adaptations` what is tried
+    on it beside the configured adaptation.
     """
 
     source: str
@@ -66,6 +67,7 @@ class Data:
     direction: str = SOURCE_TO_TARGET
     target_labels: Allowed = ALL
     pseudo_hospitals: int = 0
+    try_adaptations: tuple[str, ...] = ()
 
     @cached_property
     def hash(self) -> str:
@@ -203,7 +205,8 @@ class Data:
         facts = json.loads(run.read(CARD_FILE))["data"]
         facts |= {name: _found_from(run, facts[name]) for name in ("source", "target")}
         split = pd.read_parquet(io.BytesIO(run.read(SPLIT_FILE)))
-        return cls(**{**facts, "classes": tuple(facts["classes"])}, split=split)
+        lists = {name: tuple(facts.get(name, ())) for name in ("classes", "try_adaptations")}
+        return cls(**{**facts, **lists}, split=split)
 
 
 def prepare(section: DataSection, run: Storage, directions: Iterable[str] = (SOURCE_TO_TARGET,)) -> Data:
@@ -229,6 +232,7 @@ def prepare(section: DataSection, run: Storage, directions: Iterable[str] = (SOU
         *(*folders, classes, section.image_px, section.fit, section.normals, whole, section.loading),
         target_labels=section.target_labels,
         pseudo_hospitals=section.hospitals,
+        try_adaptations=tuple(section.try_adaptations),
     )
     _refuse_empty(data, section)
     if both:
@@ -249,16 +253,21 @@ def _was_both(run: Storage) -> bool:
 
 
 def _shard_folder(name: str, section: DataSection, run: Storage, hidden: bool = False) -> str:
-    if name in PHANTOMS:
+    if is_phantom(name):
         return _phantom_folder(name, section.phantom_patients, run, hidden)
     place = Storage(name)
     if not place.exists():
         raise InputError(
             f"data: {name}",
             "no such shard folder",
-            f"make it with: python -m sweep.importers NAME SRC {name}; or use {' or '.join(PHANTOMS)}",
+            f"make it with: python -m sweep.importers NAME SRC {name}; or use phantom:SCANNER",
         )
     return place.url
+
+
+def is_phantom(name: str) -> bool:
+    """Whether `data.source` or `data.target` names a simulated hospital."""
+    return name in PHANTOMS or name.startswith(PHANTOM)
 
 
 def _from_run(run: Storage, folder: str) -> str:
@@ -283,7 +292,12 @@ def _found_from(run: Storage, folder: str) -> str:
 
 def _phantom_folder(name: str, patients: int, run: Storage, hidden: bool) -> str:
     from sweep.importers import import_dataset
+    from sweep.importers.phantom import hospital_of
 
+    try:
+        name = hospital_of(name).name  # one name for each hospital
+    except InputError as error:
+        raise InputError(f"data: {name}", error.problem, error.fix) from None
     identity = {"phantom": name, "patients": patients, "version": _PHANTOM_VERSION}
     folder = run.child(f"{ARTIFACTS}/{content_hash(identity | ({'unlabelled': True} if hidden else {}))}")
     if not folder.exists(MANIFEST):

@@ -10,7 +10,7 @@ import pandas as pd
 from sweep.config.sweep_config import DataSection, SweepConfig
 from sweep.core.errors import InputError
 from sweep.core.storage import Storage
-from sweep.data.datasets import FOLD_BACK, PHANTOMS, TARGET, Data
+from sweep.data.datasets import FOLD_BACK, TARGET, Data, is_phantom
 from sweep.shards.labels import classes_after
 from sweep.shards.reader import read_manifest
 from sweep.shards.schema import MANIFEST
@@ -46,7 +46,7 @@ def foreseen_data(sweep_config: SweepConfig) -> tuple[Data, str]:
 
 def _contents(name: str, section: DataSection) -> Contents | None:
     """Classes and size of one domain, from its manifest; None where its shards cannot be read here."""
-    if name in PHANTOMS:
+    if is_phantom(name):
         return _PHANTOM_CLASSES, round(_VIEWS * section.phantom_patients), False
     try:
         if not Storage(name).exists(MANIFEST):
@@ -56,7 +56,7 @@ def _contents(name: str, section: DataSection) -> Contents | None:
         raise InputError(
             f"data: {name}",
             f"cannot be looked at ({' '.join(str(error).split())[:120]})",
-            "give a shard folder, or phantom-a or phantom-b",
+            "give a shard folder, or phantom:SCANNER",
         ) from error
     return manifest.classes, manifest.images, manifest.multi_label
 

@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from sweep.core.durations import duration
 from sweep.core.means import mean_of_known
 
 _BEST_ROWS = 5
@@ -100,8 +101,11 @@ class Progress:
 
     def _headline(self) -> Text:
         left = self.seconds_left()
-        parts = [f"{self.name}: {self.done}/{self.total} records", f"{_clock(time.monotonic() - self._begin)} elapsed"]
-        parts += [f"about {_clock(left)} left"] if left is not None and self.done < self.total else []
+        parts = [
+            f"{self.name}: {self.done}/{self.total} records",
+            f"{duration(time.monotonic() - self._begin)} elapsed",
+        ]
+        parts += [f"about {duration(left)} left"] if left is not None and self.done < self.total else []
         parts += [f"{self.reused} from before"] if self.reused else []
         parts += [f"{len(self.stopped)} stopped early"] if self.stopped else []
         parts += [f"{len(self.failed)} failed"] if self.failed else []
@@ -155,8 +159,3 @@ def _figure(value: float | None) -> str:
 
 def _cell(value: Any) -> str:
     return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"

@@ -1,6 +1,6 @@
 """Published data set -> shards.
 
-python -m sweep.importers NAME SRC DST [--domain D] [--px 256]     (phantoms: NAME DST)
+python -m sweep.importers NAME SRC DST [--domain D] [--px 256]     (simulated hospitals: phantom:SCANNER[:POPULATION] DST)
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Annotated, Any
 import typer
 
 from sweep.core.command_line import Command, CommandGroup, Row
-from sweep.core.errors import EXIT_COMPLETE, InputError, InputErrors, guarded, printable, suggestion
+from sweep.core.errors import EXIT_COMPLETE, InputError, InputErrors, guarded, printable
 from sweep.importers.account import CHECKS, Account
 from sweep.importers.progress import Counter
 from sweep.importers.raw import Importer
-from sweep.importers.table import IMPORTERS, import_dataset
+from sweep.importers.table import IMPORTERS, import_dataset, row_of
 from sweep.shards.findings import present_counts, stacked
 from sweep.shards.reader import read_metadata
 from sweep.shards.schema import Manifest
@@ -29,7 +29,7 @@ _SHOWN = 20  # violations printed before the list is cut
 
 def command_of(name: str) -> Command:
     """The command of one importer: the options of all importers, and its own."""
-    row = IMPORTERS[name]
+    row = row_of(name)
 
     def import_command(paths: list[str], **given: Any) -> int:
         src, dst = _places(name, paths)
@@ -60,7 +60,7 @@ def command_of(name: str) -> Command:
 
 def _places(name: str, paths: Sequence[str]) -> tuple[str | None, str]:
     """Source and destination; InputError when there are too few paths or too many."""
-    row = IMPORTERS[name]
+    row = row_of(name)
     if len(paths) == 1 + row.needs_source:
         return (paths[0] if row.needs_source else None), paths[-1]
     fix = "give two: the source and the new shard folder" if row.needs_source else "give one: the new shard folder"
@@ -180,8 +180,10 @@ class _ImporterTable(CommandGroup):
         if "--list" in words:
             typer.echo("\n".join(listing()))
             return EXIT_COMPLETE
-        if words and not words[0].startswith("-") and words[0] not in IMPORTERS:
-            raise InputError("importer", f"{words[0]!r} is unknown", suggestion(words[0], IMPORTERS))
+        if words and not words[0].startswith("-"):
+            row_of(words[0])
+            if words[0] not in IMPORTERS:  # a simulated hospital, of which there are more than rows
+                return command_of(words[0])(words[1:])
         return super().__call__(words)
 
 
@@ -229,7 +231,16 @@ def _summary(dst: str, manifest: Manifest) -> list[str]:
     counts = ", ".join(f"{name} {count}" for name, count in zip(manifest.classes, found, strict=True))
     if not manifest.labelled:
         counts = "without labels"
-    return [f"{dst}: {manifest.images} images ({counts}), domain {manifest.domain}, licence {manifest.licence}"]
+    unknown = int((frame["patient"].fillna("") == "").sum()) if "patient" in frame else manifest.images
+    leak = (
+        f"warning: {unknown} of {manifest.images} images have no patient id: images of one patient may fall into training and test, "
+        "which makes results too good; name the patients where the importer can (see its --help)"
+    )
+    warned = [leak] if unknown else []
+    return [
+        f"{dst}: {manifest.images} images ({counts}), domain {manifest.domain}, licence {manifest.licence}",
+        *warned,
+    ]
 
 
 def _skipped(violations: Sequence[InputError]) -> list[str]:

@@ -15,9 +15,28 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from sweep.core.seeds import rng
 
 CLASSES = ("benign", "malignant", "normal")
-_CLASS_SHARES = (0.5, 0.35, 0.15)
 _ANGLES = 256  # samples of a lesion's outline
 _LOBES = np.arange(2, 12)  # periods of the outline's ripples per turn
+
+
+@dataclass(frozen=True)
+class Population:
+    """Who comes to a hospital. Shares follow CLASSES; ranges are shares of the image side."""
+
+    class_shares: tuple[float, float, float]
+    fat: tuple[float, float]  # depth of the border between fat and gland
+    muscle: tuple[float, float]  # depth of the muscle
+    lesion_radius: tuple[float, float]
+
+
+STANDARD = "standard"
+POPULATIONS = {
+    STANDARD: Population((0.5, 0.35, 0.15), fat=(0.14, 0.30), muscle=(0.76, 0.92), lesion_radius=(0.11, 0.20)),
+    # Few cancers, small lesions under more fat.
+    "screening": Population((0.62, 0.18, 0.20), fat=(0.20, 0.36), muscle=(0.80, 0.94), lesion_radius=(0.08, 0.15)),
+    # Patients sent on because of a finding: many cancers, large lesions in dense breasts.
+    "referral": Population((0.40, 0.55, 0.05), fat=(0.08, 0.20), muscle=(0.72, 0.88), lesion_radius=(0.13, 0.23)),
+}
 
 
 @dataclass(frozen=True)
@@ -49,22 +68,22 @@ class Patient:
     views: int
 
 
-def draw_patient(seed: int, scanner: str, number: int) -> Patient:
-    """Patient `number` of a scanner; depends on nothing else."""
-    draw = rng(seed, "phantom", scanner, "patient", number)
-    label = str(draw.choice(CLASSES, p=_CLASS_SHARES))
-    lesion = None if label == "normal" else _draw_lesion(draw, malignant=label == "malignant")
-    return Patient(
-        number, label, lesion,
-        fat=draw.uniform(0.14, 0.30), muscle=draw.uniform(0.76, 0.92), views=int(draw.choice([1, 2, 3, 4])),
-    )  # fmt: skip
+def draw_patient(seed: int, hospital: str, number: int, population: str = STANDARD) -> Patient:
+    """Patient `number` of a hospital (SCANNER, or SCANNER:POPULATION); depends on nothing else."""
+    people = POPULATIONS[population]
+    draw = rng(seed, "phantom", hospital, "patient", number)
+    label = str(draw.choice(CLASSES, p=people.class_shares))
+    malignant = label == "malignant"
+    lesion = None if label == "normal" else _draw_lesion(draw, malignant, people.lesion_radius)
+    fat, muscle = draw.uniform(*people.fat), draw.uniform(*people.muscle)
+    return Patient(number, label, lesion, fat, muscle, views=int(draw.choice([1, 2, 3, 4])))
 
 
-def _draw_lesion(draw: np.random.Generator, malignant: bool) -> Lesion:
+def _draw_lesion(draw: np.random.Generator, malignant: bool, radius: tuple[float, float]) -> Lesion:
     # How typical of its class the lesion looks, 0 (like the other class) to 1 (textbook).
     typical = draw.beta(5.0, 1.2)
     suspicion = typical if malignant else 1 - typical
-    area_radius = draw.uniform(0.11, 0.20)
+    area_radius = draw.uniform(*radius)
     aspect = np.exp(draw.normal(-0.45 + 0.45 * suspicion, 0.16))  # height over width
     spikes = draw.normal(0, 1, len(_LOBES)) * (2.0 / _LOBES) ** (1.1 - 0.8 * suspicion)
     posterior = draw.normal(6.0 - 16.0 * suspicion, 3.0)

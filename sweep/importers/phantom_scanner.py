@@ -8,7 +8,7 @@ envelope is log-compressed to the scanner's dynamic range (Wagner et al., IEEE T
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -32,7 +32,7 @@ class Scanner:
     brightness: float  # grey level of the mean gland, share of full scale
     gamma: float
     noise_db: float  # electronic noise against the mean gland
-    marks: str  # burned-in marks: "ticks" or "frame"
+    marks: str  # burned-in marks: "ticks", "frame" or "none"
 
 
 SCANNERS = {
@@ -45,6 +45,30 @@ SCANNERS = {
         carrier_px=6.0, axial_px=1.6, lateral_px=2.2, defocus=0.7, attenuation_db=22.0,
         gain_db=(2, 6, 9, 11, 12), gain_jitter_db=2.0, dynamic_range_db=46.0, brightness=0.43, gamma=1.2,
         noise_db=-28.0, marks="frame",
+    ),
+}  # fmt: skip
+# One property each that scanners differ in, as a change of scanner a; `legacy`, `portable` and `harmonic` change several.
+SCANNERS |= {
+    "fine": replace(SCANNERS["a"], carrier_px=3.2, axial_px=0.8, lateral_px=1.0, defocus=0.15),
+    "coarse": replace(SCANNERS["a"], carrier_px=5.5, axial_px=1.5, lateral_px=2.0, defocus=0.5),
+    "bright": replace(SCANNERS["a"], brightness=0.66),
+    "dark": replace(SCANNERS["a"], brightness=0.38),
+    "contrasty": replace(SCANNERS["a"], dynamic_range_db=42.0),
+    "flat": replace(SCANNERS["a"], dynamic_range_db=76.0),
+    "noisy": replace(SCANNERS["a"], noise_db=-22.0),
+    "deep_loss": replace(SCANNERS["a"], attenuation_db=26.0),
+    "uneven": replace(SCANNERS["a"], gain_db=(6, 0, 10, 6, 17), gain_jitter_db=3.5),
+    "unmarked": replace(SCANNERS["a"], marks="none"),
+    "harmonic": replace(
+        SCANNERS["a"], carrier_px=3.4, axial_px=0.9, lateral_px=1.5, attenuation_db=20.0, dynamic_range_db=52.0,
+        gamma=0.9, noise_db=-32.0,
+    ),
+    "portable": replace(
+        SCANNERS["b"], carrier_px=5.0, axial_px=1.4, lateral_px=1.8, dynamic_range_db=50.0, brightness=0.5,
+        noise_db=-25.0, marks="none",
+    ),
+    "legacy": replace(
+        SCANNERS["b"], carrier_px=6.5, axial_px=1.8, lateral_px=2.3, dynamic_range_db=40.0, gamma=1.3, noise_db=-24.0,
     ),
 }  # fmt: skip
 
@@ -127,4 +151,8 @@ def _letters(frame: np.ndarray, draw: np.random.Generator, place: tuple[int, int
     return np.asarray(picture)
 
 
-_MARKS = {"ticks": _ticks, "frame": _frame}
+def _no_marks(frame: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    return frame
+
+
+_MARKS = {"ticks": _ticks, "frame": _frame, "none": _no_marks}

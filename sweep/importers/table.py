@@ -36,8 +36,8 @@ from sweep.importers.raw import Importer
 from sweep.shards.schema import Manifest
 
 IMPORTERS: dict[str, Importer] = {
-    "phantom-a": phantom.importer("a"),
-    "phantom-b": phantom.importer("b"),
+    "phantom-a": phantom.importer(phantom.hospital_of("phantom-a")),
+    "phantom-b": phantom.importer(phantom.hospital_of("phantom-b")),
     "busi": busi.ROW,
     "brest": brest.ROW,
     "busbra": busbra.ROW,
@@ -69,11 +69,19 @@ def import_dataset(name: str, src: Path | str | None, dst: Path | str, **setting
     (on_image, on_skip, on_total, on_account), and the importer's own options. Raises InputError for an unknown name or anything
     wrong in the source, leaving nothing behind.
     """
-    if name not in IMPORTERS:
-        raise InputError("importer", f"{name!r} is unknown", suggestion(name, IMPORTERS))
+    row = row_of(name)
     general = Settings(**_taken(Settings, settings))
     hooks = Hooks(**_taken(Hooks, settings))
-    return run_import(name, IMPORTERS[name], src, dst, settings, general, hooks)
+    return run_import(name, row, src, dst, settings, general, hooks)
+
+
+def row_of(name: str) -> Importer:
+    """The importer of a name: a row of IMPORTERS, or a simulated hospital. Raises InputError for an unknown one."""
+    if name in IMPORTERS:
+        return IMPORTERS[name]
+    if phantom.is_phantom(name):
+        return phantom.importer(phantom.hospital_of(name))
+    raise InputError("importer", f"{name!r} is unknown", suggestion(name, IMPORTERS))
 
 
 def _taken(kind: type[Settings] | type[Hooks], settings: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -74,8 +73,8 @@ def add_adapters(name: str, backbone: nn.Module, rank: int, alpha: float) -> Non
     published = backbone.encoder if isinstance(backbone, CNNTransformer) else backbone
     assert isinstance(published, nn.Module)
     prefix = "encoder." if isinstance(backbone, CNNTransformer) else ""
-    layers = _convolutions(published) if prefix else _attention_layers(published)
-    found = [(path, cast("nn.Linear | nn.Conv2d", layer)) for path, layer in layers]
+    found: list[tuple[str, nn.Linear | nn.Conv2d]] = []
+    found += _convolutions(published) if prefix else _attention_layers(published)
     if not found:
         fix = "leave lora_rank out, or choose a timm transformer such as vit_small_patch16_224, or a cnn_transformer"
         raise InputError(f"lora_rank of backbone {name}", "it has no attention layers to adapt", fix)

@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
+
 from sweep.models.classifier import Classifier
 from sweep.pipeline.training_job import FOLD_OF_SPLIT, TrainingJob
 from sweep.shards.image_set import ImageSet
 from sweep.shards.lazy import Images, changed
-from sweep.training.adapt import adapt_batch_norm, grey_histogram, match_histogram, mix_batch_norm
+from sweep.training.adapt import (
+    adapt_batch_norm,
+    adapt_entropy,
+    grey_histogram,
+    has_batch_norm,
+    has_norms,
+    match_histogram,
+    mix_batch_norm,
+)
+
+NONE, BATCH_NORM, HISTOGRAM, ENTROPY = "none", "batch_norm", "histogram", "entropy"
+BATCH_NORM_MIXED, BEFORE_TRAINING = "batch_norm_mixed", "histogram_to_target"
 
 
 def before_training(job: TrainingJob) -> TrainingJob:
@@ -18,7 +31,7 @@ def before_training(job: TrainingJob) -> TrainingJob:
     With `histogram_to_target` all source images, synthetic ones too (`image_transform`), get the target's grey levels: a model trained
     on matched images is validated and tested on matched ones, and the target stays as it is.
     """
-    if job.trial.config["adapt"] != "histogram_to_target":
+    if job.trial.config["adapt"] != BEFORE_TRAINING:
         return job
     transform = transform_to(job.folds["target"])
     folds = {
@@ -31,15 +44,34 @@ def before_training(job: TrainingJob) -> TrainingJob:
 def after_training(job: TrainingJob, model: Classifier) -> tuple[dict[str, ImageSet], dict[str, Classifier]]:
     """The folds to predict and the model for each split, the target's adapted as the configuration says."""
     models: dict[str, Classifier] = dict.fromkeys(FOLD_OF_SPLIT, model)
-    folds, way = dict(job.folds), job.trial.config["adapt"]
-    if way == "batch_norm":
-        models["target"] = adapt_batch_norm(model, folds["target"].images, device=job.device)
-    elif way == "batch_norm_mixed":
+    target = job.folds["target"]
+    models["target"], images = adapted_to(job, model, target.images, job.trial.config["adapt"])
+    return {**job.folds, "target": replace(target, images=images)}, models
+
+
+def adapted_to(job: TrainingJob, model: Classifier, images: Images, way: str) -> tuple[Classifier, Images]:
+    """The trained model and the images of one hospital, adapted to that hospital by `way`; both unchanged for none.
+
+    No label of the hospital is read.
+    """
+    if way == BATCH_NORM:
+        return adapt_batch_norm(model, images, device=job.device), images
+    if way == BATCH_NORM_MIXED:
         share = job.trial.config["adapt_source_share"]
-        models["target"] = mix_batch_norm(model, folds["target"].images, share, device=job.device)
-    elif way == "histogram":
-        folds["target"] = replace(folds["target"], images=transform_to(folds["train"])(folds["target"].images))
-    return folds, models
+        return mix_batch_norm(model, images, share, device=job.device), images
+    if way == ENTROPY:
+        shares = np.bincount(job.folds["train"].labels, minlength=len(job.data.classes)) / len(job.folds["train"])
+        return adapt_entropy(model, images, shares, device=job.device).model, images
+    if way == HISTOGRAM:
+        return model, transform_to(job.folds["train"])(images)
+    return model, images
+
+
+def alternatives_of(job: TrainingJob, model: Classifier) -> tuple[str, ...]:
+    """Adaptations to try on the trained model beside the configured one: those asked for that can change this model or its images."""
+    possible = {NONE: True, BATCH_NORM: has_batch_norm(model), HISTOGRAM: True, ENTROPY: has_norms(model)}
+    own = NONE if job.trial.config["adapt"] == BEFORE_TRAINING else job.trial.config["adapt"]
+    return tuple(name for name in job.data.try_adaptations if possible[name] and name != own)
 
 
 def transform_to(fold: ImageSet) -> Callable[[Images], Images]:

@@ -14,9 +14,11 @@ from sweep.attacks.names import TRANSFER
 from sweep.core.seeds import named_seed, rng
 from sweep.core.storage import Storage
 from sweep.data.datasets import Data
+from sweep.data.target_labels import known
 from sweep.pipeline.stages import pool_stages, read_pool
 from sweep.shards.findings import summary
 from sweep.shards.image_set import ImageSet
+from sweep.shards.schema import NO_LABEL
 
 if TYPE_CHECKING:
     from sweep.models.classifier import Classifier
@@ -35,13 +37,13 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 def chosen(fold: ImageSet, per_class: int = PER_CLASS) -> np.ndarray:
-    """Positions of the same few images of each class (or with each finding, and with none) in every trial."""
+    """Positions of the same few images of each class and without a label (or with each finding, and with none) in every trial."""
     draw = rng(0, "gallery", fold.domain)
     if fold.multi_label:
         present = fold.labels == 1
         members = [np.flatnonzero(has) for has in (*present.T, ~present.any(axis=1))]
     else:
-        members = [np.flatnonzero(fold.labels == label) for label in range(len(fold.classes))]
+        members = [np.flatnonzero(fold.labels == label) for label in (*range(len(fold.classes)), NO_LABEL)]
     picks = np.concatenate([draw.permutation(positions)[:per_class] for positions in members])
     return picks[np.sort(np.unique(picks, return_index=True)[1])]  # each once
 
@@ -54,7 +56,7 @@ def rows(
     names = (
         [summary(label, fold.classes) for label in labels]
         if fold.multi_label
-        else [fold.classes[label] for label in labels]
+        else ["" if label == NO_LABEL else fold.classes[label] for label in labels]
     )
     columns = {"kind": kind, "image_id": fold.ids[positions], "label": names, "split": split, "caption": caption}
     return pd.DataFrame({**columns, "png": [png(picture) for picture in pictures]})
@@ -124,12 +126,14 @@ def _attacked(job: TrainingJob, model: Classifier) -> list[pd.DataFrame]:
     from sweep.attacks.gallery import gallery
     from sweep.pipeline.training_job import FOLD_OF_SPLIT, tensors
 
-    split, threat = job.attacks.splits[0], _shown_threat(job.attacks.threats)
-    if threat is None:
+    labelled = [split for split in job.attacks.splits if known(job.folds[FOLD_OF_SPLIT[split]].labels).any()]
+    threat = _shown_threat(job.attacks.threats)
+    if threat is None or not labelled:
         return []
-    eps = job.attacks.eps[len(job.attacks.eps) // 2]
+    eps, split = job.attacks.eps[len(job.attacks.eps) // 2], labelled[0]
     fold = job.folds[FOLD_OF_SPLIT[split]]
     positions = chosen(fold, per_class=1)
+    positions = positions[known(fold.labels[positions])]
     entries = gallery(model, *tensors(fold, positions, job.device), threat, eps, seed=named_seed(job.seed, "gallery"))
     said = [
         f"{threat} at {eps}: {_said(one.probabilities, fold)} becomes {_said(one.adversarial_probabilities, fold)}; change shown x{one.scale:.0f}"

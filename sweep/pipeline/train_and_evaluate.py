@@ -27,13 +27,17 @@ from sweep.attacks.names import TRANSFER
 from sweep.attacks.threat import Threat
 from sweep.core.devices import device_facts
 from sweep.core.errors import Diverged
+from sweep.core.metric_table import PREDICTED
 from sweep.core.seeds import named_seed, rng
+from sweep.data.target_labels import known
 from sweep.evaluation.domain_gap import domain_gap
 from sweep.evaluation.evaluate import predict
-from sweep.evaluation.metrics import auroc_by_finding, classification_metrics, probabilities
+from sweep.evaluation.metrics import auroc_by_finding, classification_metrics
 from sweep.models.classifier import Classifier
 from sweep.pipeline import acquisition, sample_images
 from sweep.pipeline.adaptation import after_training, before_training
+from sweep.pipeline.blind_evaluation import evaluate_blind
+from sweep.pipeline.log_curves import log_curves
 from sweep.pipeline.saved_models import load_trained
 from sweep.pipeline.stages import (
     EPOCHS_FILE,
@@ -82,17 +86,21 @@ def _run(job: TrainingJob) -> dict[str, Any]:
     _keep(job, model)
     trained = time.perf_counter()
     folds, models = after_training(job, model)
-    job = replace(job, folds=folds)
+    as_trained, job = job, replace(job, folds=folds)
     logits = {
         split: predict(models[split], job.folds[fold].images, _PREDICT_BATCH, job.device)
         for split, fold in FOLD_OF_SPLIT.items()
     }
     metrics = _clean_metrics(job, logits)
     job.write_frame("predictions.parquet", _predictions(job, logits))
-    _log_curves(job, logits, facts["epochs_run"])
+    log_curves(job, logits, facts["epochs_run"])
     evaluated = time.perf_counter()
+    blind = evaluate_blind(as_trained, model, logits)
+    blind.write(job)
+    metrics |= blind.metrics
+    judged = time.perf_counter()
     alarms: list[str] = []
-    if job.attacks.threats:
+    if job.attacks.threats and _attacked_splits(job):
         robustness, alarms = _attack(job, models)
         metrics |= robustness
     if job.attacks.acquisition:
@@ -103,7 +111,8 @@ def _run(job: TrainingJob) -> dict[str, Any]:
     seconds = {
         "train": trained - begin,
         "evaluate": evaluated - trained,
-        "attack": done - evaluated,
+        "pseudo_hospitals": judged - evaluated,
+        "attack": done - judged,
         "total": done - begin,
     }
     result = {
@@ -116,6 +125,7 @@ def _run(job: TrainingJob) -> dict[str, Any]:
         "seconds": {name: round(value, 4) for name, value in seconds.items()},
         "device": device_facts(job.device, resolved_precision(job.device, job.trial.config["precision"])),
         **facts,
+        **blind.facts,
     }
     job.run.write(f"{job.folder}/{RESULT}", json.dumps(result, sort_keys=True).encode())
     return result
@@ -215,9 +225,8 @@ def _files(model: Classifier) -> dict[str, bytes]:
 
 def _clean_metrics(job: TrainingJob, logits: Mapping[str, np.ndarray]) -> dict[str, float]:
     metrics: dict[str, float] = {}
-    classes = len(job.data.classes)
     by_split = {
-        split: classification_metrics(logits[split], job.folds[fold].labels, classes)
+        split: _metrics_of(logits[split], job.folds[fold].labels, len(job.data.classes))
         for split, fold in FOLD_OF_SPLIT.items()
     }
     for split, values in by_split.items():
@@ -231,6 +240,11 @@ def _clean_metrics(job: TrainingJob, logits: Mapping[str, np.ndarray]) -> dict[s
     return metrics | domain_gap(by_split["source"], by_split["target"])
 
 
+def _metrics_of(logits: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, float]:
+    """Metrics of the images whose label is known; NaN where there are none."""
+    return classification_metrics(logits[known(labels)], labels[known(labels)], classes)
+
+
 def _at_rung(job: TrainingJob, model: Classifier) -> dict[str, float]:
     """The objectives of a model in training at a rung: computed as at the end, but attacked on few images."""
     folds, models = after_training(job, model)
@@ -242,6 +256,8 @@ def _at_rung(job: TrainingJob, model: Classifier) -> dict[str, float]:
             for split, fold in FOLD_OF_SPLIT.items()
         }
         metrics = _clean_metrics(replace(job, folds=folds), logits)
+        if any(name.startswith(PREDICTED) for name in clean):
+            metrics |= evaluate_blind(job, model, logits, alternatives=False).metrics
     for name in set(job.rungs.metrics) - clean:
         _, split, rest = name.split("/", 2)
         threat, eps = rest.rsplit("@", 1)
@@ -255,20 +271,6 @@ def _at_rung(job: TrainingJob, model: Classifier) -> dict[str, float]:
             split,
         )
     return {name: metrics[name] for name in job.rungs.metrics}
-
-
-def _log_curves(job: TrainingJob, logits: Mapping[str, np.ndarray], step: int) -> None:
-    """Precision-recall curves of the positive class or of each finding, and one batch as the network is shown it."""
-    for split, fold in FOLD_OF_SPLIT.items():
-        labels, scores = job.folds[fold].labels, probabilities(logits[split], multi_label=job.data.multi_label)
-        if job.data.multi_label:
-            for k, name in enumerate(job.data.classes):
-                known = ~np.isnan(labels[:, k])
-                job.logbook.pr_curve(f"pr/{split}/{name}", labels[known, k] == 1, scores[known, k], step)
-        elif len(job.data.classes) == 2:
-            job.logbook.pr_curve(f"pr/{split}", labels == 1, scores[:, 1], step)
-    for name in ("train", "target"):
-        job.logbook.image(f"samples/{name}", np.concatenate(list(job.folds[name].images[:8]), axis=1), step)
 
 
 def _predictions(job: TrainingJob, logits: Mapping[str, np.ndarray]) -> pd.DataFrame:
@@ -295,16 +297,20 @@ def _rows(job: TrainingJob, split: str, chosen: np.ndarray) -> pd.DataFrame:
 def attacked(fold: ImageSet, images: int | str) -> np.ndarray:
     """Which images of a fold are attacked: all, or the same random ones in every trial and seed."""
     order = rng(0, "attacked", fold.domain).permutation(len(fold))
-    if fold.multi_label:  # an image of which nothing is known can neither stand nor fall
-        order = order[~np.isnan(fold.labels[order]).all(axis=1)]
+    order = order[known(fold.labels[order])]  # an image of which nothing is known can neither stand nor fall
     return np.sort(order if images == "all" else order[: int(images)])
+
+
+def _attacked_splits(job: TrainingJob) -> tuple[str, ...]:
+    """The splits to attack in which some image has a known label: whether an attack succeeds is measured against it."""
+    return tuple(split for split in job.attacks.splits if known(job.folds[FOLD_OF_SPLIT[split]].labels).any())
 
 
 def _attack(job: TrainingJob, models: Mapping[str, Classifier]) -> tuple[dict[str, float], list[str]]:
     """Robustness on every attacked split: metrics, per-image outcomes on file, and the alarms that the outcomes raise."""
     metrics: dict[str, float] = {}
     frames, alarms = [], []
-    for split in job.attacks.splits:
+    for split in _attacked_splits(job):
         fold = job.folds[FOLD_OF_SPLIT[split]]
         chosen = attacked(fold, job.attacks.images)
         images, labels = tensors(fold, chosen, job.device)

@@ -64,6 +64,9 @@ def misfits(trials: Iterable[Trial], data: Data, threats: Iterable[str]) -> list
         return [*errors, InputError("uncertain", "has no effect: every image has one class", fix)] if idle else errors
     from sweep.attacks.threats import resolve_threat
 
+    if any(config["adapt"] == "entropy" for config in configs):
+        fix = "use batch_norm or histogram, or import one finding as two classes"
+        errors.append(InputError("adapt: entropy", "data with several findings an image: it knows one class each", fix))
     if any(config["synthetic_per_real"] for config in configs):
         fix = "set it to 0, or import one finding as two classes: python -m sweep.importers chexpert SRC DST --finding NAME"
         errors.append(

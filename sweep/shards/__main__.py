@@ -45,7 +45,7 @@ def audit_command(
     report = audit(folders)
     typer.echo(render(report))
     if html:
-        write_text(html, render_html(report))
+        write_text(html, render_html(report, str(html)))
         typer.echo(f"page: {html}")
     if json_file:
         write_text(json_file, json.dumps(report.to_json(), indent=2))
@@ -102,6 +102,7 @@ main = CommandGroup(
             "inpaint": Row("a copy without burned-in letters and callipers", inpaint_main),
         }
     },
+    examples=("{} audit shards/busi shards/brest --html audit.html", "{} verify shards/busi"),
 )
 
 if __name__ == "__main__":

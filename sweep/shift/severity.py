@@ -57,7 +57,7 @@ def _crop(images: np.ndarray, severity: int, draw: np.random.Generator) -> np.nd
 
 def _pixelate(images: np.ndarray, severity: int, _draw: np.random.Generator) -> np.ndarray:
     height, width = images.shape[1:]
-    small = tuple(max(1, int(side * _PIXELATE[severity - 1])) for side in (width, height))
+    small = max(1, int(width * _PIXELATE[severity - 1])), max(1, int(height * _PIXELATE[severity - 1]))
     box = Image.Resampling.BOX
     return _each(images, lambda image: image.resize(small, box).resize((width, height), box))
 

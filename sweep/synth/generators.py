@@ -119,11 +119,11 @@ GENERATORS: dict[str, GeneratorSpec] = {
         True, _build_conv, _train_conv, _sample_directly, {**GAME, "augment": "translation+cutout"}, FULL_GAME,
     ),
     "cgan": GeneratorSpec(
-        "one class-conditional projection GAN with a noise input for speckle, trained like wgan_diffaug",
+        "one class-conditional projection GAN with a noise input for speckle, trained like wgan_diffaug; lost its variety on BUSI",
         False, partial(_build_conv, noise=True), _train_conv, _sample_directly, GAME, FULL_GAME,
     ),
     "fastgan": GeneratorSpec(
-        "class-conditional skip-layer excitation and a critic that redraws the image: made for hundreds of images",
+        "class-conditional skip-layer excitation and a critic that redraws the image; lost its variety on BUSI",
         False, _build_skip, _train_skip, _sample_directly, {**GAME, "reconstruction": 1.0}, FULL_GAME,
     ),
     "ddpm": GeneratorSpec(

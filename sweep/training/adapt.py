@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
@@ -20,6 +21,7 @@ Model = TypeVar("Model", bound=nn.Module)
 
 _LEVELS = 256
 _BLOCK = 256  # images counted at once
+_GUARD_SHARE = 1 / 3  # of a class's share before entropy steps, below which its share after them counts as a collapse
 
 
 @torch.no_grad()
@@ -95,3 +97,97 @@ def _table(histogram: np.ndarray, reference: np.ndarray, keep_black: bool) -> np
     if keep_black:
         table[0] = 0
     return table
+
+
+@dataclass(frozen=True)
+class EntropyAdapted:
+    """A model after entropy steps: how many were kept, and why no more; `stopped` is None when all were."""
+
+    model: nn.Module
+    steps: int
+    stopped: str | None
+
+
+def has_batch_norm(model: nn.Module) -> bool:
+    """Whether the model has batch-norm statistics to re-estimate."""
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+
+
+def has_norms(model: nn.Module) -> bool:
+    """Whether the model has scales and offsets of norms, which entropy steps change."""
+    return bool(_norm_parameters(model))
+
+
+def adapt_entropy(
+    model: Model,
+    images: np.ndarray,
+    class_shares: np.ndarray,
+    *,
+    steps: int = 8,
+    lr: float = 1e-3,
+    batch_size: int = 64,
+    device: str | torch.device = "cpu",
+) -> EntropyAdapted:
+    """Entropy minimisation over the scales and offsets of norms (Tent, Wang et al. 2021) on a copy of `model`, behind a collapse guard.
+
+    `images` uint8 [N, H, W] are unlabelled; `class_shares` [K] those of the training set. Batch-norm statistics are first those of the
+    images. The guard looks at all images after every step: a step after which the mean share of some class is below a third of what it
+    was before the first, or of its share in training where that is smaller, is undone and ends the adaptation; so is one
+    whose loss is not finite. Entropy alone would end in one class for all images.
+    """
+    adapted = adapt_batch_norm(model, images, batch_size=batch_size, device=device)
+    parameters = _norm_parameters(adapted)
+    if not parameters:
+        return EntropyAdapted(adapted, 0, "the model has no norm with a scale or an offset")
+    for parameter in adapted.parameters():
+        parameter.requires_grad_(False)
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    batches = _blocks(images, batch_size)
+    optimizer = torch.optim.Adam(parameters, lr=lr)
+    floor = _GUARD_SHARE * np.minimum(_mean_shares(adapted, batches, device), class_shares)
+    done, stopped = 0, None
+    for step in range(steps):
+        before = [parameter.detach().clone() for parameter in parameters]
+        loss = _entropy_loss(adapted, batches[step % len(batches)], device)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        shares = _mean_shares(adapted, batches, device)
+        if not (torch.isfinite(loss) and np.isfinite(shares).all()) or (shares < floor).any():
+            with torch.no_grad():
+                for parameter, value in zip(parameters, before, strict=True):
+                    parameter.copy_(value)
+            stopped = f"step {step + 1} would bring the class shares to {', '.join(f'{one:.2f}' for one in shares)}"
+            break
+        done += 1
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    return EntropyAdapted(adapted.eval(), done, stopped)
+
+
+def _norm_parameters(model: nn.Module) -> list[nn.Parameter]:
+    norms = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
+    return [
+        parameter for module in model.modules() if isinstance(module, norms) for parameter in module.parameters(False)
+    ]
+
+
+def _blocks(images: np.ndarray, size: int) -> list[np.ndarray]:
+    edges = np.linspace(0, len(images), math.ceil(len(images) / size) + 1).astype(int)
+    return [np.ascontiguousarray(images[start:stop]) for start, stop in pairwise(edges)]
+
+
+def _entropy_loss(model: nn.Module, block: np.ndarray, device: str | torch.device) -> torch.Tensor:
+    log_p = torch.log_softmax(_forward(model, block, device), dim=1)
+    return -(log_p.exp() * log_p).sum(1).mean()
+
+
+@torch.no_grad()
+def _mean_shares(model: nn.Module, batches: list[np.ndarray], device: str | torch.device) -> np.ndarray:
+    """Mean probability of each class [K] over all images."""
+    return torch.cat([_forward(model, block, device).softmax(1) for block in batches]).mean(0).double().cpu().numpy()
+
+
+def _forward(model: nn.Module, block: np.ndarray, device: str | torch.device) -> torch.Tensor:
+    return model(torch.from_numpy(block).to(device).unsqueeze(1).float().div_(255)).float()

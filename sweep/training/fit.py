@@ -58,11 +58,17 @@ class FitResult:
     steps_ran: str = "eager"  # or "captured", or "eager: ..." with what kept a GPU's steps from being captured
 
 
+class ClosableBatches(Batches, Protocol):
+    """Batches that read ahead until they are closed."""
+
+    def close(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class Pretraining:
     """Batches of synthetic images for the first `share` of the epochs; an epoch takes as many steps as one on real images."""
 
-    batches: Batches
+    batches: ClosableBatches
     share: float
 
 

@@ -10,10 +10,10 @@ ROWS = (
     *RECIPE_ROWS,
     Hyperparameter(
         "adapt",
-        "source-free adaptation: batch-norm statistics of the target (batch_norm), a mean of source and target statistics (batch_norm_mixed), or the target's grey levels mapped to the source's (histogram); or histogram_to_target, not source-free: the source's grey levels mapped to those of unlabelled target images before training",
+        "source-free adaptation: batch-norm statistics of the target (batch_norm), a mean of source and target statistics (batch_norm_mixed), the target's and some steps that lower the entropy of predictions, undone where a class vanishes (entropy), or the target's grey levels mapped to the source's (histogram); or histogram_to_target, not source-free: the source's grey levels mapped to those of unlabelled target images before training",
         (str,),
         "none",
-        one_of("none", "batch_norm", "batch_norm_mixed", "histogram", "histogram_to_target"),
+        one_of("none", "batch_norm", "batch_norm_mixed", "entropy", "histogram", "histogram_to_target"),
     ),
     Hyperparameter(
         "adapt_source_share",

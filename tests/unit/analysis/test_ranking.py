@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+import re
 
 import pytest
 
@@ -200,3 +201,13 @@ def test_csv_holds_no_formula_and_no_none(run, estimates):
         )
     )
     assert row["backbone"] == "'=cmd()" and row["weights"] == "" and row["lr"] == "-1.0"
+
+
+def test_a_narrow_terminal_gets_stacked_numbers_and_a_pipe_all_columns(run, estimates, monkeypatch):
+    made = rank(run, top=2, estimates=estimates)
+    assert max(map(len, as_table(made).splitlines())) > 100 and " to " in as_table(made)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    text = re.sub("\x1b\\[[0-9;]*m", "", as_table(made))
+    assert max(len(line) for line in text.splitlines() if line[0] in "│┃┏┡├└") <= 80  # sentences wrap by themselves
+    assert all(row.label.split(",")[0] in text for row in made.rows) and text.count("trial ") == 2

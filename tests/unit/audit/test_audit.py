@@ -1,5 +1,6 @@
 """The audit names what is planted: copies, conflicts, shared patients, giveaways, baselines."""
 
+import html
 import itertools
 import json
 import os
@@ -15,7 +16,7 @@ from sweep.audit.burned_in_text import marks
 from sweep.audit.domain_facts import domain_tells, shared_patients
 from sweep.audit.html_page import render_html
 from sweep.audit.shortcut_features import find_tells, folded_auroc
-from sweep.audit.text import render
+from sweep.audit.text import render, verdict
 from sweep.core.errors import InputError
 from sweep.importers import import_dataset, phantom
 from sweep.shards.__main__ import main
@@ -251,3 +252,10 @@ def test_the_real_busi(tmp_path):
         (copy.first, copy.second, copy.how) for copy in report.conflicts
     }
     assert 590 <= report.sets[0].pictures <= 630
+
+
+def test_the_page_opens_with_the_verdict_then_pictures_then_lists(report):
+    page = render_html(report, "a<b>.html")
+    assert verdict(report) in html.unescape(page) and "Written to <code>a&lt;b&gt;.html</code>" in page
+    assert page.index("class='verdict'") < page.index("side by side") < page.index(f"domain {report.sets[0].domain}")
+    assert render(report).startswith(verdict(report))

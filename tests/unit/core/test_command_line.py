@@ -6,6 +6,7 @@ import pytest
 import typer
 
 from sweep.core.command_line import EXITS, Command, CommandGroup, Forwarded, Row, key_values, one_of
+from sweep.core.durations import duration
 from sweep.core.errors import InputError
 
 
@@ -95,3 +96,10 @@ def test_key_values():
     for wrong in ("a", "=1"):
         with pytest.raises(typer.BadParameter, match="no '='"):
             key_values([wrong])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0 s"), (59.6, "1 min 0 s"), (190, "3 min 10 s"), (18720, "5 h 12 min")]
+)
+def test_durations_are_said_in_one_way(seconds, text):
+    assert duration(seconds) == text

@@ -26,7 +26,8 @@ def one_backbone(monkeypatch):
     )
 
 
-@pytest.mark.parametrize("labelled", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("labelled", [False, True])
 def test_from_folders_to_a_sweep_config(hospitals, tmp_path, monkeypatch, capsys, one_backbone, labelled):
     monkeypatch.chdir(tmp_path)
     target = hospitals.imported if labelled else hospitals.there

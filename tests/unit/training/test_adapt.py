@@ -5,7 +5,14 @@ import pytest
 import torch
 from skimage.exposure import match_histograms
 
-from sweep.training.adapt import adapt_batch_norm, grey_histogram, match_histogram, mix_batch_norm
+from sweep.training.adapt import (
+    adapt_batch_norm,
+    adapt_entropy,
+    grey_histogram,
+    has_norms,
+    match_histogram,
+    mix_batch_norm,
+)
 from tests.fakes.toy_classifier import ToyClassifier, toy_images
 
 
@@ -57,3 +64,41 @@ def test_black_borders_stay_black_and_do_not_count():
 def test_constant_images_are_no_trouble(image):
     reference = grey_histogram(np.arange(256, dtype=np.uint8))
     assert match_histogram(image, reference).shape == image.shape
+
+
+def confident_model():
+    """A toy classifier in eval mode whose batch norm has seen its images."""
+    torch.manual_seed(0)
+    return ToyClassifier(dropout=0.0).eval()
+
+
+def entropy_of(model, images):
+    with torch.no_grad():
+        p = model(torch.from_numpy(images).unsqueeze(1).float() / 255).softmax(1)
+    return float(-(p * p.log()).sum(1).mean()), p.mean(0).numpy()
+
+
+def test_entropy_steps_lower_the_entropy_and_leave_the_model_alone():
+    model, images = confident_model(), toy_images(40)[0]
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    found = adapt_entropy(model, images, np.array([0.5, 0.5]), steps=5, batch_size=20)
+    assert found.steps == 5 and found.stopped is None
+    assert entropy_of(found.model, images)[0] < entropy_of(adapt_batch_norm(model, images), images)[0]
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not any(module.training for module in found.model.modules())
+
+
+def test_a_step_that_would_make_a_class_vanish_is_undone():
+    model, images = confident_model(), toy_images(40)[0]
+    free = adapt_entropy(model, images, np.array([0.0, 0.0]), steps=60, lr=0.3, batch_size=40)
+    guarded = adapt_entropy(model, images, np.array([0.5, 0.5]), steps=60, lr=0.3, batch_size=40)
+    start = entropy_of(adapt_batch_norm(model, images), images)[1]
+    assert entropy_of(free.model, images)[1].min() < start.min() / 3  # what entropy alone does
+    assert guarded.steps < 60 and guarded.stopped.startswith(f"step {guarded.steps + 1} ")
+    assert (entropy_of(guarded.model, images)[1] >= np.minimum(start, 0.5) / 3 - 1e-6).all()
+
+
+def test_a_model_without_norms_takes_no_entropy_step():
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2)).eval()
+    found = adapt_entropy(model, np.zeros((3, 8, 8), np.uint8), np.array([0.5, 0.5]))
+    assert found.steps == 0 and "no norm" in found.stopped and not has_norms(model)
