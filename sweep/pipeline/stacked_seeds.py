@@ -21,7 +21,6 @@ from sweep.shards.batches import ResidentBatches
 from sweep.store.artifact_store import ArtifactStore
 from sweep.training.fit import FitOptions, FitResult
 from sweep.training.hooks import TrainingHooks
-from sweep.training.recipe import FEATURE_HEADS
 from sweep.training.stacked import NotStackable, StackInterrupted, bytes_of_member, fit_stacked, why_not_stacked
 
 _SHARE_OF_MEMORY = 0.5  # of the free memory of a GPU that stacked seeds may take by the estimate
@@ -124,8 +123,6 @@ def _check(jobs: Sequence[TrainingJob], inputs: Sequence[TrainingInputs]) -> Non
         raise NotStackable(why)
     if any(one.pretraining for one in inputs):
         raise NotStackable("they are trained on synthetic images first")
-    if inputs[0].pretraining is not None or inputs[0].recipe.procedure in FEATURE_HEADS:
-        raise NotStackable("their procedure is not one run of the training loop")
     if not all(isinstance(one.batches, ResidentBatches) for one in inputs):
         raise NotStackable("their images are streamed from the shards")
     if len({one.batches.steps_per_epoch for one in inputs}) > 1:
