@@ -237,9 +237,9 @@ class Resources(Section):
         True, description="worker groups serve one trial after another; false: a Train run for each trial"
     )
     stack_seeds: Literal["auto", "off"] | Annotated[int, Field(ge=2, le=1024)] = Field(
-        "auto",
-        description="seeds of a trial trained as one stacked model: auto: on a GPU, as many as its memory holds; or the most at a time",
+        "auto", description="seeds of a trial trained as one stacked model; auto: on a GPU, as many as fit; or so many"
     )
+    capture: Literal["auto", "off"] = Field("auto", description="auto: a GPU's steps as one CUDA graph; off: never")
     memory_per_worker: str | None = Field(
         None, pattern=MEMORY_PATTERN, description="like 500MB or 4GB; a worker that exceeds it is ended"
     )

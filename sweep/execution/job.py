@@ -33,6 +33,7 @@ class Work:
     threads: int = 1
     checkpoint_every_s: float = 15.0
     stack_seeds: str | int = "off"  # resources.stack_seeds
+    capture: bool = True  # resources.capture
     worker_group: str | None = None  # the one worker group that may take it; None: any
     last: bool = False  # the worker group ends after it
 

@@ -39,6 +39,7 @@ class Launch:
             self._rungs(trial),
             threads=max(1, int(self.resources.cpus_per_worker)),
             stack_seeds=self.resources.stack_seeds,
+            capture=self.resources.capture == "auto",
             worker_group=None if reuse else f"only-{trial.signature}-{trial.seeds[0]}",
             last=not reuse,
         )

@@ -104,6 +104,7 @@ def _training_job(work: Work, seed: int, context: WorkerContext, tell: Tell) -> 
         rungs=work.rungs if seed == 0 else Rungs(),
         device=context.device,
         leader=leader,
+        capture=work.capture,
         state=run.read(state) if run.exists(state) else None,
         hooks=TrainingHooks(
             _epoch_reporter(seed, tell),

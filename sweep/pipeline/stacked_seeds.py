@@ -109,7 +109,7 @@ def _fitted(
         val,
         inputs[0].recipe,
         seeds=[named_seed(job.seed, "fit") for job in jobs],
-        options=FitOptions(jobs[0].device),
+        options=FitOptions(jobs[0].device, capture=jobs[0].capture),
         hooks=hooks,
         states=[job.state for job in jobs],
         labels=[one.labels for one in inputs],

@@ -189,7 +189,12 @@ def _fitted(job: TrainingJob, inputs: TrainingInputs) -> FitResult:
         for batches in (inputs.batches, *([inputs.pretraining.batches] if inputs.pretraining else [])):
             stack.enter_context(closing(batches))
         options = FitOptions(
-            job.device, inputs.labels, texture_loss(job.trial.config), job.state, pretraining=inputs.pretraining
+            job.device,
+            inputs.labels,
+            texture_loss(job.trial.config),
+            job.state,
+            capture=job.capture,
+            pretraining=inputs.pretraining,
         )
         if inputs.recipe.procedure in FEATURE_HEADS:
             return fit_head(

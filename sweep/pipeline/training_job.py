@@ -68,6 +68,7 @@ class TrainingJob:
     logbook: Logbook = field(default_factory=lambda: Logbook(None))
     image_transform: Callable[[Images], Images] = _unchanged  # applied to source images before the model sees them
     trained: StackedSeed | None = None  # nothing is left to train
+    capture: bool = True  # replay training steps as CUDA graphs on a GPU
 
     @property
     def folder(self) -> str:

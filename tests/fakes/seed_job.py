@@ -28,6 +28,8 @@ class FakeData:
     hash: str = "fake"
     multi_label: bool = False
     datasets: tuple[str, str] = ("busi", "brest")
+    pseudo_hospitals: int = 0
+    try_adaptations: tuple[str, ...] = ()
 
     def seen_by(self, config: Any) -> FakeData:
         return self
