@@ -22,6 +22,7 @@ Change = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]  # uint8 [
 
 _REFERENCE_PX = 128  # side of the images that lengths are given for
 _BLUR_PX = (0.75, 1.25, 1.75, 2.25, 3.0)  # standard deviation of the Gaussian
+_PIXEL_SPREAD = 0.35  # pixels, added to it in quadrature
 _MOST_CROPPED = 0.25  # of a side at severity 5
 # Published severities 1 to 5 for breastmnist.
 _PIXELATE, _QUALITY, _SPECKLE = (0.30, 0.25, 0.20, 0.15, 0.10), (50, 30, 15, 10, 7), (0.10, 0.15, 0.20, 0.25, 0.30)
@@ -39,7 +40,8 @@ def changed(name: str, images: np.ndarray, severity: int) -> np.ndarray:
 
 def _blur(images: np.ndarray, severity: int, _draw: np.random.Generator) -> np.ndarray:
     """A wider point-spread function, the same in both directions."""
-    spread = _BLUR_PX[severity - 1] * images.shape[1] / _REFERENCE_PX
+    # A Gaussian narrower than the pixel grid is sampled to no change at all: small images would be left as they are.
+    spread = float(np.hypot(_PIXEL_SPREAD, _BLUR_PX[severity - 1] * images.shape[1] / _REFERENCE_PX))
     return np.rint(ndimage.gaussian_filter(images.astype(np.float32), (0, spread, spread))).astype(np.uint8)
 
 
