@@ -37,8 +37,12 @@ def figure_svg(width: float, height: float, label: str, children: Iterable[Marku
         inside,
         viewBox=f"0 0 {_text(width)} {_text(height)}",
         aria_label=label,
-        style=f"--w: {_text(width)}px",  # the page keeps it near this width, so that its text stays readable on a phone
-        **{"role": "group" if 'tabindex="0"' in inside else "img", "class_": "plot", **attributes},
+        **{
+            "style": f"--w: {_text(width)}px",  # the page keeps it near this width, so that its text stays readable on a phone
+            "role": "group" if 'tabindex="0"' in inside else "img",
+            "class_": "plot",
+            **attributes,
+        },
     )
 
 

@@ -121,7 +121,8 @@ def _request(function: Callable[..., Any], args: Sequence[Any], seconds: float) 
     if not name.isidentifier():
         raise TypeError(f"{function!r} is no function of a module")
     buffers: list[bytes] = []
-    call = {"module": function.__module__, "name": name, "seconds": seconds}
+    # The child lives on: it works where this process does now, not where it was started.
+    call = {"module": function.__module__, "name": name, "seconds": seconds, "folder": os.getcwd()}
     call["args"], call["keywords"] = _packed(list(args), buffers), _packed(keywords, buffers)
     return [json.dumps(call).encode(), *buffers]
 
@@ -212,6 +213,7 @@ def _answer(request: list[bytes]) -> list[bytes]:
     try:
         function = getattr(importlib.import_module(call["module"]), call["name"])
         args, keywords = _unpacked(call["args"], request[1:]), _unpacked(call["keywords"], request[1:])
+        os.chdir(call["folder"])
         signal.setitimer(signal.ITIMER_REAL, call["seconds"])
         _limit_memory()
         answer: dict[str, Any] = {"value": _packed(function(*args, **keywords), buffers)}

@@ -99,13 +99,17 @@ class Row:
 
 @dataclass(frozen=True)
 class CommandGroup:
-    """Commands under one name: `sections` maps a heading to its rows. `version`, where given, adds --version and shell completion."""
+    """Commands under one name: `sections` maps a heading to its rows.
+
+    `version`, where given, adds --version and shell completion; `listing` adds --list, which prints it.
+    """
 
     about: str
     module: str
     sections: Mapping[str, Mapping[str, Row]]
     examples: tuple[str, ...] = ()
     version: Callable[[], str] | None = None
+    listing: Callable[[], str] | None = None
 
     def app(self) -> typer.Typer:
         """The typer application of the group."""
@@ -127,19 +131,19 @@ class CommandGroup:
         return _run(self.app(), arguments, self.module)
 
     def _options(self) -> Callable[..., None]:
-        version = self.version
-        if version is None:
+        text, flag, about = self.version, "--version", "Print the version and exit."
+        if text is None:
+            text, flag, about = self.listing, "--list", "Print a line on each command and exit."
+        if text is None:
             return lambda: None
 
         def show(asked: bool) -> None:
             if asked:
-                typer.echo(version())
+                typer.echo(text())
                 raise typer.Exit
 
         def options(
-            version: bool = typer.Option(
-                False, "--version", help="Print the version and exit.", callback=show, is_eager=True
-            ),
+            asked: bool = typer.Option(False, flag, help=about, callback=show, is_eager=True),
         ) -> None:
             """The options before the command's name; all of them end the program by themselves."""
 

@@ -177,9 +177,6 @@ class _ImporterTable(CommandGroup):
         return guarded(lambda: self._run_known(words))
 
     def _run_known(self, words: list[str]) -> int:
-        if "--list" in words:
-            typer.echo("\n".join(listing()))
-            return EXIT_COMPLETE
         if words and not words[0].startswith("-"):
             row_of(words[0])
             if words[0] not in IMPORTERS:  # a simulated hospital, of which there are more than rows
@@ -255,6 +252,7 @@ main = _ImporterTable(
     __name__,
     {"Data sets and layouts": {name: Row(row.describe, command_of(name)) for name, row in IMPORTERS.items()}},
     examples=("{} busi PATH/TO/BUSI shards/busi", "{} busi --help"),
+    listing=lambda: "\n".join(listing()),
 )
 
 if __name__ == "__main__":

@@ -157,7 +157,12 @@ def test_without_numba_the_plain_way_is_taken(monkeypatch):
 
 def test_on_a_gpu_matrix_products_serve_few_levels_and_atomics_many():
     images = torch.zeros(1, 4, 4, dtype=torch.uint8, device="meta")
-    assert [backend.choose("auto", images, levels) for levels in (32, 64, 256)] == ["dense", "dense", "scatter"]
+    assert [backend.choose("auto", images, levels) for levels in (8, 16, 17, 256)] == [
+        "dense",
+        "dense",
+        "scatter",
+        "scatter",
+    ]
 
 
 def test_gpu_tally_equals_the_cpu_s():
