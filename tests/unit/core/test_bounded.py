@@ -106,3 +106,15 @@ def test_the_child_ends_with_its_parent():
         time.sleep(0.05)
     assert process.poll() == 0
     module._child = None
+
+
+def folder():
+    return os.getcwd()
+
+
+def test_a_call_works_in_the_folder_of_its_caller(tmp_path, monkeypatch):
+    """The process for decoding lives on while a notebook changes its folder."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert bounded(folder, where="x") == str(tmp_path / name)
