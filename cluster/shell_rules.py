@@ -16,6 +16,7 @@ from sweep.core.errors import InputError, suggestion
 Finding = tuple[str, str]  # problem and fix
 
 _SHELLS = r"(?:\S*/)?(?:ba|da|z|k)?sh\b|(?:\S*/)?(?:python[\d.]*|perl|ruby|node)\b"
+_READ_FIRST = "install from requirements.lock, or from a file that was read before"
 _TOKEN_OFF = re.compile(
     r"RAY_AUTH_MODE[\"']?(?:=|:\s*)[\"']?(?!token\b)|unset\s+RAY_AUTH_MODE|env\s+-u\s*RAY_AUTH_MODE"
 )
@@ -29,17 +30,17 @@ _DANGERS: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (
         re.compile(rf"\|\s*(?:sudo\s+(?:-\S+\s+)*)?(?:{_SHELLS})(?!\s+[\w./-]+\.(?:py|sh))"),
         "runs whatever a pipe brings",
-        "install from requirements.lock, or from a file that was read before",
+        _READ_FIRST,
     ),
     (
         re.compile(rf"(?:{_SHELLS}|eval|source|\.)\s+(?:-c\s+)?[\"']?(?:<\(|\$\(|`)\s*(?:curl|wget)\b"),
         "runs what it downloads",
-        "install from requirements.lock, or from a file that was read before",
+        _READ_FIRST,
     ),
     (
         re.compile(rf"\b(?:curl|wget)\b[^|]*?(?:;|&&|\n)\s*(?:sudo\s+)?(?:{_SHELLS}|chmod\s+\S*[x7]|\./)"),
         "downloads a program and runs it",
-        "install from requirements.lock, or from a file that was read before",
+        _READ_FIRST,
     ),
     (
         re.compile(r"--(?:privileged|cap-add|device|security-opt|userns|pid|ipc|uts|cgroupns)\b"),

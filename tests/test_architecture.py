@@ -188,15 +188,21 @@ def test_commands_import_no_other_command():
     assert not found, "\n".join(found)
 
 
+def imported_by_analysis(start):
+    """(module of analysis, module whose name begins with `start` that it imports)."""
+    return [
+        (module, other)
+        for module, others in ours().items()
+        for other in others
+        if folder(module) == "analysis" and other.startswith(start)
+    ]
+
+
 def test_analysis_knows_a_run_by_its_ledger_alone():
     found = [
         f"{module} imports {other}"
-        for module, others in ours().items()
-        for other in others
-        if folder(module) == "analysis"
-        and other.startswith("sweep.store.")
-        and other not in LEDGER_ALONE
-        and not other.startswith("sweep.store.ledger")
+        for module, other in imported_by_analysis("sweep.store.")
+        if other not in LEDGER_ALONE and not other.startswith("sweep.store.ledger")
     ]
     assert not found, "\n".join(found)
 
@@ -204,11 +210,8 @@ def test_analysis_knows_a_run_by_its_ledger_alone():
 def test_only_the_unsealing_command_knows_the_data():
     found = [
         f"{module} imports {other}"
-        for module, others in ours().items()
-        for other in others
-        if folder(module) == "analysis"
-        and other.startswith("sweep.data")
-        and (module != "analysis.unseal" or other not in (UNSEALING, "sweep.data"))
+        for module, other in imported_by_analysis("sweep.data")
+        if module != "analysis.unseal" or other not in (UNSEALING, "sweep.data")
     ]
     assert not found, "\n".join(found)
 

@@ -27,8 +27,7 @@ def properties(images: np.ndarray) -> np.ndarray:
 
 def energy_distance(first: np.ndarray, second: np.ndarray) -> float:
     """Energy distance of two samples of vectors [N, D] and [M, D]: 0 for equal distributions (Szekely and Rizzo 2013)."""
-    between, within, other = (cdist(*pair) for pair in ((first, second), (first, first), (second, second)))
-    return float(max(0.0, 2 * between.mean() - within.mean() - other.mean()))
+    return float(max(0.0, _statistic(*(cdist(*pair) for pair in ((first, second), (first, first), (second, second))))))
 
 
 def standardised(reference: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
@@ -55,9 +54,14 @@ def two_sample_p(first: np.ndarray, second: np.ndarray, *, permutations: int = 1
 
 
 def _energy(distances: np.ndarray, member: np.ndarray) -> float:
+    """The statistic of the split of all images, whose distances are [N, N], into members and others."""
     inside, outside = np.flatnonzero(member), np.flatnonzero(~member)
-    between = distances[np.ix_(inside, outside)].mean()
-    return 2 * between - distances[np.ix_(inside, inside)].mean() - distances[np.ix_(outside, outside)].mean()
+    return _statistic(*(distances[np.ix_(*pair)] for pair in ((inside, outside), (inside, inside), (outside, outside))))
+
+
+def _statistic(between: np.ndarray, within: np.ndarray, other: np.ndarray) -> float:
+    """The energy distance from the distances between two samples, and within the one and the other."""
+    return float(2 * between.mean() - within.mean() - other.mean())
 
 
 def _of(image: np.ndarray) -> list[float]:
