@@ -10,7 +10,7 @@ import pandas as pd
 from sweep.core.acquisition_names import condition_name
 from sweep.core.metric_table import ACQUISITION_ACCURACY, ACQUISITION_AUROC, MEAN, WORST, metric_name
 from sweep.evaluation.evaluate import predict
-from sweep.evaluation.metrics import classification_metrics
+from sweep.evaluation.metrics import all_correct, classification_metrics
 from sweep.models.classifier import Classifier
 from sweep.pipeline.training_job import FOLD_OF_SPLIT, TrainingJob
 from sweep.shards.image_set import ImageSet
@@ -44,7 +44,7 @@ def measure(
             for severity in job.attacks.severities:
                 logits = predict(models[split], changed(name, images, severity), _BATCH, job.device)
                 found[name, severity] = classification_metrics(logits, labels, logits.shape[1])
-                right[name, severity] = correct(logits, labels)
+                right[name, severity] = all_correct(logits, labels)
         metrics |= summary(split, found, right)
         for name in job.attacks.acquisition:
             breaking = np.full(len(chosen), np.inf)
@@ -72,10 +72,3 @@ def summary(
     for metric, key in ((ACQUISITION_ACCURACY, "accuracy"), (ACQUISITION_AUROC, "auroc")):
         metrics[metric_name(metric, split, MEAN)] = float(np.mean([values[key] for values in found.values()]))
     return metrics
-
-
-def correct(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Which images are classified correctly, bool [N]; of several findings all known ones must be right."""
-    if labels.ndim == 1:
-        return logits.argmax(1) == labels
-    return (((logits > 0) == (labels == 1)) | np.isnan(labels)).all(1)

@@ -49,7 +49,7 @@ from sweep.pipeline.training_inputs import TrainingInputs, training_inputs
 from sweep.pipeline.training_job import FOLD_OF_SPLIT, StackedSeed, TrainingJob, decided, rebuilt, tensors
 from sweep.shards.image_set import ImageSet
 from sweep.store.artifact_store import ArtifactStore
-from sweep.store.trial import COLORIZER, MODEL, RESULT
+from sweep.store.trial import COLORIZER, MODEL, RESULT, TRAINING_FACTS
 from sweep.training.feature_head import fit_head
 from sweep.training.fit import FitOptions, FitResult, fit
 from sweep.training.hooks import TrainingHooks
@@ -153,7 +153,7 @@ def _trained(job: TrainingJob) -> tuple[Classifier, dict[str, Any]]:
     model = rebuilt(job.trial.config, job.data, job.seed, read_model(store, stage))
     for metrics in json.loads(store.read(stage, EPOCHS_FILE)):
         report_epoch(job, metrics)
-    return model.to(job.device), {name: note[name] for name in ("best_epoch", "epochs_run", "train_images")}
+    return model.to(job.device), {name: note[name] for name in TRAINING_FACTS if name in note}
 
 
 def _trained_together(job: TrainingJob, trained: StackedSeed) -> tuple[Classifier, dict[str, Any]]:
@@ -209,6 +209,8 @@ def facts_of(job: TrainingJob, outcome: FitResult, synthetic: int) -> dict[str, 
     """What a record says of its training."""
     counts = {"real": len(job.folds["train"]), "synthetic": synthetic}
     facts = {"best_epoch": outcome.best_epoch, "epochs_run": outcome.epochs_run, "train_images": counts}
+    if outcome.overfitting is not None:
+        facts["overfitting"] = dict(outcome.overfitting)
     return facts | ({} if outcome.steps_ran == "eager" else {"steps_ran": outcome.steps_ran})
 
 

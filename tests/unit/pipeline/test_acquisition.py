@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sweep.core.metric_table import metric_row
+from sweep.evaluation.metrics import all_correct
 from sweep.pipeline import acquisition
 from sweep.shift.severity import changed
 
@@ -33,9 +34,9 @@ def test_the_worst_case_is_taken_per_image_and_the_mean_over_all_conditions():
 
 
 def test_correct_of_classes_and_of_findings():
-    assert acquisition.correct(np.array([[1.0, 0.0, 2.0], [3.0, 0.0, 1.0]]), np.array([2, 1])).tolist() == [True, False]
+    assert all_correct(np.array([[1.0, 0.0, 2.0], [3.0, 0.0, 1.0]]), np.array([2, 1])).tolist() == [True, False]
     labels = np.array([[1.0, np.nan], [1.0, 0.0], [0.0, 1.0]])
-    assert acquisition.correct(np.array([[2.0, 5.0], [2.0, 1.0], [-1.0, 1.0]]), labels).tolist() == [True, False, True]
+    assert all_correct(np.array([[2.0, 5.0], [2.0, 1.0], [-1.0, 1.0]]), labels).tolist() == [True, False, True]
 
 
 class Bright(torch.nn.Module):
