@@ -50,7 +50,7 @@ class Metric:
     by_finding: bool = False  # also recorded for each finding of data with several findings an image
 
 
-_PIXEL_UNIT = "of the pixel range [0, 1]"
+PIXEL_UNIT = "of the pixel range [0, 1]"
 _ROWS = (
     Metric(
         AUROC,
@@ -123,7 +123,7 @@ _ROWS = (
         "maximize",
         0.0,
         math.inf,
-        _PIXEL_UNIT,
+        PIXEL_UNIT,
         "split/threat",
     ),
     Metric(
@@ -133,7 +133,7 @@ _ROWS = (
         "maximize",
         0.0,
         math.inf,
-        _PIXEL_UNIT,
+        PIXEL_UNIT,
         "split/threat",
     ),
     Metric(

@@ -25,6 +25,7 @@ from sweep.attacks.masking import MaskingBattery, alarms_of, check_masking
 from sweep.attacks.methods.transfer import transfer_from
 from sweep.attacks.names import TRANSFER
 from sweep.attacks.threat import Threat
+from sweep.core.acquisition_names import ACQUISITION_METRICS
 from sweep.core.devices import device_facts
 from sweep.core.errors import Diverged
 from sweep.core.metric_table import PREDICTED
@@ -250,7 +251,8 @@ def _metrics_of(logits: np.ndarray, labels: np.ndarray, classes: int) -> dict[st
 def _at_rung(job: TrainingJob, model: Classifier) -> dict[str, float]:
     """The objectives of a model in training at a rung: computed as at the end, but attacked on few images."""
     folds, models = after_training(job, model)
-    clean = {name for name in job.rungs.metrics if not name.startswith(ROBUST)}
+    under_changes = {name for name in job.rungs.metrics if name.startswith(ACQUISITION_METRICS)}
+    clean = {name for name in job.rungs.metrics if not name.startswith(ROBUST)} - under_changes
     metrics: dict[str, float] = {}
     if clean:
         logits = {
@@ -260,7 +262,10 @@ def _at_rung(job: TrainingJob, model: Classifier) -> dict[str, float]:
         metrics = _clean_metrics(replace(job, folds=folds), logits)
         if any(name.startswith(PREDICTED) for name in clean):
             metrics |= evaluate_blind(job, model, logits, alternatives=False).metrics
-    for name in set(job.rungs.metrics) - clean:
+    if under_changes:
+        splits = sorted({name.split("/")[1] for name in under_changes})
+        metrics |= acquisition.at_rung(job, splits, folds, models, attacked)
+    for name in set(job.rungs.metrics) - clean - under_changes:
         _, split, rest = name.split("/", 2)
         threat, eps = rest.rsplit("@", 1)
         fold = folds[FOLD_OF_SPLIT[split]]
