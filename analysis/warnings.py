@@ -10,6 +10,7 @@ from analysis import metric_names
 from analysis.figures.figure import counted, number
 from analysis.frames import Run
 from analysis.ranking import goodness, objectives
+from analysis.selection import best_first
 from sweep.core.epsilon import parse_epsilon
 from sweep.core.pareto import dominated_by_any
 
@@ -272,7 +273,7 @@ def _oracle(run: Run) -> list[ResultWarning]:
         return []
     if {"auroc/source_val", "auroc/target"} & set(run.undefined):
         return []
-    chosen, best = run.means["auroc/source_val"].idxmax(), run.means["auroc/target"].idxmax()
+    chosen, best = (best_first(run.means[name])[0] for name in ("auroc/source_val", "auroc/target"))
     lost = float(run.means.loc[best, "auroc/target"] - run.means.loc[chosen, "auroc/target"])
     if lost < 0.005:
         return []

@@ -250,7 +250,7 @@ class Resources(Section):
         description="of the worker processes on this machine; Ray's own default, 15, leaves them little beside other jobs",
     )
     max_trial_time: Duration = Field(
-        "7d", description="like 90m or 2d; a worker process whose job runs longer is ended, which counts as a failure"
+        "7d", description="like 90m or 2d; a worker process whose job or artifact takes longer is ended, a failure"
     )
     max_silence: Duration = Field(
         "12h",
