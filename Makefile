@@ -26,7 +26,7 @@ run: $(READY)  ## the main job on simulated scanners; prints the path of its rep
 	@$(BIN)/python -m sweep.run search_spaces/quickstart.yaml
 
 # Two workers: the end-to-end tests, which take longest, on one of them and first (tests/conftest.py).
-XDIST := -n 2 --dist loadgroup --no-loadscope-reorder
+XDIST := -n 2 --dist loadscope --no-loadscope-reorder
 
 test: $(READY)  ## the default tests, two at a time
 	@$(BIN)/python -m pytest $(XDIST) -m "not slow"

@@ -5,17 +5,33 @@ import tempfile
 
 import pytest
 
+END_TO_END = "tests/integration/"
+
 _CACHE = tempfile.TemporaryDirectory(prefix="recipe-cache-")
 os.environ["RECIPE_CACHE"] = _CACHE.name
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """End-to-end tests, which take longest, first and on one worker; the tests of a file, which share its fixtures, on one."""
-    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group("e2e" if item.get_closest_marker("e2e") else item.path.name))
+    """End-to-end tests, which take longest, first."""
+    items.sort(key=lambda item: not item.nodeid.startswith(END_TO_END))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """All end-to-end tests on one worker; the tests of any other file, which share its fixtures, on one.
+
+    By the path of the file: the `xdist_group` marks of pytest-xdist 3.8 have no effect under pytest 9.2, which does not let a plugin
+    rename a test.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            path = nodeid.split("::", 1)[0]
+            return END_TO_END if path.startswith(END_TO_END) else path
+
+    return ByFile(config, log)
 
 
 def pytest_runtest_setup(item):

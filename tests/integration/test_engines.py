@@ -104,6 +104,7 @@ def test_begun_inline_and_ended_under_ray(undisturbed, tmp_path):
     assert agrees_with(undisturbed, home / "run", before)
 
 
+@pytest.mark.slow
 def test_begun_under_ray_and_ended_inline(undisturbed, tmp_path):
     before = killed(tmp_path / "home", "ray", 2)
     assert run_inline(tmp_path / "home" / "run", tmp_path / "home" / "tiny.yaml") == 0

@@ -64,6 +64,7 @@ def test_killed_driver_loses_and_repeats_nothing(tmp_path):
     assert len(killed_and_resumed(tmp_path, SHORT, 1).finished()) == RECORDS
 
 
+@pytest.mark.slow
 def test_a_killed_worker_of_the_inline_engine_costs_its_trial_one_attempt(tmp_path):
     arguments = "--storage", tmp_path / "run", "--engine", "inline", "--set", "resources.max_concurrent_trials=2"
     process = sweep_process.start(tmp_path, write_config(tmp_path, SHORT), *arguments)

@@ -84,7 +84,11 @@ def test_ray_s_own_command_runs_the_sweep(head, checkout):
 
 
 @pytest.mark.parametrize(
-    ("name", "code", "says"), [("partly", 3, "1 of 2 records finished, 1 failed"), ("bad", 2, "did you mean seeds?")]
+    ("name", "code", "says"),
+    [
+        pytest.param("partly", 3, "1 of 2 records finished, 1 failed", marks=pytest.mark.slow),
+        ("bad", 2, "did you mean seeds?"),
+    ],
 )
 def test_exit_code_and_output_are_the_sweep_s(head, checkout, name, code, says):
     done = submit(head, checkout, ours(head), name)
@@ -132,6 +136,7 @@ def test_without_the_token_nothing_runs(head, checkout, tmp_path):
     assert done.returncode == 2 and done.stderr.startswith("error: ") and "Traceback" not in done.stderr, done.stderr
 
 
+@pytest.mark.slow
 def test_dashboard_address_is_no_place_to_join_and_a_dead_one_is_told_at_once(head, checkout):
     command = [sys.executable, "-m", "sweep.run", "search_spaces/good.yaml"]
     for address, says in ((head.dashboard, "is the dashboard's address"), ("127.0.0.1:1", "did not answer within 3 s")):

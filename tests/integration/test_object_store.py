@@ -64,6 +64,7 @@ def test_what_trials_leave_is_there(swept):
     assert sorted(kinds) == ["generator", "pool", "pool"]
 
 
+@pytest.mark.slow
 def test_same_command_again_runs_nothing_twice(swept):
     home, sweep_config, _, found_by = swept
     before = read_ledger(RUN).of_kind("finish")
@@ -72,6 +73,7 @@ def test_same_command_again_runs_nothing_twice(swept):
     assert "2 of 2 records finished" in again.stdout and read_ledger(RUN).of_kind("finish") == before
 
 
+@pytest.mark.slow
 def test_a_bucket_that_is_not_there_is_refused_at_once(swept):
     home, sweep_config, _, found_by = swept
     done = sweep_process.run(home, sweep_config, "--storage", "s3://absent/run", timeout_s=60, **found_by)

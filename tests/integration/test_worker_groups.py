@@ -33,6 +33,7 @@ def losses(reading):
     return {(event["signature"], event["epoch"]): event["metrics"]["loss/train"] for event in reading.of_kind("epoch")}
 
 
+@pytest.mark.slow
 def test_one_train_run_per_trial_gives_the_same_numbers(usual, tmp_path):
     plain = sweep(tmp_path / "plain", "resources.reuse_workers=false")
     assert {record: event["metrics"] for record, event in plain.finished().items()} == {

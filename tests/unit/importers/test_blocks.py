@@ -203,6 +203,7 @@ def test_in_parallel_by_ray_data(source, tmp_path, whole, small_blocks):
 
 
 @pytest.mark.e2e
+@pytest.mark.slow
 def test_relative_paths_are_those_of_this_process(source, tmp_path, monkeypatch, whole, small_blocks):
     """Ray may have been started from another folder than the one this process works in now."""
     with pipeline._ray(2):

@@ -114,7 +114,14 @@ def test_decoded_in_the_order_that_was_asked_for(folder, ids, two_cpus):
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("settings", [{}, {"balanced": True, "steps_per_epoch": 9}, {"share": (1, 2)}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"balanced": True, "steps_per_epoch": 9},
+        pytest.param({}, marks=pytest.mark.slow),
+        pytest.param({"share": (1, 2)}, marks=pytest.mark.slow),
+    ],
+)
 def test_same_seed_same_batches_streamed_or_resident(folder, two_cpus, monkeypatch, settings):
     for name, size in (("_SHUFFLED_WHOLE", 16), ("_RUN", 4), ("WINDOW", 24)):
         monkeypatch.setattr(batches, name, size)
