@@ -8,20 +8,30 @@ from typing import Any
 
 import ray
 
+from sweep.core.activity import doing, heard_by, noting
 from sweep.core.storage import Storage
 from sweep.execution.job import Obtained
 from sweep.execution.ray.nodes import HEAD
+from sweep.execution.usage import usage
 from sweep.store.artifact_store import ArtifactStore, Compute, Stage
 
 _RETRIES = 3  # a computation whose worker or node is killed begins again this often
 
 
 @ray.remote
-def _compute(run_url: str, stage: Stage, function: Compute | None, device: str, threads: int) -> dict[str, Any]:
+def _compute(
+    run_url: str, stage: Stage, function: Compute | None, device: str, threads: int, job_queue: Any
+) -> dict[str, Any]:
     import torch
 
+    def note(facts: dict[str, Any]) -> None:
+        if job_queue is not None:
+            job_queue.note.remote(stage.hash, {**facts, **usage()})
+
     torch.set_num_threads(threads)
-    return ArtifactStore(Storage(run_url), device).compute(stage, function or _work_of(stage.kind))
+    with heard_by(note), noting(artifact=stage.kind):
+        doing("loading")
+        return ArtifactStore(Storage(run_url), device).compute(stage, function or _work_of(stage.kind))
 
 
 def _work_of(kind: str) -> Compute:
@@ -35,15 +45,23 @@ def _work_of(kind: str) -> Compute:
 class ArtifactServer:
     """Answers when the artifact exists; the first request starts its computation, later ones wait for the same one.
 
-    `work` computes kinds of stages in another way than `sweep.pipeline.compute_stages`.
+    `work` computes kinds of stages in another way than `sweep.pipeline.compute_stages`; `job_queue` (actor) is told what is computed.
     """
 
-    def __init__(self, run_url: str, cpus: float, gpus: float, work: Mapping[str, Compute] | None = None) -> None:
+    def __init__(
+        self,
+        run_url: str,
+        cpus: float,
+        gpus: float,
+        work: Mapping[str, Compute] | None = None,
+        job_queue: Any = None,
+    ) -> None:
         self._run_url = run_url
         self._store = ArtifactStore(Storage(run_url))
         self._resources = {"num_cpus": cpus, "num_gpus": gpus}
         self._how = ("cuda" if gpus else "cpu", max(1, int(cpus)))
         self._work = dict(work or {})
+        self._job_queue = job_queue
         self._running: dict[str, asyncio.Future] = {}
 
     async def ensure(self, stage: Stage) -> list[Obtained]:
@@ -68,4 +86,8 @@ class ArtifactServer:
 
     async def _launch(self, stage: Stage) -> dict[str, Any]:
         task = _compute.options(max_retries=_RETRIES, **self._resources)
-        return await task.remote(self._run_url, stage, self._work.get(stage.kind), *self._how)
+        try:
+            return await task.remote(self._run_url, stage, self._work.get(stage.kind), *self._how, self._job_queue)
+        finally:
+            if self._job_queue is not None:
+                self._job_queue.note.remote(stage.hash, None)
