@@ -1,6 +1,6 @@
 """The reliability scorecard: seeded faults on real sweeps, one row of docs/reliability.md each.
 
-python -m tests.reliability [--quick] [--only R1,R5] [--results FILE] [--table FILE]
+python -m tests.reliability [--quick] [--cases 3] [--only R1,R5] [--results FILE] [--table FILE]
 
 Results are JSON lines in an ignored folder; a case that has passed is not run again (`--anew` starts over), so an interrupted run is
 resumed by the same command. Faults stay on this machine and on loopback.
@@ -33,6 +33,7 @@ def main() -> int:
     """Run the rows that are asked for and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few cases of each row without Ray: about 15 minutes")
+    parser.add_argument("--cases", type=int, metavar="N", help="at most so many cases of each row, rows with Ray too")
     parser.add_argument("--only", default="", metavar="ROW,ROW", help="only these rows")
     parser.add_argument("--results", type=Path, default=RESULTS, help="file of results (default: %(default)s)")
     parser.add_argument("--table", type=Path, default=TABLE, help="page to write (default: %(default)s)")
@@ -78,13 +79,14 @@ def read_results(path: Path) -> dict[tuple[str, int], dict]:
 
 def _run_row(row: Row, options: argparse.Namespace) -> None:
     done = read_results(options.results)
-    left = [number for number in row.cases(options.quick) if not done.get((row.id, number), {}).get("passed")]
+    cases = row.cases(options.quick) if options.cases is None else range(min(row.full, options.cases))
+    left = [number for number in cases if not done.get((row.id, number), {}).get("passed")]
     for begin in range(0, len(left), row.together):
         _run_process(row, left[begin : begin + row.together], options)
-    if row.cases(options.quick):
+    if cases:
         results = read_results(options.results)
-        passed = sum(results.get((row.id, number), {}).get("passed", False) for number in row.cases(options.quick))
-        sys.stdout.write(f"{row.id:13} {passed} of {len(row.cases(options.quick))}  {row.claim}\n")
+        passed = sum(results.get((row.id, number), {}).get("passed", False) for number in cases)
+        sys.stdout.write(f"{row.id:13} {passed} of {len(cases)}  {row.claim}\n")
         sys.stdout.flush()
 
 
