@@ -20,6 +20,7 @@ import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.fakes.patience import VARIABLE
 from tests.reliability.rows import Row, all_rows
 from tests.reliability.table import write_table
 
@@ -95,7 +96,7 @@ def _run_process(row: Row, numbers: list[int], options: argparse.Namespace) -> N
     limit_s = (_START_S + row.limit_s * len(numbers)) * options.patience
     words = [sys.executable, "-m", "tests.reliability", "--results", str(options.results)]
     words += ["--in-process", row.id, ",".join(map(str, numbers))]
-    process = subprocess.Popen(words, cwd=ROOT, env=_environment(), start_new_session=True)
+    process = subprocess.Popen(words, cwd=ROOT, env=_environment(options.patience), start_new_session=True)
     try:
         process.wait(limit_s)
         why = f"its process ended with code {process.returncode}"
@@ -111,10 +112,10 @@ def _run_process(row: Row, numbers: list[int], options: argparse.Namespace) -> N
         _note(options.results, row, begun[0], False, 0.0, why)
 
 
-def _environment() -> dict[str, str]:
+def _environment(patience: float) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     path = os.pathsep.join(filter(None, (str(ROOT), kept.get("PYTHONPATH"))))
-    return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, VARIABLE: f"{patience:g}"}
 
 
 def _run_here(row: Row, numbers: str, results: Path) -> int:
