@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 
 from analysis.frames import Run
 from analysis.predicted import PredictedTarget
-from analysis.selection import RULES
+from analysis.selection import RULES, best_first
 from analysis.target_assessment import mean_of
 from sweep.core.errors import InputError
 from sweep.core.metric_table import TARGET
@@ -160,6 +160,6 @@ def _regrets(run: Run, recipes: Sequence[UnsealedRecipe]) -> tuple[dict[str, flo
         except InputError:
             continue  # a rule whose metric this run did not record has no choice to score
         if len(score):
-            row = by_key[score.idxmax()]
+            row = by_key[best_first(score)[0]]
             regret[rule], chosen[rule] = best - row.true["auroc"], row.label
     return regret, chosen
