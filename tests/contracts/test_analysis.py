@@ -163,7 +163,13 @@ def test_every_table_in_every_format_shows_every_row(form, run):
         assert text.endswith("\n") and all(label.split(",")[0] in text.replace("\\_", "_") for label, _ in table.rows)
 
 
-@pytest.mark.parametrize("kind", interchange.WRITERS)
+DATABASES = {"optuna", "mlflow"}  # many seconds to create; tests/unit/analysis/test_interchange.py reads them back
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=pytest.mark.slow) if kind in DATABASES else kind for kind in interchange.WRITERS],
+)
 def test_every_interchange_writes_one_file(kind, run, tmp_path):
     interchange.WRITERS[kind](run, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -186,7 +186,10 @@ def test_with_one_seed_and_no_other_recipes_nothing_is_distinguishable():
     assert made.p_adjusted < 0.05 and not made.seed_noise_known and not made.distinguishable and made.seeds == (0,)
 
 
-@pytest.mark.parametrize(("seeds", "prior"), [(3, None), (5, None), (2, SeedPrior(2 * 0.06**2 + 0.002, 8.0))])
+@pytest.mark.parametrize(
+    ("seeds", "prior"),
+    [(3, None), pytest.param(5, None, marks=pytest.mark.slow), (2, SeedPrior(2 * 0.06**2 + 0.002, 8.0))],
+)
 def test_the_power_note_is_calibrated_with_few_seeds(seeds, prior):
     # What one sweep calls detectable, another such sweep sees about four times in five; the standard error is 2.8 points.
     draw = np.random.default_rng(15)

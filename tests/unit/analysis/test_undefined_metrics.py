@@ -13,7 +13,7 @@ from analysis.warnings import warnings
 from tests.fakes.run_folder import FakeSweep, write_fake_run, write_ledger
 
 
-@pytest.fixture(scope="module", params=["target", "source_val"])
+@pytest.fixture(scope="module", params=["target", pytest.param("source_val", marks=pytest.mark.slow)])
 def single(request, tmp_path_factory):
     sweep = FakeSweep(
         failed=0,

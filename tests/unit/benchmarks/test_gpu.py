@@ -48,6 +48,7 @@ def test_without_a_gpu_and_rehearsal_it_says_what_to_do(capsys, monkeypatch):
     assert gpu.main([]) == 2 and "--rehearse" in capsys.readouterr().err
 
 
+@pytest.mark.slow  # a process for each part
 def test_it_imports_without_the_packages_that_a_gpu_machine_may_lack():
     code = f"""
 import sys

@@ -37,8 +37,11 @@ def seen_in_one_fold(key, fold):
     return len(places) == len({value for value, _ in places})
 
 
-def test_a_thousand_random_data_sets_are_split_without_leak_reproducibly_and_in_balance():
-    for seed in range(1000):
+@pytest.mark.parametrize(
+    "seeds", [range(100), pytest.param(range(100, 1000), marks=pytest.mark.slow)], ids=["100", "900"]
+)
+def test_random_data_sets_are_split_without_leak_reproducibly_and_in_balance(seeds):
+    for seed in seeds:
         draw = np.random.default_rng(seed)
         count, classes = int(draw.integers(1, 80)), int(draw.integers(1, 4))
         frame, copies = table(seed, count, int(draw.integers(1, 60)), classes, duplicates=int(draw.integers(0, 20)))

@@ -54,6 +54,7 @@ def test_predictions_are_near_the_truth_where_calibration_is_not(offset, noise):
         assert abs(found.metrics["accuracy"].value - truth["accuracy"]) < 0.5 * abs(fooled - truth["accuracy"])
 
 
+@pytest.mark.slow  # many simulated hospitals
 def test_ninety_percent_intervals_cover_the_truth():
     draw = np.random.default_rng(1)
     source, _ = hospital(draw, 0.0, 0.0)

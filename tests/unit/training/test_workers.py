@@ -15,7 +15,11 @@ SETTINGS = {"epochs": 4, "batch_size": 8, "lr": 3e-3, "augment": "flip", "patien
 
 @pytest.mark.parametrize(
     "changes",
-    [{"procedure": "joint"}, {"procedure": "two_step"}, {"train_eps": 0.05, "train_attack": "fgsm", "dual_bn": True}],
+    [
+        {"procedure": "two_step"},
+        pytest.param({"procedure": "joint"}, marks=pytest.mark.slow),
+        pytest.param({"train_eps": 0.05, "train_attack": "fgsm", "dual_bn": True}, marks=pytest.mark.slow),
+    ],
     ids=str,
 )
 def test_two_workers_agree_on_weights_and_metrics(tmp_path, changes):
