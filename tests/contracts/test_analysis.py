@@ -40,7 +40,7 @@ COMMANDS = {
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    sweep = FakeSweep(ratios=(0, 1), nuisance=2, seeds=2, images=24, hospitals=6)
+    sweep = FakeSweep(ratios=(0, 1), nuisance=2, seeds=2, images=24, hospitals=6, acquisition=("blur", "gain"))
     folder = write_fake_run(tmp_path_factory.mktemp("contract") / "run", sweep)
     write_properties_table(Path(folder))
     return load_run(folder)
