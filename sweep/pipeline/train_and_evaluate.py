@@ -106,7 +106,7 @@ def _run(job: TrainingJob) -> dict[str, Any]:
     if job.attacks.acquisition:
         metrics |= acquisition.measure(job, _attacked_splits(job), models, attacked, _rows)
     if job.seed == 0:  # one gallery per configuration
-        sample_images.write_trial(job, model)
+        sample_images.write_trial(job, model, blind.samples)
     done = time.perf_counter()
     seconds = {
         "train": trained - begin,
