@@ -78,6 +78,34 @@ def robust_outcomes(attacks: pd.DataFrame, split: str, eps: float, threat: str =
     return _arrange(rows, (rows["breaking_eps"].to_numpy() > eps + 1e-9).astype(np.float64))
 
 
+def acquisition_outcomes(changes: pd.DataFrame, split: str, change: str, severity: int) -> Outcomes | None:
+    """Logits under one acquisition change at one severity, or hits under the worst change per image; None where no logits were kept.
+
+    As in the records, an image with several findings is hit in the worst case where all known findings are right.
+    """
+    if not len(changes) or "logits" not in changes:
+        return None
+    rows = changes[(changes["split"] == split) & (changes["severity"] == severity)]
+    if change != "worst":
+        rows = rows[rows["change"] == change]
+    if not len(rows):
+        return None
+    by_change = [
+        _arrange(part, np.stack(part["logits"].to_numpy()).astype(np.float64)) for _, part in rows.groupby("change")
+    ]
+    if change != "worst":
+        return by_change[0]
+    return replace(by_change[0], values=np.min([_all_right(one) for one in by_change], axis=0))
+
+
+def _all_right(outcomes: Outcomes) -> np.ndarray:
+    """Hits [S, N] of logits; of several findings all known ones must be right."""
+    if outcomes.labels.ndim == 1:
+        return _hits(outcomes)
+    right = ((outcomes.values > 0) == (outcomes.labels == 1)) | np.isnan(outcomes.labels)
+    return right.all(axis=2).astype(np.float64)
+
+
 def attacked_logits(predicted: Outcomes, stands: Outcomes, *, clean: bool = False) -> Outcomes | None:
     """Logits of two classes on the attacked images, where a broken image gets the lowest rank that its own class can have.
 

@@ -14,6 +14,7 @@ from analysis.conditions import grouped
 from analysis.derived import labels
 from analysis.drift import draw_drift, drifts
 from analysis.estimates import Estimates
+from analysis.figures.acquisition import acquisition_facts, draw_acquisition
 from analysis.figures.calibration import calibration_facts, draw_calibration
 from analysis.figures.compute import compute_rows, draw_compute
 from analysis.figures.epsilon import draw_epsilon_curves, epsilon_facts
@@ -153,6 +154,13 @@ def _epsilon(context: Context) -> Figure | None:
     return draw_epsilon_curves(facts) if facts else None
 
 
+def _acquisition(context: Context) -> Figure | None:
+    facts = acquisition_facts(
+        context.run, context.estimates, [row.signature for row in context.ranking.rows], context.labels
+    )
+    return draw_acquisition(facts) if facts else None
+
+
 def _synthetic(context: Context) -> Figure | None:
     pools = pool_qualities(context.run)
     return draw_pools(pools) if pools else None
@@ -223,6 +231,7 @@ def _pseudo_hospitals(context: Context) -> Figure | None:
 FIGURES: tuple[Callable[[Context], Figure | None], ...] = (
     _pseudo_hospitals,
     _epsilon,
+    _acquisition,
     _pareto,
     _parallel,
     _importance,

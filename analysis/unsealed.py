@@ -14,7 +14,7 @@ from analysis import metric_names
 from analysis.figures.figure import number
 from analysis.frames import Run
 from analysis.predicted import PredictedTarget
-from analysis.selection import RULES
+from analysis.selection import RULES, best_first
 from analysis.target_assessment import mean_of
 from sweep.core.errors import InputError
 from sweep.core.metric_table import TARGET
@@ -218,6 +218,6 @@ def _regrets(run: Run, recipes: Sequence[UnsealedRecipe]) -> tuple[dict[str, flo
         except InputError:
             continue  # a rule whose metric this run did not record has no choice to score
         if len(score):
-            row = by_key[score.idxmax()]
+            row = by_key[best_first(score)[0]]
             regret[rule], chosen[rule] = best - row.true["auroc"], row.label
     return regret, chosen

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from sweep.config.load import load_config, places
+from sweep.config.load import load_config, name_of, places
 from sweep.config.sweep_config import SweepConfig
 from sweep.core.command_line import EXITS, Command, key_values, one_of
 from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS, EXIT_STOPPED, InputError, InputErrors, of_system
@@ -96,6 +96,8 @@ def run_sweep(
 def _run_or_plan(
     space: Path, overrides: dict[str, str], smoke: bool, plan_only: bool, storage: str | None, address: str | None
 ) -> int:
+    if not plan_only:
+        _refuse_if_running(space, overrides, smoke, storage)
     sweep_config = load_config(space, overrides, smoke)
     run_storage = Storage(storage or _usual_place(sweep_config.name))
     if plan_only:
@@ -122,6 +124,14 @@ def _run_or_plan(
             if (reason := _input_error_behind(error)) is not None:
                 raise reason from error
             raise
+
+
+def _refuse_if_running(space: Path, overrides: dict[str, str], smoke: bool, storage: str | None) -> None:
+    """InputError where another driver has the run folder, before the seconds that checking the sweep config takes."""
+    from sweep.store.run_folder import refuse_if_held
+
+    if place := storage or ((name := name_of(space, overrides, smoke)) and _usual_place(name)):
+        refuse_if_held(Storage(place))
 
 
 def _input_error_behind(error: BaseException | None) -> InputError | None:

@@ -65,8 +65,21 @@ class Losses:
         return {"failure": "FAILED", "reason": f"its machine was taken away {times} (resources.max_preemptions)"}
 
 
+class LimitExceeded(Exception):
+    """A computation ended its process because it exceeded a limit of memory or time: `said` has class and reason."""
+
+    def __init__(self, said: Said) -> None:
+        self.said = said
+        super().__init__(said["reason"])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.said,)
+
+
 def failure(error: BaseException) -> dict[str, str]:
-    """Class (DIVERGED, OOM or FAILED; a worker that exceeds a time limit says TIMEOUT) and reason of an exception, for the ledger."""
+    """Class (DIVERGED, OOM, FAILED, or TIMEOUT where a limit was exceeded) and reason of an exception, for the ledger."""
+    if isinstance(error, LimitExceeded):
+        return dict(error.said)
     text = str(error) or type(error).__name__
     if isinstance(error, Diverged) or type(error).__name__ == "Collapsed":
         return {"failure": "DIVERGED", "reason": text}

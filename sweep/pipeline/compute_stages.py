@@ -15,7 +15,7 @@ from sweep.pipeline.stages import EPOCHS_FILE, GENERATOR, GENERATOR_FILE, POOL, 
 from sweep.pipeline.synthetic_pools import sample_pool
 from sweep.shards.image_set import ImageSet
 from sweep.store.artifact_store import ArtifactStore, Compute, Stage
-from sweep.store.trial import COLORIZER, MODEL, RESULT, Attacks, Trial
+from sweep.store.trial import COLORIZER, MODEL, RESULT, TRAINING_FACTS, Attacks, Trial
 from sweep.training.hooks import TrainingHooks
 from sweep.training.logbook import Logbook
 
@@ -82,7 +82,7 @@ def train_model_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
             for name in (MODEL, COLORIZER)
             if store.run.exists(f"{folder}/{name}")
         }
-        facts = {name: result[name] for name in ("best_epoch", "epochs_run", "train_images")}
+        facts = {name: result[name] for name in TRAINING_FACTS if name in result}
     else:
         hooks = TrainingHooks(on_epoch=epochs.append)
         folds = _folds(whole, config)

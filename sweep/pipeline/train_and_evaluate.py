@@ -25,6 +25,7 @@ from sweep.attacks.masking import MaskingBattery, alarms_of, check_masking
 from sweep.attacks.methods.transfer import transfer_from
 from sweep.attacks.names import TRANSFER
 from sweep.attacks.threat import Threat
+from sweep.core.acquisition_names import ACQUISITION_METRICS
 from sweep.core.devices import device_facts
 from sweep.core.errors import Diverged
 from sweep.core.metric_table import PREDICTED
@@ -49,7 +50,7 @@ from sweep.pipeline.training_inputs import TrainingInputs, training_inputs
 from sweep.pipeline.training_job import FOLD_OF_SPLIT, StackedSeed, TrainingJob, decided, rebuilt, tensors
 from sweep.shards.image_set import ImageSet
 from sweep.store.artifact_store import ArtifactStore
-from sweep.store.trial import COLORIZER, MODEL, RESULT
+from sweep.store.trial import COLORIZER, MODEL, RESULT, TRAINING_FACTS
 from sweep.training.feature_head import fit_head
 from sweep.training.fit import FitOptions, FitResult, fit
 from sweep.training.hooks import TrainingHooks
@@ -153,7 +154,7 @@ def _trained(job: TrainingJob) -> tuple[Classifier, dict[str, Any]]:
     model = rebuilt(job.trial.config, job.data, job.seed, read_model(store, stage))
     for metrics in json.loads(store.read(stage, EPOCHS_FILE)):
         report_epoch(job, metrics)
-    return model.to(job.device), {name: note[name] for name in ("best_epoch", "epochs_run", "train_images")}
+    return model.to(job.device), {name: note[name] for name in TRAINING_FACTS if name in note}
 
 
 def _trained_together(job: TrainingJob, trained: StackedSeed) -> tuple[Classifier, dict[str, Any]]:
@@ -209,6 +210,8 @@ def facts_of(job: TrainingJob, outcome: FitResult, synthetic: int) -> dict[str, 
     """What a record says of its training."""
     counts = {"real": len(job.folds["train"]), "synthetic": synthetic}
     facts = {"best_epoch": outcome.best_epoch, "epochs_run": outcome.epochs_run, "train_images": counts}
+    if outcome.overfitting is not None:
+        facts["overfitting"] = dict(outcome.overfitting)
     return facts | ({} if outcome.steps_ran == "eager" else {"steps_ran": outcome.steps_ran})
 
 
@@ -248,7 +251,8 @@ def _metrics_of(logits: np.ndarray, labels: np.ndarray, classes: int) -> dict[st
 def _at_rung(job: TrainingJob, model: Classifier) -> dict[str, float]:
     """The objectives of a model in training at a rung: computed as at the end, but attacked on few images."""
     folds, models = after_training(job, model)
-    clean = {name for name in job.rungs.metrics if not name.startswith(ROBUST)}
+    under_changes = {name for name in job.rungs.metrics if name.startswith(ACQUISITION_METRICS)}
+    clean = {name for name in job.rungs.metrics if not name.startswith(ROBUST)} - under_changes
     metrics: dict[str, float] = {}
     if clean:
         logits = {
@@ -258,7 +262,10 @@ def _at_rung(job: TrainingJob, model: Classifier) -> dict[str, float]:
         metrics = _clean_metrics(replace(job, folds=folds), logits)
         if any(name.startswith(PREDICTED) for name in clean):
             metrics |= evaluate_blind(job, model, logits, alternatives=False).metrics
-    for name in set(job.rungs.metrics) - clean:
+    if under_changes:
+        splits = sorted({name.split("/")[1] for name in under_changes})
+        metrics |= acquisition.at_rung(job, splits, folds, models, attacked)
+    for name in set(job.rungs.metrics) - clean - under_changes:
         _, split, rest = name.split("/", 2)
         threat, eps = rest.rsplit("@", 1)
         fold = folds[FOLD_OF_SPLIT[split]]

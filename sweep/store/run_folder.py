@@ -107,6 +107,18 @@ def held(run: Storage) -> Iterator[StillOurs]:
         yield lease.check
 
 
+def refuse_if_held(run: Storage) -> None:
+    """InputError names the driver that holds a local run folder, in milliseconds; `held` decides, also for other storage."""
+    if run.local is None:
+        return
+    try:
+        lock = open(run.local / _LOCK_FILE, encoding="utf-8")  # noqa: SIM115 - closed below
+    except OSError:  # none yet, or not readable, which `opened` reports
+        return
+    with lock:
+        _locked(lock, run, fcntl.LOCK_SH)
+
+
 def _refuse_if_replaced(url: str, lock: IO[str]) -> None:
     """InputError where the folder was removed, or made again, since the lock was taken: another driver may then hold the new one."""
     try:
@@ -121,10 +133,10 @@ def _refuse_if_replaced(url: str, lock: IO[str]) -> None:
         )
 
 
-def _locked(lock: IO[str], run: Storage) -> bool:
+def _locked(lock: IO[str], run: Storage, kind: int = fcntl.LOCK_EX) -> bool:
     """Lock an open file; False where the file system has no locks. Raises InputError when another process holds it."""
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in _TAKEN:
             return False

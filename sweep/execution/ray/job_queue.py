@@ -22,7 +22,7 @@ _VERDICT_S = 30  # a driver that answers later than that does not hold its worke
 
 
 @dataclass(eq=False)
-class Job:
+class QueuedJob:
     """One submission of a trial: a later one of the same signature is another job with its own reports."""
 
     work: Work
@@ -43,7 +43,7 @@ class WorkerGroup:
     """The state of one worker group."""
 
     node: str = ""
-    job: Job | None = None
+    job: QueuedJob | None = None
     of_one_job: bool = False
     gone: bool = False
     said: Said | None = None  # what its worker said before it ended itself
@@ -55,8 +55,8 @@ class JobQueue:
 
     def __init__(self, max_failures: int, max_preemptions: int) -> None:
         self._limits = {FAULT: max_failures, PREEMPTION: max_preemptions}
-        self._waiting: list[Job] = []
-        self._present: dict[str, Job] = {}  # by signature: the one whose reports are asked for
+        self._waiting: list[QueuedJob] = []
+        self._present: dict[str, QueuedJob] = {}  # by signature: the one whose reports are asked for
         self._worker_groups: dict[str, WorkerGroup] = {}
         self._leaving: set[str] = set()  # nodes that will be taken away
         self._closed = False
@@ -82,7 +82,7 @@ class JobQueue:
 
     async def submit(self, work: Work) -> None:
         """Queue a trial's job; an earlier one of the same trial is dropped."""
-        job = Job(work, Losses(self._limits))
+        job = QueuedJob(work, Losses(self._limits))
         await self.cancel(job.signature)
         self._present[job.signature] = job
         self._waiting.append(job)
@@ -133,7 +133,7 @@ class JobQueue:
             await self._judged(job, job.sent)
         return not job.cancelled
 
-    async def _judged(self, job: Job, number: int) -> None:
+    async def _judged(self, job: QueuedJob, number: int) -> None:
         """Wait until the scheduler has decided on a report, so that a stopped trial trains no further than its rung."""
         async with self._news:
             with suppress(TimeoutError):
@@ -227,7 +227,7 @@ class JobQueue:
         except Exception as error:  # noqa: BLE001 - whatever it was is the reason that its jobs are told
             await self.worker_group_broke(name, str(error).strip().splitlines()[-1])
 
-    def _next(self, worker_group: str) -> Job | None:
+    def _next(self, worker_group: str) -> QueuedJob | None:
         """A job bound to this worker group, or the first one bound to none."""
         if self._worker_groups[worker_group].node in self._leaving:
             return None
@@ -245,14 +245,14 @@ class JobQueue:
         else:
             self._fail(job, **job.losses.failure(kind, said))
 
-    def _fail_those(self, chosen: Callable[[Job], bool], reasons: list[str]) -> None:
+    def _fail_those(self, chosen: Callable[[QueuedJob], bool], reasons: list[str]) -> None:
         reason = "; ".join(sorted(set(reasons)))
         lost = [job for job in self._waiting if chosen(job)]
         self._waiting = [job for job in self._waiting if job not in lost]
         for job in lost:
             self._fail(job, "FAILED", f"no worker group is left: {reason}")
 
-    def _fail(self, job: Job, failure: str, reason: str) -> None:
+    def _fail(self, job: QueuedJob, failure: str, reason: str) -> None:
         job.mail.put_nowait({"kind": DONE, "failure": failure, "reason": reason})
 
     async def _tell(self) -> None:

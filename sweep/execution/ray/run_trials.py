@@ -26,6 +26,7 @@ from sweep.execution.ray.shared_images import share_images, wait_for
 from sweep.execution.ray.tune_adapters import CampaignScheduler, CampaignSearcher, RecordCallback
 from sweep.execution.ray.tune_trial import TuneTrial
 from sweep.execution.ray.worker_groups import WorkerGroupSetup, start_worker_group
+from sweep.execution.worker_limits import WorkerLimits
 from sweep.pipeline.stages import shared_models
 from sweep.planning.capacity import Capacity
 from sweep.planning.plan import Plan
@@ -54,7 +55,10 @@ def run_trials(
         launch.resources.max_failures, launch.resources.max_preemptions
     )
     artifact_server = ArtifactServer.remote(  # type: ignore[attr-defined]
-        launch.run_url, launch.resources.cpus_per_worker, launch.resources.gpus_per_worker
+        launch.run_url,
+        launch.resources.cpus_per_worker,
+        launch.resources.gpus_per_worker,
+        limits=WorkerLimits.of(launch.resources),
     )
     images = share_images(data)
     setup = WorkerGroupSetup(run.url, launch.resources, launch.attempt, images, job_queue)

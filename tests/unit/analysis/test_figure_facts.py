@@ -20,7 +20,7 @@ from analysis.figures.glcm import draw_glcm, glcm_facts
 from analysis.figures.importance import draw_importances, explained, importances
 from analysis.figures.learning import draw_learning_curves, learning_curves
 from analysis.figures.parallel import draw_parallel, parallel_facts
-from analysis.figures.pareto import draw_pareto, front_probability, pareto_facts
+from analysis.figures.pareto import draw_pareto, pareto_facts
 from analysis.figures.ratio import RatioCurve, RatioPoint, draw_ratio_curves, ratio_curves
 from analysis.frames import load_run
 from analysis.intervals import Interval
@@ -361,8 +361,3 @@ class TestParallel:
         texts = [text for _, text in next(axis for axis in facts.axes if axis.name == "lr").marks]
         low, second = float(texts[0]), float(texts[1])
         assert second / low == pytest.approx(float(texts[2]) / second, rel=0.2)
-
-
-def test_front_probability_counts_draws():
-    draws = np.array([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 1.0], [0.0, 0.0]]])
-    assert front_probability(draws).tolist() == [1.0, 0.5]
