@@ -32,8 +32,8 @@ from sweep.evaluation.metrics import auroc
 from sweep.shift import calibration
 from sweep.shift.estimators import ESTIMATORS
 from sweep.shift.evidence import Evidence
-from sweep.shift.pooled_performance import ModelEvidence
-from sweep.shift.predicted_performance import HospitalResult
+from sweep.shift.pooled_performance import HeldOut, ModelEvidence
+from sweep.shift.predicted_performance import HospitalResult, margin
 from sweep.shift.properties import PROPERTIES, energy_distance, standardised
 from sweep.shift.pseudo_hospitals import RESTYLED
 from sweep.shift.shift_kind import Tables
@@ -171,11 +171,18 @@ def evidence(cells: Cells) -> dict[str, list[ModelEvidence]]:
                     )
                 ],
                 distances,
+                held_out=_held_out(cells, r, s),
             )
             for s in range(cells.val.shape[1])
         ]
         for r, name in enumerate(cells.recipes)
     }
+
+
+def _held_out(cells: Cells, recipe: int, seed: int) -> HeldOut:
+    val, test = (margin(part[recipe, seed]) for part in (cells.val, cells.test))
+    everyone = np.concatenate([val, test]), np.concatenate([cells.labels, cells.test_labels])
+    return HeldOut(*everyone, val[cells.shown], cells.labels[cells.shown])
 
 
 def assessed(cells: Cells) -> Assessment:
