@@ -17,6 +17,7 @@ from sweep.core.seeds import rng
 from sweep.core.storage import Storage
 from sweep.store.ledger import read_ledger
 from sweep.store.run_folder import held
+from tests.fakes.patience import patient
 from tests.reliability.rows import Row
 from tests.reliability.sweeps import (
     KILLED,
@@ -90,7 +91,7 @@ def storage_fault(number: int, folder: Path) -> None:
 def double_driver(number: int, folder: Path) -> None:
     """A second driver starts while the first one lives: one writer, the other one out within three seconds with the holder's name."""
     first = start(prepared(folder, PLAIN), PLAIN)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + patient(30)
     while not (folder / "run" / "driver.lock").exists() or not (folder / "run" / "driver.lock").read_text():
         assert time.monotonic() < deadline, "the first driver took no lock"
         time.sleep(0.01)
@@ -121,7 +122,7 @@ def one_or_more_at_once(number: int, folder: Path) -> None:
 def stopped_process(number: int, folder: Path) -> None:
     """SIGSTOP in mid-sweep, SIGCONT later: the sweep goes on as if nothing had been."""
     child = start(prepared(folder, PLAIN), PLAIN)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + patient(120)
     while not read_ledger(folder / "run").of_kind("epoch"):
         assert time.monotonic() < deadline, output(folder)[-2000:]
         time.sleep(0.02)
@@ -209,7 +210,7 @@ def held_folder_is_free_after_a_kill(number: int, folder: Path) -> None:
     """A driver killed with -9 holds nothing: the next one has the folder at once, and no process is left."""
     before = {process.pid for process in psutil.Process().children(recursive=True)}
     child = start(prepared(folder, PLAIN), PLAIN, resources__max_concurrent_trials="2")
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + patient(120)
     while not read_ledger(folder / "run").of_kind("epoch"):
         assert time.monotonic() < deadline, output(folder)[-2000:]
         time.sleep(0.02)
@@ -218,7 +219,7 @@ def held_folder_is_free_after_a_kill(number: int, folder: Path) -> None:
     waited(child)
     with held(Storage(folder / "run")):
         pass
-    _, alive = psutil.wait_procs(family, timeout=15)
+    _, alive = psutil.wait_procs(family, timeout=patient(15))
     assert not alive, [process.cmdline() for process in alive]
     assert {process.pid for process in psutil.Process().children(recursive=True)} == before
     assert sweep(folder, PLAIN) == 0, output(folder)[-2000:]

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from sweep.store.ledger import read_ledger
+from tests.fakes.patience import patient
 from tests.integration.cluster_view import View, left_on, watched
 from tests.integration.head_node import Head, head_node
 from tests.integration.test_preemption import drain
@@ -20,7 +21,7 @@ from tests.reliability.rows import Row
 from tests.reliability.sweeps import facts, output, start, undisturbed, waited
 
 _LOSSES, _DRAINS = 4, 5
-_WAIT_S = 240
+_WAIT_S = patient(120)
 LONG = """\
 name: reliability
 data: {source: phantom-a, target: phantom-b, image_px: 32, phantom_patients: 60}
@@ -153,7 +154,7 @@ def killed_driver_on_a_cluster(number: int, folder: Path) -> None:
         _wait_for_an_epoch(folder, child, "never")
         os.kill(child, signal.SIGKILL)
         waited(child)
-        deadline = time.monotonic() + _GONE_S
+        deadline = time.monotonic() + patient(_GONE_S)
         while left := left_on(head):
             assert time.monotonic() < deadline, f"still there {_GONE_S} s later: {left}"
             time.sleep(2)

@@ -11,6 +11,7 @@ import psutil
 
 from sweep.core.seeds import rng
 from sweep.store.ledger import read_ledger
+from tests.fakes.patience import patient
 from tests.reliability.rows import Row
 from tests.reliability.sweeps import PLAIN, check_equal, output, prepared, start, undisturbed, waited
 
@@ -27,7 +28,7 @@ def killed_workers(number: int, folder: Path) -> None:
     )
     kills: list[float] = []
     while len(kills) < KILLS:
-        seen, deadline = _epochs(folder), time.monotonic() + 120
+        seen, deadline = _epochs(folder), time.monotonic() + patient(120)
         while _epochs(folder) == seen:
             assert psutil.Process(child).status() != psutil.STATUS_ZOMBIE, f"ended after {len(kills)} kills"
             assert time.monotonic() < deadline, output(folder)[-2000:]
