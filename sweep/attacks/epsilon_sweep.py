@@ -26,6 +26,7 @@ from sweep.attacks.result import EpsilonSweep
 from sweep.attacks.schedule import bisect, narrow_down, try_every_epsilon
 from sweep.attacks.threat import Threat
 from sweep.attacks.threats import resolve_threats
+from sweep.core.activity import doing
 from sweep.core.devices import float32_products
 from sweep.core.epsilon import parse_grid
 from sweep.core.errors import InputError, suggestion
@@ -65,6 +66,7 @@ def epsilon_sweep(
         network = _network(model, options.mode, images[:SAMPLE].to(device))
         parts = []
         for start in range(0, len(images), size):
+            doing("attacking images", start, len(images))
             here = slice(start, start + size)
             chunk = Chunk(network, images[here].to(device), labels[here].to(device), rows, positive, options, start)
             MODES[options.mode](chunk)

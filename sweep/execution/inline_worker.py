@@ -70,7 +70,7 @@ def _run_limited(task: Task, context: WorkerContext, setup: InlineSetup, pipe: _
             heard()
             return goes_on
 
-        run_task(task, context, tell, setup.threads)
+        run_task(task, context, tell, setup.threads, lambda report: pipe.send(task.number, report))
 
 
 def _end_with_parent() -> None:

@@ -14,12 +14,15 @@ from sweep.store.artifact_store import Stage
 from sweep.store.trial import Attacks, Rungs, Trial
 
 Report = dict[str, Any]
-"""`kind` says which: stages (artifacts obtained), epoch, finish and failed (of one seed), done (of the whole job)."""
+"""`kind` says which: stages (artifacts obtained), epoch, finish and failed (of one seed), done (of the whole job), activity."""
 
 Said = dict[str, str]
 """Class (`failure`) and `reason` that a worker gives before it ends itself because it exceeds a limit."""
 
 DONE = "done"
+ACTIVITY = (
+    "activity"  # kind of a report that only the live view takes: nobody answers it, and the ledger does not hold it
+)
 FAULT, PREEMPTION = "fault", "preemption"
 
 

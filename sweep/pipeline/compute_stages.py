@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sweep.core.activity import doing
 from sweep.data.datasets import FOLDS, Data
 from sweep.data.folds import STREAM, Folds, decoded_bytes, loading_of
 from sweep.pipeline.stages import EPOCHS_FILE, GENERATOR, GENERATOR_FILE, POOL, SHARED_MODEL
@@ -58,6 +59,7 @@ def _watched(stage: Stage, store: ArtifactStore) -> Iterator[Callable[[int, dict
     with store.run.folder(f"tensorboard/{stage.inputs['generator']}-{stage.hash}") as folder, Logbook(folder) as book:
 
         def on_step(step: int, facts: dict[str, Any]) -> None:
+            doing("training", step, int(stage.inputs["settings"].get("steps", 0)))
             book.scalars({name: value for name, value in facts.items() if name != "grid"}, step)
             if "grid" in facts:
                 book.image("samples", facts["grid"], step)

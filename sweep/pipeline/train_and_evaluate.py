@@ -26,6 +26,7 @@ from sweep.attacks.methods.transfer import transfer_from
 from sweep.attacks.names import TRANSFER
 from sweep.attacks.threat import Threat
 from sweep.core.acquisition_names import ACQUISITION_METRICS
+from sweep.core.activity import doing
 from sweep.core.devices import device_facts
 from sweep.core.errors import Diverged
 from sweep.core.metric_table import PREDICTED
@@ -88,6 +89,7 @@ def _run(job: TrainingJob) -> dict[str, Any]:
     trained = time.perf_counter()
     folds, models = after_training(job, model)
     as_trained, job = job, replace(job, folds=folds)
+    doing("evaluating")
     logits = {
         split: predict(models[split], job.folds[fold].images, _PREDICT_BATCH, job.device)
         for split, fold in FOLD_OF_SPLIT.items()
@@ -96,6 +98,7 @@ def _run(job: TrainingJob) -> dict[str, Any]:
     job.write_frame("predictions.parquet", _predictions(job, logits))
     log_curves(job, logits, facts["epochs_run"])
     evaluated = time.perf_counter()
+    doing("estimating without target labels")
     blind = evaluate_blind(as_trained, model, logits)
     blind.write(job)
     metrics |= blind.metrics

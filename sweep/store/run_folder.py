@@ -23,6 +23,7 @@ from ruamel.yaml.error import YAMLError
 
 from sweep.config.sweep_config import SweepConfig
 from sweep.core.devices import device_text, same_device
+from sweep.core.durations import duration
 from sweep.core.errors import InputError
 from sweep.core.storage import Storage
 from sweep.store.code_versions import VERSIONS
@@ -159,11 +160,11 @@ def check_same_config(run: Storage, sweep_config: SweepConfig) -> None:
         key for key in {**before, **now} if before.get(key) != now.get(key) and key.split(".")[0] not in _FREE_TO_CHANGE
     ]
     if changed:
-        listing = ", ".join(f"{key} was {before.get(key)!r} and is {now.get(key)!r}" for key in sorted(changed))
+        listing = "".join(f"\n  {key} was {before.get(key)!r} and is {now.get(key)!r}" for key in sorted(changed))
         raise InputError(
             f"{run.url}/{SPACE_FILE}",
-            f"the folder holds another sweep config: {listing}",
-            "rename the sweep config, or give another --storage",
+            "the folder holds another sweep config",
+            f"rename the sweep config, or give another --storage; it differs in{listing}",
         )
 
 
@@ -283,4 +284,4 @@ def note_overhead(run: Storage, wall_s: float, worker_groups: int, finished: lis
     }
     run.write(ENVIRONMENT_FILE, json.dumps(facts, indent=1).encode())
     short = "; trials this short hardly need a cluster" if idle_s > _LARGE_SHARE * (idle_s + work_s) else ""
-    return f"{work_s:.0f} s of work for {len(finished)} records, and {each_s:.1f} s of start-up and waiting a record{short}"
+    return f"{duration(work_s)} of work for {len(finished)} records, and {duration(each_s)} of start-up and waiting a record{short}"

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sweep.core.activity import doing
 from sweep.core.errors import InputError
 from sweep.core.seeds import named_seed
 from sweep.evaluation.evaluate import predict
@@ -223,6 +224,7 @@ class _Run:
             begin = self._resume_midway(watch, generator)
             for number, (images, labels) in enumerate(islice(batches(done.epoch), begin, steps), start=begin):
                 set_lr(self.optimizer, self.recipe, (done.phase_epoch + number / steps) / phase.epochs)
+                doing("training", done.phase_epoch * steps + number, phase.epochs * steps)
                 for loss in self.run_step(images, labels, generator):
                     watch.add(loss)
                 done.images_seen += len(images)

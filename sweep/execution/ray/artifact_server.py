@@ -10,9 +10,11 @@ from typing import Any
 
 import ray
 
+from sweep.core.activity import doing, heard_by, noting
 from sweep.core.storage import Storage
 from sweep.execution.job import FAULT, LimitExceeded, Losses, Obtained, Said
 from sweep.execution.ray.nodes import HEAD
+from sweep.execution.usage import usage
 from sweep.execution.worker_limits import UNLIMITED, WorkerLimits, limited
 from sweep.store.artifact_store import ArtifactStore, Compute, Stage
 
@@ -27,6 +29,7 @@ class _Setup:
     device: str
     threads: int
     limits: WorkerLimits
+    job_queue: Any = None
 
 
 @ray.remote
@@ -36,9 +39,14 @@ def _compute(setup: _Setup, stage: Stage, function: Compute | None, server: Any)
     def say(said: Said) -> None:
         ray.get(server.ending.remote(stage.hash, said))
 
+    def note(facts: dict[str, Any]) -> None:
+        if setup.job_queue is not None:
+            setup.job_queue.note.remote(stage.hash, {**facts, **usage()})
+
     torch.set_num_threads(setup.threads)
     store = ArtifactStore(Storage(setup.run_url), setup.device)
-    with limited(setup.limits.of_a_stage, say):
+    with limited(setup.limits.of_a_stage, say), heard_by(note), noting(artifact=stage.kind):
+        doing("loading")
         return store.compute(stage, function or _work_of(stage.kind))
 
 
@@ -54,7 +62,7 @@ class ArtifactServer:
     """Answers when the artifact exists; the first request starts its computation, later ones wait for the same one.
 
     A computation that exceeds `limits` (memory, time) ends its process, which is retried like one that died. `work` computes kinds of
-    stages in another way than `sweep.pipeline.compute_stages`.
+    stages in another way than `sweep.pipeline.compute_stages`; `job_queue` (actor) is told what is computed.
     """
 
     def __init__(
@@ -64,10 +72,11 @@ class ArtifactServer:
         gpus: float,
         work: Mapping[str, Compute] | None = None,
         limits: WorkerLimits = UNLIMITED,
+        job_queue: Any = None,
     ) -> None:
         self._store = ArtifactStore(Storage(run_url))
         self._resources = {"num_cpus": cpus, "num_gpus": gpus}
-        self._setup = _Setup(run_url, "cuda" if gpus else "cpu", max(1, int(cpus)), limits)
+        self._setup = _Setup(run_url, "cuda" if gpus else "cpu", max(1, int(cpus)), limits, job_queue)
         self._work = dict(work or {})
         self._running: dict[str, asyncio.Future] = {}
         self._said: dict[str, list[Said]] = {}  # by hash: what computations said before they ended themselves
@@ -106,3 +115,6 @@ class ArtifactServer:
                 losses = Losses({FAULT: _RETRIES}, Counter({FAULT: len(said)}))
                 raise LimitExceeded(losses.failure(FAULT, said[-1])) from lost
             raise
+        finally:
+            if self._setup.job_queue is not None:
+                self._setup.job_queue.note.remote(stage.hash, None)

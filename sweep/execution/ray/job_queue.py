@@ -66,6 +66,7 @@ class JobQueue:
         self._most = 0
         self._idle_s: float | None = None
         self._broken: list[str] = []
+        self._activities: dict[str, Report] = {}  # by signature of the trial or hash of the artifact, for the live view
         self._news = asyncio.Condition()
 
     async def open(
@@ -129,6 +130,7 @@ class JobQueue:
         job.sent += 1
         if report["kind"] == DONE:
             self._worker_groups[worker_group].job = None
+            self._activities.pop(signature, None)
         elif _at_rung(job.work, report):
             await self._judged(job, job.sent)
         return not job.cancelled
@@ -139,6 +141,17 @@ class JobQueue:
             with suppress(TimeoutError):
                 decided = self._news.wait_for(lambda: job.cancelled or self._closed or job.judged >= number)
                 await asyncio.wait_for(decided, _VERDICT_S)
+
+    async def note(self, key: str, activity: Report | None) -> None:
+        """What the worker of a trial (by signature) or an artifact (by hash) does now; None when it is over."""
+        if activity is None:
+            self._activities.pop(key, None)
+        else:
+            self._activities[key] = activity
+
+    async def activities(self) -> dict[str, Report]:
+        """What the workers do now."""
+        return self._activities
 
     async def next_report(self, signature: str) -> Report:
         """The trial's next report, waiting for one."""
@@ -237,6 +250,8 @@ class JobQueue:
         """Requeue the job of a worker group that lost it, at the front, if retries remain."""
         job, worker_group.job = worker_group.job, None
         said, worker_group.said = worker_group.said, None
+        if job is not None:
+            self._activities.pop(job.signature, None)
         if job is None or job.cancelled:
             return
         kind = PREEMPTION if worker_group.node in self._leaving or is_leaving(worker_group.node) else FAULT
