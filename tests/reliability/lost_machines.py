@@ -105,7 +105,9 @@ def _wait_for_an_epoch(folder: Path, child: int, when: str) -> None:
 
     seen, deadline = epochs(), time.monotonic() + _WAIT_S
     while epochs() == seen:
-        assert psutil.Process(child).status() != psutil.STATUS_ZOMBIE, f"ended, disturbed {when}"
+        assert psutil.Process(child).status() != psutil.STATUS_ZOMBIE, (
+            f"ended, disturbed {when}: {output(folder)[-1500:]}"
+        )
         assert time.monotonic() < deadline, output(folder)[-2000:]
         time.sleep(0.05)
 
