@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 
+from sweep.core.capture import TOLERANCE, Recorder, Replay, Saved, Trace, difference, first_line
 from sweep.core.errors import Diverged
-from sweep.training.capture import Recorder, Replay, first_line
 from sweep.training.dual_norms import DualNorms
 from sweep.training.ema import AveragedWeights
 from sweep.training.optimizer import scale_lr, write_lr
 from sweep.training.precision import resolved_precision
 from sweep.training.recipe import Recipe
 
-CHECKED_STEPS = (
-    3  # a wrong recording shows from the second step on: the first has the learning rate and counters of the capture
-)
-# Largest accepted difference of a loss, absolute plus relative. Replays run the kernels of the direct step; where a library picks
-# others, float32 rounding grows by about ten a step, bfloat16 rounding starts at 1/256.
-TOLERANCE = {"fp32": 1e-3, "bf16": 1e-2}
-# ... and of how the weights moved, as a share: Adam turns rounding of a gradient near zero into a whole step of that one weight.
-TOLERANCE_OF_MOVES = {"fp32": 0.05, "bf16": 0.2}
+CHECKED_STEPS = 3  # a frozen learning rate or counter shows from the second step on
 
 
 class RecordableStep(Protocol):
@@ -106,7 +97,7 @@ class CapturedRunner:
             before.restore()
             replay = self.recorder.record(lambda: self._run(generator), getattr(generator, "generators", (generator,)))
             replayed = self._checked(before, replay)
-            problem = difference(direct, replayed, resolved_precision(device, self.step.recipe.precision))
+            problem = difference(direct, replayed, TOLERANCE[resolved_precision(device, self.step.recipe.precision)])
         except Diverged:
             raise
         except RuntimeError as error:  # what CUDA refuses to capture, and what does not fit into memory twice
@@ -131,58 +122,25 @@ class CapturedRunner:
             scale_lr(self.step.optimizer, number / max(1, number - 1))
             run()
             losses += [loss.clone() for loss in self._losses]
-        return Trace(torch.stack(losses).flatten().tolist(), before.moves())
+        return Trace(torch.stack(losses).flatten().tolist(), before.moves(self.step.trained))
 
 
-@dataclass(frozen=True)
-class Trace:
-    """Losses of some steps, and how far they moved the trained weights and the other state (statistics, averages)."""
-
-    losses: list[float]
-    moves: tuple[list[torch.Tensor], list[torch.Tensor]]
-
-
-class StepState:
-    """Everything that a step changes, copied on its device: `restore` puts it back in place, so recordings stay valid."""
+class StepState(Saved):
+    """Everything that a step changes."""
 
     def __init__(self, step: RecordableStep, generator: Any) -> None:
-        self.step, self.generator = step, generator
-        self._tensors = [(tensor, tensor.detach().clone()) for tensor in _tensors(step)]
-        self._optimizer = {
-            parameter: {name: _copied(value) for name, value in entry.items()}
-            for parameter, entry in step.optimizer.state.items()
-        }
+        super().__init__(_tensors(step), [step.optimizer], generator, step.device)
+        self.step = step
         self._lr = [_copied(group["lr"]) for group in step.optimizer.param_groups]
         self._steps_averaged = None if step.average is None else step.average.steps
-        self._draws = (generator.get_state(), torch.get_rng_state(), _cuda_draws(step.device))
 
-    @torch.no_grad()
     def restore(self) -> None:
-        """Put everything back. State that the optimiser has made since becomes zero, with which it begins."""
-        for tensor, value in self._tensors:
-            tensor.copy_(value)
-        for parameter, entry in self.step.optimizer.state.items():
-            known = self._optimizer.get(parameter, {})
-            for name, value in entry.items():
-                if isinstance(value, torch.Tensor):
-                    value.copy_(known[name]) if name in known else value.zero_()
+        """Put everything back."""
+        super().restore()
         for group, lr in zip(self.step.optimizer.param_groups, self._lr, strict=True):
             write_lr(group, lr)
         if self.step.average is not None and self._steps_averaged is not None:
             self.step.average.steps = self._steps_averaged
-        self.step.optimizer.zero_grad(set_to_none=True)
-        draws, host, cuda = self._draws
-        self.generator.set_state(draws)
-        torch.set_rng_state(host)
-        if cuda is not None:
-            torch.cuda.set_rng_state(cuda, self.step.device)
-
-    @torch.no_grad()
-    def moves(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Change of each trained weight, and of each other floating tensor, since this state was taken."""
-        trained = {id(weight) for weight in self.step.trained}
-        moved = [(id(now) in trained, now.detach() - was) for now, was in self._tensors if now.is_floating_point()]
-        return [move for own, move in moved if own], [move for own, move in moved if not own]
 
 
 def why_not_captured(step: RecordableStep, workers: int) -> str | None:
@@ -207,28 +165,8 @@ def runner_for(step: RecordableStep, recorder: Recorder | None, workers: int) ->
     return CapturedRunner(step, recorder) if why is None else EagerRunner(step, why)
 
 
-def difference(direct: Trace, replayed: Trace, precision: str) -> str | None:
-    """How the replayed steps differ from the direct ones; None where they agree."""
-    tolerance = TOLERANCE[precision]
-    for number, (first, second) in enumerate(zip(direct.losses, replayed.losses, strict=True), start=1):
-        if not _agree(first, second, tolerance):
-            return f"loss {number} of its check is {second:.6g} where the direct step's is {first:.6g}"
-    for what, first_moves, second_moves in zip(("weights", "statistics"), direct.moves, replayed.moves, strict=True):
-        whole = _length(first_moves)
-        apart = _length([a - b for a, b in zip(first_moves, second_moves, strict=True)])
-        if math.isfinite(whole) and apart > TOLERANCE_OF_MOVES[precision] * whole:
-            return f"in its check the {what} moved otherwise than by direct steps, by {apart / max(whole, 1e-30):.1g} of the way"
-    return None
-
-
-def _agree(first: float, second: float, tolerance: float) -> bool:
-    if math.isfinite(first) and math.isfinite(second):
-        return abs(first - second) <= tolerance * (1 + abs(first))
-    return first == second or (math.isnan(first) and math.isnan(second))  # a divergence is for the training to report
-
-
-def _length(parts: list[torch.Tensor]) -> float:
-    return float(torch.stack([part.float().norm() for part in parts]).norm()) if parts else 0.0
+def _copied(lr: float | torch.Tensor) -> float | torch.Tensor:
+    return lr.clone() if isinstance(lr, torch.Tensor) else lr
 
 
 def _tensors(step: RecordableStep) -> list[torch.Tensor]:
@@ -238,11 +176,3 @@ def _tensors(step: RecordableStep) -> list[torch.Tensor]:
     if step.average is not None:
         found += step.average.tensors()
     return found
-
-
-def _copied(value: Any) -> Any:
-    return value.detach().clone() if isinstance(value, torch.Tensor) else value
-
-
-def _cuda_draws(device: torch.device) -> torch.Tensor | None:
-    return torch.cuda.get_rng_state(device) if device.type == "cuda" else None
