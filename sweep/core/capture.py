@@ -7,6 +7,7 @@ tensors on the device, and nothing inside may wait for the device. torch.cuda.gr
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -64,6 +65,9 @@ def recorder_for(device: torch.device) -> Recorder | None:
 def first_line(error: RuntimeError) -> str:
     """What a failed capture says, without the pages of advice that CUDA errors carry."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+CHECKED_STEPS = 3  # a frozen learning rate or counter shows from the second step on
 
 
 class RandomStream(Protocol):
@@ -130,11 +134,16 @@ class Saved:
         if cuda is not None:
             torch.cuda.set_rng_state(cuda, self._device)
 
+    def now(self) -> list[torch.Tensor]:
+        """Copies of the tensors as they are now."""
+        return [tensor.detach().clone() for tensor, _ in self._tensors]
+
     @torch.no_grad()
-    def moves(self, trained: Sequence[torch.Tensor]) -> Moves:
-        """Change of each `trained` tensor, and of each other floating one, since they were saved."""
+    def moves(self, since: Sequence[torch.Tensor], trained: Sequence[torch.Tensor]) -> Moves:
+        """Change of each `trained` tensor, and of each other floating one, since an earlier `now`."""
         own = {id(tensor) for tensor in trained}
-        moved = [(id(now) in own, now.detach() - was) for now, was in self._tensors if now.is_floating_point()]
+        pairs = zip(self._tensors, since, strict=True)
+        moved = [(id(one) in own, one.detach() - was) for (one, _), was in pairs if one.is_floating_point()]
         return [move for mine, move in moved if mine], [move for mine, move in moved if not mine]
 
 
@@ -178,3 +187,93 @@ def _copied(value: Any) -> Any:
 
 def _cuda_draws(device: torch.device) -> torch.Tensor | None:
     return torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+
+
+@dataclass
+class Recordable:
+    """One step on fixed tensors, and what the check of its recording needs.
+
+    `run` does the step and returns its losses; `before` is the state to go back to, `trained` those of its tensors that an optimiser moves,
+    `generators` those that the step draws from. `vary` is called with the number of each checked step, to change what changes in training.
+    """
+
+    run: Callable[[], Sequence[torch.Tensor]]
+    before: Saved
+    trained: Sequence[torch.Tensor]
+    tolerance: Tolerance
+    generators: Sequence[torch.Generator] = ()
+    vary: Callable[[int], object] | None = None
+
+
+def record_checked(step: Recordable, recorder: Recorder) -> tuple[Replay, list[torch.Tensor]] | str:
+    """The replay and the losses that it writes, or why there is none.
+
+    CHECKED_STEPS steps run directly and the same steps as replays, from the same state; their losses and the tensors they lead to must
+    agree. Weights, optimisers and random streams are put back, so recording changes no result.
+    """
+    losses: list[torch.Tensor] = []
+
+    def work() -> None:
+        losses[:] = step.run()
+
+    def checked(run: Callable[[], None]) -> Trace:
+        step.before.restore()
+        found: list[torch.Tensor] = []
+        for number in range(1, CHECKED_STEPS + 1):
+            if step.vary is not None:
+                step.vary(number)
+            run()
+            found += [loss.clone() for loss in losses]
+            if number == 1:  # the first step may do once what hides the others, as clipping of initial weights does
+                settled = step.before.now()
+        return Trace(torch.stack(found).flatten().tolist(), step.before.moves(settled, step.trained))
+
+    try:
+        direct = checked(lambda: recorder.warm_up(work))
+        step.before.restore()
+        replay = recorder.record(work, step.generators)
+        problem = difference(direct, checked(replay), step.tolerance)
+    except RuntimeError as error:  # what CUDA refuses to capture, and what does not fit into memory twice
+        problem = f"capture failed ({first_line(error)})"
+    finally:
+        step.before.restore()
+    return (replay, losses) if problem is None else problem
+
+
+class RecordedStep:
+    """`step` on batches of one shape: recorded with the first one, replayed on all; direct, with a warning, where the check finds a difference.
+
+    `recordable` makes the Recordable of a step that has its inputs. Without a recorder, and for other shapes, every step is direct.
+    """
+
+    def __init__(
+        self,
+        step: Callable[..., Sequence[torch.Tensor]],
+        recordable: Callable[[Callable[[], Sequence[torch.Tensor]]], Recordable],
+        recorder: Recorder | None,
+        what: str,
+    ) -> None:
+        self._step, self._recordable, self._recorder, self._what = step, recordable, recorder, what
+        self._inputs: list[torch.Tensor] = []
+        self._replay: Replay | None = None
+        self._losses: list[torch.Tensor] = []
+
+    def __call__(self, *inputs: torch.Tensor) -> Sequence[torch.Tensor]:
+        """The losses of one step."""
+        if self._recorder is not None and self._replay is None:
+            self._record(inputs, self._recorder)
+        if self._replay is None or [one.shape for one in inputs] != [one.shape for one in self._inputs]:
+            return self._step(*inputs)
+        for fixed, value in zip(self._inputs, inputs, strict=True):
+            fixed.copy_(value, non_blocking=True)
+        self._replay()
+        return [loss.clone() for loss in self._losses]
+
+    def _record(self, inputs: Sequence[torch.Tensor], recorder: Recorder) -> None:
+        self._inputs = [value.clone() for value in inputs]
+        found = record_checked(self._recordable(lambda: self._step(*self._inputs)), recorder)
+        if isinstance(found, str):
+            self._recorder, self._inputs = None, []
+            warnings.warn(f"{self._what} run without a CUDA graph: {found}", RuntimeWarning, stacklevel=3)
+        else:
+            self._replay, self._losses = found

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
 
-from sweep.core.capture import TOLERANCE, Recorder, Replay, Saved, Trace, difference, first_line
-from sweep.core.errors import Diverged
+from sweep.core.capture import TOLERANCE, Recordable, Recorder, Replay, Saved, record_checked
 from sweep.training.dual_norms import DualNorms
 from sweep.training.ema import AveragedWeights
 from sweep.training.optimizer import scale_lr, write_lr
 from sweep.training.precision import resolved_precision
 from sweep.training.recipe import Recipe
-
-CHECKED_STEPS = 3  # a frozen learning rate or counter shows from the second step on
 
 
 class RecordableStep(Protocol):
@@ -64,9 +61,8 @@ class EagerRunner:
 class CapturedRunner:
     """Records the step on its first batch and replays it on every batch.
 
-    Before the first replay counts, CHECKED_STEPS steps run directly and the same steps as replays, from the same state; their losses
-    and the weights they lead to must agree. Where they do not, or the step cannot be captured, every step runs directly, and a
-    warning says why. Weights, optimiser and random streams are put back after the check, so it changes no result.
+    Before the first replay counts it is checked against direct steps (`record_checked`). Where they differ, or the step cannot be
+    captured, every step runs directly, and a warning says why.
     """
 
     def __init__(self, step: RecordableStep, recorder: Recorder) -> None:
@@ -91,38 +87,24 @@ class CapturedRunner:
         device = self.step.device
         self._images = images.to(device, copy=True)
         self._labels = torch.as_tensor(labels).to(device, copy=True)
-        before = StepState(self.step, generator)
-        try:
-            direct = self._checked(before, lambda: self.recorder.warm_up(lambda: self._run(generator)))
-            before.restore()
-            replay = self.recorder.record(lambda: self._run(generator), getattr(generator, "generators", (generator,)))
-            replayed = self._checked(before, replay)
-            problem = difference(direct, replayed, TOLERANCE[resolved_precision(device, self.step.recipe.precision)])
-        except Diverged:
-            raise
-        except RuntimeError as error:  # what CUDA refuses to capture, and what does not fit into memory twice
-            problem = f"capture failed ({first_line(error)})"
-        finally:
-            before.restore()
-        if problem is None:
-            self._replay = replay
+        optimizer, recipe = self.step.optimizer, self.step.recipe
+        found = record_checked(
+            Recordable(
+                lambda: self.step(self._images, self._labels, generator),
+                StepState(self.step, generator),
+                self.step.trained,
+                TOLERANCE[resolved_precision(device, recipe.precision)],
+                getattr(generator, "generators", (generator,)),
+                lambda number: scale_lr(optimizer, number / max(1, number - 1)),
+            ),
+            self.recorder,
+        )
+        if not isinstance(found, str):
+            self._replay, self._losses = found
             return
-        self._direct = EagerRunner(self.step, problem)
-        self.how, self._losses = self._direct.how, []
-        warnings.warn(f"training steps run without a CUDA graph: {problem}", RuntimeWarning, stacklevel=2)
-
-    def _run(self, generator: Any) -> None:
-        self._losses = list(self.step(self._images, self._labels, generator))
-
-    def _checked(self, before: StepState, run: Callable[[], None]) -> Trace:
-        """CHECKED_STEPS steps from the state `before`, each with another learning rate."""
-        before.restore()
-        losses: list[torch.Tensor] = []
-        for number in range(1, CHECKED_STEPS + 1):
-            scale_lr(self.step.optimizer, number / max(1, number - 1))
-            run()
-            losses += [loss.clone() for loss in self._losses]
-        return Trace(torch.stack(losses).flatten().tolist(), before.moves(self.step.trained))
+        self._direct = EagerRunner(self.step, found)
+        self.how = self._direct.how
+        warnings.warn(f"training steps run without a CUDA graph: {found}", RuntimeWarning, stacklevel=2)
 
 
 class StepState(Saved):

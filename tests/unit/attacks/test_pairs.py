@@ -79,20 +79,14 @@ def test_worst_case_alone(model, data):
 
 
 @pytest.mark.parametrize(
-    "left_out", ["aten::convolution_backward", "aten::sign", "aten::scatter_reduce_", "aten::cumsum"]
+    "left_out",
+    ["aten::convolution_backward", "aten::minimum", "aten::scatter_reduce_", "aten::cumsum", "aten::index_add_"],
 )
 def test_a_faulty_recording_is_found_and_not_used(model, data, left_out):
-    names = ["pgd"]
     tape = Tape(broken=lambda name: name.startswith(left_out))
-    if left_out == "aten::scatter_reduce_":  # breaks that nobody records: the slots then go on with broken images
-        with pytest.warns(RuntimeWarning, match="attack steps run without a CUDA graph"):
-            ours = run(model, (data[0][:8], data[1][:8]), names, recorder=tape)
-        theirs = run(model, (data[0][:8], data[1][:8]), names, pairs="off")
-    else:
-        with pytest.warns(RuntimeWarning, match="attack steps run without a CUDA graph: in its check the"):
-            ours = run(model, data, names, recorder=tape)
-        theirs = run(model, data, names, pairs="off")
-    assert_same(ours, theirs)
+    with pytest.warns(RuntimeWarning, match="attack steps run without a CUDA graph: "):
+        ours = run(model, data, ["pgd"], recorder=tape)
+    assert_same(ours, run(model, data, ["pgd"], pairs="off"))
 
 
 def test_a_break_that_the_model_does_not_confirm_is_not_believed(model, data, monkeypatch):
