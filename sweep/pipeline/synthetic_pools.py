@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sweep.core.activity import doing
 from sweep.core.errors import InputError
 from sweep.data.datasets import FOLDS, Data
 from sweep.evaluation.evaluate import predict
@@ -136,6 +137,7 @@ def _chosen(stage: Stage, blocks: Iterable[np.ndarray], sieve: Sieve) -> Iterato
     for block in blocks:
         kept = sieve.kept(block)[:missing]
         missing -= len(kept)
+        doing("sampling images", stage.inputs["images"] - missing, stage.inputs["images"])
         sieve.look_at(kept)
         yield kept
         if not missing:
