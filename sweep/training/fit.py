@@ -14,11 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
-<<<<<<< HEAD
-from sweep.core.capture import Recorder, recorder_for
-=======
 from sweep.core.activity import doing
->>>>>>> main
+from sweep.core.capture import Recorder, recorder_for
 from sweep.core.errors import InputError
 from sweep.core.seeds import named_seed
 from sweep.evaluation.evaluate import predict
