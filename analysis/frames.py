@@ -174,6 +174,10 @@ class Run:
         """Smallest epsilon that breaks each image, per threat, split and seed; empty when none were kept."""
         return self._per_seed(signature, "attacks.parquet")
 
+    def acquisition(self, signature: str) -> pd.DataFrame:
+        """Logits per image under each acquisition change and severity, split and seed; empty when none were kept."""
+        return self._per_seed(signature, "acquisition.parquet")
+
     def gallery(self, signature: str | None = None) -> pd.DataFrame:
         """Sample images of the run, or of one configuration; empty when none were kept."""
         if signature is not None:

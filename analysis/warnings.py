@@ -137,6 +137,27 @@ def _masking(run: Run) -> list[ResultWarning]:
     ]
 
 
+def _overfitted(run: Run) -> list[ResultWarning]:
+    """Records of adversarial training in which the model came to withstand the training's single step alone."""
+    found = [event for event in run.finishes if event.get("overfitting")]
+    if not found:
+        return []
+    worst = min((event["overfitting"] for event in found), key=lambda facts: facts["pgd"] - facts["fgsm"])
+    count = len({event["signature"] for event in found})
+    detail = (
+        f"In {counted(len(found), 'record')}, at worst after epoch {worst['epoch']}: {number(worst['fgsm'])} of a few validation images withstood "
+        f"one step at the budget of training, {number(worst['pgd'])} a short PGD. Set fgsm_start: noise, grad_align above 0, a smaller train_eps or "
+        "train_attack: pgd; stop_overfitting ends such a training before it overfits."
+    )
+    return [
+        ResultWarning(
+            "serious",
+            f"Catastrophic overfitting in the adversarial training of {counted(count, 'configuration')}",
+            detail,
+        )
+    ]
+
+
 def _rising(run: Run) -> list[ResultWarning]:
     rising = set()
     names = [
@@ -329,6 +350,7 @@ CHECKS = (
     _survivors,
     _few_patients,
     _masking,
+    _overfitted,
     _rising,
     _failed,
     _stopped,

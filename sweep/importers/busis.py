@@ -27,7 +27,7 @@ _NUMBER = re.compile(r"case\s*0*(\d+)", re.IGNORECASE)
 
 def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
     path = only(src, "BUSIS562.csv", "BUSIS562.csv, Original/ and GT/")
-    files = {_key(file.stem, str(file)): file for file in images_below(path.parent / "Original")}
+    files = _by_number(path.parent / "Original")
     for row, image in read_table(path, ["img name", "tumor type"]).iterrows():
         where = f"{path}, row {row}"
         label = _LETTERS[choice(image["tumor type"], _LETTERS, f"{where}, column tumor type")]
@@ -45,6 +45,16 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
         )  # fmt: skip
 
 
+def _by_number(folder: Path) -> dict[str, Path]:
+    """The images by their case number; InputError for a number that two files have."""
+    files: dict[str, Path] = {}
+    for file in images_below(folder):
+        before = files.setdefault(_key(file.stem, str(file)), file)
+        if before is not file:
+            raise InputError(file, f"the same case as {before.name}", "leave one of them")
+    return files
+
+
 def _key(name: str, where: str) -> str:
     """The number in a name: the table pads it with zeros, the files do not."""
     found = _NUMBER.fullmatch(name)
@@ -55,6 +65,7 @@ def _key(name: str, where: str) -> str:
 
 ROW = Importer(
     describe="breast ultrasound, China, five scanners: 306 benign, 256 malignant",
+    unconfirmed=("layout", "licence"),
     modality="breast ultrasound",
     expects=_EXPECTS,
     licence="research-only-on-request",

@@ -13,7 +13,7 @@ from analysis.comparisons import Compared
 from analysis.derived import labels
 from analysis.figures import svg
 from analysis.figures.calibration import calibration_facts, domain_facts, draw_calibration
-from analysis.figures.compute import ComputeRow, compute_rows, draw_compute, duration
+from analysis.figures.compute import ComputeRow, compute_rows, draw_compute
 from analysis.figures.epsilon import EpsilonCurve, EpsilonFacts, Reach, draw_epsilon_curves, epsilon_facts, reach
 from analysis.figures.gallery import galleries
 from analysis.figures.glcm import draw_glcm, glcm_facts
@@ -169,12 +169,6 @@ class TestCompute:
             ComputeRow("generator", 21.0, 1, 1, 19.0),
             ComputeRow("attack", 6.0, 2, 0, 0.0),
         )
-
-    @pytest.mark.parametrize(
-        ("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (190, "3 min 10 s"), (18720, "5 h 12 min")]
-    )
-    def test_durations(self, seconds, text):
-        assert duration(seconds) == text
 
 
 class TestGallery:
