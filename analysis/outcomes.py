@@ -107,17 +107,13 @@ def _all_right(outcomes: Outcomes) -> np.ndarray:
 
 
 def attacked_logits(predicted: Outcomes, stands: Outcomes, *, clean: bool = False) -> Outcomes | None:
-    """Logits of two classes on the attacked images, where a broken image gets the lowest rank that its own class can have.
+    """Logits on the attacked images, where a broken image gets the lowest rank that its own class can have.
 
-    A lower bound of what ranking is left under attack: the attacker is credited with moving an image past the whole other class.
-    `clean` leaves the logits alone (epsilon 0). None outside two classes, or where images or seeds were attacked but not predicted.
+    A lower bound of what ranking is left under attack: the attacker is credited with moving an image past all of the other kind. More than
+    two classes become one task a class against the rest, in the form of several findings an image. `clean` leaves the logits alone
+    (epsilon 0). None where images or seeds were attacked but not predicted.
     """
-    if (
-        predicted.values.shape[-1] != 2
-        or predicted.multi_label
-        or not set(stands.images) <= set(predicted.images)
-        or not set(stands.seeds) <= set(predicted.seeds)
-    ):
+    if not set(stands.images) <= set(predicted.images) or not set(stands.seeds) <= set(predicted.seeds):
         return None
     place = {image: position for position, image in enumerate(predicted.images)}
     part = predicted.take(
@@ -125,9 +121,17 @@ def attacked_logits(predicted: Outcomes, stands: Outcomes, *, clean: bool = Fals
     )
     if clean:
         return part
-    worst = np.where(stands.labels == 1, -np.inf, np.inf)
-    gap = np.where(stands.values > 0, part.values[:, :, 1] - part.values[:, :, 0], worst)
-    return replace(part, values=np.stack([np.zeros_like(gap), gap], axis=2), seen=part.seen & stands.seen)
+    standing, seen = stands.values > 0, part.seen & stands.seen
+    if part.multi_label:
+        lost = np.where(part.labels == 1, -np.inf, np.inf)
+        return replace(part, values=np.where(standing[:, :, None], part.values, lost), seen=seen)
+    tasks = _binary_tasks(part)
+    lost = [np.where(part.labels == k, -np.inf, np.inf) for k, _ in tasks]
+    margins = [np.where(standing, margin, worst) for (_, margin), worst in zip(tasks, lost, strict=True)]
+    if len(tasks) == 1:
+        return replace(part, values=np.stack([np.zeros_like(margins[0]), margins[0]], axis=2), seen=seen)
+    labels = np.stack([(part.labels == k).astype(float) for k, _ in tasks], axis=1)
+    return replace(part, labels=labels, values=np.stack(margins, axis=2), seen=seen)
 
 
 def _arrange(rows: pd.DataFrame, values: np.ndarray) -> Outcomes:

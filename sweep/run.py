@@ -229,7 +229,7 @@ def _write_head(sweep_config: SweepConfig, plan: Plan, ledger: Ledger, data: Dat
             "scheduler": sweep_config.scheduler.type,
             "warm": plan.warm,
             "defaults": dict(plan.defaults),
-            "weights_past": weights_past(plan.foreseen, data),
+            "weights_past": weights_past(plan.foreseen, data.datasets),
         }
     )
     for event in plan.late_events:

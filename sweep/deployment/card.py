@@ -147,7 +147,7 @@ def _flag(facts: Mapping[str, Any]) -> list[str]:
         "",
         f"An image is flagged where the cosine distance of its features to the {flag['neighbours']}th nearest of {flag['training_images']} training "
         f"images, or its largest deviation in brightness, contrast, sharpness, speckle, spectrum, black border or brightness along depth, exceeds the "
-        f"{flag['percentile']:g}th percentile of the source's validation images. Flagged: {shares}.",
+        f"{flag['percentile']:g}th percentile of the source's validation images. Flagged: {shares}. Where most images of a hospital are flagged, `recipe-finder predict` says so once.",
         "",
     ]
 
@@ -157,7 +157,8 @@ def _weights(facts: Mapping[str, Any]) -> list[str]:
     digest = f" (SHA-256 {start['sha256']})" if start.get("sha256") else ""
     text = f"Started from {start['start']}{digest}." if start["start"] else "Trained from random weights."
     licence = " Licence and data of pretrained weights are those of their publisher." if start["start"] else ""
-    return ["## Weights' past", "", text + licence, ""]
+    seen = [f"- {line}" for line in start["past"]]
+    return ["## Weights' past", "", text + licence, "", *seen, *([""] if seen else [])]
 
 
 def _loading(facts: Mapping[str, Any]) -> list[str]:

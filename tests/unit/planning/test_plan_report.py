@@ -84,6 +84,11 @@ def test_before_anything_is_prepared_stages_are_counted(tmp_path):
     assert not list(tmp_path.iterdir()), "a plan writes nothing"
 
 
+def test_what_the_weights_have_seen_is_said(tmp_path):
+    text = said(sweep_config(fixed={"weights": "imagenet"}, grid={"backbone": ["resnet18"]}), Storage(tmp_path))
+    assert "the weights resnet18.a1_in1k have not seen phantom-b: it is simulated here" in text
+
+
 def test_shards_that_are_elsewhere_are_said(tmp_path):
     asked = sweep_config(
         data={"source": str(tmp_path / "busi"), "target": "phantom-b", "train_images": 100},
