@@ -28,12 +28,14 @@ from analysis.figures.pareto import ParetoFacts, draw_pareto, pareto_facts
 from analysis.figures.pseudo_hospitals import draw_pseudo_hospitals, pseudo_hospital_facts
 from analysis.figures.ratio import draw_ratio_curves, ratio_curves
 from analysis.figures.synthetic import draw_pools, pool_qualities
+from analysis.figures.unsealed import draw_unsealed
 from analysis.frames import Run, settings_frame
 from analysis.leaderboard import Leaderboard, leaderboard
 from analysis.methods_text import Methods, methods
 from analysis.predicted import predicted_target
 from analysis.ranking import Ranking, objectives, rank, shown_metrics, unranked
 from analysis.subgroups import draw_subgroups, subgroups
+from analysis.unsealed import kept
 from analysis.verdict_facts import verdict
 from analysis.verdict_tiles import Verdict
 from analysis.warnings import ResultWarning, warnings
@@ -94,7 +96,7 @@ def build_page(run: Run, rule: str = selection.DEFAULT_RULE, *, draws: int = 200
     """Compute every fact of the report; deterministic for equal records."""
     estimates = Estimates(run, draws=draws)
     ranking = rank(run, rule, top=ROWS, estimates=estimates)
-    names = labels(run.configs, run.studies).to_dict()
+    names = run.labels
     groups = list(grouped(run).values())
     leading = run.within(groups[0]) if len(groups) > 1 else run
     scatter = pareto_facts(leading, estimates, objectives(leading), shown_metrics(leading), names)
@@ -214,6 +216,12 @@ def _calibration(context: Context) -> Figure | None:
     return draw_calibration(best.label, domains) if domains else None
 
 
+def _unsealed(context: Context) -> Figure | None:
+    found = kept(context.run)
+    made = predicted_target(context.run)
+    return draw_unsealed(found, made.records if made else 0) if found else None
+
+
 def _pseudo_hospitals(context: Context) -> Figure | None:
     made = predicted_target(context.run)
     facts = pseudo_hospital_facts(made, context.ranking.rows[0].signature) if made else None
@@ -234,6 +242,7 @@ FIGURES: tuple[Callable[[Context], Figure | None], ...] = (
     _drift,
     _synthetic,
     _compute,
+    _unsealed,
 )
 
 

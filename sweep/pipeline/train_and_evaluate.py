@@ -110,7 +110,7 @@ def _run(job: TrainingJob) -> dict[str, Any]:
     if job.attacks.acquisition:
         metrics |= acquisition.measure(job, _attacked_splits(job), models, attacked, _rows)
     if job.seed == 0:  # one gallery per configuration
-        sample_images.write_trial(job, model)
+        sample_images.write_trial(job, model, blind.samples)
     done = time.perf_counter()
     seconds = {
         "train": trained - begin,
@@ -276,7 +276,12 @@ def _at_rung(job: TrainingJob, model: Classifier) -> dict[str, float]:
         threats = {key: row for key, row in _threats(job).items() if threat in (key, "worst")}
         metrics |= outcomes.metrics(
             epsilon_sweep(
-                models[split], images, labels, threats, [eps], AttackOptions(seed=named_seed(job.seed, "rung"))
+                models[split],
+                images,
+                labels,
+                threats,
+                [eps],
+                AttackOptions(seed=named_seed(job.seed, "rung"), capture=job.capture),
             ),
             split,
         )
@@ -331,7 +336,7 @@ def _attack(job: TrainingJob, models: Mapping[str, Classifier]) -> tuple[dict[st
             labels,
             _threats(job),
             list(job.attacks.eps),
-            AttackOptions(seed=seed, mode=job.attacks.mode),
+            AttackOptions(seed=seed, mode=job.attacks.mode, capture=job.capture),
         )
         metrics |= outcomes.metrics(outcome, split)
         found = alarms_of(outcome)

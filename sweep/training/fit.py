@@ -15,12 +15,12 @@ import torch
 from torch import nn
 
 from sweep.core.activity import doing
+from sweep.core.capture import Recorder, recorder_for
 from sweep.core.errors import InputError
 from sweep.core.seeds import named_seed
 from sweep.evaluation.evaluate import predict
 from sweep.training import parts, validation, workers
 from sweep.training.adversarial import step_class
-from sweep.training.capture import Recorder, recorder_for
 from sweep.training.checkpoint import Progress, Snapshot
 from sweep.training.dual_norms import DualNorms
 from sweep.training.ema import AveragedWeights, on_cpu, snapshot

@@ -23,12 +23,12 @@ import torch
 from torch import nn
 
 from sweep.core.activity import doing
+from sweep.core.capture import recorder_for
 from sweep.core.errors import Diverged, InputError
 from sweep.core.seeds import named_seed
 from sweep.evaluation.evaluate import eval_mode
 from sweep.training import parts, validation
 from sweep.training.augment import AUGMENTATIONS
-from sweep.training.capture import recorder_for
 from sweep.training.checkpoint import Progress, Snapshot
 from sweep.training.ema import AveragedWeights, on_cpu
 from sweep.training.fit import Batches, FitOptions, FitResult
