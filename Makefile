@@ -22,8 +22,9 @@ $(READY): requirements.lock
 	@env -u PYTHONDONTWRITEBYTECODE $(VENV)-uv/bin/uv pip sync -q --compile-bytecode --require-hashes --python $(BIN)/python requirements.lock
 	@touch $@
 
-run: $(READY)  ## the main job on simulated scanners; prints the path of its report last
+run: $(READY)  ## the main job on simulated scanners, its sealed labels opened last; prints the path of its report last
 	@$(BIN)/python -m sweep.run search_spaces/quickstart.yaml
+	@$(BIN)/python -m analysis.unseal results/quickstart --report
 
 # Two workers: the end-to-end tests, which take longest, on one of them and first (tests/conftest.py).
 XDIST := -n 2 --dist loadgroup --no-loadscope-reorder

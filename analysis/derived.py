@@ -69,10 +69,10 @@ def real_only_partner(
     """signature -> signature of the real-only configuration of the same grid cell, but for what is inactive at ratio 0.
 
     `configs` are resolved configurations as records hold them. Where a cell was searched, the real-only configuration of the best
-    `quality` (source validation) stands for it.
+    `quality` (source validation) stands for it, of equal ones the one whose signature comes first.
     """
     controls = [key for key, config in configs.items() if is_real_only(config)]
-    controls.sort(key=lambda key: -_known(quality, key))
+    controls.sort(key=lambda key: (-_known(quality, key), key))
     found = {}
     for key, config in configs.items():
         names = studies.get(key) or config

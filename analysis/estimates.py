@@ -17,13 +17,15 @@ from analysis.outcomes import (
     Measure,
     Outcomes,
     accuracy,
+    acquisition_outcomes,
     attacked_logits,
     prediction_outcomes,
     robust_outcomes,
 )
 from analysis.seed_variance import difference_prior
+from sweep.core.acquisition_names import ACQUISITION_METRICS, condition_of
 from sweep.core.epsilon import parse_epsilon
-from sweep.core.metric_table import DOMAIN_GAP_VS_REAL_ONLY, HIGH, LOW, PREDICTED
+from sweep.core.metric_table import ACQUISITION_ACCURACY, DOMAIN_GAP_VS_REAL_ONLY, HIGH, LOW, MEAN, PREDICTED, WORST
 
 PRIOR_DF = (
     4.0  # what the other configurations count for: two seeds then rest on five degrees of freedom, ten on thirteen
@@ -109,6 +111,8 @@ class Estimates:
                 self.resampled(signature, f"{family or 'auroc'}/{split}") for split in ("source", "target")
             )
             return independent(source, target) if source and target else None
+        if name.family in ACQUISITION_METRICS and name.threat == MEAN:
+            return self._over_conditions(signature, name)
         outcomes, measure = self.outcomes(signature, metric), _measure(name)
         if outcomes is None or measure is None:
             return None
@@ -117,6 +121,19 @@ class Estimates:
                 return None
             outcomes, _ = outcomes.finding(self.run.findings.index(name.finding))
         return resample(outcomes, measure, draws=self.draws, seed=self.seed)
+
+    def _over_conditions(self, signature: str, name: MetricName) -> Resampled | None:
+        """The mean of an acquisition metric over all changes and severities that were recorded, resampled together."""
+        parsed = [metric_names.parse(metric) for metric in self.run.metrics]
+        chosen = [one for one in parsed if (one.family, one.split) == (name.family, name.split) and one.threat]
+        conditions = [one for one in chosen if (at := condition_of(one.threat or "")) and at[0] != WORST]
+        samples = [sample for one in conditions if (sample := self.resampled(signature, str(one))) is not None]
+        if not samples or len(samples) < len(conditions):
+            return None
+        means = {
+            part: np.mean([getattr(one, part) for one in samples], axis=0) for part in ("point", "draws", "jackknife")
+        }
+        return replace(samples[0], **means)
 
     def gap_against(self, partner: str, signature: str, family: str = "auroc") -> Resampled | None:
         """Source test of `partner` minus target of this configuration (the papers' gap), seed by seed; None without kept images.
@@ -132,6 +149,9 @@ class Estimates:
         if name.split is None:
             return None
         if name.threat:
+            if name.family in ACQUISITION_METRICS:
+                at = condition_of(name.threat)
+                return acquisition_outcomes(self.run.acquisition(signature), name.split, *at) if at else None
             if name.eps is None:
                 return None
             stands = robust_outcomes(self.run.attacks(signature), name.split, parse_epsilon(name.eps), name.threat)
@@ -173,12 +193,21 @@ def _is_predicted(metric: str) -> bool:
 
 
 def _measure(name: MetricName) -> Measure | None:
-    return accuracy if name.family == metric_names.ROBUST else MEASURES.get(name.family.removeprefix("robust_"))
+    if name.family == metric_names.ROBUST:
+        return accuracy
+    return MEASURES.get(name.family.removeprefix("robust_").removeprefix("acquisition_"))
 
 
 def _is_share(metric: str) -> bool:
     family = metric_names.parse(metric).family
-    return family in ("accuracy", "constant_accuracy", "sensitivity", "specificity", metric_names.ROBUST)
+    return family in (
+        "accuracy",
+        "constant_accuracy",
+        "sensitivity",
+        "specificity",
+        metric_names.ROBUST,
+        ACQUISITION_ACCURACY,
+    )
 
 
 def seeds_only(values: np.ndarray, level: float, bounds: tuple[float, float]) -> Interval:

@@ -76,7 +76,7 @@ def compare_over_folds(runs: Sequence[Run], metric: str, rule: str = selection.D
     if quality.isna().all():
         fix = "choose by another rule: its metric may need images of both classes"
         raise InputError("--rule", f"{rule} is undefined for every configuration", fix)
-    chosen = quality.idxmax()
+    chosen = selection.best_first(quality)[0]
     test, train = _sizes(runs[0])
     others = [key for key in shared if key != chosen]
     tests = {key: nadeau_bengio((values.loc[key] - values.loc[chosen]).to_numpy(), test, train) for key in others}
@@ -90,7 +90,7 @@ def compare_over_folds(runs: Sequence[Run], metric: str, rule: str = selection.D
             *tests.get(key, (np.nan, np.nan)),
             float(adjusted.get(key, np.nan)),
         )
-        for key in sorted(shared, key=lambda key: -means[key] * metric_names.sign(metric, runs[0].goals))
+        for key in selection.best_first(means * metric_names.sign(metric, runs[0].goals))
     ]
     return FoldTable(metric, len(runs), names[chosen], tuple(rows))
 

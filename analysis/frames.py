@@ -169,6 +169,10 @@ class Run:
         """Smallest epsilon that breaks each image, per threat, split and seed; empty when none were kept."""
         return self._per_seed(signature, "attacks.parquet")
 
+    def acquisition(self, signature: str) -> pd.DataFrame:
+        """Logits per image under each acquisition change and severity, split and seed; empty when none were kept."""
+        return self._per_seed(signature, "acquisition.parquet")
+
     def gallery(self, signature: str | None = None) -> pd.DataFrame:
         """Sample images of the run, or of one configuration; empty when none were kept."""
         if signature is not None:
@@ -202,7 +206,7 @@ def load_run(folder: str | Path) -> Run:
 
 def _run(storage: Storage, ledger: Reading) -> Run:
     finished, stopped = ledger.finished(), ledger.stopped()
-    finishes = list(finished.values())
+    finishes = _seeds_in_order(list(finished.values()))
     if not finishes:
         raise InputError(
             storage.url, "no record has finished yet", "run the sweep's command again; it resumes where it stopped"
@@ -239,6 +243,12 @@ def _run(storage: Storage, ledger: Reading) -> Run:
         ),
         partners=partners,
     )
+
+
+def _seeds_in_order(finishes: list[Event]) -> list[Event]:
+    """The records of each configuration together, by seed: a mean must not depend, in its last digit, on which seed finished first."""
+    place = {key: number for number, key in enumerate(dict.fromkeys(event["signature"] for event in finishes))}
+    return sorted(finishes, key=lambda event: (place[event["signature"]], event["seed"]))
 
 
 def settings_frame(events: Iterable[Event]) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 import typer
+from scipy import special
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
@@ -173,7 +174,7 @@ def precision_recall(outcomes: Outcomes) -> np.ndarray:
     """float32 [6, T] over T thresholds: true positives, false positives, true negatives, false negatives, precision, recall."""
     logits = outcomes.values[outcomes.seen]
     positive = np.broadcast_to(outcomes.labels == 1, outcomes.seen.shape)[outcomes.seen]
-    chance = 1 / (1 + np.exp(np.clip(logits[:, 0] - logits[:, 1], -700, 700)))
+    chance = special.expit(logits[:, 1] - logits[:, 0])
     said = chance[None, :] >= np.linspace(0, 1, THRESHOLDS)[:, None]
     tp, fp = (said & positive).sum(axis=1), (said & ~positive).sum(axis=1)
     tn, fn = (~said & ~positive).sum(axis=1), (~said & positive).sum(axis=1)

@@ -13,6 +13,8 @@ from scipy import special
 
 from analysis.intervals import Resampled, noise_of
 
+_PAIRS_AT_ONCE = 1_000_000  # draws x rivals x configurations compared in one block (1 MB a matrix)
+
 
 def seed_correlation(recipes: Sequence[Sequence[Resampled]]) -> np.ndarray:
     """Correlation between metrics [M, M] of the seeds' deviations from their recipe's mean, pooled over recipes; unknown pairs are 0."""
@@ -55,3 +57,22 @@ def joint_draws(samples: Sequence[Resampled], correlation: np.ndarray, generator
 
 def _chi_square(uniform: np.ndarray, df: float) -> np.ndarray:
     return 2 * special.gammaincinv(df / 2, uniform)
+
+
+def front_probability(draws: np.ndarray) -> np.ndarray:
+    """Share of the draws [B, N, M] (every objective maximized) in which each configuration is on the Pareto front [N]."""
+    columns = np.moveaxis(draws, 2, 0)
+    step = max(1, _PAIRS_AT_ONCE // draws.shape[1] ** 2)
+    return np.concatenate([_on_front(columns[:, at : at + step]) for at in range(0, len(draws), step)]).mean(axis=0)
+
+
+def _on_front(columns: np.ndarray) -> np.ndarray:
+    """bool [B, N] of objectives [M, B, N]; a configuration with NaN is not on the front and dominates none."""
+    at_least = np.ones((*columns.shape[1:], columns.shape[2]), dtype=bool)  # [B, rival, configuration]
+    better = np.zeros_like(at_least)
+    for column in columns:
+        rival, own = column[:, :, None], column[:, None, :]
+        at_least &= rival >= own
+        better |= rival > own
+    dominated = (at_least & better).any(axis=1)
+    return ~dominated & ~np.isnan(columns).any(axis=0)

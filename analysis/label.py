@@ -24,7 +24,7 @@ from analysis.derived import labels as recipe_labels
 from analysis.few_labels import Estimated, Pool, Sample, difference, draw, drawing_probabilities, estimate
 from analysis.figures.figure import counted, number
 from analysis.frames import Run, load_run
-from analysis.selection import rule_named, usual_rule
+from analysis.selection import best_first, rule_named, usual_rule
 from sweep.core.atomic import write_text
 from sweep.core.command_line import Command
 from sweep.core.errors import EXIT_COMPLETE, InputError
@@ -82,8 +82,8 @@ def top_recipes(run: Run, top: int, rule: str | None = None) -> Recipes:
         raise InputError("--top", f"{top} recipes cannot be compared", "give 2 or more; 1 estimates a single recipe")
     if run.findings or len(run.classes) > 2:
         raise InputError(run.storage.url, "has more than two classes", "labels are drawn for two classes alone")
-    score = rule_named(rule or usual_rule(run)).score(run.means).dropna().sort_values(ascending=False, kind="stable")
-    chosen = [key for key in score.index if len(run.predictions(key))][:top]
+    score = rule_named(rule or usual_rule(run)).score(run.means).dropna()
+    chosen = [key for key in best_first(score) if len(run.predictions(key))][:top]
     if not chosen:
         raise InputError(run.storage.url, "kept no predictions on the target", "run the sweep again with this version")
     names = recipe_labels(run.configs, run.studies)

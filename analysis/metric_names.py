@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from sweep.core.epsilon import parse_epsilon, same_epsilon
 from sweep.core.errors import InputError, suggestion
-from sweep.core.metric_table import ROBUST_ACCURACY, ROBUST_AUROC, SPLITS, TARGET, TRAIN, WORST, metric_row
+from sweep.core.metric_table import PIXEL_UNIT, ROBUST_ACCURACY, ROBUST_AUROC, SPLITS, TARGET, TRAIN, WORST, metric_row
 
 ROBUST = ROBUST_ACCURACY
 DEFAULT_SPLIT = TARGET
@@ -129,7 +129,7 @@ def value_text(name: str, value: float) -> str:
     if value != value:
         return "\N{EN DASH}"
     row = metric_row(name)
-    if row and row.form == "split/threat":
+    if row and row.unit == PIXEL_UNIT:
         return _INFINITY if value == float("inf") else f"{value * _PIXEL_LEVELS:.3g}/{_PIXEL_LEVELS}"
     return f"{value:.3f}".replace("-", "\N{MINUS SIGN}").replace("inf", _INFINITY)
 

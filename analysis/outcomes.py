@@ -78,18 +78,42 @@ def robust_outcomes(attacks: pd.DataFrame, split: str, eps: float, threat: str =
     return _arrange(rows, (rows["breaking_eps"].to_numpy() > eps + 1e-9).astype(np.float64))
 
 
-def attacked_logits(predicted: Outcomes, stands: Outcomes, *, clean: bool = False) -> Outcomes | None:
-    """Logits of two classes on the attacked images, where a broken image gets the lowest rank that its own class can have.
+def acquisition_outcomes(changes: pd.DataFrame, split: str, change: str, severity: int) -> Outcomes | None:
+    """Logits under one acquisition change at one severity, or hits under the worst change per image; None where no logits were kept.
 
-    A lower bound of what ranking is left under attack: the attacker is credited with moving an image past the whole other class.
-    `clean` leaves the logits alone (epsilon 0). None outside two classes, or where images or seeds were attacked but not predicted.
+    As in the records, an image with several findings is hit in the worst case where all known findings are right.
     """
-    if (
-        predicted.values.shape[-1] != 2
-        or predicted.multi_label
-        or not set(stands.images) <= set(predicted.images)
-        or not set(stands.seeds) <= set(predicted.seeds)
-    ):
+    if not len(changes) or "logits" not in changes:
+        return None
+    rows = changes[(changes["split"] == split) & (changes["severity"] == severity)]
+    if change != "worst":
+        rows = rows[rows["change"] == change]
+    if not len(rows):
+        return None
+    by_change = [
+        _arrange(part, np.stack(part["logits"].to_numpy()).astype(np.float64)) for _, part in rows.groupby("change")
+    ]
+    if change != "worst":
+        return by_change[0]
+    return replace(by_change[0], values=np.min([_all_right(one) for one in by_change], axis=0))
+
+
+def _all_right(outcomes: Outcomes) -> np.ndarray:
+    """Hits [S, N] of logits; of several findings all known ones must be right."""
+    if outcomes.labels.ndim == 1:
+        return _hits(outcomes)
+    right = ((outcomes.values > 0) == (outcomes.labels == 1)) | np.isnan(outcomes.labels)
+    return right.all(axis=2).astype(np.float64)
+
+
+def attacked_logits(predicted: Outcomes, stands: Outcomes, *, clean: bool = False) -> Outcomes | None:
+    """Logits on the attacked images, where a broken image gets the lowest rank that its own class can have.
+
+    A lower bound of what ranking is left under attack: the attacker is credited with moving an image past all of the other kind. More than
+    two classes become one task a class against the rest, in the form of several findings an image. `clean` leaves the logits alone
+    (epsilon 0). None where images or seeds were attacked but not predicted.
+    """
+    if not set(stands.images) <= set(predicted.images) or not set(stands.seeds) <= set(predicted.seeds):
         return None
     place = {image: position for position, image in enumerate(predicted.images)}
     part = predicted.take(
@@ -97,9 +121,17 @@ def attacked_logits(predicted: Outcomes, stands: Outcomes, *, clean: bool = Fals
     )
     if clean:
         return part
-    worst = np.where(stands.labels == 1, -np.inf, np.inf)
-    gap = np.where(stands.values > 0, part.values[:, :, 1] - part.values[:, :, 0], worst)
-    return replace(part, values=np.stack([np.zeros_like(gap), gap], axis=2), seen=part.seen & stands.seen)
+    standing, seen = stands.values > 0, part.seen & stands.seen
+    if part.multi_label:
+        lost = np.where(part.labels == 1, -np.inf, np.inf)
+        return replace(part, values=np.where(standing[:, :, None], part.values, lost), seen=seen)
+    tasks = _binary_tasks(part)
+    lost = [np.where(part.labels == k, -np.inf, np.inf) for k, _ in tasks]
+    margins = [np.where(standing, margin, worst) for (_, margin), worst in zip(tasks, lost, strict=True)]
+    if len(tasks) == 1:
+        return replace(part, values=np.stack([np.zeros_like(margins[0]), margins[0]], axis=2), seen=seen)
+    labels = np.stack([(part.labels == k).astype(float) for k, _ in tasks], axis=1)
+    return replace(part, labels=labels, values=np.stack(margins, axis=2), seen=seen)
 
 
 def _arrange(rows: pd.DataFrame, values: np.ndarray) -> Outcomes:

@@ -14,6 +14,7 @@ from analysis.conditions import grouped
 from analysis.derived import labels
 from analysis.drift import draw_drift, drifts
 from analysis.estimates import Estimates
+from analysis.figures.acquisition import acquisition_facts, draw_acquisition
 from analysis.figures.calibration import calibration_facts, draw_calibration
 from analysis.figures.compute import compute_rows, draw_compute
 from analysis.figures.epsilon import draw_epsilon_curves, epsilon_facts
@@ -27,12 +28,14 @@ from analysis.figures.pareto import ParetoFacts, draw_pareto, pareto_facts
 from analysis.figures.pseudo_hospitals import draw_pseudo_hospitals, pseudo_hospital_facts
 from analysis.figures.ratio import draw_ratio_curves, ratio_curves
 from analysis.figures.synthetic import draw_pools, pool_qualities
+from analysis.figures.unsealed import draw_unsealed
 from analysis.frames import Run, settings_frame
 from analysis.leaderboard import Leaderboard, leaderboard
 from analysis.methods_text import Methods, methods
 from analysis.predicted import predicted_target
 from analysis.ranking import Ranking, objectives, rank, shown_metrics, unranked
 from analysis.subgroups import draw_subgroups, subgroups
+from analysis.unsealed import kept
 from analysis.verdict_facts import verdict
 from analysis.verdict_tiles import Verdict
 from analysis.warnings import ResultWarning, warnings
@@ -151,6 +154,13 @@ def _epsilon(context: Context) -> Figure | None:
     return draw_epsilon_curves(facts) if facts else None
 
 
+def _acquisition(context: Context) -> Figure | None:
+    facts = acquisition_facts(
+        context.run, context.estimates, [row.signature for row in context.ranking.rows], context.labels
+    )
+    return draw_acquisition(facts) if facts else None
+
+
 def _synthetic(context: Context) -> Figure | None:
     pools = pool_qualities(context.run)
     return draw_pools(pools) if pools else None
@@ -206,6 +216,12 @@ def _calibration(context: Context) -> Figure | None:
     return draw_calibration(best.label, domains) if domains else None
 
 
+def _unsealed(context: Context) -> Figure | None:
+    found = kept(context.run)
+    made = predicted_target(context.run)
+    return draw_unsealed(found, made.records if made else 0) if found else None
+
+
 def _pseudo_hospitals(context: Context) -> Figure | None:
     made = predicted_target(context.run)
     facts = pseudo_hospital_facts(made, context.ranking.rows[0].signature) if made else None
@@ -215,6 +231,7 @@ def _pseudo_hospitals(context: Context) -> Figure | None:
 FIGURES: tuple[Callable[[Context], Figure | None], ...] = (
     _pseudo_hospitals,
     _epsilon,
+    _acquisition,
     _pareto,
     _parallel,
     _importance,
@@ -225,6 +242,7 @@ FIGURES: tuple[Callable[[Context], Figure | None], ...] = (
     _drift,
     _synthetic,
     _compute,
+    _unsealed,
 )
 
 

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from analysis.conditions import grouped
 from analysis.derived import labels
 from analysis.drift import TITLES
 from analysis.frames import Run
 from analysis.target_assessment import Assessment, assess
-from sweep.core.metric_table import SOURCE_VAL, TARGET
-from sweep.shift.pooled_performance import ModelEvidence
+from sweep.core.metric_table import SOURCE_TEST, SOURCE_VAL, TARGET
+from sweep.shift.pooled_performance import HeldOut, ModelEvidence
+from sweep.shift.predicted_performance import margin
 from sweep.shift.shift_kind import Tables
 from sweep.shift.stored import StoredHospital, read_hospitals
 
@@ -73,14 +75,27 @@ def _predicted(run: Run, signatures: Sequence[str]) -> PredictedTarget | None:
 def _evidence(run: Run, signature: str, seed: int, hospitals: Sequence[StoredHospital]) -> ModelEvidence:
     rows = run.predictions(signature)
     rows = rows[rows["seed"] == seed]
-    source, target = (rows[rows["split"] == split] for split in (SOURCE_VAL, TARGET))
+    source, test, target = (rows[rows["split"] == split] for split in (SOURCE_VAL, SOURCE_TEST, TARGET))
     return ModelEvidence(
         np.stack(source["logits"].to_list()),
         source["label"].to_numpy(np.int64),
         np.stack(target["logits"].to_list()),
         hospitals,
         np.array([one.target_distance for one in hospitals]),
+        held_out=_held_out(source, test, hospitals),
     )
+
+
+def _held_out(val: pd.DataFrame, test: pd.DataFrame, hospitals: Sequence[StoredHospital]) -> HeldOut | None:
+    """Validation and test images of the source together; None where the hospitals' images are not known."""
+    shown = val[val["image_id"].isin({name for one in hospitals for name in one.image_ids})]
+    if len(set(shown["label"])) < 2:
+        return None
+    parts = [
+        (margin(np.stack(part["logits"].to_list())), part["label"].to_numpy(np.int64))
+        for part in (pd.concat([val, test]), shown)
+    ]
+    return HeldOut(*parts[0], *parts[1])
 
 
 def _tables(run: Run, nearest: float) -> Tables | None:

@@ -90,7 +90,8 @@ def rank(
     """Order the configurations that meet `constraints`, each condition by itself; intervals are computed for the first `top` of each.
 
     `by` is a rule (source_val, oracle_target, robust_val), a metric, 'pareto', weights ('auroc=2,domain_gap=1') or an order
-    of objectives ('auroc > domain_gap', ties within one point). InputError when it is none of these.
+    of objectives ('auroc > domain_gap', ties within one point). Equal scores rank in the order of their signatures. InputError when
+    `by` is none of these.
     """
     if top is not None and top < 1:
         raise InputError("--top", f"{top} leaves nothing to show", "give 1 or more")
@@ -103,7 +104,7 @@ def rank(
     for condition, members in grouped(run).items():
         fronts = _fronts(run, members)
         own = score[members] - 2.0 * fronts if by == PARETO else score[members]  # a front before any of the next
-        order = own[keep[members]].sort_values(ascending=False, kind="stable", na_position="last").index
+        order = selection.best_first(own[keep[members]])
         rows += [
             Ranked(
                 place,
@@ -251,7 +252,7 @@ def _in_order(run: Run, metrics: Sequence[str]) -> pd.Series:
     values = goodness(run, metrics)
     steps = np.floor((np.nanmax(values, axis=0) - values[:, : -1 or None]) / TOLERANCE + 1e-9)
     keys = [-values[:, -1], *steps[:, :-1].T[::-1]]  # the last objective decides exactly, those before it by steps
-    order = np.lexsort(keys)
+    order = np.lexsort([np.argsort(np.argsort(run.means.index)), *keys])  # equal in all: by signature, as everywhere
     place = np.empty(len(order))
     place[order] = np.arange(len(order), 0, -1)
     return pd.Series(np.where(np.isnan(values).any(axis=1), np.nan, place), index=run.means.index)

@@ -100,16 +100,23 @@ def rule_named(name: str) -> Rule:
 
 
 def select(run: Run, rule: str = DEFAULT_RULE) -> pd.Series:
-    """Signature chosen in each grid cell and condition, indexed by the cell as text; ties go to the first one written.
-
-    A configuration without a score comes last.
-    """
-    score = rule_named(rule).score(run.means).fillna(float("-inf"))
+    """Signature chosen in each grid cell and condition, indexed by the cell as text; ties are broken as in `best_first`."""
+    score = rule_named(rule).score(run.means)
     condition = conditions(run)
     cells = [
         " | ".join(filter(None, (cell_text(run.studies.get(key, {})), condition[key].text))) for key in score.index
     ]
-    return score.groupby(pd.Series(cells, index=score.index), sort=False).idxmax()
+    place = pd.Series({key: number for number, key in enumerate(best_first(score))})
+    return place[score.index].groupby(pd.Series(cells, index=score.index), sort=False).idxmin()
+
+
+def best_first(score: pd.Series) -> list[str]:
+    """Signatures by falling score; equal scores in the order of the signatures, undefined ones last.
+
+    A signature is a hash of the configuration, so the order depends on what was measured alone, not on which trial finished first.
+    """
+    ordered = score.sort_index(kind="stable").sort_values(ascending=False, kind="stable", na_position="last")
+    return [str(key) for key in ordered.index]
 
 
 def cell_text(study: dict) -> str:

@@ -39,13 +39,20 @@ class Source:
     condition: Condition
 
     def best(self, **settings: object) -> str | None:
-        """The chosen configuration of best source validation among those with these settings; an undefined score is the worst."""
+        """The chosen configuration of best source validation among those with these settings; an undefined score is the worst.
+
+        Of equal ones it is the one whose signature comes first.
+        """
         fitting = [
             key
             for key in self.chosen
             if all(str(self.run.configs.loc[key].get(name)) == str(value) for name, value in settings.items())
         ]
-        return max(fitting, key=self.quality, default=None)
+        return self.best_of(fitting)
+
+    def best_of(self, signatures: Sequence[str]) -> str | None:
+        """As `best`, among these."""
+        return min(signatures, key=lambda key: (-self.quality(key), key), default=None)
 
     def quality(self, signature: str) -> float:
         """Mean AUROC on source validation, or the first metric where that was not recorded."""
@@ -230,7 +237,7 @@ def epsilon_table(source: Source, split: str = "target") -> Table | None:
     levels = {parse_epsilon(eps): eps for _, eps in attacked}
     rows = []
     for coloured, trained, keys in _arms(source):
-        best = max(keys, key=source.quality)
+        best = source.best_of(keys)
         for threat in dict.fromkeys(threat for threat, _ in attacked):
             printed = () if trained else published.EPSILON.get((coloured, published.threat_family(threat)), ())
             cells = [source.cell(best, f"accuracy/{split}", printed[0] if printed else None)]

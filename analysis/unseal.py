@@ -1,18 +1,18 @@
 """records of a run whose target was sealed -> estimated against true, for every configuration and estimator.
 
 python -m analysis.unseal results/blind
-python -m analysis.unseal results/blind --json > unsealed.json
+python -m analysis.unseal results/blind --json > scores.json
+python -m analysis.unseal results/blind --report
 
-This alone reads the labels of a sealed target. Nothing is written into the run folder: estimates, ranking and report stay those that were
-made without labels. A run whose target labels were read from the start is scored by them.
+This alone reads the labels of a sealed target. Estimates and ranking stay those that were made without labels; with `--report` the scores,
+and no label, are kept in the run folder as `unsealed.json`, and the report ends with them. A run whose target labels were read from the start
+is scored by them.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import sys
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -23,7 +23,8 @@ from analysis import metric_names
 from analysis.figures.figure import counted, number
 from analysis.frames import Run, load_run
 from analysis.predicted import PredictedTarget, predicted_target
-from analysis.unsealed import METRICS, Unsealed, unsealed
+from analysis.report import write_report
+from analysis.unsealed import METRICS, Unsealed, as_json, keep, sentences, unsealed
 from sweep.core.command_line import Command
 from sweep.core.errors import EXIT_COMPLETE, InputError
 from sweep.core.metric_table import TARGET
@@ -37,11 +38,21 @@ def unseal_command(
         str | None,
         typer.Option(metavar="FOLDER", help="Shard folder with the target's labels, where the sweep's own has none."),
     ] = None,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report", help="Keep the scores in the run folder and write its report again, with them at its end."
+        ),
+    ] = False,
 ) -> int:
     """Read a sealed target's labels and print estimated against true: error, coverage, rank correlation and selection regret."""
     loaded = load_run(run)
     found = score_run(loaded, labels)
     sys.stdout.write(as_json(found) if json_ else as_text(found))
+    if report:
+        keep(loaded, found)
+        path = write_report(run, loaded.storage.address("report.html"))
+        (sys.stderr if json_ else sys.stdout).write(f"report: {path}\n")
     return EXIT_COMPLETE
 
 
@@ -66,26 +77,13 @@ def _labels(run: Run, made: PredictedTarget, folder: str | None) -> dict[str, in
     return dict(zip(table["image_id"].astype(str), table["label"].astype(int), strict=True))
 
 
-def as_json(found: Unsealed) -> str:
-    """All rows and summaries, for programs; a number that is not defined is null."""
-    return json.dumps(_defined(asdict(found)), indent=2, allow_nan=False) + "\n"
-
-
-def _defined(value: object) -> object:
-    if isinstance(value, dict):
-        return {str(key): _defined(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_defined(one) for one in value]
-    return None if isinstance(value, float) and value != value else value
-
-
 def as_text(found: Unsealed) -> str:
     """Two tables and the regrets."""
     stream = io.StringIO()
     console = Console(file=stream, width=160, markup=False)
     console.print(_recipes(found))
     console.print(_estimators(found))
-    for sentence in _sentences(found):
+    for sentence in sentences(found):
         console.print(sentence, soft_wrap=True, highlight=False)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 
@@ -120,18 +118,7 @@ def _estimators(found: Unsealed) -> Table:
     return table
 
 
-def _sentences(found: Unsealed) -> list[str]:
-    covered = ", ".join(f"{metric_names.title(metric)} {100 * share:.0f} %" for metric, share in found.coverage.items())
-    said = [f"90 % intervals that hold the true value: {covered}."]
-    said += [
-        f"Regret of {rule}: {number(regret)} AUROC ({found.chosen[rule]} chosen)."
-        for rule, regret in found.regret.items()
-    ]
-    estimated, true = found.prevalence
-    return [*said, f"Positive share of the target: {number(estimated)} estimated, {number(true)} true."]
-
-
-main = Command(unseal_command, examples=("{} results/blind", "{} results/blind --json"))
+main = Command(unseal_command, examples=("{} results/blind", "{} results/blind --json", "{} results/blind --report"))
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import spearmanr
 
+from analysis import metric_names
+from analysis.figures.figure import number
 from analysis.frames import Run
 from analysis.predicted import PredictedTarget
-from analysis.selection import RULES
+from analysis.selection import RULES, best_first
 from analysis.target_assessment import mean_of
 from sweep.core.errors import InputError
 from sweep.core.metric_table import TARGET
@@ -28,6 +32,7 @@ POOLED, PLAIN, HOME, LINE = (
     "agreement on the line",
 )
 BLIND_RULES = ("blind", "blind_gap", "source_val")
+UNSEALED_FILE = "unsealed.json"  # of the run folder: scores of the estimates, no label of an image
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Unsealed:
     """Everything that the labels tell of the estimates. `estimators` [name][metric] hold error and rank correlation over the records."""
 
     images: int
+    records: int
     recipes: tuple[UnsealedRecipe, ...]
     estimators: dict[str, dict[str, dict[str, float]]]
     coverage: dict[str, float]
@@ -80,6 +86,7 @@ def unsealed(run: Run, made: PredictedTarget, labels: Mapping[str, int]) -> Unse
     estimated = made.assessment.prevalence.value
     return Unsealed(
         int(seen.sum()),
+        len(records),
         recipes,
         scored,
         {metric: _coverage(recipes, metric) for metric in METRICS},
@@ -87,6 +94,57 @@ def unsealed(run: Run, made: PredictedTarget, labels: Mapping[str, int]) -> Unse
         chosen,
         (estimated, float(np.mean(truth[seen] == 1))),
     )
+
+
+def as_json(found: Unsealed) -> str:
+    """All rows and summaries, for programs; a number that is not defined is null."""
+    return json.dumps(_defined(asdict(found)), indent=2, allow_nan=False) + "\n"
+
+
+def sentences(found: Unsealed) -> list[str]:
+    """What the labels say of intervals, of what each rule chose, and of the class mix."""
+    covered = ", ".join(f"{metric_names.title(metric)} {100 * share:.0f} %" for metric, share in found.coverage.items())
+    said = [f"90 % intervals that hold the true value: {covered}."]
+    said += [
+        f"Regret of {rule}: {number(regret)} AUROC ({found.chosen[rule]} chosen)."
+        for rule, regret in found.regret.items()
+    ]
+    estimated, true = found.prevalence
+    return [*said, f"Positive share of the target: {number(estimated)} estimated, {number(true)} true."]
+
+
+def keep(run: Run, found: Unsealed) -> None:
+    """Write the scores into the run folder, where the report finds them."""
+    run.storage.write(UNSEALED_FILE, as_json(found).encode())
+
+
+def kept(run: Run) -> Unsealed | None:
+    """The scores that `keep` wrote; None where the run was not unsealed. InputError for a file that is not whole."""
+    if not run.storage.exists(UNSEALED_FILE):
+        return None
+    try:
+        held = _undefined(json.loads(run.storage.read(UNSEALED_FILE)))
+        rows = tuple(UnsealedRecipe(**row) for row in held.pop("recipes"))
+        return Unsealed(recipes=rows, **held)
+    except (ValueError, TypeError, KeyError, AttributeError) as broken:
+        fix = f"remove it, or write it anew: python -m analysis.unseal {run.storage.url} --report"
+        raise InputError(f"{run.storage.url}/{UNSEALED_FILE}", f"cannot be read ({broken})", fix) from None
+
+
+def _defined(value: object) -> object:
+    if isinstance(value, dict):
+        return {str(key): _defined(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_defined(one) for one in value]
+    return None if isinstance(value, float) and value != value else value
+
+
+def _undefined(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _undefined(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return tuple(_undefined(one) for one in value)
+    return float("nan") if value is None else value
 
 
 def _recipe(key: str, made: PredictedTarget, true: Sequence[Mapping[str, float]]) -> UnsealedRecipe:
@@ -160,6 +218,6 @@ def _regrets(run: Run, recipes: Sequence[UnsealedRecipe]) -> tuple[dict[str, flo
         except InputError:
             continue  # a rule whose metric this run did not record has no choice to score
         if len(score):
-            row = by_key[score.idxmax()]
+            row = by_key[best_first(score)[0]]
             regret[rule], chosen[rule] = best - row.true["auroc"], row.label
     return regret, chosen

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy import special
 
 from analysis import metric_names, selection
 from analysis.comparisons import Compared, compare_family, equivalence_margin, power_note
@@ -155,7 +156,7 @@ def recalibrated(outcomes: Outcomes, share: float | None, estimates: Estimates) 
     shifted = replace(outcomes, values=np.stack([np.zeros_like(moved), moved], axis=2))
     sample = resample(shifted, balanced_accuracy, draws=estimates.draws, seed=estimates.seed)
     made = interval(sample, limits=(0.0, 1.0), seed=estimates.seed)
-    return Threshold(float((1 / (1 + np.exp(-cuts))).mean()), share, made)
+    return Threshold(float(special.expit(cuts).mean()), share, made)
 
 
 def _beating(run: Run, rows: Sequence[Ranked], estimates: Estimates) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from analysis import metric_names
 from analysis.figures.figure import counted, number
 from analysis.frames import Run
 from analysis.ranking import goodness, objectives
+from analysis.selection import best_first
 from sweep.core.epsilon import parse_epsilon
 from sweep.core.pareto import dominated_by_any
 
@@ -136,6 +137,27 @@ def _masking(run: Run) -> list[ResultWarning]:
     ]
 
 
+def _overfitted(run: Run) -> list[ResultWarning]:
+    """Records of adversarial training in which the model came to withstand the training's single step alone."""
+    found = [event for event in run.finishes if event.get("overfitting")]
+    if not found:
+        return []
+    worst = min((event["overfitting"] for event in found), key=lambda facts: facts["pgd"] - facts["fgsm"])
+    count = len({event["signature"] for event in found})
+    detail = (
+        f"In {counted(len(found), 'record')}, at worst after epoch {worst['epoch']}: {number(worst['fgsm'])} of a few validation images withstood "
+        f"one step at the budget of training, {number(worst['pgd'])} a short PGD. Set fgsm_start: noise, grad_align above 0, a smaller train_eps or "
+        "train_attack: pgd; stop_overfitting ends such a training before it overfits."
+    )
+    return [
+        ResultWarning(
+            "serious",
+            f"Catastrophic overfitting in the adversarial training of {counted(count, 'configuration')}",
+            detail,
+        )
+    ]
+
+
 def _rising(run: Run) -> list[ResultWarning]:
     rising = set()
     names = [
@@ -251,7 +273,7 @@ def _oracle(run: Run) -> list[ResultWarning]:
         return []
     if {"auroc/source_val", "auroc/target"} & set(run.undefined):
         return []
-    chosen, best = run.means["auroc/source_val"].idxmax(), run.means["auroc/target"].idxmax()
+    chosen, best = (best_first(run.means[name])[0] for name in ("auroc/source_val", "auroc/target"))
     lost = float(run.means.loc[best, "auroc/target"] - run.means.loc[chosen, "auroc/target"])
     if lost < 0.005:
         return []
@@ -328,6 +350,7 @@ CHECKS = (
     _survivors,
     _few_patients,
     _masking,
+    _overfitted,
     _rising,
     _failed,
     _stopped,

@@ -81,7 +81,8 @@ def winner(
     best = ranking.rows[0]
     run, ranking = _one_condition(run, ranking)
     keep = passing(run, [parse_constraint(text, run) for text in constraints]) & run.means[metric].notna()
-    made = corrected(run, ranking, estimates, list(run.means.index[keep]), metric)
+    # The repeated choice takes the first of equal scores, as the ranking does.
+    made = corrected(run, ranking, estimates, sorted(run.means.index[keep]), metric)
     chances = {
         row.signature: probability_over(run, estimates, best.signature, row.signature, metric)
         for row in ranking.rows[1:]

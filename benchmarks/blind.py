@@ -1,11 +1,13 @@
 """How well performance at a hospital without labels is predicted: sealed targets, scored after every estimate has been made.
 
-    python -m benchmarks.blind --quick                        # two phantom targets, a few minutes
-    python -m benchmarks.blind                                # eight phantom targets
-    python -m benchmarks.blind --data ../shared/data --px 64  # and BUSI -> BrEaST, BrEaST -> BUSI, Kermany -> NIH
+    python -m benchmarks.blind --quick                # two phantom targets, a few minutes
+    python -m benchmarks.blind                        # ten phantom targets
+    python -m benchmarks.blind --data ../shared/data  # and BUSI -> BrEaST, BrEaST -> BUSI, Kermany -> NIH
+    python -m benchmarks.blind --tuning               # the targets on which the method's constants were set
 
 Prints one JSON line a recipe and target, one a target, and one with the bars of all of them. What was computed is kept in `--keep`, so that
-the same command again goes on where it was. Means are over (recipe, target) cells; AUROC and accuracy are of all target images.
+the same command again goes on where it was. Means are over (recipe, target) cells; AUROC and accuracy are of all target images. Constants
+of the method were set on the targets of `--tuning` alone; those that are reported otherwise had no part in it.
 """
 
 from __future__ import annotations
@@ -27,18 +29,30 @@ from benchmarks.blind_cells import PHANTOM, RECIPES, Bench, Cells, Size
 from benchmarks.blind_shifts import right, shifts
 from sweep.core.seeds import rng
 from sweep.evaluation.metrics import auroc
-from sweep.importers.phantom_scanner import SCANNERS
 from sweep.shift import calibration
 from sweep.shift.estimators import ESTIMATORS
 from sweep.shift.evidence import Evidence
-from sweep.shift.pooled_performance import ModelEvidence
-from sweep.shift.predicted_performance import HospitalResult
+from sweep.shift.pooled_performance import HeldOut, ModelEvidence
+from sweep.shift.predicted_performance import HospitalResult, margin
 from sweep.shift.properties import PROPERTIES, energy_distance, standardised
 from sweep.shift.pseudo_hospitals import RESTYLED
 from sweep.shift.shift_kind import Tables
 
 OURS, PLAIN = "pooled", "restyled_mean"
 BARS = {"auroc_error": 0.05, "accuracy_error": 0.05, "coverage": (0.85, 0.95), "regret": 0.02, "wrongly_safe": 0.05}
+TUNING = ("b", "fine", "coarse", "dark:screening")
+REPORTED = (
+    "bright",
+    "contrasty",
+    "flat",
+    "noisy",
+    "deep_loss",
+    "uneven",
+    "harmonic",
+    "legacy",
+    "portable:screening",
+    "unmarked:referral",
+)
 _REAL = (
     ("busi:BUSI/Dataset_BUSI_with_GT", "brest:BrEaST"),
     ("brest:BrEaST", "busi:BUSI/Dataset_BUSI_with_GT"),
@@ -50,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; exit code 0 whether bars are met or not: figures are reported, not judged."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two phantom targets, three recipes, few images")
+    parser.add_argument("--tuning", action="store_true", help="the targets and shifts on which constants were set")
     parser.add_argument("--data", type=Path, help="folder with the real data sets; adds three pairs")
     parser.add_argument(
         "--pairs", nargs="+", metavar="SOURCE>TARGET", help="these pairs alone, e.g. phantom:a>phantom:b"
@@ -91,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _print(bars(rows, targets))
     if arguments.shifts:
         named = []
-        for row in shifts(bench, recipes[:3], arguments.shifts):
+        for row in shifts(bench, recipes[:3], arguments.shifts, tuning=arguments.tuning):
             _print(row)
             named.append(row)
         _print({"bars": {"named_right": 0.85}, **right(named)})
@@ -102,8 +117,8 @@ def _pairs(arguments: argparse.Namespace) -> list[tuple[str, str]]:
     if arguments.pairs:
         pairs = [pair.partition(">") for pair in arguments.pairs]
         return [(source, target) for source, _, target in pairs]
-    names = [name for name in SCANNERS if name != "a"]
-    pairs = [(f"{PHANTOM}a", f"{PHANTOM}{name}") for name in names[: 2 if arguments.quick else 8]]
+    names = TUNING if arguments.tuning or arguments.quick else REPORTED
+    pairs = [(f"{PHANTOM}a", f"{PHANTOM}{name}") for name in names[: 2 if arguments.quick else None]]
     if arguments.data:
         pairs += [tuple(_under(arguments.data, side) for side in pair) for pair in _REAL]  # type: ignore[misc]
     return pairs
@@ -156,11 +171,18 @@ def evidence(cells: Cells) -> dict[str, list[ModelEvidence]]:
                     )
                 ],
                 distances,
+                held_out=_held_out(cells, r, s),
             )
             for s in range(cells.val.shape[1])
         ]
         for r, name in enumerate(cells.recipes)
     }
+
+
+def _held_out(cells: Cells, recipe: int, seed: int) -> HeldOut:
+    val, test = (margin(part[recipe, seed]) for part in (cells.val, cells.test))
+    everyone = np.concatenate([val, test]), np.concatenate([cells.labels, cells.test_labels])
+    return HeldOut(*everyone, val[cells.shown], cells.labels[cells.shown])
 
 
 def assessed(cells: Cells) -> Assessment:

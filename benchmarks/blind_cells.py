@@ -19,6 +19,7 @@ from sweep.core.seeds import rng
 from sweep.evaluation.evaluate import predict
 from sweep.importers import import_dataset, phantom
 from sweep.models.classifier import Classifier, ClassifierSpec, build_classifier
+from sweep.pipeline.blind_evaluation import stratified
 from sweep.shards.batches import ResidentBatches
 from sweep.shards.image_set import ImageSet
 from sweep.shards.labels import apply_normals
@@ -31,7 +32,8 @@ from sweep.training.recipe import Recipe
 
 PHANTOM = "phantom:"
 _NORMALS = "drop"
-_MEASURED = 150  # images of a set whose properties are measured
+_MOST_HELD_OUT = 200  # validation images, and test images
+_MEASURED = 100  # images of a set whose properties are measured
 
 
 @dataclass(frozen=True)
@@ -48,32 +50,37 @@ RECIPES = (
     Recipes("small_cnn", "small_cnn", {"augment": "none"}),
     Recipes("small_cnn, ultrasound augmentation", "small_cnn", {"augment": "ultrasound"}),
     Recipes("small_cnn, flips, balanced", "small_cnn", {"augment": "flip", "balanced_sampling": True}),
-    Recipes("small_cnn, coloru", "small_cnn", {"augment": "flip"}, "coloru"),
     Recipes("small_cnn, mixup", "small_cnn", {"augment": "ultrasound", "mixup": 0.4}),
     Recipes("test_resnet", "test_resnet", {"augment": "none"}),
     Recipes("test_resnet, ultrasound augmentation", "test_resnet", {"augment": "ultrasound"}),
-    Recipes("test_resnet, coloru", "test_resnet", {"augment": "flip"}, "coloru"),
+    Recipes("test_resnet, flips, balanced", "test_resnet", {"augment": "flip", "balanced_sampling": True}),
 )
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is computed: side of the images, patients of a phantom, epochs, seeds, pseudo-hospitals, most target images."""
+    """How much is computed: side of the images, patients of a phantom, epochs, seeds, pseudo-hospitals, and the most images of each part.
+
+    Models are trained on at most `train_images`; pseudo-hospitals show at most `shown` validation images, as those of a sweep do.
+    """
 
     px: int = 64
     patients: int = 300
     epochs: int = 10
     seeds: int = 2
     hospitals: int = 40
-    target_images: int = 500
+    target_images: int = 300
+    train_images: int = 300
+    shown: int = 64
 
 
 @dataclass(frozen=True)
 class Cells:
     """One source and target: logits of R recipes, S seeds; the hidden labels are read by `sealed` alone.
 
-    val [R, S, N, 2] with labels int [N]; target [R, S, M, 2]; hospitals: one [R, S, Nk, 2] and labels [Nk] each, with `families` and
-    `rows` (positions among the N images). The property tables are of source, target and hospitals.
+    val [R, S, N, 2] with labels int [N]; test [R, S, T, 2] likewise; shown [N'] are the places of the validation images that hospitals
+    show; logits [R, S, M, 2] are of the target; hospitals: one [R, S, Nk, 2] and labels [Nk] each, with `families`. The property tables are
+    of source, target and hospitals.
     """
 
     source: str
@@ -81,6 +88,9 @@ class Cells:
     recipes: tuple[str, ...]
     val: np.ndarray
     labels: np.ndarray
+    test: np.ndarray
+    test_labels: np.ndarray
+    shown: np.ndarray
     logits: np.ndarray
     hospitals: tuple[np.ndarray, ...]
     hospital_labels: tuple[np.ndarray, ...]
@@ -110,6 +120,9 @@ class Bench:
                 tuple(one.name for one in recipes),
                 held["val"],
                 held["labels"],
+                held["test"],
+                held["test_labels"],
+                held["shown"],
                 held["target"],
                 tuple(held[f"hospital-{k}"] for k in range(count)),
                 tuple(held[f"hospital-labels-{k}"] for k in range(count)),
@@ -126,33 +139,37 @@ class Bench:
 
     def _compute(self, path: Path, source: str, target: str, recipes: Sequence[Recipes]) -> None:
         size = self.size
-        train, val = self.folds(source)
+        train, val, test = self.folds(source)
         abroad = self._target(target)
         models = [[self.model(source, one, seed, train, val) for seed in range(size.seeds)] for one in recipes]
-        faces = {"val": val.images, "target": abroad.images}
+        faces = {"val": val.images, "test": test.images, "target": abroad.images}
         held: dict[str, np.ndarray] = {name: _logits(models, np.asarray(images)) for name, images in faces.items()}
+        shown = stratified(val.labels, size.shown)
+        images, labels = np.asarray(val.images)[shown], val.labels[shown]
         families, count = [], 0
-        for hospital in pseudo_hospitals(
-            np.asarray(val.images), val.labels, np.asarray(abroad.images), count=size.hospitals
-        ):
+        for hospital in pseudo_hospitals(images, labels, np.asarray(abroad.images), count=size.hospitals):
             held[f"hospital-{count}"] = _logits(models, hospital.images)
             held[f"hospital-labels-{count}"] = hospital.labels
             held[f"hospital-properties-{count}"] = _some_properties(hospital.images)
             families.append(hospital.family)
             count += 1
-        held |= {"labels": val.labels, "families": np.array(families), "count": np.array(count)}
+        held |= {"labels": val.labels, "test_labels": test.labels, "shown": shown}
+        held |= {"families": np.array(families), "count": np.array(count)}
         held["source-properties"] = _some_properties(np.asarray(val.images))
         held["target-properties"] = _some_properties(np.asarray(abroad.images))
-        _save(self.folder / path.name.replace("cells-", "labels-", 1), labels=abroad.labels)
-        _save(path, **held)
+        save_arrays(self.folder / path.name.replace("cells-", "labels-", 1), labels=abroad.labels)
+        save_arrays(path, **held)
 
-    def folds(self, source: str) -> tuple[ImageSet, ImageSet]:
-        """Training images; and the held-out ones, validation and test together, that pseudo-hospitals are made of."""
+    def folds(self, source: str) -> tuple[ImageSet, ImageSet, ImageSet]:
+        """Training, validation and test images, split as a sweep splits them."""
         folder = self.shards(source)
         split = make_split(apply_normals(read_metadata(folder), _NORMALS), seed=0)
-        ids = [split.ids("train"), np.concatenate([split.ids("val"), split.ids("test")])]
-        train, val = (read_images(folder, self.size.px, one, normals=_NORMALS) for one in ids)
-        return train, val
+        most = {"train": self.size.train_images, "val": _MOST_HELD_OUT, "test": _MOST_HELD_OUT}
+        train, val, test = (
+            read_images(folder, self.size.px, _some(name, split.ids(name), at_most), normals=_NORMALS)
+            for name, at_most in most.items()
+        )
+        return train, val, test
 
     def _target(self, target: str) -> ImageSet:
         images = read_images(self.shards(target), self.size.px, normals=_NORMALS)
@@ -188,6 +205,11 @@ class Bench:
         return model
 
 
+def _some(name: str, ids: np.ndarray, most: int) -> np.ndarray:
+    """At most `most` of the ids, drawn at random and in their order."""
+    return ids[np.sort(rng(0, "blind benchmark", name).permutation(len(ids))[:most])]
+
+
 def _some_properties(images: np.ndarray) -> np.ndarray:
     return properties(images[np.sort(rng(0, "properties", len(images)).permutation(len(images))[:_MEASURED])])
 
@@ -197,7 +219,8 @@ def _logits(models: list[list[Classifier]], images: np.ndarray) -> np.ndarray:
     return np.stack([[predict(model, images, 128) for model in row] for row in models])
 
 
-def _save(path: Path, **arrays: np.ndarray) -> None:
+def save_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Write arrays to an npz file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = path.with_suffix(f".{os.getpid()}.npz")
     np.savez(kept, **arrays)  # type: ignore[arg-type]

@@ -7,15 +7,17 @@ images that no scanner of the kind makes: white noise, stripes, coarse blocks, t
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from analysis.target_assessment import assess
-from benchmarks.blind_cells import PHANTOM, Bench, Recipes
+from benchmarks.blind_cells import PHANTOM, Bench, Recipes, save_arrays
 from sweep.core.seeds import rng
 from sweep.evaluation.evaluate import predict
 from sweep.importers import phantom
-from sweep.importers.phantom_scanner import SCANNERS
 from sweep.models.classifier import Classifier
 from sweep.shards.reader import read_images
 from sweep.shift.acquisition import TRANSFORMS
@@ -23,34 +25,131 @@ from sweep.shift.pooled_performance import ModelEvidence
 from sweep.shift.predicted_performance import HospitalResult
 from sweep.shift.properties import PROPERTIES, energy_distance, properties, standardised
 from sweep.shift.pseudo_hospitals import pseudo_hospitals
-from sweep.shift.shift_kind import ACQUISITION, KINDS, MIXTURE, NONE, PREVALENCE, UNLIKE, Tables
+from sweep.shift.shift_kind import ACQUISITION, KINDS, MIXTURE, NONE, PREVALENCE, UNLIKE, Shift, Tables
 
-_IMAGES, _HOSPITALS, _SHOWN = 120, 16, 80
+_IMAGES, _HOSPITALS, _SHOWN = 120, 16, 64
 _OTHER_PATIENTS = 7  # seed of the simulation whose patients the targets are made of
+# Scanners of the simulated targets: those of the shifts on which constants were set have no part in the reported ones.
+_TUNING, _REPORTED = ("b", "fine", "coarse", "dark"), ("contrasty", "flat", "noisy", "harmonic", "legacy")
 
 
-def shifts(bench: Bench, recipes: tuple[Recipes, ...], count: int) -> Iterator[dict]:
+@dataclass(frozen=True)
+class Case:
+    """One simulated target as M models see it: what its kind is named from, and the kind that it is.
+
+    val [M, N, 2] with labels [N]; target [M, T, 2]; hospitals [M, H, N', 2] with hospital_labels [H, N'] are filled up to the largest with
+    NaN and -1. here and there are property tables, distances [H] those of the hospitals' images to the target's.
+    """
+
+    kind: str
+    share: float
+    val: np.ndarray
+    labels: np.ndarray
+    target: np.ndarray
+    hospitals: np.ndarray
+    hospital_labels: np.ndarray
+    families: np.ndarray
+    here: np.ndarray
+    there: np.ndarray
+    distances: np.ndarray
+
+
+def shifts(bench: Bench, recipes: tuple[Recipes, ...], count: int, *, tuning: bool = False) -> Iterator[dict]:
     """One row a simulated shift: the true kind and the one named, with what it follows from."""
-    source = f"{PHANTOM}a"
-    train, val = bench.folds(source)
-    models = [bench.model(source, one, 0, train, val) for one in recipes]
-    few = np.sort(rng(0, "shown").permutation(len(val))[:_SHOWN])
-    images, labels = np.asarray(val.images)[few], val.labels[few]
-    pool = {name: _patients(name, bench.size.px, bench) for name in ("a", *_others())}
-    for number in range(count):
-        kind = KINDS[number % len(KINDS)]
-        draw = rng(0, "simulated shift", number)
-        target, share = _target(pool, kind, draw)
+    for number, case in enumerate(cases(bench, recipes, count, tuning=tuning)):
+        found = named(case)
         yield {
             "shift": number,
-            "kind": kind,
-            "share": share,
-            **_named(models, images, labels, np.asarray(val.images), target),
+            "kind": case.kind,
+            "share": case.share,
+            "named": found.kind,
+            "distance": found.distance,
+            "nearest": found.nearest,
+            "prevalence": [found.prevalence_low, found.prevalence, found.prevalence_high],
         }
 
 
-def _others() -> list[str]:
-    return [name for name in SCANNERS if name != "a"][:4]
+def cases(bench: Bench, recipes: tuple[Recipes, ...], count: int, *, tuning: bool = False) -> Iterator[Case]:
+    """The simulated targets, one at a time; those that the folder holds are read from it."""
+    maker = None
+    for number in range(count):
+        path = bench.folder / "shifts" / f"{'tuning' if tuning else 'reported'}-{number:03d}.npz"
+        if not path.exists():
+            maker = maker or _Maker(bench, recipes, _TUNING if tuning else _REPORTED)
+            made = maker.case(KINDS[number % len(KINDS)], rng(int(tuning), "simulated shift", number))
+            save_arrays(path, **{field.name: np.asarray(getattr(made, field.name)) for field in fields(Case)})
+        yield _read(path)
+
+
+def named(case: Case) -> Shift:
+    """The shift as the library names it."""
+    results = [
+        [
+            HospitalResult(str(family), logits[y >= 0], y[y >= 0])
+            for family, logits, y in zip(case.families, of_model, case.hospital_labels, strict=True)
+        ]
+        for of_model in case.hospitals
+    ]
+    evidence = {
+        str(number): [ModelEvidence(case.val[number], case.labels, case.target[number], of_model, case.distances)]
+        for number, of_model in enumerate(results)
+    }
+    tables = Tables(case.here, case.there, PROPERTIES, float(case.distances.min()))
+    found = assess(evidence, dict.fromkeys(evidence, "recipe"), tables).shift
+    if found is None:
+        raise RuntimeError("a shift was asked for with tables of properties")
+    return found
+
+
+def _read(path: Path) -> Case:
+    with np.load(path, allow_pickle=False) as held:
+        values: dict[str, Any] = {field.name: held[field.name] for field in fields(Case)}
+    return Case(**values | {"kind": str(values["kind"]), "share": float(values["share"])})
+
+
+class _Maker:
+    """The models, the source's images and the patients that targets are made of."""
+
+    def __init__(self, bench: Bench, recipes: tuple[Recipes, ...], scanners: tuple[str, ...]) -> None:
+        source = f"{PHANTOM}a"
+        train, val, _ = bench.folds(source)
+        self.models = [bench.model(source, one, 0, train, val) for one in recipes]
+        few = np.sort(rng(0, "shown").permutation(len(val))[:_SHOWN])
+        self.source = np.asarray(val.images)
+        self.images, self.labels = self.source[few], val.labels[few]
+        self.scanners = scanners
+        self.pool = {name: _patients(name, bench.size.px, bench) for name in ("a", *scanners)}
+
+    def case(self, kind: str, draw: np.random.Generator) -> Case:
+        target, share = _target(self.pool, self.scanners, kind, draw)
+        here, there = properties(self.source[:_IMAGES]), properties(target)
+        hospitals = list(pseudo_hospitals(self.images, self.labels, target, count=_HOSPITALS))
+        tables = standardised(here, there, *(properties(one.images[:40]) for one in hospitals))
+        longest = max(len(one.labels) for one in hospitals)
+        return Case(
+            kind,
+            share,
+            _logits(self.models, self.images),
+            self.labels,
+            _logits(self.models, target),
+            np.stack([_filled(_logits(self.models, one.images), longest, axis=1) for one in hospitals], axis=1),
+            np.stack([_filled(one.labels, longest, axis=0) for one in hospitals]),
+            np.array([one.family for one in hospitals]),
+            here,
+            there,
+            np.array([energy_distance(tables[1], one) for one in tables[2:]]),
+        )
+
+
+def _logits(models: list[Classifier], images: np.ndarray) -> np.ndarray:
+    return np.stack([predict(model, images, 128) for model in models])
+
+
+def _filled(values: np.ndarray, longest: int, axis: int) -> np.ndarray:
+    """Filled up to `longest` along an axis, with NaN or -1."""
+    missing = [(0, 0)] * values.ndim
+    missing[axis] = (0, longest - values.shape[axis])
+    return np.pad(values, missing, constant_values=np.nan if values.dtype.kind == "f" else -1)
 
 
 def _patients(scanner: str, px: int, bench: Bench) -> tuple[np.ndarray, np.ndarray]:
@@ -66,12 +165,12 @@ def _patients(scanner: str, px: int, bench: Bench) -> tuple[np.ndarray, np.ndarr
 
 
 def _target(
-    pool: dict[str, tuple[np.ndarray, np.ndarray]], kind: str, draw: np.random.Generator
+    pool: dict[str, tuple[np.ndarray, np.ndarray]], scanners: tuple[str, ...], kind: str, draw: np.random.Generator
 ) -> tuple[np.ndarray, float]:
     """Images of a target of this kind, and its share of positives."""
     scanner = "a"
     if kind in (ACQUISITION, MIXTURE) and draw.random() < 1 / 3:
-        scanner = str(draw.choice(_others()))
+        scanner = str(draw.choice(scanners))
     images, labels = pool[scanner]
     share = float(labels.mean())
     if kind in (PREVALENCE, MIXTURE):
@@ -101,38 +200,6 @@ def _unlike(images: np.ndarray, draw: np.random.Generator) -> np.ndarray:
         coarse = draw.integers(1, 256, (len(images), px // 8, px // 8))
         return np.kron(coarse, np.ones((1, 8, 8))).astype(np.uint8)
     return np.where(images > np.median(images), 255, 0).astype(np.uint8)
-
-
-def _named(
-    models: list[Classifier], images: np.ndarray, labels: np.ndarray, source: np.ndarray, target: np.ndarray
-) -> dict:
-    here, there = properties(source[:_IMAGES]), properties(target)
-    hospitals = list(pseudo_hospitals(images, labels, target, count=_HOSPITALS))
-    tables = standardised(here, there, *(properties(one.images[:40]) for one in hospitals))
-    distances = np.array([energy_distance(tables[1], one) for one in tables[2:]])
-    evidence = {
-        str(number): [
-            ModelEvidence(
-                predict(model, images, 128),
-                labels,
-                predict(model, target, 128),
-                [HospitalResult(one.family, predict(model, one.images, 128), one.labels) for one in hospitals],
-                distances,
-            )
-        ]
-        for number, model in enumerate(models)
-    }
-    found = assess(
-        evidence, dict.fromkeys(evidence, "recipe"), Tables(here, there, PROPERTIES, float(distances.min()))
-    ).shift
-    if found is None:
-        raise RuntimeError("a shift was asked for with tables of properties")
-    return {
-        "named": found.kind,
-        "distance": found.distance,
-        "nearest": found.nearest,
-        "prevalence": [found.prevalence_low, found.prevalence, found.prevalence_high],
-    }
 
 
 def right(rows: list[dict]) -> dict:

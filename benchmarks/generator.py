@@ -32,9 +32,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import itertools
 
+from sweep.core.capture import recorder_for
 from sweep.core.devices import cpu_features
 from sweep.core.images import open_image
-from sweep.synth.adversarial import Duel, critic_step, generator_step, start_duel
+from sweep.synth.adversarial import Duel, start_duel, steps_of
 from sweep.synth.feed import Feed
 from sweep.synth.layers import SMALLEST_MAP, channels_at, sizes_up
 from sweep.synth.networks import ConvCritic, ConvGenerator
@@ -109,8 +110,10 @@ def common_loop(folder: Path, px: int, width: int, device: str = "cpu") -> Itera
                 yield
 
 
-def own_loop(images: np.ndarray, px: int, width: int, precision: str, device: str = "cpu") -> Iterator[None]:
-    """The same updates by the project's loop."""
+def own_loop(
+    images: np.ndarray, px: int, width: int, precision: str, device: str = "cpu", capture: bool = True
+) -> Iterator[None]:
+    """The same updates by the project's loop; on a GPU recorded and replayed."""
     settings = resolved_settings(
         "wgan", {"width": width, "batch_size": BATCH, "latent": LATENT, "precision": precision}
     )
@@ -119,11 +122,12 @@ def own_loop(images: np.ndarray, px: int, width: int, precision: str, device: st
     )
     pixels, labels = torch.from_numpy(images).to(device), torch.zeros(len(images), dtype=torch.long, device=device)
     feed = Feed(pixels, labels, BATCH, torch.Generator(device), flip=False)
+    teach_critic, teach_generator = steps_of(duel, recorder_for(torch.device(device)) if capture else None)
     while True:
         for _ in range(CRITIC_STEPS):
             real, labels = next(feed)
-            critic_step(duel, real, labels)
-        generator_step(duel, real, labels)
+            teach_critic(real, labels)
+        teach_generator(real, labels)
         yield
 
 

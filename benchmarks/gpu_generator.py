@@ -30,6 +30,7 @@ def generator(sizes: Sizes) -> Iterator[dict[str, Any]]:
             "common": common_loop(Path(folder), px, width, sizes.device),
             "own float32": own_loop(images, px, width, "fp32", sizes.device),
             "own": own_loop(images, px, width, "auto", sizes.device),
+            "own, not captured": own_loop(images, px, width, "auto", sizes.device, capture=False),
         }
         seconds = {name: per_update(loop, sizes) for name, loop in loops.items()}
     yield {

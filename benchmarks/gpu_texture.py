@@ -25,20 +25,20 @@ def texture(sizes: Sizes) -> Iterator[dict[str, Any]]:
     pictures = smooth(sizes)
     for levels in LEVELS:
         level = (pictures * (levels - 1)).round().byte()
-        ways = backends_for(pictures)
         yield {"what": "hard counts", "levels": levels} | {
             way: median_ms(lambda way=way, level=level, levels=levels: glcm(level, levels, backend=way), sizes)
-            for way in ways
+            for way in backends_for(level, levels)
         }
         if levels <= 64:
             yield {"what": "soft counts, forward and backward", "levels": levels} | {
-                way: median_ms(lambda way=way, levels=levels: _soft(pictures, levels, way), sizes) for way in ways
+                way: median_ms(lambda way=way, levels=levels: _soft(pictures, levels, way), sizes)
+                for way in backends_for(pictures, levels)
             }
     grey = pictures.unsqueeze(1)
     colors = (grey + 0.1 * torch.randn(len(grey), 3, sizes.px, sizes.px, device=grey.device)).requires_grad_()
     yield {"what": "GLCMLoss, forward and backward"} | {
         way: median_ms(lambda way=way: _loss(GLCMLoss(backend=way), colors, grey), sizes)
-        for way in backends_for(pictures)
+        for way in ("auto", *backends_for(pictures, 32))
     }
     yield step_with_and_without(sizes)
 

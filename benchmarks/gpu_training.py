@@ -14,8 +14,8 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from benchmarks.gpu_sizes import Sizes, synchronise
+from sweep.core.capture import recorder_for
 from sweep.models.classifier import ClassifierSpec, build_classifier
-from sweep.training.capture import recorder_for
 from sweep.training.fit import FitOptions, fit
 from sweep.training.hooks import TrainingHooks
 from sweep.training.precision import autocast

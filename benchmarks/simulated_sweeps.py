@@ -7,15 +7,15 @@ recipe, and every seed has luck of its own. The true AUROC is then a normal prob
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import optimize, special, stats
 
 from analysis.comparisons import sign_flip_test
-from analysis.figures.pareto import front_probability
 from analysis.intervals import Resampled, SeedPrior, interval, noise_of, paired, patient_weights, resample
-from analysis.joint_noise import joint_draws, seed_correlation
+from analysis.joint_noise import front_probability, joint_draws, seed_correlation
 from analysis.outcomes import Outcomes, auroc
 from analysis.seed_variance import difference_prior
 from analysis.selection_bias import corrected_interval, leave_seed_out, repeat_selection
@@ -48,6 +48,7 @@ class Cell:
         return f"{self.seeds} seeds, {self.images} images, {self.positives:g} positive, {self.views} a patient"
 
 
+@lru_cache
 def true_auroc(skill: float = SKILL) -> float:
     """AUROC of a recipe on the population, averaged over seeds."""
     spread = np.sqrt(PATIENT**2 + IMAGE**2 + RECIPE_IMAGE**2 + SEED_IMAGE**2)
@@ -55,11 +56,10 @@ def true_auroc(skill: float = SKILL) -> float:
     return float(special.ndtr(skills / (np.sqrt(2) * spread)).mean())
 
 
+@lru_cache
 def better_skill() -> float:
     """The skill whose AUROC is EFFECT higher."""
-    from scipy.optimize import brentq
-
-    return float(brentq(lambda skill: true_auroc(skill) - true_auroc() - EFFECT, SKILL, 6.0))
+    return float(optimize.brentq(lambda skill: true_auroc(skill) - true_auroc() - EFFECT, SKILL, 6.0))
 
 
 def simulated(draw: np.random.Generator, cell: Cell, skills: np.ndarray) -> list[Outcomes]:
@@ -108,7 +108,7 @@ def repeat(cell: Cell, number: int) -> dict[str, float]:
             difference = replace(difference, prior=prior)
         found[name] = float(sign_flip_test(difference, flips=FLIPS) < 0.05)
         found[f"{name} of a pooled t"] = float(pooled_t(samples, other) < 0.05)
-    return found | selection(outcomes[:RECIPES], samples[:RECIPES], truth, number) | front(draw, cell)
+    return found | selection(outcomes[:RECIPES], samples[:RECIPES], truth, number)
 
 
 def pooled_t(samples: list[Resampled], other: int) -> float:
@@ -152,20 +152,22 @@ def null_sweep(cell: Cell, number: int, recipes: int = 50) -> dict[str, float]:
     return selection(outcomes, samples, true_auroc(), number)
 
 
-def front(draw: np.random.Generator, cell: Cell) -> dict[str, float]:
-    """Stated and true share of recipes on the front of (AUROC on the target, domain gap), drawn together and apart."""
-    if cell.seeds < 2:
-        return {}
-    seed_noise, image_noise = LUCK * 0.2, 0.4 / np.sqrt(cell.images)
+def front(seeds: int, images: int, number: int) -> dict[str, float]:
+    """Stated and true share of recipes on the front of (AUROC on the target, domain gap), metrics drawn together and apart.
+
+    Images enter through the size of the noise that they leave in an AUROC alone; class mix and patients would change no more than that size.
+    """
+    draw = rng(number, "front", seeds, images)
+    seed_noise, image_noise = LUCK * 0.2, 0.4 / np.sqrt(images)
     target = 0.75 + draw.normal(0, FRONT_SPREAD, FRONT_RECIPES)
     gap = 0.1 + draw.normal(0, FRONT_SPREAD, FRONT_RECIPES)
     steps = draw.normal(0, image_noise, (DRAWS, 1))
     recipes = []
     for one in range(FRONT_RECIPES):
-        luck = draw.normal(0, seed_noise, cell.seeds)
+        luck = draw.normal(0, seed_noise, seeds)
         own = draw.normal(0, image_noise / 2)
         point = target[one] + luck + own
-        difference = gap[one] - luck - own + draw.normal(0, seed_noise / 4, cell.seeds)
+        difference = gap[one] - luck - own + draw.normal(0, seed_noise / 4, seeds)
         drawn = steps + draw.normal(0, image_noise / 2, (DRAWS, 1))
         recipes.append([_sample(point, drawn), _sample(difference, -drawn)])
     variance = [float(np.mean([made[m].point.var(ddof=1) for made in recipes])) for m in (0, 1)]

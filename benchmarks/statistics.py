@@ -11,6 +11,7 @@ Batches computed by another version of the statistics are not mixed in: each lin
 from __future__ import annotations
 
 import argparse
+import ast
 import hashlib
 import itertools
 import json
@@ -24,13 +25,14 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import race_error, simulated_sweeps
-from benchmarks.simulated_sweeps import EFFECT, RECIPES, VIEWS, Cell
+from benchmarks.simulated_sweeps import EFFECT, FRONT_RECIPES, RECIPES, VIEWS, Cell
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "statistics.md"
 BEGIN, END = "<!-- begin: python -m benchmarks.statistics -->", "<!-- end -->"
 BATCH = 20
 REPEATS, HEADLINE_REPEATS, RACES, NULL_SWEEPS = 500, 2000, 1000, 500
+SEEDS, IMAGES = (2, 3, 5, 10), (40, 100, 250)
 HEADLINE = (Cell(3, 100, 0.5, 1), Cell(3, 250, 0.5, 1), Cell(5, 250, 0.5, 1))
 SCORES = (
     "analysis/intervals.py",
@@ -38,10 +40,10 @@ SCORES = (
     "analysis/comparisons.py",
     "analysis/seed_variance.py",
     "analysis/selection_bias.py",
-    "analysis/joint_noise.py",
     "sweep/core/variances.py",
     "benchmarks/simulated_sweeps.py",
 )
+FRONT = ("analysis/intervals.py", "analysis/joint_noise.py", "benchmarks/simulated_sweeps.py")
 RACING = (
     "sweep/core/variances.py",
     "sweep/search/paired_differences.py",
@@ -49,7 +51,12 @@ RACING = (
     "sweep/search/evidence.py",
     "benchmarks/race_error.py",
 )
-MEASURED = {"null sweep": SCORES, "sweep": SCORES, "race": RACING}  # by section: the modules that its figures depend on
+MEASURED = {
+    "null sweep": SCORES,
+    "sweep": SCORES,
+    "race": RACING,
+    "front": FRONT,
+}  # by section: the modules that its figures depend on
 Figures = dict[str, float]
 
 
@@ -65,7 +72,7 @@ class Part:
 
 def parts() -> list[Part]:
     """Every design, the ones that matter most first."""
-    grid = (Cell(*of) for of in itertools.product((2, 3, 5, 10), (40, 100, 250), (0.5, 0.12), (1, VIEWS)))
+    grid = (Cell(*of) for of in itertools.product(SEEDS, IMAGES, (0.5, 0.12), (1, VIEWS)))
     cells = [*HEADLINE, *(cell for cell in grid if cell not in HEADLINE)]
     nulls = [Cell(3, 100, 0.5, 1), Cell(3, 250, 0.5, 1)]
     return [
@@ -80,12 +87,25 @@ def parts() -> list[Part]:
             )
             for cell in cells
         ),
+        *(
+            Part("front", f"{seeds} seeds, {images} images", partial(simulated_sweeps.front, seeds, images), REPEATS)
+            for seeds, images in itertools.product(SEEDS, IMAGES)
+        ),
     ]
 
 
 def code_hash(section: str) -> str:
-    """What the figures of a section depend on; other code, other figures."""
-    return hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in MEASURED[section])).hexdigest()[:12]
+    """Hash of the modules that the figures of a section depend on; comments, docstrings and layout do not count."""
+    return hashlib.sha256("".join(statements(ROOT / name) for name in MEASURED[section]).encode()).hexdigest()[:12]
+
+
+def statements(path: Path) -> str:
+    """The syntax tree of a module without its docstrings, as text."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return ast.dump(tree)
 
 
 def batch(part: Part, number: int) -> Figures:
@@ -190,10 +210,13 @@ COLUMNS = {
         ("bias of the best of " + str(RECIPES), "winner's bias", 100),
         ("corrected", "corrected bias", 100),
         ("its coverage", "corrected coverage", 100),
-        ("front: stated", "front stated, together", 100),
-        ("true", "front true", 100),
-        ("Brier, together", "front Brier, together", 1000),
-        ("Brier, apart", "front Brier, apart", 1000),
+    ),
+    "front": (
+        ("stated %, drawn together", "front stated, together", 100),
+        ("stated %, drawn apart", "front stated, apart", 100),
+        ("true %", "front true", 100),
+        ("Brier x 1,000, together", "front Brier, together", 1000),
+        ("Brier x 1,000, apart", "front Brier, apart", 1000),
     ),
     "null sweep": (
         ("bias as observed", "winner's bias", 100),
@@ -210,7 +233,8 @@ COLUMNS = {
 TITLES = {
     "null sweep": "50 equal recipes, the best on the target is named (bias in points of AUROC, coverage of 95 % intervals in %)",
     "race": f"Races of {race_error.RECIPES} recipes, {race_error.LEAST} to {race_error.MOST} seeds, alpha 5 %, at most {race_error.RECIPES * race_error.MOST} seeds",
-    "sweep": f"Sweeps of {RECIPES + 1} recipes (shares in %, bias in points of AUROC, Brier scores x 1,000)",
+    "sweep": f"Sweeps of {RECIPES + 1} recipes (shares in %, bias in points of AUROC)",
+    "front": f"Share of {FRONT_RECIPES} recipes on the front of AUROC on the target and domain gap",
 }
 
 

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from sweep.config.hyperparameters import restored
 from sweep.core.command_line import Command
+from sweep.core.durations import duration
 from sweep.core.errors import EXIT_COMPLETE, InputError, suggestion
 from sweep.core.storage import Storage
 from sweep.data.datasets import CARD_FILE, Data
@@ -134,7 +135,7 @@ def _artifact(run: Storage, name: str, needed: dict[str, str]) -> Artifact:
     inputs = meta["inputs"]
     words = [str(inputs[key]) for key in ("generator", "class", "images", "trial") if key in inputs]
     return Artifact(
-        name, meta["kind"], f"{' '.join(words)}, {meta['seconds']:.0f} s to make".lstrip(", "), needed.get(name, "")
+        name, meta["kind"], f"{' '.join(words)}, {duration(meta['seconds'])} to make".lstrip(", "), needed.get(name, "")
     )
 
 

@@ -155,6 +155,7 @@ def _card(run: Storage, facts: Mapping[str, Any], metrics: list[Measured]) -> st
 def _facts(source: Source, data: Data, built: Built, wanted: Wanted) -> dict[str, Any]:
     from sweep.deployment.from_run import CHOSEN_ON, thresholds_of
     from sweep.deployment.model_folder import FORMAT, weight_files
+    from sweep.models.known_weights import past
     from sweep.pipeline.model_options import network_of
 
     config = source.records[0]["config"]
@@ -189,9 +190,29 @@ def _facts(source: Source, data: Data, built: Built, wanted: Wanted) -> dict[str
         },
         "decision": decision,
         "familiarity": built.familiarity(),
-        "weights": {"start": config.get("weights"), "sha256": config.get("weights_sha256")},
+        "weights": {
+            "start": config.get("weights"),
+            "name": config.get("weights_name"),
+            "sha256": config.get("weights_sha256"),
+            "past": past(
+                config["backbone"],
+                config.get("weights"),
+                config.get("weights_name"),
+                _datasets(source.run, data, wanted),
+            ),
+        },
         "config": config,
     }
+
+
+def _datasets(run: Storage, data: Data, wanted: Wanted) -> dict[str, str]:
+    """Names of the source's and the target's data set, which are those of their importers; from the data card where the shards are not at hand."""
+    if wanted.reference:
+        names: tuple[str, ...] = data.datasets
+    else:
+        domains = json.loads(run.read(CARD_FILE))
+        names = tuple(domains[role]["name"] for role in ("source", "target"))
+    return dict(zip(names, names, strict=True))
 
 
 def _import_settings(data: Data) -> dict[str, Any]:

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from sweep.config.load import load_config, places
+from sweep.config.load import load_config, name_of, places
 from sweep.config.sweep_config import SweepConfig
 from sweep.core.command_line import EXITS, Command, key_values, one_of
+from sweep.core.durations import duration
 from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS, EXIT_STOPPED, InputError, InputErrors, of_system
 from sweep.core.ray_address import usable
 from sweep.core.stop_signals import stoppable
@@ -30,7 +31,6 @@ from sweep.core.storage import Storage
 
 if TYPE_CHECKING:
     from sweep.data.datasets import Data
-    from sweep.execution.live_table import Progress
     from sweep.planning.capacity import Capacity
     from sweep.planning.plan import Plan
     from sweep.store.ledger import Ledger, Reading
@@ -96,6 +96,8 @@ def run_sweep(
 def _run_or_plan(
     space: Path, overrides: dict[str, str], smoke: bool, plan_only: bool, storage: str | None, address: str | None
 ) -> int:
+    if not plan_only:
+        _refuse_if_running(space, overrides, smoke, storage)
     sweep_config = load_config(space, overrides, smoke)
     run_storage = Storage(storage or _usual_place(sweep_config.name))
     if plan_only:
@@ -122,6 +124,14 @@ def _run_or_plan(
             if (reason := _input_error_behind(error)) is not None:
                 raise reason from error
             raise
+
+
+def _refuse_if_running(space: Path, overrides: dict[str, str], smoke: bool, storage: str | None) -> None:
+    """InputError where another driver has the run folder, before the seconds that checking the sweep config takes."""
+    from sweep.store.run_folder import refuse_if_held
+
+    if place := storage or ((name := name_of(space, overrides, smoke)) and _usual_place(name)):
+        refuse_if_held(Storage(place))
 
 
 def _input_error_behind(error: BaseException | None) -> InputError | None:
@@ -157,14 +167,16 @@ def _sweep(
     sweep_config: SweepConfig, run_storage: Storage, space: Path, cluster: Capacity | None, still_ours: StillOurs
 ) -> int:
     from sweep.data.datasets import prepare
+    from sweep.execution.heartbeat import waiting
     from sweep.planning.plan import make_plan
     from sweep.planning.warm_start import earlier_results
     from sweep.store.ledger import Ledger, read_ledger
 
     begin = time.perf_counter()
     _console.print(f"{sweep_config.name}: preparing data")
-    data = prepare(sweep_config.data, run_storage, sweep_config.directions)
-    reading = read_ledger(run_storage)
+    with waiting(_console, "preparing data"):
+        data = prepare(sweep_config.data, run_storage, sweep_config.directions)
+        reading = read_ledger(run_storage)
     for damage in reading.damages:
         _console.print(f"records/{damage.file}:{damage.line}: {damage.reason}; the event is ignored")
     objectives = [objective.name for objective in sweep_config.objectives]
@@ -180,6 +192,7 @@ def _sweep(
         _run_left(sweep_config, run_storage, plan, data, ledger, reading, cluster, begin_ledger)
     else:
         begin_ledger()
+        _console.print(f"nothing left to do: all {plan.campaign.expected_records} records are there")
     still_ours()
     return _report(run_storage, plan, begin)
 
@@ -216,7 +229,7 @@ def _write_head(sweep_config: SweepConfig, plan: Plan, ledger: Ledger, data: Dat
             "scheduler": sweep_config.scheduler.type,
             "warm": plan.warm,
             "defaults": dict(plan.defaults),
-            "weights_past": weights_past(plan.foreseen, data),
+            "weights_past": weights_past(plan.foreseen, data.datasets),
         }
     )
     for event in plan.late_events:
@@ -237,17 +250,22 @@ def _run_left(
     from sweep.execution.campaign_records import CampaignRecords
     from sweep.execution.engines import engine
     from sweep.execution.launch import Launch
+    from sweep.execution.progress_of import progress_of
     from sweep.planning.budget import budget_tracker_of
     from sweep.planning.plan import attacks_of
     from sweep.store.run_folder import note_overhead
 
     resources, rules = sweep_config.resources, plan.campaign.rules
-    progress = _progress(sweep_config, plan)
+    progress = progress_of(sweep_config, plan, data, _console)
     budget_tracker = budget_tracker_of(sweep_config, before)
     records = CampaignRecords(run_storage, ledger, progress, plan.campaign, budget_tracker)
     halving = rules.halving() if rules.halving else None
     launch = Launch(attacks_of(sweep_config), run_storage.url, resources, ledger.attempt, halving, rules.metrics)
-    with engine(resources, cluster, (run_storage.url, data.source, data.target)) as (capacity, run_plan):
+    starting = "checking the models" if resources.engine == "inline" else "starting Ray and checking the models"
+    with (
+        progress.beating(starting),
+        engine(resources, cluster, (run_storage.url, data.source, data.target)) as (capacity, run_plan),
+    ):
         begin = time.perf_counter()
         try:
             run_plan(launch, plan, data, capacity, records, begin_ledger)
@@ -257,17 +275,6 @@ def _run_left(
         overhead = note_overhead(run_storage, time.perf_counter() - begin, worker_groups, progress.finished)
         for line in filter(None, (budget_tracker.farewell, overhead)):
             _console.print(line, soft_wrap=True)
-
-
-def _progress(sweep_config: SweepConfig, plan: Plan) -> Progress:
-    from sweep.execution.live_table import Progress
-
-    metrics = tuple(dict.fromkeys(objective.name for objective in sweep_config.objectives))
-    maximize = sweep_config.objectives[0].goal == "maximize"
-    records = plan.campaign.expected_records
-    progress = Progress(sweep_config.name, records, plan.varied, metrics, maximize, _console)
-    progress.reused = plan.settled()
-    return progress
 
 
 def _report(run_storage: Storage, plan: Plan, begin: float) -> int:
@@ -282,7 +289,7 @@ def _report(run_storage: Storage, plan: Plan, begin: float) -> int:
     early = f", {len(stopped)} stopped early" if stopped else ""
     whole = len(stopped) + len(done) == plan.campaign.expected_records
     _console.print(
-        f"{len(done)} of {plan.campaign.expected_records} records finished, {len(lost)} failed{early}, in {time.perf_counter() - begin:.0f} s"
+        f"{len(done)} of {plan.campaign.expected_records} records finished, {len(lost)} failed{early}, in {duration(time.perf_counter() - begin)}"
     )
     if not done:
         raise InputError(
@@ -291,8 +298,10 @@ def _report(run_storage: Storage, plan: Plan, begin: float) -> int:
             "read the failures above; the same command tries again",
         )
     from analysis.report import write_report
+    from sweep.execution.heartbeat import waiting
 
-    path = write_report(run_storage.url, run_storage.address("report.html"))
+    with waiting(_console, "writing the report"):
+        path = write_report(run_storage.url, run_storage.address("report.html"))
     _console.print(f"report: {path}", soft_wrap=True)
     return EXIT_COMPLETE if whole else EXIT_FAILED_TRIALS
 

@@ -30,7 +30,7 @@ ALLOWED = {
     "sweep.models": {"sweep.core", "sweep.losses"},
     "sweep.evaluation": {"sweep.core"},
     "sweep.training": {"sweep.core", "sweep.evaluation", "sweep.models"},
-    "sweep.synth": {"sweep.core", "sweep.shards", "sweep.losses"},
+    "sweep.synth": {"sweep.core", "sweep.shards", "sweep.losses", "sweep.audit"},
     "sweep.attacks": {"sweep.core"},
     "sweep.search": {"sweep.core"},
     "sweep.shift": {"sweep.core", "sweep.evaluation"},

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from markupsafe import Markup
+from scipy import special
 
 from analysis import metric_names
 from analysis.estimates import Estimates
@@ -38,8 +39,7 @@ def domain_facts(outcomes: Outcomes, split: str, classes: tuple[str, ...]) -> Do
         return domain_facts(_pooled(outcomes), split, ("absent", "present"))
     logits = outcomes.values[outcomes.seen]
     labels = np.broadcast_to(outcomes.labels, outcomes.seen.shape)[outcomes.seen]
-    chances = np.exp(logits - logits.max(axis=1, keepdims=True))
-    chances /= chances.sum(axis=1, keepdims=True)
+    chances = special.softmax(logits, axis=1)
     said = chances.argmax(axis=1)
     count = chances.shape[1]
     confusion = np.zeros((count, count))

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from analysis import metric_names
 from analysis.estimates import Estimates
 from analysis.figures import svg
+from analysis.figures.curves import Look, draw_curve
 from analysis.figures.figure import DataTable, Figure, Legend, Panel, hidden_series, number, with_interval
 from analysis.frames import Run
 from analysis.intervals import Interval
@@ -224,39 +225,11 @@ def _draw(facts: EpsilonFacts, curves: tuple[EpsilonCurve, ...], label: str) -> 
             )
         )
     for index, curve in enumerate(curves):
-        parts.append(_line(plot, curve, _style(index, curve, curves), index, banded=index in (0, len(curves) - 1)))
+        xs = [eps * PIXEL for eps in curve.eps]
+        tips = [f"{curve.name} at {x:g}/255: {with_interval(made)}" for x, made in zip(xs, curve.made, strict=True)]
+        look = Look(_style(index, curve, curves), index, banded=index in (0, len(curves) - 1))
+        parts.append(draw_curve(plot, xs, curve.made, look, tips))
     return svg.figure_svg(plot.width, plot.height, f"Accuracy over epsilon, {label}", parts)
-
-
-def _line(plot: svg.Plot, curve: EpsilonCurve, style: str, index: int, *, banded: bool) -> Markup:
-    xs, colour = [eps * PIXEL for eps in curve.eps], style.replace("line", "").strip()
-    line = plot.points(xs, [made.estimate for made in curve.made])
-    parts = (
-        [
-            svg.el(
-                "path",
-                d=svg.band(plot.points(xs, [m.low for m in curve.made]), plot.points(xs, [m.high for m in curve.made])),
-                class_=f"band {colour}",
-            )
-        ]
-        if banded
-        else []
-    )
-    parts.append(svg.el("path", d=svg.path(line), class_=style))
-    for eps, made, (x, y) in zip(xs, curve.made, line, strict=True):
-        tip = f"{curve.name} at {eps:g}/255: {with_interval(made)}"
-        parts.append(
-            svg.el(
-                "path",
-                d=svg.marker(index, x, y, 3.6),
-                class_=f"mark dot {colour}",
-                tabindex="0",
-                data_tip="",
-                role="img",
-                aria_label=tip,
-            )
-        )
-    return svg.group(parts)
 
 
 def _spaced(levels: list[float]) -> list[tuple[float, str]]:

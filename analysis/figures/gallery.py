@@ -13,6 +13,14 @@ from analysis.frames import Run
 KINDS = {
     "source": ("Source hospital", "What the models were trained on."),
     "target": ("Target hospital", "Where they must work."),
+    "nearest_hospital": (
+        "Pseudo-hospital nearest to the target",
+        "Labelled source images changed to look like the target's; beside each the image as the source shows it.",
+    ),
+    "farthest_hospital": (
+        "Pseudo-hospital farthest from the target",
+        "It counts least in the prediction; beside each image the same one as the source shows it.",
+    ),
     "synthetic": (
         "Synthetic images",
         "Drawn from the generator; the nearest real training image stands beside each where it was kept.",
@@ -24,6 +32,8 @@ KINDS = {
     ),
 }
 BESIDE = {
+    "nearest_hospital": ("nearest_hospital_source",),
+    "farthest_hospital": ("farthest_hospital_source",),
     "synthetic": ("nearest_real",),
     "adversarial": ("clean", "perturbation", "colorized_before", "colorized_after"),
 }

@@ -12,6 +12,7 @@ from analysis import derived, metric_names
 from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Panel, number
 from analysis.frames import Run
+from analysis.selection import best_first
 
 MOST_LINES = 400
 MOST_AXES = 9
@@ -48,7 +49,7 @@ def parallel_facts(run: Run, metrics: tuple[str, ...], labels: dict[str, str]) -
     if not settings or not metrics or len(run.means) < 2:
         return None
     best = run.means[metrics[0]] * metric_names.sign(metrics[0], run.goals)
-    keys = list(best.sort_values(ascending=False, na_position="last").index[:MOST_LINES])
+    keys = best_first(best)[:MOST_LINES]
     columns = [_setting_axis(name, run.configs.loc[keys, name]) for name in settings] + [
         _metric_axis(name, run.means.loc[keys, name]) for name in metrics
     ]

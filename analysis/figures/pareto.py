@@ -13,7 +13,7 @@ from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Legend, Panel, number
 from analysis.frames import Run
 from analysis.intervals import Resampled
-from analysis.joint_noise import joint_draws, seed_correlation
+from analysis.joint_noise import front_probability, joint_draws, seed_correlation
 from analysis.ranking import goodness
 from sweep.core.pareto import dominated_by_any, hypervolume
 from sweep.core.seeds import rng
@@ -126,11 +126,6 @@ def _probabilities(
         for key, samples in kept.items()
     ]
     return dict(zip(kept, front_probability(np.stack(draws, axis=1)).tolist(), strict=True))
-
-
-def front_probability(draws: np.ndarray) -> np.ndarray:
-    """Share of the bootstrap draws [B, N, M] in which each configuration is on the front [N]."""
-    return np.mean([~dominated_by_any(points) for points in draws], axis=0)
 
 
 def draw_pareto(facts: ParetoFacts) -> Figure:

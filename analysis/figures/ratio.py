@@ -15,7 +15,7 @@ from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Legend, Panel, difference_text, number, p_text, with_interval
 from analysis.frames import Run
 from analysis.intervals import Interval
-from analysis.selection import RULES, select
+from analysis.selection import RULES, best_first, select
 
 METRIC = "auroc/target"
 MOST_PANELS = 12
@@ -67,7 +67,7 @@ def _cells(run: Run, rule: str) -> dict[str, dict[float, str]]:
     quality = RULES[rule].score(run.means)
     varying = derived.varying_settings(run.configs)
     configs = {event["signature"]: event["config"] for event in run.finishes}
-    ranked = quality[chosen].sort_values(ascending=False, kind="stable", na_position="last").index
+    ranked = best_first(quality[chosen])
     for key in (key for key in ranked if not derived.is_real_only(configs[key])):
         study, config = run.studies.get(key, {}), run.configs.loc[key]
         names = [name for name in (study or varying) if name != RATIO and name in varying]

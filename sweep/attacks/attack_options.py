@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sweep.core.capture import Recorder
+
 
 @dataclass(frozen=True)
 class AttackOptions:
@@ -14,6 +16,9 @@ class AttackOptions:
     boundary and verifies in float32. `worst_only` attacks only images that all earlier threats left unbroken, so only
     `EpsilonSweep.worst_case` is defined afterwards. `refine` bisects the interval below each breaking epsilon that many
     times. `keep_examples` returns the nearest adversarial image of every threat.
+
+    `pairs`: "on" searches all threats of one kind and all epsilons as one batch of pairs, "off" one threat and epsilon after the other,
+    "auto" pairs on a GPU. `capture` replays the steps of pairs as CUDA graphs; `recorder` replaces CUDA graphs.
     """
 
     seed: int = 0
@@ -22,3 +27,6 @@ class AttackOptions:
     worst_only: bool = False
     refine: int = 0
     keep_examples: bool = False
+    pairs: str = "auto"
+    capture: bool = True
+    recorder: Recorder | None = None

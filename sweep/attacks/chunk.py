@@ -45,6 +45,7 @@ class Chunk:
             for referee in self.referees.values():
                 referee.keep_examples()
         self.clean_gradient: Tensor | None = None
+        self.clean_finite: Tensor | None = None
         self.logits = self._clean_logits(memory)
         self.right = criteria.is_right(self.logits, self.labels)
         for referee in self.referees.values():
@@ -117,7 +118,7 @@ class Chunk:
         answers = [self.network.exact_gradient(*batch, _checked_cross_entropy) for batch in batches]
         answer = Gradient(*(torch.cat(part) for part in zip(*answers, strict=True)))
         memory.store(len(self.images), everyone, self.images, answer, exact=True)
-        self.clean_gradient = answer.gradient
+        self.clean_gradient, self.clean_finite = answer.gradient, answer.finite
         return answer.logits
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from sweep.attacks import input_checks
 from sweep.attacks.attack_options import AttackOptions
+from sweep.attacks.batched.search import search_for
 from sweep.attacks.chunk import Chunk
 from sweep.attacks.fast import network_for
 from sweep.attacks.network import Model, Network, Passes, device_of, frozen, normal_tensor
@@ -26,6 +27,7 @@ from sweep.attacks.result import EpsilonSweep
 from sweep.attacks.schedule import bisect, narrow_down, try_every_epsilon
 from sweep.attacks.threat import Threat
 from sweep.attacks.threats import resolve_threats
+from sweep.core.activity import doing
 from sweep.core.devices import float32_products
 from sweep.core.epsilon import parse_grid
 from sweep.core.errors import InputError, suggestion
@@ -63,11 +65,13 @@ def epsilon_sweep(
         stack.enter_context(float32_products(device, "ieee"))
         images, labels = normal_tensor(images), normal_tensor(labels)
         network = _network(model, options.mode, images[:SAMPLE].to(device))
+        search = search_for(network, rows, positive, options, device, MODES[options.mode])
         parts = []
         for start in range(0, len(images), size):
+            doing("attacking images", start, len(images))
             here = slice(start, start + size)
             chunk = Chunk(network, images[here].to(device), labels[here].to(device), rows, positive, options, start)
-            MODES[options.mode](chunk)
+            search(chunk)
             if options.refine:
                 chunk.refined = {name: bisect(chunk, name, options.refine) for name in rows}
             parts.append(chunk)

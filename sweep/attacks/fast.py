@@ -24,6 +24,7 @@ class FusedNetwork(Network):
     """A Network whose `gradient` comes from the fused copy in float32; `forward` and `exact_gradient` use the model itself."""
 
     bfloat16 = False
+    verifies = True
 
     def __init__(self, model: nn.Module, faster: nn.Module) -> None:
         super().__init__(model)
@@ -34,16 +35,25 @@ class FusedNetwork(Network):
     def gradient(self, images: Tensor, labels: Tensor, loss: Loss) -> Gradient:
         """As Network.gradient, from the copy; the logits of images that look broken, or nearly so, are the original's."""
         self.passes.gradient += len(images)
-        answer = gradient_of(self._search, images, labels, loss)
+        answer = self.search_gradient(images, labels, loss)
         logits = answer.logits
-        doubtful = ~criteria.is_right(logits, labels)
-        if self.exact:
-            doubtful |= criteria.margin(logits, labels) > -DOUBT * logits.abs().amax(dim=1)
+        doubtful = self.doubtful(logits, labels)
         if doubtful.any():
             self.passes.verdict += int(doubtful.sum())
             with torch.no_grad():
                 logits[doubtful] = self.model(images[doubtful])
         return answer
+
+    def search_gradient(self, images: Tensor, labels: Tensor, loss: Loss) -> Gradient:
+        """From the copy."""
+        return gradient_of(self._search, images, labels, loss)
+
+    def doubtful(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Images that look broken; in float32 also those nearly so."""
+        doubtful = ~criteria.is_right(logits, labels)
+        if self.exact:
+            doubtful |= criteria.margin(logits, labels) > -DOUBT * logits.abs().amax(dim=1)
+        return doubtful
 
     def _search(self, images: Tensor) -> Tensor:
         images = images.contiguous(memory_format=torch.channels_last)

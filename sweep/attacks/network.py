@@ -51,10 +51,19 @@ class Network:
     """Plain passes through `model`; `passes` counts samples, `exact` says whether `gradient` is computed by the model itself."""
 
     exact = True
+    verifies = False  # whether `search_gradient` comes from a copy, whose doubtful predictions the model must verify
 
     def __init__(self, model: Model) -> None:
         self.model = model
         self.passes = Passes()
+
+    def search_gradient(self, images: Tensor, labels: Tensor, loss: Loss) -> Gradient:
+        """As `gradient`, uncounted and without verification: its work has the same shape for every input, so it can be recorded."""
+        return gradient_of(self.model, images, labels, loss)
+
+    def doubtful(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Which predictions [n] of `search_gradient` the model must verify, bool."""
+        return torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [n, K] without a graph."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -49,19 +51,35 @@ def metrics(result: EpsilonSweep, split: str) -> dict[str, float]:
 
 
 def robust_auroc(result: EpsilonSweep, threat: str, epsilon: str | float) -> float:
-    """Area under the ROC curve when every broken image gets the lowest rank its own class can have; NaN outside two classes.
+    """Area under the ROC curve when every broken image gets the lowest rank that its own class can have; NaN where no class has both kinds.
 
-    The attacker who breaks an image is credited with moving it past the whole other class, so this is a lower bound of the
-    AUROC under attack; at epsilon 0 clean mistakes keep their scores and it is the clean AUROC.
+    The attacker who breaks an image is credited with moving it past all images of the other kind, so this is a lower bound of the
+    AUROC under attack; at epsilon 0 clean mistakes keep their scores and it is the clean AUROC. With more than two classes the mean of one
+    class against the rest, with several findings the mean over them: a broken image counts as lost for each.
     """
-    if result.labels.ndim != 1 or result.logits.shape[1] != 2:
-        return float("nan")
     value = result.on_grid(epsilon)
-    score = (result.logits[:, 1] - result.logits[:, 0]).double()
-    positive = result.labels == 1
     broken = (result.breaking(threat) <= value) & (value > 0)
-    score = torch.where(broken, torch.where(positive, -torch.inf, torch.inf), score)
-    return _auroc(score[positive], score[~positive])
+    areas = []
+    for score, positive, known in _binary_tasks(result.logits.double(), result.labels):
+        ranked = torch.where(broken[known], torch.where(positive, -torch.inf, torch.inf), score)
+        areas.append(_auroc(ranked[positive], ranked[~positive]))
+    defined = [area for area in areas if not math.isnan(area)]
+    return sum(defined) / len(defined) if defined else float("nan")
+
+
+def _binary_tasks(logits: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """(score [m], is positive [m], which images [N]) of each binary task: one for two classes, one against the rest, or one a finding."""
+    everyone = torch.ones(len(logits), dtype=torch.bool, device=logits.device)
+    if labels.ndim == 2:
+        for k in range(labels.shape[1]):
+            known = ~labels[:, k].isnan() if labels.is_floating_point() else everyone
+            yield logits[known, k], labels[known, k] == 1, known
+    elif logits.shape[1] == 2:
+        yield logits[:, 1] - logits[:, 0], labels == 1, everyone
+    else:
+        for k in range(logits.shape[1]):
+            rest = torch.cat([logits[:, :k], logits[:, k + 1 :]], dim=1).logsumexp(dim=1)
+            yield logits[:, k] - rest, labels == k, everyone
 
 
 def _outcome(result: EpsilonSweep, threat: str) -> ThreatOutcome:

@@ -7,6 +7,8 @@ breaks it there.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor
 
@@ -15,23 +17,23 @@ from sweep.attacks.referee import ROUNDING
 from sweep.attacks.threat import Threat
 
 
-def try_every_epsilon(chunk: Chunk) -> None:
-    """Ascending; all threats run at one epsilon before the next, so that with `together` each skips what another has broken."""
+def try_every_epsilon(chunk: Chunk, names: Collection[str]) -> None:
+    """Ascending; all threats `names` run at one epsilon before the next, so that with `together` each skips what another has broken."""
     last = len(chunk.epsilons) - 1
     for index in range(len(chunk.epsilons)):
-        for name in _order(chunk):
+        for name in _order(chunk, names):
             if chunk.threats[name].once and index < last:
                 continue
             rows = (chunk.broken_at(name) > index).nonzero().squeeze(1)
             chunk.attempt(name, rows, torch.full_like(rows, index))
 
 
-def narrow_down(chunk: Chunk) -> None:
+def narrow_down(chunk: Chunk, names: Collection[str]) -> None:
     """Start each threat at the epsilon where the threats before it (or a linear model at the clean image) place the boundary."""
     if not len(chunk.epsilons):
         return
     guess = _linear_guess(chunk)
-    for name in _order(chunk):
+    for name in _order(chunk, names):
         threat = chunk.threats[name]
         if _one_pass(threat):
             _ascend(chunk, name, chunk.right)
@@ -43,8 +45,8 @@ def narrow_down(chunk: Chunk) -> None:
         _narrow(chunk, name, guess if threat.uses_gradient else torch.full_like(guess, len(chunk.epsilons)))
         if threat.uses_gradient:
             guess = chunk.broken_at(name)
-    for name, threat in chunk.threats.items():
-        if threat.uses_gradient and not threat.once:
+    for name in names:
+        if chunk.threats[name].uses_gradient and not chunk.threats[name].once:
             _ascend(chunk, name, chunk.broken_at(name) > chunk.broken_at_worst())
 
 
@@ -95,9 +97,9 @@ def _one_pass(threat: Threat) -> bool:
     return threat.uses_gradient and threat.steps * threat.restarts == 1
 
 
-def _order(chunk: Chunk) -> list[str]:
+def _order(chunk: Chunk, names: Collection[str]) -> list[str]:
     """Cheapest first where one break is enough; else many steps first, whose early points are reused by one-step threats."""
-    work = {name: threat.steps * threat.restarts for name, threat in chunk.threats.items()}
+    work = {name: chunk.threats[name].steps * chunk.threats[name].restarts for name in names}
     return sorted(work, key=lambda name: work[name], reverse=not chunk.together)
 
 

@@ -67,9 +67,16 @@ class Fingerprints:
         norm = np.linalg.norm(flat, axis=1, keepdims=True)
         return flat / np.maximum(norm, 1e-6)
 
+    def like(self, thumbs_NPP: np.ndarray) -> Fingerprints:
+        """Those of other thumbnails [M, P, P], whitened by the mean and spread of these; without small changes."""
+        basis = cosine_basis(thumbs_NPP.shape[1], _K)
+        coefficients = basis @ thumbs_NPP.astype(np.float32) @ basis.T
+        coefficients[:, 0, 0] = 0
+        return Fingerprints(coefficients, self.mean, self.spread, np.empty((0, len(coefficients), _K, _K), np.float32))
+
 
 def fingerprints(thumbs_NPP: np.ndarray) -> Fingerprints:
-    """Fingerprints of uint8 thumbnails [N, P, P]."""
+    """Fingerprints of thumbnails [N, P, P] of grey levels 0 to 255."""
     px = thumbs_NPP.shape[1]
     basis = cosine_basis(px, _K)
     matrices = [undone(change, px, _K).T for change in CHANGES]

@@ -11,8 +11,9 @@ from sweep.config.distribution import Distribution
 from sweep.config.effect_checks import EFFECT_CHECKS
 from sweep.config.hyperparameters import HYPERPARAMETERS
 from sweep.config.search_checks import SEARCH_CHECKS, Violation
-from sweep.config.sweep_config import PLACES, Objective, SweepConfig
+from sweep.config.sweep_config import PLACES, Objective, SweepConfig, Threats
 from sweep.config.target_label_checks import TARGET_LABEL_CHECKS
+from sweep.core.acquisition_names import ACQUISITION_METRICS, conditions
 from sweep.core.errors import InputError, suggestion
 from sweep.core.hyperparameter import Hyperparameter
 from sweep.core.metric_table import ROBUST_ACCURACY, SPLITS, WORST, metric_name
@@ -99,12 +100,15 @@ def _objectives(sweep_config: SweepConfig, incomplete: frozenset[str]) -> Iterat
     attacked = [str(eps) for eps in sweep_config.threats.eps]
     for index, objective in enumerate(sweep_config.objectives):
         place = ("objectives", index)
+        if objective.metric in ACQUISITION_METRICS:
+            yield from () if "threats" in incomplete else _of_acquisition(objective, place, sweep_config.threats)
+            continue
         if objective.metric != ROBUST_ACCURACY:
             if objective.metric not in known:
                 yield (
                     place,
                     f"metric {objective.metric} is not measured",
-                    suggestion(objective.metric, [*known, ROBUST_ACCURACY]),
+                    suggestion(objective.metric, [*known, ROBUST_ACCURACY, *ACQUISITION_METRICS]),
                 )
             idle = [key for key in ("threat", "eps") if getattr(objective, key) is not None]
             if idle:
@@ -132,6 +136,20 @@ def _objectives(sweep_config: SweepConfig, incomplete: frozenset[str]) -> Iterat
         if objective.split not in sweep_config.threats.splits:
             yield place, f"split {objective.split} is not attacked", f"add {objective.split} to threats.splits"
     yield from _same_objectives(sweep_config.objectives)
+
+
+def _of_acquisition(objective: Objective, place: tuple, threats: Threats) -> Iterator[Violation]:
+    """An objective of what acquisition changes leave: the changes, its condition and its split must be evaluated."""
+    if not threats.acquisition:
+        yield place, f"{objective.metric} has no acquisition change", "give threats: {acquisition: [blur, gain, ...]}"
+        return
+    if objective.eps is not None:
+        yield place, f"{objective.metric} takes no eps", "remove it; a severity is part of threat, as in blur-3"
+    offered = conditions(objective.metric, threats.acquisition, threats.severity)
+    if objective.threat is not None and objective.threat not in offered:
+        yield place, f"threat {objective.threat} is not evaluated", suggestion(objective.threat, offered)
+    if objective.split not in threats.splits:
+        yield place, f"split {objective.split} is not evaluated", f"add {objective.split} to threats.splits"
 
 
 def _same_objectives(objectives: Sequence[Objective]) -> Iterator[Violation]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,15 @@ def load_config(path: str | Path, overrides: Mapping[str, str] | None = None, sm
 def places(path: str | Path, overrides: Mapping[str, str] | None = None, smoke: bool = False) -> Callable[[tuple], str]:
     """For checks after loading: a function from the path of a value, like ("fixed", "weights"), to its place, like `line 7, fixed.weights`."""
     return _written(find_config(path), overrides, smoke).where
+
+
+def name_of(path: str | Path, overrides: Mapping[str, str] | None = None, smoke: bool = False) -> str | None:
+    """The name in a sweep config before anything is checked, in milliseconds; None where it has none.
+
+    Raises InputError where the file cannot be read as YAML.
+    """
+    name = _written(find_config(path), overrides, smoke).tree.get("name")
+    return name if isinstance(name, str) and re.fullmatch(NAME_PATTERN, name) else None
 
 
 def _written(path: Path, overrides: Mapping[str, str] | None, smoke: bool) -> Written:

@@ -11,7 +11,7 @@ from sweep.config.distribution import Distribution
 from sweep.config.hyperparameters import HYPERPARAMETERS
 from sweep.config.section import Section
 from sweep.config.written_values import Duration, none_for_all, seconds_of, with_whole_fold
-from sweep.core.acquisition_names import SEVERITIES, AcquisitionName
+from sweep.core.acquisition_names import ACQUISITION_METRICS, SEVERITIES, AcquisitionName, acquisition_metric
 from sweep.core.epsilon import epsilon_name, same_epsilon
 from sweep.core.errors import InputError
 from sweep.core.hyperparameter import Scalar
@@ -20,8 +20,6 @@ from sweep.search.sampling import bounds
 
 PLACES = ("grid", "search", "fixed")  # where a hyperparameter may stand
 NAME_PATTERN, MEMORY_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$", r"^[0-9]+(\.[0-9]+)?(MB|GB)$"
-
-
 PSEUDO_HOSPITALS = 40  # of a sweep that may not read all target labels
 FEWEST_HOSPITALS = 8  # one round of all families
 BLIND_OBJECTIVE = metric_name(f"{PREDICTED}{AUROC}{LOW}", TARGET)
@@ -137,6 +135,8 @@ class Objective(Section):
     @property
     def name(self) -> str:
         """The metric's full name in the records."""
+        if self.metric in ACQUISITION_METRICS:
+            return acquisition_metric(self.metric, self.split, self.threat)
         if self.metric != ROBUST_ACCURACY:
             return self.metric
         if self.eps is None:
@@ -250,7 +250,7 @@ class Resources(Section):
         description="of the worker processes on this machine; Ray's own default, 15, leaves them little beside other jobs",
     )
     max_trial_time: Duration = Field(
-        "7d", description="like 90m or 2d; a worker process whose job runs longer is ended, which counts as a failure"
+        "7d", description="like 90m or 2d; a worker process whose job or artifact takes longer is ended, a failure"
     )
     max_silence: Duration = Field(
         "12h",

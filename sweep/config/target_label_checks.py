@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from sweep.config.search_checks import Violation
 from sweep.config.sweep_config import BLIND_OBJECTIVE, PSEUDO_HOSPITALS, Objective, SweepConfig
+from sweep.core.acquisition_names import ACQUISITION_METRICS
 from sweep.core.metric_table import PREDICTED, ROBUST_ACCURACY, TARGET, TARGET_TO_SOURCE, reads_target_labels
 
 
@@ -17,7 +18,9 @@ def _objectives(sweep_config: SweepConfig, incomplete: frozenset[str]) -> Iterat
             yield (
                 place,
                 f"{objective.metric} reads target labels, and data.target_labels is {data.target_labels}",
-                "set split: source" if objective.metric == ROBUST_ACCURACY else f"use {BLIND_OBJECTIVE}",
+                "set split: source"
+                if objective.metric in (ROBUST_ACCURACY, *ACQUISITION_METRICS)
+                else f"use {BLIND_OBJECTIVE}",
             )
         if objective.metric.startswith(PREDICTED) and not data.hospitals and "data" not in incomplete:
             yield (
@@ -28,7 +31,7 @@ def _objectives(sweep_config: SweepConfig, incomplete: frozenset[str]) -> Iterat
 
 
 def _reads_labels(objective: Objective) -> bool:
-    if objective.metric == ROBUST_ACCURACY:
+    if objective.metric in (ROBUST_ACCURACY, *ACQUISITION_METRICS):
         return objective.split == TARGET
     return reads_target_labels(objective.metric)
 

@@ -27,6 +27,8 @@ EXITS: Mapping[int, str] = {
 _TYPE = re.compile(r"<(?:list\[)?(\w+)\]?>")  # how typer writes the type of an option without a metavar
 _TYPE_NAMES = {"str": "TEXT", "int": "N", "float": "NUMBER", "path": "PATH"}
 _WIDTH = 110  # columns of a help page, where the terminal has as many
+_INDENT = 2  # of an example
+_WORDS = re.compile(r"(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+")  # of a shell command; a quoted text is one
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,9 @@ class Row:
 class CommandGroup:
     """Commands under one name: `sections` maps a heading to its rows.
 
-    `version`, where given, adds --version and shell completion; `listing` adds --list, which prints it.
+    `version`, where given, adds --version and shell completion; `listing` adds --list, which prints it. `arrange` puts the words of
+    a command line, without the group's own name, in the order in which they are parsed. `unlisted` gives the command of a name that no section lists; it
+    raises InputError for one that is none.
     """
 
     about: str
@@ -110,10 +114,15 @@ class CommandGroup:
     examples: tuple[str, ...] = ()
     version: Callable[[], str] | None = None
     listing: Callable[[], str] | None = None
+    arrange: Callable[[Sequence[str]], list[str]] | None = None
+    unlisted: Callable[[str], Command] | None = None
 
     def app(self) -> typer.Typer:
         """The typer application of the group."""
         facts = {"sections": self.sections, "examples": self.examples, "exits": EXITS}
+        for name in ("arrange", "unlisted"):
+            found = getattr(self, name)
+            facts |= {name: None if found is None else staticmethod(found)}
         app = _new_app(add_completion=self.version is not None)
         settings = {"max_content_width": _WIDTH}
         group = type("Table", (_Table,), facts)
@@ -213,7 +222,8 @@ class _Page:
         if self.examples:
             with formatter.section("Examples"):
                 for example in self.examples:
-                    formatter.write(f"  {example.format(ctx.command_path)}\n")
+                    for line in _continued(example.format(ctx.command_path), formatter.width - _INDENT):
+                        formatter.write(f"{' ' * _INDENT}{line}\n")
         if self.exits:
             with formatter.section("Exit codes"):
                 formatter.write_dl([(str(code), meaning) for code, meaning in sorted(self.exits.items())])
@@ -238,13 +248,21 @@ class _Described(_Page, TyperCommand):
 
 class _Table(_Page, TyperGroup):
     sections: ClassVar[Mapping[str, Mapping[str, Row]]] = {}
+    arrange: ClassVar[Callable[[Sequence[str]], list[str]] | None] = None
+    unlisted: ClassVar[Callable[[str], Command] | None] = None
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The words in the group's own order."""
+        return super().parse_args(ctx, args if self.arrange is None else self.arrange(args))
 
     def list_commands(self, ctx: Any) -> list[str]:
         return [name for rows in self.sections.values() for name in rows]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         row = next((rows[cmd_name] for rows in self.sections.values() if cmd_name in rows), None)
-        return None if row is None else row.load().click_command(cmd_name)
+        if row is not None:
+            return row.load().click_command(cmd_name)
+        return None if self.unlisted is None else self.unlisted(cmd_name).click_command(cmd_name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Unknown names are answered from the table alone; typer's own suggestion would look in its own, empty one."""
@@ -256,6 +274,16 @@ class _Table(_Page, TyperGroup):
         for heading, rows in self.sections.items():
             with formatter.section(heading):
                 formatter.write_dl([(name, row.about) for name, row in rows.items()])
+
+
+def _continued(command: str, width: int) -> list[str]:
+    """A shell command on as many lines as `width` columns need, each but the last with a backslash at its end."""
+    lines = [""]
+    for word in _WORDS.findall(command):
+        if lines[-1] and len(f"{lines[-1]} {word} \\") > width:
+            lines.append("  ")
+        lines[-1] += word if not lines[-1].strip() else f" {word}"
+    return [*(f"{line} \\" for line in lines[:-1]), lines[-1]]
 
 
 def _is_argument(parameter: Any) -> bool:
@@ -289,8 +317,12 @@ def _exiting(function: Callable[..., int]) -> Callable[..., None]:
 def _run(app: typer.Typer, arguments: Sequence[str] | None, module: str) -> int:
     named = arguments is not None and module != "__main__"  # else from sys.argv, which knows the console script too
     name = f"python -m {module.removesuffix('.__main__')}" if named else None
-    try:
-        app(None if arguments is None else list(arguments), prog_name=name)
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
-    return EXIT_COMPLETE
+
+    def parsed_and_run() -> int:
+        try:
+            app(None if arguments is None else list(arguments), prog_name=name)
+        except SystemExit as end:
+            return end.code if isinstance(end.code, int) else int(end.code is not None)
+        return EXIT_COMPLETE
+
+    return guarded(parsed_and_run)  # what a name beyond a table means may be refused while the command line is read

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
 
 def duration(seconds: float) -> str:
-    """'42 s', '3 min 10 s', '5 h 12 min'."""
+    """'0.4 s', '42 s', '3 min 10 s', '5 h 12 min', '2 d 3 h'."""
     whole = round(seconds)
-    if whole < 60:
+    if seconds < 9.95 and f"{seconds:.1f}" != f"{whole}.0":
+        return f"{seconds:.1f} s"
+    if whole < _MINUTE:
         return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min {whole % _MINUTE} s"
+    if whole < 2 * _DAY:
+        return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
+    return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"

@@ -22,6 +22,7 @@ SOURCE_TO_TARGET, TARGET_TO_SOURCE = DIRECTIONS = ("source_to_target", "target_t
 MEAN = "mean"  # in the place of an acquisition change: the mean over all changes and severities
 WORST = "worst"  # in the place of a threat: the worst case per image over all of them
 
+TRAINING_ROBUSTNESS = "training_robustness"
 ACQUISITION_ACCURACY, ACQUISITION_AUROC = "acquisition_accuracy", "acquisition_auroc"
 AUROC, ROBUST_ACCURACY, ROBUST_AUROC = "auroc", "robust_accuracy", "robust_auroc"
 DOMAIN_GAP, DOMAIN_GAP_VS_REAL_ONLY = "domain_gap", "domain_gap_vs_real_only"
@@ -49,7 +50,7 @@ class Metric:
     by_finding: bool = False  # also recorded for each finding of data with several findings an image
 
 
-_PIXEL_UNIT = "of the pixel range [0, 1]"
+PIXEL_UNIT = "of the pixel range [0, 1]"
 _ROWS = (
     Metric(
         AUROC,
@@ -122,7 +123,7 @@ _ROWS = (
         "maximize",
         0.0,
         math.inf,
-        _PIXEL_UNIT,
+        PIXEL_UNIT,
         "split/threat",
     ),
     Metric(
@@ -132,7 +133,7 @@ _ROWS = (
         "maximize",
         0.0,
         math.inf,
-        _PIXEL_UNIT,
+        PIXEL_UNIT,
         "split/threat",
     ),
     Metric(
@@ -172,6 +173,13 @@ _ROWS = (
         form="alone",
     ),
     Metric("loss", "Loss", "mean training objective over an epoch", "minimize", 0.0, math.inf),
+    Metric(
+        TRAINING_ROBUSTNESS,
+        "Robustness in training",
+        "share of correct predictions on a few validation images under fgsm or a short pgd at the budget of adversarial training, after an epoch",
+        "maximize",
+        form="split/threat",
+    ),
     Metric("lr", "Learning rate", "learning rate after an epoch", "minimize", 0.0, math.inf, form="alone"),
     Metric(
         "epoch_seconds", "Seconds of an epoch", "wall-clock time of an epoch", "minimize", 0.0, math.inf, "s", "alone"

@@ -84,3 +84,17 @@ def _rows(domain: str, train: int, classes: int, several: bool) -> list[dict[str
         }
         for number, fold in enumerate(folds)
     ]
+
+
+def foreseen_datasets(section: DataSection) -> list[str]:
+    """Names of the data sets of a sweep that has prepared nothing; a shard folder that cannot be read from here is left out."""
+    names = []
+    for place in filter(None, (section.source, section.target)):
+        if is_phantom(place):
+            names.append(place)
+            continue
+        try:
+            names.append(read_manifest(place).name)
+        except InputError:
+            continue  # shards that lie on the cluster alone; whether a folder is there is another check's finding
+    return list(dict.fromkeys(names))

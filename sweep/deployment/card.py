@@ -157,7 +157,8 @@ def _weights(facts: Mapping[str, Any]) -> list[str]:
     digest = f" (SHA-256 {start['sha256']})" if start.get("sha256") else ""
     text = f"Started from {start['start']}{digest}." if start["start"] else "Trained from random weights."
     licence = " Licence and data of pretrained weights are those of their publisher." if start["start"] else ""
-    return ["## Weights' past", "", text + licence, ""]
+    seen = [f"- {line}" for line in start["past"]]
+    return ["## Weights' past", "", text + licence, "", *seen, *([""] if seen else [])]
 
 
 def _loading(facts: Mapping[str, Any]) -> list[str]:

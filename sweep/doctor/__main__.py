@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sweep.core.command_line import Command, key_values
+from sweep.core.command_line import Command, key_values, one_of
 from sweep.core.errors import EXIT_BAD_INPUT, EXIT_COMPLETE, InputError, InputErrors
 from sweep.doctor.machine_checks import (
     Finding,
@@ -55,11 +55,19 @@ def doctor(
         str | None,
         typer.Option(help="Address of a running Ray cluster.", show_default="$RAY_ADDRESS, else a local one"),
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            **one_of(("ray", "inline")),
+            help="What will run the trials; the inline engine needs no Ray.",
+            show_default="resources.engine of the config",
+        ),
+    ] = None,
 ) -> int:
     """Check what a sweep needs before it starts: versions, cluster, storage, disk, data, weights."""
     console = Console(highlight=False, soft_wrap=True)
     worst = EXIT_COMPLETE
-    for finding in examine(config, key_values(set_), storage, address):
+    for finding in examine(config, key_values(set_), storage, address, engine):
         console.print(f"[{_COLOURS[finding.state]}]{finding.state:4}[/]  {finding.check:9}  ", end="")
         console.print(finding.text + (f"\n      {'':9}  -> {finding.fix}" if finding.fix else ""), markup=False)
         worst = EXIT_BAD_INPUT if finding.state == "FAIL" else worst
@@ -67,11 +75,16 @@ def doctor(
 
 
 def examine(
-    space: Path | None, overrides: dict[str, str], storage: str | None, address: str | None
+    space: Path | None,
+    overrides: dict[str, str],
+    storage: str | None,
+    address: str | None,
+    engine: str | None = None,
 ) -> Iterator[Finding]:
     """Every finding, in the order of CHECKS; a sweep config that cannot be read is a finding, and the rest is looked at without it."""
     sweep_config = None
     if space is not None:
+        overrides = overrides | ({"resources.engine": engine} if engine else {})
         from sweep.config.load import load_config
 
         try:
@@ -86,7 +99,9 @@ def examine(
         else:
             yield Finding("sweep_config", "ok", f"{space}: {sweep_config.name}")
     default = Path("results") / sweep_config.name if sweep_config else Path("results")
-    subject = Subject(sweep_config, storage or str(default), address or os.environ.get("RAY_ADDRESS"))
+    engine = sweep_config.resources.engine if sweep_config else engine
+    joined = address if engine == "inline" else address or os.environ.get("RAY_ADDRESS")
+    subject = Subject(sweep_config, storage or str(default), joined, engine)
     for name, check in CHECKS.items():
         try:
             yield from check(subject)

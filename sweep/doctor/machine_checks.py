@@ -38,15 +38,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is checked: a sweep config or none, the run's storage, the address of a running Ray or none."""
+    """What is checked: a sweep config or none, the run's storage, the address of a running Ray or none, the engine if it is known."""
 
     sweep_config: SweepConfig | None
     storage: str
     address: str | None
+    engine: str | None = None
 
 
 def check_versions(subject: Subject, lock: Path = ROOT / LOCK) -> Iterator[Finding]:
-    """Python new enough; every package of the lock installed in that very version, Ray above all."""
+    """Python new enough; every package of the lock installed in that very version, Ray above all unless the engine does without it."""
     running = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info < _OLDEST_PYTHON:
         yield Finding(
@@ -62,10 +63,19 @@ def check_versions(subject: Subject, lock: Path = ROOT / LOCK) -> Iterator[Findi
         return
     pins = locked_packages(lock)
     found = {name: _installed(name) for name in pins}
+    if subject.engine == "inline":
+        found.pop("ray", None)
     others = {name: here for name, here in found.items() if here != pins[name]}
-    if "ray" in others:
+    if "ray" in others and others["ray"] is None and subject.engine is None and subject.address is None:
+        yield Finding(
+            "versions",
+            "warn",
+            "Ray is not installed; the inline engine needs none",
+            "run with --engine inline, or install the packages of the lock: make setup",
+        )
+    elif "ray" in others:
         problem = f"Ray {others['ray'] or 'is not installed'}; the lock has {pins['ray']}, and nodes of two versions do not join"
-        yield Finding("versions", "FAIL", problem, "make setup")
+        yield Finding("versions", "FAIL", problem, "make setup, or set resources.engine: inline, which needs none")
     elif others:
         named = ", ".join(
             f"{name} {here or 'missing'} for {pins[name]}" for name, here in list(others.items())[:_SHOWN]
@@ -75,9 +85,8 @@ def check_versions(subject: Subject, lock: Path = ROOT / LOCK) -> Iterator[Findi
             "versions", "warn", f"{len(others)} of {len(pins)} packages differ from {LOCK}: {named}{more}", "make setup"
         )
     else:
-        yield Finding(
-            "versions", "ok", f"Python {running}, Ray {found.get('ray')}; all {len(pins)} packages as in {LOCK}"
-        )
+        ray = f", Ray {found['ray']}" if "ray" in found else ""
+        yield Finding("versions", "ok", f"Python {running}{ray}; all {len(found)} packages as in {LOCK}")
 
 
 def check_storage(subject: Subject, wait_s: float = 20) -> Iterator[Finding]:
@@ -100,9 +109,10 @@ def check_storage(subject: Subject, wait_s: float = 20) -> Iterator[Finding]:
 
 
 def check_disk(subject: Subject) -> Iterator[Finding]:
-    """Free space where results go and where Ray spills its objects."""
+    """Free space where results go and where temporary files go, to which Ray spills its objects."""
     results = Storage(subject.storage).local
-    places = {"results": _existing(results) if results else None, "Ray's temporary files": Path(tempfile.gettempdir())}
+    temporary = "temporary files" if subject.engine == "inline" else "Ray's temporary files"
+    places = {"results": _existing(results) if results else None, temporary: Path(tempfile.gettempdir())}
     for what, folder in places.items():
         if folder is None:
             continue

@@ -40,7 +40,11 @@ class Room:
 
 
 def check_ray(subject: Subject, environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
-    """Address, token and resources, in this order: each check needs the one before."""
+    """Address, token and resources, in this order: each check needs the one before. The inline engine joins no Ray."""
+    if subject.engine == "inline":
+        yield _inline(subject)
+        yield _local_room(subject)
+        return
     if subject.address in LOCAL:
         yield Finding("ray", "ok", "no address: a Ray of this machine will be started")
         yield _local_room(subject)
@@ -54,6 +58,13 @@ def check_ray(subject: Subject, environment: Mapping[str, str] = os.environ) -> 
     if token.state == "FAIL" or answered.state == "warn":
         return
     yield from _room_there(subject)
+
+
+def _inline(subject: Subject) -> Finding:
+    if subject.address is not None:
+        problem = f"the inline engine runs on this machine alone and does not join {subject.address}"
+        return Finding("ray", "FAIL", problem, "leave --address out, or set resources.engine: ray")
+    return Finding("ray", "ok", "not needed by the inline engine")
 
 
 def _answers(address: str) -> Finding:

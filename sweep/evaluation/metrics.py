@@ -63,6 +63,13 @@ def log_odds(logits: np.ndarray, *, multi_label: bool = False) -> np.ndarray:
     return logits - np.stack(rest, axis=1)
 
 
+def all_correct(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Which images are classified correctly, bool [N]; of several findings all known ones must be right."""
+    if labels.ndim == 1:
+        return np.asarray(logits.argmax(1) == labels)
+    return np.asarray((((logits > 0) == (labels == 1)) | np.isnan(labels)).all(1))
+
+
 def auroc(positive_score: np.ndarray, positive: np.ndarray) -> float:
     """Share of (positive, negative) pairs in the right order, ties counting half; NaN unless both kinds are present."""
     positive = np.asarray(positive, dtype=bool)

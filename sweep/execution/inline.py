@@ -16,7 +16,7 @@ from sweep.core.storage import Storage
 from sweep.data.datasets import Data
 from sweep.execution.campaign_records import CampaignRecords
 from sweep.execution.inline_tasks import STAGE_DONE, STAGE_FAILED, Handler, Lost, StageTask, Task
-from sweep.execution.job import DONE, FAULT, Losses, Obtained, Report, Work, failure, stages_report
+from sweep.execution.job import ACTIVITY, DONE, FAULT, Losses, Obtained, Report, Work, failure, stages_report
 from sweep.execution.launch import Launch
 from sweep.pipeline.stages import shared_models
 from sweep.planning.capacity import Capacity
@@ -209,7 +209,17 @@ class _InlineRun:
 
     def _handle(self, number: int, report: Report | Lost) -> bool:
         """One report of a task, or the loss of its worker; False drops the task."""
-        item = self._running[number]
+        item, progress = self._running[number], self._records.progress
+        key, facts = (
+            (item.stage.hash, {})
+            if isinstance(item, _Artifact)
+            else (item.trial.signature, {"config": item.trial.config})
+        )
+        if not isinstance(report, Lost) and report.get("kind") == ACTIVITY:
+            progress.on_activity(key, {**report, **facts})
+            return True
+        if isinstance(report, Lost) or isinstance(item, _Artifact) or report["kind"] == DONE:
+            progress.on_activity(key, None)
         if isinstance(report, Lost):
             del self._running[number]
             self._lost(item, report)

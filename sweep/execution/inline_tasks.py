@@ -11,10 +11,12 @@ from typing import Protocol
 
 import numpy as np
 
+from sweep.core.activity import doing, heard_by, noting
 from sweep.core.storage import Storage
 from sweep.data.datasets import Data
 from sweep.data.folds import DOMAINS, RESIDENT, STREAM, Folds, decoded_bytes, image_ids_of, loading_of
-from sweep.execution.job import DONE, Report, Said, Work, failure
+from sweep.execution.job import ACTIVITY, DONE, Report, Said, Work, failure
+from sweep.execution.usage import usage
 from sweep.execution.worker_limits import UNLIMITED, WorkerLimits
 from sweep.execution.worker_loop import Cancelled, WorkerContext, serve
 from sweep.shards.reader import read_images
@@ -70,14 +72,21 @@ class InlineSetup:
     niceness: int = 0
 
 
-def run_task(task: Task, context: WorkerContext, tell: Callable[[Report], bool], threads: int) -> None:
-    """Run one task and report it to its end; what it raises becomes a report."""
-    if isinstance(task.content, StageTask):
-        tell(_computed(task.content.stage, context, threads))
-        return
-    with suppress(Cancelled):
-        serve(task.content, context, tell)
-    tell({"kind": DONE})
+def run_task(
+    task: Task,
+    context: WorkerContext,
+    tell: Callable[[Report], bool],
+    threads: int,
+    note: Callable[[Report], object],
+) -> None:
+    """Run one task and report it to its end; what it raises becomes a report. `note` takes what it does meanwhile and answers nothing."""
+    with heard_by(lambda facts: note({"kind": ACTIVITY, **facts, **usage()})):
+        if isinstance(task.content, StageTask):
+            tell(_computed(task.content.stage, context, threads))
+            return
+        with suppress(Cancelled):
+            serve(task.content, context, tell)
+        tell({"kind": DONE})
 
 
 def _computed(stage: Stage, context: WorkerContext, threads: int) -> Report:
@@ -87,7 +96,9 @@ def _computed(stage: Stage, context: WorkerContext, threads: int) -> Report:
 
     torch.set_num_threads(threads)
     try:
-        return {STAGE_DONE: ArtifactStore(context.run, context.device).compute(stage, STAGES[stage.kind])}
+        with noting(artifact=stage.kind):
+            doing("loading")
+            return {STAGE_DONE: ArtifactStore(context.run, context.device).compute(stage, STAGES[stage.kind])}
     except Exception as error:  # noqa: BLE001 - whatever a computation raised is the failure of the trials that need it
         return {STAGE_FAILED: failure(error)}
 

@@ -11,7 +11,6 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import replace
 from multiprocessing.connection import Connection
 
 from sweep.execution.inline_tasks import InlineSetup, StageTask, Task, context_of, mapped_domains, run_task
@@ -63,9 +62,7 @@ def main(descriptor: int) -> None:
 
 
 def _run_limited(task: Task, context: WorkerContext, setup: InlineSetup, pipe: _Pipe) -> None:
-    limits = setup.limits
-    if isinstance(task.content, StageTask):  # it reports once, at its end
-        limits = replace(limits, silence_s=None)
+    limits = setup.limits.of_a_stage if isinstance(task.content, StageTask) else setup.limits
     with limited(limits, lambda said: pipe.send(task.number, {SAID: said})) as heard:
 
         def tell(report: Report) -> bool:
@@ -73,7 +70,7 @@ def _run_limited(task: Task, context: WorkerContext, setup: InlineSetup, pipe: _
             heard()
             return goes_on
 
-        run_task(task, context, tell, setup.threads)
+        run_task(task, context, tell, setup.threads, lambda report: pipe.send(task.number, report))
 
 
 def _end_with_parent() -> None:

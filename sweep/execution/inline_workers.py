@@ -29,7 +29,7 @@ from sweep.execution.inline_tasks import (
     save_domains,
 )
 from sweep.execution.inline_worker import SAID
-from sweep.execution.job import Said
+from sweep.execution.job import ACTIVITY, Report, Said
 from sweep.execution.launch import Launch
 from sweep.execution.malloc import KEEP_PAGES, keep_pages
 from sweep.execution.worker_limits import WorkerLimits
@@ -90,7 +90,11 @@ class InProcess:
 
     def start(self, task: Task, handler: Handler) -> None:
         """Run a task to its end."""
-        run_task(task, self._context, lambda report: handler(task.number, report), self._threads)
+
+        def tell(report: Report) -> bool:
+            return handler(task.number, report)
+
+        run_task(task, self._context, tell, self._threads, tell)
 
     def wait(self, handler: Handler) -> None:
         """Nothing runs in between."""
@@ -198,6 +202,9 @@ class Subprocesses:
             return
         if SAID in report:
             process.said = report[SAID]
+            return
+        if report.get("kind") == ACTIVITY:  # which waits for no answer
+            handler(number, report)
             return
         if report.get("kind") in (None, "done"):  # a stage's one report, or a job's last one
             process.task = None

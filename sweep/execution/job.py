@@ -14,12 +14,15 @@ from sweep.store.artifact_store import Stage
 from sweep.store.trial import Attacks, Rungs, Trial
 
 Report = dict[str, Any]
-"""`kind` says which: stages (artifacts obtained), epoch, finish and failed (of one seed), done (of the whole job)."""
+"""`kind` says which: stages (artifacts obtained), epoch, finish and failed (of one seed), done (of the whole job), activity."""
 
 Said = dict[str, str]
 """Class (`failure`) and `reason` that a worker gives before it ends itself because it exceeds a limit."""
 
 DONE = "done"
+ACTIVITY = (
+    "activity"  # kind of a report that only the live view takes: nobody answers it, and the ledger does not hold it
+)
 FAULT, PREEMPTION = "fault", "preemption"
 
 
@@ -65,8 +68,21 @@ class Losses:
         return {"failure": "FAILED", "reason": f"its machine was taken away {times} (resources.max_preemptions)"}
 
 
+class LimitExceeded(Exception):
+    """A computation ended its process because it exceeded a limit of memory or time: `said` has class and reason."""
+
+    def __init__(self, said: Said) -> None:
+        self.said = said
+        super().__init__(said["reason"])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.said,)
+
+
 def failure(error: BaseException) -> dict[str, str]:
-    """Class (DIVERGED, OOM or FAILED; a worker that exceeds a time limit says TIMEOUT) and reason of an exception, for the ledger."""
+    """Class (DIVERGED, OOM, FAILED, or TIMEOUT where a limit was exceeded) and reason of an exception, for the ledger."""
+    if isinstance(error, LimitExceeded):
+        return dict(error.said)
     text = str(error) or type(error).__name__
     if isinstance(error, Diverged) or type(error).__name__ == "Collapsed":
         return {"failure": "DIVERGED", "reason": text}

@@ -38,8 +38,10 @@ class MemoryGuard:
         while not self._stop.wait(_LOOK_S):
             used = own_bytes()
             if used > self._most:
-                self._say(
-                    f"its worker held {used / 1e9:.2f} GB of memory, more than resources.memory_per_worker, {self._most / 1e9:.2f} GB"
-                )
-                self._end(_EXIT_CODE)
+                try:
+                    self._say(
+                        f"its worker held {used / 1e9:.2f} GB of memory, more than resources.memory_per_worker, {self._most / 1e9:.2f} GB"
+                    )
+                finally:  # also where nobody hears it any more
+                    self._end(_EXIT_CODE)
                 return

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sweep.config.sweep_config import Resources
@@ -37,6 +37,11 @@ class WorkerLimits:
     def of(cls, resources: Resources) -> WorkerLimits:
         """The limits that a sweep config sets."""
         return cls(resources.memory_bytes, resources.max_trial_s, resources.max_silence_s)
+
+    @property
+    def of_a_stage(self) -> WorkerLimits:
+        """The limits of an artifact's computation, which reports once, at its end."""
+        return replace(self, silence_s=None)
 
 
 UNLIMITED = WorkerLimits()
@@ -118,8 +123,10 @@ class TimeGuard:
     def _watch(self) -> None:
         while not self._stop.wait(_LOOK_S):
             if (excess := self.excess()) is not None:
-                self._say({"failure": "TIMEOUT", "reason": f"{excess}{self._place()}"})
-                self._end(_EXIT_CODE)
+                try:
+                    self._say({"failure": "TIMEOUT", "reason": f"{excess}{self._place()}"})
+                finally:  # also where nobody hears it any more
+                    self._end(_EXIT_CODE)
                 return
 
     def _place(self) -> str:

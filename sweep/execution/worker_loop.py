@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sweep.core.activity import noting
 from sweep.core.errors import Diverged
 from sweep.core.storage import Storage
 from sweep.data.datasets import Data
@@ -64,7 +65,9 @@ def serve(work: Work, context: WorkerContext, tell: Tell) -> None:
                 stacked = _stacked(work, work.trial.seeds[place:], context, tell)
                 together = bool(stacked)
             job = replace(_training_job(work, seed, context, tell), trained=stacked.pop(seed, None))
-            if not _settled(job, tell):
+            with noting(seed=seed):
+                settled = _settled(job, tell)
+            if not settled:
                 continue
         tell({"kind": "finish", "seed": seed})
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from sweep.core.command_line import Command, CommandGroup, Row
-from sweep.core.errors import EXIT_COMPLETE, InputError, InputErrors, guarded, printable
+from sweep.core.errors import EXIT_COMPLETE, InputError, InputErrors, printable
 from sweep.importers.account import CHECKS, Account
 from sweep.importers.progress import Counter
 from sweep.importers.raw import Importer
@@ -54,8 +54,10 @@ def command_of(name: str) -> Command:
     import_command.__doc__ = f"{row.describe}.\n\nThe source is {row.expects}. Licence: {row.licence}."
     import_command.__annotations__ = {}
     import_command.__signature__ = inspect.Signature([_PATHS[row.needs_source], *_GENERAL, *_own_options(row)])  # type: ignore[attr-defined]
-    words = f"{name} PATH/TO/SOURCE" if row.needs_source else name
-    return Command(import_command, examples=(f"python -m sweep.importers {words} shards/{name}",))
+    return Command(
+        import_command,
+        examples=(f"{{}} {'PATH/TO/SOURCE ' if row.needs_source else ''}shards/{name.replace(':', '-')}",),
+    )
 
 
 def _places(name: str, paths: Sequence[str]) -> tuple[str | None, str]:
@@ -151,12 +153,16 @@ def _about(row: Importer, option: str) -> str:
 
 def _name_first(words: Sequence[str]) -> list[str]:
     """The importer's name moved before the options, where it may stand behind."""
+    booleans = {
+        option for row in IMPORTERS.values() for option, default in row.options.items() if isinstance(default, bool)
+    }
+    switches = {"--help", "--list", *(f"--{option.replace('_', '-')}" for option in booleans)}
     value_follows = False
     for place, word in enumerate(words):
         if value_follows:
             value_follows = False
         elif word.startswith("-"):
-            value_follows = word not in ("-h", "--help", "--unlabelled") and "=" not in word
+            value_follows = word not in switches and "=" not in word
         else:
             return [word, *words[:place], *words[place + 1 :]]
     return list(words)
@@ -167,21 +173,6 @@ def listing() -> list[str]:
     rows = [(name, row.modality or "any", row.licence, row.describe) for name, row in IMPORTERS.items()]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows]
-
-
-class _ImporterTable(CommandGroup):
-    """Finds the importer's name wherever it stands on the command line."""
-
-    def __call__(self, arguments: Sequence[str] | None = None) -> int:
-        words = _name_first(sys.argv[1:] if arguments is None else arguments)
-        return guarded(lambda: self._run_known(words))
-
-    def _run_known(self, words: list[str]) -> int:
-        if words and not words[0].startswith("-"):
-            row_of(words[0])
-            if words[0] not in IMPORTERS:  # a simulated hospital, of which there are more than rows
-                return command_of(words[0])(words[1:])
-        return super().__call__(words)
 
 
 def _checks(text: str) -> tuple[str, ...]:
@@ -247,12 +238,14 @@ def _skipped(violations: Sequence[InputError]) -> list[str]:
     return [f"skipped {len(violations)} bad images:", *lines, *more] if violations else []
 
 
-main = _ImporterTable(
+main = CommandGroup(
     "Read a data set as published and write Parquet shards with a manifest.",
     __name__,
     {"Data sets and layouts": {name: Row(row.describe, command_of(name)) for name, row in IMPORTERS.items()}},
     examples=("{} busi PATH/TO/BUSI shards/busi", "{} busi --help"),
     listing=lambda: "\n".join(listing()),
+    arrange=_name_first,
+    unlisted=command_of,  # a simulated hospital, of which there are more than rows
 )
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ from sweep.importers.raw import Ignored, RawImage
 from sweep.importers.walk import listing, split_masks, why_no_image
 from sweep.shards.schema import ShardRow
 
-CHECKS = ("one-class", "lost-class", "label-per-image", "few-patients")
+CHECKS = ("one-class", "lost-class", "label-per-image", "few-patients", "same-subfolders")
 _UNUSED = "images that this layout does not use"
 _FILES_OF_ONE_PATIENT = 4  # images per patient from which one patient a class is no accident
+_PLACEHOLDER_IMAGES = 20  # images of one patient id from which more than half of a set is suspected to be a placeholder
 _PLACEHOLDER_STUDIES = 10  # studies that one patient id may cover before it is suspected to be a placeholder
 
 
@@ -26,6 +27,8 @@ class Account:
     read: int = 0
     refused: int = 0
     ignored: dict[str, tuple[int, str]] = field(default_factory=dict)
+    grouped_by: str = ""  # what the column patient holds where it is no patient: "runs of similar slices"
+    dark: tuple[int, str] = (0, "")  # images of deep files that span hardly any greys: how many, and one of them
     files: int | None = None  # below the source folder; None where the source is no folder
     _used: set[str] = field(default_factory=set)
     _offered: set[str] = field(default_factory=set)
@@ -33,6 +36,7 @@ class Account:
     _left_out: set[str] = field(default_factory=set)
     _patients: dict[str, set[str]] = field(default_factory=dict)  # patient -> labels
     _with_patient: int = 0
+    _images_of_patient: Counter[str] = field(default_factory=Counter)
     _studies: dict[str, set[str]] = field(default_factory=dict)  # patient -> studies
 
     def images(self, events: Iterable[RawImage | Ignored]) -> Iterator[RawImage]:
@@ -67,6 +71,7 @@ class Account:
         if row.patient:
             self._with_patient += 1
             self._patients.setdefault(row.patient, set()).add(label)
+            self._images_of_patient[row.patient] += 1
 
     def close(self, root: Path | None) -> None:
         """Account for every file below `root` that no image was made of."""
@@ -106,12 +111,24 @@ class Account:
         return [
             first,
             *(f"  {count:,} {reason}, like {example}" for reason, (count, example) in reasons),
+            *self._warnings(),
             self._people(),
         ]
+
+    def _warnings(self) -> Iterator[str]:
+        count, example = self.dark
+        if count:
+            yield (
+                f"warning: {count:,} images of files deeper than eight bits are nearly of one grey, like {example}: "
+                "look at them, their depth may be another one than they declare"
+            )
 
     def _people(self) -> str:
         if not self.patients:
             return "no patient ids: only near-duplicates are kept together when the set is split"
+        if self.grouped_by:
+            groups = f"{self.patients:,} {self.grouped_by}, each kept on one side of a split"
+            return f"{groups}; no patient ids: groups cannot stand in for cases"
         rest = f"; {self.without_patient:,} images without a patient id" if self.without_patient else ""
         return f"{self.patients:,} patients{rest}"
 
@@ -149,7 +166,7 @@ class Account:
             )
 
     def _patient_suspicions(self) -> Iterator[tuple[str, str, str]]:
-        fix = "correct how patients are named"
+        fix = "correct how patients are named" + (", or group by study: --patient-from study" if self._studies else "")
         if self.patients == 1 and self._with_patient > 1:
             yield "few-patients", f"all {self._with_patient:,} images have the same patient id", fix
         several = self._with_patient > _FILES_OF_ONE_PATIENT * self.patients
@@ -160,6 +177,12 @@ class Account:
             and several
         ):
             problem = f"{self.patients} patient ids for {self.patients} classes: each class is one patient"
+            yield "few-patients", problem, fix
+        name, most = self._images_of_patient.most_common(1)[0] if self._images_of_patient else ("", 0)
+        if self.patients > 2 and most >= max(_PLACEHOLDER_IMAGES, self._with_patient / 2):
+            problem = (
+                f"the patient id {name!r} covers {most:,} of {self._with_patient:,} images, as a placeholder would"
+            )
             yield "few-patients", problem, fix
         studies = len(set().union(*self._studies.values())) if self._studies else 0
         most = max(map(len, self._studies.values()), default=0)

@@ -27,7 +27,7 @@ _NUMBER = re.compile(r"case\s*0*(\d+)", re.IGNORECASE)
 
 def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
     path = only(src, "BUSIS562.csv", "BUSIS562.csv, Original/ and GT/")
-    files = {_key(file.stem, str(file)): file for file in images_below(path.parent / "Original")}
+    files = _by_number(path.parent / "Original")
     for row, image in read_table(path, ["img name", "tumor type"]).iterrows():
         where = f"{path}, row {row}"
         label = _LETTERS[choice(image["tumor type"], _LETTERS, f"{where}, column tumor type")]
@@ -43,6 +43,16 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
             f"case{number}", label, file, patient=f"case {number}", source_path=file.relative_to(src).as_posix(),
             masks=masks, roi=options["roi"],
         )  # fmt: skip
+
+
+def _by_number(folder: Path) -> dict[str, Path]:
+    """The images by their case number; InputError for a number that two files have."""
+    files: dict[str, Path] = {}
+    for file in images_below(folder):
+        before = files.setdefault(_key(file.stem, str(file)), file)
+        if before is not file:
+            raise InputError(file, f"the same case as {before.name}", "leave one of them")
+    return files
 
 
 def _key(name: str, where: str) -> str:

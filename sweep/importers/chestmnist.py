@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sweep.core.errors import InputError
-from sweep.importers.medmnist import SPLITS, ArrayHeader, Label, images_of, total
+from sweep.importers.medmnist import SPLITS, ArrayHeader, Label, images_of, present_or_absent, total
 from sweep.importers.raw import Importer, RawImage
 from sweep.shards.findings import summary
 
@@ -29,10 +29,11 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
             problem = f"{labels.columns} labels an image, ChestMNIST has {len(FINDINGS)}"
             raise InputError(src, problem, "import other sets of the collection with medmnist")
 
-    return images_of(src, options, check, _labelled)
+    return images_of(src, options, check, lambda row: _labelled(src, row))
 
 
-def _labelled(row: np.ndarray) -> Label:
+def _labelled(src: Path, row: np.ndarray) -> Label:
+    present_or_absent(src, row)
     labels = tuple(float(value > 0) for value in row)
     return summary(labels, FINDINGS), labels
 

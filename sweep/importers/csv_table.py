@@ -14,7 +14,7 @@ from typing import Any
 from sweep.core.errors import InputError
 from sweep.importers.files import read_table
 from sweep.importers.raw import Importer, RawImage, missing
-from sweep.importers.spelling import check_spellings
+from sweep.importers.spelling import check_spellings, means_nothing
 from sweep.importers.walk import is_file
 
 _EXPECTS = "a .csv or .xlsx table with a column of image paths and one of labels"
@@ -34,15 +34,22 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
             raise InputError(f"{needed}_column", "is empty", f"name the column that holds the {needed}")
     table = read_table(src, list(chosen.values()))
     if "label" in chosen:
-        check_spellings((label for label in table[chosen["label"]] if label), f"{src}, column {chosen['label']}")
+        check_spellings(table[chosen["label"]], f"{src}, column {chosen['label']}")
+    for name, what in (("patient", "patient"), ("domain", "scanner or hospital")):
+        if name in chosen:
+            check_spellings(table[chosen[name]], f"{src}, column {chosen[name]}", what)
     root = Path(options["root"]) if options["root"] else src.parent
     for row, image in table.iterrows():
         cells = {name: str(image[column]) for name, column in chosen.items()}
-        empty = next((needed for needed in needs if not cells[needed]), None)
+        empty = next((needed for needed in needs if means_nothing(cells[needed])), None)
         if empty is not None:
-            where = f"{src}, row {row}, column {chosen[empty]}"
-            yield missing(cells["path"] or f"row {row}", cells.get("label", ""), where, "an empty cell", "fill it")
+            where, value = f"{src}, row {row}, column {chosen[empty]}", cells[empty]
+            problem = f"{value!r} means a missing value" if value else "an empty cell"
+            label = "" if empty == "label" else cells.get("label", "")
+            yield missing(cells["path"] or f"row {row}", label, where, problem, "fill it, or spell the class out")
             continue
+        if means_nothing(cells.get("patient", "")):
+            cells["patient"] = ""
         yield _raw(root, cells, f"{src}, row {row}, column {chosen['path']}")
 
 
@@ -63,8 +70,14 @@ def _raw(root: Path, cells: Mapping[str, str], where: str) -> RawImage:
     listed, label = below(root, cells["path"]), cells.get("label", "")
     # Paths that leave the folder of images are refused: the identity of an image is its place below it.
     if listed is None:
-        problem = f"{cells['path']!r} lies outside {root}"
-        return missing(cells["path"], label, where, problem, "give --root, and paths below it")
+        if ".." in Path(cells["path"].replace("\\", "/")).parts:
+            problem, fix = (
+                f"{cells['path']!r} lies outside {root}, or may: it goes up by '..'",
+                f"write paths below {root}, or give --root",
+            )
+        else:
+            problem, fix = f"{cells['path']!r} lies outside {root}", "give --root, and paths below it"
+        return missing(cells["path"], label, where, problem, fix)
     path, name = root / listed, listed.as_posix()
     if not is_file(path):
         return missing(name, label, where, f"no image {path}", "correct the path, give --root")

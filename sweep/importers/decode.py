@@ -136,7 +136,9 @@ def _to_grey(image: Image.Image, facts: _Facts, path: Path, depth: int | None) -
         )
     if image.mode in ("L", "1") and "transparency" not in image.info:
         return Decoded(np.array(image.convert("L")), 0.0, False, deep)
-    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+    if image.mode == "La":  # grey times opacity, which is what compositing on black gives
+        return Decoded(np.asarray(image)[..., 0].copy(), 0.0, bool((np.asarray(image)[..., 1] < 255).any()), deep)
+    if image.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         return _composited(image.convert("RGBA"), deep)
     return untinted(image.convert("RGB"), transparent=False, deep=deep)
 

@@ -18,7 +18,7 @@ from sweep.importers.dicom_pixels import check_window, read_frame
 from sweep.importers.files import read_table
 from sweep.importers.folder import class_folders_of
 from sweep.importers.raw import Ignored, Importer, RawImage
-from sweep.importers.spelling import check_spellings
+from sweep.importers.spelling import check_spellings, means_nothing
 from sweep.importers.walk import is_file, listing
 
 _SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})  # a file so called is meant to be DICOM, whatever it holds
@@ -66,14 +66,16 @@ def _of_table(src: Path, options: Mapping[str, Any]) -> Iterator[tuple[Path, str
     place, unlabelled = src / options["table"], options["unlabelled"]
     table = read_table(place, ["path"] if unlabelled else ["path", "label"])
     if not unlabelled:
-        check_spellings((label for label in table["label"] if label), f"{place}, column label")
+        check_spellings(table["label"], f"{place}, column label")
     for row, entry in table.iterrows():
         listed = below(src, entry["path"]) if entry["path"] else None
         if listed is None or not (src / listed).resolve().is_relative_to(src.resolve()):
             problem = f"{entry['path']!r} lies outside of {src}" if entry["path"] else "an empty cell"
             raise InputError(f"{place}, row {row}, column path", problem, "correct the path")
-        if not unlabelled and not entry["label"]:
-            raise InputError(f"{place}, row {row}, column label", "no label", "give one, or remove the row")
+        if not unlabelled and means_nothing(entry["label"]):
+            raise InputError(
+                f"{place}, row {row}, column label", f"{entry['label']!r}: no label", "give one, or remove the row"
+            )
         yield src / listed, "" if unlabelled else entry["label"]
 
 

@@ -39,6 +39,10 @@ _NOT_SCANS = frozenset(
 _DIRECTORY = "1.2.840.10008.1.3.10"  # SOP class of a DICOMDIR
 _SHORTEST_KEY = 16  # bytes
 _MOST_INFLATED = 512 << 20  # bytes of a deflated file
+_PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)  # float, double and whole-number pixels
+_UNDEFINED = 0xFFFFFFFF  # length of an element that is split into items
+_LOOKED_AT = 1 << 20  # bytes after the pixels
+_ROW_FROM = 8  # bytes after the pixels that are padding, however short a row is
 _ITEM_HEADER = 8  # bytes that a compressed frame takes at least
 FIX = "restore the file from the archive, remove it, or pass --skip-bad N"
 _EXTRA = "install the extra: pip install 'recipe-finder[dicom]'"
@@ -103,11 +107,21 @@ def read_key(path: str) -> bytes:
 def open_header(pydicom: Any, path: Path) -> Any:
     """The whitelisted elements of a file, with and without preamble; optional elements without a value are left out.
 
-    The dataset's `file_meta` has a TransferSyntaxUID in any case. Raises InputError for a deflated file that grows too large.
+    The dataset's `file_meta` has a TransferSyntaxUID in any case, and `pixels_at` and `pixel_bytes` say where its pixels
+    begin in the file, and how long they are. Raises InputError for a deflated file that grows too large.
     """
     _check_deflated(pydicom, path)
-    bare = not has_preamble(path)
-    header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(WHITELIST), force=bare)
+    places = [(0, 0)]
+
+    def at_pixels(tag: int, vr: str | None, length: int) -> bool:
+        if tag in _PIXELS:
+            places.append((stream.tell(), length))
+        return tag in _PIXELS
+
+    wanted = [pydicom.tag.Tag(name) for name in WHITELIST]
+    with open(path, "rb") as stream:
+        header = pydicom.filereader.read_partial(stream, at_pixels, force=not has_preamble(path), specific_tags=wanted)
+    header.pixels_at, header.pixel_bytes = places[-1]
     for element in [element for element in header if element.is_empty and element.keyword not in _REQUIRED]:
         del header[element.tag]
     if "TransferSyntaxUID" not in header.file_meta:
@@ -205,7 +219,32 @@ def _frames(pydicom: Any, header: Any, path: Path) -> int:
     if frames < 1 or frames * least > path.stat().st_size:
         problem = f"{frames:,} frames of {header.Columns} x {header.Rows} pixels in {path.stat().st_size:,} bytes"
         raise InputError(path, f"damaged or unsupported DICOM: {problem}", FIX)
+    if not packed:
+        _refuse_excess(header, path, frames, bits // 8 // halved)
     return frames
+
+
+def _refuse_excess(header: Any, path: Path, frames: int, frame_bytes: int) -> None:
+    """InputError where the pixels are those of more frames or rows than the header says: they would be left out in silence."""
+    held, row_bytes = header.pixel_bytes, frame_bytes // header.Rows
+    expected = frames * frame_bytes
+    excess = held - expected
+    if held == _UNDEFINED or excess < _ROW_FROM or not _holds_something(path, header.pixels_at + expected, excess):
+        return
+    if excess >= frame_bytes:
+        problem = f"pixels of {held // frame_bytes:,} frames, where its header says {frames:,}"
+    elif excess >= row_bytes and excess % row_bytes in (0, 1):
+        problem = f"pixels of {excess // row_bytes:,} rows more than its header says"
+    else:
+        return
+    raise InputError(path, problem, "correct NumberOfFrames and Rows in its header, or pass --skip-bad N")
+
+
+def _holds_something(path: Path, place: int, count: int) -> bool:
+    """Whether `count` bytes of a file from `place` on are more than padding by zeros."""
+    with open(path, "rb") as stream:
+        stream.seek(place)
+        return any(stream.read(min(count, _LOOKED_AT)))
 
 
 def _native(pydicom: Any) -> tuple[Any, ...]:

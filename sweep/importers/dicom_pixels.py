@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,14 @@ from PIL import Image
 from sweep.core.errors import InputError
 from sweep.importers.decode import Decoded, untinted
 from sweep.importers.dicom_header import FIX, named, open_header
+from sweep.importers.dicom_luts import palette_top, voi_table
 
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _GRAPHICS = 5  # RegionSpatialFormat of drawings and text
 _WHOLE = 0.98  # share of a frame from which regions leave no margin that writing could stand in
 _FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+_VIDEOS = ("MPEG", "HEVC", "SMPTE", "JPIP")  # transfer syntaxes for which no decoder is offered
+_LOSSLESS = ("JPEG-LS", "JPEG Lossless", "Extended")  # those that gdcm alone decodes, the last one above eight bits
 _WINDOW_FIX = "pass --window CENTER/WIDTH for the whole data set, or --skip-bad N"
 
 
@@ -62,9 +66,14 @@ def _header(path: Path, size: int, changed: int) -> Any:
 def _pixels(pydicom: Any, header: Any, path: Path, frame: int) -> np.ndarray:
     """Stored values [H, W], or colours [H, W, 3]."""
     syntax = header.file_meta.TransferSyntaxUID
+    if any(name in syntax.name for name in _VIDEOS):
+        fix = "export its frames as single images with the scanner's or the archive's own program, or pass --skip-bad N"
+        raise InputError(path, f"a video ({syntax.name}), which is not decoded", fix)
+    # Bits above those stored are looked at here: pydicom would cut them off, and a value that needs them would wrap around.
+    unused = {"correct_unused_bits": False} if header.PhotometricInterpretation in _GREY else {}
     try:
         try:
-            return pydicom.pixels.pixel_array(path, index=frame)
+            return pydicom.pixels.pixel_array(path, index=frame, **unused)
         except (
             AttributeError,
             TypeError,
@@ -74,9 +83,11 @@ def _pixels(pydicom: Any, header: Any, path: Path, frame: int) -> np.ndarray:
             whole.file_meta.TransferSyntaxUID = syntax
             for element in [element for element in whole if element.is_empty]:
                 del whole[element.tag]
-            return pydicom.pixels.pixel_array(whole, index=frame)
+            return pydicom.pixels.pixel_array(whole, index=frame, **unused)
     except (RuntimeError, NotImplementedError) as broken:
-        if "missing dependencies" not in str(broken) and "no available" not in str(broken).lower():
+        absent = "missing dependencies" in str(broken) or "no available" in str(broken).lower()
+        only_gdcm = "Extended" in syntax.name and header.BitsStored > 8 and find_spec("gdcm") is None
+        if not absent and not only_gdcm:
             raise
         raise InputError(
             path, f"compressed as {syntax.name}, and no decoder of it is installed", _packages(syntax)
@@ -85,7 +96,7 @@ def _pixels(pydicom: Any, header: Any, path: Path, frame: int) -> np.ndarray:
 
 def _packages(syntax: Any) -> str:
     """What to install for a compressed transfer syntax."""
-    if "JPEG-LS" in syntax.name or "JPEG Lossless" in syntax.name or "Extended" in syntax.name:
+    if any(name in syntax.name for name in _LOSSLESS):
         return "install the extra that has one: pip install 'recipe-finder[dicom-jpeg]' (python-gdcm), or decompress the files"
     return "install the extra: pip install 'recipe-finder[dicom]', or decompress the files"
 
@@ -103,26 +114,50 @@ class _Grey:
 
     def decoded(self, pixels: np.ndarray) -> Decoded:
         """White where MONOCHROME1 means black, black where there is padding."""
-        stored = self._stored(pixels)
+        stored = self._stored()
+        padding = self._padding(pixels, stored)
+        pixels = self._used_bits(pixels, stored, padding)
         values, held = self._modality(pixels, stored)
         grey, deep = self._greys(values, held)
         shown = np.rint(np.clip(grey, 0, 1) * 255).astype(np.uint8)
         if self.header.PhotometricInterpretation == "MONOCHROME1":
             shown = 255 - shown
-        padding = self._padding(pixels, stored)
         return Decoded(np.where(padding, 0, shown).astype(np.uint8) if padding is not None else shown, 0.0, False, deep)
 
-    def _stored(self, pixels: np.ndarray) -> _Range:
+    def _stored(self) -> _Range:
         bits, signed = int(self.header.BitsStored), int(self.header.PixelRepresentation) == 1
-        if not 1 <= bits <= 16 or pixels.dtype.kind == "f":
-            raise InputError(self.path, f"pixels of {bits} stored bits ({pixels.dtype})", "give 16 bits or fewer")
+        if not 1 <= bits <= 16:
+            fix = "export it with 16 bits or fewer, or pass --skip-bad N"
+            raise InputError(self.path, f"pixels of {bits} stored bits", fix)
         bits = self.depth or bits if bits > 8 else bits
         half = 2 ** (bits - 1)
-        low, high = (-half, half - 1) if signed else (0, 2 * half - 1)
-        if self.depth is not None and (int(pixels.min()) < low or int(pixels.max()) > high):
-            problem = f"stored values from {pixels.min()} to {pixels.max()} do not fit {bits} bits"
-            raise InputError(self.path, problem, "pass the depth of the whole data set, like --depth 16")
-        return _Range(low, high)
+        return _Range(-half, half - 1) if signed else _Range(0, 2 * half - 1)
+
+    def _used_bits(self, pixels: np.ndarray, stored: _Range, padding: np.ndarray | None) -> np.ndarray:
+        """The stored bits of each word with their sign; older files store them further up in the word (HighBit).
+
+        InputError for values of more bits: drawings in the unused ones, or a header that is wrong.
+        """
+        if pixels.dtype.kind not in "iu":
+            raise InputError(self.path, f"pixels of {pixels.dtype}", FIX)
+        shift = int(self.header.get("HighBit") or 0) + 1 - int(self.header.BitsStored)
+        values = pixels >> shift if 0 < shift < 16 else pixels
+        bits = int(stored.high - stored.low + 1).bit_length() - 1
+        unused = 8 * values.dtype.itemsize - bits
+        if unused <= 0:
+            return values
+        used = (values << unused) >> unused
+        fits = (values == used) | (values == (used & (2**bits - 1)))  # negative ones may be written without their sign
+        if padding is not None:
+            fits |= padding
+        if not fits.all():
+            strange = values[~fits]
+            problem = f"stored values from {strange.min()} to {strange.max()} do not fit {bits} bits"
+            fix = (
+                "pass the depth of the whole data set, like --depth 16, if its headers are wrong, or pass --skip-bad N"
+            )
+            raise InputError(self.path, problem, fix)
+        return used
 
     def _modality(self, pixels: np.ndarray, stored: _Range) -> tuple[np.ndarray, _Range]:
         table = self.header.get("ModalityLUTSequence")
@@ -133,14 +168,15 @@ class _Grey:
         intercept = self._number("PixelValueTransformationSequence", "RescaleIntercept", 0.0)
         if slope == 0:
             raise InputError(self.path, "RescaleSlope is 0, which makes every pixel equal", FIX)
-        return pixels * slope + intercept, _Range(stored.low * slope + intercept, stored.high * slope + intercept)
+        ends = sorted((stored.low * slope + intercept, stored.high * slope + intercept))
+        return pixels * slope + intercept, _Range(*ends)
 
     def _greys(self, values: np.ndarray, held: _Range) -> tuple[np.ndarray, bool]:
         """Shares of white, and whether they depend on the number of stored bits."""
         table = self.header.get("VOILUTSequence")
         if table and not self.window:
-            shown = self.pydicom.pixels.apply_voi(np.rint(values).astype(np.int64), self.header)
-            return shown / float(2 ** int(table[0].LUTDescriptor[2]) - 1), False
+            big_endian = self.header.file_meta.TransferSyntaxUID == self.pydicom.uid.ExplicitVRBigEndian
+            return voi_table(table[0], held.low, big_endian, self.path, _WINDOW_FIX).shares(values), False
         center = self._number("FrameVOILUTSequence", "WindowCenter", None)
         width = self._number("FrameVOILUTSequence", "WindowWidth", None)
         function = str(self._element("FrameVOILUTSequence", "VOILUTFunction") or "LINEAR")
@@ -159,9 +195,8 @@ class _Grey:
             raise InputError(self.path, f"VOILUTFunction {function!r} is unknown", _WINDOW_FIX)
         if width < 1 if function == "LINEAR" else width <= 0:
             raise InputError(self.path, f"a window of width {width:g}", _WINDOW_FIX)
-        low, high = sorted((held.low, held.high))
-        if center + width / 2 < low or center - width / 2 > high:
-            problem = f"the window {center:g}/{width:g} shows nothing of the values {low:g} to {high:g} that the file can hold"
+        if center + width / 2 < held.low or center - width / 2 > held.high:
+            problem = f"the window {center:g}/{width:g} shows nothing of the values {held.low:g} to {held.high:g} that the file can hold"
             raise InputError(self.path, problem, _WINDOW_FIX)
 
     def _padding(self, pixels: np.ndarray, stored: _Range) -> np.ndarray | None:
@@ -200,8 +235,10 @@ class _Grey:
 
 
 def _in_range(value: int, stored: _Range, bits: int) -> int:
-    """A padding value written without its sign, as some scanners do, with it."""
-    return value - 2**bits if stored.low < 0 and value > stored.high else value
+    """A padding value as the pixels hold it: some scanners write a negative one without its sign, or an unsigned one with one."""
+    if stored.low < 0:
+        return value - 2**bits if value > stored.high else value
+    return value + 2**bits if value < 0 else value
 
 
 def _shares(values: np.ndarray, center: float, width: float, function: str) -> np.ndarray:
@@ -236,15 +273,16 @@ def check_window(window: str) -> str:
 
 def _coloured(pydicom: Any, pixels: np.ndarray, header: Any, path: Path) -> Decoded:
     """RGB, YBR (pydicom hands it over as RGB) and palettes, tint removed as from any other file."""
-    palette = header.PhotometricInterpretation == "PALETTE COLOR"
-    if palette:
-        pixels = pydicom.pixels.apply_color_lut(pixels, _little_endian(pydicom, header))[..., :3]
+    deepest = 2 ** int(header.BitsStored) - 1
+    if header.PhotometricInterpretation == "PALETTE COLOR":
+        little = _little_endian(pydicom, header)
+        pixels, deepest = pydicom.pixels.apply_color_lut(pixels, little)[..., :3], palette_top(little)
     if pixels.ndim != 3 or pixels.shape[2] != 3:
         raise InputError(path, f"photometric interpretation {header.PhotometricInterpretation} is not supported", FIX)
     if pixels.dtype != np.uint8:
         if pixels.dtype.kind != "u" or pixels.dtype.itemsize > 2:
-            raise InputError(path, f"colours of {pixels.dtype}", "give 16 bits or fewer")
-        deepest = 65535 if palette else 2 ** int(header.BitsStored) - 1
+            fix = "export it with 16 bits or fewer, or pass --skip-bad N"
+            raise InputError(path, f"colours of {pixels.dtype}", fix)
         pixels = np.rint(np.minimum(pixels, deepest).astype(np.float64) * (255 / deepest)).astype(np.uint8)
     return untinted(Image.fromarray(np.ascontiguousarray(pixels)), transparent=False)
 

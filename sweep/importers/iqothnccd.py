@@ -47,6 +47,7 @@ ROW = Importer(
     source="https://doi.org/10.17632/bhmdr45bh2.4",
     iterate=_iterate,
     total=_total,
+    grouped_by=lambda options: {"similar": "runs of similar slices", "none": ""}.get(options["cases"], ""),
     domain="baghdad",
     positive="malignant",
     classes=tuple(FOLDERS),

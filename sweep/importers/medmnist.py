@@ -6,7 +6,6 @@ python -m sweep.importers medmnist breastmnist_128.npz shards/breastmnist
 from __future__ import annotations
 
 import math
-import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -57,12 +56,13 @@ class ArrayHeader:
 
 
 def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
-    finding, names = str(options["finding"]), _NAMES.get(re.split(r"[^a-z]", src.stem.lower())[0], {})
+    finding = str(options["finding"])
+    names = next((names for name, names in _NAMES.items() if name in src.stem.lower()), {})
 
     def check(labels: ArrayHeader) -> None:
         _check_finding(src, labels, finding)
 
-    return images_of(src, options, check, lambda label: (_label(label, finding, names), ()))
+    return images_of(src, options, check, lambda label: (_label(src, label, finding, names), ()))
 
 
 def images_of(
@@ -147,12 +147,24 @@ def _check_images(src: Path, images: ArrayHeader) -> None:
         raise InputError(src, f"images of {images.dtype} {shape}", "give a two-dimensional set of MedMNIST")
 
 
-def _label(label: np.ndarray, finding: str, names: Mapping[int, str]) -> str:
+def _label(src: Path, label: np.ndarray, finding: str, names: Mapping[int, str]) -> str:
     values = np.atleast_1d(label)
     if not finding:
-        return names.get(int(values[0]), str(int(values[0])))
+        number = int(values[0])
+        if number < 0 or (names and number not in names):
+            raise InputError(src, f"the label {number} is no class of this set", _FIX)
+        return names.get(number, str(number))
+    present_or_absent(src, values)
     present = values.any() if finding == _ANY else values[int(finding)]
     return "abnormal" if present else "normal"
+
+
+def present_or_absent(src: Path, values: np.ndarray) -> None:
+    """InputError for a finding that is neither 0 nor 1, which nothing tells the meaning of."""
+    if not np.isin(values, (0, 1)).all():
+        raise InputError(
+            src, f"a finding of value {values[~np.isin(values, (0, 1))][0]}", "write 1 for present, 0 for absent"
+        )
 
 
 def _grey(pixels: np.ndarray) -> np.ndarray:
@@ -201,7 +213,8 @@ def _header(src: Path, name: str, stream: IO[bytes]) -> ArrayHeader:
         raise InputError(src, problem, _FIX) from None
     # Object arrays would have to be unpickled, which runs code from the file.
     if column_major or dtype.hasobject or dtype.names or dtype.subdtype or not shape:
-        raise InputError(src, f"array {name!r} is not a plain row-major array", _FIX)
+        fix = "save it as numpy.savez does with numpy.ascontiguousarray of whole numbers"
+        raise InputError(src, f"array {name!r} is not a plain row-major array", fix)
     if not all(0 <= side <= _MOST_IMAGES for side in shape):
         raise InputError(src, f"array {name!r} has the shape {shape}", _FIX)
     return ArrayHeader(name, shape, dtype)

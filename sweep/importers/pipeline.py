@@ -89,7 +89,7 @@ def run_import(
     given = {**chosen, "depth": settings.depth, "accept": settings.accept}
     if hooks.on_total is not None and (total := _total(row, folder, given)) is not None:
         hooks.on_total(total)
-    account = Account()
+    account = Account(grouped_by=row.grouped_by(chosen))
     images = _once(account.images(row.iterate(folder, given)))
     root = row.root(folder, given) if row.needs_source else None
     result = _Result(account, header, settings, hooks, folder if row.needs_source else None, root)
@@ -247,8 +247,12 @@ def shard_row(raw: RawImage, import_px: int, depth: int | None = None) -> Row:
     grey = decoded.grey
     if raw.roi != "none" and raw.path is not None:
         grey = crop_to_lesion(grey, raw.masks, raw.roi, raw.path)
+    small = shrink(grey, import_px)
+    if min(small.shape) < min(_SMALLEST_SIDE, import_px // 4):
+        problem = f"{width} x {height} pixels: {min(small.shape)} would be left of the shorter side"
+        raise InputError(raw.path or raw.image_id, problem, "crop the image to the scan, or remove the file")
     row = ShardRow(
-        image_id=raw.image_id, image=shrink(grey, import_px), label=raw.label or None, patient=raw.patient,
+        image_id=raw.image_id, image=small, label=raw.label or None, patient=raw.patient,
         domain=raw.domain, source_path=raw.source_path, original_height=height, original_width=width,
         colour=decoded.colour, transparent=decoded.transparent, labels=raw.labels,
     )  # fmt: skip
@@ -280,6 +284,9 @@ class _Result:
         for number, row in enumerate(rows, start=1):
             if row.deep:
                 spans.append(int(np.ptp(row.shard.image)))
+                if spans[-1] <= _DARK_FILE:
+                    count, first = self.account.dark
+                    self.account.dark = count + 1, first or row.shard.source_path or row.shard.image_id
             self.account.take(row.shard)
             yield row.shard
             if self.hooks.on_image is not None:

@@ -71,7 +71,8 @@ class Importer:
     folder), None where there is none.
     `findings(options)` names the labels that every image has under these options where it may have several, and is empty where
     it has one class. `total(src, options)` is the number of images, None where it is not known before they are read; without
-    it they are counted by listing them. `notes(src, options)` says what was left out of the archive on purpose.
+    it they are counted by listing them. `grouped_by(options)` says what the column patient holds where it is no patient.
+    `notes(src, options)` says what was left out of the archive on purpose.
     """
 
     describe: str
@@ -89,6 +90,7 @@ class Importer:
     help: Mapping[str, str] = field(default_factory=dict)  # one sentence for each option
     findings: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda options: ()
     total: Callable[[Path, Mapping[str, Any]], int | None] | None = None
+    grouped_by: Callable[[Mapping[str, Any]], str] = lambda options: ""
     notes: Callable[[Path, Mapping[str, Any]], Sequence[str]] = lambda src, options: ()
     traps: str = ""
     needs_source: bool = True

@@ -7,6 +7,7 @@ import io
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -16,9 +17,11 @@ from sweep.importers.walk import is_file
 
 MAX_ROWS, MAX_COLUMNS, MAX_CELL = 2_000_000, 2_000, 100_000  # characters of a cell
 MAX_BYTES = 512 << 20  # of a text file, or of a spreadsheet once unpacked
+_HEADER_WITHIN = 100  # rows, of a sheet that is looked at to choose one
 _SECONDS = 120.0  # for one table; a spreadsheet of 100,000 rows takes about ten
 _DELIMITERS = (",", ";", "\t", "|")
 _SPREADSHEETS = (".xlsx", ".xlsm")
+_OLD_EXCEL, _ZIP = b"\xd0\xcf\x11\xe0", b"PK\x03\x04"
 _FIX = "restore it from the archive"
 
 
@@ -55,7 +58,7 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 def table_rows(path: Path, columns: Sequence[str]) -> dict[str, list]:
     """header, numbers (of the rows) and cells of a table; `columns` decide between separators."""
     try:
-        rows = _spreadsheet(path) if path.suffix.lower() in _SPREADSHEETS else _separated(path, columns)
+        rows = _spreadsheet(path, columns) if path.suffix.lower() in _SPREADSHEETS else _separated(path, columns)
         return _whole(path, rows)
     except InputError:
         raise
@@ -101,6 +104,7 @@ def _trimmed(row: Sequence[str]) -> list[str]:
 def _separated(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     if path.stat().st_size > MAX_BYTES:
         raise InputError(path, f"larger than {MAX_BYTES >> 20} MiB", "give a smaller table")
+    _refuse_binary(path)
     text = _text(path)
     csv.field_size_limit(MAX_CELL)
     first, _, rest = text.partition("\n")
@@ -109,6 +113,18 @@ def _separated(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[s
     else:
         delimiter = max(_DELIMITERS, key=lambda mark: _found(text, mark, columns))
     yield from enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), start=1)
+
+
+def _refuse_binary(path: Path) -> None:
+    """InputError for a spreadsheet whose suffix is not .xlsx: as text it would be called damaged."""
+    with open(path, "rb") as stream:
+        head = stream.read(8)
+    if head.startswith(_OLD_EXCEL):
+        raise InputError(path, "a spreadsheet of Excel 97", "save it as .xlsx or .csv")
+    if head.startswith(_ZIP):
+        raise InputError(
+            path, "a spreadsheet or another archive", "name it .xlsx if it is one; save an .ods as .xlsx or .csv"
+        )
 
 
 def _found(text: str, delimiter: str, columns: Sequence[str]) -> tuple[int, int]:
@@ -133,21 +149,42 @@ def _text(path: Path) -> str:
     return text
 
 
-def _spreadsheet(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _spreadsheet(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     import openpyxl
 
     with zipfile.ZipFile(path) as archive:
         if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
             raise InputError(path, f"larger than {MAX_BYTES >> 20} MiB when unpacked", "give a smaller table")
     book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    sheet = book.worksheets[0]
-    sheet.reset_dimensions()  # the declared size is not to be trusted: a row would be filled up to it
+    for sheet in book.worksheets:
+        sheet.reset_dimensions()  # the declared size is not to be trusted: a row would be filled up to it
+    sheet = _chosen_sheet(path, book.worksheets, columns)
     for number, row in enumerate(sheet.iter_rows(values_only=True), start=1):
         if len(row) > MAX_COLUMNS and any(cell is not None for cell in row[MAX_COLUMNS:]):
             raise InputError(
                 f"{path}, row {number}", f"{len(row):,} columns", f"give a table of at most {MAX_COLUMNS:,}"
             )
         yield number, [_cell(value) for value in row]
+
+
+def _chosen_sheet(path: Path, sheets: Sequence[Any], columns: Sequence[str]) -> Any:
+    """The one sheet that has the wanted columns, the first one where none has; InputError where several have."""
+    if not sheets:
+        raise InputError(path, "no sheet with cells in it", _FIX)
+    fitting = [sheet for sheet in sheets if set(columns) <= _header_of(sheet)]
+    if len(fitting) > 1:
+        names = ", ".join(repr(sheet.title) for sheet in fitting[:3])
+        raise InputError(path, f"the sheets {names} all have the columns {', '.join(columns)}", "leave one of them")
+    return fitting[0] if fitting else sheets[0]
+
+
+def _header_of(sheet: Any) -> set[str]:
+    """The names in the first row that holds text, as `_whole` finds it."""
+    for row in sheet.iter_rows(values_only=True, max_row=_HEADER_WITHIN):
+        names = {_cell(value).strip() for value in row[:MAX_COLUMNS]}
+        if names - {""}:
+            return names
+    return set()
 
 
 def _cell(value: object) -> str:

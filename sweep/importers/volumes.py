@@ -175,6 +175,7 @@ ROW = Importer(
         "step": "Take every N-th slice.",
         "window": "Values shown, as CENTER/WIDTH; needed for volumes of other than eight bits.",
     },
+    grouped_by=lambda options: "volumes",
     total=lambda src, options: None,  # the slices of a volume stand in its header
     traps="neighbouring slices look alike: a volume's slices are kept on one side of a split; no patient ids across volumes",
 )

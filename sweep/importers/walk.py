@@ -63,6 +63,14 @@ FOREIGN_SUFFIXES = frozenset(
         ".npy",
         ".czi",
         ".svs",
+        ".pam",
+        ".pfm",
+        ".fits",
+        ".fit",
+        ".dds",
+        ".jxr",
+        ".wdp",
+        ".ico",
         ".ndpi",
     ]
 )

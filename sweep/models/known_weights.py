@@ -111,30 +111,36 @@ def past_of(backbone: str, weights: str | None, weights_name: str | None) -> Kno
     return usual[0] if usual else None
 
 
-def may_have_seen(
-    backbone: str, weights: str | None, weights_name: str | None, importers: Mapping[str, str]
-) -> list[str]:
-    """What a user must know before believing a result on these data sets; `importers` is data set's name -> importer's name.
+def past(backbone: str, weights: str | None, weights_name: str | None, importers: Mapping[str, str]) -> list[str]:
+    """Whether a configuration's weights have seen each data set: yes, no or unknown, a sentence each; none for a random start.
 
-    One sentence for each data set that the weights have seen or may have seen; none for weights that have not, and for a random start.
+    `importers` is data set's name -> importer's name.
     """
     if weights is None:
         return []
     row = past_of(backbone, weights, weights_name)
-    found = []
-    for name, importer in importers.items():
-        if importer in SIMULATED:
-            continue
-        if row is None:
-            found.append(
-                f"nobody has said what the weights {weights} of {backbone} were trained on: whether they have seen {name} is unknown; name them by weights_name"
-            )
-            continue
-        answer = row.seen(importer)
-        if answer == "yes":
-            found.append(f"the weights {row.name} have seen {name} ({row.where}): a result on it is no test")
-        elif answer == "unknown":
-            found.append(
-                f"the weights {row.name} may have seen {name}: their training images ({', '.join(row.trained_on)}) are not all listed ({row.where})"
-            )
-    return found
+    return [_sentence(row, f"{weights} of {backbone}", name, importer) for name, importer in importers.items()]
+
+
+def may_have_seen(
+    backbone: str, weights: str | None, weights_name: str | None, importers: Mapping[str, str]
+) -> list[str]:
+    """What a user must know before believing a result on these data sets: the sentences of `past` whose answer is yes or unknown."""
+    return [line for line in past(backbone, weights, weights_name, importers) if "have not seen" not in line]
+
+
+def _sentence(row: KnownWeights | None, weights: str, name: str, importer: str) -> str:
+    published = ", ".join(COLLECTIONS.get(importer, ()))
+    shown = name if not published or published.lower() == name.lower() else f"{name} ({published})"
+    if importer.partition(":")[0].partition("-")[0] == "phantom":
+        return f"the weights {row.name if row else weights} have not seen {shown}: it is simulated here"
+    if row is None:
+        return f"nobody has said what the weights {weights} were trained on: whether they have seen {shown} is unknown; name them by weights_name"
+    answer, known = row.seen(importer), ", ".join(row.trained_on)
+    if answer == "yes":
+        return f"the weights {row.name} have seen {shown} ({row.where}): a result on it is no test"
+    if answer == "no":
+        return f"the weights {row.name} have not seen {shown}: they were trained on {known} ({row.where})"
+    if importer not in COLLECTIONS:
+        return f"the weights {row.name} may have seen {shown} if its images are published: they were trained on {known} ({row.where})"
+    return f"the weights {row.name} may have seen {shown}: their training images ({known}) are not all listed ({row.where})"

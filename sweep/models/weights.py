@@ -17,6 +17,8 @@ from sweep.core.errors import InputError
 from sweep.models.trunk import first_line
 
 _WRAPPERS = ("state_dict_ema", "state_dict", "model_state", "model")  # what training scripts put around the tensors
+# Modules of the `robustness` package's wrapper, in which robust ImageNet models (madrylab) are published; `attacker` holds the network again.
+_ROBUSTNESS = frozenset({"model", "attacker", "normalizer"})
 _SHOWN = 4  # keys named in an error message; the rest are counted
 
 
@@ -77,7 +79,15 @@ def _tensors(path: Path, state: object) -> dict[str, Tensor]:
             break
     if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
         raise InputError(path, "holds no state dict (names with tensors)", "save model.state_dict()")
-    return {str(key).removeprefix("module."): value for key, value in state.items()}
+    return _without_wrapper({str(key).removeprefix("module."): value for key, value in state.items()})
+
+
+def _without_wrapper(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The network's own tensors of a checkpoint of the `robustness` package; any other state as it is."""
+    modules = {key.partition(".")[0] for key in state}
+    if not {"model", "attacker"} <= modules <= _ROBUSTNESS:
+        return state
+    return {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}
 
 
 def _translated(module: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:

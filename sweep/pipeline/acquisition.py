@@ -10,7 +10,7 @@ import pandas as pd
 from sweep.core.acquisition_names import condition_name
 from sweep.core.metric_table import ACQUISITION_ACCURACY, ACQUISITION_AUROC, MEAN, WORST, metric_name
 from sweep.evaluation.evaluate import predict
-from sweep.evaluation.metrics import classification_metrics
+from sweep.evaluation.metrics import all_correct, classification_metrics
 from sweep.models.classifier import Classifier
 from sweep.pipeline.training_job import FOLD_OF_SPLIT, TrainingJob
 from sweep.shards.image_set import ImageSet
@@ -28,7 +28,7 @@ def measure(
     choose: Choose,
     rows: Callable[..., pd.DataFrame],
 ) -> dict[str, float]:
-    """Metrics on `splits`, in each of which some image has a known label; which image breaks at which severity is written for each of them.
+    """Metrics on `splits`, in each of which some image has a known label; the logits under every change are written for each of them.
 
     There is nothing to mask: the changes do not look at the model. AUROC is computed from the logits under the change itself.
     """
@@ -37,23 +37,49 @@ def measure(
     for split in splits:
         fold = job.folds[FOLD_OF_SPLIT[split]]
         chosen = choose(fold, job.attacks.images)
-        images, labels = np.asarray(fold.images[chosen]), fold.labels[chosen]
-        found: dict[tuple[str, int], dict[str, float]] = {}
-        right: dict[tuple[str, int], np.ndarray] = {}
-        for name in job.attacks.acquisition:
-            for severity in job.attacks.severities:
-                logits = predict(models[split], changed(name, images, severity), _BATCH, job.device)
-                found[name, severity] = classification_metrics(logits, labels, logits.shape[1])
-                right[name, severity] = correct(logits, labels)
-        metrics |= summary(split, found, right)
-        for name in job.attacks.acquisition:
-            breaking = np.full(len(chosen), np.inf)
-            for severity in sorted(job.attacks.severities, reverse=True):
-                breaking[~right[name, severity]] = severity
-            frames.append(rows(job, split, chosen).assign(change=name, breaking_severity=breaking))
+        logits = _logits_of(job, models[split], fold, chosen)
+        metrics |= metrics_of(split, logits, fold.labels[chosen])
+        frames += [
+            rows(job, split, chosen).assign(change=name, severity=severity, logits=list(found))
+            for (name, severity), found in logits.items()
+        ]
     if frames:
         job.write_frame(ACQUISITION_FILE, pd.concat(frames, ignore_index=True))
     return metrics
+
+
+def at_rung(
+    job: TrainingJob,
+    splits: Sequence[str],
+    folds: Mapping[str, ImageSet],
+    models: Mapping[str, Classifier],
+    choose: Choose,
+) -> dict[str, float]:
+    """The metrics of `measure` for a model in training, on the images of a rung; nothing is written."""
+    metrics: dict[str, float] = {}
+    for split in splits:
+        fold = folds[FOLD_OF_SPLIT[split]]
+        chosen = choose(fold, job.rungs.images)
+        metrics |= metrics_of(split, _logits_of(job, models[split], fold, chosen), fold.labels[chosen])
+    return metrics
+
+
+def _logits_of(
+    job: TrainingJob, model: Classifier, fold: ImageSet, chosen: np.ndarray
+) -> dict[tuple[str, int], np.ndarray]:
+    """Logits [N, K] of the chosen images by (change, severity)."""
+    images = np.asarray(fold.images[chosen])
+    return {
+        (name, severity): predict(model, changed(name, images, severity), _BATCH, job.device)
+        for name in job.attacks.acquisition
+        for severity in job.attacks.severities
+    }
+
+
+def metrics_of(split: str, logits: Mapping[tuple[str, int], np.ndarray], labels: np.ndarray) -> dict[str, float]:
+    """The recorded metrics of one split from its logits [N, K] by (change, severity)."""
+    found = {key: classification_metrics(one, labels, one.shape[1]) for key, one in logits.items()}
+    return summary(split, found, {key: all_correct(one, labels) for key, one in logits.items()})
 
 
 def summary(
@@ -72,10 +98,3 @@ def summary(
     for metric, key in ((ACQUISITION_ACCURACY, "accuracy"), (ACQUISITION_AUROC, "auroc")):
         metrics[metric_name(metric, split, MEAN)] = float(np.mean([values[key] for values in found.values()]))
     return metrics
-
-
-def correct(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Which images are classified correctly, bool [N]; of several findings all known ones must be right."""
-    if labels.ndim == 1:
-        return logits.argmax(1) == labels
-    return (((logits > 0) == (labels == 1)) | np.isnan(labels)).all(1)

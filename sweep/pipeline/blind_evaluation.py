@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from sweep.core.metric_table import SOURCE_TEST, SOURCE_VAL, TARGET
 from sweep.core.seeds import rng
@@ -19,6 +20,7 @@ from sweep.evaluation.evaluate import predict
 from sweep.evaluation.metrics import auroc
 from sweep.models.classifier import Classifier
 from sweep.pipeline.adaptation import adapted_to, alternatives_of
+from sweep.pipeline.sample_images import rows
 from sweep.pipeline.training_job import TrainingJob
 from sweep.shards.image_set import ImageSet
 from sweep.shift.blind_metrics import blind_metrics
@@ -36,6 +38,8 @@ from sweep.shift.stored import (
 MOST_SOURCE_IMAGES = 64  # of source validation that a pseudo-hospital shows; a stratified draw beyond
 MOST_TARGET_IMAGES = 256  # of the target that source images are restyled towards
 TRIED_HOSPITALS = 8  # that adaptations beside the configured one are tried on: one round of all families
+NEAREST, FARTHEST, ORIGINAL = "nearest_hospital", "farthest_hospital", "_source"  # kinds of gallery rows
+SHOWN_PER_CLASS = 2
 _MEASURED = 24  # images of each hospital whose properties give its distances
 _KEPT_SETS = 2  # of pseudo-hospitals in a worker's memory: one for each direction
 _BATCH = 256
@@ -62,9 +66,13 @@ class HospitalSet:
 
 @dataclass(frozen=True)
 class BlindResult:
-    """What one model shows without target labels: its results on the hospitals, logits on the target by adaptation, metrics."""
+    """What one model shows without target labels: its results on the hospitals, logits on the target by adaptation, metrics.
+
+    `samples` are gallery rows of the hospitals nearest to the target and farthest from it.
+    """
 
     hospitals: list[StoredHospital] = field(default_factory=list)
+    samples: list[pd.DataFrame] = field(default_factory=list)
     adapted_target: Mapping[str, np.ndarray] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -106,7 +114,25 @@ def evaluate_blind(
             "made_in_s": round(made.seconds, 4),
         }
     }
-    return BlindResult([*found, *tried], adapted, metrics, facts)
+    return BlindResult([*found, *tried], samples(job, made), adapted, metrics, facts)
+
+
+def samples(job: TrainingJob, made: HospitalSet) -> list[pd.DataFrame]:
+    """Gallery rows of a few images as the nearest and the farthest hospital show them, and as source validation does."""
+    val, frames = job.folds["val"], []
+    place = {name: number for number, name in enumerate(val.ids)}
+    for kind, which in ((NEAREST, made.target_distances.argmin()), (FARTHEST, made.target_distances.argmax())):
+        hospital, ids = made.hospitals[which], made.image_ids[which]
+        shown = np.concatenate(
+            [np.flatnonzero(hospital.labels == label)[:SHOWN_PER_CLASS] for label in np.unique(hospital.labels)]
+        )
+        positions = np.array([place[ids[row]] for row in shown])
+        caption = f"{', '.join(hospital.recipe)}; distance {made.target_distances[which]:.2g}"
+        frames += [
+            rows(kind, val, positions, list(hospital.images[shown]), SOURCE_VAL, caption),
+            rows(f"{kind}{ORIGINAL}", val, positions, list(val.images[positions]), SOURCE_VAL, "source"),
+        ]
+    return frames
 
 
 def hospital_logits(
@@ -137,7 +163,7 @@ _sets: OrderedDict[tuple, HospitalSet] = OrderedDict()
 
 def _made(val: ImageSet, target: ImageSet, count: int) -> HospitalSet:
     begin = time.perf_counter()
-    val = val.subset(_stratified(val.labels, MOST_SOURCE_IMAGES))
+    val = val.subset(stratified(val.labels, MOST_SOURCE_IMAGES))
     references = np.sort(rng(0, "hospital references", len(target)).permutation(len(target))[:MOST_TARGET_IMAGES])
     shown, towards = np.asarray(val.images[:]), np.asarray(target.images[references])
     hospitals = tuple(pseudo_hospitals(shown, val.labels, towards, count=count))
@@ -151,7 +177,7 @@ def _made(val: ImageSet, target: ImageSet, count: int) -> HospitalSet:
     return HospitalSet(hospitals, ids, near, far, time.perf_counter() - begin)
 
 
-def _stratified(labels: np.ndarray, most: int) -> np.ndarray:
+def stratified(labels: np.ndarray, most: int) -> np.ndarray:
     """Sorted positions of at most about `most` images, each class with its share and two images or more."""
     if len(labels) <= most:
         return np.arange(len(labels))

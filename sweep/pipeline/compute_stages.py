@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from sweep.core.activity import doing
 from sweep.data.datasets import FOLDS, Data
 from sweep.data.folds import STREAM, Folds, decoded_bytes, loading_of
 from sweep.pipeline.stages import EPOCHS_FILE, GENERATOR, GENERATOR_FILE, POOL, SHARED_MODEL
 from sweep.pipeline.synthetic_pools import sample_pool
 from sweep.shards.image_set import ImageSet
 from sweep.store.artifact_store import ArtifactStore, Compute, Stage
-from sweep.store.trial import COLORIZER, MODEL, RESULT, Attacks, Trial
+from sweep.store.trial import COLORIZER, MODEL, RESULT, TRAINING_FACTS, Attacks, Trial
 from sweep.training.hooks import TrainingHooks
 from sweep.training.logbook import Logbook
 
@@ -58,6 +59,7 @@ def _watched(stage: Stage, store: ArtifactStore) -> Iterator[Callable[[int, dict
     with store.run.folder(f"tensorboard/{stage.inputs['generator']}-{stage.hash}") as folder, Logbook(folder) as book:
 
         def on_step(step: int, facts: dict[str, Any]) -> None:
+            doing("training", step, int(stage.inputs["settings"].get("steps", 0)))
             book.scalars({name: value for name, value in facts.items() if name != "grid"}, step)
             if "grid" in facts:
                 book.image("samples", facts["grid"], step)
@@ -82,7 +84,7 @@ def train_model_stage(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
             for name in (MODEL, COLORIZER)
             if store.run.exists(f"{folder}/{name}")
         }
-        facts = {name: result[name] for name in ("best_epoch", "epochs_run", "train_images")}
+        facts = {name: result[name] for name in TRAINING_FACTS if name in result}
     else:
         hooks = TrainingHooks(on_epoch=epochs.append)
         folds = _folds(whole, config)

@@ -78,9 +78,9 @@ def write_samples(data: Data, run: Storage) -> None:
     write(run, GALLERY_FILE, frames)
 
 
-def write_trial(job: TrainingJob, model: Classifier) -> None:
-    """A trial's gallery: colorized views, synthetic images beside the nearest real one, attacked images."""
-    frames = [] if job.trial.config["colorizer"] == "none" else [_colorized(job, model)]
+def write_trial(job: TrainingJob, model: Classifier, others: Sequence[pd.DataFrame] = ()) -> None:
+    """A trial's gallery: colorized views, synthetic images beside the nearest real one, attacked images, and `others` made elsewhere."""
+    frames = [*others] if job.trial.config["colorizer"] == "none" else [*others, _colorized(job, model)]
     frames += _synthetic(job) if job.trial.config["synthetic_per_real"] else []
     frames += _attacked(job, model) if job.attacks.threats else []
     write(job.run, f"{job.folder}/{GALLERY_FILE}", frames)

@@ -18,7 +18,7 @@ from sweep.store.artifact_store import ArtifactStore, Stage, with_dependencies
 from sweep.store.code_versions import VERSIONS
 from sweep.store.trial import COLORIZER, MODEL, OTHER_DOMAIN, Trial
 from sweep.synth.hyperparameters import GENERATOR as GENERATOR_PART
-from sweep.synth.settings import LATER
+from sweep.synth.settings import LATER, SHIFTED
 
 GENERATOR, POOL, SHARED_MODEL = "generator", "pool", "shared_model"
 GENERATOR_FILE = "generator.safetensors"
@@ -182,6 +182,8 @@ def _pool_for(
 ) -> Stage:
     size = _round_up(count)
     inputs = {"label": label, "images": size, "drop_copies": config["drop_copies"], "class": data.classes[label]}
+    if config["drop_copies"] and (views := config.get("copy_views", SHIFTED)) != SHIFTED:
+        inputs["copy_views"] = views  # pools without it were sifted by the narrower comparison, which was the only one
     if judge is None:
         return Stage(POOL, VERSIONS[POOL], inputs, (generator,))
     candidates = Stage(POOL, VERSIONS[POOL], {**inputs, "images": _CANDIDATES * size}, (generator,))

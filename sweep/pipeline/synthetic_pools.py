@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sweep.core.activity import doing
 from sweep.core.errors import InputError
 from sweep.data.datasets import FOLDS, Data
 from sweep.evaluation.evaluate import predict
@@ -16,9 +17,10 @@ from sweep.pipeline.stages import GENERATOR_FILE, POOL_FILE, pool_blocks, read_m
 from sweep.shards.image_set import ImageSet
 from sweep.shards.mixing import agreeing
 from sweep.store.artifact_store import ArtifactStore, Stage
-from sweep.synth.copies import Originals, nearer_to
+from sweep.synth.copies import Compared, Originals, nearer_to
 from sweep.synth.descriptors import feature_net
 from sweep.synth.quality import quality_of_features
+from sweep.synth.settings import ALL_VIEWS, SHIFTED
 from sweep.synth.trained import TrainedGenerator, fingerprints
 from sweep.synth.watch import Collapsed
 
@@ -36,7 +38,7 @@ class Sieve:
     """Filters sampled images for a pool and counts copies and agreement on the way."""
 
     originals: Originals
-    held_out: np.ndarray
+    held_out: Compared
     drop_copies: bool
     judge: Judge | None
     drawn: int = 0
@@ -73,9 +75,9 @@ def sample_pool(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
     refuse_leak(generator, fold, data, store.folder(stage.dependencies[0]))
     others = [data.read(name, generator.image_px) for name in ("val", "test")]
     held_out = np.concatenate([other.images for other in others])
-    sieve = Sieve(
-        Originals(fold.images, fold.groups), held_out, stage.inputs["drop_copies"], _judge(stage, store, data)
-    )
+    views = stage.inputs.get("copy_views", SHIFTED) if stage.inputs["drop_copies"] else ALL_VIEWS
+    originals = Originals(fold.images, fold.groups, views)
+    sieve = Sieve(originals, Compared(held_out, views), stage.inputs["drop_copies"], _judge(stage, store, data))
     chosen = _chosen(stage, _in_blocks(_candidates(stage, store, generator), stage.inputs["images"]), sieve)
     store.write(stage, POOL_FILE, npy_blocks(stage.inputs["images"], generator.image_px, chosen))
     return _facts(stage, sieve) | _quality(stage.inputs["label"], sieve, fold, others)
@@ -136,6 +138,7 @@ def _chosen(stage: Stage, blocks: Iterable[np.ndarray], sieve: Sieve) -> Iterato
     for block in blocks:
         kept = sieve.kept(block)[:missing]
         missing -= len(kept)
+        doing("sampling images", stage.inputs["images"] - missing, stage.inputs["images"])
         sieve.look_at(kept)
         yield kept
         if not missing:

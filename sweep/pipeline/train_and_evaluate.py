@@ -25,6 +25,8 @@ from sweep.attacks.masking import MaskingBattery, alarms_of, check_masking
 from sweep.attacks.methods.transfer import transfer_from
 from sweep.attacks.names import TRANSFER
 from sweep.attacks.threat import Threat
+from sweep.core.acquisition_names import ACQUISITION_METRICS
+from sweep.core.activity import doing
 from sweep.core.devices import device_facts
 from sweep.core.errors import Diverged
 from sweep.core.metric_table import PREDICTED
@@ -49,7 +51,7 @@ from sweep.pipeline.training_inputs import TrainingInputs, training_inputs
 from sweep.pipeline.training_job import FOLD_OF_SPLIT, StackedSeed, TrainingJob, decided, rebuilt, tensors
 from sweep.shards.image_set import ImageSet
 from sweep.store.artifact_store import ArtifactStore
-from sweep.store.trial import COLORIZER, MODEL, RESULT
+from sweep.store.trial import COLORIZER, MODEL, RESULT, TRAINING_FACTS
 from sweep.training.feature_head import fit_head
 from sweep.training.fit import FitOptions, FitResult, fit
 from sweep.training.hooks import TrainingHooks
@@ -87,6 +89,7 @@ def _run(job: TrainingJob) -> dict[str, Any]:
     trained = time.perf_counter()
     folds, models = after_training(job, model)
     as_trained, job = job, replace(job, folds=folds)
+    doing("evaluating")
     logits = {
         split: predict(models[split], job.folds[fold].images, _PREDICT_BATCH, job.device)
         for split, fold in FOLD_OF_SPLIT.items()
@@ -95,6 +98,7 @@ def _run(job: TrainingJob) -> dict[str, Any]:
     job.write_frame("predictions.parquet", _predictions(job, logits))
     log_curves(job, logits, facts["epochs_run"])
     evaluated = time.perf_counter()
+    doing("estimating without target labels")
     blind = evaluate_blind(as_trained, model, logits)
     blind.write(job)
     metrics |= blind.metrics
@@ -106,7 +110,7 @@ def _run(job: TrainingJob) -> dict[str, Any]:
     if job.attacks.acquisition:
         metrics |= acquisition.measure(job, _attacked_splits(job), models, attacked, _rows)
     if job.seed == 0:  # one gallery per configuration
-        sample_images.write_trial(job, model)
+        sample_images.write_trial(job, model, blind.samples)
     done = time.perf_counter()
     seconds = {
         "train": trained - begin,
@@ -153,7 +157,7 @@ def _trained(job: TrainingJob) -> tuple[Classifier, dict[str, Any]]:
     model = rebuilt(job.trial.config, job.data, job.seed, read_model(store, stage))
     for metrics in json.loads(store.read(stage, EPOCHS_FILE)):
         report_epoch(job, metrics)
-    return model.to(job.device), {name: note[name] for name in ("best_epoch", "epochs_run", "train_images")}
+    return model.to(job.device), {name: note[name] for name in TRAINING_FACTS if name in note}
 
 
 def _trained_together(job: TrainingJob, trained: StackedSeed) -> tuple[Classifier, dict[str, Any]]:
@@ -209,6 +213,8 @@ def facts_of(job: TrainingJob, outcome: FitResult, synthetic: int) -> dict[str, 
     """What a record says of its training."""
     counts = {"real": len(job.folds["train"]), "synthetic": synthetic}
     facts = {"best_epoch": outcome.best_epoch, "epochs_run": outcome.epochs_run, "train_images": counts}
+    if outcome.overfitting is not None:
+        facts["overfitting"] = dict(outcome.overfitting)
     return facts | ({} if outcome.steps_ran == "eager" else {"steps_ran": outcome.steps_ran})
 
 
@@ -248,7 +254,8 @@ def _metrics_of(logits: np.ndarray, labels: np.ndarray, classes: int) -> dict[st
 def _at_rung(job: TrainingJob, model: Classifier) -> dict[str, float]:
     """The objectives of a model in training at a rung: computed as at the end, but attacked on few images."""
     folds, models = after_training(job, model)
-    clean = {name for name in job.rungs.metrics if not name.startswith(ROBUST)}
+    under_changes = {name for name in job.rungs.metrics if name.startswith(ACQUISITION_METRICS)}
+    clean = {name for name in job.rungs.metrics if not name.startswith(ROBUST)} - under_changes
     metrics: dict[str, float] = {}
     if clean:
         logits = {
@@ -258,7 +265,10 @@ def _at_rung(job: TrainingJob, model: Classifier) -> dict[str, float]:
         metrics = _clean_metrics(replace(job, folds=folds), logits)
         if any(name.startswith(PREDICTED) for name in clean):
             metrics |= evaluate_blind(job, model, logits, alternatives=False).metrics
-    for name in set(job.rungs.metrics) - clean:
+    if under_changes:
+        splits = sorted({name.split("/")[1] for name in under_changes})
+        metrics |= acquisition.at_rung(job, splits, folds, models, attacked)
+    for name in set(job.rungs.metrics) - clean - under_changes:
         _, split, rest = name.split("/", 2)
         threat, eps = rest.rsplit("@", 1)
         fold = folds[FOLD_OF_SPLIT[split]]
@@ -266,7 +276,12 @@ def _at_rung(job: TrainingJob, model: Classifier) -> dict[str, float]:
         threats = {key: row for key, row in _threats(job).items() if threat in (key, "worst")}
         metrics |= outcomes.metrics(
             epsilon_sweep(
-                models[split], images, labels, threats, [eps], AttackOptions(seed=named_seed(job.seed, "rung"))
+                models[split],
+                images,
+                labels,
+                threats,
+                [eps],
+                AttackOptions(seed=named_seed(job.seed, "rung"), capture=job.capture),
             ),
             split,
         )
@@ -321,7 +336,7 @@ def _attack(job: TrainingJob, models: Mapping[str, Classifier]) -> tuple[dict[st
             labels,
             _threats(job),
             list(job.attacks.eps),
-            AttackOptions(seed=seed, mode=job.attacks.mode),
+            AttackOptions(seed=seed, mode=job.attacks.mode, capture=job.capture),
         )
         metrics |= outcomes.metrics(outcome, split)
         found = alarms_of(outcome)

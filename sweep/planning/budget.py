@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sweep.config.sweep_config import SweepConfig
+from sweep.core.durations import duration
 from sweep.store.ledger import Event, Reading
 
 _HOUR = 3600.0
@@ -63,7 +64,7 @@ class BudgetTracker:
         elapsed = self.clock() - self._begin
         if self.wall_s is None or elapsed + self.usual_s < self.wall_s:
             return None
-        return f"budget.wall: {elapsed:.0f} s of {self.wall_s:.0f} s are spent and a trial takes about {self.usual_s:.0f} s"
+        return f"budget.wall: {duration(elapsed)} of {duration(self.wall_s)} are spent and a trial takes about {duration(self.usual_s)}"
 
     def _gpu_reason(self) -> str | None:
         if self.gpu_hours is None or not self.gpus:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sweep.config.sweep_config import NodeType, Resources
+from sweep.core.durations import duration
 from sweep.planning.capacity import Capacity, amounts, machine_of, request, trials_on
 
 _HOUR = 3600.0
@@ -30,7 +31,7 @@ class StepCost:
     def summary(self) -> str:
         """How many are left, and the mean and count of the measured ones."""
         basis = "foreseen from a few steps" if self.probed else f"mean of {len(self.measured)}"
-        return f"{self.count} of {self.mean_s:.1f} s ({basis})"
+        return f"{self.count} of {duration(self.mean_s)} ({basis})"
 
     @property
     def count(self) -> str:
@@ -51,7 +52,7 @@ def outlook(works: Sequence[StepCost], trials: int, resources: Resources, here: 
     seconds = sum(work.left * work.mean_s for work in timed)
     if timed:
         lines = [
-            f"about {seconds:.0f} worker-seconds left: {', '.join(work.summary for work in timed)}, on the machines that those ran on"
+            f"about {duration(seconds)} of work left over all workers: {', '.join(work.summary for work in timed)}, on the machines that those ran on"
         ]
         lines += [f"not counted, for none has been timed yet: {untimed}"] if untimed else []
     else:
@@ -63,9 +64,7 @@ def outlook(works: Sequence[StepCost], trials: int, resources: Resources, here: 
         lines.append("  " + _on_nodes(name, node, seconds, longest, trials, resources))
     if here and not resources.node_types and timed:
         places = max(1, min(here.concurrent_trials, trials))
-        lines.append(
-            f"  on this machine: {places} trials at once, about {max(seconds / places, longest) / _HOUR:.2f} h"
-        )
+        lines.append(f"  on this machine: {places} trials at once, about {duration(max(seconds / places, longest))}")
     return lines
 
 
@@ -79,7 +78,7 @@ def _on_nodes(name: str, node: NodeType, seconds: float, longest: float, trials:
     nodes = math.ceil(used * node.max_nodes / places)
     hours = max(seconds / used, longest) / _HOUR
     words = [f"on {nodes} x {name}: {used} trials at once"]
-    words += [f"about {hours:.2f} h"] if seconds else []
+    words += [f"about {duration(hours * _HOUR)}"] if seconds else []
     if node.price_per_hour is not None:
         hourly = nodes * node.price_per_hour
         words.append(f"price {hours * hourly:.2f}" if seconds else f"price {hourly:.2f} an hour")

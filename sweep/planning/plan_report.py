@@ -15,14 +15,14 @@ from sweep.core.errors import InputError, InputErrors
 from sweep.core.ray_address import LOCAL
 from sweep.core.storage import Storage
 from sweep.data.datasets import CARD_FILE, Data, prepare
-from sweep.data.preview import foreseen_data
+from sweep.data.preview import foreseen_data, foreseen_datasets
 from sweep.pipeline.stages import needed_stages
 from sweep.planning.capacity import Capacity, capacity_here, capacity_of, declared
 from sweep.planning.cost import StepCost, outlook
 from sweep.planning.grid import cells
 from sweep.planning.named_files import Where, dotted, missing_files
 from sweep.planning.plan import ADAPTIVE, Plan, attacks_of, make_plan, notes
-from sweep.planning.preflight import misfits
+from sweep.planning.preflight import misfits, weights_past
 from sweep.planning.warm_start import earlier_results
 from sweep.store.artifact_store import ArtifactStore, Stage
 from sweep.store.ledger import Reading, read_ledger
@@ -81,6 +81,7 @@ def print_plan(
     works = [step.work for step in steps.values()]
     for line in (
         *notes(sweep_config, plan, len(warm)),
+        *weights_past(plan.foreseen, foreseen_datasets(sweep_config.data), whole=True),
         *_bounds(sweep_config),
         *outlook(works, trials, sweep_config.resources, here),
     ):

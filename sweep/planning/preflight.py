@@ -39,7 +39,7 @@ def check_models(where: str | Path, trials: Iterable[Trial], data: Data, threats
             continue
         if config["weights"] is not None:
             notes.append(f"{backbone}: {report}")
-    notes += weights_past(trials, data)
+    notes += weights_past(trials, data.datasets)
     notes += mirrored_chests(trials, data)
     errors += misfits(trials, data, threats)
     for name in threats:
@@ -89,14 +89,15 @@ def misfits(trials: Iterable[Trial], data: Data, threats: Iterable[str]) -> list
     return errors
 
 
-def weights_past(trials: Iterable[Trial], data: Data) -> list[str]:
-    """Which data sets of the run the pretrained weights have seen or may have seen, a sentence each."""
-    from sweep.models.known_weights import may_have_seen
+def weights_past(trials: Iterable[Trial], datasets: Iterable[str], *, whole: bool = False) -> list[str]:
+    """Which of the run's data sets the pretrained weights have seen or may have seen, a sentence each; with `whole` also which not."""
+    from sweep.models.known_weights import may_have_seen, past
 
     names = ("backbone", "weights", "weights_name")
     used = dict.fromkeys(tuple(trial.config.get(name) for name in names) for trial in trials)
-    sets = dict(zip(data.datasets, data.datasets, strict=True))
-    found = (sentence for one in used for sentence in may_have_seen(str(one[0]), one[1], one[2], sets))
+    sets = {name: name for name in datasets}
+    told = past if whole else may_have_seen
+    found = (sentence for one in used for sentence in told(str(one[0]), one[1], one[2], sets))
     return list(dict.fromkeys(found))
 
 

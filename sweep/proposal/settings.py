@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from sweep.core.durations import duration
 from sweep.shards.splits import FRACTIONS
 
 _SIDES = (32, 64, 96, 128, 160, 192, 224)
@@ -106,18 +107,20 @@ def fitted(proposal: Proposal, seconds: Sequence[float], time_s: float) -> Propo
         count = min(MOST_TRIALS, trials)
         taken = count * proposal.seeds * sum(seconds) / proposal.places
         return _changed(
-            proposal, {"trials": f"{taken:.0f} of {time_s:.0f} s by the timing of a few steps"}, trials=count
+            proposal, {"trials": f"{duration(taken)} of {duration(time_s)} by the timing of a few steps"}, trials=count
         )
     if len(proposal.backbones) > 1:
         at = min(range(len(seconds)), key=seconds.__getitem__)
-        reason = {"backbones": f"the fastest; two do not fit into {time_s:.0f} s"}
+        reason = {"backbones": f"the fastest; two do not fit into {duration(time_s)}"}
         return fitted(_changed(proposal, reason, backbones=(proposal.backbones[at],)), [seconds[at]], time_s)
     if proposal.seeds > 1:
-        reason = {"seeds": f"two do not fit into {time_s:.0f} s: intervals will not hold the spread between trainings"}
+        reason = {
+            "seeds": f"two do not fit into {duration(time_s)}: intervals will not hold the spread between trainings"
+        }
         return fitted(_changed(proposal, reason, seeds=1), seconds, time_s)
     epochs = min(proposal.epochs, max(_LEAST_EPOCHS, math.floor(proposal.epochs * room / seconds[0])))
     reason = {
-        "epochs": f"shortened to fit {time_s:.0f} s; give more time for a result to rely on",
+        "epochs": f"shortened to fit {duration(time_s)}; give more time for a result to rely on",
         "trials": "no more fit",
     }
     return _changed(proposal, reason, epochs=epochs, trials=1)

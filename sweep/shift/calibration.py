@@ -36,20 +36,29 @@ def platt(margin: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> tupl
     goal = np.where(positive, high, low)
     centre, spread = float(np.mean(margin)), float(np.std(margin)) or 1.0
     design = np.stack([(margin - centre) / spread, np.ones(len(margin))], axis=1)
-    theta = np.zeros(2)
-    loss = _loss(theta, design, goal, weights)
+    theta = logistic_regression(design, goal, weights, ridge=_RIDGE)
+    return float(theta[0] / spread), float(theta[1] - theta[0] * centre / spread)
+
+
+def logistic_regression(
+    design: np.ndarray, goal: np.ndarray, weights: np.ndarray | None = None, *, ridge: float
+) -> np.ndarray:
+    """Coefficients [D] of the ridge logistic regression of `goal` [N], in [0, 1], on `design` [N, D]: Newton steps, halved where the loss grows."""
+    weights = np.ones(len(design)) if weights is None else weights
+    theta = np.zeros(design.shape[1])
+    loss = _loss(theta, design, goal, weights, ridge)
     for _ in range(_NEWTON_STEPS):
         p = sigmoid(design @ theta)
-        gradient = design.T @ (weights * (p - goal))
-        hessian = (design * (weights * p * (1 - p))[:, None]).T @ design + _RIDGE * np.eye(2)
+        gradient = design.T @ (weights * (p - goal)) + ridge * theta
+        hessian = (design * (weights * p * (1 - p))[:, None]).T @ design + ridge * np.eye(len(theta))
         step = np.linalg.solve(hessian, gradient)
         size = 1.0
-        while size > 1e-8 and (new := _loss(theta - size * step, design, goal, weights)) > loss:
+        while size > 1e-8 and (new := _loss(theta - size * step, design, goal, weights, ridge)) > loss:
             size /= 2
         if size <= 1e-8 or np.abs(size * step).max() < 1e-10:
             break
         theta, loss = theta - size * step, new
-    return float(theta[0] / spread), float(theta[1] - theta[0] * centre / spread)
+    return theta
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -64,9 +73,9 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
-def _loss(theta: np.ndarray, design: np.ndarray, goal: np.ndarray, weights: np.ndarray) -> float:
+def _loss(theta: np.ndarray, design: np.ndarray, goal: np.ndarray, weights: np.ndarray, ridge: float) -> float:
     z = design @ theta
-    return float(np.sum(weights * (np.logaddexp(0, z) - goal * z)) + 0.5 * _RIDGE * theta @ theta)
+    return float(np.sum(weights * (np.logaddexp(0, z) - goal * z)) + 0.5 * ridge * theta @ theta)
 
 
 def _temperature(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:

@@ -9,6 +9,10 @@ follows from sensitivity, specificity and them.
 The interval joins two errors: how far the same prediction of each hospital, made from the other families alone, missed (conformal
 prediction with weights by nearness, Tibshirani et al. 2019), and the sampling error of a metric on so few labelled images, which the
 hospitals cannot show since they all show the same ones. No target label is used.
+
+Those few images are of source validation, on which the best epoch was chosen too, so models look better on them than on other patients.
+Where other labelled source images are given that training did not see, the margins of every hospital are moved and scaled, class by class,
+as far as those of the images that hospitals show would have to be to have the means and spreads of all of them (`HeldOut`).
 """
 
 from __future__ import annotations
@@ -28,7 +32,44 @@ _NORMAL_90 = 1.6448536269514722
 _PRIOR_SPREAD = 0.1  # standard deviation of the target's positive share around the source's, before anything is seen
 _SHARPER = 4  # power of the nearness where class shares are estimated: a move of the margins and another mix look alike from afar
 _LEAST_EFFECTIVE = 3.0  # effective number of hospitals below which nothing is vouched for
+_MOST_SCALED = 2.0  # times, by which the spread of a class is corrected
 _FARTHEST = 0.6  # distance of margins from which on a model behaves at the target as it does on no hospital
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """One model on labelled source images that it was not trained on: margins [N] and labels [N] of all of them, and of those [n] that
+    hospitals show."""
+
+    margins: np.ndarray
+    labels: np.ndarray
+    shown_margins: np.ndarray
+    shown_labels: np.ndarray
+
+    def corrected(self, margins: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Margins [K] of a hospital as they would be if all held-out images were shown there.
+
+        Class by class the spread is multiplied by the ratio of the spreads at home, and the mean moves by the difference of the means at
+        home, times how far apart the classes are at the hospital compared with home (at most 1).
+        """
+        at_home = [
+            _class_means(z, y) for z, y in ((self.margins, self.labels), (self.shown_margins, self.shown_labels))
+        ]
+        here = _class_means(margins, labels)
+        apart = at_home[1][1] - at_home[1][0]
+        share = float(np.clip((here[1] - here[0]) / apart, 0, 1)) if apart > 0 else 0.0
+        moved = np.array(margins, dtype=np.float64)
+        for kind in (0, 1):
+            own, everyone, shown = (
+                labels == kind,
+                self.margins[self.labels == kind],
+                self.shown_margins[self.shown_labels == kind],
+            )
+            spread = float(shown.std())
+            ratio = float(np.clip(everyone.std() / spread, 1 / _MOST_SCALED, _MOST_SCALED)) if spread > 0 else 1.0
+            centre = here[kind] + share * (at_home[0][kind] - at_home[1][kind])
+            moved[own] = centre + ratio * (moved[own] - here[kind])
+        return moved
 
 
 @dataclass(frozen=True)
@@ -37,7 +78,8 @@ class ModelEvidence:
 
     All models of a run have the same hospitals in the same order. `distances` [K] are those of the hospitals' images to the target's,
     in the unit of `properties.energy_distance`. `threshold` is the margin from which class 1 is called; `called` instead sets every
-    hospital's threshold, and the target's, so that this share of its images is called positive.
+    hospital's threshold, and the target's, so that this share of its images is called positive. `held_out` corrects for the images that
+    hospitals show being few and chosen on.
     """
 
     source_logits: np.ndarray
@@ -47,6 +89,7 @@ class ModelEvidence:
     distances: np.ndarray
     threshold: float = 0.0
     called: float | None = None
+    held_out: HeldOut | None = None
 
 
 @dataclass(frozen=True)
@@ -70,13 +113,16 @@ class PooledPrediction:
 class _Table:
     """M models on K hospitals and, last, the target (T = K + 1).
 
-    truth [metric][M, K]; near [M, K, T]: weights; cuts [M, T]: margin from which the positive class is called.
+    truth [metric][M, K]; near [M, K, T]: weights; cuts [M, T]: margin from which the positive class is called. auroc [M, K] and
+    at_target [M] are those of the hospitals corrected by held-out images: what the target is predicted from.
     """
 
     truth: dict[str, np.ndarray]
+    auroc: np.ndarray
     near: np.ndarray
     cuts: np.ndarray
     mixtures: tuple[Mixtures, ...]
+    at_target: tuple[Mixtures, ...]
     families: np.ndarray
     home: float
 
@@ -91,13 +137,13 @@ def predict_pooled(models: Sequence[ModelEvidence]) -> PooledPrediction:
     table = _table(models)
     count = len(table.families)
     everyone = np.ones(count, dtype=bool)
-    at_target, shares = _at(table, count, everyone)
+    at_target, (shares, share_error) = _at(table, count, everyone)
     errors = {name: np.full((len(models), count), np.nan) for name in METRICS}
     share_errors = np.full(count, np.nan)
     truth_shares = np.array([float(np.mean(one.labels == 1)) for one in models[0].hospitals])
     for place in range(count):
         others = table.families != table.families[place]
-        guess, share = _at(table, place, others)
+        guess, (share, _) = _at(table, place, others)
         for name in METRICS:
             errors[name][:, place] = np.abs(guess[name] - table.truth[name][:, place])
         share_errors[place] = abs(share - truth_shares[place])
@@ -106,9 +152,9 @@ def predict_pooled(models: Sequence[ModelEvidence]) -> PooledPrediction:
     share_half = weighted_quantile(share_errors, weights.mean(axis=0), COVERAGE)
     found = [
         ModelPrediction(
-            {name: _prediction(float(at_target[name][m]), halves[name], _noise(name, at_target, m, one, shares)) for name in METRICS},
+            {name: _prediction(float(at_target[name][m]), halves[name], _noise(name, at_target, m, one, (shares, share_error))) for name in METRICS},
             weights[m] / weights[m].sum(),
-            _refusal(weights[m], table.mixtures[m]),
+            _refusal(weights[m], table.at_target[m]),
         )
         for m, one in enumerate(models)
     ]  # fmt: skip
@@ -132,24 +178,34 @@ def _check(models: Sequence[ModelEvidence]) -> None:
 def _table(models: Sequence[ModelEvidence]) -> _Table:
     hospitals = models[0].hospitals
     truth = {name: np.zeros((len(models), len(hospitals))) for name in METRICS}
-    mixtures, near, cuts = [], [], []
+    reached = np.zeros((len(models), len(hospitals)))
+    mixtures, at_target, near, cuts = [], [], [], []
+    labels = [hospital.labels for hospital in hospitals]
     for m, one in enumerate(models):
         margins = [margin(hospital.logits) for hospital in one.hospitals]
         own = margin(one.target_logits)
-        for k, (hospital, z) in enumerate(zip(one.hospitals, margins, strict=True)):
-            for name, value in true_metrics(z, hospital.labels, _cut(one, z)).items():
+        for k, (y, z) in enumerate(zip(labels, margins, strict=True)):
+            for name, value in true_metrics(z, y, _cut(one, z)).items():
                 truth[name][m, k] = value
-        labels = [hospital.labels for hospital in one.hospitals]
         unit = float(np.std(margin(one.source_logits))) or 1.0
-        found = mixtures_of(margins, labels, own, unit)
+        found = corrected = mixtures_of(margins, labels, own, unit)
+        reached[m] = truth["auroc"][m]
+        if one.held_out is not None:
+            moved = [one.held_out.corrected(z, y) for z, y in zip(margins, labels, strict=True)]
+            corrected = mixtures_of(moved, labels, own, unit)
+            reached[m] = [auroc(z, y == 1) for z, y in zip(moved, labels, strict=True)]
         mixtures.append(found)
-        near.append(_nearness(found.distances, one.distances))
+        at_target.append(corrected)
+        between = np.concatenate([found.distances[:, :-1], corrected.distances[:, -1:]], axis=1)
+        near.append(_nearness(between, one.distances))
         cuts.append([_cut(one, z) for z in (*margins, own)])
     return _Table(
         truth,
+        reached,
         np.array(near),
         np.array(cuts),
         tuple(mixtures),
+        tuple(at_target),
         np.array([hospital.family for hospital in hospitals]),
         float(np.mean(models[0].source_labels == 1)),
     )
@@ -170,32 +226,33 @@ def _kernel(distances: np.ndarray, narrowest: float) -> np.ndarray:
     return np.exp(-0.5 * (moved / width) ** 2)
 
 
-def _at(table: _Table, place: int, allowed: np.ndarray) -> tuple[dict[str, np.ndarray], float]:
-    """Predicted metrics [M] of every model and the positive share at one place, from the hospitals `allowed` [K]."""
+def _at(table: _Table, place: int, allowed: np.ndarray) -> tuple[dict[str, np.ndarray], tuple[float, float]]:
+    """Predicted metrics [M] of every model and the positive share with its error at one place, from the hospitals `allowed` [K]."""
     near = table.near[:, :, place] * allowed
-    share = _share(table, place, near)
-    recalls = np.stack(
-        [one.recalls(place, share, cuts[place]) for one, cuts in zip(table.mixtures, table.cuts, strict=True)]
-    )
+    is_target = place == len(table.families)
+    mixtures, reached = (table.at_target, table.auroc) if is_target else (table.mixtures, table.truth["auroc"])
+    share, error = _share(mixtures, table.home, place, near)
+    recalls = np.stack([one.recalls(place, share, cuts[place]) for one, cuts in zip(mixtures, table.cuts, strict=True)])
     means = (recalls * near[:, None]).sum(axis=2) / np.maximum(near.sum(axis=1), 1e-300)[:, None]
-    found = {"auroc": (table.truth["auroc"] * near).sum(axis=1) / np.maximum(near.sum(axis=1), 1e-300)}
+    found = {"auroc": (reached * near).sum(axis=1) / np.maximum(near.sum(axis=1), 1e-300)}
     found |= {"specificity": means[:, 0], "sensitivity": means[:, 1]}
     found["balanced_accuracy"] = (found["sensitivity"] + found["specificity"]) / 2
     found["accuracy"] = share * found["sensitivity"] + (1 - share) * found["specificity"]
-    return found, share
+    return found, (share, error)
 
 
-def _share(table: _Table, place: int, near: np.ndarray) -> float:
-    """Positive share at a place: over models and hospitals, weighted by nearness and by how far apart the classes' margins are there."""
-    apart = np.stack([one.apart for one in table.mixtures])
-    shares = np.stack([one.shares[:, place] for one in table.mixtures])
+def _share(mixtures: Sequence[Mixtures], home: float, place: int, near: np.ndarray) -> tuple[float, float]:
+    """Positive share at a place and its standard error: over models and hospitals, weighted by nearness and by how far apart the classes'
+    margins are there, with a normal prior around the source's share."""
+    apart = np.stack([one.apart for one in mixtures])
+    shares = np.stack([one.shares[:, place] for one in mixtures])
     weights = near**_SHARPER * apart
     if weights.sum() <= 0:
-        return table.home
+        return home, _PRIOR_SPREAD
     seen = float(np.average(shares, weights=weights))
     spread = float(np.average((shares - seen) ** 2, weights=weights)) + 1e-4
     trust = _PRIOR_SPREAD**2 / (_PRIOR_SPREAD**2 + spread)
-    return trust * seen + (1 - trust) * table.home
+    return trust * seen + (1 - trust) * home, float(np.sqrt(trust * spread))
 
 
 def _half(errors: np.ndarray, weights: np.ndarray) -> float:
@@ -203,12 +260,15 @@ def _half(errors: np.ndarray, weights: np.ndarray) -> float:
     return weighted_quantile(errors[known], weights[known], COVERAGE) if known.any() else 1.0
 
 
-def _noise(name: str, at_target: dict[str, np.ndarray], m: int, one: ModelEvidence, share: float) -> float:
-    """Standard error of a metric on the labelled source images and on the target's images together."""
-    home = float(np.mean(one.source_labels == 1))
+def _noise(name: str, at_target: dict[str, np.ndarray], m: int, one: ModelEvidence, mix: tuple[float, float]) -> float:
+    """Standard error of a metric on the labelled source images and on the target's images together; accuracy's moves with the class mix."""
+    share, share_error = mix
+    seen = one.hospitals[0].labels if one.held_out is None else one.held_out.labels
+    home = float(np.mean(seen == 1))
     value = float(np.clip(at_target[name][m], 0.02, 0.98))
-    sizes = ((len(one.source_labels), home), (len(one.target_logits), float(np.clip(share, 0.05, 0.95))))
-    return float(np.sqrt(sum(_variance(name, value, images, part) for images, part in sizes)))
+    sizes = ((len(seen), home), (len(one.target_logits), float(np.clip(share, 0.05, 0.95))))
+    moved = share_error * (at_target["sensitivity"][m] - at_target["specificity"][m]) if name == "accuracy" else 0.0
+    return float(np.sqrt(sum(_variance(name, value, images, part) for images, part in sizes) + moved**2))
 
 
 def _variance(name: str, value: float, images: int, share: float) -> float:
@@ -243,6 +303,10 @@ def _refusal(weights: np.ndarray, mixtures: Mixtures) -> str | None:
     if effective < _LEAST_EFFECTIVE:
         return f"only {effective:.1f} pseudo-hospitals resemble the target for it, fewer than {_LEAST_EFFECTIVE:g}"
     return None
+
+
+def _class_means(margins: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    return float(margins[labels == 0].mean()), float(margins[labels == 1].mean())
 
 
 def _cut(one: ModelEvidence, z: np.ndarray) -> float:

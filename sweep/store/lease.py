@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from sweep.core.durations import duration
 from sweep.core.errors import InputError
 from sweep.core.storage import Storage
 
@@ -109,8 +110,8 @@ def _refuse_if_held(run: Storage, name: str, dead_s: float) -> None:
     run.write(_NOW_FILE, b"")
     age = run.written_at(_NOW_FILE) - run.written_at(LEASE_FILE)
     if holder != name and age < dead_s:
-        fix = f"wait for it, or {dead_s:.0f} s if it was killed; or give another --storage"
-        raise InputError(run.url, f"another sweep writes there ({holder}, renewed {age:.0f} s ago)", fix)
+        fix = f"wait for it, or {duration(dead_s)} if it was killed; or give another --storage"
+        raise InputError(run.url, f"another sweep writes there ({holder}, renewed {duration(age)} ago)", fix)
 
 
 def _keep_renewing(lease: Lease, every_s: float, stop: threading.Event) -> None:

@@ -23,6 +23,7 @@ from ruamel.yaml.error import YAMLError
 
 from sweep.config.sweep_config import SweepConfig
 from sweep.core.devices import device_text, same_device
+from sweep.core.durations import duration
 from sweep.core.errors import InputError
 from sweep.core.storage import Storage
 from sweep.store.code_versions import VERSIONS
@@ -107,6 +108,18 @@ def held(run: Storage) -> Iterator[StillOurs]:
         yield lease.check
 
 
+def refuse_if_held(run: Storage) -> None:
+    """InputError names the driver that holds a local run folder, in milliseconds; `held` decides, also for other storage."""
+    if run.local is None:
+        return
+    try:
+        lock = open(run.local / _LOCK_FILE, encoding="utf-8")  # noqa: SIM115 - closed below
+    except OSError:  # none yet, or not readable, which `opened` reports
+        return
+    with lock:
+        _locked(lock, run, fcntl.LOCK_SH)
+
+
 def _refuse_if_replaced(url: str, lock: IO[str]) -> None:
     """InputError where the folder was removed, or made again, since the lock was taken: another driver may then hold the new one."""
     try:
@@ -121,10 +134,10 @@ def _refuse_if_replaced(url: str, lock: IO[str]) -> None:
         )
 
 
-def _locked(lock: IO[str], run: Storage) -> bool:
+def _locked(lock: IO[str], run: Storage, kind: int = fcntl.LOCK_EX) -> bool:
     """Lock an open file; False where the file system has no locks. Raises InputError when another process holds it."""
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in _TAKEN:
             return False
@@ -147,11 +160,11 @@ def check_same_config(run: Storage, sweep_config: SweepConfig) -> None:
         key for key in {**before, **now} if before.get(key) != now.get(key) and key.split(".")[0] not in _FREE_TO_CHANGE
     ]
     if changed:
-        listing = ", ".join(f"{key} was {before.get(key)!r} and is {now.get(key)!r}" for key in sorted(changed))
+        listing = "".join(f"\n  {key} was {before.get(key)!r} and is {now.get(key)!r}" for key in sorted(changed))
         raise InputError(
             f"{run.url}/{SPACE_FILE}",
-            f"the folder holds another sweep config: {listing}",
-            "rename the sweep config, or give another --storage",
+            "the folder holds another sweep config",
+            f"rename the sweep config, or give another --storage; it differs in{listing}",
         )
 
 
@@ -271,4 +284,4 @@ def note_overhead(run: Storage, wall_s: float, worker_groups: int, finished: lis
     }
     run.write(ENVIRONMENT_FILE, json.dumps(facts, indent=1).encode())
     short = "; trials this short hardly need a cluster" if idle_s > _LARGE_SHARE * (idle_s + work_s) else ""
-    return f"{work_s:.0f} s of work for {len(finished)} records, and {each_s:.1f} s of start-up and waiting a record{short}"
+    return f"{duration(work_s)} of work for {len(finished)} records, and {duration(each_s)} of start-up and waiting a record{short}"

@@ -15,6 +15,12 @@ MODEL = "model.safetensors"
 COLORIZER = "colorizer.safetensors"
 OTHER_DOMAIN = "other_domain"  # colorizer_from: the same configuration, trained at the other hospital
 STATE = "state"  # training state of an unfinished seed; removed when the seed is finished
+TRAINING_FACTS = (
+    "best_epoch",
+    "epochs_run",
+    "train_images",
+    "overfitting",
+)  # of a record; the last only where it occurred
 RESULT = "result.json"  # written last: a seed without it is not finished
 
 

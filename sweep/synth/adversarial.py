@@ -5,19 +5,22 @@ What differs between the rows of GENERATORS (networks, loss, constraint, augment
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from sweep.core.capture import Recordable, RecordedStep, Recorder
 from sweep.core.seeds import named_seed
 from sweep.losses.adversarial import LOSSES, clip_weights, gradient_penalty, zero_centred_penalty
 from sweep.synth.augment import augment
 from sweep.synth.average import WeightAverage
 from sweep.synth.feed import Feed
 from sweep.synth.layers import channels_last
+from sweep.synth.optimizing import adam, recordable_of
 from sweep.synth.sampling import latent_shapes
 from sweep.synth.settings import Settings, uses_bf16
 from sweep.synth.watch import Watch
@@ -48,23 +51,28 @@ class Duel:
 
     def mixed_precision(self) -> torch.autocast:
         """bfloat16 for convolutions and products where the settings and the hardware allow it."""
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
+        # A recorded step must cast the weights at every replay: a cached cast would keep those of the recording.
+        cached = self.device.type != "cuda"
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16, cache_enabled=cached)
 
 
 def train_adversarial(
-    generator: nn.Module, critic: nn.Module, feed: Feed, settings: Settings, *, seed: int, device: str, watch: Watch
-) -> nn.Module:
+    generator: nn.Module, critic: nn.Module, feed: Feed, settings: Settings, *, seed: int, device: str, watch: Watch,
+    recorder: Recorder | None = None,
+) -> nn.Module:  # fmt: skip
     """Train for `steps` generator steps, or fewer when `watch` says stop; returns the network to sample from.
 
+    With a `recorder`, the steps of both players are recorded once and replayed.
     Raises Diverged when a loss is not finite and Collapsed when the samples do not vary (both from `watch`).
     """
     duel = start_duel(generator, critic, settings, seed=seed, device=device)
+    teach_critic, teach_generator = steps_of(duel, recorder)
     average = WeightAverage(generator, settings["ema"])
     for step in range(1, settings["steps"] + 1):
         for _ in range(settings["critic_steps"]):
             real, labels = next(feed)
-            critic_loss, gap = critic_step(duel, real, labels)
-        generator_loss = generator_step(duel, real, labels)
+            critic_loss, gap = teach_critic(real, labels)
+        (generator_loss,) = teach_generator(real, labels)
         average.update()
         watch.losses(step, {"loss/critic": critic_loss, "critic_gap": gap, "loss/generator": generator_loss})
         if watch.check(step, average.network):
@@ -119,6 +127,26 @@ def generator_step(duel: Duel, real: Tensor, labels: Tensor) -> Tensor:
     return loss.detach()
 
 
+def steps_of(duel: Duel, recorder: Recorder | None) -> tuple[RecordedStep, RecordedStep]:
+    """`critic_step` and `generator_step` of a duel, called with (real, labels), recorded where there is a recorder."""
+    networks = (duel.generator, duel.critic)
+
+    def recordable(run: Callable[[], Sequence[Tensor]], trained: nn.Module) -> Recordable:
+        optimizers = [duel.generator_optimizer, duel.critic_optimizer]
+        return recordable_of(run, networks, optimizers, duel.draws, list(trained.parameters()), duel.bf16)
+
+    return (
+        RecordedStep(
+            lambda real, labels: critic_step(duel, real, labels), partial(recordable, trained=duel.critic), recorder,
+            "critic steps",
+        ),
+        RecordedStep(
+            lambda real, labels: [generator_step(duel, real, labels)], partial(recordable, trained=duel.generator),
+            recorder, "generator steps",
+        ),
+    )  # fmt: skip
+
+
 def start_duel(generator: nn.Module, critic: nn.Module, settings: Settings, *, seed: int, device: str) -> Duel:
     """Both networks on `device` in training mode, with fused optimisers and a separate random stream."""
     place = torch.device(device)
@@ -130,8 +158,8 @@ def start_duel(generator: nn.Module, critic: nn.Module, settings: Settings, *, s
         torch.Generator(place).manual_seed(named_seed(seed, "duel")),
         place,
         uses_bf16(settings["precision"], device),
-        torch.optim.Adam(generator.parameters(), settings["lr"], betas, fused=True),
-        torch.optim.Adam(critic.parameters(), settings["critic_lr"], betas, fused=True),
+        adam(generator.parameters(), settings["lr"], betas),
+        adam(critic.parameters(), settings["critic_lr"], betas),
     )
 
 

@@ -6,15 +6,19 @@ are needed in training alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sweep.core.capture import Recordable, RecordedStep, Recorder
 from sweep.core.seeds import named_seed
 from sweep.synth.average import WeightAverage
 from sweep.synth.feed import Feed
 from sweep.synth.layers import SMALLEST_MAP, channels_at, channels_last
 from sweep.synth.networks import ConvCritic
+from sweep.synth.optimizing import adam, recordable_of
 from sweep.synth.settings import Settings, uses_bf16
 from sweep.synth.watch import Watch
 
@@ -55,6 +59,7 @@ def train_autoencoder(
     seed: int,
     device: str,
     watch: Watch,
+    recorder: Recorder | None = None,
 ) -> nn.Module:
     """`steps` updates of encoder and decoder, each after one of the critic of the codes; returns the decoder to sample from.
 
@@ -67,26 +72,33 @@ def train_autoencoder(
     average = WeightAverage(decoder, settings["ema"])
     betas = (settings["beta1"], settings["beta2"])
     both = [*encoder.parameters(), *decoder.parameters()]
-    optimizer = torch.optim.Adam(both, settings["lr"], betas, fused=True)
-    critic_optimizer = torch.optim.Adam(critic.parameters(), settings["critic_lr"], betas, fused=True)
+    optimizer = adam(both, settings["lr"], betas)
+    critic_optimizer = adam(critic.parameters(), settings["critic_lr"], betas)
     draws = torch.Generator(place).manual_seed(named_seed(seed, "autoencoder"))
     bf16 = uses_bf16(settings["precision"], device)
-    for step in range(1, settings["steps"] + 1):
-        images, labels = next(feed)
-        with torch.autocast(place.type, dtype=torch.bfloat16, enabled=bf16):
+
+    def update(images: Tensor, labels: Tensor) -> list[Tensor]:
+        with torch.autocast(place.type, dtype=torch.bfloat16, enabled=bf16, cache_enabled=place.type != "cuda"):
             codes = encoder(images).float()
         prior = torch.randn(codes.shape, generator=draws, device=place)
         judged = critic_loss(critic, prior, codes.detach())
         _update(critic_optimizer, judged)
-        with torch.autocast(place.type, dtype=torch.bfloat16, enabled=bf16):
+        with torch.autocast(place.type, dtype=torch.bfloat16, enabled=bf16, cache_enabled=place.type != "cuda"):
             redrawn = decoder((codes,), labels).float()
         error = F.l1_loss(redrawn, images)
         fooling = F.softplus(-critic(codes)).mean()
         _update(optimizer, error + settings["match"] * fooling)
+        return [judged.detach(), fooling.detach(), error.detach()]
+
+    def recordable(run: Callable[[], Sequence[Tensor]]) -> Recordable:
+        trained = [*both, *critic.parameters()]
+        return recordable_of(run, [encoder, decoder, critic], [optimizer, critic_optimizer], draws, trained, bf16)
+
+    recorded = RecordedStep(update, recordable, recorder, "autoencoder steps")
+    for step in range(1, settings["steps"] + 1):
+        judged, fooling, error = recorded(*next(feed))
         average.update()
-        watch.losses(
-            step, {"loss/critic": judged.detach(), "loss/generator": fooling.detach(), "loss/redrawn": error.detach()}
-        )
+        watch.losses(step, {"loss/critic": judged, "loss/generator": fooling, "loss/redrawn": error})
         if watch.check(step, average.network):
             break
     return watch.chosen(average.network)

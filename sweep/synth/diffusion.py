@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sweep.core.capture import Recordable, RecordedStep, Recorder
 from sweep.core.seeds import named_seed
 from sweep.synth.average import WeightAverage
 from sweep.synth.feed import Feed
 from sweep.synth.layers import channels_last
+from sweep.synth.optimizing import adam, recordable_of
 from sweep.synth.settings import Settings, uses_bf16
 from sweep.synth.watch import Watch
 
@@ -41,6 +43,7 @@ def train_diffusion(
     device: str,
     watch: Watch,
     loss_of: Callable[..., Tensor] | None = None,
+    recorder: Recorder | None = None,
 ) -> nn.Module:
     """`steps` updates of the network, or fewer when `watch` says stop; returns the network to sample from.
 
@@ -50,17 +53,26 @@ def train_diffusion(
     place = torch.device(device)
     network = channels_last(network.to(place)).train()
     average = WeightAverage(network, settings["ema"])
-    optimizer = torch.optim.Adam(network.parameters(), settings["lr"], fused=True)
+    optimizer = adam(network.parameters(), settings["lr"])
     draws = torch.Generator(place).manual_seed(named_seed(seed, "diffusion"))
     bf16 = uses_bf16(settings["precision"], device)
-    for step in range(1, settings["steps"] + 1):
-        with torch.autocast(place.type, dtype=torch.bfloat16, enabled=bf16):
-            loss = loss_of(network, *next(feed), draws)
+
+    def update(images: Tensor, labels: Tensor) -> list[Tensor]:
+        with torch.autocast(place.type, dtype=torch.bfloat16, enabled=bf16, cache_enabled=place.type != "cuda"):
+            loss = loss_of(network, images, labels, draws)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
+        return [loss.detach()]
+
+    def recordable(run: Callable[[], Sequence[Tensor]]) -> Recordable:
+        return recordable_of(run, [network], [optimizer], draws, list(network.parameters()), bf16)
+
+    recorded = RecordedStep(update, recordable, recorder, "denoiser steps")
+    for step in range(1, settings["steps"] + 1):
+        (loss,) = recorded(*next(feed))
         average.update()
-        watch.losses(step, {"loss/denoiser": loss.detach()})
+        watch.losses(step, {"loss/denoiser": loss})
         if watch.check(step, average.network):
             break
     return watch.chosen(average.network)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sweep.core.conditions import above_zero, is_none_of, is_one_of
 from sweep.core.hyperparameter import Between, Hyperparameter, OneOf, between, one_of
-from sweep.synth.settings import CHOICES, IMAGE_SIZES_PX, RANGES
+from sweep.synth.settings import ALL_VIEWS, CHOICES, COPY_VIEWS, IMAGE_SIZES_PX, RANGES, SHIFTED
 
 GENERATOR = "generator"  # the part whose settings they are: the defaults of a row of GENERATORS
 _SYNTHETIC = above_zero("synthetic_per_real")
@@ -120,6 +120,16 @@ ROWS = (
         (bool,),
         False,
         active=_SYNTHETIC,
+    ),
+    Hyperparameter(
+        "copy_views",
+        "how a copy that is left out may have been changed: mirrored and shifted, or also flipped, turned, enlarged and blended a little (all)",
+        (str,),
+        ALL_VIEWS,
+        one_of(*COPY_VIEWS),
+        active=is_one_of("drop_copies", True),
+        since="0.2",
+        before=SHIFTED,
     ),
     Hyperparameter(
         "relabel",

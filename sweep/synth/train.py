@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sweep.core.capture import Recorder, recorder_for
 from sweep.core.errors import InputError
 from sweep.core.seeds import named_seed
 from sweep.synth.feed import Feed
@@ -40,11 +41,14 @@ def train_generator(
     seed: int,
     device: str = "cpu",
     on_step: OnStep | None = None,
+    capture: bool = True,
+    recorder: Recorder | None = None,
 ) -> TrainedGenerator:
     """Train the row `name` of GENERATORS on `images` (uint8 [N, px, px]; pass the training fold only).
 
     A row that is `per_class` wants the images of one class; the others want `labels` int64 [N] and `num_classes`.
-    `on_step(step, facts)` receives losses every ten steps and samples at checks. Raises InputError for settings or
+    `on_step(step, facts)` receives losses every ten steps and samples at checks. `capture` replays the steps as CUDA graphs on a GPU;
+    `recorder` replaces CUDA graphs. Raises InputError for settings or
     images it cannot use, Diverged when a loss is not finite, Collapsed when the samples do not vary.
     """
     spec, chosen = known_generator(name), resolved_settings(name, settings or {})
@@ -60,6 +64,7 @@ def train_generator(
         kept = spec.train(
             network, _feed(images, classes, chosen, seed, device), chosen,
             image_px=image_px, num_classes=num_classes, seed=seed, device=device, watch=watch,
+            recorder=(recorder or recorder_for(torch.device(device))) if capture else None,
         )  # fmt: skip
     return TrainedGenerator(
         name, chosen, image_px, num_classes, kept.eval(), frozenset(fingerprints(images)), watch.summary()

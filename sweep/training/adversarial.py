@@ -1,6 +1,7 @@
 """Adversarial training: each step attacks its batch and trains on the result, on the one-channel image in [0, 1].
 
-pgd: Madry et al. 2018. fgsm: one step from a random start: N-FGSM, de Jorge et al. 2022, or Wong et al. 2020. free: Shafahi et al. 2019. trades: Zhang et al. 2019.
+pgd: Madry et al. 2018. fgsm: one step from a random start: N-FGSM, de Jorge et al. 2022, or Wong et al. 2020, either with the gradient alignment of
+Andriushchenko & Flammarion 2020. free: Shafahi et al. 2019. trades: Zhang et al. 2019.
 Attacks run in eval mode, so that they do not update batch-norm statistics; except free, whose attack uses the gradient of
 the update itself.
 """
@@ -12,6 +13,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sweep.evaluation.evaluate import eval_mode
 from sweep.training.objective import Target
@@ -22,6 +24,7 @@ from sweep.training.step import Step
 _FGSM_STRIDE = 1.25  # of eps: Wong et al. found longer steps collapse and shorter ones are weak
 _NFGSM_NOISE = 2.0  # of eps: de Jorge et al. found no catastrophic overfitting from there on
 _PGD_STRIDE = 2.5  # of eps / steps: enough to cross the ball and come back
+_SHORTEST_GRADIENT = 1e-12  # below it cosines would divide by rounding
 _TRADES_NOISE = 1e-3  # the divergence has no gradient at the clean image itself
 
 Loss = Callable[[torch.Tensor], torch.Tensor]
@@ -60,7 +63,8 @@ def _within(images: torch.Tensor, attacked: torch.Tensor, eps: float) -> torch.T
     return torch.clamp(torch.minimum(torch.maximum(attacked, images - eps), images + eps), 0.0, 1.0)
 
 
-def _noise(images: torch.Tensor, eps: float, generator: torch.Generator) -> torch.Tensor:
+def noise(images: torch.Tensor, eps: float, generator: torch.Generator) -> torch.Tensor:
+    """Uniform noise in [-eps, eps] of the shape of `images`."""
     return (torch.rand(images.shape, generator=generator, device=images.device) * 2 - 1) * eps
 
 
@@ -81,16 +85,47 @@ def _logits(step: Step, images: torch.Tensor) -> torch.Tensor:
 def _iterative(
     step: Step, images: torch.Tensor, target: Target, generator: torch.Generator, stride: float, steps: int
 ) -> Sequence[torch.Tensor]:
-    start = images + _noise(images, step.recipe.train_eps, generator)
+    start = images + noise(images, step.recipe.train_eps, generator)
     attacked = _attack(step, images, lambda x: target.loss(_logits(step, x)), start, stride, steps)
-    return _learn(step, images, attacked, target)
+    return _learn(step, images, attacked, target, generator)
 
 
-def _learn(step: Step, images: torch.Tensor, attacked: torch.Tensor, target: Target) -> Sequence[torch.Tensor]:
-    """One update on the attacked images; with dual norms on clean and attacked ones in equal parts."""
-    if step.dual_norms is None:
-        return [step.descend(lambda: step.loss(attacked, target.loss))]
-    return [step.descend(lambda: 0.5 * (step.loss(images, target.loss) + target.loss(_logits(step, attacked))))]
+def _learn(
+    step: Step, images: torch.Tensor, attacked: torch.Tensor, target: Target, generator: torch.Generator
+) -> Sequence[torch.Tensor]:
+    """One update on the attacked images; with dual norms on clean and attacked ones in equal parts; plus the alignment penalty where it has a weight."""
+    elsewhere = images + noise(images, step.recipe.train_eps, generator) if step.recipe.grad_align else images
+
+    def loss() -> torch.Tensor:
+        if step.dual_norms is None:
+            found = step.loss(attacked, target.loss)
+        else:
+            found = 0.5 * (step.loss(images, target.loss) + target.loss(_logits(step, attacked)))
+        if not step.recipe.grad_align:
+            return found
+        with eval_mode(step.model):
+            apart = misalignment(lambda x: target.loss(step.attacked_model(x).float()), images, elsewhere)
+        return found + step.recipe.grad_align * apart
+
+    return [step.descend(loss)]
+
+
+def misalignment(loss: Loss, images: torch.Tensor, elsewhere: torch.Tensor) -> torch.Tensor:
+    """1 - mean cosine of the input gradients of `loss` at `images` and `elsewhere` [N, 1, H, W]; differentiable (GradAlign, arXiv 2007.02617, eq. 9).
+
+    Images without a gradient at either place are left out; 0 where all are. In float32: bfloat16 rounds small gradients away.
+    """
+    slopes = []
+    # The fused attention kernels have no second derivative.
+    with sdpa_kernel(SDPBackend.MATH):
+        for place in (images, elsewhere):
+            inputs = place.detach().requires_grad_(True)
+            (slope,) = torch.autograd.grad(loss(inputs) * len(inputs), inputs, create_graph=True)
+            slopes.append(slope.flatten(1))
+    lengths = torch.stack([slope.detach().norm(dim=1) for slope in slopes])
+    there = (lengths > 0).all(0)
+    cosines = functional.cosine_similarity(*(slope[there] for slope in slopes), dim=1, eps=_SHORTEST_GRADIENT)
+    return (1 - cosines).sum() / there.sum().clamp(min=1)
 
 
 def _pgd(step: Step, images: torch.Tensor, target: Target, generator: torch.Generator) -> Sequence[torch.Tensor]:
@@ -102,11 +137,11 @@ def _fgsm(step: Step, images: torch.Tensor, target: Target, generator: torch.Gen
     eps = step.recipe.train_eps
     if step.recipe.fgsm_start == "uniform":
         return _iterative(step, images, target, generator, _FGSM_STRIDE * eps, 1)
-    noisy = (images + _noise(images, _NFGSM_NOISE * eps, generator)).clamp(0, 1)
+    noisy = (images + noise(images, _NFGSM_NOISE * eps, generator)).clamp(0, 1)
     with eval_mode(step.model):
         # N-FGSM steps from the noisy image and does not project: the noise is augmentation, not part of the attack.
         attacked = perturb(noisy, lambda x: target.loss(_logits(step, x)), noisy, eps=eps, stride=eps, steps=1)
-    return _learn(step, images, attacked, target)
+    return _learn(step, images, attacked, target, generator)
 
 
 def _trades(step: Step, images: torch.Tensor, target: Target, generator: torch.Generator) -> Sequence[torch.Tensor]:

@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from sweep.core.activity import doing
+from sweep.core.capture import Recorder, recorder_for
 from sweep.core.errors import InputError
 from sweep.core.seeds import named_seed
 from sweep.evaluation.evaluate import predict
 from sweep.training import parts, validation, workers
 from sweep.training.adversarial import step_class
-from sweep.training.capture import Recorder, recorder_for
 from sweep.training.checkpoint import Progress, Snapshot
 from sweep.training.dual_norms import DualNorms
 from sweep.training.ema import AveragedWeights, on_cpu, snapshot
@@ -28,6 +29,7 @@ from sweep.training.loss_watch import LossWatch
 from sweep.training.midway import Interrupted, Midway, draws_so_far, go_on_drawing
 from sweep.training.objective import Objective, balanced_weights, build_objective
 from sweep.training.optimizer import build_optimizer, make_recordable, portable_state, set_lr
+from sweep.training.overfitting import first_overfitting, overfitted, watch_for
 from sweep.training.precision import training_products
 from sweep.training.procedures import Phase, phases
 from sweep.training.recipe import Recipe
@@ -56,6 +58,7 @@ class FitResult:
     seconds: float
     images_seen: int
     steps_ran: str = "eager"  # or "captured", or "eager: ..." with what kept a GPU's steps from being captured
+    overfitting: Metrics | None = None  # of adversarial training by single steps: see `first_overfitting`
 
 
 class ClosableBatches(Batches, Protocol):
@@ -146,6 +149,7 @@ class _Run:
             self.inner, self.val, device=self.device, precision=self.recipe.precision, batch_size=_VAL_BATCH,
             recorder=self.recorder if workers.world_size() == 1 else None,
         )  # fmt: skip
+        self.overfitting_watch = watch_for(self.val, self.recipe, self.device, self.seed)
         self.progress, resumed = Progress(), None
         if state is not None:
             resumed = Snapshot.from_bytes(state, self.recipe, self.seed)
@@ -159,13 +163,16 @@ class _Run:
         parts.train_only(self.inner, parts.PARTS)
         self.inner.eval()
         done = self.progress
-        return FitResult(done.best_epoch, done.epoch, done.history, done.seconds, done.images_seen, self.steps_ran)
+        return FitResult(
+            done.best_epoch, done.epoch, done.history, done.seconds, done.images_seen, self.steps_ran,
+            first_overfitting(done.history),
+        )  # fmt: skip
 
     def _train(self, phase: Phase, resumed: Snapshot | None) -> None:
         self._enter(phase, resumed)
         done = self.progress
         try:
-            while done.phase_epoch < phase.epochs and not self._is_stale():
+            while done.phase_epoch < phase.epochs and not self._is_stale() and not self._has_overfitted():
                 self._note(self._measured_epoch(phase))
         finally:
             self.step.close()
@@ -217,6 +224,7 @@ class _Run:
             begin = self._resume_midway(watch, generator)
             for number, (images, labels) in enumerate(islice(batches(done.epoch), begin, steps), start=begin):
                 set_lr(self.optimizer, self.recipe, (done.phase_epoch + number / steps) / phase.epochs)
+                doing("training", done.phase_epoch * steps + number, phase.epochs * steps)
                 for loss in self.run_step(images, labels, generator):
                     watch.add(loss)
                 done.images_seen += len(images)
@@ -249,16 +257,18 @@ class _Run:
     def _validation(self) -> dict[str, float]:
         workers.share_buffers(self.model, () if self.dual_norms is None else self.dual_norms.buffers())
         with self.average.swapped_in(self.inner) if self.average is not None else nullcontext():
-            return self.validate(self.progress.steps)
+            attacked = {} if self.overfitting_watch is None else self.overfitting_watch(self.inner)
+            return self.validate(self.progress.steps) | attacked
 
     def _note(self, metrics: dict[str, float]) -> None:
         done = self.progress
         done.epoch, done.phase_epoch, done.stale = done.epoch + 1, done.phase_epoch + 1, done.stale + 1
-        if done.best_score is None or validation.score(metrics) > done.best_score:
-            done.best_score, done.best_epoch, done.stale = validation.score(metrics), done.epoch, 0
-            done.best_weights = snapshot(self.inner) if self.average is None else self.average.snapshot()
         metrics = {"epoch": done.epoch} | metrics
         done.history.append(metrics)
+        better = done.best_score is None or validation.score(metrics) > done.best_score
+        if better and not self._has_overfitted():
+            done.best_score, done.best_epoch, done.stale = validation.score(metrics), done.epoch, 0
+            done.best_weights = snapshot(self.inner) if self.average is None else self.average.snapshot()
         if self.hooks.save_state is not None and (self.hooks.state_due is None or self.hooks.state_due()):
             self.hooks.save_state(self._snapshot().to_bytes(self.recipe, self.seed))
         if self.hooks.on_epoch is not None:
@@ -271,6 +281,11 @@ class _Run:
 
     def _is_stale(self) -> bool:
         return 0 < self.recipe.patience <= self.progress.stale
+
+    def _has_overfitted(self) -> bool:
+        """Whether the phase ends here because its last epoch overfits the single-step attack."""
+        done = self.progress
+        return self.recipe.stop_overfitting and done.phase_epoch > 0 and overfitted(done.history)
 
     def _lr(self) -> float:
         groups = {group["part"]: group["lr"] for group in self.optimizer.param_groups}

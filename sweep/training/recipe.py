@@ -43,6 +43,7 @@ FEATURE_HEADS = (
 BY_GRADIENT = is_none_of("procedure", *FEATURE_HEADS)
 TRAINS_BACKBONE = _some_step_trains("backbone")
 _ADVERSARIAL = above_zero("train_eps")
+SINGLE_STEP = ("fgsm", "free")  # training attacks of one gradient step, which a model can overfit
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,19 @@ class Recipe:
         active=_ADVERSARIAL & is_one_of("train_attack", "fgsm"),
         since="0.2",
         before="uniform",
+    )
+    grad_align: float = setting(
+        0.0,
+        "weight of the gradient alignment penalty of fgsm (GradAlign): input gradients at an image and at a random point of its ball are to point the same way; prevents catastrophic overfitting at about twice the cost; 0: none",
+        between(0, 100),
+        active=_ADVERSARIAL & is_one_of("train_attack", "fgsm"),
+        since="0.2",
+    )
+    stop_overfitting: bool = setting(
+        False,
+        "end a phase of single-step adversarial training at the epoch that overfits its attack, with the best weights before it; detected and recorded either way",
+        active=_ADVERSARIAL & is_one_of("train_attack", *SINGLE_STEP),
+        since="0.2",
     )
     trades_beta: float = setting(
         6.0,

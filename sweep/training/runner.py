@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
 
-from sweep.core.errors import Diverged
-from sweep.training.capture import Recorder, Replay, first_line
+from sweep.core.capture import TOLERANCE, Recordable, Recorder, Replay, Saved, record_checked
 from sweep.training.dual_norms import DualNorms
 from sweep.training.ema import AveragedWeights
 from sweep.training.optimizer import scale_lr, write_lr
 from sweep.training.precision import resolved_precision
 from sweep.training.recipe import Recipe
-
-CHECKED_STEPS = (
-    3  # a wrong recording shows from the second step on: the first has the learning rate and counters of the capture
-)
-# Largest accepted difference of a loss, absolute plus relative. Replays run the kernels of the direct step; where a library picks
-# others, float32 rounding grows by about ten a step, bfloat16 rounding starts at 1/256.
-TOLERANCE = {"fp32": 1e-3, "bf16": 1e-2}
-# ... and of how the weights moved, as a share: Adam turns rounding of a gradient near zero into a whole step of that one weight.
-TOLERANCE_OF_MOVES = {"fp32": 0.05, "bf16": 0.2}
 
 
 class RecordableStep(Protocol):
@@ -73,9 +61,8 @@ class EagerRunner:
 class CapturedRunner:
     """Records the step on its first batch and replays it on every batch.
 
-    Before the first replay counts, CHECKED_STEPS steps run directly and the same steps as replays, from the same state; their losses
-    and the weights they lead to must agree. Where they do not, or the step cannot be captured, every step runs directly, and a
-    warning says why. Weights, optimiser and random streams are put back after the check, so it changes no result.
+    Before the first replay counts it is checked against direct steps (`record_checked`). Where they differ, or the step cannot be
+    captured, every step runs directly, and a warning says why.
     """
 
     def __init__(self, step: RecordableStep, recorder: Recorder) -> None:
@@ -100,89 +87,42 @@ class CapturedRunner:
         device = self.step.device
         self._images = images.to(device, copy=True)
         self._labels = torch.as_tensor(labels).to(device, copy=True)
-        before = StepState(self.step, generator)
-        try:
-            direct = self._checked(before, lambda: self.recorder.warm_up(lambda: self._run(generator)))
-            before.restore()
-            replay = self.recorder.record(lambda: self._run(generator), getattr(generator, "generators", (generator,)))
-            replayed = self._checked(before, replay)
-            problem = difference(direct, replayed, resolved_precision(device, self.step.recipe.precision))
-        except Diverged:
-            raise
-        except RuntimeError as error:  # what CUDA refuses to capture, and what does not fit into memory twice
-            problem = f"capture failed ({first_line(error)})"
-        finally:
-            before.restore()
-        if problem is None:
-            self._replay = replay
+        optimizer, recipe = self.step.optimizer, self.step.recipe
+        found = record_checked(
+            Recordable(
+                lambda: self.step(self._images, self._labels, generator),
+                StepState(self.step, generator),
+                self.step.trained,
+                TOLERANCE[resolved_precision(device, recipe.precision)],
+                getattr(generator, "generators", (generator,)),
+                lambda number: scale_lr(optimizer, number / max(1, number - 1)),
+            ),
+            self.recorder,
+        )
+        if not isinstance(found, str):
+            self._replay, self._losses = found
             return
-        self._direct = EagerRunner(self.step, problem)
-        self.how, self._losses = self._direct.how, []
-        warnings.warn(f"training steps run without a CUDA graph: {problem}", RuntimeWarning, stacklevel=2)
-
-    def _run(self, generator: Any) -> None:
-        self._losses = list(self.step(self._images, self._labels, generator))
-
-    def _checked(self, before: StepState, run: Callable[[], None]) -> Trace:
-        """CHECKED_STEPS steps from the state `before`, each with another learning rate."""
-        before.restore()
-        losses: list[torch.Tensor] = []
-        for number in range(1, CHECKED_STEPS + 1):
-            scale_lr(self.step.optimizer, number / max(1, number - 1))
-            run()
-            losses += [loss.clone() for loss in self._losses]
-        return Trace(torch.stack(losses).flatten().tolist(), before.moves())
+        self._direct = EagerRunner(self.step, found)
+        self.how = self._direct.how
+        warnings.warn(f"training steps run without a CUDA graph: {found}", RuntimeWarning, stacklevel=2)
 
 
-@dataclass(frozen=True)
-class Trace:
-    """Losses of some steps, and how far they moved the trained weights and the other state (statistics, averages)."""
-
-    losses: list[float]
-    moves: tuple[list[torch.Tensor], list[torch.Tensor]]
-
-
-class StepState:
-    """Everything that a step changes, copied on its device: `restore` puts it back in place, so recordings stay valid."""
+class StepState(Saved):
+    """Everything that a step changes."""
 
     def __init__(self, step: RecordableStep, generator: Any) -> None:
-        self.step, self.generator = step, generator
-        self._tensors = [(tensor, tensor.detach().clone()) for tensor in _tensors(step)]
-        self._optimizer = {
-            parameter: {name: _copied(value) for name, value in entry.items()}
-            for parameter, entry in step.optimizer.state.items()
-        }
+        super().__init__(_tensors(step), [step.optimizer], generator, step.device)
+        self.step = step
         self._lr = [_copied(group["lr"]) for group in step.optimizer.param_groups]
         self._steps_averaged = None if step.average is None else step.average.steps
-        self._draws = (generator.get_state(), torch.get_rng_state(), _cuda_draws(step.device))
 
-    @torch.no_grad()
     def restore(self) -> None:
-        """Put everything back. State that the optimiser has made since becomes zero, with which it begins."""
-        for tensor, value in self._tensors:
-            tensor.copy_(value)
-        for parameter, entry in self.step.optimizer.state.items():
-            known = self._optimizer.get(parameter, {})
-            for name, value in entry.items():
-                if isinstance(value, torch.Tensor):
-                    value.copy_(known[name]) if name in known else value.zero_()
+        """Put everything back."""
+        super().restore()
         for group, lr in zip(self.step.optimizer.param_groups, self._lr, strict=True):
             write_lr(group, lr)
         if self.step.average is not None and self._steps_averaged is not None:
             self.step.average.steps = self._steps_averaged
-        self.step.optimizer.zero_grad(set_to_none=True)
-        draws, host, cuda = self._draws
-        self.generator.set_state(draws)
-        torch.set_rng_state(host)
-        if cuda is not None:
-            torch.cuda.set_rng_state(cuda, self.step.device)
-
-    @torch.no_grad()
-    def moves(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Change of each trained weight, and of each other floating tensor, since this state was taken."""
-        trained = {id(weight) for weight in self.step.trained}
-        moved = [(id(now) in trained, now.detach() - was) for now, was in self._tensors if now.is_floating_point()]
-        return [move for own, move in moved if own], [move for own, move in moved if not own]
 
 
 def why_not_captured(step: RecordableStep, workers: int) -> str | None:
@@ -207,28 +147,8 @@ def runner_for(step: RecordableStep, recorder: Recorder | None, workers: int) ->
     return CapturedRunner(step, recorder) if why is None else EagerRunner(step, why)
 
 
-def difference(direct: Trace, replayed: Trace, precision: str) -> str | None:
-    """How the replayed steps differ from the direct ones; None where they agree."""
-    tolerance = TOLERANCE[precision]
-    for number, (first, second) in enumerate(zip(direct.losses, replayed.losses, strict=True), start=1):
-        if not _agree(first, second, tolerance):
-            return f"loss {number} of its check is {second:.6g} where the direct step's is {first:.6g}"
-    for what, first_moves, second_moves in zip(("weights", "statistics"), direct.moves, replayed.moves, strict=True):
-        whole = _length(first_moves)
-        apart = _length([a - b for a, b in zip(first_moves, second_moves, strict=True)])
-        if math.isfinite(whole) and apart > TOLERANCE_OF_MOVES[precision] * whole:
-            return f"in its check the {what} moved otherwise than by direct steps, by {apart / max(whole, 1e-30):.1g} of the way"
-    return None
-
-
-def _agree(first: float, second: float, tolerance: float) -> bool:
-    if math.isfinite(first) and math.isfinite(second):
-        return abs(first - second) <= tolerance * (1 + abs(first))
-    return first == second or (math.isnan(first) and math.isnan(second))  # a divergence is for the training to report
-
-
-def _length(parts: list[torch.Tensor]) -> float:
-    return float(torch.stack([part.float().norm() for part in parts]).norm()) if parts else 0.0
+def _copied(lr: float | torch.Tensor) -> float | torch.Tensor:
+    return lr.clone() if isinstance(lr, torch.Tensor) else lr
 
 
 def _tensors(step: RecordableStep) -> list[torch.Tensor]:
@@ -238,11 +158,3 @@ def _tensors(step: RecordableStep) -> list[torch.Tensor]:
     if step.average is not None:
         found += step.average.tensors()
     return found
-
-
-def _copied(value: Any) -> Any:
-    return value.detach().clone() if isinstance(value, torch.Tensor) else value
-
-
-def _cuda_draws(device: torch.device) -> torch.Tensor | None:
-    return torch.cuda.get_rng_state(device) if device.type == "cuda" else None

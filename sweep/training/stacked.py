@@ -22,12 +22,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from sweep.core.activity import doing
+from sweep.core.capture import recorder_for
 from sweep.core.errors import Diverged, InputError
 from sweep.core.seeds import named_seed
 from sweep.evaluation.evaluate import eval_mode
 from sweep.training import parts, validation
 from sweep.training.augment import AUGMENTATIONS
-from sweep.training.capture import recorder_for
 from sweep.training.checkpoint import Progress, Snapshot
 from sweep.training.ema import AveragedWeights, on_cpu
 from sweep.training.fit import Batches, FitOptions, FitResult
@@ -219,6 +220,7 @@ class _StackedRun:
                     go_on_drawing(one.draws, generator, self.device)
             for number, pairs in enumerate(islice(self._batches(first.epoch), begin, steps), start=begin):
                 set_lr(self.optimizer, self.recipe, (first.phase_epoch + number / steps) / phase.epochs)
+                doing(f"training {len(going)} seeds", first.phase_epoch * steps + number, phase.epochs * steps)
                 images = torch.stack([pair[0].to(self.device) for pair in pairs])
                 targets = torch.stack([pair[1].to(self.device) for pair in pairs])
                 losses += self.run_step(images, targets, self.draws)

@@ -7,7 +7,7 @@ import timm
 
 from sweep.importers import IMPORTERS
 from sweep.models.backbones import known_backbone
-from sweep.models.known_weights import COLLECTIONS, KNOWN_WEIGHTS, SIMULATED, may_have_seen, past_of
+from sweep.models.known_weights import COLLECTIONS, KNOWN_WEIGHTS, SIMULATED, may_have_seen, past, past_of
 
 OWN_FILES = ("folder", "csv", "dicom", "volumes")
 
@@ -25,7 +25,12 @@ class TestEveryRow:
         assert len(row.mean) == len(row.std) == 3 and all(0 < value < 1 for value in (*row.mean, *row.std))
 
     def test_it_answers_for_every_importer(self, name):
-        answers = {importer: KNOWN_WEIGHTS[name].seen(importer) for importer in IMPORTERS}
+        row = KNOWN_WEIGHTS[name]
+        answers = {importer: row.seen(importer) for importer in IMPORTERS}
+        told = past(row.backbone, "a.pth", name, {importer: importer for importer in IMPORTERS})
+        for sentence, answer in zip(told, answers.values(), strict=True):
+            words = {"yes": f"{name} have seen ", "no": f"{name} have not seen ", "unknown": f"{name} may have seen "}
+            assert [key for key, one in words.items() if one in sentence] == [answer], sentence
         assert {*answers.values()} <= {"yes", "no", "unknown"}
         assert all(answers[importer] == "unknown" for importer in OWN_FILES)
         assert all(answers[importer] == "no" for importer in SIMULATED)
@@ -53,5 +58,10 @@ def test_what_a_user_is_told():
     told = may_have_seen("vit_small_patch16_224", "weights/openus.pth", "openus", sets)
     assert len(told) == 2 and "have seen BrEaST" in told[1] and "no test" in told[1]
     (first, _) = may_have_seen("resnet18", "weights/mine.pth", None, sets)
+    (own,) = may_have_seen("resnet18", "imagenet", None, {"clinic": "folder"})
+    assert "may have seen clinic if its images are published" in own and "ImageNet-1k" in own
+    whole = past("resnet18", "imagenet", None, {"brest": "brest", "phantom-b": "phantom-b"})
+    assert "have not seen brest (BrEaST): they were trained on ImageNet-1k" in whole[0] and "simulated" in whole[1]
+    assert past("resnet18", None, None, sets) == []
     assert "is unknown; name them by weights_name" in first
     assert past_of("convnext_tiny.dinov3_lvd1689m", "imagenet", None).name == "convnext_tiny.dinov3_lvd1689m"

@@ -30,6 +30,7 @@ from sweep.core.seeds import rng
 from sweep.core.storage import Storage
 from sweep.evaluation.domain_gap import domain_gap
 from sweep.evaluation.metrics import classification_metrics
+from sweep.pipeline import acquisition
 from sweep.shards.schema import NO_LABEL
 from sweep.shift.blind_metrics import blind_metrics
 from sweep.shift.pseudo_hospitals import FAMILIES
@@ -71,6 +72,7 @@ class FakeSweep:
     skill: float = 1.0  # factor on every recipe's skill; 0: nobody has learned anything
     bias: float = 0.0  # added to every target score: positive ones are called too often
     single_class: Sequence[str] = ()  # splits of which all images are of class 0
+    acquisition: Sequence[str] = ()  # changes that every record was evaluated under, at severities 1 and 4
     hospitals: int = 0  # pseudo-hospitals that every record was evaluated on
     target_labels: bool = True  # False: the target's labels were read by nothing, as with data.target_labels sealed
     seed: int = 0
@@ -197,6 +199,8 @@ def _record(folder: Path, sweep: FakeSweep, trial: Trial, seed: int) -> list[Eve
         metrics = {name: value for name, value in metrics.items() if not reads_target_labels(name)}
         attacks = attacks[attacks["split"] != TARGET]
         predictions["label"] = predictions["label"].where(predictions["split"] != TARGET, NO_LABEL)
+    if sweep.acquisition:
+        metrics |= _under_changes(folder, sweep, trial, seed, predictions)
     if sweep.hospitals:
         metrics |= _on_hospitals(folder, sweep, trial, seed, predictions)
     if sweep.outcomes:
@@ -246,6 +250,27 @@ def _predictions(sweep: FakeSweep, trial: Trial, seed: int) -> pd.DataFrame:
             )
         )
     return pd.concat(frames, ignore_index=True)
+
+
+def _under_changes(
+    folder: Path, sweep: FakeSweep, trial: Trial, seed: int, predictions: pd.DataFrame
+) -> dict[str, float]:
+    """Write the record's logits under acquisition changes: each change blurs the classes, more at a higher severity."""
+    frames, metrics = [], {}
+    for split in ("source", TARGET):
+        rows = predictions[predictions["split"] == split].drop(columns="logits")
+        clean = np.stack(predictions.loc[predictions["split"] == split, "logits"].tolist())
+        found = {}
+        for name, severity in itertools.product(sweep.acquisition, (1, 4)):
+            noise = rng(sweep.seed, "change", name, severity, split).normal(0, 0.6 * severity, len(rows))
+            found[name, severity] = clean + np.stack([-noise, noise], axis=1).astype(np.float32)
+            frames.append(rows.assign(change=name, severity=severity, logits=list(found[name, severity])))
+        metrics |= acquisition.metrics_of(split, found, rows["label"].to_numpy())
+    if sweep.outcomes:
+        place = folder / trial.seed_folder(seed)
+        place.mkdir(parents=True, exist_ok=True)
+        pd.concat(frames, ignore_index=True).to_parquet(place / acquisition.ACQUISITION_FILE)
+    return metrics
 
 
 def _on_hospitals(

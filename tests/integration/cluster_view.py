@@ -33,6 +33,29 @@ class View:
             time.sleep(0.2)
         raise AssertionError(f"not seen within {timeout_s} s; last: {self.seen[-1:]}; {self.log.read_text()[-500:]}")
 
+    def last(self) -> dict[str, int]:
+        """The newest entry; empty while there is none."""
+        return self.seen[-1] if self.seen else {}
+
+
+_STAYS = ("AutoscalingCoordinator", "StatsActor")  # Ray Data's own, one of each for all sweeps of a cluster
+
+
+def left_on(head: Head) -> list[str]:
+    """Living actors by class, and placement groups that are not removed; without those that stay for the next sweep."""
+    command = [sys.executable, __file__, "--left", head.dashboard]
+    done = subprocess.run(
+        command,
+        env=head.variables | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found: list[str] = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("[")))
+    return [name for name in found if not any(stays in name for stays in _STAYS)]
+
 
 @contextmanager
 def watched(head: Head, home: Path) -> Iterator[View]:
@@ -75,5 +98,17 @@ def _look(address: str, dashboard: str) -> None:
         time.sleep(1)
 
 
+def _left(dashboard: str) -> None:
+    from ray.util.state import list_actors, list_placement_groups
+
+    actors = [one.class_name for one in list_actors(address=dashboard, limit=1000) if one.state != "DEAD"]
+    groups = list_placement_groups(address=dashboard, limit=1000)
+    held = [f"placement group {one.state}" for one in groups if one.state != "REMOVED"]
+    sys.stdout.write(json.dumps(sorted(actors + held)) + "\n")
+
+
 if __name__ == "__main__":
-    _look(*sys.argv[1:])
+    if sys.argv[1] == "--left":
+        _left(sys.argv[2])
+    else:
+        _look(*sys.argv[1:])

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.fakes.patience import patient
 from tests.integration.sweep_process import environment
 
 TOKEN = "loopback-only-0123456789abcdef0123456789abcdef"
@@ -139,7 +140,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _wait_for(port: int, process: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + _START_S
+    deadline = time.monotonic() + patient(_START_S)
     while True:
         assert process.poll() is None, log.read_text()
         try:

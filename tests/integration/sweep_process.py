@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.fakes.patience import patient
+
 REPOSITORY = Path(__file__).parents[2]
 PYTHON = sys.executable
 
@@ -69,7 +71,7 @@ def end(processes: list[psutil.Process]) -> None:
 
 def wait_for(condition, process, timeout_s=240):
     """Poll until the condition holds; a sweep that ends or gets nowhere is ended, and the test fails."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + patient(timeout_s)
     while not condition():
         if process.poll() is not None or time.monotonic() > deadline:
             state = "ended too early" if process.poll() is not None else "got nowhere"

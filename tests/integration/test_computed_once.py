@@ -12,6 +12,7 @@ from sweep.core.errors import Diverged
 from sweep.core.storage import Storage
 from sweep.execution.job import failure
 from sweep.execution.ray.artifact_server import ArtifactServer
+from sweep.execution.worker_limits import UNLIMITED, WorkerLimits
 from sweep.store.artifact_store import ArtifactStore, Stage
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -57,7 +58,12 @@ def diverging(stage, store):
     raise Diverged("generator wgan", 7, float("nan"))
 
 
-WORK = {"generator": slow, "pool": slow, "killed": killed_the_first_time, "diverging": diverging}
+def hanging(stage, store):
+    note(store, stage.kind)
+    time.sleep(3600)
+
+
+WORK = {"hanging": hanging, "generator": slow, "pool": slow, "killed": killed_the_first_time, "diverging": diverging}
 
 
 @ray.remote(num_cpus=0.01, max_retries=0)
@@ -71,9 +77,9 @@ def ask(artifact_server, stage):
         return failure(getattr(error, "cause", None) or error), ray.get_runtime_context().get_node_id()
 
 
-def everybody(run, stage):
+def everybody(run, stage, limits=UNLIMITED):
     """The answers to twelve askers on both nodes, asking at once."""
-    artifact_server = ArtifactServer.remote(run.url, 1, 0, WORK)
+    artifact_server = ArtifactServer.remote(run.url, 1, 0, WORK, limits)
     asked = [
         ask.options(resources={node: 1}).remote(artifact_server, stage)
         for node in ("first", "second")
@@ -125,3 +131,15 @@ def test_failure_is_computed_once_and_told_to_all_with_its_reason(cluster, tmp_p
     assert calls(run) == ["diverging"]
     reason = "generator wgan: loss is nan at step 7; lower the learning rate, or set grad_clip if it is 0"
     assert answers == [{"failure": "DIVERGED", "reason": reason}] * (2 * ASKERS)
+
+
+@pytest.mark.slow  # four processes that load torch
+def test_hanging_computation_is_ended_by_the_time_limit_and_all_are_told(cluster, tmp_path):
+    run = Storage(tmp_path)
+    answers = everybody(run, Stage("hanging", 1, {}), WorkerLimits(trial_s=1.0, silence_s=0.1))
+    assert calls(run) == ["hanging"] * 4  # an artifact has three retries
+    assert len({str(answer) for answer in answers}) == 1 and answers[0]["failure"] == "TIMEOUT"
+    reason = answers[0]["reason"]
+    assert reason.startswith("its job ran for more than 1s (resources.max_trial_time), at ") and reason.endswith(
+        ", 4 times"
+    )

@@ -3,11 +3,14 @@
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from sweep.store.ledger import read_ledger
 from tests.fakes.sweep_config import TEXT
+from tests.integration.cluster_view import left_on
 from tests.integration.head_node import head_node, without_token
 from tests.integration.sweep_process import REPOSITORY
 
@@ -89,6 +92,38 @@ def test_exit_code_and_output_are_the_sweep_s(head, checkout, name, code, says):
     assert says in done.stdout
     sent = next(line for line in done.stderr.splitlines() if line.startswith("sending"))
     assert float(sent.split()[-2]) < 3, sent  # MB: neither .git nor results nor environments
+
+
+def job(head, checkout, *words):
+    """Ray's own command for jobs."""
+    ray = str(Path(sys.executable).with_name("ray"))
+    command = [ray, "job", words[0], "--address", head.dashboard, *words[1:]]
+    return subprocess.run(
+        command, cwd=checkout, env=head.variables, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.mark.slow  # the scorecard runs it
+def test_a_stopped_job_leaves_nothing_on_the_cluster_and_its_run_is_resumed(head, checkout, tmp_path):
+    run = tmp_path / "run"
+    sweep = ["--", "python", "-m", "sweep.run", "search_spaces/good.yaml", "--storage", str(run)]
+    words = ["--working-dir", ".", "--no-wait", "--submission-id", "stopped", *sweep, "--set", "fixed.epochs=200"]
+    assert job(head, checkout, "submit", *words).returncode == 0
+    deadline = time.monotonic() + 180
+    while not read_ledger(run).of_kind("epoch"):
+        assert time.monotonic() < deadline, job(head, checkout, "logs", "stopped").stdout[-2000:]
+        time.sleep(0.5)
+    assert job(head, checkout, "stop", "stopped").returncode == 0
+    assert "STOPPED" in job(head, checkout, "status", "stopped").stdout
+    deadline = time.monotonic() + 60
+    while left := left_on(head):
+        assert time.monotonic() < deadline, left
+        time.sleep(1)
+    before = len(read_ledger(run).of_kind("epoch"))
+    assert read_ledger(run).damages == [] and 0 < before < 200
+    words = ["--working-dir", ".", *sweep, "--set", "fixed.epochs=200"]
+    done = job(head, checkout, "submit", *words)
+    assert done.returncode == 0 and "1 of 1 records finished, 0 failed" in done.stdout, done.stdout[-3000:]
 
 
 def test_without_the_token_nothing_runs(head, checkout, tmp_path):

@@ -59,7 +59,7 @@ def test_more_memory_than_allowed_ends_the_trial_with_a_reason(tmp_path, engine)
 @pytest.mark.parametrize("engine", ["inline", "ray"])
 def test_a_hung_job_is_ended_with_the_limit_and_its_place_in_the_code(tmp_path, engine):
     limits = ("--engine", engine, "--set", "resources.max_silence=25s", "--set", "resources.max_failures=0")
-    variables = poisoned_environment(tmp_path, "hang", "first step")
+    variables = poisoned_environment(tmp_path, {0.002: "hang"}, "first step")
     arguments = write_config(tmp_path, ONE), "--storage", tmp_path / "run", *limits
     done = sweep_process.run(tmp_path, *arguments, timeout_s=250, **variables)
     assert done.returncode == 2 and "Traceback" not in done.stderr, done.stdout + done.stderr

@@ -149,7 +149,9 @@ def test_copies_of_held_out_images_are_counted(store, data):
             yield from (test[np.arange(start, start + 32) % len(test)] for start in range(0, n, 32))
 
     have(store, pool.dependencies[0])
-    sieve = synthetic_pools.Sieve(synthetic_pools.Originals(data.read("train", 32).images), test, False, None)
+    sieve = synthetic_pools.Sieve(
+        synthetic_pools.Originals(data.read("train", 32).images), synthetic_pools.Compared(test), False, None
+    )
     list(
         synthetic_pools._chosen(
             pool, synthetic_pools._in_blocks(synthetic_pools._candidates(pool, store, Copying()), 64), sieve
@@ -158,10 +160,20 @@ def test_copies_of_held_out_images_are_counted(store, data):
     assert sieve.held_out_copies > 32
 
 
+def test_pools_of_the_narrow_search_for_copies_keep_their_names(data):
+    def inputs(**chosen):
+        return pool_stages(config(**chosen), data, 0)[0].inputs
+
+    assert inputs(drop_copies=True)["copy_views"] == "all"
+    assert "copy_views" not in inputs(drop_copies=True, copy_views="shifted") and "copy_views" not in inputs()
+
+
 def test_pool_that_cannot_be_filled_ends_with_its_reason(store, data):
     pool = pool_stages(config(drop_copies=True), data, 0)[1]
     train = data.read("train", 32).images
-    sieve = synthetic_pools.Sieve(synthetic_pools.Originals(train), train, True, lambda block: np.arange(3))
+    sieve = synthetic_pools.Sieve(
+        synthetic_pools.Originals(train), synthetic_pools.Compared(train), True, lambda block: np.arange(3)
+    )
     with pytest.raises(
         Collapsed, match=r"pool of malignant: of 160 images drawn, 160 copy .* takes 48 for malignant; choose another"
     ):

@@ -1,6 +1,6 @@
 """The reliability scorecard: seeded faults on real sweeps, one row of docs/reliability.md each.
 
-python -m tests.reliability [--quick] [--only R1,R5] [--results FILE] [--table FILE]
+python -m tests.reliability [--quick] [--cases 3] [--only R1,R5] [--results FILE] [--table FILE]
 
 Results are JSON lines in an ignored folder; a case that has passed is not run again (`--anew` starts over), so an interrupted run is
 resumed by the same command. Faults stay on this machine and on loopback.
@@ -20,6 +20,7 @@ import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.fakes.patience import VARIABLE
 from tests.reliability.rows import Row, all_rows
 from tests.reliability.table import write_table
 
@@ -33,6 +34,7 @@ def main() -> int:
     """Run the rows that are asked for and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few cases of each row without Ray: about 15 minutes")
+    parser.add_argument("--cases", type=int, metavar="N", help="at most so many cases of each row, rows with Ray too")
     parser.add_argument("--only", default="", metavar="ROW,ROW", help="only these rows")
     parser.add_argument("--results", type=Path, default=RESULTS, help="file of results (default: %(default)s)")
     parser.add_argument("--table", type=Path, default=TABLE, help="page to write (default: %(default)s)")
@@ -78,13 +80,14 @@ def read_results(path: Path) -> dict[tuple[str, int], dict]:
 
 def _run_row(row: Row, options: argparse.Namespace) -> None:
     done = read_results(options.results)
-    left = [number for number in row.cases(options.quick) if not done.get((row.id, number), {}).get("passed")]
+    cases = row.cases(options.quick) if options.cases is None else range(min(row.full, options.cases))
+    left = [number for number in cases if not done.get((row.id, number), {}).get("passed")]
     for begin in range(0, len(left), row.together):
         _run_process(row, left[begin : begin + row.together], options)
-    if row.cases(options.quick):
+    if cases:
         results = read_results(options.results)
-        passed = sum(results.get((row.id, number), {}).get("passed", False) for number in row.cases(options.quick))
-        sys.stdout.write(f"{row.id:13} {passed} of {len(row.cases(options.quick))}  {row.claim}\n")
+        passed = sum(results.get((row.id, number), {}).get("passed", False) for number in cases)
+        sys.stdout.write(f"{row.id:13} {passed} of {len(cases)}  {row.claim}\n")
         sys.stdout.flush()
 
 
@@ -93,7 +96,7 @@ def _run_process(row: Row, numbers: list[int], options: argparse.Namespace) -> N
     limit_s = (_START_S + row.limit_s * len(numbers)) * options.patience
     words = [sys.executable, "-m", "tests.reliability", "--results", str(options.results)]
     words += ["--in-process", row.id, ",".join(map(str, numbers))]
-    process = subprocess.Popen(words, cwd=ROOT, env=_environment(), start_new_session=True)
+    process = subprocess.Popen(words, cwd=ROOT, env=_environment(options.patience), start_new_session=True)
     try:
         process.wait(limit_s)
         why = f"its process ended with code {process.returncode}"
@@ -109,10 +112,10 @@ def _run_process(row: Row, numbers: list[int], options: argparse.Namespace) -> N
         _note(options.results, row, begun[0], False, 0.0, why)
 
 
-def _environment() -> dict[str, str]:
+def _environment(patience: float) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     path = os.pathsep.join(filter(None, (str(ROOT), kept.get("PYTHONPATH"))))
-    return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, VARIABLE: f"{patience:g}"}
 
 
 def _run_here(row: Row, numbers: str, results: Path) -> int:

@@ -17,6 +17,7 @@ from sweep.core.seeds import rng
 from sweep.core.storage import Storage
 from sweep.store.ledger import read_ledger
 from sweep.store.run_folder import held
+from tests.fakes.patience import patient
 from tests.reliability.rows import Row
 from tests.reliability.sweeps import (
     KILLED,
@@ -28,6 +29,7 @@ from tests.reliability.sweeps import (
     forked,
     on_write,
     output,
+    prepared,
     start,
     sweep,
     undisturbed,
@@ -75,7 +77,7 @@ def storage_fault(number: int, folder: Path) -> None:
             if seen == fail_from or (seen > fail_from and not once):
                 raise OSError(code, os.strerror(code), str(folder / "run" / name))
 
-    ended = sweep(folder, PLAIN, lambda: on_write(fail))
+    ended = sweep(prepared(folder, PLAIN), PLAIN, lambda: on_write(fail))
     said = output(folder)
     assert "Traceback" not in said, said[-2000:]
     assert ended in (0, 2, 3), f"exit code {ended}: {said[-500:]}"
@@ -87,10 +89,9 @@ def storage_fault(number: int, folder: Path) -> None:
 
 
 def double_driver(number: int, folder: Path) -> None:
-    """A second driver starts while the first one lives: one writer, the other one out within ten seconds with the holder's name."""
-    first = start(folder, PLAIN)
-    (folder / "run").mkdir(exist_ok=True)
-    deadline = time.monotonic() + 30
+    """A second driver starts while the first one lives: one writer, the other one out within three seconds with the holder's name."""
+    first = start(prepared(folder, PLAIN), PLAIN)
+    deadline = time.monotonic() + patient(30)
     while not (folder / "run" / "driver.lock").exists() or not (folder / "run" / "driver.lock").read_text():
         assert time.monotonic() < deadline, "the first driver took no lock"
         time.sleep(0.01)
@@ -101,7 +102,7 @@ def double_driver(number: int, folder: Path) -> None:
     second = sweep(folder, PLAIN)
     seconds = time.monotonic() - begin
     assert waited(first) == 0, output(folder)[-2000:]
-    assert second == 2 and seconds < 10, f"exit code {second} after {seconds:.0f} s"
+    assert second == 2 and seconds < 3, f"exit code {second} after {seconds:.0f} s"
     assert f"another sweep writes there (process {first} on " in output(folder)
     check_equal(folder / "run", undisturbed(PLAIN))
 
@@ -114,14 +115,14 @@ def same_seed_twice(number: int, folder: Path) -> None:
 
 def one_or_more_at_once(number: int, folder: Path) -> None:
     """Three trials at once, each in a process of its own, give the bits of one after another."""
-    assert sweep(folder, PLAIN, resources__max_concurrent_trials="3") == 0, output(folder)[-2000:]
+    assert sweep(prepared(folder, PLAIN), PLAIN, resources__max_concurrent_trials="3") == 0, output(folder)[-2000:]
     assert facts(folder / "run") == facts(undisturbed(PLAIN))
 
 
 def stopped_process(number: int, folder: Path) -> None:
     """SIGSTOP in mid-sweep, SIGCONT later: the sweep goes on as if nothing had been."""
-    child = start(folder, PLAIN)
-    deadline = time.monotonic() + 120
+    child = start(prepared(folder, PLAIN), PLAIN)
+    deadline = time.monotonic() + patient(120)
     while not read_ledger(folder / "run").of_kind("epoch"):
         assert time.monotonic() < deadline, output(folder)[-2000:]
         time.sleep(0.02)
@@ -134,7 +135,7 @@ def stopped_process(number: int, folder: Path) -> None:
 
 def two_sweeps_at_once(number: int, folder: Path) -> None:
     """Two sweeps in two folders at the same time give what each gives alone."""
-    children = [start(folder / name, PLAIN) for name in "ab"]
+    children = [start(prepared(folder / name, PLAIN), PLAIN) for name in "ab"]
     assert [waited(child) for child in children] == [0, 0]
     for name in "ab":
         check_equal(folder / name / "run", undisturbed(PLAIN))
@@ -156,7 +157,7 @@ def clock_set_back(number: int, folder: Path) -> None:
         module.datetime = Shifted
         on_write(lambda count, name: shift.__setitem__(0, -86400.0 if "result.json" in name else shift[0]))
 
-    assert sweep(folder, PLAIN, prepare) == 0, output(folder)[-2000:]
+    assert sweep(prepared(folder, PLAIN), PLAIN, prepare) == 0, output(folder)[-2000:]
     events = read_ledger(folder / "run").events
     assert min(event["time"] for event in events) < events[0]["time"], "the clock did not jump"
     check_equal(folder / "run", undisturbed(PLAIN))
@@ -208,8 +209,8 @@ def soak(number: int, folder: Path) -> None:
 def held_folder_is_free_after_a_kill(number: int, folder: Path) -> None:
     """A driver killed with -9 holds nothing: the next one has the folder at once, and no process is left."""
     before = {process.pid for process in psutil.Process().children(recursive=True)}
-    child = start(folder, PLAIN, resources__max_concurrent_trials="2")
-    deadline = time.monotonic() + 120
+    child = start(prepared(folder, PLAIN), PLAIN, resources__max_concurrent_trials="2")
+    deadline = time.monotonic() + patient(120)
     while not read_ledger(folder / "run").of_kind("epoch"):
         assert time.monotonic() < deadline, output(folder)[-2000:]
         time.sleep(0.02)
@@ -218,7 +219,7 @@ def held_folder_is_free_after_a_kill(number: int, folder: Path) -> None:
     waited(child)
     with held(Storage(folder / "run")):
         pass
-    _, alive = psutil.wait_procs(family, timeout=15)
+    _, alive = psutil.wait_procs(family, timeout=patient(15))
     assert not alive, [process.cmdline() for process in alive]
     assert {process.pid for process in psutil.Process().children(recursive=True)} == before
     assert sweep(folder, PLAIN) == 0, output(folder)[-2000:]
@@ -244,7 +245,7 @@ ROWS = (
         storage_fault,
         12,
     ),
-    Row("R8", "two drivers on one run folder: one writes, the other is out within 10 s", 20, 3, 45, double_driver, 10),
+    Row("R8", "two drivers on one run folder: one writes, the other is out within 3 s", 20, 3, 45, double_driver, 10),
     Row("R13-twice", "the same seed twice: metrics and predictions bit-equal", 3, 1, 60, same_seed_twice, 3),
     Row("R13-at-once", "one trial at a time against three: bit-equal", 3, 1, 90, one_or_more_at_once, 3),
     Row(

@@ -37,46 +37,22 @@ _MISTAKES = (
     "tests/unit/core/test_storage.py",
     "tests/unit/cluster",
 )
-_INTERRUPTION = "tests/integration/test_interruption.py"
+_INTERRUPTION, _LIMITS = "tests/integration/test_interruption.py", "tests/integration/test_limits.py"
 
 ROWS = (
     Row("R9", "bad inputs (one case: the tests of at least 250 of them)", 1, 1, 600, passing(*_MISTAKES, least=250)),
     Row(
-        "R2",
-        "worker killed in mid-epoch: its trial repeats at most one epoch",
-        30,
-        2,
-        120,
-        passing(f"{_INTERRUPTION}::test_a_killed_worker_of_the_inline_engine_costs_its_trial_one_attempt"),
-    ),
-    Row(
         "R14-stop",
         "SIGTERM and Ctrl-C, Ray and inline: no process left, exit 130, how to resume",
-        3,
+        1,
         0,
         600,
         passing(f"{_INTERRUPTION}::test_a_stopped_sweep_leaves_no_process_and_says_how_to_resume"),
     ),
     Row(
-        "R3",
-        "raylet lost (autoscaled cluster, one node taken away)",
-        20,
-        0,
-        500,
-        passing("tests/integration/test_autoscaling.py"),
-    ),
-    Row(
-        "R4",
-        "spot drain with notice: goes on at its optimiser step",
-        10,
-        0,
-        400,
-        passing("tests/integration/test_preemption.py"),
-    ),
-    Row(
         "R13-engines",
-        "begun on one engine, killed, ended on the other: bit-equal",
-        2,
+        "begun on one engine, killed, ended on the other; killed after each kind of event: bit-equal",
+        1,
         0,
         900,
         passing("tests/integration/test_engines.py"),
@@ -87,7 +63,27 @@ ROWS = (
         1,
         0,
         300,
-        passing("tests/integration/test_limits.py::test_what_this_machine_will_never_have_is_refused_at_once"),
+        passing(f"{_LIMITS}::test_what_this_machine_will_never_have_is_refused_at_once"),
+    ),
+    Row(
+        "R16-idle",
+        "an autoscaled cluster grows, loses a node and shrinks to its head when the sweep is over",
+        1,
+        0,
+        500,
+        passing("tests/integration/test_autoscaling.py"),
+    ),
+    Row(
+        "hang",
+        "a hung job is ended at its limit on both engines, a hung artifact computation under Ray",
+        1,
+        0,
+        600,
+        passing(
+            f"{_LIMITS}::test_a_hung_job_is_ended_with_the_limit_and_its_place_in_the_code",
+            "tests/integration/test_computed_once.py::test_hanging_computation_is_ended_by_the_time_limit_and_all_are_told",
+            least=3,
+        ),
     ),
     Row(
         "jobs",

@@ -12,7 +12,10 @@ RunCase = Callable[[int, Path], None]
 
 @dataclass(frozen=True)
 class Row:
-    """One row. `quick` cases are the first ones of `full`; `together` of them share a process, and with it what it has loaded."""
+    """One row. `quick` cases are the first ones of `full`; `together` of them share a process, and with it what it has loaded.
+
+    A case makes `faults` faults, one after another.
+    """
 
     id: str
     claim: str
@@ -21,6 +24,7 @@ class Row:
     limit_s: float  # of one case on two quiet cores
     run: RunCase
     together: int = 1
+    faults: int = 1
 
     def cases(self, quick: bool) -> range:
         """The numbers of the cases."""
@@ -29,7 +33,14 @@ class Row:
 
 def all_rows() -> dict[str, Row]:
     """Every row by its id, cheap ones first."""
-    from tests.reliability import drivers, existing_tests, ledger_damage, poison
+    from tests.reliability import drivers, existing_tests, ledger_damage, lost_machines, lost_workers, poison
 
-    rows = (*ledger_damage.ROWS, *drivers.ROWS, *poison.ROWS, *existing_tests.ROWS)
+    rows = (
+        *ledger_damage.ROWS,
+        *drivers.ROWS,
+        *poison.ROWS,
+        *lost_workers.ROWS,
+        *existing_tests.ROWS,
+        *lost_machines.ROWS,
+    )
     return {row.id: row for row in rows}

@@ -1,14 +1,19 @@
-"""Small sweeps on the inline engine for the scorecard: run in a forked process that can be killed, and compared with the undisturbed one."""
+"""Small sweeps for the scorecard: run in a forked process that can be killed, and compared with the undisturbed one.
+
+The undisturbed sweep runs in the process that forks the others, which so find everything imported and compiled, and the data prepared.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -18,7 +23,6 @@ from analysis.rank import as_json
 from analysis.ranking import rank
 from sweep.core.errors import InputError
 from sweep.core.storage import Storage
-from sweep.pipeline import train_and_evaluate  # noqa: F401 - loaded here once, not by every forked sweep
 from sweep.run import run_sweep
 from sweep.store.ledger import read_ledger
 
@@ -89,16 +93,30 @@ def sweep(folder: Path, text: str = SEARCH, prepare: Prepare = lambda: None, **o
     return waited(start(folder, text, prepare, **overrides))
 
 
-def start(folder: Path, text: str = SEARCH, prepare: Prepare = lambda: None, **overrides: str) -> int:
-    """The same, not waited for; returns the process id."""
+def start(
+    folder: Path, text: str = SEARCH, prepare: Prepare = lambda: None, address: str | None = None, **overrides: str
+) -> int:
+    """The same, not waited for; returns the process id. With the `address` of a Ray cluster the sweep joins it."""
+    if not undisturbed.cache_info().currsize:
+        undisturbed(PLAIN)  # imports and compiles for all
     config = write(folder, text)
     settings = {key.replace("__", "."): value for key, value in overrides.items()}
+    place = f"file://{folder / 'run'}" if address else str(folder / "run")
 
     def run() -> int:
         prepare()
-        return run_sweep(config, settings, False, False, str(folder / "run"), None)
+        return run_sweep(config, settings, False, False, place, address)
 
     return forked(run, folder / "sweep.log")
+
+
+_NOT_PREPARED = ("records", "trials", "artifacts", "tensorboard", "report.html", "driver.lock")
+
+
+def prepared(folder: Path, text: str) -> Path:
+    """Make the run folder with the data as the undisturbed sweep has prepared them, and nothing else of it; returns `folder`."""
+    shutil.copytree(undisturbed(text), folder / "run", ignore=shutil.ignore_patterns(*_NOT_PREPARED))
+    return folder
 
 
 def output(folder: Path) -> str:
@@ -108,9 +126,11 @@ def output(folder: Path) -> str:
 
 @cache
 def undisturbed(text: str = SEARCH) -> Path:
-    """The sweep run once without any fault, for all cases of this process."""
+    """The sweep run once in this process on the inline engine without any fault, for all cases of this process."""
     folder = Path(mkdtemp(prefix="undisturbed-"))
-    assert sweep(folder, text) == 0, output(folder)[-2000:]
+    with open(folder / "sweep.log", "w", encoding="utf-8") as log, redirect_stdout(log):
+        code = run_sweep(write(folder, text), {"resources.engine": "inline"}, False, False, str(folder / "run"), None)
+    assert code == 0, output(folder)[-2000:]
     return folder / "run"
 
 

@@ -34,11 +34,12 @@ def write_table(path: Path, rows: Iterable[Row], results: Mapping[tuple[str, int
         passed = [one for one in mine if one["passed"]]
         run = f"{len(passed)} of {len(mine)}" if mine else "not run"
         took = f"{statistics.median(one['seconds'] for one in passed):.1f} s" if passed else "-"
-        lines.append(f"| {row.id} | {row.claim} | {row.full} | {run} | {took} | {row.limit_s:g} s |")
+        full = f"{row.full} x {row.faults}" if row.faults > 1 else row.full
+        lines.append(f"| {row.id} | {row.claim} | {full} | {run} | {took} | {row.limit_s:g} s |")
         failures += [f"- {row.id}, case {one['case']}: {_short(one['note'])}" for one in mine if not one["passed"]]
     when = f"{dates[0]} to {dates[-1]}" if len(dates) > 1 else (dates or ["never"])[0]
     text = _HEAD + f"Last run: {when}, {command}, {platform.machine()}, {os.cpu_count()} cores.\n\n"
-    text += "| row | claim | cases of a full run | passed of those run | median of a case | limit of a case |\n"
+    text += "| row | claim | cases of a full run (x faults of a case) | passed of those run | median of a case | limit of a case |\n"
     text += "|---|---|--:|--:|--:|--:|\n" + "\n".join(lines) + "\n"
     text += "\n## Failed cases\n\n" + "\n".join(failures) + "\n" if failures else ""
     path.write_text(text, encoding="utf-8")

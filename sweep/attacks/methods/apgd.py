@@ -17,8 +17,8 @@ from sweep.attacks.random_starts import Draws
 from sweep.attacks.referee import Referee
 from sweep.attacks.threat import Threat
 
-_MOMENTUM = 0.75
-_RISING_SHARE = 0.75  # a step is halved when the loss rose in at most this share of the last steps
+MOMENTUM = 0.75
+RISING_SHARE = 0.75  # a step is halved when the loss rose in at most this share of the last steps
 
 
 def apgd(referee: Referee, rows: Tensor, epsilon: Tensor, threat: Threat, draws: Draws) -> Tensor:
@@ -58,10 +58,8 @@ class _State:
 
 
 def _one_run(referee: Referee, rows: Tensor, epsilon: Tensor, threat: Threat, draws: Draws, restart: int) -> Tensor:
-    loss = LOSSES[threat.loss]
+    loss, windows = LOSSES[threat.loss], dict(checkpoints(threat.steps))
     state = _begin(referee, rows, epsilon, threat, draws, restart)
-    window, shortest, shrink = (max(int(share * threat.steps), 1) for share in (0.22, 0.06, 0.03))
-    since = 0
     for step in range(threat.steps):
         state.keep(referee.standing(state.rows, state.epsilon))
         if not len(state.rows):
@@ -71,13 +69,22 @@ def _one_run(referee: Referee, rows: Tensor, epsilon: Tensor, threat: Threat, dr
             break
         _, values, state.gradient = referee.gradient(state.rows, state.points, loss)
         _remember(state, values, first=step == 0)
-        since += 1
-        if since == window:
-            _checkpoint(state, window)
-            since, window = 0, max(window - shrink, shortest)
+        if step + 1 in windows:
+            _checkpoint(state, windows[step + 1])
     logits = referee.forward(state.rows, state.points)
     _remember(state, loss(logits, referee.labels[state.rows]), first=False)
     return state.best
+
+
+def checkpoints(steps: int) -> list[tuple[int, int]]:
+    """(step, counted from 1, and the steps since the last one) of every checkpoint before the last step."""
+    window, shortest, shrink = (max(int(share * steps), 1) for share in (0.22, 0.06, 0.03))
+    found, step = [], window
+    while step < steps:
+        found.append((step, window))
+        window = max(window - shrink, shortest)
+        step += window
+    return found
 
 
 def _begin(referee: Referee, rows: Tensor, epsilon: Tensor, threat: Threat, draws: Draws, restart: int) -> _State:
@@ -106,7 +113,7 @@ def _begin(referee: Referee, rows: Tensor, epsilon: Tensor, threat: Threat, draw
 
 
 def _move(state: _State, threat: Threat, first: bool) -> None:
-    share = 1.0 if first else _MOMENTUM
+    share = 1.0 if first else MOMENTUM
     drift = state.points - state.before
     size = norms.per_image(state.step)
     target = state.points + size * norms.direction(threat.norm, state.gradient)
@@ -128,7 +135,7 @@ def _remember(state: _State, values: Tensor, first: bool) -> None:
 
 def _checkpoint(state: _State, window: int) -> None:
     stuck = ~state.halved & (state.checked_loss >= state.best_loss)
-    halve = (state.rises <= window * _RISING_SHARE) | stuck
+    halve = (state.rises <= window * RISING_SHARE) | stuck
     state.step = torch.where(halve, state.step / 2, state.step)
     state.points = torch.where(norms.per_image(halve), state.best, state.points)
     state.gradient = torch.where(norms.per_image(halve), state.best_gradient, state.gradient)

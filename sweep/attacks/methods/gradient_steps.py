@@ -15,7 +15,7 @@ from sweep.attacks.random_starts import Draws
 from sweep.attacks.referee import Referee
 from sweep.attacks.threat import Threat
 
-_CHANCES = 2  # additional random starts for near misses
+CHANCES = 2  # additional random starts for near misses
 _SHARED_STEPS = 2  # later steps differ between threats and epsilons, so caching them would only cost memory
 
 
@@ -26,7 +26,7 @@ def gradient_steps(referee: Referee, rows: Tensor, epsilon: Tensor, threat: Thre
     gradient. So neither the random start nor bfloat16 rounding leaves unbroken what one call per epsilon could break.
     """
     points = referee.images[rows]
-    chances = _CHANCES if threat.random_start else int(not referee.network.exact)
+    chances = CHANCES if threat.random_start else int(not referee.network.exact)
     for run in range(threat.restarts + chances * referee.leave):
         second = run >= threat.restarts
         left = referee.standing(rows, epsilon)
@@ -56,7 +56,7 @@ def _one_run(
             if not len(rows):
                 return points
         if threat.decay is not None:
-            momentum = _unit_mean(gradient) + threat.decay * momentum
+            momentum = unit_mean(gradient) + threat.decay * momentum
             gradient = momentum
         size = norms.per_image(threat.step_size(epsilon))
         points = norms.project(threat.norm, clean, points + size * norms.direction(threat.norm, gradient), epsilon)
@@ -71,7 +71,7 @@ def _start(clean: Tensor, rows: Tensor, epsilon: Tensor, threat: Threat, draws: 
     return (clean + norms.per_image(epsilon) * noise).clamp(0, 1)
 
 
-def _unit_mean(gradient: Tensor) -> Tensor:
+def unit_mean(gradient: Tensor) -> Tensor:
     """Divide by the mean absolute value; a zero gradient stays zero (0/0 would turn the image into NaN)."""
     gradient = norms.rescaled(gradient)
     mean = norms.per_image(gradient.abs().flatten(1).mean(dim=1))

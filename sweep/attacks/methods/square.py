@@ -41,7 +41,7 @@ def _one_run(referee: Referee, rows: Tensor, epsilon: Tensor, threat: Threat, ge
     best = norms.project(threat.norm, clean, clean + radius * stripes, epsilon)
     gap = margin(referee.forward(rows, best), referee.labels[rows])
     for query in range(threat.steps):
-        patch = _patch(channels, height, width, _side(query, threat.steps, height, width), generator).to(clean)
+        patch = _patch(channels, height, width, side_of(query, threat.steps, height, width), generator).to(clean)
         left = referee.standing(rows, epsilon)
         if not left.all():
             rows, epsilon, clean, radius, best, gap = (part[left] for part in (rows, epsilon, clean, radius, best, gap))
@@ -55,7 +55,7 @@ def _one_run(referee: Referee, rows: Tensor, epsilon: Tensor, threat: Threat, ge
     return best
 
 
-def _side(query: int, queries: int, height: int, width: int) -> int:
+def side_of(query: int, queries: int, height: int, width: int) -> int:
     """Side of the square in pixels, by a schedule that is stretched to the number of queries."""
     step = query * 10_000 // queries
     share = _FIRST_SHARE / 2 ** sum(step > limit for limit in _HALVINGS)

@@ -3,25 +3,51 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import ray
 
+from sweep.core.activity import doing, heard_by, noting
 from sweep.core.storage import Storage
-from sweep.execution.job import Obtained
+from sweep.execution.job import FAULT, LimitExceeded, Losses, Obtained, Said
 from sweep.execution.ray.nodes import HEAD
+from sweep.execution.usage import usage
+from sweep.execution.worker_limits import UNLIMITED, WorkerLimits, limited
 from sweep.store.artifact_store import ArtifactStore, Compute, Stage
 
 _RETRIES = 3  # a computation whose worker or node is killed begins again this often
 
 
+@dataclass(frozen=True)
+class _Setup:
+    """What every computation is started with."""
+
+    run_url: str
+    device: str
+    threads: int
+    limits: WorkerLimits
+    job_queue: Any = None
+
+
 @ray.remote
-def _compute(run_url: str, stage: Stage, function: Compute | None, device: str, threads: int) -> dict[str, Any]:
+def _compute(setup: _Setup, stage: Stage, function: Compute | None, server: Any) -> dict[str, Any]:
     import torch
 
-    torch.set_num_threads(threads)
-    return ArtifactStore(Storage(run_url), device).compute(stage, function or _work_of(stage.kind))
+    def say(said: Said) -> None:
+        ray.get(server.ending.remote(stage.hash, said))
+
+    def note(facts: dict[str, Any]) -> None:
+        if setup.job_queue is not None:
+            setup.job_queue.note.remote(stage.hash, {**facts, **usage()})
+
+    torch.set_num_threads(setup.threads)
+    store = ArtifactStore(Storage(setup.run_url), setup.device)
+    with limited(setup.limits.of_a_stage, say), heard_by(note), noting(artifact=stage.kind):
+        doing("loading")
+        return store.compute(stage, function or _work_of(stage.kind))
 
 
 def _work_of(kind: str) -> Compute:
@@ -35,16 +61,25 @@ def _work_of(kind: str) -> Compute:
 class ArtifactServer:
     """Answers when the artifact exists; the first request starts its computation, later ones wait for the same one.
 
-    `work` computes kinds of stages in another way than `sweep.pipeline.compute_stages`.
+    A computation that exceeds `limits` (memory, time) ends its process, which is retried like one that died. `work` computes kinds of
+    stages in another way than `sweep.pipeline.compute_stages`; `job_queue` (actor) is told what is computed.
     """
 
-    def __init__(self, run_url: str, cpus: float, gpus: float, work: Mapping[str, Compute] | None = None) -> None:
-        self._run_url = run_url
+    def __init__(
+        self,
+        run_url: str,
+        cpus: float,
+        gpus: float,
+        work: Mapping[str, Compute] | None = None,
+        limits: WorkerLimits = UNLIMITED,
+        job_queue: Any = None,
+    ) -> None:
         self._store = ArtifactStore(Storage(run_url))
         self._resources = {"num_cpus": cpus, "num_gpus": gpus}
-        self._how = ("cuda" if gpus else "cpu", max(1, int(cpus)))
+        self._setup = _Setup(run_url, "cuda" if gpus else "cpu", max(1, int(cpus)), limits, job_queue)
         self._work = dict(work or {})
         self._running: dict[str, asyncio.Future] = {}
+        self._said: dict[str, list[Said]] = {}  # by hash: what computations said before they ended themselves
 
     async def ensure(self, stage: Stage) -> list[Obtained]:
         """Ensure `stage`, and first its dependencies unless it exists; every caller gets the exception of a failed computation."""
@@ -66,6 +101,20 @@ class ArtifactServer:
     async def _known(self, meta: dict[str, Any]) -> dict[str, Any]:
         return meta
 
+    async def ending(self, stage_hash: str, said: Said) -> None:
+        """A computation is about to end its process because it exceeds a limit of memory or time."""
+        self._said.setdefault(stage_hash, []).append(said)
+
     async def _launch(self, stage: Stage) -> dict[str, Any]:
         task = _compute.options(max_retries=_RETRIES, **self._resources)
-        return await task.remote(self._run_url, stage, self._work.get(stage.kind), *self._how)
+        me = ray.get_runtime_context().current_actor
+        try:
+            return await task.remote(self._setup, stage, self._work.get(stage.kind), me)
+        except ray.exceptions.WorkerCrashedError as lost:
+            if said := self._said.get(stage.hash):
+                losses = Losses({FAULT: _RETRIES}, Counter({FAULT: len(said)}))
+                raise LimitExceeded(losses.failure(FAULT, said[-1])) from lost
+            raise
+        finally:
+            if self._setup.job_queue is not None:
+                self._setup.job_queue.note.remote(stage.hash, None)

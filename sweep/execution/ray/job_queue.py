@@ -22,7 +22,7 @@ _VERDICT_S = 30  # a driver that answers later than that does not hold its worke
 
 
 @dataclass(eq=False)
-class Job:
+class QueuedJob:
     """One submission of a trial: a later one of the same signature is another job with its own reports."""
 
     work: Work
@@ -43,7 +43,7 @@ class WorkerGroup:
     """The state of one worker group."""
 
     node: str = ""
-    job: Job | None = None
+    job: QueuedJob | None = None
     of_one_job: bool = False
     gone: bool = False
     said: Said | None = None  # what its worker said before it ended itself
@@ -55,8 +55,8 @@ class JobQueue:
 
     def __init__(self, max_failures: int, max_preemptions: int) -> None:
         self._limits = {FAULT: max_failures, PREEMPTION: max_preemptions}
-        self._waiting: list[Job] = []
-        self._present: dict[str, Job] = {}  # by signature: the one whose reports are asked for
+        self._waiting: list[QueuedJob] = []
+        self._present: dict[str, QueuedJob] = {}  # by signature: the one whose reports are asked for
         self._worker_groups: dict[str, WorkerGroup] = {}
         self._leaving: set[str] = set()  # nodes that will be taken away
         self._closed = False
@@ -66,6 +66,7 @@ class JobQueue:
         self._most = 0
         self._idle_s: float | None = None
         self._broken: list[str] = []
+        self._activities: dict[str, Report] = {}  # by signature of the trial or hash of the artifact, for the live view
         self._news = asyncio.Condition()
 
     async def open(
@@ -82,7 +83,7 @@ class JobQueue:
 
     async def submit(self, work: Work) -> None:
         """Queue a trial's job; an earlier one of the same trial is dropped."""
-        job = Job(work, Losses(self._limits))
+        job = QueuedJob(work, Losses(self._limits))
         await self.cancel(job.signature)
         self._present[job.signature] = job
         self._waiting.append(job)
@@ -129,16 +130,28 @@ class JobQueue:
         job.sent += 1
         if report["kind"] == DONE:
             self._worker_groups[worker_group].job = None
+            self._activities.pop(signature, None)
         elif _at_rung(job.work, report):
             await self._judged(job, job.sent)
         return not job.cancelled
 
-    async def _judged(self, job: Job, number: int) -> None:
+    async def _judged(self, job: QueuedJob, number: int) -> None:
         """Wait until the scheduler has decided on a report, so that a stopped trial trains no further than its rung."""
         async with self._news:
             with suppress(TimeoutError):
                 decided = self._news.wait_for(lambda: job.cancelled or self._closed or job.judged >= number)
                 await asyncio.wait_for(decided, _VERDICT_S)
+
+    async def note(self, key: str, activity: Report | None) -> None:
+        """What the worker of a trial (by signature) or an artifact (by hash) does now; None when it is over."""
+        if activity is None:
+            self._activities.pop(key, None)
+        else:
+            self._activities[key] = activity
+
+    async def activities(self) -> dict[str, Report]:
+        """What the workers do now."""
+        return self._activities
 
     async def next_report(self, signature: str) -> Report:
         """The trial's next report, waiting for one."""
@@ -227,7 +240,7 @@ class JobQueue:
         except Exception as error:  # noqa: BLE001 - whatever it was is the reason that its jobs are told
             await self.worker_group_broke(name, str(error).strip().splitlines()[-1])
 
-    def _next(self, worker_group: str) -> Job | None:
+    def _next(self, worker_group: str) -> QueuedJob | None:
         """A job bound to this worker group, or the first one bound to none."""
         if self._worker_groups[worker_group].node in self._leaving:
             return None
@@ -237,6 +250,8 @@ class JobQueue:
         """Requeue the job of a worker group that lost it, at the front, if retries remain."""
         job, worker_group.job = worker_group.job, None
         said, worker_group.said = worker_group.said, None
+        if job is not None:
+            self._activities.pop(job.signature, None)
         if job is None or job.cancelled:
             return
         kind = PREEMPTION if worker_group.node in self._leaving or is_leaving(worker_group.node) else FAULT
@@ -245,14 +260,14 @@ class JobQueue:
         else:
             self._fail(job, **job.losses.failure(kind, said))
 
-    def _fail_those(self, chosen: Callable[[Job], bool], reasons: list[str]) -> None:
+    def _fail_those(self, chosen: Callable[[QueuedJob], bool], reasons: list[str]) -> None:
         reason = "; ".join(sorted(set(reasons)))
         lost = [job for job in self._waiting if chosen(job)]
         self._waiting = [job for job in self._waiting if job not in lost]
         for job in lost:
             self._fail(job, "FAILED", f"no worker group is left: {reason}")
 
-    def _fail(self, job: Job, failure: str, reason: str) -> None:
+    def _fail(self, job: QueuedJob, failure: str, reason: str) -> None:
         job.mail.put_nowait({"kind": DONE, "failure": failure, "reason": reason})
 
     async def _tell(self) -> None:

@@ -17,7 +17,7 @@ from ray import tune
 from sweep.core.storage import Storage
 from sweep.data.datasets import Data
 from sweep.execution.campaign_records import CampaignRecords
-from sweep.execution.job import failure
+from sweep.execution.job import Report, failure
 from sweep.execution.launch import Launch
 from sweep.execution.ray.artifact_server import ArtifactServer
 from sweep.execution.ray.job_queue import JobQueue
@@ -26,6 +26,7 @@ from sweep.execution.ray.shared_images import share_images, wait_for
 from sweep.execution.ray.tune_adapters import CampaignScheduler, CampaignSearcher, RecordCallback
 from sweep.execution.ray.tune_trial import TuneTrial
 from sweep.execution.ray.worker_groups import WorkerGroupSetup, start_worker_group
+from sweep.execution.worker_limits import WorkerLimits
 from sweep.pipeline.stages import shared_models
 from sweep.planning.capacity import Capacity
 from sweep.planning.plan import Plan
@@ -33,6 +34,7 @@ from sweep.search.candidate import Assignment
 
 _DRIVER = {"CPU": 0, **HEAD}  # a driver only waits, where no machine is taken away under it
 _IDLE_S = 10  # without a job for so long a worker group releases its CPUs and GPUs, where a generator or an autoscaler could use that
+_ANSWER_S = 1  # for what the live view asks
 _GOODBYE_S = 20  # how long worker groups may take to end their Train runs
 
 
@@ -54,7 +56,11 @@ def run_trials(
         launch.resources.max_failures, launch.resources.max_preemptions
     )
     artifact_server = ArtifactServer.remote(  # type: ignore[attr-defined]
-        launch.run_url, launch.resources.cpus_per_worker, launch.resources.gpus_per_worker
+        launch.run_url,
+        launch.resources.cpus_per_worker,
+        launch.resources.gpus_per_worker,
+        limits=WorkerLimits.of(launch.resources),
+        job_queue=job_queue,
     )
     images = share_images(data)
     setup = WorkerGroupSetup(run.url, launch.resources, launch.attempt, images, job_queue)
@@ -95,9 +101,19 @@ def run_trials(
         ),
     )
     wait_for(images)
+    records.progress.poll = partial(_activities, job_queue)
     with records.progress:
         tuner.fit()
     ray.get(job_queue.close.remote(_GOODBYE_S))
+
+
+def _activities(job_queue: Any) -> dict[str, Report] | None:
+    """What the workers do now; None when the job queue does not answer at once, as while it or its node is replaced."""
+    try:
+        found: dict[str, Report] = ray.get(job_queue.activities.remote(), timeout=_ANSWER_S)
+    except ray.exceptions.RayError:
+        return None
+    return found
 
 
 def _trial_config(launch: Launch, plan: Plan, job: Assignment) -> dict[str, Any]:

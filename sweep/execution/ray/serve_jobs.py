@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import ray
 
+from sweep.core.activity import heard_by
 from sweep.core.storage import Storage
 from sweep.data.datasets import CARD_FILE, Data
 from sweep.execution.job import DONE, Report, Said, Work
 from sweep.execution.ray.preemption import NodeNotice, TrainNotice
 from sweep.execution.ray.shared_images import SharedImages, folds_of
+from sweep.execution.usage import usage
 from sweep.execution.worker_limits import WorkerLimits, limited
 from sweep.execution.worker_loop import Cancelled, Preempted, Tell, WorkerContext, serve
+from sweep.store.trial import Trial
 
 NextJob = Callable[[], Work | None]
 
@@ -76,8 +80,11 @@ def _serve_jobs(
         def tell(report: Report, signature: str = work.trial.signature) -> bool:
             return ray.get(job_queue.report.remote(worker_group, signature, report)) if leader else True
 
+        def note(facts: dict[str, Any], trial: Trial = work.trial) -> None:
+            job_queue.note.remote(trial.signature, {**facts, **usage(), "config": dict(trial.config)})
+
         try:
-            with limited(limits, say) as heard:
+            with limited(limits, say) as heard, heard_by(note) if leader else nullcontext():
                 serve(work, context, _noted(tell, heard))
         except Cancelled:
             pass

@@ -33,7 +33,8 @@ def glcm(
     """
     _check(images, levels)
     offsets = pair_offsets(distances, angles)
-    counts_NKLL = _count(images, levels, offsets, backends.choose(backend, images, levels))
+    way = backends.choose(backend, images, levels, lambda way: _count(images, levels, offsets, way))
+    counts_NKLL = _count(images, levels, offsets, way)
     if symmetric:
         counts_NKLL = counts_NKLL + counts_NKLL.transpose(-1, -2)
     if normed:
@@ -58,7 +59,7 @@ def glcm_features(
     """
     _check(images, levels)
     names, offsets = checked(names), pair_offsets(distances, angles)
-    way = backends.choose(backend, images, levels)
+    way = backends.choose(backend, images, levels, lambda way: _count(images, levels, offsets, way))
     if way == "native" and not symmetric:
         from sweep.losses.glcm.native import hard_sums
 
@@ -87,8 +88,8 @@ def _check(images: Tensor, levels: int) -> None:
 
 
 def _count(images: Tensor, levels: int, offsets: Sequence[Offset], way: str) -> Tensor:
-    if way == "native":  # writes each count once, so chunks gain nothing
-        return _count_native(images, levels, offsets)
+    if way in ("native", "triton"):  # they write each count once, so chunks gain nothing
+        return _COUNTERS[way](images, levels, offsets)
     counts_NKLL = images.new_empty(len(images), len(offsets), levels, levels, dtype=torch.int32)
     for part in _chunks(images, levels, offsets, way):
         counts_NKLL[part] = _COUNTERS[way](images[part], levels, offsets)
@@ -147,4 +148,10 @@ def _count_one_hot(images_MHW: Tensor, levels: int, offsets: Sequence[Offset]) -
     return torch.stack(tables, dim=1).int()
 
 
-_COUNTERS = {"native": _count_native, "scatter": _count_scatter, "dense": _count_one_hot}
+def _count_triton(images_MHW: Tensor, levels: int, offsets: Sequence[Offset]) -> Tensor:
+    from sweep.losses.glcm.fused import hard_counts
+
+    return hard_counts(images_MHW, levels, offsets)
+
+
+_COUNTERS = {"native": _count_native, "triton": _count_triton, "scatter": _count_scatter, "dense": _count_one_hot}

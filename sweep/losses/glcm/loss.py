@@ -83,11 +83,15 @@ class GLCMLoss(nn.Module):
 
             return self._from_moments(tile_statistics(tiles, self.offsets)).unflatten(0, (-1, tiles.count))
         step = max(1, CHUNK_CELLS // (len(self.offsets) * self.levels**2))
-        return torch.cat([self._features(part) for part in tiles.all().split(step)]).unflatten(0, (-1, tiles.count))
+        windows_Mhw = tiles.all()
+        if windows_Mhw.is_cuda and self._way(windows_Mhw[:step]) == "triton":
+            step = max(1, len(windows_Mhw))  # its matrices never reach memory
+        return torch.cat([self._features(part) for part in windows_Mhw.split(step)]).unflatten(0, (-1, tiles.count))
 
     def _native(self, images: Tensor) -> bool:
         # Compiled code does not check indices: the cell of a NaN would lie outside the table.
-        return backends.choose(self.backend, images, self.levels) == "native" and finite(images)
+        on_cpu = images.device.type == "cpu" and self.backend in ("auto", "native")
+        return on_cpu and backends.choose(self.backend, images, self.levels) == "native" and finite(images)
 
     def _features(self, windows_Mhw: Tensor) -> Tensor:
         """Differentiable features [M, F] of windows [M, h, w] in level units."""
@@ -95,7 +99,19 @@ class GLCMLoss(nn.Module):
             from sweep.losses.glcm.native_statistics import soft_statistics
 
             return self._from_moments(soft_statistics(windows_Mhw, self.levels, self.offsets))
-        counts_MKLL = soft_counts(windows_Mhw, self.levels, self.offsets, self.backend)
+        return self._features_by(self._way(windows_Mhw), windows_Mhw)
+
+    def _way(self, windows_Mhw: Tensor) -> str:
+        if windows_Mhw.device.type == "cpu":
+            return self.backend
+        return backends.choose(self.backend, windows_Mhw, self.levels, lambda way: self._features_by(way, windows_Mhw))
+
+    def _features_by(self, way: str, windows_Mhw: Tensor) -> Tensor:
+        if way == "triton":
+            from sweep.losses.glcm import fused
+
+            return self._from_moments(fused.soft_statistics(windows_Mhw, self.levels, self.offsets))
+        counts_MKLL = soft_counts(windows_Mhw, self.levels, self.offsets, way)
         size = (windows_Mhw.shape[1], windows_Mhw.shape[2])
         pairs_M = self._pairs(size, counts_MKLL).repeat(len(counts_MKLL))
         return self._from_moments(moments(counts_MKLL.flatten(0, 1), pairs_M).unflatten(0, counts_MKLL.shape[:2]))

@@ -50,9 +50,17 @@ def soft_glcm(
 def soft_counts(images: Tensor, levels: int, offsets: Sequence[Offset], backend: str = "auto") -> Tensor:
     """Soft counts [N, K, L, L] of float images [N, H, W] in level units; differentiable once."""
     images = images if images.dtype in (torch.float32, torch.float64) else images.float()
-    way = backends.choose(backend, images, levels)
+    way = backends.choose(backend, images, levels, lambda way: _soft_counts(images, levels, offsets, way))
+    return _soft_counts(images, levels, offsets, way)
+
+
+def _soft_counts(images: Tensor, levels: int, offsets: Sequence[Offset], way: str) -> Tensor:
     if way == "dense":
         return _dense(images, levels, offsets)
+    if way == "triton":
+        from sweep.losses.glcm import fused
+
+        return fused.soft_counts(images, levels, offsets)
     # Compiled code does not check indices: the cell of a NaN would lie outside the table.
     if way == "native" and not finite(images):
         way = "scatter"

@@ -9,6 +9,7 @@ from sweep.shift.estimates import Estimate
 from sweep.shift.estimators.cbpe import expected
 from sweep.shift.evidence import Evidence
 
+_RIDGE = 1.0
 _LARGEST_WEIGHT = 20.0  # times the mean: one image must not decide the calibration
 
 
@@ -30,20 +31,7 @@ def density_ratio(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     features = (features - features.mean(0)) / np.where(features.std(0) > 0, features.std(0), 1)
     design = np.concatenate([features, features**2, np.ones((len(both), 1))], axis=1)
     is_target = np.arange(len(both)) >= len(source)
-    theta = _logistic(design, is_target)
+    theta = calibration.logistic_regression(design, is_target.astype(float), ridge=_RIDGE)
     odds = np.exp(np.clip(design[: len(source)] @ theta, -30, 30))
     odds = np.minimum(odds / odds.mean(), _LARGEST_WEIGHT)
     return odds / odds.mean()
-
-
-def _logistic(design: np.ndarray, positive: np.ndarray, steps: int = 30, ridge: float = 1.0) -> np.ndarray:
-    theta = np.zeros(design.shape[1])
-    for _ in range(steps):
-        p = calibration.sigmoid(design @ theta)
-        gradient = design.T @ (p - positive) + ridge * theta
-        hessian = (design * (p * (1 - p))[:, None]).T @ design + ridge * np.eye(len(theta))
-        step = np.linalg.solve(hessian, gradient)
-        theta = theta - step
-        if np.abs(step).max() < 1e-8:
-            break
-    return theta

@@ -13,14 +13,14 @@ from analysis.comparisons import Compared
 from analysis.derived import labels
 from analysis.figures import svg
 from analysis.figures.calibration import calibration_facts, domain_facts, draw_calibration
-from analysis.figures.compute import ComputeRow, compute_rows, draw_compute, duration
+from analysis.figures.compute import ComputeRow, compute_rows, draw_compute
 from analysis.figures.epsilon import EpsilonCurve, EpsilonFacts, Reach, draw_epsilon_curves, epsilon_facts, reach
 from analysis.figures.gallery import galleries
 from analysis.figures.glcm import draw_glcm, glcm_facts
 from analysis.figures.importance import draw_importances, explained, importances
 from analysis.figures.learning import draw_learning_curves, learning_curves
 from analysis.figures.parallel import draw_parallel, parallel_facts
-from analysis.figures.pareto import draw_pareto, front_probability, pareto_facts
+from analysis.figures.pareto import draw_pareto, pareto_facts
 from analysis.figures.ratio import RatioCurve, RatioPoint, draw_ratio_curves, ratio_curves
 from analysis.frames import load_run
 from analysis.intervals import Interval
@@ -169,12 +169,6 @@ class TestCompute:
             ComputeRow("generator", 21.0, 1, 1, 19.0),
             ComputeRow("attack", 6.0, 2, 0, 0.0),
         )
-
-    @pytest.mark.parametrize(
-        ("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (190, "3 min 10 s"), (18720, "5 h 12 min")]
-    )
-    def test_durations(self, seconds, text):
-        assert duration(seconds) == text
 
 
 class TestGallery:
@@ -361,8 +355,3 @@ class TestParallel:
         texts = [text for _, text in next(axis for axis in facts.axes if axis.name == "lr").marks]
         low, second = float(texts[0]), float(texts[1])
         assert second / low == pytest.approx(float(texts[2]) / second, rel=0.2)
-
-
-def test_front_probability_counts_draws():
-    draws = np.array([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 1.0], [0.0, 0.0]]])
-    assert front_probability(draws).tolist() == [1.0, 0.5]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from analysis.intervals import Resampled, SeedPrior, interval
-from analysis.joint_noise import joint_draws, seed_correlation
+from analysis.joint_noise import front_probability, joint_draws, seed_correlation
+from sweep.core.pareto import dominated_by_any
 
 
 def pair(draw, seeds=4, shared=0.05):
@@ -39,3 +40,12 @@ def test_each_margin_is_that_of_the_interval():
 
 def test_one_seed_leaves_metrics_uncorrelated():
     assert seed_correlation([pair(np.random.default_rng(4), seeds=1)]).tolist() == [[1.0, 0.0], [0.0, 1.0]]
+
+
+@pytest.mark.parametrize(("configurations", "objectives"), [(12, 2), (40, 3), (7, 1)])
+def test_front_probability_is_the_share_of_draws_that_nothing_dominates(configurations, objectives):
+    draw = np.random.default_rng(5)
+    draws = draw.integers(0, 4, (50, configurations, objectives)).astype(float)  # many ties
+    draws[draw.random(draws.shape) < 0.05] = np.nan
+    one_by_one = np.mean([~dominated_by_any(points) for points in draws], axis=0)
+    np.testing.assert_allclose(front_probability(draws), one_by_one)

@@ -204,7 +204,21 @@ class TestAucUnderAttack:
             expected = 2 / 6 - 1 / 6  # image 2 rises above image 1 too
         assert len(made.images) == 5 and auroc(made, np.ones((1, 5)))[0, 0] == pytest.approx(expected)
 
-    def test_three_classes_have_none(self):
-        predictions, attacks = self.frames()
-        three = predictions.assign(logits=[[0.0, 1.0, 2.0]] * 6)
-        assert attacked_logits(prediction_outcomes(three, "target"), robust_outcomes(attacks, "target", 0.1)) is None
+    def test_three_classes_are_one_against_the_rest_each(self):
+        head = pd.DataFrame(
+            {"image_id": list("abcd"), "group": list("abcd"), "split": "target", "label": [0, 0, 1, 2], "seed": 0}
+        )
+        logits = [[4.0, 0, 0], [3.0, 0, 0], [0, 4.0, 0], [0, 0, 4.0]]
+        attacks = head.assign(threat="a", breaking_eps=[np.inf, 0.1, np.inf, np.inf])
+        made = attacked_logits(
+            prediction_outcomes(head.assign(logits=logits), "target"), robust_outcomes(attacks, "target", 0.1)
+        )
+        assert auroc(made, np.ones((1, 4)))[0, 0] == pytest.approx((2 / 4 + 2 / 3 + 2 / 3) / 3)
+
+    def test_of_findings_each_is_lost_where_the_image_is_broken(self):
+        head = pd.DataFrame({"image_id": list("abc"), "group": list("abc"), "split": "target", "seed": 0})
+        head["labels"] = [[1.0, 0.0], [1.0, 1.0], [0.0, np.nan]]
+        attacks = head.assign(threat="a", breaking_eps=[0.1, np.inf, np.inf])
+        predicted = prediction_outcomes(head.assign(logits=[[2.0, -1.0], [1.0, 1.0], [-1.0, 5.0]]), "target")
+        made = attacked_logits(predicted, robust_outcomes(attacks, "target", 0.1))
+        assert auroc(made, np.ones((1, 3)))[0, 0] == pytest.approx((1 / 2 + 0) / 2)

@@ -5,14 +5,17 @@ import dataclasses
 import io
 import json
 import re
+import shutil
 
 import pytest
 
 from analysis.constraints import parse_constraint, passing
+from analysis.frames import load_run
 from analysis.rank import FORMATS, as_table, main
 from analysis.ranking import rank, scores
+from analysis.selection import select
 from sweep.core.errors import InputError
-from tests.fakes.run_folder import FakeSweep, write_fake_run
+from tests.fakes.run_folder import FakeSweep, ledger_file, write_fake_run
 
 
 def order(run, by, **options):
@@ -21,8 +24,26 @@ def order(run, by, **options):
 
 def test_a_metric_orders_by_its_direction(run, estimates):
     by_auroc, by_gap = order(run, "auroc", estimates=estimates), order(run, "domain_gap", estimates=estimates)
-    assert by_auroc == run.means["auroc/target"].sort_values(ascending=False).index.tolist()
-    assert by_gap == run.means["domain_gap"].sort_values().index.tolist()
+    means = run.means.sort_index()
+    assert by_auroc == means["auroc/target"].sort_values(ascending=False, kind="stable").index.tolist()
+    assert by_gap == means["domain_gap"].sort_values(kind="stable").index.tolist()
+
+
+@pytest.mark.parametrize("by", ["source_val", "auroc", "auroc > domain_gap", "auroc=2,domain_gap=1", "pareto"])
+def test_equal_scores_rank_by_signature_whatever_finished_first(run, by):
+    equal = dataclasses.replace(run, records=run.records * 0 + 0.5)
+    turned = dataclasses.replace(equal, records=equal.records[::-1], configs=equal.configs[::-1])
+    assert order(equal, by, top=3) == order(turned, by, top=3) == sorted(run.means.index)[:3]
+    chosen, again = (dict(select(one)) for one in (equal, turned))
+    assert chosen == again
+
+
+def test_the_seed_that_finished_first_moves_no_digit_of_a_mean(run, run_folder, tmp_path):
+    folder = shutil.copytree(run_folder, tmp_path / "r")
+    lines = ledger_file(folder).read_bytes().splitlines(keepends=True)
+    ledger_file(folder).write_bytes(b"".join([lines[0], *lines[:0:-1]]))
+    again = load_run(folder)
+    assert again.means.loc[run.means.index].equals(run.means) and list(again.means.index) != list(run.means.index)
 
 
 def test_rules_order_and_tell_whether_they_are_oracles(run, estimates):

@@ -73,6 +73,7 @@ def test_the_grid_is_the_one_asked_for():
     names = [part.name for part in statistics.parts() if part.section == "sweep"]
     assert len(names) == len(set(names)) == 4 * 3 * 2 * 2
     assert all(part.repeats >= 500 for part in statistics.parts())
+    assert sum(part.section == "front" for part in statistics.parts()) == 4 * 3
 
 
 def test_the_true_auroc_is_that_of_many_images():
@@ -89,6 +90,20 @@ def test_a_repeat_has_every_figure(cell):
     found = simulated_sweeps.repeat(cell, 0)
     shown = {name for _, name, _ in statistics.COLUMNS["sweep"]}
     assert shown <= set(found) and all(np.isfinite(value) for value in found.values())
+
+
+def test_a_simulated_front_has_every_figure():
+    found = simulated_sweeps.front(2, 40, 0)
+    assert set(found) == {name for _, name, _ in statistics.COLUMNS["front"]}
+    assert all(0 <= value <= 1 for value in found.values())
+
+
+def test_comments_and_docstrings_do_not_make_other_code(tmp_path):
+    plain, explained, other = (tmp_path / name for name in ("a.py", "b.py", "c.py"))
+    plain.write_text("def twice(x):\n    return 2 * x\n")
+    explained.write_text('"""Numbers."""\n\n\ndef twice(x):\n    """Twice x."""\n    return 2 * x  # exactly\n')
+    other.write_text("def twice(x):\n    return 3 * x\n")
+    assert statistics.statements(plain) == statistics.statements(explained) != statistics.statements(other)
 
 
 def test_both_racing_rules_play_the_same_race():

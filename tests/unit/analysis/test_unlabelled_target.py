@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 
 from analysis import label, unseal
+from analysis.figures.unsealed import draw_unsealed
 from analysis.frames import load_run
 from analysis.predicted import predicted_target
 from analysis.ranking import rank
-from analysis.unsealed import POOLED
+from analysis.report import write_report
+from analysis.unsealed import POOLED, kept
 from sweep.core.errors import InputError
 from tests.fakes.run_folder import FakeSweep, write_fake_run
 
@@ -70,9 +72,29 @@ def test_unsealing_scores_every_estimator(labelled, capsys):
     for row in found["recipes"]:
         assert row["true"]["auroc"] == pytest.approx(run.means.loc[row["signature"], "auroc/target"])
     assert found["estimators"][POOLED]["auroc"]["error"] < 0.1
-    assert unseal.main([str(labelled)]) == 0
+    assert unseal.main([str(labelled)]) == 0 and not (labelled / "unsealed.json").exists()
     text = capsys.readouterr().out
     assert "Regret of blind" in text and "90 % intervals that hold the true value" in text
+
+
+def test_the_report_ends_with_the_comparison_once_it_was_unsealed(tmp_path, capsys):
+    folder = write_fake_run(tmp_path / "r", LABELLED)
+    write_report(folder, folder / "report.html")
+    assert "Was the prediction right?" not in (folder / "report.html").read_text()
+    assert unseal.main([str(folder), "--report"]) == 0 and f"report: {folder}/report.html" in capsys.readouterr().out
+    run = load_run(folder)
+    assert repr(kept(run)) == repr(unseal.score_run(run))  # NaN does not equal itself
+    text = (folder / "report.html").read_text()
+    assert text.index('id="unsealed"') > text.index('id="compute"') and "Regret of blind" in text
+    (folder / "unsealed.json").write_text('{"images": 1}')
+    with pytest.raises(InputError, match="unsealed.json: cannot be read"):
+        write_report(folder, folder / "report.html")
+
+
+def test_scores_of_fewer_records_are_said_to_be_old(labelled):
+    found = unseal.score_run(load_run(labelled))
+    assert "Opened when 8 records were finished; the run has 9 now." in draw_unsealed(found, 9).notes[0]
+    assert not any("Opened when" in note for note in draw_unsealed(found, 8).notes)
 
 
 def test_images_to_label_and_the_comparison_of_their_labels(blind, labelled, tmp_path, capsys):

@@ -37,10 +37,11 @@ def test_l2_pgd_ends_at_the_same_images():
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("pairs", ["off", "on"])
 @pytest.mark.parametrize("mode", ["exact", "fast"])
-def test_robust_accuracy_is_equal_or_lower_in_every_cell(model, mode):
+def test_robust_accuracy_is_equal_or_lower_in_every_cell(model, mode, pairs):
     images, labels = lit_halves(64, seed=3)
-    result = epsilon_sweep(model, images, labels, list(SAME), EPSILONS, AttackOptions(mode=mode))
+    result = epsilon_sweep(model, images, labels, list(SAME), EPSILONS, AttackOptions(mode=mode, pairs=pairs))
     torch.manual_seed(0)
     for name, attack in SAME.items():
         for epsilon in EPSILONS:

@@ -1,6 +1,7 @@
 """Figures by hand on four images, and the gallery's pictures."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,9 +53,32 @@ def test_metrics_carry_their_protocol_in_their_name(result):
     assert named["crossing_epsilon/target/b"] == 0.2
 
 
-def test_auroc_is_undefined_beyond_two_classes(result):
-    result.logits.resize_(5, 3)
-    assert math.isnan(robust_auroc(result, "a", 0.1))
+def test_auroc_of_three_classes_is_the_mean_of_one_against_the_rest(result):
+    """Log-odds of class 0 for images of classes 0 0 1 2: clean all in order; then image 1 of class 0 is broken."""
+    three = replace(
+        result, logits=torch.tensor([[4.0, 0, 0], [3.0, 0, 0], [0, 4.0, 0], [0, 0, 4.0]]), labels=torch.tensor([0, 0, 1, 2]),
+        breaking_epsilon={"a": torch.tensor([INF, 0.1, INF, INF], dtype=torch.float64)}, clean_right=torch.ones(4, dtype=torch.bool),
+        norms={"a": "linf"}, kinds={"a": "many_step"},
+    )  # fmt: skip
+    assert robust_auroc(three, "a", 0) == 1
+    # Class 0: image 1 falls below both others, 2 of 4 pairs; classes 1 and 2: it rises above their one image, 2 of 3 pairs each.
+    assert robust_auroc(three, "a", 0.1) == pytest.approx((2 / 4 + 2 / 3 + 2 / 3) / 3)
+
+
+def test_auroc_of_findings_is_their_mean_over_known_labels(result):
+    nan = math.nan
+    two = replace(
+        result, logits=torch.tensor([[2.0, -1.0], [1.0, 1.0], [-1.0, 5.0]]), labels=torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, nan]]),
+        breaking_epsilon={"a": torch.tensor([0.1, INF, INF], dtype=torch.float64)}, clean_right=torch.ones(3, dtype=torch.bool),
+        norms={"a": "linf"}, kinds={"a": "many_step"},
+    )  # fmt: skip
+    assert robust_auroc(two, "a", 0) == 1
+    # Finding 0: image 0 falls below image 2, image 1 stays above; finding 1: image 0 rises above image 1.
+    assert robust_auroc(two, "a", 0.1) == pytest.approx((1 / 2 + 0) / 2)
+
+
+def test_auroc_is_undefined_with_one_kind_alone(result):
+    assert math.isnan(robust_auroc(replace(result, labels=torch.ones(5, dtype=torch.int64)), "a", 0.1))
 
 
 def test_gallery_shows_image_perturbation_colors_and_probabilities():

@@ -120,6 +120,42 @@ class TestVersions:
         assert "versions: FAIL" in states(check_versions(Subject(None, "results", None)))
 
 
+class TestInlineEngine:
+    """A machine without Ray: `resources.engine: inline` runs there, so nothing that Ray needs may fail."""
+
+    @pytest.fixture
+    def without_ray(self, monkeypatch):
+        found = machine_checks._installed
+        monkeypatch.setattr(machine_checks, "_installed", lambda name: None if name == "ray" else found(name))
+
+    def test_every_check_passes_without_ray_whatever_the_environment_names(self, tmp_path, monkeypatch, without_ray):
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
+        findings = list(examine(write_config(tmp_path), {}, None, None, "inline"))
+        assert not [finding for finding in findings if finding.state == "FAIL"]
+        assert only(findings, "ray").text == "not needed by the inline engine"
+        assert "Ray" not in " ".join(finding.text for finding in findings)
+        by_key = list(examine(write_config(tmp_path), {"resources.engine": "inline"}, None, None))
+        assert by_key == findings
+
+    def test_command_ends_with_code_0(self, tmp_path, without_ray):
+        done = CliRunner().invoke(main.app(), [str(write_config(tmp_path)), "--engine", "inline"])
+        assert done.exit_code == 0, done.output
+        assert CliRunner().invoke(main.app(), ["--engine", "dask"]).exit_code == 2
+
+    def test_missing_ray_stops_only_who_asks_for_it(self, tmp_path, without_ray):
+        assert only(examine(None, {}, None, None), "versions").state == "warn"
+        (found, *_) = check_versions(Subject(sweep_config(tmp_path), "results", None, "ray"))
+        assert found.state == "FAIL" and "resources.engine: inline" in found.fix
+
+    def test_address_is_refused_as_the_sweep_refuses_it(self, tmp_path):
+        findings = list(examine(write_config(tmp_path), {}, None, "127.0.0.1:1", "inline"))
+        assert only(findings, "ray").state == "FAIL" and "does not join 127.0.0.1:1" in only(findings, "ray").text
+
+    def test_more_than_this_machine_has_is_found(self, tmp_path):
+        asked = {"resources.cpus_per_worker": "9999"}
+        assert only(examine(write_config(tmp_path), asked, None, None, "inline"), "resources").state == "FAIL"
+
+
 class TestAddress:
     def test_dead_address_is_known_at_once_and_nothing_else_is_asked(self):
         begin = time.monotonic()

@@ -1,12 +1,13 @@
 """A worker process ends itself with a reason when its job takes too long, or is silent for too long."""
 
+import pickle
 import threading
 import time
 
 import pytest
 
 from sweep.config.sweep_config import Resources
-from sweep.execution.job import FAULT, Losses
+from sweep.execution.job import FAULT, LimitExceeded, Losses, failure
 from sweep.execution.worker_limits import TimeGuard, WorkerLimits, limited
 
 
@@ -64,3 +65,23 @@ def test_a_timeout_counts_like_any_other_fault():
         "failure": "TIMEOUT",
         "reason": "its job sent no report for 1m, 2 times",
     }
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_process_whose_reason_reaches_nobody_is_ended_too():
+    ended = threading.Event()
+
+    def refuse(said):
+        raise ConnectionError("the engine is gone")
+
+    with limited(WorkerLimits(silence_s=0.01), refuse, lambda code: ended.set()):
+        assert ended.wait(10)
+
+
+def test_an_artifact_has_every_limit_but_that_of_silence():
+    assert WorkerLimits(1e9, 60.0, 5.0).of_a_stage == WorkerLimits(1e9, 60.0, None)
+
+
+def test_a_limit_keeps_its_class_and_reason_across_processes():
+    said = {"failure": "TIMEOUT", "reason": "its job ran for more than 1h (resources.max_trial_time), once"}
+    assert failure(pickle.loads(pickle.dumps(LimitExceeded(said)))) == said

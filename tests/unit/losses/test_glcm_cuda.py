@@ -36,7 +36,7 @@ def test_gpu_ways_of_counting_are_exact_on_the_cpu_too(levels):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("way", ["auto", "scatter", "dense"])
+@pytest.mark.parametrize("way", ["auto", "scatter", "dense", "triton"])
 @pytest.mark.parametrize("levels", [8, 64, 256])
 def test_hard_counts_are_bit_equal_to_the_cpu_s(way, levels):
     images = torch.randint(0, levels, (5, 60, 44), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -47,7 +47,7 @@ def test_hard_counts_are_bit_equal_to_the_cpu_s(way, levels):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("way", ["auto", "scatter", "dense"])
+@pytest.mark.parametrize("way", ["auto", "scatter", "dense", "triton"])
 def test_soft_counts_and_gradients_agree_with_the_cpu(way):
     found, slopes = [], []
     weights = torch.randn(3, 32, 32, 1, 4, generator=torch.Generator().manual_seed(1))

@@ -51,6 +51,34 @@ def test_safetensors_and_wrapped_states_read_the_same(published, tmp_path):
         assert {k: v.shape for k, v in read_state(other).items()} == {k: v.shape for k, v in state.items()}
 
 
+class _Attacker(torch.nn.Module):
+    """The nesting of the `robustness` package's AttackerModel: the network twice, and its input statistics."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.normalizer = torch.nn.Module()
+        self.normalizer.register_buffer("new_mean", torch.zeros(3, 1, 1))
+        self.normalizer.register_buffer("new_std", torch.ones(3, 1, 1))
+        self.model = network
+        self.attacker = torch.nn.Module()
+        self.attacker.normalize, self.attacker.model = self.normalizer, network
+
+
+def test_robust_imagenet_checkpoints_of_madrylab_load(published, tmp_path):
+    """Their layout: a data-parallel wrapper under "model", beside optimiser, schedule, epoch and accuracies."""
+    network = _resnet()
+    network.load_state_dict(torch.load(published, weights_only=True))
+    wrapped = {f"module.{name}": value for name, value in _Attacker(network).state_dict().items()}
+    optimizer = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9).state_dict()
+    content = {"model": wrapped, "optimizer": optimizer, "schedule": None, "epoch": 90, "amp": None, "adv_prec1": 0.4}
+    torch.save(content, tmp_path / "resnet_linf_eps4.0.ckpt")
+    state, alone = read_state(tmp_path / "resnet_linf_eps4.0.ckpt"), read_state(published)
+    assert set(state) == set(alone) and all(torch.equal(state[name], alone[name]) for name in alone)
+    model = _build(tmp_path / "resnet_linf_eps4.0.ckpt")
+    assert torch.equal(model.backbone.layer1[0].conv1.weight, alone["layer1.0.conv1.weight"])
+    assert model.weights_report.unused == ("fc.weight", "fc.bias")
+
+
 def test_a_partial_file_fits_the_network_cut_to_it(published, tmp_path):
     partial = {k: v for k, v in read_state(published).items() if not k.startswith(("layer4", "fc"))}
     torch.save(partial, tmp_path / "partial.pth")

@@ -106,6 +106,21 @@ def test_what_is_stored_gives_the_recorded_predictions(sealed):
     assert all(one.target_distance >= 0 and one.source_distance >= 0 for one in hospitals)
 
 
+def test_the_gallery_shows_the_nearest_and_the_farthest_hospital_beside_the_source(sealed):
+    run, folder, _, _ = sealed
+    shown = pd.read_parquet(io.BytesIO(run.read(f"{folder}/gallery.parquet"))).groupby("kind")
+    by_distance = sorted(read_hospitals(run, folder), key=lambda one: one.target_distance)
+    for kind, one in (("nearest_hospital", by_distance[0]), ("farthest_hospital", by_distance[-1])):
+        changed, original = shown.get_group(kind), shown.get_group(f"{kind}_source")
+        assert set(changed["label"]) == {"benign", "malignant"} and list(changed["image_id"]) == list(
+            original["image_id"]
+        )
+        assert set(changed["image_id"]) <= set(one.image_ids) and all(
+            changed["png"].to_numpy() != original["png"].to_numpy()
+        )
+        assert changed["caption"].iloc[0].startswith(", ".join(one.recipe))
+
+
 def test_other_adaptations_are_tried_on_the_same_model(sealed):
     run, folder, _, _ = sealed
     adapted = read_adapted_targets(run, folder)

@@ -49,7 +49,7 @@ def test_wall_refuses_a_trial_that_would_not_end_in_time(clock):
     assert budget_tracker.may_launch()
     one_trial(budget_tracker, clock, 40)
     assert not budget_tracker.may_launch()
-    assert "budget.wall: 80 s of 100 s" in budget_tracker.refused
+    assert "budget.wall: 1 min 20 s of 1 min 40 s" in budget_tracker.refused
 
 
 def test_gpu_hours_include_running_trials_and_earlier_attempts(clock):
@@ -153,7 +153,7 @@ def test_wall_time_ends_tune_too(monkeypatch, tmp_path):
         def __getattr__(self, name):
             return self
 
-    job_queue = SimpleNamespace(remote=lambda *arguments: Actor())
+    job_queue = SimpleNamespace(remote=lambda *arguments, **options: Actor())
     stand_ins = {
         "JobQueue": job_queue,
         "ArtifactServer": job_queue,
@@ -187,9 +187,7 @@ def test_the_cost_of_the_platform_is_noted_and_told(tmp_path):
     run.write(ENVIRONMENT_FILE, b'{"cpus": 2}')
     assert note_overhead(run, 10, 2, []) is None
     records = [event("finish", seed, 0, seconds={"total": 5.0}, stages=[{**MADE, "seconds": 4.0}]) for seed in range(2)]
-    assert (
-        note_overhead(run, 10, 2, records) == "14 s of work for 2 records, and 3.0 s of start-up and waiting a record"
-    )
+    assert note_overhead(run, 10, 2, records) == "14 s of work for 2 records, and 3 s of start-up and waiting a record"
     facts = json.loads(run.read(ENVIRONMENT_FILE))
     assert facts == {
         "cpus": 2,

@@ -84,6 +84,11 @@ def test_before_anything_is_prepared_stages_are_counted(tmp_path):
     assert not list(tmp_path.iterdir()), "a plan writes nothing"
 
 
+def test_what_the_weights_have_seen_is_said(tmp_path):
+    text = said(sweep_config(fixed={"weights": "imagenet"}, grid={"backbone": ["resnet18"]}), Storage(tmp_path))
+    assert "the weights resnet18.a1_in1k have not seen phantom-b: it is simulated here" in text
+
+
 def test_shards_that_are_elsewhere_are_said(tmp_path):
     asked = sweep_config(
         data={"source": str(tmp_path / "busi"), "target": "phantom-b", "train_images": 100},
@@ -133,7 +138,10 @@ def test_what_is_there_is_counted_and_timed(begun):
     asked, run = begun
     text = said(asked, run)
     assert rows(text) == {"generator": (1, 1, 0), "pool": (2, 0, 2), "record": (8, 2, 6)}
-    assert "about 240 worker-seconds left: 6 records of 40.0 s (mean of 2), on the machines that those ran on" in text
+    assert (
+        "about 4 min 0 s of work left over all workers: 6 records of 40 s (mean of 2), on the machines that those ran on"
+        in text
+    )
     assert "not counted, for none has been timed yet: 2 pools" in text
 
 
@@ -146,7 +154,7 @@ def test_each_node_type_has_its_price_or_the_reason_why_no_trial_fits(begun):
         run,
     )
     assert (
-        "on 2 x big: 3 trials at once, about 0.02 h, price 0.13" in text
+        "on 2 x big: 3 trials at once, about 1 min 20 s, price 0.13" in text
     )  # 240 s / 3 = 80 s on two nodes of 3 an hour
     assert "on 9 x small: no trial fits; one asks for one worker of 1 CPUs + 0.5 GPUs, a node has 4 CPUs" in text
 
@@ -154,7 +162,9 @@ def test_each_node_type_has_its_price_or_the_reason_why_no_trial_fits(begun):
 def test_another_sweep_config_in_the_folder_is_refused(begun):
     asked, run = begun
     run.write(SPACE_FILE, json.dumps(sweep_config(seeds=3).model_dump(mode="json")).encode())
-    with pytest.raises(InputError, match="the folder holds another sweep config: seeds.min was 3 and is 2"):
+    with pytest.raises(
+        InputError, match="the folder holds another sweep config; .*differs in\n  seeds.min was 3 and is 2"
+    ):
         said(asked, run)
 
 
@@ -169,9 +179,11 @@ def test_time_on_this_machine_and_a_longest_step():
     works = [StepCost("record", 4, (10.0, 20.0)), StepCost("generator", 1, (3600.0,)), StepCost("pool", 0, (5.0,))]
     lines = outlook(works, 4, Resources(), TWO_CPUS)
     assert lines[0].startswith(
-        "about 3660 worker-seconds left: 4 records of 15.0 s (mean of 2), 1 generator of 3600.0 s (mean of 1)"
+        "about 1 h 1 min of work left over all workers: 4 records of 15 s (mean of 2), 1 generator of 1 h 0 min (mean of 1)"
     )
-    assert lines[1:] == ["  on this machine: 2 trials at once, about 1.00 h"], "two machines do not halve one generator"
+    assert lines[1:] == ["  on this machine: 2 trials at once, about 1 h 0 min"], (
+        "two machines do not halve one generator"
+    )
     assert outlook([StepCost("record", 0, (1.0,))], 0, Resources(), TWO_CPUS) == ["nothing is left to compute"]
 
 

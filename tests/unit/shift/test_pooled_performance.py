@@ -1,11 +1,13 @@
 """Predictions of several models together on simulated hospitals of known shift: near the truth, covered, with the class mix found."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from sweep.evaluation.metrics import auroc
 from sweep.shift.margin_mixtures import mixtures_of
-from sweep.shift.pooled_performance import ModelEvidence, predict_pooled
+from sweep.shift.pooled_performance import HeldOut, ModelEvidence, predict_pooled
 from sweep.shift.predicted_performance import METRICS, HospitalResult
 
 FAMILIES = ("matched", "restyled", "acquisition", "both")
@@ -133,3 +135,40 @@ def test_what_cannot_be_predicted_is_refused():
     )  # fmt: skip
     with pytest.raises(ValueError, match="different pseudo-hospitals"):
         predict_pooled([models[0], fewer])
+
+
+def optimistic(draw, images=64):
+    """A model whose few validation images look easier than its other held-out images: margins apart by 3 standard deviations instead of 1.5."""
+    labels = (np.arange(images) < images // 2).astype(int)
+    shown = draw.normal(0, 0.8, images) + 3 * labels
+    everyone = (np.arange(400) < 200).astype(int)
+    return labels, shown, everyone, draw.normal(0, 1, 400) + 1.5 * everyone
+
+
+def test_held_out_images_correct_the_means_and_spreads_of_the_few_that_are_shown():
+    labels, shown, everyone, margins = optimistic(np.random.default_rng(0))
+    known = HeldOut(margins, everyone, shown, labels)
+    at_home = known.corrected(shown, labels)
+    for kind in (0, 1):
+        assert at_home[labels == kind].mean() == pytest.approx(margins[everyone == kind].mean())
+        assert at_home[labels == kind].std() == pytest.approx(margins[everyone == kind].std())
+    together = np.full(len(shown), 1.0)  # a hospital at which the model tells nothing apart stays one
+    assert np.array_equal(known.corrected(together, labels), together)
+
+
+def test_the_prediction_is_of_other_patients_than_those_shown():
+    """Each hospital moves the shown margins; the target moves those of other patients, on whom the model is worse."""
+    draw = np.random.default_rng(1)
+    labels, shown, everyone, margins = optimistic(draw)
+    hospitals = [HospitalResult(FAMILIES[k % 4], logits(shown + draw.normal(0, 0.5)), labels) for k in range(16)]
+    target = draw.normal(0, 1, 500) + 1.5 * (np.arange(500) < 250) + 0.3
+    evidence = ModelEvidence(logits(shown), labels, logits(target), hospitals, np.ones(16))
+    truth = auroc(target, np.arange(500) < 250)
+    plain = predict_pooled([evidence]).models[0].metrics["auroc"]
+    corrected = (
+        predict_pooled([replace(evidence, held_out=HeldOut(margins, everyone, shown, labels))])
+        .models[0]
+        .metrics["auroc"]
+    )
+    assert plain.value - truth > 0.1 and plain.low > truth
+    assert abs(corrected.value - truth) < 0.04 and corrected.low < truth < corrected.high

@@ -13,7 +13,7 @@ from sweep.core.storage import Storage
 from sweep.run import run_sweep
 from sweep.store.lease import LEASE_FILE, Lease, leased
 from sweep.store.ledger import Ledger, read_ledger
-from sweep.store.run_folder import held
+from sweep.store.run_folder import held, refuse_if_held
 from tests.fakes.sweep_config import write_config
 
 QUICK = {"renewed_s": 0.05, "settle_s": 0.0}
@@ -165,3 +165,18 @@ def test_of_two_processes_on_one_folder_the_second_is_out_within_ten_seconds(tmp
     assert second.returncode == 2 and f"another sweep writes there (process {first.pid} on " in second.stderr
     assert first.returncode == 0
     assert subprocess.run(command, input="", capture_output=True, timeout=60, check=False).returncode == 0  # free again
+
+
+def test_a_held_folder_is_refused_before_the_config_is_checked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = write_config(tmp_path, "name: tiny\ndata: [not, checked]\n")
+    for storage, where in ((None, tmp_path / "results" / "tiny"), (str(tmp_path / "given"), tmp_path / "given")):
+        where.mkdir(parents=True)
+        with held(Storage(where)), pytest.raises(InputError, match=rf"writes there .process {os.getpid()} on"):
+            run_sweep(config, {}, False, False, storage, None)
+        with pytest.raises(InputError, match="is not a section"):
+            run_sweep(config, {}, False, False, storage, None)
+    with held(Storage(tmp_path / "results" / "tiny")), pytest.raises(InputError, match="is not a section"):
+        run_sweep(config, {}, False, True, None, None)  # --plan writes nothing
+    (tmp_path / "results" / "tiny" / "driver.lock").chmod(0o000)
+    refuse_if_held(Storage(tmp_path / "results" / "tiny"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from sweep.core.errors import InputError
 from sweep.core.seeds import rng
@@ -28,6 +28,55 @@ DISGUISES = {
     "moved": lambda images: np.roll(images, (3, -4), (1, 2)),
     "blurred": lambda images: gaussian_filter(images, (0, 2, 2)),
 }
+
+
+def moved(images: np.ndarray, zoom: float = 1.0, degrees: float = 0.0) -> np.ndarray:
+    """Enlarged about the middle and turned."""
+    angle = np.deg2rad(degrees)
+    y, x = np.mgrid[:PX, :PX] - (PX - 1) / 2
+    place = [(np.cos(angle) * y + np.sin(angle) * x) / zoom, (np.cos(angle) * x - np.sin(angle) * y) / zoom]
+    turned = [
+        map_coordinates(image.astype(float), np.array(place) + (PX - 1) / 2, order=1, mode="nearest")
+        for image in images
+    ]
+    return np.rint(turned).astype(np.uint8)
+
+
+VIEWS = {
+    "upside down": lambda images: images[:, ::-1],
+    "turned by a quarter": lambda images: np.rot90(images, axes=(1, 2)),
+    "enlarged": lambda images: moved(images, zoom=1.09),
+    "reduced": lambda images: moved(images, zoom=0.93),
+    "turned": lambda images: moved(images, degrees=-5),
+    "upside down and enlarged": lambda images: moved(images[:, ::-1], zoom=1.07),
+    "blended": lambda images: (0.85 * images + 0.15 * scans("other", len(images))).astype(np.uint8),
+    "blended and turned": lambda images: moved(
+        (0.9 * images + 0.1 * scans("other", len(images))).astype(np.uint8), degrees=4
+    ),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_changed_views_are_found_and_named(view: str) -> None:
+    real = scans("real", 60)
+    copies = np.ascontiguousarray(VIEWS[view](real[10:20]))
+    check = copy_check(copies, real)
+    assert check.rate == 1 and check.nearest.tolist() == list(range(10, 20))
+    narrow = copy_check(copies, real, views="shifted")
+    assert narrow.threshold == pytest.approx(check.threshold, rel=0.1)
+    assert (check.distance <= narrow.distance + 1e-6).all()
+    if view.startswith(("upside", "turned by")):
+        assert narrow.rate == 0
+    assert leaked(copies, scans("train", 60), real).all()
+
+
+def test_unknown_views_are_refused() -> None:
+    with pytest.raises(InputError, match="copy_views: 'shift' is unknown; did you mean shifted"):
+        copy_check(scans("other", 5), scans("real", 5), views="shift")
+
+
+def test_no_held_out_image_is_no_leak() -> None:
+    assert not leaked(scans("real", 5), scans("real", 5), scans("real", 5)[:0]).any()
 
 
 @pytest.mark.parametrize("disguise", DISGUISES)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from sweep.core.capture import CudaGraphs
 from sweep.evaluation.evaluate import predict
 from sweep.losses.glcm import GLCMLoss
-from sweep.training.capture import CudaGraphs
 from sweep.training.ema import AveragedWeights
 from sweep.training.fit import fit
 from sweep.training.midway import Interrupted

@@ -1,0 +1,102 @@
+"""Recall and false copies of the check for copies among synthetic images, on real images under planted changes.
+
+    python -m benchmarks.copies DATA [--images 300] [--views shifted all]   # the folder with BUSI/, chest_pneumonia_224/, nih1000_64/
+
+One half of each data set plays the training images. Changed copies of it are the synthetic images that ought to be found, images of the
+other half, without its near-duplicates of the first, those that ought not to. CPU seconds are those of one comparison.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import map_coordinates
+
+from sweep.audit.near_duplicates import near_duplicate_groups
+from sweep.core.seeds import rng
+from sweep.importers.decode import read_grey
+from sweep.importers.files import images_below
+from sweep.shards.resize import fit_square
+from sweep.synth.copies import copy_check
+from sweep.synth.settings import COPY_VIEWS
+
+SETS = {"BUSI": "BUSI", "Kermany": "chest_pneumonia_224", "NIH": "nih1000_64"}
+PX = 64
+Change = Callable[[np.ndarray, np.random.Generator, np.ndarray], np.ndarray]
+
+
+def moved(image: np.ndarray, zoom: float = 1.0, degrees: float = 0.0) -> np.ndarray:
+    """The image enlarged about its middle and turned; what lies outside repeats the edge."""
+    angle = np.deg2rad(degrees)
+    y, x = np.mgrid[:PX, :PX] - (PX - 1) / 2
+    rows = (np.cos(angle) * y + np.sin(angle) * x) / zoom + (PX - 1) / 2
+    columns = (np.cos(angle) * x - np.sin(angle) * y) / zoom + (PX - 1) / 2
+    return np.rint(map_coordinates(image.astype(float), [rows, columns], order=1, mode="nearest")).astype(np.uint8)
+
+
+def blended(image: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
+    """A share of another image mixed in."""
+    return np.rint((1 - share) * image + share * other.astype(float)).astype(np.uint8)
+
+
+CHANGES: dict[str, Change] = {
+    "none": lambda image, draw, other: image,
+    "mirrored": lambda image, draw, other: image[:, ::-1],
+    "upside down": lambda image, draw, other: image[::-1],
+    "turned 90": lambda image, draw, other: np.rot90(image),
+    "zoom 5-10 %": lambda image, draw, other: moved(image, zoom=draw.uniform(1.05, 1.10)),
+    "reduced 5-10 %": lambda image, draw, other: moved(image, zoom=1 / draw.uniform(1.05, 1.10)),
+    "turned 2-6 degrees": lambda image, draw, other: moved(image, degrees=draw.choice([-1, 1]) * draw.uniform(2, 6)),
+    "blend 10-20 %": lambda image, draw, other: blended(image, other, draw.uniform(0.1, 0.2)),
+    "upside down, zoom": lambda image, draw, other: moved(image[::-1], zoom=draw.uniform(1.05, 1.10)),
+    "blend, turned": lambda image, draw, other: moved(blended(image, other, 0.1), degrees=draw.uniform(-5, 5)),
+}
+
+
+def main() -> None:
+    """Print recall for each change, and the share of others called copies, for each data set."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--images", type=int, default=300, help="training images of each set")
+    parser.add_argument("--views", nargs="+", default=list(COPY_VIEWS), choices=COPY_VIEWS)
+    arguments = parser.parse_args()
+    for name, folder in SETS.items():
+        if (arguments.data / folder).is_dir():
+            real, strangers = _halves(arguments.data / folder, arguments.images)
+            for views in arguments.views:
+                for line in _measured(real, strangers, views):
+                    print(f"{name:>8}, views {views}: {line}", flush=True)
+
+
+def _halves(folder: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 [N, 64, 64] training images, and images of no picture among them."""
+    paths = list(images_below(folder))
+    order = rng(0, "copies", folder.name).permutation(len(paths))[: 2 * count]
+    stored = [read_grey(paths[place]).grey for place in order]
+    images, groups = np.stack([fit_square(grey, PX) for grey in stored]), near_duplicate_groups(stored)
+    half = len(images) // 2
+    return images[:half], images[half:][~np.isin(groups[half:], groups[:half])]
+
+
+def _measured(real: np.ndarray, strangers: np.ndarray, views: str) -> Iterator[str]:
+    draw = rng(1, "copies", "changes")
+    start = time.process_time()
+    false = copy_check(strangers, real, views=views)
+    seconds = time.process_time() - start
+    yield (
+        f"{int(false.copies.sum())} of {len(strangers)} others called copies ({false.rate:.1%}), threshold {false.threshold:.3f}, "
+        f"{seconds:.1f} CPU s"
+    )
+    for name, change in CHANGES.items():
+        copies = np.stack([change(image, draw, strangers[draw.integers(len(strangers))]) for image in real])
+        found = copy_check(np.ascontiguousarray(copies), real, views=views)
+        right = (found.nearest == np.arange(len(real))) & found.copies
+        yield f"{name:<20} {found.rate:6.1%} found, {right.mean():6.1%} with the original named"
+
+
+if __name__ == "__main__":
+    main()
