@@ -148,10 +148,12 @@ def _family(
     if metric not in set(run.metrics) - set(run.undefined):
         return None
     pairs: list[tuple[str, str, Resampled]] = []
-    for a, b in control_pairs(settings, part.control):
-        sample = estimates.paired(a, b, metric) if where[a] == where[b] else None
-        if sample is not None and np.isfinite(sample.point).all():
-            pairs.append((a, b, sample))
+    for keys in grouped(run).values():  # a control of another training size has had other data
+        cells = {key: _of_cell(settings[key], run.studies.get(key, {})) for key in keys}
+        for a, b in control_pairs(cells, part.control):
+            sample = estimates.paired(a, b, metric)
+            if sample is not None and np.isfinite(sample.point).all():
+                pairs.append((a, b, sample))
     if not pairs:
         return None
     samples = sorted((sample for _, _, sample in pairs), key=lambda one: float(one.mean.std()))
@@ -171,6 +173,11 @@ def _family(
         for one in compare_family(pairs)
     )
     return Family(metric, rows, equivalence_margin(samples), power_note(samples[len(samples) // 2]))
+
+
+def _of_cell(settings: Mapping[str, Scalar], cell: Mapping[str, object]) -> Mapping[str, Scalar]:
+    """The settings that the grid crosses; all of them where nothing is crossed."""
+    return {name: value for name, value in settings.items() if name in cell} if cell else settings
 
 
 def control_pairs(settings: Mapping[str, Mapping[str, Scalar]], control: Mapping[str, Scalar]) -> list[tuple[str, str]]:

@@ -31,7 +31,7 @@ from tests.fakes.run_folder import FakeSweep, write_fake_run
 SMALL = FakeSweep(
     backbones=("resnet18",), colorizers=("none",), ratios=(0, 0.25, 1), seeds=2, images=30, failed=0, gallery=False
 )
-PLAN = tuple(Planned(name, f"What {name} asks.", 3, 6, {"seeds": 2, "data.image_px": 64}) for name in PARTS)
+PLAN = tuple(Planned(name, f"What {name} asks.", 5, 10, {"seeds": 2, "data.image_px": 64}) for name in PARTS)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def docs(tmp_path_factory):
     both = ("source_to_target", "target_to_source")
     sweeps = {
         "ratio-added": dataclasses.replace(SMALL, hospitals=10),
-        "ratio-mixed": dataclasses.replace(SMALL, missing=1, seed=1),
+        "ratio-mixed": dataclasses.replace(SMALL, ratios=(0, 1), train_images=(50, None), missing=1, seed=1),
         "gap-frozen-folds-0": dataclasses.replace(SMALL, ratios=(0,), directions=both),
         "gap-frozen-folds-1": dataclasses.replace(SMALL, ratios=(0,), directions=both, seed=2),
     }
@@ -69,6 +69,11 @@ def test_records_hold_arms_comparisons_and_what_they_rest_on(found):
     assert record.blind.recipes == 3 and len(record.blind.pairs) == 3 and not record.blind.sealed
 
 
+def test_each_training_size_has_a_control_of_its_own(found):
+    (family,) = found.runs["ratio-mixed"].families
+    assert [row.condition for row in family.rows] == ["all training images", "50 training images"]
+
+
 def test_folds_are_one_record_with_an_interval_over_them(found):
     record = found.runs["gap-frozen-folds"]
     assert record.finished == 8 and len(record.folds) == 2
@@ -80,7 +85,7 @@ def test_folds_are_one_record_with_an_interval_over_them(found):
 def test_the_page_says_what_is_missing_and_what_is_unfinished(found):
     text = page(found)
     assert text.count("**Not run.**") == len(PARTS) - 3
-    assert "Unfinished: 6 of 8 records" in text and "| ratio-mixed | unfinished | 6 of 6 |" in text
+    assert "Unfinished: 8 of 10 records" in text and "| ratio-mixed | unfinished | 8 of 10 |" in text
     assert all(f"## {place}. {question.title}" in text for place, question in enumerate(QUESTIONS, start=1))
     states = {one.topic: one.state for one in ten_sentences(found)}
     assert len(states) == 10 and states["Attacks"] == states["What mattered"] == NOT_RUN
