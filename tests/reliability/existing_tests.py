@@ -16,7 +16,7 @@ def passing(*names: str, least: int = 1) -> RunCase:
     """Run these tests; at least so many must pass and none may fail."""
 
     def run(number: int, folder: Path) -> None:
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *names]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *names]
         done = subprocess.run(
             [*command, f"--basetemp={folder / 'tests'}"], cwd=_ROOT, capture_output=True, text=True, check=False
         )
