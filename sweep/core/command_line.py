@@ -119,10 +119,7 @@ class CommandGroup:
 
     def app(self) -> typer.Typer:
         """The typer application of the group."""
-        facts = {"sections": self.sections, "examples": self.examples, "exits": EXITS}
-        for name in ("arrange", "unlisted"):
-            found = getattr(self, name)
-            facts |= {name: None if found is None else staticmethod(found)}
+        facts = {"sections": self.sections, "examples": self.examples, "exits": EXITS, "own": self}
         app = _new_app(add_completion=self.version is not None)
         settings = {"max_content_width": _WIDTH}
         group = type("Table", (_Table,), facts)
@@ -248,12 +245,11 @@ class _Described(_Page, TyperCommand):
 
 class _Table(_Page, TyperGroup):
     sections: ClassVar[Mapping[str, Mapping[str, Row]]] = {}
-    arrange: ClassVar[Callable[[Sequence[str]], list[str]] | None] = None
-    unlisted: ClassVar[Callable[[str], Command] | None] = None
+    own: ClassVar[CommandGroup]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """The words in the group's own order."""
-        return super().parse_args(ctx, args if self.arrange is None else self.arrange(args))
+        return super().parse_args(ctx, args if self.own.arrange is None else self.own.arrange(args))
 
     def list_commands(self, ctx: Any) -> list[str]:
         return [name for rows in self.sections.values() for name in rows]
@@ -262,7 +258,7 @@ class _Table(_Page, TyperGroup):
         row = next((rows[cmd_name] for rows in self.sections.values() if cmd_name in rows), None)
         if row is not None:
             return row.load().click_command(cmd_name)
-        return None if self.unlisted is None else self.unlisted(cmd_name).click_command(cmd_name)
+        return None if self.own.unlisted is None else self.own.unlisted(cmd_name).click_command(cmd_name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Unknown names are answered from the table alone; typer's own suggestion would look in its own, empty one."""

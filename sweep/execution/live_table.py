@@ -71,9 +71,8 @@ class Progress:
         self.stopped: list[Mapping[str, Any]] = []
         self.running: dict[tuple[str, int], tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
         self.activities: dict[str, Activity] = {}  # by signature of the trial or hash of the artifact
-        self.poll: Callable[[], dict[str, Activity] | None] | None = (
-            None  # where workers are elsewhere: asks what they do
-        )
+        # Where workers are elsewhere: asks what they do.
+        self.poll: Callable[[], Mapping[str, Activity] | None] | None = None
         self.phase = ""  # before the first trial starts
         self._begin = self.clock()
         self._polled = -math.inf
@@ -197,7 +196,7 @@ class Progress:
         """What each worker does now; before the first one reports, the phase of the command."""
         if self.poll is not None and self.clock() - self._polled >= _POLL_S:
             self._polled, found = self.clock(), self.poll()
-            self.activities = self.activities if found is None else found
+            self.activities = self.activities if found is None else dict(found)
         lines = [self._activity(key, one) for key, one in list(self.activities.items())]
         return lines or ([self.phase] if self.phase and not self.running else [])
 
