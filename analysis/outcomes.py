@@ -126,8 +126,7 @@ def attacked_logits(predicted: Outcomes, stands: Outcomes, *, clean: bool = Fals
         lost = np.where(part.labels == 1, -np.inf, np.inf)
         return replace(part, values=np.where(standing[:, :, None], part.values, lost), seen=seen)
     tasks = _binary_tasks(part)
-    lost = [np.where(part.labels == k, -np.inf, np.inf) for k, _ in tasks]
-    margins = [np.where(standing, margin, worst) for (_, margin), worst in zip(tasks, lost, strict=True)]
+    margins = [np.where(standing, margin, np.where(part.labels == k, -np.inf, np.inf)) for k, margin in tasks]
     if len(tasks) == 1:
         return replace(part, values=np.stack([np.zeros_like(margins[0]), margins[0]], axis=2), seen=seen)
     labels = np.stack([(part.labels == k).astype(float) for k, _ in tasks], axis=1)
