@@ -124,7 +124,8 @@ def misalignment(loss: Loss, images: torch.Tensor, elsewhere: torch.Tensor) -> t
             slopes.append(slope.flatten(1))
     lengths = torch.stack([slope.detach().norm(dim=1) for slope in slopes])
     there = (lengths > 0).all(0)
-    cosines = functional.cosine_similarity(slopes[0][there], slopes[1][there], dim=1, eps=_SHORTEST_GRADIENT)
+    here, other = (slope[there] for slope in slopes)
+    cosines = functional.cosine_similarity(here, other, dim=1, eps=_SHORTEST_GRADIENT)
     return (1 - cosines).sum() / there.sum().clamp(min=1)
 
 
