@@ -202,7 +202,8 @@ def test_resources_capture_decides_whether_steps_are_recorded(tmp_path, monkeypa
     monkeypatch.setattr("sweep.training.fit.recorder_for", lambda device: Tape())
     job = seed_job(tmp_path)
     work = Launch(job.attacks, str(tmp_path), Resources(capture=way), 1).work(job.trial)
-    context = worker_loop.WorkerContext(job.run, job.data, job.folds)
+    folds = SimpleNamespace(seen_by=lambda config: job.folds)
+    context = worker_loop.WorkerContext(job.run, job.data, folds)
     found = worker_loop._training_job(work, job.seed, context, lambda report: True)
     assert train_and_evaluate.run_seed(found)["steps_ran"] == ran
 
