@@ -1,4 +1,4 @@
-"""The keys that machine descriptions of AWS and Google Cloud may hold, for when no SDK is there to ask.
+"""The keys that machine descriptions of AWS and Google Cloud may hold, used where the cloud's SDK is not installed.
 
 Names of RunInstances (EC2) and of the Instance resource (Compute Engine); a test compares them with the SDKs.
 """

@@ -1,4 +1,4 @@
-"""Dockerfiles: the lock's versions and packages, this project's code and nothing else, a user without rights."""
+"""Dockerfiles: the lock's versions and packages, no code but this project's, an unprivileged user."""
 
 from __future__ import annotations
 

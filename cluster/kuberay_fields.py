@@ -1,6 +1,6 @@
 """The fields of RayCluster and RayJob (KubeRay 1.7, ray.io/v1); pod_fields.py has those of the pods in them.
 
-The API server drops a field it does not know without a word: a mistyped maxReplicas becomes 2147483647. With the environment
+The API server silently drops a field it does not know: a mistyped maxReplicas becomes 2147483647. With the environment
 variable KUBERAY_CRD_DIR naming KubeRay's config/crd/bases, its own definitions are asked too.
 """
 

@@ -25,7 +25,7 @@ _DISK_KEYS = ("VolumeSize", "diskSizeGb", "osDiskSize")
 
 
 def docker_options_are_known(document: Document, versions: Versions) -> Iterator[InputError]:
-    """Options of `docker run` are those that take nothing of the container's walls away; folders are mounted, not the machine."""
+    """Only options of `docker run` that keep the container isolated; only folders are mounted, never the root of the machine."""
     for place, options in _option_lists(document):
         try:
             words = shlex.split(" ".join(map(str, options)))

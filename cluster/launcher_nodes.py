@@ -57,7 +57,7 @@ def machine_and_resources_agree(document: Document, versions: Versions) -> Itera
 
 
 def machines_have_what_the_cloud_needs(document: Document, versions: Versions) -> Iterator[InputError]:
-    """What a cloud asks of a machine before it starts one: an image with a driver for its GPU, a boot disk, a way to be moved."""
+    """What a cloud asks of a machine before it starts one: an image with a driver for its GPU, a boot disk, a maintenance policy."""
     rule = {"aws": _aws_start, "gcp": _gcp_start, "azure": _azure_start}.get(provider_of(document))
     if rule is None:
         return

@@ -52,7 +52,7 @@ def no_secret_is_written(document: Document, versions: Versions) -> Iterator[Inp
 
 
 def commands_are_harmless(document: Document, versions: Versions) -> Iterator[InputError]:
-    """No command downloads and runs code, turns the token off, or opens a way in."""
+    """No command downloads and runs code, turns the token off, or opens a port or a tunnel."""
     yield from commands_of(document)
 
 

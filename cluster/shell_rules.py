@@ -1,4 +1,4 @@
-"""Commands in a cluster file: what runs downloaded code, opens Ray to others, or takes the container's walls away.
+"""Commands in a cluster file: what runs downloaded code, opens Ray to others, or weakens the container's isolation.
 
 The text is read as a shell reads it: a comment is no command, so a commented-out setting counts as absent.
 """
@@ -44,10 +44,10 @@ _DANGERS: tuple[tuple[re.Pattern[str], str, str], ...] = (
     ),
     (
         re.compile(r"--(?:privileged|cap-add|device|security-opt|userns|pid|ipc|uts|cgroupns)\b"),
-        "takes the container's walls away",
+        "weakens the container's isolation",
         "leave the flag out",
     ),
-    (re.compile(r"docker\.sock"), "hands over the machine's container service", "leave the mount out"),
+    (re.compile(r"docker\.sock"), "gives control of the machine's container service", "leave the mount out"),
     (
         re.compile(r"--dashboard-host[= ][\"']?(?!(?:127\.0\.0\.1|localhost)(?![\w.]))"),
         "the dashboard listens to the whole network",
@@ -57,8 +57,8 @@ _DANGERS: tuple[tuple[re.Pattern[str], str, str], ...] = (
         re.compile(
             r"\bcurl\b[^;|&\n]*\s(?:-\w*k\w*|--insecure)\b|--no-check-certificate|--trusted-host|sslVerify=false"
         ),
-        "takes anyone's answer for the server's",
-        "leave certificates checked",
+        "accepts any certificate",
+        "keep the check of certificates on",
     ),
     (re.compile(r"--(?:extra-)?index-url[= ]http://|StrictHostKeyChecking[= ]no"), "is not encrypted", "use https://"),
     (
@@ -69,7 +69,7 @@ _DANGERS: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (re.compile(r"\brm\s+(?:-\w+\s+)+[\"']?(?:/|~|\$HOME)[\"']?(?:\s|$|\*)"), "deletes everything", "name a folder"),
     (
         re.compile(r"/dev/tcp/|\b(?:nc|ncat|socat)\s+-\w*[le]|\bngrok\b|\bcloudflared\b|\bssh\s+(?:-\w+\s+)*-\w*R"),
-        "opens a way in from outside",
+        "lets others connect from outside",
         "reach the cluster through SSH or kubectl port-forward",
     ),
 )

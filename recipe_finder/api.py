@@ -125,7 +125,8 @@ def predict(model: str | Path, images: str | Path, **options: Any) -> pd.DataFra
     """Predictions of an exported model, a row an image: probabilities, decision, and whether the image is unlike the training images.
 
     `images` is a folder of images or DICOM files, a table, or a shard folder; `options` are those of the command (patient_regex, key_file, ...).
-    Files that cannot be read are left out; `frame.attrs` has them as bad_files, and a row a patient as patients.
+    Files that cannot be read are left out; `frame.attrs` has them as bad_files, a row a patient as patients, and as familiarity one sentence
+    on how far the images are from the training images.
     """
     from sweep.deployment.images import Reading
     from sweep.deployment.model_folder import read_exported
@@ -133,7 +134,9 @@ def predict(model: str | Path, images: str | Path, **options: Any) -> pd.DataFra
 
     bad: list[InputError] = []
     made = predict_new(read_exported(model), Reading(str(images), options, bad.append))
-    made.images.attrs.update(bad_files=[str(one) for one in bad], patients=made.patients.to_dict("list"))
+    made.images.attrs.update(
+        bad_files=[str(one) for one in bad], patients=made.patients.to_dict("list"), familiarity=made.familiarity
+    )
     return made.images
 
 

@@ -94,7 +94,7 @@ def _predict(model: str, images: str, out: Path, options: dict[str, Any], device
 
     from sweep.deployment.images import Reading
     from sweep.deployment.model_folder import read_exported
-    from sweep.deployment.predictions import UNLIKE, predict_new
+    from sweep.deployment.predictions import predict_new
 
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda", "this machine has no usable GPU", "leave --device out")
@@ -106,12 +106,7 @@ def _predict(model: str, images: str, out: Path, options: dict[str, Any], device
         reading = Reading(images, options, bad.append, lambda one: ignored.append(f"{one.where} ({one.reason})"), total)
         predicted = predict_new(exported, reading, done, device)
     place.write(name, as_csv(predicted.images))
-    flagged = int((predicted.images[UNLIKE] == "yes").sum())
-    lines = [f"{place.address(name)}: {len(predicted.images)} images, {flagged} unlike the training images"]
-    if exported.reference is None:
-        lines = [
-            f"{place.address(name)}: {len(predicted.images)} images; the model was exported without a reference, so none is flagged"
-        ]
+    lines = [f"{place.address(name)}: {predicted.familiarity}"]
     if len(predicted.patients):
         second = patients_file(name)
         place.write(second, as_csv(predicted.patients))

@@ -14,7 +14,6 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
 from sweep.audit.fingerprints import ORIENTATIONS, THUMB_PX, fingerprints, likely_pairs, orient
 from sweep.audit.small_changes import CHANGES, registered
@@ -202,6 +201,8 @@ class _Detail:
 
 
 def _fine(image: np.ndarray) -> np.ndarray:
+    from scipy.ndimage import gaussian_filter1d  # here: worker processes import this module, and none calls this
+
     image = image.astype(np.float32)
     wide = gaussian_filter1d(gaussian_filter1d(image, _DETAIL_PX, axis=0, truncate=2.5), _DETAIL_PX, truncate=2.5)
     fine = image - wide

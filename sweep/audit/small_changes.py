@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy.ndimage import map_coordinates
-from scipy.sparse import csr_array
 
 _STEPS = 8  # Gauss-Newton steps; the start is within a pixel or two of the end
 _LEAST_OVERLAP = 0.6  # of a thumbnail's pixels: agreement on a corner proves nothing
@@ -58,6 +56,8 @@ def undone(change: Change, px: int, coefficients: int) -> np.ndarray:
 
     Pixels that would lie outside repeat the edge.
     """
+    from scipy.sparse import csr_array  # here: worker processes import this module, and none compares images
+
     rows, columns = (np.clip(place, 0, px - 1) for place in sampling(change.start, px))
     basis = cosine_basis(px, coefficients)
     products = np.einsum("ky,lx->klyx", basis, basis).reshape(coefficients**2, px * px)
@@ -81,6 +81,8 @@ def cosine_basis(px: int, coefficients: int) -> np.ndarray:
 
 def registered(first: np.ndarray, second: np.ndarray, change: Change) -> float:
     """Correlation, in [-1, 1], of fine structure [P, P] with that of its changed copy, after the best similarity near `change`."""
+    from scipy.ndimage import map_coordinates
+
     px = len(first)
     p, best = change.start, -1.0
     y, x = np.mgrid[:px, :px] - (px - 1) / 2

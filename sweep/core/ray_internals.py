@@ -6,6 +6,8 @@ a Ray release that moves one fails there first.
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Mapping
 from functools import cache
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     import ray.data
 
 THROTTLE_PAUSE_S = 0.02  # shorter than a read task takes
+_MESSAGE_LETTERS = 200
 
 
 def throttled(rows: ray.data.Dataset) -> ray.data.Dataset:
@@ -51,6 +54,53 @@ def close_session_to_others() -> None:
     node = ray._private.worker._global_node
     if node is not None and node.head:
         Path(node.get_session_dir_path()).chmod(0o700)
+
+
+def shorten_error_messages() -> None:
+    """Of each error message that Ray prints in a driver keep the first sentence; print none about a task that is run again.
+
+    Otherwise a drained machine shows the traceback of the task that left it, and a lost one twenty lines of its daemon's log.
+    """
+    import ray._private.worker as module
+
+    show = module.print_to_stdstream
+    if show.__name__ == "shortened":
+        return
+
+    def shortened(data: dict[str, Any], ignore_prefix: bool) -> None:
+        if data.get("pid") == "raylet":
+            data = {**data, "lines": [short for line in data["lines"] if (short := _first_sentence(line))]}
+        if data["lines"]:
+            show(data, ignore_prefix)
+
+    module.print_to_stdstream = shortened
+
+
+def _first_sentence(message: str) -> str:
+    return "" if "will be retried" in message else message.strip().split("\n")[0].split(". ")[0][:_MESSAGE_LETTERS]
+
+
+def end_cleaners_with_their_runs() -> None:
+    """For the Train runs of this process: let the detached clean-up actor end once the controller of its run was killed.
+
+    It calls `exit_actor` in a thread of its own, which ends that thread alone; the actor would stay for as long as the cluster.
+    """
+    from ray.train.v2._internal.callbacks import placement_group_callback as module
+    from ray.train.v2.api import data_parallel_trainer
+
+    class Cleaner(module.PlacementGroupCleaner):
+        def _exit(self) -> None:
+            if threading.current_thread() is self._monitor_thread:
+                os._exit(0)
+            super()._exit()
+
+    class CleanerCallback(module.PlacementGroupCleanerCallback):
+        def after_controller_start(self, train_run_context: Any) -> None:
+            """In the controller, which starts the actor."""
+            module.PlacementGroupCleaner = Cleaner
+            super().after_controller_start(train_run_context)
+
+    data_parallel_trainer.PlacementGroupCleanerCallback = CleanerCallback
 
 
 def start_data_actors() -> None:

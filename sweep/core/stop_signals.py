@@ -19,7 +19,7 @@ def stop_before_work() -> None:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    os.write(2, b"stopped before anything was begun\n")
+    os.write(2, b"stopped before anything was computed\n")
     os._exit(_EXIT_STOPPED)
 
 

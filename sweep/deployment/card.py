@@ -147,7 +147,7 @@ def _flag(facts: Mapping[str, Any]) -> list[str]:
         "",
         f"An image is flagged where the cosine distance of its features to the {flag['neighbours']}th nearest of {flag['training_images']} training "
         f"images, or its largest deviation in brightness, contrast, sharpness, speckle, spectrum, black border or brightness along depth, exceeds the "
-        f"{flag['percentile']:g}th percentile of the source's validation images. Flagged: {shares}.",
+        f"{flag['percentile']:g}th percentile of the source's validation images. Flagged: {shares}. Where most images of a hospital are flagged, `recipe-finder predict` says so once.",
         "",
     ]
 

@@ -3,8 +3,10 @@
 Features: cosine distance to the 5th nearest training image in the space of the network's last features (deep nearest neighbours, Sun et al.
 2022). Properties: the largest deviation of brightness, contrast, sharpness, speckle, spectrum, black border and brightness along depth from the
 training mean, in training standard deviations; this finds another scanner where the network's features do not move.
-An image is flagged where either exceeds the 97.5th percentile of the source's validation images, which were not trained on: about one in twenty
-images of the source is flagged.
+The score of an image is the larger of the two distances, each over its limit, the 97.5th percentile of the source's validation images, which
+were not trained on. An image is flagged where its score exceeds 1: at most one in twenty images of the source is.
+Where most images of a set are flagged, a flag on each says nothing about any: the set is then flagged as a whole, and within it only the images
+that also stand out from the others.
 """
 
 from __future__ import annotations
@@ -23,7 +25,13 @@ from sweep.shift.properties import PROPERTIES, properties
 
 NEIGHBOURS = 5
 PERCENTILE = 97.5  # of each of the two distances
+FALSE_FLAGS = (
+    2 * (100 - PERCENTILE) / 100
+)  # share of the source's own images that is flagged, at most: by the one distance or the other
 MOST = 1000  # training images kept
+# Of a set of images: from such a share of flags on it is a shifted hospital, not a set with a few strange images.
+_SHIFTED, _FEWEST = 0.5, 10
+_FENCE = 3.0  # interquartile ranges beyond the third quartile: Tukey's outer fence (1977)
 _BLOCK = 512  # images compared at once
 
 
@@ -45,6 +53,11 @@ class Distances:
     features: np.ndarray
     properties: np.ndarray
     farthest: np.ndarray
+
+    def scores(self, reference: Reference) -> np.ndarray:
+        """For each image the larger of its two distances, each over its limit [N]: 1 is the limit of the flag."""
+        pairs = ((self.features, reference.feature_limit), (self.properties, reference.property_limit))
+        return np.maximum(*(distance / max(limit, 1e-12) for distance, limit in pairs))
 
     def reasons(self, reference: Reference) -> list[str]:
         """For each image why it is unlike the training images: 'features', a property and its direction, both, or ''."""
@@ -91,6 +104,18 @@ def limit_of(values: np.ndarray) -> float:
     """
     place = int(np.ceil((len(values) + 1) * PERCENTILE / 100)) - 1
     return float(np.sort(values)[min(place, len(values) - 1)])
+
+
+def shifted(scores: np.ndarray) -> bool:
+    """Whether a set of images is unlike the training images as a whole: most of its scores [N] exceed 1. Not told of fewer than ten."""
+    return len(scores) >= _FEWEST and float((scores > 1).mean()) >= _SHIFTED
+
+
+def standing_out(scores: np.ndarray) -> np.ndarray:
+    """Which scores [N] exceed 1 and, on a logarithmic scale, the outer fence of the set: bool [N]."""
+    logs = np.log(np.maximum(scores, 1e-12))
+    low, high = np.quantile(logs, (0.25, 0.75))
+    return np.asarray((scores > 1) & (logs > high + _FENCE * (high - low)))
 
 
 def sample(images: Images) -> np.ndarray:

@@ -11,23 +11,29 @@ import pandas as pd
 
 from sweep.core.errors import InputError
 from sweep.deployment.decisions import decide
-from sweep.deployment.familiarity import distances, unit_features
+from sweep.deployment.familiarity import FALSE_FLAGS, distances, shifted, standing_out, unit_features
 from sweep.deployment.images import NewImage, Reading, read_new
 from sweep.deployment.model_folder import Exported
 from sweep.evaluation.evaluate import predict
 from sweep.evaluation.metrics import probabilities
 
 BATCH = 64  # images in memory at once
-UNLIKE, WHY = "unlike_training", "unlike_because"
+UNLIKE, SCORE, WHY = "unlike_training", "unlike_score", "unlike_because"
+YES, NO, HOSPITAL, NOT_KNOWN = "yes", "no", "hospital", "not known"
+"""Values of the flag; `hospital`: unlike the training images, as most images of this set are."""
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """`images`: a row an image; `patients`: a row a patient, empty where none is known; `logits` float32 [N, K] in the order of `images`."""
+    """`images`: a row an image; `patients`: a row a patient, empty where none is known; `logits` float32 [N, K] in the order of `images`.
+
+    `familiarity` says in one sentence how many images are unlike the training images, or that the set as a whole is.
+    """
 
     images: pd.DataFrame
     patients: pd.DataFrame
     logits: np.ndarray
+    familiarity: str
 
 
 def predict_new(
@@ -51,7 +57,29 @@ def predict_new(
     repeated = images["image"][images["image"].duplicated()]
     if len(repeated):
         raise InputError(reading.images, f"the id {repeated.iloc[0]!r} comes twice", "list every image once")
-    return Predicted(images, by_patient(model, images), np.concatenate(logits))
+    images, said = flagged(images)
+    return Predicted(images, by_patient(model, images), np.concatenate(logits), said)
+
+
+def flagged(images: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The rows with their flags judged as a set, and a sentence that says what they are."""
+    count = f"{len(images)} images"
+    if SCORE not in images:
+        return images, f"{count}; the model was exported without a reference, so none is flagged"
+    scores = images[SCORE].to_numpy()
+    unlike = int((scores > 1).sum())
+    if not shifted(scores):
+        expected = f"{unlike} unlike the training images (of the training hospital's own images, up to {FALSE_FLAGS:.0%} are flagged)"
+        return images, f"{count}, {expected}"
+    out = standing_out(scores)
+    marks = np.where(out, YES, np.where(scores > 1, HOSPITAL, NO))
+    reasons = images.loc[images[WHY] != "", WHY].str.split("; ").explode().value_counts()
+    causes = ", ".join(str(name) for name in reasons.index[:2])
+    said = (
+        f"{count}: this hospital as a whole is unlike the training images ({unlike / len(images):.0%} of its images, mostly by {causes}), so check the "
+        f"model on images of it with known diagnoses before use; {int(out.sum())} also stand out from its other images"
+    )
+    return images.assign(**{UNLIKE: marks}), said
 
 
 def _batches(images: Iterator[NewImage]) -> Iterator[list[NewImage]]:
@@ -70,11 +98,15 @@ def _rows(model: Exported, batch: list[NewImage], pixels: np.ndarray, logits: np
     rows[columns_of(model)] = chance
     rows["decision"] = decisions(model, chance)
     if model.reference is None:
-        return rows.assign(**{UNLIKE: "not known", WHY: ""})
+        return rows.assign(**{UNLIKE: NOT_KNOWN, WHY: ""})
     apart = distances(model.reference, unit_features(model.model, pixels, device), pixels)
     reasons = apart.reasons(model.reference)
     return rows.assign(
-        **{UNLIKE: ["yes" if reason else "no" for reason in reasons], WHY: reasons},
+        **{
+            UNLIKE: [YES if reason else NO for reason in reasons],
+            SCORE: apart.scores(model.reference),
+            WHY: reasons,
+        },
         feature_distance=apart.features,
         property_deviation=apart.properties,
     )
@@ -89,7 +121,7 @@ def decisions(model: Exported, chance: np.ndarray) -> list[str]:
 
 
 def by_patient(model: Exported, images: pd.DataFrame) -> pd.DataFrame:
-    """A row a patient: mean probability over the patient's images, the decision at the same threshold, and how many images are flagged."""
+    """A row a patient: mean probability over the patient's images, the decision at the same threshold, and how many images are flagged by themselves."""
     known = images[images["patient"] != ""]
     names = columns_of(model)
     if not len(known):
@@ -98,5 +130,5 @@ def by_patient(model: Exported, images: pd.DataFrame) -> pd.DataFrame:
     rows = groups[names].mean()
     rows.insert(0, "images", groups.size())
     rows["decision"] = decisions(model, rows[names].to_numpy())
-    rows["images_unlike_training"] = groups[UNLIKE].agg(lambda column: int((column == "yes").sum()))
+    rows["images_unlike_training"] = groups[UNLIKE].agg(lambda column: int((column == YES).sum()))
     return rows.reset_index()

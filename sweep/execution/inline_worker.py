@@ -74,7 +74,7 @@ def _run_limited(task: Task, context: WorkerContext, setup: InlineSetup, pipe: _
 
 
 def _end_with_parent() -> None:
-    """End this process when the engine's ends without a word: a long attack or generator does not look at the pipe."""
+    """End this process when the engine's is killed: a long attack or generator does not look at the pipe."""
     parent = os.getppid()
 
     def watch() -> None:

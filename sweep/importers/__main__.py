@@ -51,7 +51,8 @@ def command_of(name: str) -> Command:
         typer.echo("\n".join(map(printable, [*_summary(dst, manifest), *told, *notes, *_skipped(violations)])))
         return EXIT_COMPLETE
 
-    import_command.__doc__ = f"{row.describe}.\n\nThe source is {row.expects}. Licence: {row.licence}."
+    doubt = f" {_doubt(row)}." if row.unconfirmed else ""
+    import_command.__doc__ = f"{row.describe}.\n\nThe source is {row.expects}. Licence: {row.licence}.{doubt}"
     import_command.__annotations__ = {}
     import_command.__signature__ = inspect.Signature([_PATHS[row.needs_source], *_GENERAL, *_own_options(row)])  # type: ignore[attr-defined]
     return Command(
@@ -172,7 +173,16 @@ def listing() -> list[str]:
     """One line per data set for `--list`: name, body part and kind of image, licence, and what it is."""
     rows = [(name, row.modality or "any", row.licence, row.describe) for name, row in IMPORTERS.items()]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows]
+    lines = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows
+    ]
+    doubts = [f" ({_doubt(row)})" if row.unconfirmed else "" for row in IMPORTERS.values()]
+    return [line + doubt for line, doubt in zip(lines, doubts, strict=True)]
+
+
+def _doubt(row: Importer) -> str:
+    """What of a row was written from publications alone."""
+    return f"unconfirmed: {' and '.join(row.unconfirmed)}, not compared with the original archive"
 
 
 def _checks(text: str) -> tuple[str, ...]:

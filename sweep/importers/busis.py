@@ -65,6 +65,7 @@ def _key(name: str, where: str) -> str:
 
 ROW = Importer(
     describe="breast ultrasound, China, five scanners: 306 benign, 256 malignant",
+    unconfirmed=("layout", "licence"),
     modality="breast ultrasound",
     expects=_EXPECTS,
     licence="research-only-on-request",

@@ -16,6 +16,7 @@ from PIL import Image
 from scipy.io import loadmat
 from scipy.signal import hilbert
 
+from sweep.core.bounded import bounded
 from sweep.core.errors import InputError
 from sweep.importers.files import only
 from sweep.importers.raw import Importer, RawImage
@@ -25,6 +26,7 @@ _FIELDS = ("id", "rf1", "rf2", "class")
 _EXPECTS = "OASBUD.mat, or the folder that holds it"
 _DYNAMIC_RANGE_DB = 50.0  # of the image: common for breast scans, and that of the publication's figures
 _SAMPLE_MM = 1540e3 / (2 * 40e6)  # depth of one sample at 40 MHz and 1,540 m/s
+_SECONDS = 900.0  # for the whole archive of about a gigabyte of echoes
 _PROBE_MM = 38.0  # width of the array, over all lines of a scan
 
 
@@ -41,20 +43,29 @@ def b_mode(echoes: np.ndarray) -> np.ndarray:
 
 def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
     path = src if src.is_file() else only(src, "OASBUD.mat", "OASBUD.mat")
+    for scan in bounded(scans, path, where=path, seconds=_SECONDS, fix="restore the file from the archive"):
+        name = f"{scan['patient']}-{scan['number']}"
+        yield RawImage(
+            name, scan["label"], pixels=scan["pixels"], patient=scan["patient"], source_path=f"{path.name}/{name}"
+        )
+
+
+def scans(path: Path) -> list[dict[str, Any]]:
+    """patient, number (1 or 2), label and pixels of every scan; read in a process of its own, since a MATLAB file can hold anything."""
+    found = []
     for number, lesion in enumerate(_lesions(path), start=1):
         where = f"{path}, data({number})"
         patient = str(_single(lesion["id"], f"{where}.id"))
         kind = _single(lesion["class"], f"{where}.class")
         if kind not in (0, 1):
             raise InputError(f"{where}.class", f"{kind!r} is neither 0 (benign) nor 1 (malignant)", "restore the file")
-        for scan in ("rf1", "rf2"):
-            echoes = np.asarray(lesion[scan])
+        for place in ("rf1", "rf2"):
+            echoes = np.asarray(lesion[place])
             if echoes.ndim != 2 or echoes.dtype.kind not in "iuf" or min(echoes.shape) < 2:
-                raise InputError(f"{where}.{scan}", f"{echoes.dtype} {echoes.shape} is no scan", "restore the file")
-            name = f"{patient}-{scan[-1]}"
-            yield RawImage(
-                name, CLASSES[int(kind)], pixels=b_mode(echoes), patient=patient, source_path=f"{path.name}/{name}"
-            )
+                raise InputError(f"{where}.{place}", f"{echoes.dtype} {echoes.shape} is no scan", "restore the file")
+            scan = {"patient": patient, "number": int(place[-1]), "label": CLASSES[int(kind)], "pixels": b_mode(echoes)}
+            found.append(scan)
+    return found
 
 
 def _lesions(path: Path) -> np.ndarray:
@@ -78,6 +89,7 @@ def _single(value: Any, where: str) -> Any:
 
 ROW = Importer(
     describe="breast ultrasound, Poland, from raw echoes: 52 malignant and 48 benign lesions, two scans each",
+    unconfirmed=("layout", "licence"),
     modality="breast ultrasound",
     expects=_EXPECTS,
     licence="see-the-Zenodo-record",

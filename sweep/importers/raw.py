@@ -82,6 +82,7 @@ class Importer:
     source: str
     iterate: Callable[[Path, Mapping[str, Any]], Iterator[RawImage | Ignored]]
     domain: str
+    unconfirmed: Sequence[str] = ()  # what of layout and licence nobody has checked against the original archive
     modality: str = ""  # body part and kind of image, as --list shows it
     positive: str = ""
     classes: tuple[str, ...] = ()

@@ -37,6 +37,7 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
 
 ROW = Importer(
     describe="breast ultrasound, Spain (Dataset B): 109 benign, 54 malignant",
+    unconfirmed=("layout",),
     modality="breast ultrasound",
     expects=_EXPECTS,
     licence="research-only-by-agreement",

@@ -1,16 +1,19 @@
 """Seconds of a record and of a generator, foreseen from a few steps of each on this machine: what --plan --measure and init rest on.
 
-A probe is a record of the same configuration, cut short: a few batches of training images, two epochs, few images predicted and attacked. The
-second epoch gives the seconds of a step (the first one warms up), evaluation and attack the seconds of an image; the record's own numbers of
-steps and images multiply them. Early stopping (patience), which shortens records, cannot be foreseen, so the estimate leans to the long side.
+A probe is a record of the same configuration, cut short: a few batches of training images, a few epochs, few images predicted and attacked. The
+median of all epochs but the first, which warms up, gives the seconds of a step, evaluation and attack the seconds of an image; the record's own
+numbers of steps and images multiply them. The first probe of a process is run twice and its first run does not count: it imports modules and
+fills caches, which a sweep pays once and not once a record. Early stopping (patience), which shortens records, cannot be foreseen, so the estimate leans to the long side.
 """
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,6 +31,7 @@ from sweep.store.trial import Attacks, Trial
 from sweep.training.hooks import TrainingHooks
 
 STEPS = 4  # optimiser steps of a probe's epoch
+EPOCHS = 4  # of a probe; the first one is not timed
 IMAGES = 24  # images of each other fold
 _SEED = 1  # not 0, which also draws a gallery
 _GENERATOR_STEPS = 20  # a generator reports every ten
@@ -68,11 +72,14 @@ def record_seconds(trials: Iterable[Trial], data: Data, attacks: Attacks, device
     folds = {fold: _few(data.read(fold), IMAGES) for fold in FOLDS if fold != "train"}
     if (folds["target"].labels == NO_LABEL).any():  # images without labels take as long as others
         folds["target"] = folds["test"]
-    train, known, found = data.read("train"), dict[tuple[Any, ...], Rates](), []
+    cut = {**folds, "train": data.read("train")}
+    known, found = dict[tuple[Any, ...], Rates](), []
     for trial in trials:
         kind = _kind(trial.config)
+        if not known:
+            _timed(trial, data, cut, attacks, device)
         if kind not in known:
-            known[kind] = _timed(trial, data, {**folds, "train": train}, attacks, device)
+            known[kind] = _timed(trial, data, cut, attacks, device)
         found.append(_seconds(known[kind], trial.config, data.seen_by(trial.config), attacks))
     return found
 
@@ -100,7 +107,7 @@ def _kind(config: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _timed(trial: Trial, data: Data, folds: Mapping[str, ImageSet], attacks: Attacks, device: str) -> Rates:
     """Rates of one kind of configuration, from a probe in a folder that is removed again."""
-    changes = {"epochs": 2, "synthetic_per_real": 0, "colorizer_from": None, "weights": None, "patience": 2}
+    changes = {"epochs": EPOCHS, "synthetic_per_real": 0, "colorizer_from": None, "weights": None, "patience": EPOCHS}
     config = {**trial.config, **{name: value for name, value in changes.items() if name in trial.config}}
     batch = int(config["batch_size"])
     cut = {**folds, "train": _few(folds["train"], STEPS * batch)}
@@ -115,7 +122,7 @@ def _timed(trial: Trial, data: Data, folds: Mapping[str, ImageSet], attacks: Att
     predicted = sum(len(cut[fold]) for fold in FOLD_OF_SPLIT.values())
     image = seconds["evaluate"] / predicted
     steps = steps_per_epoch(len(cut["train"]), len(cut["train"]), batch)
-    epoch = ends[1] - ends[0]
+    epoch = statistics.median(later - earlier for earlier, later in pairwise(ends))
     step = max(epoch - image * len(cut["val"]), 0.2 * epoch) / steps
     hit = sum(min(len(cut[FOLD_OF_SPLIT[split]]), int(few.images)) for split in attacks.splits)
     rest = max(0.0, ends[0] - begin - epoch)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from sweep.core.variances import variance_prior
 
@@ -36,10 +35,14 @@ class Lead:
         """One-sided p-value of not being ahead."""
         if self.error == 0:
             return 0.0 if self.estimate > 0 else 1.0
+        from scipy import stats  # here: half a second of every driver that runs no race
+
         return float(stats.t.sf(self.estimate / self.error, self.freedom))
 
     def interval(self, level: float) -> tuple[float, float]:
         """Two-sided interval; its lower end is above 0 where `p` is below (1 - level) / 2."""
+        from scipy import stats
+
         half = float(stats.t.ppf((1 + level) / 2, self.freedom)) * self.error if self.error else 0.0
         return self.estimate - half, self.estimate + half
 

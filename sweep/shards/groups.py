@@ -6,8 +6,6 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 
 def components(count: int, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
@@ -15,6 +13,9 @@ def components(count: int, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
 
     Components are numbered by their first image.
     """
+    from scipy.sparse import coo_array  # here: every worker process imports this module, and none groups images
+    from scipy.sparse.csgraph import connected_components
+
     edges = np.asarray(list(pairs), dtype=np.int64).reshape(-1, 2)
     weights = np.ones(len(edges), dtype=np.int8)
     graph = coo_array((weights, (edges[:, 0], edges[:, 1])), shape=(count, count))

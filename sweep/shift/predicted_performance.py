@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import wasserstein_distance
 
 from sweep.core.metric_table import PREDICTED_METRICS
 from sweep.evaluation.metrics import auroc
@@ -153,6 +152,8 @@ def _refusal(weights: np.ndarray, distances: np.ndarray) -> str | None:
 
 
 def _distances(own: np.ndarray, others: Sequence[np.ndarray], spread: float) -> np.ndarray:
+    from scipy.stats import wasserstein_distance  # here: half a second of every worker process that does not need it
+
     return np.array([wasserstein_distance(own, other) / spread for other in others])
 
 

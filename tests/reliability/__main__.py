@@ -109,7 +109,7 @@ def _run_process(row: Row, numbers: list[int], options: argparse.Namespace) -> N
     done = read_results(options.results)
     begun = [number for number in numbers if (row.id, number) not in done]
     if begun:  # later ones were not reached: the next run takes them up
-        _note(options.results, row, begun[0], False, 0.0, why)
+        _note(options.results, row, begun[0], False, {"seconds": 0.0}, why)
 
 
 def _environment(patience: float) -> dict[str, str]:
@@ -122,7 +122,7 @@ def _run_here(row: Row, numbers: str, results: Path) -> int:
     with tempfile.TemporaryDirectory(prefix="reliability-") as home:
         os.environ.setdefault("RECIPE_CACHE", f"{home}/cache")
         for number in map(int, numbers.split(",")):
-            folder, begin = Path(home) / str(number), time.monotonic()
+            folder, begin, cpu_before = Path(home) / str(number), time.monotonic(), _cpu_s()
             folder.mkdir()
             try:
                 row.run(number, folder)
@@ -130,12 +130,19 @@ def _run_here(row: Row, numbers: str, results: Path) -> int:
             except Exception as fault:
                 place = traceback.extract_tb(fault.__traceback__)[-1]
                 passed, note = False, f"{type(fault).__name__}: {fault} ({Path(place.filename).name}:{place.lineno})"
-            _note(results, row, number, passed, time.monotonic() - begin, note)
+            times = {"seconds": round(time.monotonic() - begin, 2), "cpu_s": round(_cpu_s() - cpu_before, 2)}
+            _note(results, row, number, passed, times, note)
     return 0
 
 
-def _note(results: Path, row: Row, number: int, passed: bool, seconds: float, note: str) -> None:
-    line = {"row": row.id, "case": number, "passed": passed, "seconds": round(seconds, 2), "note": note}
+def _cpu_s() -> float:
+    """CPU seconds of this process and of those that it has waited for; daemons of Ray are not among them."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
+
+
+def _note(results: Path, row: Row, number: int, passed: bool, times: dict[str, float], note: str) -> None:
+    line = {"row": row.id, "case": number, "passed": passed, **times, "note": note}
     line["date"] = datetime.now(UTC).strftime("%Y-%m-%d")
     with open(results, "a", encoding="utf-8") as stream:
         stream.write(json.dumps(line) + "\n")

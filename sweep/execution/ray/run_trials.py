@@ -35,7 +35,7 @@ from sweep.search.candidate import Assignment
 _DRIVER = {"CPU": 0, **HEAD}  # a driver only waits, where no machine is taken away under it
 _IDLE_S = 10  # without a job for so long a worker group releases its CPUs and GPUs, where a generator or an autoscaler could use that
 _ANSWER_S = 1  # for what the live view asks
-_GOODBYE_S = 20  # how long worker groups may take to end their Train runs
+_CLOSE_S = 20  # how long worker groups may take to end their Train runs
 
 
 def run_trials(
@@ -104,7 +104,7 @@ def run_trials(
     records.progress.poll = partial(_activities, job_queue)
     with records.progress:
         tuner.fit()
-    ray.get(job_queue.close.remote(_GOODBYE_S))
+    ray.get(job_queue.close.remote(_CLOSE_S))
 
 
 def _activities(job_queue: Any) -> dict[str, Report] | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from sweep.config.sweep_config import Resources
 from sweep.core.errors import InputError
-from sweep.core.ray_internals import close_session_to_others, start_data_actors
+from sweep.core.ray_internals import close_session_to_others, shorten_error_messages, start_data_actors
 from sweep.core.stop_signals import raise_on_signals
 from sweep.execution.malloc import KEEP_PAGES
 from sweep.planning.capacity import Capacity, capacity_of, declared, of_types
@@ -57,6 +57,7 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[Capacity]
         os.environ.setdefault(name, value)
     import ray
 
+    shorten_error_messages()
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     if address:
         _join(address, quiet)

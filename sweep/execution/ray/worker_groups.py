@@ -57,8 +57,10 @@ def _serve_as_train_run(setup: WorkerGroupSetup, name: str) -> None:
     from ray import train
     from ray.train.torch import TorchConfig, TorchTrainer
 
+    from sweep.core.ray_internals import end_cleaners_with_their_runs
     from sweep.execution.ray.serve_jobs import train_worker
 
+    end_cleaners_with_their_runs()
     resources = setup.resources
     trainer = TorchTrainer(
         train_worker,

@@ -205,7 +205,7 @@ def test_services_that_open_the_dashboard():
 @pytest.mark.parametrize(
     ("option", "says"),
     [
-        ("--privileged", "takes the container's walls away"),
+        ("--privileged", "weakens the container's isolation"),
         ("--network=host", "no option that containers need"),
         ("-v /:/host", "a folder of the machine itself"),
         ("--volume /var/run/docker.sock:/var/run/docker.sock", "container service"),

@@ -119,3 +119,57 @@ def test_the_provider_that_simulates_nodes_is_there():
     from ray.autoscaler.node_provider import NodeProvider
 
     assert issubclass(FakeMultiNodeProvider, NodeProvider)
+
+
+def test_error_messages_of_ray_are_cut_to_their_first_sentence_and_retried_tasks_are_not_shown(monkeypatch):
+    import ray._private.worker as worker
+
+    shown = []
+    monkeypatch.setattr(worker, "print_to_stdstream", lambda data, ignore_prefix: shown.extend(data["lines"]))
+    ray_internals.shorten_error_messages()
+    ray_internals.shorten_error_messages()  # once is enough
+    show = worker.print_to_stdstream
+    retried = "Task f failed. There are infinite retries remaining, so the task will be retried. Error:\nTraceback ..."
+    lost = "Raylet is terminated. Termination is unexpected. Last 20 lines of the Raylet logs:\n [state-dump]"
+    for line in (retried, lost):
+        show({"pid": "raylet", "is_err": False, "lines": [line]}, ignore_prefix=False)
+    show({"pid": 7, "is_err": False, "lines": ["a worker. Its own"]}, ignore_prefix=False)
+    assert shown == ["Raylet is terminated", "a worker. Its own"]
+
+
+def test_ray_prints_error_messages_through_that_function():
+    import inspect
+
+    import ray._private.worker as worker
+
+    assert "print_to_stdstream(" in inspect.getsource(worker.listen_error_messages)
+
+
+def test_clean_up_actors_end_their_process_when_their_controller_is_gone(monkeypatch):
+    from ray.train.v2._internal.callbacks import placement_group_callback
+    from ray.train.v2.api import data_parallel_trainer
+
+    monkeypatch.setattr(data_parallel_trainer, "PlacementGroupCleanerCallback", None)
+    monkeypatch.setattr(
+        placement_group_callback, "PlacementGroupCleaner", placement_group_callback.PlacementGroupCleaner
+    )
+    started, ended = [], []
+    monkeypatch.setattr(
+        placement_group_callback.PlacementGroupCleanerCallback,
+        "after_controller_start",
+        lambda self, context: started.append(placement_group_callback.PlacementGroupCleaner("id", 0.01, 1.0, 1.0)),
+    )
+    monkeypatch.setattr(
+        "ray.train.v2._internal.execution.controller.placement_group_cleaner.is_actor_alive", lambda **of: False
+    )
+    monkeypatch.setattr(ray_internals.os, "_exit", ended.append)
+    ray_internals.end_cleaners_with_their_runs()
+    data_parallel_trainer.PlacementGroupCleanerCallback().after_controller_start(None)
+    (cleaner,) = started
+    monkeypatch.setattr(type(cleaner).__mro__[1], "_exit", lambda self: None)
+    cleaner.start_monitoring()
+    while cleaner._monitor_thread is not None:
+        pass
+    assert ended == [0]
+    cleaner.stop()  # asked by the controller: as before
+    assert ended == [0]

@@ -22,7 +22,7 @@ def test_a_command_that_still_imports_ends_with_one_line(number):
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
     _, said = process.communicate(timeout=30)
-    assert process.returncode == 130 and said == "stopped before anything was begun\n"
+    assert process.returncode == 130 and said == "stopped before anything was computed\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -11,7 +11,7 @@ from sweep.core.errors import InputError
 from sweep.deployment.familiarity import limit_of
 from sweep.deployment.images import Reading, kind_of
 from sweep.deployment.model_folder import read_exported
-from sweep.deployment.predictions import predict_new
+from sweep.deployment.predictions import flagged, predict_new
 from sweep.export import main as export
 from sweep.predict import main as predict
 
@@ -77,6 +77,35 @@ def test_images_unlike_the_training_images_are_flagged(run, exported, tmp_path):
         Image.fromarray(pixels).save(tmp_path / f"{number}.png")
     strange = predict_new(model, Reading(str(tmp_path), {}, refuse)).images
     assert (strange["unlike_training"] == "yes").all() and strange["unlike_because"].str.len().min() > 0
+    assert strange["unlike_score"].min() > 1 and ((own["unlike_score"] > 1) == (own["unlike_training"] != "no")).all()
+
+
+class TestAShiftedHospital:
+    def rows(self, scores):
+        return pd.DataFrame({"unlike_score": scores, "unlike_training": "yes", "unlike_because": "contrast"})
+
+    def test_is_flagged_once_and_only_images_that_stand_out_are_flagged_themselves(self):
+        made, said = flagged(self.rows([*np.linspace(2, 3, 19), 60.0, 0.9]))
+        assert list(made["unlike_training"]) == ["hospital"] * 19 + ["yes", "no"]
+        assert "this hospital as a whole is unlike the training images (95% of its images, mostly by contrast)" in said
+        assert said.endswith("1 also stand out from its other images")
+
+    def test_is_none_where_few_images_are_flagged_or_few_are_given(self):
+        few = self.rows([0.5] * 18 + [1.5, 2.0])
+        made, said = flagged(few)
+        assert made is few and said.startswith(
+            "20 images, 2 unlike the training images (of the training hospital's own"
+        )
+        assert "as a whole" not in flagged(self.rows([5.0] * 9))[1]
+
+    def test_is_seen_in_another_scanner_and_not_in_the_own_hospital(self, run, exported):
+        model = read_exported(exported)
+        assert "as a whole" not in predict_new(model, Reading(run.data.source, {}, refuse)).familiarity
+        made = predict_new(model, Reading(run.data.target, {}, refuse))
+        assert "as a whole" in made.familiarity and (made.images["unlike_training"] == "yes").mean() < 0.2
+
+    def test_needs_a_reference(self):
+        assert flagged(pd.DataFrame({"image": ["a"]}))[1].endswith("without a reference, so none is flagged")
 
 
 class TestTheCommand:
@@ -93,7 +122,11 @@ class TestTheCommand:
         rows = pd.read_csv(out, dtype=str)
         assert len(rows) == len(pictures[1]) + 1 and rows["image"].iloc[-1] != "=1+1_x.png"
         assert {"'=1+1_x.png", good} <= set(rows["image"])
-        assert set(rows["decision"]) <= {"benign", "malignant"} and set(rows["unlike_training"]) <= {"yes", "no"}
+        assert set(rows["decision"]) <= {"benign", "malignant"} and set(rows["unlike_training"]) <= {
+            "yes",
+            "no",
+            "hospital",
+        }
         patients = pd.read_csv(tmp_path / "predictions_patients.csv", dtype=str)
         assert patients["patient"].is_unique and "'=1+1" in set(patients["patient"])
 

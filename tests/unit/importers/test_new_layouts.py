@@ -5,7 +5,7 @@ import pytest
 
 from sweep.core.errors import InputError
 from sweep.importers import IMPORTERS, import_dataset
-from sweep.importers.__main__ import main
+from sweep.importers.__main__ import listing, main
 from sweep.importers.oasbud import b_mode
 from sweep.importers.vindr_cxr import FINDINGS
 from sweep.shards.reader import read_images, read_metadata
@@ -81,3 +81,13 @@ def test_an_oasbud_of_another_kind(tmp_path):
     (src / "OASBUD.mat").write_bytes(b"no MATLAB file")
     with pytest.raises(InputError, match=r"OASBUD.mat: cannot be read"):
         import_dataset("oasbud", src, tmp_path / "set")
+
+
+def test_what_is_not_confirmed_is_said_in_the_list_and_the_help(capsys):
+    lines = {line.split()[0]: line for line in listing()}
+    for name, row in IMPORTERS.items():
+        assert ("unconfirmed: " in lines[name]) == bool(row.unconfirmed)
+        assert all(word in lines[name] for word in row.unconfirmed)
+    assert "unconfirmed: layout and licence" in lines["oasbud"] and "unconfirmed" not in lines["busi"]
+    main(["busis", "--help"])
+    assert "unconfirmed: layout and licence" in " ".join(capsys.readouterr().out.split())
