@@ -14,7 +14,8 @@ _SHORT = {RATIO: "synthetic", "glcm_weight": "glcm", "train_images": "real", "tr
 
 def varying_settings(configs: pd.DataFrame) -> list[str]:
     """Names of the settings with more than one value, in the order they were written; being absent is not a value."""
-    return [name for name in configs if configs[name].dropna().astype(str).nunique() > 1]
+    # Equal values are taken together before they become text: a large run has 10,000 values of a setting and few different ones.
+    return [name for name in configs if len({str(value) for value in set(configs[name].dropna())}) > 1]
 
 
 def labels(configs: pd.DataFrame, studies: dict[str, dict]) -> pd.Series:

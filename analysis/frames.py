@@ -17,7 +17,7 @@ from analysis import derived, metric_names
 from sweep.core.errors import InputError
 from sweep.core.metric_table import metric_row
 from sweep.core.storage import Storage
-from sweep.store.ledger import Damage, Reading, read_ledger
+from sweep.store.ledger import Damage, Reading, no_collection, read_ledger
 
 Event = dict[str, Any]
 KEY = ["signature", "seed"]
@@ -97,6 +97,11 @@ class Run:
     def undefined(self) -> tuple[str, ...]:
         """Recorded metrics that no record defines, e.g. AUROC where all images are of one class."""
         return tuple(self.records.columns[self.records.isna().all()])
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """signature -> what people call the configuration."""
+        return derived.labels(self.configs, self.studies).to_dict()
 
     @cached_property
     def means(self) -> pd.DataFrame:
@@ -201,7 +206,8 @@ def load_run(folder: str | Path) -> Run:
     if not storage.exists("records"):
         fix = "give the folder or URL that `python -m sweep.run` printed, e.g. results/quickstart"
         raise InputError(folder, "is no run folder: it has no records/", fix)
-    return _run(storage, read_ledger(storage, _KINDS))
+    with no_collection():
+        return _run(storage, read_ledger(storage, _KINDS))
 
 
 def _run(storage: Storage, ledger: Reading) -> Run:

@@ -20,7 +20,6 @@ from rich.table import Table
 
 from analysis import metric_names
 from analysis.csv_cells import cell
-from analysis.derived import labels as recipe_labels
 from analysis.few_labels import Estimated, Pool, Sample, difference, draw, drawing_probabilities, estimate
 from analysis.figures.figure import counted, number
 from analysis.frames import Run, load_run
@@ -86,7 +85,7 @@ def top_recipes(run: Run, top: int, rule: str | None = None) -> Recipes:
     chosen = [key for key in best_first(score) if len(run.predictions(key))][:top]
     if not chosen:
         raise InputError(run.storage.url, "kept no predictions on the target", "run the sweep again with this version")
-    names = recipe_labels(run.configs, run.studies)
+    names = run.labels
     images, groups = _images(run, chosen[0])
     found = [_margins(run, key, images) for key in chosen]
     pool = Pool(groups, np.stack([target for target, _ in found]), np.mean([positive for _, positive in found], axis=0))

@@ -16,7 +16,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis.derived import labels
 from analysis.frames import Run
 from sweep.core.errors import InputError
 
@@ -48,7 +47,7 @@ def _fill(client: MlflowClient, run: Run, out: Path) -> None:
     experiment = client.create_experiment(
         run.name, artifact_location=(out.parent / f"{out.name}.artifacts").absolute().as_uri()
     )
-    names = labels(run.configs, run.studies)
+    names = run.labels
     curves = dict(list(run.epochs.groupby(["signature", "seed"]))) if len(run.epochs) else {}
     parents = {key: _parent(client, experiment, run, key, names[key]) for key in run.means.index}
     for event in (*run.finishes, *run.stops):

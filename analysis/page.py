@@ -96,7 +96,7 @@ def build_page(run: Run, rule: str = selection.DEFAULT_RULE, *, draws: int = 200
     """Compute every fact of the report; deterministic for equal records."""
     estimates = Estimates(run, draws=draws)
     ranking = rank(run, rule, top=ROWS, estimates=estimates)
-    names = labels(run.configs, run.studies).to_dict()
+    names = run.labels
     groups = list(grouped(run).values())
     leading = run.within(groups[0]) if len(groups) > 1 else run
     scatter = pareto_facts(leading, estimates, objectives(leading), shown_metrics(leading), names)

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from analysis.conditions import grouped
-from analysis.derived import labels
 from analysis.drift import TITLES
 from analysis.frames import Run
 from analysis.target_assessment import Assessment, assess
@@ -67,7 +66,7 @@ def _predicted(run: Run, signatures: Sequence[str]) -> PredictedTarget | None:
     if not evidence or len({one.family for one in hospitals}) < 2:
         return None
     nearest = min(one.target_distance for one in hospitals)
-    assessment = assess(evidence, labels(run.configs, run.studies).to_dict(), _tables(run, nearest))
+    assessment = assess(evidence, run.labels, _tables(run, nearest))
     images = len(next(iter(evidence.values()))[0].target_logits)
     return PredictedTarget(assessment, evidence, seeds, hospitals, images)
 

@@ -14,7 +14,6 @@ import pandas as pd
 from analysis import metric_names, selection
 from analysis.conditions import grouped
 from analysis.constraints import parse_constraint, passing
-from analysis.derived import labels
 from analysis.estimates import Estimates
 from analysis.frames import Run
 from analysis.intervals import Interval
@@ -98,7 +97,7 @@ def rank(
     parsed = [parse_constraint(text, run) for text in constraints]
     keep = passing(run, parsed)
     score, describe, oracle = scores(run, by)
-    estimates, names = estimates or Estimates(run), labels(run.configs, run.studies)
+    estimates, names = estimates or Estimates(run), run.labels
     shown = tuple(dict.fromkeys((*ranked_by(run, by), *shown_metrics(run))))
     rows: list[Ranked] = []
     for condition, members in grouped(run).items():

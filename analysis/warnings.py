@@ -10,8 +10,9 @@ from analysis import metric_names
 from analysis.figures.figure import counted, number
 from analysis.frames import Run
 from analysis.ranking import goodness, objectives
-from analysis.selection import best_first
+from analysis.selection import best_first, is_unlabelled
 from sweep.core.epsilon import parse_epsilon
+from sweep.core.metric_table import reads_target_labels
 from sweep.core.pareto import dominated_by_any
 
 FEW_SEEDS = 3
@@ -100,7 +101,12 @@ def _few_patients(run: Run) -> list[ResultWarning]:
 
 
 def _undefined(run: Run) -> list[ResultWarning]:
-    names = [name for name in run.undefined if metric_names.parse(name).finding is None]
+    hidden = is_unlabelled(run)  # then metrics that need the target's labels are empty on purpose
+    names = [
+        name
+        for name in run.undefined
+        if metric_names.parse(name).finding is None and not (hidden and reads_target_labels(name))
+    ]
     if not names:
         return []
     shown = ", ".join(metric_names.title(name) for name in names[:4]) + (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from analysis import derived, metric_names
+from analysis import metric_names
 from analysis.conditions import conditions
 from analysis.constraints import parse_constraint, passing
 from analysis.estimates import Estimates
@@ -198,7 +198,7 @@ def _rivals(run: Run, ranking: Ranking, estimates: Estimates, metric: str) -> tu
     if control is not None and control != best:
         found["real only"] = control
         if control not in names:
-            names |= derived.labels(run.configs, run.studies).to_dict()
+            names |= run.labels
     rows = ((role, key, probability_over(run, estimates, best, key, metric)) for role, key in found.items())
     return tuple(Rival(key, names[key], role, chance) for role, key, chance in rows if chance == chance)
 

@@ -23,6 +23,7 @@ from sweep.core.command_line import Command
 from sweep.core.errors import EXIT_COMPLETE, InputError, printable
 from sweep.core.storage import Storage
 from sweep.data.datasets import PHANTOMS
+from sweep.importers import flags
 from sweep.shards.schema import MANIFEST, Manifest
 
 if TYPE_CHECKING:
@@ -102,24 +103,16 @@ def init(
     target_importer: Annotated[
         str | None, typer.Option(help="Importer of the target.", show_default="recognised")
     ] = None,
-    patient_regex: Annotated[
-        str | None, typer.Option(help="Folder: regular expression on the file name whose one group is the patient.")
-    ] = None,
-    patient_column: Annotated[str | None, typer.Option(help="Table: column of patients.")] = None,
-    key_file: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="DICOM: secret that patient ids are hashed with.",
-            show_default="a new one beside the shards",
-        ),
-    ] = None,
-    burned_in: Annotated[
-        str | None, typer.Option(help="DICOM: refuse, blank or keep frames with burned-in text.")
-    ] = None,
+    patient_regex: flags.PatientRegex = None,
+    patient_column: flags.PatientColumn = None,
+    key_file: flags.KeyFile = None,
+    burned_in: flags.BurnedIn = None,
     skip_bad: Annotated[int, typer.Option(metavar="N", help="Leave out up to N images that cannot be read.")] = 0,
 ) -> int:
-    """Import and audit the images of one or two hospitals, and write a sweep config that fits them, this machine and the time."""
+    """Import and audit the images of one or two hospitals, and write a sweep config that fits them, this machine and the time.
+
+    Patient ids of DICOM files are hashed with a new secret beside the shards, unless --key-file names one.
+    """
     chosen = name or _name_of(src, target)
     given = {
         "patient_regex": patient_regex,

@@ -21,6 +21,7 @@ from analysis.csv_cells import cell
 from sweep.core.command_line import EXITS, Command, one_of
 from sweep.core.errors import EXIT_COMPLETE, EXIT_FAILED_TRIALS, InputError, printable
 from sweep.core.storage import Storage
+from sweep.importers import flags
 from sweep.importers.progress import Counter
 
 _console = Console(highlight=False)
@@ -40,32 +41,20 @@ def predict(
     out: Annotated[
         Path, typer.Option(metavar="FILE", help="CSV to write; of patients FILE's name + _patients.")
     ] = Path("predictions.csv"),
-    patient_regex: Annotated[
-        str | None,
-        typer.Option(help="Folder: regular expression on the file name whose one group is the patient."),
-    ] = None,
+    patient_regex: flags.PatientRegex = None,
     patients: Annotated[
         str | None, typer.Option(metavar="FILE", help="Folder: table with columns image and patient.")
     ] = None,
     path_column: Annotated[str | None, typer.Option(help="Table: column of image paths.", show_default="path")] = None,
-    patient_column: Annotated[str | None, typer.Option(help="Table: column of patients.")] = None,
+    patient_column: flags.PatientColumn = None,
     root: Annotated[
         str | None,
         typer.Option(
             metavar="FOLDER", help="Table: folder that the paths are relative to.", show_default="the table's"
         ),
     ] = None,
-    key_file: Annotated[
-        str | None, typer.Option(metavar="FILE", help="DICOM: file with the secret that patient ids are hashed with.")
-    ] = None,
-    burned_in: Annotated[
-        str | None,
-        typer.Option(
-            **one_of(("refuse", "blank", "keep")),
-            help="DICOM: what to do with frames that may have a name written on them.",
-            show_default="as in training",
-        ),
-    ] = None,
+    key_file: flags.KeyFile = None,
+    burned_in: flags.BurnedIn = None,
     depth: Annotated[
         int | None,
         typer.Option(

@@ -9,7 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 from scipy import stats
 
-from analysis import derived, metric_names
+from analysis import metric_names
 from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Legend, Panel, number, p_text
 from analysis.frames import Run
@@ -40,7 +40,7 @@ def glcm_facts(run: Run, metrics: tuple[str, ...]) -> tuple[GlcmFacts, ...]:
     weight = run.configs[WEIGHT].astype(float).dropna()
     if len(weight) < FEWEST or weight.nunique() < 3:
         return ()
-    names = derived.labels(run.configs, run.studies)
+    names = run.labels
     colorizer = run.configs.loc[weight.index].get("colorizer", weight * 0).astype(str)
     kinds = tuple(sorted(colorizer.unique()))[: svg.SERIES]
     return tuple(
@@ -56,7 +56,7 @@ def _facts(
     weight: pd.Series,
     colorizer: pd.Series,
     kinds: tuple[str, ...],
-    names: pd.Series,
+    names: dict[str, str],
 ) -> GlcmFacts:
     known = values.dropna().index
     test = stats.spearmanr(weight[known], values[known])

@@ -13,6 +13,7 @@ from typing import Any
 from sweep.core.bounded import bounded
 from sweep.core.errors import InputError, printable
 from sweep.importers.csv_table import below
+from sweep.importers.dicom_directory import LEVELS, labelled_files
 from sweep.importers.dicom_header import Facts, hashed, is_dicom, named, read_facts, read_key
 from sweep.importers.dicom_pixels import check_window, read_frame
 from sweep.importers.files import read_table
@@ -25,7 +26,7 @@ _SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})  # a file so called is meant t
 _BURNED_IN = ("refuse", "blank", "keep")
 _FRAMES = ("all", "middle")
 _PATIENT_FROM = ("patient", "study", "series")
-_EXPECTS = "a folder per class with DICOM files below it, or --table FILE with columns path and label"
+_EXPECTS = "a folder per class with DICOM files below it, or --table FILE with columns path and label, or patient and label with a DICOMDIR"
 
 
 def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage | Ignored]:
@@ -34,7 +35,11 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage | Ignor
     window = check_window(options["window"])
     files = list(_of_table(src, options) if options["table"] else _of_folders(src, options))
     key = read_key(options["key_file"])
-    for path, label in files:
+    for file in files:
+        if isinstance(file, Ignored):
+            yield file
+            continue
+        path, label = file
         alias = f"{label or 'image'}/{hashed(printable(path.relative_to(src).as_posix()), key)}"
         yield from _images(path, label, alias, key, {**options, "window": window})
 
@@ -62,11 +67,16 @@ def _is_dicom(path: Path) -> bool:
         return False
 
 
-def _of_table(src: Path, options: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+def _of_table(src: Path, options: Mapping[str, Any]) -> Iterator[tuple[Path, str] | Ignored]:
     place, unlabelled = src / options["table"], options["unlabelled"]
-    table = read_table(place, ["path"] if unlabelled else ["path", "label"])
+    table = read_table(place, ["path"] if unlabelled else ["label"])
     if not unlabelled:
         check_spellings(table["label"], f"{place}, column label")
+        level = next((level for level in LEVELS if level in table and "path" not in table), None)
+        if level is not None:
+            yield from labelled_files(src, table[~table["label"].map(means_nothing)], level, place)
+            return
+        table = read_table(place, ["path", "label"])
     for row, entry in table.iterrows():
         listed = below(src, entry["path"]) if entry["path"] else None
         if listed is None or not (src / listed).resolve().is_relative_to(src.resolve()):
@@ -141,7 +151,7 @@ ROW = Importer(
     path_options=("table", "key_file"),
     help={
         "unlabelled": "Import images without labels: a hospital to deploy at. Folders and label columns then mean nothing.",
-        "table": "Table of paths and labels; empty: the class folders below SRC are the labels.",
+        "table": "Table with columns path and label; or, where SRC holds a DICOMDIR, patient (study, series) and label. Empty: the class folders below SRC are the labels.",
         "key_file": "File with a secret that patient ids are hashed with.",
         "burned_in": "What to do with frames that may have a name written on them.",
         "frames": "All frames of a file, or the middle one.",

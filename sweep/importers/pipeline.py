@@ -95,7 +95,8 @@ def run_import(
     result = _Result(account, header, settings, hooks, folder if row.needs_source else None, root)
     first = list(islice(images, BLOCK + 1))
     if len(first) <= BLOCK:
-        return write_dataset(dst, header, result.counted(_rows(first, job)))
+        with cache(dst):  # empty here: it locks the destination and clears what a killed import left beside it
+            return write_dataset(dst, header, result.counted(_rows(first, job)))
     # What comes decoded is never held by the thousand, and has nothing left to spread over processes.
     decoded = first[0].pixels is not None
     if settings.workers is None and not decoded:

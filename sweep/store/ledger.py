@@ -150,7 +150,7 @@ def read_ledger(run: Storage | str | Path, kinds: Iterable[str] = KINDS) -> Read
     events: list[Event] = []
     damages: list[Damage] = []
     wanted = frozenset(kinds)
-    with _no_collection():
+    with no_collection():
         for _, _, name in _files(storage):
             for number, line in enumerate(storage.read(f"{FOLDER}/{name}").split(b"\n"), start=1):
                 if not (line := line.strip()):
@@ -182,7 +182,7 @@ def finished_record(run: Storage, signature: str, seed: int) -> Event:
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
+def no_collection() -> Iterator[None]:
     """Without garbage collection, which finds no cycles among the new objects: a large ledger is read in five sixths of the time."""
     collected = gc.isenabled()
     gc.disable()

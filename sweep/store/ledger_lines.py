@@ -13,13 +13,14 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
+
 from sweep.core.hashing import canonical_json
 
 KINDS = ("sweep", "ask", "start", "epoch", "finish", "failed", "stopped", "race")
 _SUM_DIGITS, _CRC_DIGITS = 16, 8
-_TAIL = re.compile(rb', "sum": "([0-9a-f]{16})"\}$')
-_TAIL_BYTES = len(b', "sum": ""}') + _SUM_DIGITS
-_KIND = b'"event": "'
+_SUM, _END, _KIND = b', "sum": "', b'"}', b'"event": "'
+_TAIL_BYTES = len(_SUM) + _SUM_DIGITS + len(_END)
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 Event = dict[str, Any]
@@ -48,15 +49,15 @@ def read_line(line: bytes, kinds: frozenset[str] = frozenset(KINDS)) -> tuple[li
 
 def _is_of_other_kind(line: bytes, kinds: frozenset[str]) -> bool:
     """Whether a line is surely of another kind: decoding it takes several times as long as its checksum."""
-    if line.count(_KIND) != 1:
+    begin = line.find(_KIND) + len(_KIND)
+    if begin < len(_KIND) or line.find(_KIND, begin) >= 0:
         return False
-    begin = line.index(_KIND) + len(_KIND)
     return line[begin : line.find(b'"', begin)].decode(errors="replace") not in kinds
 
 
 def _has_its_sum(line: bytes) -> bool:
-    tail = _TAIL.search(line, max(0, len(line) - _TAIL_BYTES))
-    return tail is not None and _sum(line[: tail.start()]) == tail[1].decode()
+    end = len(line) - _TAIL_BYTES
+    return end >= 0 and line[end:] == _SUM + _sum(line[:end]).encode() + _END
 
 
 class _Damaged(Exception):
@@ -66,7 +67,7 @@ class _Damaged(Exception):
 def _verified(line: bytes) -> Event:
     valid = _has_its_sum(line)
     try:
-        event = json.loads(line)
+        event = _decoded(line)
         kind = event["event"]
         valid = valid or ("sum" not in event and event.pop("crc", None) == _crc(event))
     except _UNREADABLE:
@@ -77,6 +78,17 @@ def _verified(line: bytes) -> Event:
         raise _Damaged(f"unknown event {kind!r}")
     event.pop("sum", None)
     return event
+
+
+def _decoded(line: bytes) -> Any:
+    """The JSON value of a line, by orjson, three times as fast as the standard library.
+
+    The latter decides where orjson refuses: it also reads lone surrogates, which file names that are no UTF-8 leave in messages.
+    """
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return json.loads(line)
 
 
 def _events_after_a_cut(line: bytes) -> Iterator[Event]:

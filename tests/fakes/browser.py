@@ -82,10 +82,34 @@ def _with_probe(page: str, probe: str) -> str:
     return page.replace("</body>", f"<script>{script}</script></body>")
 
 
-def _requests(log: Path) -> list[str]:
-    # The browser's own errands carry no page as their origin; a page opened from disk is isolated under file://.
+def _requests(log: Path, origin: str = "file://") -> list[str]:
+    # The browser's own errands carry no page as their origin; a page is isolated under its origin.
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    of_page = [line for line in lines if '"initiator":' in line and '"network_isolation_key":"file://' in line]
+    of_page = [line for line in lines if '"initiator":' in line and f'"network_isolation_key":"{origin}' in line]
     return sorted(
         {found.group(1) for line in of_page if (found := re.search(r'"url":"((?:https?|wss?)://[^"]*)"', line))}
     )
+
+
+def watch_address(address: str, folder: Path, seconds: float) -> Visit:
+    """Leave `address` open for `seconds` of the browser's time; the answer is its last document, as {"html": text}."""
+    log = folder / "net.json"
+    done = subprocess.run(
+        [
+            CHROMIUM,
+            *QUIET,
+            f"--user-data-dir={folder / 'profile'}",
+            "--enable-logging=stderr",
+            "--v=0",
+            f"--log-net-log={log}",
+            f"--virtual-time-budget={int(1000 * seconds)}",
+            "--dump-dom",
+            address,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    return Visit({"html": done.stdout}, console, _requests(log, "http://127.0.0.1"))

@@ -67,7 +67,8 @@ def _command(options: argparse.Namespace) -> str:
     words = "`make chaos QUICK=1`" if options.quick else "`make chaos`"
     only = f", rows {options.only.replace(',', ', ')}" if options.only else ""
     patience = f", time limits x {options.patience:g} because the machine was busy" if options.patience != 1 else ""
-    return f"{words}{only}{patience}"
+    fewer = "" if options.cases is None else ", of each row as many cases as the table says"
+    return f"{words}{only}{fewer}{patience}"
 
 
 def read_results(path: Path) -> dict[tuple[str, int], dict]:

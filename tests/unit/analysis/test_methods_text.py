@@ -56,6 +56,26 @@ def test_the_checklist_links_answers_and_marks_gaps(real):
     assert all(real.storage.exists(file) for row in rows for file in row.files)
 
 
+def test_the_items_are_those_of_the_guidelines():
+    """TRIPOD+AI (11 January 2024) has 52 items and parts of items, CLAIM 2024 the numbers 1 to 44."""
+    parts = {
+        "3": "abc",
+        "5": "ab",
+        "6": "abc",
+        "8": "abc",
+        "9": "abc",
+        "12": "abcdefg",
+        "18": "abcdef",
+        "20": "abc",
+        "23": "ab",
+        "27": "abc",
+    }
+    wanted = [f"{number}{part}" for number in map(str, range(1, 28)) for part in parts.get(number, [""])]
+    assert [item.number for item in ITEMS if item.guideline == "TRIPOD+AI"] == wanted and len(wanted) == 52
+    spans = [list(map(int, item.number.split("-"))) for item in ITEMS if item.guideline == "CLAIM 2024"]
+    assert [n for span in spans for n in range(span[0], span[-1] + 1)] == list(range(1, 45))
+
+
 def test_the_page_is_written(tmp_path, capsys):
     out = tmp_path / "checklist.html"
     assert main([str(REAL), "--out", str(out)]) == 0

@@ -14,6 +14,7 @@ from analysis.predicted import predicted_target
 from analysis.ranking import rank
 from analysis.report import write_report
 from analysis.unsealed import POOLED, kept
+from analysis.warnings import warnings
 from sweep.core.errors import InputError
 from tests.fakes.run_folder import FakeSweep, write_fake_run
 
@@ -60,6 +61,10 @@ def test_ranking_by_the_blind_rule(blind):
     scores = [row.score for row in ranking.rows]
     assert scores == sorted(scores, reverse=True) and not ranking.oracle
     assert ranking.metrics[0] == "predicted_auroc/target"
+
+
+def test_metrics_that_need_the_hidden_labels_are_no_fault_of_the_run(blind):
+    assert not [one for one in warnings(load_run(blind)) if "undefined" in one.headline]
 
 
 def test_unsealing_scores_every_estimator(labelled, capsys):

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from analysis.comparisons import PowerNote
 from analysis.intervals import Interval
 from analysis.verdict import Difference, Facts, Recipe, Threshold, sentences
+from analysis.verdict_facts import recalibrated
 
 
 def i(estimate, half=0.05, seeds=3, images=49, patients=20):
@@ -314,3 +316,10 @@ def test_what_more_data_would_buy(note, words):
 
 def test_constant_predictors_are_promised_no_power():
     assert sentences(SITUATIONS["all configurations are constant"][0]).power == ""
+
+
+def test_the_recalibrated_threshold_of_very_sure_logits_is_a_probability(run, estimates):
+    outcomes = estimates.outcomes(run.means.index[0], "auroc/target")
+    with np.errstate(over="raise"):
+        made = recalibrated(replace(outcomes, values=outcomes.values * 1000), 0.4, estimates)
+    assert 0 <= made.probability <= 1 and made.balanced.low <= made.balanced.high

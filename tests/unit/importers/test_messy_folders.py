@@ -247,3 +247,17 @@ def test_tga_and_pages_of_masks_are_told_apart(tmp_path):
     src = source(tmp_path / "in", ("one",))
     images, masks = images_and_masks(src)
     assert len(images) == 3 and not masks
+
+
+def test_what_a_killed_import_left_is_cleared_by_the_next_one(tmp_path):
+    src = source(tmp_path / "in")
+    draft = tmp_path / ".out.abcdefgh"  # as `new_folder` names it
+    draft.mkdir()
+    (draft / "part-00000.parquet").write_bytes(b"PAR1")
+    (tmp_path / ".out.importing").mkdir()
+    (tmp_path / ".out.importing" / "lock").touch()
+    imported(src, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+    with pytest.raises(InputError, match="destination is not empty"):
+        imported(src, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]

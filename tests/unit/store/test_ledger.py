@@ -84,12 +84,13 @@ def test_not_a_number_is_never_stored(run):
         {"values": [1.0, 2.5, -3.0, 0.0, -0.0, 1e16, 1e22, 10.0, 1e-7]},
         {"text": "x 1.0, y", "list": "[1.0]", "deep": {"q": 1.0, "r": [{"s": 20.0}]}},
         {"unicode": "ü\u2028", "nothing": None, "flag": True},
+        {"reason": "no file caf\udce9.png"},  # a name that is no UTF-8, as Python reads it from the file system
     ],
 )
 def test_every_kind_of_value_keeps_its_checksum_and_a_changed_one_is_damage(tmp_path, payload):
     run = Storage(tmp_path)
     Ledger(run).append({"event": "epoch", **payload})
-    assert not read_ledger(run).damages and len(read_ledger(run).events) == 1
+    assert not read_ledger(run).damages and payload.items() <= read_ledger(run).events[0].items()
     name = next(name for name in run.names("records"))
     run.write(f"records/{name}", run.read(f"records/{name}").replace(b'"attempt": 1', b'"attempt": 2'))
     assert [damage.reason for damage in read_ledger(run).damages] == ["checksum differs"]
