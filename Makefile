@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast test-all test-lowest chaos torture lint types lock clean
+.PHONY: help setup run findings test test-fast test-all test-lowest chaos torture lint types lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,10 @@ run: $(READY)  ## the main job on simulated scanners, its sealed labels opened l
 
 # Two workers: the end-to-end tests, which take longest, on one of them and first (tests/conftest.py).
 XDIST := -n 2 --dist loadgroup --no-loadscope-reorder
+
+findings: $(READY)  ## the papers' questions on real images, resumable: DATA=PATH/TO/DATA, ONLY=gap for one question, PLAN=1 for its hours
+	@test -n "$(DATA)" || { echo "error: DATA is not given; give the folder with BUSI, BrEaST, the chest X-rays and weights: make findings DATA=PATH"; exit 2; }
+	@$(BIN)/python -m benchmarks.findings $(DATA) $(if $(ONLY),--only $(ONLY)) $(if $(PLAN),--plan)
 
 test: $(READY)  ## the default tests, two at a time
 	@$(BIN)/python -m pytest $(XDIST) -m "not slow"

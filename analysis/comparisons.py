@@ -95,11 +95,27 @@ def nadeau_bengio(differences: Sequence[float], test_images: int, train_images: 
     values = np.asarray(differences, dtype=float)
     if len(values) < 2:
         return float("nan"), float("nan")
-    spread = np.sqrt((1 / len(values) + test_images / train_images) * values.var(ddof=1))
+    spread = _split_error(values, test_images, train_images)
     if spread == 0:
         return (0.0, 1.0) if values.mean() == 0 else (float(np.copysign(np.inf, values.mean())), 0.0)
     t = float(values.mean() / spread)
     return t, float(2 * special.stdtr(len(values) - 1, -abs(t)))
+
+
+def split_mean(
+    values: Sequence[float], test_images: int, train_images: int, level: float = 0.95
+) -> tuple[float, float, float]:
+    """(mean, low, high) of a metric over resampled splits, with the variance of `nadeau_bengio`. Ends are NaN with fewer than two splits."""
+    found = np.asarray(values, dtype=float)
+    mean = float(found.mean())
+    if len(found) < 2:
+        return mean, float("nan"), float("nan")
+    half = float(special.stdtrit(len(found) - 1, (1 + level) / 2) * _split_error(found, test_images, train_images))
+    return mean, mean - half, mean + half
+
+
+def _split_error(values: np.ndarray, test_images: int, train_images: int) -> float:
+    return float(np.sqrt((1 / len(values) + test_images / train_images) * values.var(ddof=1)))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from skimage.feature import local_binary_pattern
 
 from sweep.core.errors import InputError, suggestion
 from sweep.losses.glcm import glcm_features
+from sweep.synth.radiomics import radiomics
 from sweep.synth.settings import check_square
 
 LEVELS = 16  # grey levels of the co-occurrence matrices
@@ -81,6 +82,7 @@ def network_features(name: str, network: Callable, *, device: str = "cpu") -> Fe
 FEATURE_NETS = {
     "texture": FeatureNet("texture", texture, standardise=True),
     "layout": FeatureNet("layout", layout, standardise=True),
+    "radiomics": FeatureNet("radiomics", radiomics, standardise=True),  # its Frechet distance is FRD
     "texture+layout": FeatureNet(
         "texture+layout", lambda images: np.concatenate([texture(images), layout(images)], 1), standardise=True
     ),

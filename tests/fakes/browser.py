@@ -25,6 +25,7 @@ QUIET = (
     "--disable-sync",
     "--disable-default-apps",
     "--disable-extensions",
+    "--disable-features=AutofillServerCommunication",  # it asks a server about every form of a page that is served
     "--metrics-recording-only",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )

@@ -1,0 +1,1 @@
+"""Run folders of the shipped findings configs -> small records, and the page docs/findings.md from these records alone."""
