@@ -33,6 +33,10 @@ def measured(model: nn.Module, images: Tensor, labels: Tensor, sizes: Sizes) -> 
         mode: lambda mode=mode: epsilon_sweep(model, images, labels, THREATS, EPSILONS, AttackOptions(mode=mode))
         for mode in ("exact", "fast")
     }
+    one_by_one = AttackOptions(mode="fast", pairs="off")
+    ways["fast, one threat and epsilon after the other"] = lambda: epsilon_sweep(
+        model, images, labels, THREATS, EPSILONS, one_by_one
+    )
     if with_torchattacks():
         ways["torchattacks"] = lambda: baseline(model, images, labels)
     seconds, found = {}, {}

@@ -52,7 +52,13 @@ def train(sizes: Sizes) -> Iterator[dict[str, Any]]:
             "careful": rate(sizes, batch, careful_step(name, sizes), sizes.device),
             "graph": rate(sizes, batch, graph_step(name, batch, sizes), sizes.device),
         }
-        ways = {"fit eager": {"capture": False}, "fit": {}, "fit, ultrasound": {"augment": "ultrasound"}}
+        ways: dict[str, dict[str, Any]] = {
+            "fit eager": {"capture": False},
+            "fit": {},
+            "fit, ultrasound": {"augment": "ultrasound"},
+        }
+        if sizes.device != "cpu":  # compiling takes minutes of a CPU
+            ways["fit compiled"] = {"compiled": True}
         how = {}
         for way, changes in ways.items():
             rates[way], how[way] = fit_rate(name, batch, sizes, **changes)
@@ -174,12 +180,14 @@ def recipe_of(batch: int, sizes: Sizes, augment: str) -> Recipe:
     return Recipe(epochs=sizes.epochs + 1, batch_size=batch, augment=augment, patience=0, schedule="none")
 
 
-def fit_rate(name: str, batch: int, sizes: Sizes, augment: str = "none", capture: bool = True) -> tuple[float, str]:
+def fit_rate(
+    name: str, batch: int, sizes: Sizes, augment: str = "none", capture: bool = True, compiled: bool = False
+) -> tuple[float, str]:
     """Images per second of `fit`, validation and notes included, and how its steps ran."""
     batches, clock = NoiseBatches(sizes, batch, sizes.device), EpochClock(sizes.device)
     val = (batches.images[:VAL].cpu().numpy(), batches.labels[:VAL].cpu().numpy())
     done = fit(
-        model_of(name, sizes), batches, val, recipe_of(batch, sizes, augment), seed=0,
+        model_of(name, sizes), batches, val, replace(recipe_of(batch, sizes, augment), compile=compiled), seed=0,
         options=FitOptions(sizes.device, capture=capture), hooks=TrainingHooks(on_epoch=clock),
     )  # fmt: skip
     return sizes.steps * batch / clock.median(), done.steps_ran

@@ -62,7 +62,7 @@ def recorder_for(device: torch.device) -> Recorder | None:
     return CudaGraphs(device) if device.type == "cuda" else None
 
 
-def first_line(error: RuntimeError) -> str:
+def first_line(error: Exception) -> str:
     """What a failed capture says, without the pages of advice that CUDA errors carry."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -32,6 +32,7 @@ from sweep.execution.inline_worker import SAID
 from sweep.execution.job import ACTIVITY, Report, Said
 from sweep.execution.launch import Launch
 from sweep.execution.malloc import KEEP_PAGES, keep_pages
+from sweep.execution.mps import shared_gpu
 from sweep.execution.worker_limits import WorkerLimits
 from sweep.execution.worker_loop import WorkerContext
 
@@ -63,11 +64,12 @@ def workers_of(launch: Launch, data: Data, count: int) -> Iterator[InProcess | S
         images = None if held is None else folder
         limits = WorkerLimits.of(resources)
         setup = InlineSetup(launch.run_url, images, gpus > 0, threads, limits, resources.niceness)
-        workers = Subprocesses(setup, [_gpus_of(place, gpus) for place in range(count)], Path(folder))
-        try:
-            yield workers
-        finally:
-            workers.end()
+        with shared_gpu(0 < gpus < 1 and count > 1) as variables:
+            workers = Subprocesses(setup, [_gpus_of(place, gpus) for place in range(count)], Path(folder), variables)
+            try:
+                yield workers
+            finally:
+                workers.end()
 
 
 def _gpus_of(place: int, gpus: float) -> str | None:
@@ -103,7 +105,7 @@ class InProcess:
 class _Process:
     """One worker process, its pipe and the task that it runs."""
 
-    def __init__(self, setup: InlineSetup, gpus: str | None, log: IO[bytes]) -> None:
+    def __init__(self, setup: InlineSetup, gpus: str | None, log: IO[bytes], variables: Mapping[str, str]) -> None:
         ours, theirs = Pipe()
         self.pipe: Connection = ours
         self.task: Task | None = None
@@ -111,7 +113,7 @@ class _Process:
         self._log = log
         root = str(Path(sweep.__file__).parents[1])
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-        environment = {**os.environ, **KEEP_PAGES, "PYTHONPATH": path}
+        environment = {**os.environ, **KEEP_PAGES, **variables, "PYTHONPATH": path}
         if gpus is not None:
             environment["CUDA_VISIBLE_DEVICES"] = gpus
         command = [sys.executable, "-m", "sweep.execution.inline_worker", str(theirs.fileno())]
@@ -155,8 +157,10 @@ class _Process:
 class Subprocesses:
     """One task per process; a process that dies is replaced when the next task comes."""
 
-    def __init__(self, setup: InlineSetup, gpus: list[str | None], folder: Path) -> None:
-        self._setup, self._gpus, self._folder = setup, gpus, folder
+    def __init__(
+        self, setup: InlineSetup, gpus: list[str | None], folder: Path, variables: Mapping[str, str] | None = None
+    ) -> None:
+        self._setup, self._gpus, self._folder, self._variables = setup, gpus, folder, variables or {}
         self._places: list[_Process | None] = [None] * len(gpus)
 
     @property
@@ -173,7 +177,7 @@ class Subprocesses:
         process = self._places[place]
         if process is None:
             log = open(self._folder / f"worker-{place}.log", "w+b")  # noqa: SIM115 - closed with the process
-            process = self._places[place] = _Process(self._setup, self._gpus[place], log)
+            process = self._places[place] = _Process(self._setup, self._gpus[place], log, self._variables)
         process.run(task)
 
     def wait(self, handler: Handler) -> None:

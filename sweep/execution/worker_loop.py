@@ -5,7 +5,6 @@ torch is imported inside the functions: a process that only hands jobs on does n
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -16,12 +15,12 @@ from sweep.core.storage import Storage
 from sweep.data.datasets import Data
 from sweep.data.folds import Folds
 from sweep.execution.job import Report, Work, failure
+from sweep.execution.state_saver import StateSaver
 from sweep.store.trial import RESULT, STATE, Rungs
 
 if TYPE_CHECKING:
     from sweep.pipeline.training_job import StackedSeed, TrainingJob
 
-SHARE = 0.02  # of the training time that saving its state may take
 Tell = Callable[[Report], bool]
 """Hands a report to the engine; False: the engine wants the job dropped."""
 
@@ -96,7 +95,7 @@ def _training_job(work: Work, seed: int, context: WorkerContext, tell: Tell) -> 
 
     run, config, leader = context.run, work.trial.config, rank() == 0
     state = f"{work.trial.seed_folder(seed)}/{STATE}"
-    saver = _StateSaver(lambda content: run.write(state, content), work.checkpoint_every_s) if leader else None
+    saver = StateSaver(lambda content: run.write(state, content), work.checkpoint_every_s) if leader else None
     return TrainingJob(
         work.trial,
         seed,
@@ -114,6 +113,7 @@ def _training_job(work: Work, seed: int, context: WorkerContext, tell: Tell) -> 
             None if saver is None else saver.save,
             context.interrupted,
             state_due=None if saver is None else saver.due,
+            settle_state=None if saver is None else saver.settle,
         ),
     )
 
@@ -154,22 +154,3 @@ def _epoch_reporter(seed: int, tell: Tell) -> Callable[[Report], None]:
             raise Cancelled
 
     return on_epoch
-
-
-class _StateSaver:
-    """Saves training states at most once in `every_s`, and no oftener than that making and writing them takes SHARE of the time."""
-
-    def __init__(self, write: Callable[[bytes], None], every_s: float) -> None:
-        self._write, self._every_s = write, every_s
-        self._last = self._asked = time.monotonic()
-
-    def due(self) -> bool:
-        """Whether the next state is wanted; asked before it is made."""
-        self._asked = time.monotonic()
-        return self._asked - self._last >= self._every_s
-
-    def save(self, state: bytes) -> None:
-        """Write one state."""
-        self._write(state)
-        self._last = time.monotonic()
-        self._every_s = max(self._every_s, (self._last - self._asked) / SHARE)

@@ -135,8 +135,12 @@ class _Run:
         self.recorder = (self.options.recorder or recorder_for(self.device)) if self.options.capture else None
         # One object for the whole run: a recorded step draws from the generator that it was recorded with.
         self.draws = torch.Generator(self.device)
-        with training_products(self.device, self.recipe.precision):
-            return self._trained()
+        try:
+            with training_products(self.device, self.recipe.precision):
+                return self._trained()
+        finally:
+            if self.hooks.settle_state is not None:
+                self.hooks.settle_state()
 
     def _trained(self) -> FitResult:
         state = self.options.state

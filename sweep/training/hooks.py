@@ -18,3 +18,6 @@ class TrainingHooks:
     interrupted: Callable[[], bool] | None = None  # asked after every step; yes raises Interrupted with the state
     reduce: Callable[[Mapping[str, float]], dict[str, float]] | None = None  # averages metrics over workers
     state_due: Callable[[], bool] | None = None  # asked after each epoch, before those bytes are made; None: always
+    settle_state: Callable[[], None] | None = (
+        None  # called when training ends in any way: waits for states that are still being written
+    )

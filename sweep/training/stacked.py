@@ -99,8 +99,13 @@ def fit_stacked(
     device = torch.device(options.device)
     given = list(states or [None] * len(models))
     run = _StackedRun(models, batches, val, recipe, seeds, options, hooks, given, labels, device)
-    with training_products(device, recipe.precision):
-        return run.to_end()
+    try:
+        with training_products(device, recipe.precision):
+            return run.to_end()
+    finally:
+        for one in hooks:
+            if one.settle_state is not None:
+                one.settle_state()
 
 
 @dataclass

@@ -67,7 +67,7 @@ class GradientSteps:
 
     def __init__(self, threats: Sequence[Threat], images: Tensor, second: bool = False) -> None:
         self.threats, self.norm, self.loss = threats, threats[0].norm, LOSSES[threats[0].loss]
-        like = {"dtype": images.dtype, "device": images.device}
+        like: dict[str, Any] = {"dtype": images.dtype, "device": images.device}
         self.steps = torch.tensor([threat.steps for threat in threats], device=images.device)
         self.alpha = torch.tensor([threat.alpha or 0.0 for threat in threats], **like)
         self.share = torch.tensor(

@@ -10,9 +10,11 @@ import torch
 from safetensors.torch import load
 
 from sweep.config.hyperparameters import complete
+from sweep.config.sweep_config import Resources
 from sweep.core.storage import Storage
 from sweep.execution import worker_loop
 from sweep.execution.campaign_records import CampaignRecords
+from sweep.execution.launch import Launch
 from sweep.losses.glcm import GLCMLoss, KeptTargets
 from sweep.pipeline import train_and_evaluate, training_inputs
 from sweep.pipeline.adaptation import before_training
@@ -22,6 +24,7 @@ from sweep.training import fit as fitting
 from sweep.training.adapt import grey_histogram
 from sweep.training.hooks import TrainingHooks
 from tests.fakes.seed_job import seed_job
+from tests.fakes.tape import Tape
 
 UNEQUAL = np.repeat([0, 1], [32, 8])
 
@@ -192,6 +195,17 @@ def test_logits_that_are_not_finite_on_validation_are_in_the_ledger_too(tmp_path
     assert said[-1]["failure"] == "DIVERGED" and "validation: loss is nan at step 4" in said[-1]["reason"]
     assert _in_the_ledger(tmp_path, job, said[-1])["kind"] == "DIVERGED"
     assert not job.run.exists(f"{job.folder}/result.json")
+
+
+@pytest.mark.parametrize(("way", "ran"), [("auto", "captured"), ("off", "eager")])
+def test_resources_capture_decides_whether_steps_are_recorded(tmp_path, monkeypatch, way, ran):
+    monkeypatch.setattr("sweep.training.fit.recorder_for", lambda device: Tape())
+    job = seed_job(tmp_path)
+    work = Launch(job.attacks, str(tmp_path), Resources(capture=way), 1).work(job.trial)
+    folds = SimpleNamespace(seen_by=lambda config: job.folds)
+    context = worker_loop.WorkerContext(job.run, job.data, folds)
+    found = worker_loop._training_job(work, job.seed, context, lambda report: True)
+    assert train_and_evaluate.run_seed(found).get("steps_ran", "eager") == ran
 
 
 def _in_the_ledger(folder, job, report):

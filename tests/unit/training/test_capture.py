@@ -214,3 +214,16 @@ def test_validation_is_recorded_for_each_batch_size_and_equal():
         direct.append([validate(0), validate(1)])
     assert direct[0] == direct[1] and tape.recordings == 2
     assert np.isfinite(list(direct[0][0].values())).all()
+
+
+@pytest.mark.parametrize("stop", [None, 2])
+def test_states_that_are_still_being_written_are_waited_for(stop):
+    """At the usual end and when the run is interrupted: whoever looks at the stored state afterwards finds the last one."""
+    calls = []
+    options = {"save_state": lambda state: calls.append("saved"), "settle_state": lambda: calls.append("settled")}
+    if stop is None:
+        run(**options)
+    else:
+        with pytest.raises(Interrupted):
+            run(interrupted=lambda: True, **options)
+    assert calls[-1] == "settled" and calls.count("settled") == 1
