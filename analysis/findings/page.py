@@ -60,7 +60,14 @@ def _run_table(findings: Findings) -> str:
         hours = f"{record.seconds / 3600:.2f}" if record and record.seconds == record.seconds else ""
         ahead = "" if planned.core_hours is None else f"{planned.core_hours:.2f}"
         rows.append((planned.name, _state(record), f"{done} of {planned.records}", hours, ahead, planned.summary))
-    head = ("sweep config", "state", "records", "core hours spent", "core hours foreseen in all", "what it asks")
+    head = (
+        "sweep config",
+        "state",
+        "records",
+        "hours spent, by the clock",
+        "core hours foreseen in all",
+        "what it asks",
+    )
     return table(head, rows)
 
 
@@ -138,7 +145,7 @@ def _part(part: Part, planned: Planned, record: RunRecord | None) -> Iterable[st
 def _folds(record: RunRecord) -> str:
     rows = [
         (
-            record.target if "target_to" in row.condition else record.source,
+            record.target if "target to" in row.condition else record.source,
             metric_names.title(row.metric),
             with_interval(row.made),
             " ".join(number(value) for value in row.folds),

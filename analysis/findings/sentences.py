@@ -151,7 +151,7 @@ def _home(findings: Findings) -> Sentence | None:
     record = _first(findings, "gap-tuned-folds", "gap-frozen-folds")
     if record is None or not record.folds:
         return None
-    rows = [(record.target if "target_to" in row.condition else record.source, row) for row in record.folds]
+    rows = [(record.target if "target to" in row.condition else record.source, row) for row in record.folds]
     parts = [f"{name} {with_interval(row.made)}" for name, row in rows]
     first = rows[0][1]
     verdict = against_bar(first.made, HOME_BAR)

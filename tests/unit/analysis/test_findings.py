@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -80,6 +81,15 @@ def test_folds_are_one_record_with_an_interval_over_them(found):
     for row in record.folds:
         assert len(row.folds) == 2 and row.made.low < np.mean(row.folds) < row.made.high
         assert row.made.estimate == pytest.approx(np.mean(row.folds), abs=1e-4)
+
+
+def test_each_hospital_s_folds_are_under_its_own_name(found):
+    record = found.runs["gap-frozen-folds"]
+    assert record.source != record.target
+    rows = re.findall(rf"^\| ({record.source}|{record.target}) \| AUROC", page(found), re.MULTILINE)
+    assert rows == [record.source, record.target]
+    home = ten_sentences(found)[0].text
+    assert f"{record.source} 0." in home and f"{record.target} 0." in home
 
 
 def test_the_page_says_what_is_missing_and_what_is_unfinished(found):

@@ -112,8 +112,6 @@ def test_question_1_on_simulated_hospitals_from_config_to_page(tmp_path):
     assert str(tmp_path) not in json.dumps([path.read_text() for path in (tmp_path / "docs").rglob("*.json")])
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_config_can_be_planned(path, tmp_path, capsys):
     small = {"data.phantom_patients": "30", "resources.engine": "inline"}
