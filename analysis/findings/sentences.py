@@ -291,7 +291,8 @@ def _blind(findings: Findings) -> Sentence | None:
     )
     sealed = any(record.name == "blind" for record, _ in found)
     tail = "" if sealed else " The sealed sweep itself was not run."
-    better = errors[POOLED] is not None and errors[HOME] is not None and errors[POOLED] < errors[HOME]
+    ours, theirs = errors[POOLED], errors[HOME]
+    better = ours is not None and theirs is not None and ours < theirs
     return Sentence(
         "", text + tail, ANSWERED if sealed and better else UNDECIDED, _basis([record for record, _ in found])
     )

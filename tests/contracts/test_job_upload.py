@@ -6,7 +6,7 @@ from ray._private.runtime_env.packaging import get_excludes_from_ignore_files
 
 from cluster.versions import ROOT
 
-MOST_BYTES = 3_000_000
+MOST_BYTES = 4_000_000
 
 
 def sent(path, excludes):

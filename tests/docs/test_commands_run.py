@@ -87,6 +87,7 @@ def two_hospitals(room):
                 dicom.save(image, source / "SCANS" / f"IM{number:04d}.dcm")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_tutorial(room, two_hospitals, capsys):
     assert run_page("docs/tutorial.md", capsys) == 12

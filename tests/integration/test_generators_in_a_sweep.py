@@ -66,6 +66,7 @@ def test_five_ratios_two_backbones_and_two_seeds_train_each_generator_once(tmp_p
     assert "Are the synthetic images any good?" in (tmp_path / "run" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_failed_generator_stops_those_who_need_it_with_its_reason_and_others_go_on(tmp_path):
     done = sweep(tmp_path, FAILING, code=3)
     reading = read_ledger(tmp_path / "run")

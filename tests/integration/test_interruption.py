@@ -22,7 +22,11 @@ def finishes(home):
 
 @pytest.mark.parametrize(
     ("engine", "sent"),
-    [("ray", signal.SIGTERM), ("inline", signal.SIGINT), pytest.param("ray", signal.SIGINT, marks=pytest.mark.slow)],
+    [
+        ("ray", signal.SIGTERM),
+        pytest.param("inline", signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param("ray", signal.SIGINT, marks=pytest.mark.slow),
+    ],
 )
 def test_a_stopped_sweep_leaves_no_process_and_says_how_to_resume(tmp_path, engine, sent):
     arguments = "--storage", tmp_path / "run", "--engine", engine, "--set", "resources.max_concurrent_trials=2"

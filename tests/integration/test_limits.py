@@ -40,7 +40,7 @@ def test_what_this_machine_will_never_have_is_refused_at_once(tmp_path):
         assert done.returncode == 2 and says in done.stderr and "ask for less under resources:" in done.stderr, (
             done.stderr
         )
-        assert spent < reading + 2  # no Ray, no torch for it, nothing prepared
+        assert spent < 1.5 * reading + 1  # no Ray, no torch for it, nothing prepared
     assert not (tmp_path / "results").exists()
 
 

@@ -41,6 +41,7 @@ def test_one_train_run_per_trial_gives_the_same_numbers(usual, tmp_path):
     }
 
 
+@pytest.mark.slow  # tests/unit/training/test_workers.py trains with two in the default run
 def test_two_workers_follow_the_loss_curve_of_one(tmp_path):
     """With a network whose loss is a mean over images: batch norm would see half a batch on each worker."""
     settings = ("grid.colorizer=[none]", "fixed.backbone=test_vit", "fixed.precision=fp32")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
@@ -62,7 +62,7 @@ class ArtifactServer:
     """Answers when the artifact exists; the first request starts its computation, later ones wait for the same one.
 
     A computation that exceeds `limits` (memory, time) ends its process, which is retried like one that died. `work` computes kinds of
-    stages in another way than `sweep.pipeline.compute_stages`; `job_queue` (actor) is told what is computed.
+    stages in another way than `sweep.pipeline.compute_stages`.
     """
 
     def __init__(
@@ -72,23 +72,26 @@ class ArtifactServer:
         gpus: float,
         work: Mapping[str, Compute] | None = None,
         limits: WorkerLimits = UNLIMITED,
-        job_queue: Any = None,
     ) -> None:
         self._store = ArtifactStore(Storage(run_url))
         self._resources = {"num_cpus": cpus, "num_gpus": gpus}
-        self._setup = _Setup(run_url, "cuda" if gpus else "cpu", max(1, int(cpus)), limits, job_queue)
+        self._setup = _Setup(run_url, "cuda" if gpus else "cpu", max(1, int(cpus)), limits)
         self._work = dict(work or {})
         self._running: dict[str, asyncio.Future] = {}
         self._said: dict[str, list[Said]] = {}  # by hash: what computations said before they ended themselves
 
-    async def ensure(self, stage: Stage) -> list[Obtained]:
-        """Ensure `stage`, and first its dependencies unless it exists; every caller gets the exception of a failed computation."""
+    async def ensure(self, stage: Stage, job_queue: Any = None) -> list[Obtained]:
+        """Ensure `stage`, and first its dependencies unless it exists; every caller gets the exception of a failed computation.
+
+        `job_queue` (actor) is told what is computed. It is no argument of the constructor: Ray warns of handles there, since the object
+        store may have lost them when the actor starts again.
+        """
         there = self._is_there(stage)
         dependencies = [need for need in stage.dependencies if not there or self._is_there(need)]
-        obtained = [item for need in dependencies for item in await self.ensure(need)]
+        obtained = [item for need in dependencies for item in await self.ensure(need, job_queue)]
         mine = stage.hash not in self._running
         if mine:
-            self._running[stage.hash] = asyncio.ensure_future(self._launch(stage))
+            self._running[stage.hash] = asyncio.ensure_future(self._launch(stage, job_queue))
         meta = await asyncio.shield(self._running[stage.hash])
         return [*obtained, Obtained.of(stage, meta, reused=not mine)]
 
@@ -105,16 +108,16 @@ class ArtifactServer:
         """A computation is about to end its process because it exceeds a limit of memory or time."""
         self._said.setdefault(stage_hash, []).append(said)
 
-    async def _launch(self, stage: Stage) -> dict[str, Any]:
+    async def _launch(self, stage: Stage, job_queue: Any) -> dict[str, Any]:
         task = _compute.options(max_retries=_RETRIES, **self._resources)
         me = ray.get_runtime_context().current_actor
         try:
-            return await task.remote(self._setup, stage, self._work.get(stage.kind), me)
+            return await task.remote(replace(self._setup, job_queue=job_queue), stage, self._work.get(stage.kind), me)
         except ray.exceptions.WorkerCrashedError as lost:
             if said := self._said.get(stage.hash):
                 losses = Losses({FAULT: _RETRIES}, Counter({FAULT: len(said)}))
                 raise LimitExceeded(losses.failure(FAULT, said[-1])) from lost
             raise
         finally:
-            if self._setup.job_queue is not None:
-                self._setup.job_queue.note.remote(stage.hash, None)
+            if job_queue is not None:
+                job_queue.note.remote(stage.hash, None)

@@ -60,7 +60,6 @@ def run_trials(
         launch.resources.cpus_per_worker,
         launch.resources.gpus_per_worker,
         limits=WorkerLimits.of(launch.resources),
-        job_queue=job_queue,
     )
     images = share_images(data)
     setup = WorkerGroupSetup(run.url, launch.resources, launch.attempt, images, job_queue)

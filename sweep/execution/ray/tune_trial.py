@@ -73,7 +73,8 @@ class TuneTrial(tune.Trainable):
         failed = self._failed
         if failed is None:
             try:
-                obtained = ray.get([self._artifact_server.ensure.remote(stage) for stage in self._stages])
+                ensure, queue = self._artifact_server.ensure, self._job_queue
+                obtained = ray.get([ensure.remote(stage, queue) for stage in self._stages])
             except Exception as error:  # noqa: BLE001 - whatever a computation raised is the trial's failure
                 failed = failure(getattr(error, "cause", None) or error)
         if failed is not None:
