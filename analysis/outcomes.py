@@ -58,8 +58,8 @@ class Outcomes:
 
 
 def prediction_outcomes(predictions: pd.DataFrame, split: str) -> Outcomes | None:
-    """Logits on one split; None when there are none."""
-    rows = predictions[predictions["split"] == split] if len(predictions) else predictions
+    """Logits on the labelled images of one split; None when there are none."""
+    rows = _labelled(predictions[predictions["split"] == split] if len(predictions) else predictions)
     if not len(rows):
         return None
     return _arrange(rows, np.stack(rows["logits"].to_numpy()).astype(np.float64))
@@ -67,7 +67,7 @@ def prediction_outcomes(predictions: pd.DataFrame, split: str) -> Outcomes | Non
 
 def robust_outcomes(attacks: pd.DataFrame, split: str, eps: float, threat: str = "worst") -> Outcomes | None:
     """Hits under a threat at `eps` (pixel units in [0, 1]); 'worst' is the worst threat per image. None when absent."""
-    rows = attacks[attacks["split"] == split] if len(attacks) else attacks
+    rows = _labelled(attacks[attacks["split"] == split] if len(attacks) else attacks)
     if threat != "worst" and len(rows):
         rows = rows[rows["threat"] == threat]
     if not len(rows):
@@ -85,7 +85,7 @@ def acquisition_outcomes(changes: pd.DataFrame, split: str, change: str, severit
     """
     if not len(changes) or "logits" not in changes:
         return None
-    rows = changes[(changes["split"] == split) & (changes["severity"] == severity)]
+    rows = _labelled(changes[(changes["split"] == split) & (changes["severity"] == severity)])
     if change != "worst":
         rows = rows[rows["change"] == change]
     if not len(rows):
@@ -145,6 +145,15 @@ def _arrange(rows: pd.DataFrame, values: np.ndarray) -> Outcomes:
     truth = rows[_truth(rows)].iloc[first]
     labels = truth.to_numpy(int) if truth.name == "label" else np.stack(truth.to_numpy()).astype(float)
     return Outcomes(images, groups, labels, tuple(int(s) for s in seeds), grid, seen)
+
+
+def _labelled(rows: pd.DataFrame) -> pd.DataFrame:
+    """Without images of which nothing is known, such as those of a target whose labels are sealed: what they show has no right or wrong."""
+    if not len(rows):
+        return rows
+    if _truth(rows) == "label":
+        return rows[rows["label"].to_numpy() >= 0]
+    return rows[[not np.isnan(np.asarray(known, dtype=float)).all() for known in rows["labels"]]]
 
 
 def _truth(rows: pd.DataFrame) -> str:

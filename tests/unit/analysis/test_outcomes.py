@@ -92,6 +92,16 @@ def test_an_image_that_a_seed_did_not_see_does_not_count_for_it():
     assert made.groups.tolist() == ["a", "b", "c"], "an unknown patient is the image itself"
 
 
+def test_images_without_a_label_are_neither_right_nor_wrong():
+    head = {"image_id": ["a", "b", "c"], "group": "", "split": "target", "seed": 0}
+    logits = pd.DataFrame({**head, "label": [1, -1, 0], "logits": [[0, 1], [0, 1], [0, 1]]})
+    attacks = pd.DataFrame({**head, "label": [1, -1, 0], "threat": "fgsm", "breaking_eps": [1.0, 1.0, 0.0]})
+    assert prediction_outcomes(logits, "target").labels.tolist() == [1, 0]
+    assert robust_outcomes(attacks, "target", 0.1).labels.tolist() == [1, 0]
+    assert prediction_outcomes(logits.assign(label=-1), "target") is None
+    assert robust_outcomes(attacks.assign(label=-1), "target", 0.1) is None
+
+
 def test_worst_case_takes_the_smallest_breaking_epsilon_per_image():
     frame = pd.DataFrame(
         {

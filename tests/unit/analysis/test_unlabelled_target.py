@@ -10,6 +10,7 @@ import pytest
 from analysis import label, unseal
 from analysis.figures.unsealed import draw_unsealed
 from analysis.frames import load_run
+from analysis.page import build_page
 from analysis.predicted import predicted_target
 from analysis.ranking import rank
 from analysis.report import write_report
@@ -54,6 +55,14 @@ def test_a_run_without_pseudo_hospitals_has_no_prediction(tmp_path):
     assert predicted_target(run) is None
     with pytest.raises(InputError, match="nothing was estimated"):
         unseal.score_run(run)
+
+
+def test_no_figure_takes_missing_labels_for_a_class(blind):
+    page = build_page(load_run(blind), draws=100)
+    titles = [panel.title for figure in page.figures for panel in figure.panels]
+    assert any("source test" in title for title in titles)
+    assert not [title for title in titles if title.startswith(("Confusion, target", "Reliability, target"))]
+    assert "subgroups" not in {figure.key for figure in page.figures}
 
 
 def test_ranking_by_the_blind_rule(blind):
