@@ -109,7 +109,8 @@ def amounts(machine: Machine) -> str:
     """The resources of a machine, in words."""
     counts = {"CPUs": machine.get("CPU", 0.0), "GPUs": machine.get("GPU", 0.0)}
     words = [f"{amount:g} {name}" for name, amount in counts.items() if amount or name == "CPUs"]
-    return " + ".join([*words, *([f"{machine['memory'] / 1e9:.3g} GB"] if machine.get("memory") else [])])
+    memory = machine.get("memory", 0.0) / 1e9
+    return " + ".join([*words, *([f"{memory:{',.0f' if memory >= 100 else '.3g'}} GB"] if memory else [])])
 
 
 def _each(types: Iterable[tuple[Machine, int]]) -> list[Machine]:

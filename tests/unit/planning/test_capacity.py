@@ -4,7 +4,7 @@ import pytest
 
 from sweep.config.sweep_config import Resources
 from sweep.core.errors import InputError
-from sweep.planning.capacity import capacity_of, declared, of_types, trials_on
+from sweep.planning.capacity import amounts, capacity_of, declared, of_types, trials_on
 
 GPU_NODE = {"CPU": 8.0, "GPU": 1.0}
 
@@ -56,3 +56,8 @@ def test_max_concurrent_trials_is_the_capacity_only_where_it_is_unknown():
     assert capacity_of(asked, [{"CPU": 0.0}], None, 1).concurrent_trials == 3
     with pytest.raises(InputError):
         capacity_of(asked, [{"CPU": 0.0}], of_types([({"CPU": 0.5}, 4)]), 1)
+
+
+def test_large_memory_is_a_plain_number():
+    assert amounts({"CPU": 2.0, "memory": 1e12}) == "2 CPUs + 1,000 GB"
+    assert amounts({"CPU": 2.0, "memory": 23.54e9}) == "2 CPUs + 23.5 GB"
