@@ -11,6 +11,9 @@ from sweep.config.sweep_config import PLACES, SweepConfig
 from sweep.core.hyperparameter import Hyperparameter
 
 _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
+_WHOLE_FOLD = {
+    "const": "all"
+}  # how people write the size of a training fold that is not cut (sweep.config.written_values)
 Document = dict[str, Any]
 
 
@@ -30,14 +33,21 @@ def schema() -> Document:
             name: {"description": row.help, **_PLACED[place](_value(row))} for name, row in HYPERPARAMETERS.items()
         }
         entry["additionalProperties"] = False
+    document["$defs"]["DataSection"]["properties"]["train_images"]["anyOf"].append(_WHOLE_FOLD)
     return document
 
 
 def _value(row: Hyperparameter) -> Document:
     """The values of one hyperparameter: its choices, or its types and range."""
+    if row.name == "train_images":
+        return {"anyOf": [_of_type(row), _WHOLE_FOLD]}
     choices = row.check.choices()
     if choices:
         return {"enum": [*choices, *([None] if row.optional else [])]}
+    return _of_type(row)
+
+
+def _of_type(row: Hyperparameter) -> Document:
     bounds = row.check.bounds()
     limits = dict(zip(("minimum", "maximum"), bounds, strict=True)) if bounds else {}
     return {"type": [*(_TYPES[kind] for kind in row.kinds), *(["null"] if row.optional else [])], **limits}

@@ -30,13 +30,16 @@ def test_a_case_of_a_driver(run, tmp_path):
 def test_results_are_kept_and_shown(tmp_path):
     results = tmp_path / "results.jsonl"
     row = Row("R0", "a claim", 3, 2, 5, lambda number, folder: pytest.fail("not here"))
-    scorecard._note(results, row, 0, False, 1.0, "broke | here")
-    scorecard._note(results, row, 0, True, 2.0, "")
-    scorecard._note(results, row, 1, False, 3.0, "broke\nagain")
+    scorecard._note(results, row, 0, False, {"seconds": 1.0}, "broke | here")
+    scorecard._note(results, row, 0, True, {"seconds": 2.0, "cpu_s": 1.5}, "")
+    scorecard._note(results, row, 1, False, {"seconds": 3.0}, "broke\nagain")
     found = scorecard.read_results(results)
     assert found["R0", 0]["passed"] and not found["R0", 1]["passed"]
     assert all(json.loads(line)["row"] == "R0" for line in results.read_text().splitlines())
     write_table(tmp_path / "page.md", [row, Row("R9", "untried", 7, 0, 5, row.run)], found, "the command")
     page = (tmp_path / "page.md").read_text()
-    assert "| R0 | a claim | 3 | 1 of 2 | 2.0 s | 5 s |" in page and "| R9 | untried | 7 | not run | - | 5 s |" in page
+    assert (
+        "| R0 | a claim | 3 | 1 of 2 | 2.0 s | 1.5 s | 5 s |" in page
+        and "| R9 | untried | 7 | not run | - | - | 5 s |" in page
+    )
     assert "- R0, case 1: broke again" in page and "the command" in page

@@ -43,7 +43,12 @@ def test_a_record_is_its_own_steps_and_images(data, monkeypatch):
     assert once == 7 + 3 * (train // 8) + 0.5 * 8  # four images of each of two splits
     assert twice == 7 + 6 * (train // 8) + 4 and same == once
     assert small == 7 + 3 * (train // 4) + 4 and plain == once
-    assert [one.config["batch_size"] for one in timed] == [8, 4, 8]  # one for each kind of step
+    assert [one.config["batch_size"] for one in timed] == [
+        8,
+        8,
+        4,
+        8,
+    ]  # one for each kind of step, the first twice: a process pays once
 
 
 def test_synthetic_images_lengthen_only_a_budget_of_epochs(data, monkeypatch):
