@@ -53,7 +53,7 @@ def test_more_memory_than_this_machine_has_is_in_the_same_message_of_a_plan(mess
     if "run" in request.node.name:
         assert "a trial asks for" not in message  # a run looks at machines after files
     else:
-        assert "line 7, resources: a trial asks for one worker of 1 CPUs + 1e+06 GB; there are 1 x " in message
+        assert "line 7, resources: a trial asks for one worker of 1 CPUs + 1,000,000 GB; there are 1 x " in message
 
 
 def test_what_a_sweep_makes_is_never_writable_by_others(tmp_path, monkeypatch):
