@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -13,6 +11,7 @@ from scipy.stats import spearmanr
 from analysis import metric_names
 from analysis.figures.figure import number
 from analysis.frames import Run
+from analysis.json_records import as_text, from_text
 from analysis.predicted import PredictedTarget
 from analysis.selection import RULES, best_first
 from analysis.target_assessment import mean_of
@@ -98,7 +97,7 @@ def unsealed(run: Run, made: PredictedTarget, labels: Mapping[str, int]) -> Unse
 
 def as_json(found: Unsealed) -> str:
     """All rows and summaries, for programs; a number that is not defined is null."""
-    return json.dumps(_defined(asdict(found)), indent=2, allow_nan=False) + "\n"
+    return as_text(found, indent=2)
 
 
 def sentences(found: Unsealed) -> list[str]:
@@ -123,28 +122,11 @@ def kept(run: Run) -> Unsealed | None:
     if not run.storage.exists(UNSEALED_FILE):
         return None
     try:
-        held = _undefined(json.loads(run.storage.read(UNSEALED_FILE)))
-        rows = tuple(UnsealedRecipe(**row) for row in held.pop("recipes"))
-        return Unsealed(recipes=rows, **held)
+        found: Unsealed = from_text(Unsealed, run.storage.read(UNSEALED_FILE))
+        return found
     except (ValueError, TypeError, KeyError, AttributeError) as broken:
         fix = f"remove it, or write it anew: python -m analysis.unseal {run.storage.url} --report"
         raise InputError(f"{run.storage.url}/{UNSEALED_FILE}", f"cannot be read ({broken})", fix) from None
-
-
-def _defined(value: object) -> object:
-    if isinstance(value, dict):
-        return {str(key): _defined(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_defined(one) for one in value]
-    return None if isinstance(value, float) and value != value else value
-
-
-def _undefined(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _undefined(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return tuple(_undefined(one) for one in value)
-    return float("nan") if value is None else value
 
 
 def _recipe(key: str, made: PredictedTarget, true: Sequence[Mapping[str, float]]) -> UnsealedRecipe:

@@ -23,7 +23,7 @@ import typer
 
 from cluster.versions import ROOT, is_checkout
 from sweep.core.command_line import EXITS, Command, run_as_program
-from sweep.core.errors import EXIT_COMPLETE, EXIT_STOPPED, InputError
+from sweep.core.errors import EXIT_COMPLETE, EXIT_STOPPED, InputError, first_line
 from sweep.core.ray_address import refuse_dead
 from sweep.core.ray_internals import package_folder
 
@@ -118,7 +118,7 @@ def _client(address: str) -> JobSubmissionClient:
         return JobSubmissionClient(address)
     except (RuntimeError, ConnectionError, RayError) as refused:
         fix = "export RAY_AUTH_MODE=token with the cluster's token in ~/.ray/auth_token, and use the versions of requirements.lock"
-        raise InputError("--address", f"{address}: {str(refused).strip().splitlines()[0]}", fix) from None
+        raise InputError("--address", f"{address}: {first_line(refused)}", fix) from None
 
 
 async def _follow(client: JobSubmissionClient, job: str) -> None:

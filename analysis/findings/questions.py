@@ -13,6 +13,7 @@ AUROC_TARGET, AUROC_SOURCE, AUROC_VAL, GAP = "auroc/target", "auroc/source", "au
 ROBUST_SOURCE, ROBUST_TARGET = "robust_accuracy/source/worst@1/255", "robust_accuracy/target/worst@1/255"
 _FOLD = re.compile(r"-\d+$")
 _BASIC = (AUROC_VAL, AUROC_SOURCE, AUROC_TARGET, GAP, "balanced_accuracy/target", "accuracy/target")
+_PAIRS = ("breast", "chest")  # of hospitals: BUSI and BrEaST, Kermany and NIH
 _RATIOS = (0, 0.25, 0.5, 0.75, 1, 2, 4)
 
 
@@ -119,21 +120,16 @@ PARTS = {
             (AUROC_SOURCE, AUROC_TARGET),
             asked={**_POSTER, "grid.train_images": (100, 200, 400, None)},
         ),
-        Part(
-            "colour-transfer-breast",
-            {"colorizer_from": None},
-            (AUROC_SOURCE,),
-            (AUROC_SOURCE, "balanced_accuracy/source", "accuracy/source"),
-            _POSTER,
-            blind=False,
-        ),
-        Part(
-            "colour-transfer-chest",
-            {"colorizer_from": None},
-            (AUROC_SOURCE,),
-            (AUROC_SOURCE, "balanced_accuracy/source", "accuracy/source"),
-            _POSTER,
-            blind=False,
+        *(
+            Part(
+                f"colour-transfer-{pair}",
+                {"colorizer_from": None},
+                (AUROC_SOURCE,),
+                (AUROC_SOURCE, "balanced_accuracy/source", "accuracy/source"),
+                _POSTER,
+                blind=False,
+            )
+            for pair in _PAIRS
         ),
         *(
             Part(
@@ -143,7 +139,7 @@ PARTS = {
                 _ATTACKED,
                 _ASSIMILATION,
             )
-            for pair in ("breast", "chest")
+            for pair in _PAIRS
         ),
         Part("blind", shown=(AUROC_SOURCE, "predicted_auroc/target"), asked={"data.target_labels": "sealed"}),
         *(
@@ -153,7 +149,7 @@ PARTS = {
                 asked={"searcher.trials": 100, "seeds": 2, "data.train_images": None},
                 importance=(AUROC_TARGET, "domain_gap", ROBUST_TARGET),
             )
-            for pair in ("breast", "chest")
+            for pair in _PAIRS
         ),
     )
 }

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import math
-import types
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,13 +9,14 @@ from typing import Any
 from analysis.comparisons import PowerNote
 from analysis.figures.importance import Importance
 from analysis.intervals import Interval
+from analysis.json_records import as_text, from_text
 from analysis.table_formats import Table
 from sweep.core.atomic import write_text
 from sweep.core.errors import InputError
 from sweep.core.hyperparameter import Scalar
 
 PLAN = "plan.json"
-_DIGITS = 5
+_DIGITS = 5  # significant ones, more than the page prints
 
 
 @dataclass(frozen=True)
@@ -136,12 +132,12 @@ class Findings:
 
 def write_record(record: RunRecord, folder: Path) -> Path:
     """Write one run's record; returns its file."""
-    return _written(folder / f"{record.name}.json", dataclasses.asdict(record))
+    return _written(folder / f"{record.name}.json", record)
 
 
 def write_plan(plan: tuple[Planned, ...], folder: Path) -> Path:
     """Write the plan; returns its file."""
-    return _written(folder / PLAN, [dataclasses.asdict(row) for row in plan])
+    return _written(folder / PLAN, plan)
 
 
 def read_findings(folder: Path) -> Findings:
@@ -156,44 +152,14 @@ def read_findings(folder: Path) -> Findings:
 
 def _written(path: Path, value: object) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(_plain(value), indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    write_text(path, as_text(value, indent=1, digits=_DIGITS, ascii_only=False))
     return path
-
-
-def _plain(value: object) -> object:
-    """Values that JSON has, floats with five significant digits, which is more than the page prints."""
-    if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    if isinstance(value, float):
-        return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
-    return value.item() if hasattr(value, "item") else value
 
 
 def _read(kind: Any, path: Path) -> Any:
     try:
-        return _built(kind, json.loads(path.read_text(encoding="utf-8")))
+        return from_text(kind, path.read_text(encoding="utf-8"))
     except (ValueError, KeyError, TypeError) as broken:
         raise InputError(
             path, f"is no record of findings ({broken})", "delete it and run make findings again"
         ) from broken
-
-
-def _built(kind: Any, value: Any) -> Any:
-    """A value of the annotated type from what `_plain` made of it; null is NaN where a float is expected."""
-    origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if dataclasses.is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
-        return kind(**{name: _built(hints[name], one) for name, one in value.items()})  # type: ignore[operator]
-    if origin is tuple:
-        kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else inner
-        return tuple(_built(one, part) for one, part in zip(kinds, value, strict=True))
-    if origin is dict:
-        return {key: _built(inner[1], one) for key, one in value.items()}
-    if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in inner:
-            return None
-        plain = [one for one in inner if dataclasses.is_dataclass(one)]
-        return _built(plain[0], value) if plain and isinstance(value, dict) else value
-    return math.nan if kind is float and value is None else value

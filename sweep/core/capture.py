@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 import torch
 
+from sweep.core.errors import first_line
+
 Replay = Callable[[], None]
 
 
@@ -60,11 +62,6 @@ class CudaGraphs:
 def recorder_for(device: torch.device) -> Recorder | None:
     """CUDA graphs on a GPU; None elsewhere."""
     return CudaGraphs(device) if device.type == "cuda" else None
-
-
-def first_line(error: Exception) -> str:
-    """What a failed capture says, without the pages of advice that CUDA errors carry."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 CHECKED_STEPS = 3  # a frozen learning rate or counter shows from the second step on

@@ -72,6 +72,11 @@ def _escaped(letter: str) -> str:
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else repr(letter)[1:-1]  # how Python keeps such bytes
 
 
+def first_line(error: BaseException, most: int | None = None) -> str:
+    """The first line of an exception's message, cut to `most` characters; its class where it has none. What follows is advice of libraries."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).strip()[:most]
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """'did you mean resnet18?' for a near miss, else the known names (the first dozen)."""
     names = sorted(known)

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from sweep.core.errors import InputError
+from sweep.core.errors import InputError, first_line
 from sweep.deployment.combine import Ensemble
 from sweep.models.classifier import Classifier
 
@@ -50,8 +50,9 @@ def onnx_bytes(model: Classifier | Ensemble, image_px: int) -> bytes:
                 external_data=False,
             )
         except Exception as reason:  # the exporter raises its own kinds and those of torch.export  # noqa: BLE001
-            first = str(reason).strip().splitlines()[0][:200]
-            raise InputError("--onnx", f"the network cannot be written as ONNX ({first})", "leave --onnx out") from None
+            raise InputError(
+                "--onnx", f"the network cannot be written as ONNX ({first_line(reason, 200)})", "leave --onnx out"
+            ) from None
         content = path.read_bytes()
     _compare(content, model, example)
     return content

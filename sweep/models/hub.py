@@ -9,8 +9,8 @@ from typing import TypeVar
 from urllib.parse import urlparse
 from urllib.request import getproxies
 
-from sweep.core.errors import InputError
-from sweep.models.trunk import first_line
+from sweep.core.errors import InputError, first_line
+from sweep.models.trunk import MESSAGE_LETTERS
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ def from_hub(name: str, build: Callable[[], T]) -> T:
     except (OSError, RuntimeError, ValueError, ImportError) as mistake:
         raise InputError(
             f"weights of {name}",
-            f"ImageNet weights cannot be fetched ({first_line(mistake)})",
+            f"ImageNet weights cannot be fetched ({first_line(mistake, MESSAGE_LETTERS)})",
             "go online once to fill the cache, or give weights: <path of a local .safetensors or .pth file>",
         ) from None
 

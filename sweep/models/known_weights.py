@@ -7,7 +7,7 @@ whose entry `weights_name` names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,7 +37,11 @@ COLLECTIONS: Mapping[str, tuple[str, ...]] = {
     "iqothnccd": ("IQ-OTH/NCCD",),
     "brain4": ("brain MRI, four classes",),
 }
-SIMULATED = ("phantom-a", "phantom-b")
+
+
+def simulated(importer: str) -> bool:
+    """Whether an importer's images are simulated here (phantom-a, phantom:SCANNER), so that no weights can have seen them."""
+    return importer.partition(":")[0].partition("-")[0] == "phantom"
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class KnownWeights:
 
     def seen(self, importer: str) -> Answer:
         """Whether these weights may have seen the images that `importer` reads."""
-        if importer in SIMULATED:
+        if simulated(importer):
             return "no"
         if importer not in COLLECTIONS:
             return "unknown"
@@ -116,27 +120,36 @@ def past(backbone: str, weights: str | None, weights_name: str | None, importers
 
     `importers` is data set's name -> importer's name.
     """
-    if weights is None:
-        return []
-    row = past_of(backbone, weights, weights_name)
-    return [_sentence(row, f"{weights} of {backbone}", name, importer) for name, importer in importers.items()]
+    return [sentence for _, sentence in _answers(backbone, weights, weights_name, importers)]
 
 
 def may_have_seen(
     backbone: str, weights: str | None, weights_name: str | None, importers: Mapping[str, str]
 ) -> list[str]:
     """What a user must know before believing a result on these data sets: the sentences of `past` whose answer is yes or unknown."""
-    return [line for line in past(backbone, weights, weights_name, importers) if "have not seen" not in line]
+    return [sentence for answer, sentence in _answers(backbone, weights, weights_name, importers) if answer != "no"]
 
 
-def _sentence(row: KnownWeights | None, weights: str, name: str, importer: str) -> str:
+def _answers(
+    backbone: str, weights: str | None, weights_name: str | None, importers: Mapping[str, str]
+) -> Iterator[tuple[Answer, str]]:
+    """Answer and sentence for each data set; none for a random start."""
+    if weights is None:
+        return
+    row = past_of(backbone, weights, weights_name)
+    for name, importer in importers.items():
+        answer: Answer = "no" if simulated(importer) else "unknown" if row is None else row.seen(importer)
+        yield answer, _sentence(answer, row, f"{weights} of {backbone}", name, importer)
+
+
+def _sentence(answer: Answer, row: KnownWeights | None, weights: str, name: str, importer: str) -> str:
     published = ", ".join(COLLECTIONS.get(importer, ()))
     shown = name if not published or published.lower() == name.lower() else f"{name} ({published})"
-    if importer.partition(":")[0].partition("-")[0] == "phantom":
+    if simulated(importer):
         return f"the weights {row.name if row else weights} have not seen {shown}: it is simulated here"
     if row is None:
         return f"nobody has said what the weights {weights} were trained on: whether they have seen {shown} is unknown; name them by weights_name"
-    answer, known = row.seen(importer), ", ".join(row.trained_on)
+    known = ", ".join(row.trained_on)
     if answer == "yes":
         return f"the weights {row.name} have seen {shown} ({row.where}): a result on it is no test"
     if answer == "no":

@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import nn
 
-from sweep.core.errors import InputError
+from sweep.core.errors import InputError, first_line
 from sweep.models.hub import from_hub
-from sweep.models.trunk import PooledMaps, Trunk, first_line
+from sweep.models.trunk import MESSAGE_LETTERS, PooledMaps, Trunk
 
 _CUT = re.compile(r"(?P<name>.+)_(?P<layer>layer[1-4])")
 
@@ -66,5 +66,5 @@ def _create(name: str, pretrained: bool, **options: Any) -> nn.Module:
     try:
         return make()
     except (AssertionError, ValueError, RuntimeError) as mistake:
-        problem = f"cannot be built ({first_line(mistake)})"
+        problem = f"cannot be built ({first_line(mistake, MESSAGE_LETTERS)})"
         raise InputError(f"backbone {name}", problem, "change data.image_px") from None

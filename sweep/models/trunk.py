@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sweep.core.errors import InputError
+from sweep.core.errors import InputError, first_line
 from sweep.models import hyperparameters
 
 GREY_MEAN, GREY_STD = (hyperparameters.GREY_MEAN,), (hyperparameters.GREY_STD,)
+MESSAGE_LETTERS = 120  # of a library's message that are quoted
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -53,7 +54,7 @@ def feature_count(name: str, trunk: Trunk, image_px: int) -> int:
         with torch.no_grad():
             features = module.eval()(torch.zeros(1, 3, image_px, image_px))
     except (RuntimeError, AssertionError, ValueError) as mistake:
-        reason = first_line(mistake)
+        reason = first_line(mistake, MESSAGE_LETTERS)
         problem = f"cannot take pictures of {image_px} px ({reason})"
         raise InputError(f"backbone {name}", problem, "change data.image_px; 224 suits most") from None
     finally:
@@ -62,8 +63,3 @@ def feature_count(name: str, trunk: Trunk, image_px: int) -> int:
         problem = f"gives {features.ndim} axes instead of [N, features]"
         raise InputError(f"backbone {name}", problem, "choose a classification network")
     return features.shape[1]
-
-
-def first_line(mistake: BaseException) -> str:
-    """An exception in at most 120 characters."""
-    return (str(mistake).splitlines() or [type(mistake).__name__])[0].strip()[:120]

@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sweep.core.errors import InputError
-from sweep.models.trunk import first_line
+from sweep.core.errors import InputError, first_line
+from sweep.models.trunk import MESSAGE_LETTERS
 
 _WRAPPERS = ("state_dict_ema", "state_dict", "model_state", "model")  # what training scripts put around the tensors
 # Modules of the `robustness` package's wrapper, in which robust ImageNet models (madrylab) are published; `attacker` holds the network again.
@@ -50,7 +50,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as mistake:
-        problem = f"not a readable weights file ({first_line(mistake)})"
+        problem = f"not a readable weights file ({first_line(mistake, MESSAGE_LETTERS)})"
         raise InputError(path, problem, "save the state dict alone, best as .safetensors") from None
     return _tensors(path, state)
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sweep.core.errors import InputError, suggestion
+from sweep.core.errors import InputError, first_line, suggestion
 from sweep.core.location import below, located
 from sweep.shards.findings import UNCERTAIN
 from sweep.shards.manifest import IMPORT_FIX
@@ -42,8 +42,7 @@ def check_contents(folder: Path | str, manifest: Manifest) -> None:
 
 def damaged(path: str, error: BaseException) -> InputError:
     """The error for a part that pyarrow cannot read."""
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return InputError(path, f"damaged ({text})", IMPORT_FIX)
+    return InputError(path, f"damaged ({first_line(error)})", IMPORT_FIX)
 
 
 def _batches(folder: Path | str, part: Part, manifest: Manifest) -> Iterator[pa.RecordBatch]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from sweep.core.errors import InputError, suggestion
+from sweep.core.errors import InputError, first_line, suggestion
 from sweep.shards.schema import FORMAT, MULTI_LABEL, TASKS, Manifest, Part
 
 IMPORT_FIX = "import it again: python -m sweep.importers NAME SRC DST"
@@ -42,7 +42,7 @@ def _object(content: bytes, path: str) -> dict[str, Any]:
     try:
         value = json.loads(content.decode("utf-8"), object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as broken:
-        raise InputError(path, f"cannot be read as a manifest ({_line(broken)})", IMPORT_FIX) from None
+        raise InputError(path, f"cannot be read as a manifest ({first_line(broken, _SHOWN)})", IMPORT_FIX) from None
     if not isinstance(value, dict):
         raise InputError(path, f"cannot be read as a manifest ({type(value).__name__} instead of object)", IMPORT_FIX)
     return value
@@ -140,7 +140,3 @@ _PART_FIELDS: dict[str, Rule] = {
 def _quoted(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-
-
-def _line(error: BaseException) -> str:
-    return str(error).splitlines()[0][:_SHOWN] if str(error) else type(error).__name__

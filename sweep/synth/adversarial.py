@@ -20,7 +20,7 @@ from sweep.synth.augment import augment
 from sweep.synth.average import WeightAverage
 from sweep.synth.feed import Feed
 from sweep.synth.layers import channels_last
-from sweep.synth.optimizing import adam, recordable_of
+from sweep.synth.optimizing import adam, mixed_precision, recordable_of
 from sweep.synth.sampling import latent_shapes
 from sweep.synth.settings import Settings, uses_bf16
 from sweep.synth.watch import Watch
@@ -51,9 +51,7 @@ class Duel:
 
     def mixed_precision(self) -> torch.autocast:
         """bfloat16 for convolutions and products where the settings and the hardware allow it."""
-        # A recorded step must cast the weights at every replay: a cached cast would keep those of the recording.
-        cached = self.device.type != "cuda"
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16, cache_enabled=cached)
+        return mixed_precision(self.device, self.bf16)
 
 
 def train_adversarial(

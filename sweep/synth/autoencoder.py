@@ -18,7 +18,7 @@ from sweep.synth.average import WeightAverage
 from sweep.synth.feed import Feed
 from sweep.synth.layers import SMALLEST_MAP, channels_at, channels_last
 from sweep.synth.networks import ConvCritic
-from sweep.synth.optimizing import adam, recordable_of
+from sweep.synth.optimizing import adam, mixed_precision, recordable_of
 from sweep.synth.settings import Settings, uses_bf16
 from sweep.synth.watch import Watch
 
@@ -78,12 +78,12 @@ def train_autoencoder(
     bf16 = uses_bf16(settings["precision"], device)
 
     def update(images: Tensor, labels: Tensor) -> list[Tensor]:
-        with torch.autocast(place.type, dtype=torch.bfloat16, enabled=bf16, cache_enabled=place.type != "cuda"):
+        with mixed_precision(place, bf16):
             codes = encoder(images).float()
         prior = torch.randn(codes.shape, generator=draws, device=place)
         judged = critic_loss(critic, prior, codes.detach())
         _update(critic_optimizer, judged)
-        with torch.autocast(place.type, dtype=torch.bfloat16, enabled=bf16, cache_enabled=place.type != "cuda"):
+        with mixed_precision(place, bf16):
             redrawn = decoder((codes,), labels).float()
         error = F.l1_loss(redrawn, images)
         fooling = F.softplus(-critic(codes)).mean()

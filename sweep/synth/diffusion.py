@@ -19,7 +19,7 @@ from sweep.core.seeds import named_seed
 from sweep.synth.average import WeightAverage
 from sweep.synth.feed import Feed
 from sweep.synth.layers import channels_last
-from sweep.synth.optimizing import adam, recordable_of
+from sweep.synth.optimizing import adam, mixed_precision, recordable_of
 from sweep.synth.settings import Settings, uses_bf16
 from sweep.synth.watch import Watch
 
@@ -58,7 +58,7 @@ def train_diffusion(
     bf16 = uses_bf16(settings["precision"], device)
 
     def update(images: Tensor, labels: Tensor) -> list[Tensor]:
-        with torch.autocast(place.type, dtype=torch.bfloat16, enabled=bf16, cache_enabled=place.type != "cuda"):
+        with mixed_precision(place, bf16):
             loss = loss_of(network, images, labels, draws)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

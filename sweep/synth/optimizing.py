@@ -1,4 +1,4 @@
-"""Optimisers of generators, and their steps as something that can be recorded."""
+"""Optimisers and precision of generators' training steps, and the steps as something that can be recorded."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ def adam(weights: Iterable[nn.Parameter], lr: float, betas: tuple[float, float] 
     # torch.optim would warn once that a capturable step runs uncaptured: the check of a recording does that on purpose.
     optimizer.__dict__["_warned_capturable_if_run_uncaptured"] = True
     return optimizer
+
+
+def mixed_precision(device: torch.device, bf16: bool) -> torch.autocast:
+    """bfloat16 for convolutions and products in training steps where `bf16` says so."""
+    # A recorded step must cast the weights at every replay: a cached cast would keep those of the recording.
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16, cache_enabled=device.type != "cuda")
 
 
 def recordable_of(

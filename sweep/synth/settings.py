@@ -9,10 +9,11 @@ from sweep.core.errors import InputError, InputErrors, suggestion
 
 Settings = dict[str, Any]
 
-# Settings later than version 0.1, with the value that describes what earlier versions did: with it they are no part of an artifact's
-# name, so generators that an earlier version trained are found.
 SHIFTED, ALL_VIEWS = "shifted", "all"
 COPY_VIEWS = (SHIFTED, ALL_VIEWS)  # how a copy may have been changed and is still found (`copies`)
+
+# Settings later than version 0.1, with the value that describes what earlier versions did: with it they are no part of an artifact's
+# name, so generators that an earlier version trained are found.
 LATER: dict[str, Any] = {}
 
 IMAGE_SIZES_PX = (32, 64, 128, 256)

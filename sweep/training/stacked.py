@@ -24,7 +24,7 @@ from torch import nn
 
 from sweep.core.activity import doing
 from sweep.core.capture import recorder_for
-from sweep.core.errors import Diverged, InputError
+from sweep.core.errors import Diverged, InputError, first_line
 from sweep.core.seeds import named_seed
 from sweep.evaluation.evaluate import eval_mode
 from sweep.training import parts, validation
@@ -175,7 +175,7 @@ class _StackedRun:
             try:
                 together = self.stack.forward(inputs.expand(len(self.models), *inputs.shape))
             except RuntimeError as error:
-                raise NotStackable(f"vmap refuses the model ({str(error).splitlines()[0]})") from error
+                raise NotStackable(f"vmap refuses the model ({first_line(error)})") from error
             for place, model in enumerate(self.models):
                 with eval_mode(model):
                     alone = model(inputs)

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from sweep.core.capture import Recorder, Replay, first_line
-from sweep.core.errors import Diverged
+from sweep.core.capture import Recorder, Replay
+from sweep.core.errors import Diverged, first_line
 from sweep.evaluation.evaluate import eval_mode, predict
 from sweep.evaluation.metrics import classification_metrics
 from sweep.training.precision import autocast

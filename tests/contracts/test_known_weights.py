@@ -7,14 +7,15 @@ import timm
 
 from sweep.importers import IMPORTERS
 from sweep.models.backbones import known_backbone
-from sweep.models.known_weights import COLLECTIONS, KNOWN_WEIGHTS, SIMULATED, may_have_seen, past, past_of
+from sweep.models.known_weights import COLLECTIONS, KNOWN_WEIGHTS, may_have_seen, past, past_of
 
 OWN_FILES = ("folder", "csv", "dicom", "volumes")
+SIMULATED = {"phantom-a", "phantom-b"}
 
 
 def test_there_are_at_least_fifteen_and_every_importer_is_answered_for():
     assert len(KNOWN_WEIGHTS) >= 15
-    assert {*IMPORTERS} == {*COLLECTIONS} | {*SIMULATED} | {*OWN_FILES}
+    assert {*IMPORTERS} == {*COLLECTIONS} | SIMULATED | {*OWN_FILES}
 
 
 @pytest.mark.parametrize("name", KNOWN_WEIGHTS)
@@ -34,6 +35,7 @@ class TestEveryRow:
         assert {*answers.values()} <= {"yes", "no", "unknown"}
         assert all(answers[importer] == "unknown" for importer in OWN_FILES)
         assert all(answers[importer] == "no" for importer in SIMULATED)
+        assert row.seen("phantom:harmonic:young") == "no"
 
     def test_statistics_of_timm_rows_are_timm_s(self, name):
         if not re.search(r"\.(a1|ra|in12k|augreg|lvd|dinov3)", name):

@@ -21,7 +21,8 @@ from sweep.attacks.batched.methods import Seen, SlotMethod, Slots, State
 from sweep.attacks.batched.pairs import Pairs, first_true, ranks
 from sweep.attacks.network import Gradient, Network, gradient_of
 from sweep.attacks.referee import NEAR, ROUNDING
-from sweep.core.capture import Recorder, Replay, Saved, first_line
+from sweep.core.capture import Recorder, Replay, Saved
+from sweep.core.errors import first_line
 
 CHECKED_TURNS = 3
 # Largest accepted differences of replayed turns: of logits, as a share of the largest; of gradients, as a share of their sum; of the points,

@@ -242,10 +242,10 @@ class Square:
         better = (at.step == 0) | (seen.margin > state["gap"])
         best = torch.where(norms.per_image(better), seen.points, state["best"])
         gap = torch.where(better, seen.margin, state["gap"])
-        table = self.first[at.threat] + at.run
-        top, left, side = self.corners[table, at.step.clamp(max=self.corners.shape[1] - 1)].unbind(1)
+        table, query = self.first[at.threat] + at.run, at.step.clamp(max=self.corners.shape[1] - 1)
+        top, left, side = self.corners[table, query].unbind(1)
         inside = _within(self.rows, top, side)[:, None, :, None] & _within(self.columns, left, side)[:, None, None, :]
-        patch = self.signs[table, at.step.clamp(max=self.corners.shape[1] - 1)][:, :, None, None] * inside
+        patch = self.signs[table, query][:, :, None, None] * inside
         points = norms.project(self.norm, at.clean, best + 2 * norms.per_image(at.epsilon) * patch, at.epsilon)
         return points, {"best": best, "gap": gap}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -89,17 +88,14 @@ class BatchedSearch:
 
     def _engine(self, group: tuple, chunk: Chunk, exact: bool = False) -> Engine:
         if (group, exact) not in self._engines:
-            threats = [self.threats[name] for name in self.groups[group]]
-            network = self.network
+            network, threats = self.network, [self.threats[name] for name in self.groups[group]]
+            method: SlotMethod
             if exact:
-                network = Network(self.network.model)
-                threats = [replace(threat, restarts=1) for threat in threats]
-            kind = METHODS[group[0]]
-            method = (
-                partial(GradientSteps, second=True)(threats, chunk.images) if exact else kind(threats, chunk.images)
-            )
-            if exact:
+                network, threats = Network(network.model), [replace(threat, restarts=1) for threat in threats]
+                method = GradientSteps(threats, chunk.images, second=True)
                 method.chances = [0] * len(threats)
+            else:
+                method = METHODS[group[0]](threats, chunk.images)
             self._engines[group, exact] = self._new_engine(network, method, threats, chunk)
         return self._engines[group, exact]
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sweep.config.sweep_config import Resources
-from sweep.core.errors import InputError
+from sweep.core.errors import InputError, first_line
 from sweep.core.ray_internals import close_session_to_others, shorten_error_messages, start_data_actors
 from sweep.core.stop_signals import raise_on_signals
 from sweep.execution.malloc import KEEP_PAGES
@@ -90,21 +90,17 @@ def _failed_ray(error: BaseException | None, address: str | None) -> InputError 
         if isinstance(error, (exceptions.ObjectStoreFullError, exceptions.OutOfDiskError)):
             return InputError(
                 "Ray's object store",
-                f"is full ({_first_line(error)})",
+                f"is full ({first_line(error, 200)})",
                 f"make room in /dev/shm and in Ray's folder (/tmp/ray), or set data.loading: stream; then {resume}",
             )
         if isinstance(error, (exceptions.RpcError, exceptions.RaySystemError)) or _LOST_HEAD in str(error):
             return InputError(
                 f"--address {address}" if address else "resources.engine: ray",
-                f"the connection to Ray's head was lost ({_first_line(error)})",
+                f"the connection to Ray's head was lost ({first_line(error, 200)})",
                 f"see whether the head still runs (python -m sweep.doctor); then {resume}",
             )
         error = error.__cause__ or error.__context__
     return None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _start(quiet: Mapping[str, Any]) -> None:
@@ -122,9 +118,7 @@ def _start(quiet: Mapping[str, Any]) -> None:
         except Exception as failed:  # noqa: BLE001 - Ray raises a plain Exception here
             ray.shutdown()
             if pause is None:
-                problem = (
-                    f"Ray did not start in {len(_START_PAUSES_S) + 1} attempts ({str(failed).strip().splitlines()[0]})"
-                )
+                problem = f"Ray did not start in {len(_START_PAUSES_S) + 1} attempts ({first_line(failed)})"
                 fix = "wait until this machine is less busy, look for room in /tmp, or set resources.engine: inline"
                 raise InputError("resources.engine: ray", problem, fix) from None
             time.sleep(pause)
@@ -139,9 +133,7 @@ def _join(address: str, quiet: Mapping[str, Any]) -> None:
         ray.init(address=address, runtime_env=switches, **quiet)
     except (ConnectionError, RuntimeError, ray.exceptions.RayError) as refused:
         fix = "use the versions of requirements.lock and the cluster's token on both sides (RAY_AUTH_MODE=token); python -m sweep.doctor says more"
-        raise InputError(
-            "--address", f"{address} cannot be joined ({str(refused).strip().splitlines()[0]})", fix
-        ) from None
+        raise InputError("--address", f"{address} cannot be joined ({first_line(refused)})", fix) from None
     start_data_actors()
 
 
