@@ -64,9 +64,7 @@ def test_no_difference_at_all_has_p_one():
 
 
 @pytest.mark.parametrize(("repetitions", "most"), [(500, 0.07), pytest.param(3000, 0.06, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(
-    "seed_sd", [0.04, *(pytest.param(sd, marks=pytest.mark.slow) for sd in (0.0, 0.1))]
-)
+@pytest.mark.parametrize("seed_sd", [0.04, *(pytest.param(sd, marks=pytest.mark.slow) for sd in (0.0, 0.1))])
 def test_false_positives_stay_below_six_percent(seed_sd, repetitions, most):
     # The standard error of a rate of 5 % is 1.0 point at 500 repetitions and 0.4 at 3000.
     draw = np.random.default_rng(2)
