@@ -1,6 +1,7 @@
 """The search of `strokes` as compiled kernels: the same boxes in the same order. One thread, without the GIL."""
 
-# y row, x column; boxes are rows of (number, top, bottom, left, right, pixels), ends excluded.
+# A run is a row of neighbouring pixels that are bright enough: (row, first column, column after the last, object).
+# Boxes are rows of (object, top, bottom, left, right, pixels), ends excluded. y row, x column.
 
 from __future__ import annotations
 
@@ -52,65 +53,58 @@ def _root(parents: np.ndarray, number: Any) -> Any:
 
 
 @jit
-def _joined(parents: np.ndarray, first: Any, second: Any) -> Any:
-    a, b = _root(parents, first), _root(parents, second)
-    if a < b:
-        parents[b] = a
-        return a
-    parents[a] = b
-    return b
+def _runs(values: np.ndarray, level: int) -> Any:
+    """The runs int32 [R, 4] of uint8 `values` [H, W] >= level, in reading order, and where each row's begin, int32 [H + 1].
 
-
-@jit
-def _numbered(values: np.ndarray, level: int) -> Any:
-    """Preliminary numbers int32 [H, W] of the pixels >= level, 0 elsewhere, and which number each of them was joined to."""
+    Runs of two rows that touch, diagonally too, are of one object; it has the number of its first run.
+    """
     height, width = values.shape
-    numbers = np.zeros((height + 1, width + 2), np.int32)  # a rim above and on both sides spares the tests for the edge
-    parents = np.zeros((height // 2 + 1) * (width // 2 + 1) + 1, np.int32)
-    count = 0
+    runs = np.empty((height * ((width + 1) // 2) + 1, 4), np.int32)
+    begins = np.zeros(height + 1, np.int32)
+    parents = np.empty(len(runs), np.int32)
+    count, above = 0, 0
     for y in range(height):
-        above, here = numbers[y], numbers[y + 1]
-        for x in range(width):
-            if values[y, x] < level:
+        row, x, begin = values[y], 0, count
+        begins[y] = count
+        over = above
+        while x < width:
+            if row[x] < level:
+                x += 1
                 continue
-            left, over, right = above[x], above[x + 1], above[x + 2]
-            beside = here[x]
-            if over:
-                here[x + 1] = over
-            elif right:
-                other = left if left else beside
-                here[x + 1] = _joined(parents, right, other) if other else right
-            elif left:
-                here[x + 1] = left
-            elif beside:
-                here[x + 1] = beside
-            else:
-                count += 1
-                parents[count] = count
-                here[x + 1] = count
-    for number in range(1, count + 1):
-        parents[number] = _root(parents, number)
-    return numbers[1:, 1:-1], parents[: count + 1]
+            first = x
+            while x < width and row[x] >= level:
+                x += 1
+            runs[count, 0], runs[count, 1], runs[count, 2] = y, first, x
+            parents[count] = count
+            while over < begin and runs[over, 2] < first:
+                over += 1
+            touching = over
+            while touching < begin and runs[touching, 1] <= x:
+                a, b = _root(parents, touching), _root(parents, count)
+                parents[max(a, b)] = min(a, b)
+                touching += 1
+            count += 1
+        above = begin
+    begins[height] = count
+    for run in range(count):
+        runs[run, 3] = _root(parents, run)
+    return runs[:count], begins
 
 
 @jit
-def _objects(numbers: np.ndarray, parents: np.ndarray, lowest: int, highest: int, widest: int) -> np.ndarray:
+def _objects(runs: np.ndarray, lowest: int, highest: int, widest: int) -> np.ndarray:
     """Boxes int32 [M, 6] of the objects of these heights and at most `widest`, by their first pixel in reading order."""
-    height, width = numbers.shape
-    boxes = np.zeros((len(parents), 6), np.int32)
-    for y in range(height):
-        for x in range(width):
-            number = numbers[y, x]
-            if number == 0:
-                continue
-            box = boxes[parents[number]]
-            if box[_PIXELS] == 0:
-                box[_TOP], box[_LEFT] = y, x
-            box[_BOTTOM] = y + 1
-            box[_LEFT], box[_RIGHT] = min(box[_LEFT], x), max(box[_RIGHT], x + 1)
-            box[_PIXELS] += 1
+    boxes = np.zeros((len(runs), 6), np.int32)
+    for run in range(len(runs)):
+        y, first, end = runs[run, 0], runs[run, 1], runs[run, 2]
+        box = boxes[runs[run, 3]]
+        if box[_PIXELS] == 0:
+            box[_TOP], box[_LEFT] = y, first
+        box[_BOTTOM] = y + 1
+        box[_LEFT], box[_RIGHT] = min(box[_LEFT], first), max(box[_RIGHT], end)
+        box[_PIXELS] += end - first
     count = 0
-    for number in range(1, len(boxes)):
+    for number in range(len(boxes)):
         box = boxes[number]
         tall = box[_BOTTOM] - box[_TOP]
         if box[_PIXELS] and lowest <= tall <= highest and box[_RIGHT] - box[_LEFT] <= widest:
@@ -128,26 +122,26 @@ def _moved(boxes: np.ndarray, place: Any, to: Any) -> None:
 
 @jit
 def _letters(grey: np.ndarray, strokes: np.ndarray, level: int) -> np.ndarray:
-    numbers, parents = _numbered(strokes, level)
-    boxes = _objects(numbers, parents, _LETTER_HEIGHTS[0], _LETTER_HEIGHTS[1], _LETTER_WIDEST)
+    runs, begins = _runs(strokes, level)
+    boxes = _objects(runs, _LETTER_HEIGHTS[0], _LETTER_HEIGHTS[1], _LETTER_WIDEST)
     count = 0
     for place in range(len(boxes)):
         box = boxes[place]
         tall, wide = box[_BOTTOM] - box[_TOP], box[_RIGHT] - box[_LEFT]
         filled = _FILL[0] * tall * wide <= 100 * box[_PIXELS] <= _FILL[1] * tall * wide
-        if 2 <= wide <= 2 * tall and filled and _stands_out(grey, numbers, parents, box):
+        if 2 <= wide <= 2 * tall and filled and _stands_out(grey, runs, begins, box):
             _moved(boxes, place, count)
             count += 1
     return boxes[:count]
 
 
 @jit
-def _stands_out(grey: np.ndarray, numbers: np.ndarray, parents: np.ndarray, box: np.ndarray) -> bool:
+def _stands_out(grey: np.ndarray, runs: np.ndarray, begins: np.ndarray, box: np.ndarray) -> bool:
     top, bottom, left, right = box[_TOP], box[_BOTTOM], box[_LEFT], box[_RIGHT]
     tall, wide, pixels = bottom - top, right - left, box[_PIXELS]
     narrow, filled = 100 * wide <= plain.UPRIGHT_WIDTH * tall, 100 * pixels >= plain.UPRIGHT_FILL * tall * wide
     upright = tall >= plain.UPRIGHT_HEIGHT and narrow and filled
-    darkest = _darker_share(grey, numbers, parents, box) - (plain.UPRIGHT if upright else plain.CLEAR)
+    darkest = _darker_share(grey, runs, begins, box) - (plain.UPRIGHT if upright else plain.CLEAR)
     if darkest < 0:
         return False
     first, last = max(0, top - _RING_PX), min(grey.shape[0], bottom + _RING_PX)
@@ -162,13 +156,13 @@ def _stands_out(grey: np.ndarray, numbers: np.ndarray, parents: np.ndarray, box:
 
 
 @jit
-def _darker_share(grey: np.ndarray, numbers: np.ndarray, parents: np.ndarray, box: np.ndarray) -> Any:
+def _darker_share(grey: np.ndarray, runs: np.ndarray, begins: np.ndarray, box: np.ndarray) -> Any:
     """The grey level that STROKES percent of an object's pixels do not exceed."""
     counts = np.zeros(256, np.int32)
-    for y in range(box[_TOP], box[_BOTTOM]):
-        for x in range(box[_LEFT], box[_RIGHT]):
-            if numbers[y, x] and parents[numbers[y, x]] == box[_NUMBER]:
-                counts[grey[y, x]] += 1
+    for run in range(begins[box[_TOP]], begins[box[_BOTTOM]]):
+        if runs[run, 3] == box[_NUMBER]:
+            for x in range(runs[run, 1], runs[run, 2]):
+                counts[grey[runs[run, 0], x]] += 1
     wanted, seen, level = plain.STROKES * (box[_PIXELS] - 1) // 100, counts[0], 0
     while seen <= wanted:
         level += 1
@@ -178,8 +172,8 @@ def _darker_share(grey: np.ndarray, numbers: np.ndarray, parents: np.ndarray, bo
 
 @jit
 def _words_letters(grey: np.ndarray, level: int) -> np.ndarray:
-    numbers, parents = _numbered(grey, level + 1)
-    boxes = _objects(numbers, parents, _HEIGHTS[0], _HEIGHTS[1], _WIDEST)
+    runs, _ = _runs(grey, level + 1)
+    boxes = _objects(runs, _HEIGHTS[0], _HEIGHTS[1], _WIDEST)
     count = 0
     for place in range(len(boxes)):
         if _brightest(grey, boxes[place]) >= level + plain.CONTRAST:
