@@ -91,6 +91,7 @@ def test_unsealing_scores_every_estimator(labelled, capsys):
     assert "Regret of blind" in text and "90 % intervals that hold the true value" in text
 
 
+@pytest.mark.slow  # the commands of README in the default run
 def test_the_report_ends_with_the_comparison_once_it_was_unsealed(tmp_path, capsys):
     folder = write_fake_run(tmp_path / "r", LABELLED)
     write_report(folder, folder / "report.html")
