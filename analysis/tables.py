@@ -324,11 +324,7 @@ def _printed(values: Sequence[float], eps: float) -> float | None:
 TABLES: dict[str, Callable[[Source], Table | None]] = {
     "ratio": ratio_table,
     "ratio_gap": ratio_gap_table,
-    **{
-        f"ratio_{PAPERS_SIZE * ratio:.0f}_synthetic": partial(seed_table, ratio)
-        for ratio in published.HUNDRED.target
-        if ratio > 0
-    },
+    **{f"ratio_{100 * r:.0f}_synthetic": partial(seed_table, r) for r in published.HUNDRED.target if r > 0},
     "gap": gap_table,
     "colorizer": colorizer_table,
     "epsilon": epsilon_table,
