@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch.optim import Optimizer
@@ -25,7 +25,7 @@ _BOOKKEEPING = (
 def eager(kind: type[Kind]) -> type[Kind]:
     """The optimiser class `kind` with the same arithmetic, whose steps do not import the compiler."""
     _mark_bookkeeping()
-    return _eager(kind)  # type: ignore[return-value]
+    return cast("type[Kind]", _eager(cast("type[Optimizer]", kind)))
 
 
 @cache
