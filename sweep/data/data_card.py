@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 UNLABELLED = "unlabelled"  # beside the classes of a fold: images whose label may not be read
 
 
-def messages(card: Mapping[str, Any], normals: str) -> Iterable[str]:
+def messages(card: Mapping[str, Any], normals_dropped: bool) -> Iterable[str]:
     """What to print: images left out because the other domain contains them, and which target labels may be read."""
     names = card["source"]["name"], card["target"]["name"]
     for direction, (here, there) in zip(DIRECTIONS, (names, names[::-1]), strict=True):
         yield summary_of(card["audit"].get(f"left_out_of_{direction}_for", {}), here, there)
     target = card["target"]
     labelled, hidden = target["images"] - target.get("unlabelled", 0), target.get("target_labels", "all")
-    yield note_of(hidden, target["images"], labelled, normals)
+    yield note_of(hidden, target["images"], labelled, normals_dropped)
 
 
 def card_of(data: Data, manifests: list[Manifest], frames: list[pd.DataFrame]) -> dict[str, Any]:

@@ -63,13 +63,19 @@ def _use(facts: Mapping[str, Any], domains: Mapping[str, Mapping[str, Any]]) -> 
     return [
         "## Intended use",
         "",
-        f"- Research on {', '.join(facts['classes'])} ({what}) in grey images like those of {domains['source']['name']} and "
-        f"{domains['target']['name']}, {facts['image_px']} x {facts['image_px']} pixels.",
+        f"- Research on {', '.join(facts['classes'])} ({what}) in grey images like those of {_name(domains['source'])} and "
+        f"{_name(domains['target'])}, {facts['image_px']} x {facts['image_px']} pixels.",
         "- Not a medical device: no decision about a patient may rest on it. It has not been tested prospectively.",
         "- Outside of its use: other organs, modalities or hospitals than those below; images that the flag "
         '"unlike the training images" marks.',
         "",
     ]
+
+
+def _name(domain: Mapping[str, Any]) -> str:
+    """The hospital's name, and the importer's where that is another; runs of 0.1 have the importer's alone."""
+    own, importer = domain.get("domain") or domain["name"], domain["name"]
+    return own if own == importer else f"{own} (imported by {importer})"
 
 
 def _data(domains: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -79,21 +85,24 @@ def _data(domains: Mapping[str, Mapping[str, Any]]) -> list[str]:
         constant = one.get("constant_accuracy")
         baseline = f"; always naming the commonest class is right in {constant:.3f}" if constant is not None else ""
         patients = f", {one['patients']} patients" if one.get("patients") else ""
-        lines.append(f"- {role}: {one['name']}, {one['images']} images{patients}, licence {one['licence']}{baseline}")
+        lines.append(f"- {role}: {_name(one)}, {one['images']} images{patients}, licence {one['licence']}{baseline}")
     return [*lines, ""]
 
 
 def _worth(metrics: Sequence[Measured]) -> list[str]:
     seeds = max((one.seeds for one in metrics), default=0)
-    lines = [
-        "## What it is worth",
-        "",
-        f"| metric | this model | 95 % interval | mean of {seeds} seeds |",
-        "|---|---|---|---|",
+    mean = "its seed" if seeds == 1 else f"mean of {seeds} seeds"
+    with_interval = [one for one in metrics if one.low is not None]
+    others = [one for one in metrics if one.low is None]
+    lines = ["## What it is worth", "", f"| metric | this model | 95 % interval | {mean} |", "|---|---|---|---|"]
+    lines += [
+        f"| {one.name} | {_figure(one.estimate)} | {one.low:.3f} to {one.high:.3f} | {_figure(one.seeds_mean)} |"
+        for one in with_interval
     ]
-    for one in metrics:
-        ends = "-" if one.low is None or one.high is None else f"{one.low:.4f} to {one.high:.4f}"
-        lines.append(f"| {one.name} | {_figure(one.estimate)} | {ends} | {_figure(one.seeds_mean)} |")
+    if others:
+        lines += ["", "As the sweep measured it on the single models, without an interval:", ""]
+        lines += [f"| metric | {mean} |", "|---|---|"]
+        lines += [f"| {one.name} | {_figure(one.seeds_mean)} |" for one in others]
     return [
         *lines,
         "",
@@ -195,4 +204,5 @@ def _loading(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+    """Three decimals, without the sign of a zero."""
+    return "-" if value is None else f"{round(value, 3) + 0.0:.3f}"
