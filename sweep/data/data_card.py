@@ -19,6 +19,7 @@ from sweep.shards.splits import TARGET
 if TYPE_CHECKING:
     from sweep.data.datasets import Data
 
+_LAYOUTS = ("folder", "csv", "dicom", "volumes")  # importers of a layout, not of a published data set
 UNLABELLED = "unlabelled"  # beside the classes of a fold: images whose label may not be read
 
 
@@ -67,10 +68,17 @@ def _some(counts: dict[str, int]) -> dict[str, int]:
     return counts if any(counts.values()) else {}
 
 
+def _name_of(manifest: Manifest, frame: pd.DataFrame) -> str:
+    """Name of a hospital in reports: the data set's, or the domain's where it is one of several or the importer reads anybody's files."""
+    domain = str(frame["domain"].iloc[0])
+    anybody = manifest.name in _LAYOUTS and frame["domain"].nunique() == 1
+    return domain if anybody or domain != manifest.domain else manifest.name
+
+
 def _domain_card(manifest: Manifest, frame: pd.DataFrame) -> dict[str, Any]:
     domain = str(frame["domain"].iloc[0])
     return {
-        "name": manifest.name if domain == manifest.domain else domain,
+        "name": _name_of(manifest, frame),
         "domain": domain,
         "images": len(frame),
         "patients": int(frame["patient"].replace("", np.nan).nunique()),

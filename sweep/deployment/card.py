@@ -63,19 +63,13 @@ def _use(facts: Mapping[str, Any], domains: Mapping[str, Mapping[str, Any]]) -> 
     return [
         "## Intended use",
         "",
-        f"- Research on {', '.join(facts['classes'])} ({what}) in grey images like those of {_name(domains['source'])} and "
-        f"{_name(domains['target'])}, {facts['image_px']} x {facts['image_px']} pixels.",
+        f"- Research on {', '.join(facts['classes'])} ({what}) in grey images like those of {domains['source']['name']} and "
+        f"{domains['target']['name']}, {facts['image_px']} x {facts['image_px']} pixels.",
         "- Not a medical device: no decision about a patient may rest on it. It has not been tested prospectively.",
         "- Outside of its use: other organs, modalities or hospitals than those below; images that the flag "
         '"unlike the training images" marks.',
         "",
     ]
-
-
-def _name(domain: Mapping[str, Any]) -> str:
-    """The hospital's name, and the importer's where that is another; runs of 0.1 have the importer's alone."""
-    own, importer = domain.get("domain") or domain["name"], domain["name"]
-    return own if own == importer else f"{own} (imported by {importer})"
 
 
 def _data(domains: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -85,7 +79,7 @@ def _data(domains: Mapping[str, Mapping[str, Any]]) -> list[str]:
         constant = one.get("constant_accuracy")
         baseline = f"; always naming the commonest class is right in {constant:.3f}" if constant is not None else ""
         patients = f", {one['patients']} patients" if one.get("patients") else ""
-        lines.append(f"- {role}: {_name(one)}, {one['images']} images{patients}, licence {one['licence']}{baseline}")
+        lines.append(f"- {role}: {one['name']}, {one['images']} images{patients}, licence {one['licence']}{baseline}")
     return [*lines, ""]
 
 
