@@ -131,7 +131,7 @@ def test_sorting_filtering_and_other_axes(html, tmp_path):
 def test_nothing_sticks_out_sideways(html, tmp_path, width):
     """In a frame, because Chromium's own window is never narrower than 500 px; every name in a list of choices is long."""
     long = html.replace("</option>", " of a sweep config with many long settings</option>")
-    frame = f'<!doctype html><title>frame</title><iframe width="{width}" height="900" srcdoc="{escape(long)}"></iframe>'
+    frame = f'<!doctype html><title>frame</title><body><iframe width="{width}" height="900" srcdoc="{escape(long)}"></iframe></body>'
     made = visit(
         frame,
         "const page = document.querySelector('iframe').contentDocument.documentElement;"
