@@ -278,7 +278,7 @@ def interval(
     return made(low, high)
 
 
-def counted(estimate: float, patients: int, level: float) -> tuple[float, float]:
+def counted(estimate: float, patients: float, level: float) -> tuple[float, float]:
     """Clopper and Pearson's (1934) interval of a share of so many patients: what resampling a handful of cases cannot show."""
     tail, cases = (1 - level) / 2, estimate * patients
     low = special.betaincinv(cases, patients - cases + 1, tail) if cases > 0 else 0.0

@@ -1,7 +1,11 @@
-"""Several metrics of one recipe -> draws of all of them together, so that metrics that share models and images move together.
+"""Several metrics of all recipes -> draws of their true values together, and how often each recipe is on the Pareto front of a draw.
 
 AUROC on the target and the domain gap both rest on the same trained models: a seed that does well on the target closes its gap. Drawn apart,
 such pairs would put recipes on a Pareto front, or take them off it, that no training run could.
+
+Observed scores are true scores plus noise. Adding the noise once more, as resampling around the observed scores does, spreads the recipes too
+far along the direction in which their metrics share noise. The true scores are drawn from their posterior instead: recipes are exchangeable,
+normal around a common mean (hierarchical model, Gelman et al. 2013, chapter 5; the covariance prior is that of Huang & Wand 2013).
 """
 
 from __future__ import annotations
@@ -9,11 +13,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import special
 
 from analysis.intervals import Resampled, noise_of
 
 _PAIRS_AT_ONCE = 1_000_000  # draws x rivals x configurations compared in one block (1 MB a matrix)
+_BURN_IN = 200  # steps of the sampler before the first draw that counts
+_PRIOR_DF = 4.0  # of the half-t prior on each spread; correlations of true scores are then centred on 0
+_JITTER = 1e-9  # relative, keeps covariances invertible
+
+# N recipes, M metrics, B bootstrap samples.
 
 
 def seed_correlation(recipes: Sequence[Sequence[Resampled]]) -> np.ndarray:
@@ -34,29 +42,79 @@ def seed_correlation(recipes: Sequence[Sequence[Resampled]]) -> np.ndarray:
     return correlation
 
 
-def joint_draws(samples: Sequence[Resampled], correlation: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Draws [B, M] of the means over seeds: patients resampled together, seed effects from one multivariate Student's t.
+def noise_covariances(recipes: Sequence[Sequence[Resampled]], correlation: np.ndarray) -> np.ndarray:
+    """Covariance [N, M, M] of each recipe's means over seeds around their true values, without what all recipes share.
 
-    The samples of metrics on the same images share their resampled patients; each metric's marginal is the one of its interval.
+    Image noise is the covariance of resampled patients after the mean over the recipes on the same images is taken out of every bootstrap
+    sample: it moves all of them and changes no comparison. Seed noise has the variances of the intervals and `correlation` [M, M].
     """
-    noises = [noise_of(sample) for sample in samples]
-    draws = min(len(sample.draws) for sample in samples)
-    values, vectors = np.linalg.eigh(correlation)
-    root = vectors * np.sqrt(np.clip(values, 0.0, None))
-    normal = generator.standard_normal((draws, len(samples))) @ root.T
-    uniform = generator.random(draws)  # one for all metrics: a small denominator makes every effect of a draw large
-    columns = []
-    for number, (sample, noise) in enumerate(zip(samples, noises, strict=True)):
-        mean = sample.mean[:draws]
-        if noise.seeds_matter:
-            mean = mean.mean() + (mean - mean.mean()) * noise.image_scale
-            mean = mean + noise.seed_scale * normal[:, number] / np.sqrt(_chi_square(uniform, noise.df) / noise.df)
-        columns.append(mean)
-    return np.stack(columns, axis=1)
+    noises = [[noise_of(sample) for sample in samples] for samples in recipes]
+    scales = np.array([[noise.seed_scale for noise in row] for row in noises])
+    draws = min(len(sample.draws) for samples in recipes for sample in samples)
+    away = np.stack([np.stack([sample.mean[:draws] for sample in samples], axis=1) for samples in recipes])
+    away = away - away.mean(axis=1, keepdims=True)
+    away = away * np.array([[noise.image_scale for noise in row] for row in noises])[:, None]
+    images = [tuple(sample.drawn_from for sample in samples) for samples in recipes]
+    for one in set(images):
+        members = [number for number, other in enumerate(images) if other == one]
+        if len(members) > 1:
+            unshared = away[members] - away[members].mean(axis=0)
+            away[members] = unshared * np.sqrt(len(members) / (len(members) - 1))
+    return np.einsum("nbi,nbj->nij", away, away) / draws + scales[:, :, None] * scales[:, None] * correlation
 
 
-def _chi_square(uniform: np.ndarray, df: float) -> np.ndarray:
-    return 2 * special.gammaincinv(df / 2, uniform)
+def true_scores(observed: np.ndarray, noise: np.ndarray, generator: np.random.Generator, draws: int) -> np.ndarray:
+    """Draws [draws, N, M] of the true scores behind `observed` [N, M] with noise of covariance `noise` [N, M, M].
+
+    Gibbs sampler of: observed ~ N(true, noise), true ~ N(mean, spread), flat prior on the mean, Huang and Wand's (2013) prior on the spread
+    in units of the observed standard deviation. A metric that is the same for all recipes, without noise, stays as it is.
+    """
+    scale = np.sqrt(observed.var(axis=0) + np.einsum("nmm->nm", noise).mean(axis=0))
+    moving = scale > 0
+    made = np.repeat(observed[None].astype(float), draws, axis=0)
+    if not moving.any():
+        return made
+    unit = scale[moving]
+    centre = observed[:, moving].mean(axis=0)
+    scores = (observed[:, moving] - centre) / unit
+    errors = noise[:, moving][:, :, moving] / (unit[:, None] * unit)
+    made[:, :, moving] = centre + unit * _gibbs(scores, errors, generator, draws)
+    return made
+
+
+def _gibbs(scores: np.ndarray, errors: np.ndarray, generator: np.random.Generator, draws: int) -> np.ndarray:
+    count, metrics = scores.shape
+    spread, mixing = np.eye(metrics) / 2, np.ones(metrics)
+    made = np.empty((draws, count, metrics))
+    for step in range(-_BURN_IN, draws):
+        precision = np.linalg.inv(spread + errors + _JITTER * np.eye(metrics))
+        total = np.linalg.inv(precision.sum(axis=0))
+        mean = total @ np.einsum("nij,nj->i", precision, scores) + _root(total) @ generator.standard_normal(metrics)
+        kept = spread @ precision
+        left = spread - kept @ spread
+        noise = np.einsum("nij,nj->ni", _root(left), generator.standard_normal(scores.shape))
+        true = mean + np.einsum("nij,nj->ni", kept, scores - mean) + noise
+        around = (true - mean).T @ (true - mean) + 2 * _PRIOR_DF * np.diag(1 / mixing)
+        precision_drawn = _wishart(_PRIOR_DF + metrics - 1 + count, around, generator)
+        spread = np.linalg.inv(precision_drawn + _JITTER * np.eye(metrics))
+        mixing = (_PRIOR_DF * np.diag(precision_drawn) + 1) / generator.gamma((_PRIOR_DF + metrics) / 2, size=metrics)
+        if step >= 0:
+            made[step] = true
+    return made
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    values, vectors = np.linalg.eigh(covariance)
+    return vectors * np.sqrt(np.clip(values, 0.0, None))[..., None, :]
+
+
+def _wishart(df: float, inverse_scale: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """One draw by Bartlett's decomposition."""
+    size = len(inverse_scale)
+    lower = np.tril(generator.standard_normal((size, size)), -1)
+    lower[np.diag_indices(size)] = np.sqrt(generator.chisquare(df - np.arange(size)))
+    root = np.linalg.cholesky(np.linalg.inv(inverse_scale)) @ lower
+    return root @ root.T
 
 
 def front_probability(draws: np.ndarray) -> np.ndarray:

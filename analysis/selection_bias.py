@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from analysis.intervals import Interval, Resampled, SeedPrior, interval
+from analysis.intervals import HALF_A_CASE, Interval, Resampled, SeedPrior, counted, interval
 
 DRAWS = 400  # bootstrap samples in which the selection is repeated
 
@@ -68,6 +68,8 @@ def corrected_interval(
     Its variance is that of the candidates' mean weighted by how often each is chosen, plus the spread of the observed scores among the
     chosen (raised to first order for the mean that is estimated from the same few): the selection might as well have named another of
     them. Where one recipe always wins it is that recipe's own interval.
+    A score in [0, 1] gets at least the interval of a share with that variance, Clopper and Pearson's of the effective sample size (Korn &
+    Graubard 1998): with few positives a symmetric interval around a high score ends too far from one half.
     """
     mixed = mixture(samples, repeated.shares)
     made = interval(mixed, level=level, seed=seed)
@@ -78,7 +80,21 @@ def corrected_interval(
     stretch = np.sqrt(1 + between / own) if own > 0 else 1.0
     ends = repeated.score + stretch * (np.array([made.low, made.high]) - made.estimate)
     low, high = np.clip(ends, *limits)
+    if limits == (0.0, 1.0) and np.isfinite(repeated.score):
+        images = _effective(repeated.score, own + between, mixed.rests_on, level)
+        ends = counted(repeated.score, images, level)
+        low, high = min(low, ends[0]), max(high, ends[1])
     return replace(made, estimate=repeated.score, low=float(low), high=float(high))
+
+
+def _effective(score: float, variance: float, patients: int, level: float) -> float:
+    """Images that a share would have to rest on to be this uncertain, fewer where `patients` of the smaller class leave few degrees of freedom."""
+    upper = (1 + level) / 2
+    student = special.stdtrit(2 * (max(patients, 2) - 1), upper) / special.ndtri(upper)
+    missed = min(score, 1 - score)
+    if variance == 0 or missed * patients < HALF_A_CASE:  # resampling shows nothing of less than half a patient
+        return float(patients)
+    return missed * (1 - missed) / (variance * float(student) ** 2)
 
 
 def mixture(samples: Sequence[Resampled], shares: np.ndarray) -> Resampled:

@@ -129,8 +129,10 @@ def _recommendation(facts: Facts) -> tuple[list[str], bool]:
     said += [f"It reaches {_numbers(chosen)}."] if _numbers(chosen) else []
     said += _threshold(chosen, facts) if _misses_a_class(chosen) or not _beats(chosen, facts) else []
     if facts.balanced_known and not _beats(chosen, facts):
-        better = f"{_listed(facts.beat_chance[:3])} {'does' if len(facts.beat_chance) == 1 else 'do'} beat the constant predictor"
-        said.append(f"{better}, as read on the target itself (oracle).")
+        better = _listed(facts.beat_chance[:3])
+        said.append(
+            f"Read on the target itself (oracle), {better} {'does' if len(facts.beat_chance) == 1 else 'do'} beat the constant predictor."
+        )
     return [*said, *_notes(chosen, facts)], False
 
 
@@ -147,7 +149,9 @@ def _nothing_beats(facts: Facts) -> list[str]:
     chosen = facts.chosen
     if chosen is None:
         return said
-    said.append(f"{chosen.label}, {_chosen_by(facts)}, reaches {_numbers(chosen)}." if _numbers(chosen) else "")
+    said.append(
+        f"{_upper_first(_chosen_by(facts))}, {chosen.label} reaches {_numbers(chosen)}." if _numbers(chosen) else ""
+    )
     named = _always(chosen, facts)
     said += [f"It {named}."] if named else []
     return [one for one in said if one]
@@ -362,6 +366,10 @@ def _percent(share: float) -> str:
 
 def _listed(words: tuple[str, ...]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def _upper_first(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _lower_first(text: str) -> str:

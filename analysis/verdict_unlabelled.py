@@ -119,7 +119,7 @@ def _label_first(facts: TargetFacts, best: Candidate, reason: str, skipped: list
     count = labels_needed(best.auroc, facts.images)
     words = (
         f"Label {counted(count, 'image')} of {facts.target} before sending any recipe: {best.label} comes first by {facts.rule}, but {reason}. "
-        f"`python -m analysis.label {facts.run} --images {count} --out to_label.csv` says which."
+        f"Run `python -m analysis.label {facts.run} --images {count} --out to_label.csv` to see which."
     )
     return LABEL, [words, *skipped], best.label, count
 
@@ -137,7 +137,7 @@ def labels_needed(auroc: Prediction, images: int) -> int:
 
 def _skipped(facts: TargetFacts, best: Candidate) -> list[str]:
     before = [one for one in facts.candidates[: facts.candidates.index(best)] if one.refused is not None]
-    return [f"{one.label} comes before it but is passed over: {one.refused}." for one in before[:2]]
+    return [f"Before it comes {one.label}, which is passed over: {one.refused}." for one in before[:2]]
 
 
 def _usable(at: AtThreshold) -> bool:

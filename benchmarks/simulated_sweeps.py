@@ -15,7 +15,7 @@ from scipy import optimize, special, stats
 
 from analysis.comparisons import sign_flip_test
 from analysis.intervals import Resampled, SeedPrior, interval, noise_of, paired, patient_weights, resample
-from analysis.joint_noise import front_probability, joint_draws, seed_correlation
+from analysis.joint_noise import front_probability, noise_covariances, seed_correlation, true_scores
 from analysis.outcomes import Outcomes, auroc
 from analysis.seed_variance import difference_prior
 from analysis.selection_bias import corrected_interval, leave_seed_out, repeat_selection
@@ -27,7 +27,7 @@ EFFECT = 0.12
 SKILL = 1.2  # distance of the classes, of seed luck LUCK around it
 LUCK = 0.25
 PATIENT, IMAGE, RECIPE_IMAGE, SEED_IMAGE = 0.6, 0.4, 0.5, 0.5  # standard deviations of what makes an image easy or hard
-DRAWS, FLIPS = 400, 1000
+DRAWS, FLIPS, POSTERIOR_DRAWS = 400, 1000, 200
 VIEWS = 3  # images a patient where there are several
 PRIOR_DF = 4.0  # as analysis.estimates counts the other recipes
 FRONT_RECIPES, FRONT_SPREAD = 12, 0.02
@@ -153,7 +153,9 @@ def null_sweep(cell: Cell, number: int, recipes: int = 50) -> dict[str, float]:
 
 
 def front(seeds: int, images: int, number: int) -> dict[str, float]:
-    """Stated and true share of recipes on the front of (AUROC on the target, domain gap), metrics drawn together and apart.
+    """Stated and true share of recipes on the front of (AUROC on the target, domain gap).
+
+    Drawn from the posterior of the true scores, with the noise of the two metrics together or apart, and resampled around the observed scores.
 
     Images enter through the size of the noise that they leave in an AUROC alone; class mix and patients would change no more than that size.
     """
@@ -175,13 +177,22 @@ def front(seeds: int, images: int, number: int) -> dict[str, float]:
         [replace(one, prior=SeedPrior(v, PRIOR_DF)) for one, v in zip(made, variance, strict=True)] for made in recipes
     ]
     truth = ~dominated_by_any(np.stack([target, -gap], axis=1))
-    figures = {}
-    for name, correlation in (("together", seed_correlation(recipes)), ("apart", np.eye(2))):
-        drawn = np.stack([joint_draws(made, correlation, draw) * (1, -1) for made in recipes], axis=1)
-        stated = front_probability(drawn)
+    observed = np.array([[made[m].point.mean() for m in (0, 1)] for made in recipes])
+    together = noise_covariances(recipes, seed_correlation(recipes))
+    apart = together * np.eye(2)
+    roots = np.linalg.cholesky(together + 1e-12 * np.eye(2))
+    noise = np.einsum("nij,bnj->bni", roots, draw.standard_normal((DRAWS, FRONT_RECIPES, 2)))
+    drawn = {
+        "together": true_scores(observed, together, draw, POSTERIOR_DRAWS),
+        "apart": true_scores(observed, apart, draw, POSTERIOR_DRAWS),
+        "resampled": observed + noise,
+    }
+    figures = {"front true": float(truth.mean())}
+    for name, scores in drawn.items():
+        stated = front_probability(scores * (1, -1))
         figures[f"front stated, {name}"] = float(stated.mean())
         figures[f"front Brier, {name}"] = float(((stated - truth) ** 2).mean())
-    return figures | {"front true": float(truth.mean())}
+    return figures
 
 
 def _sample(point: np.ndarray, steps: np.ndarray) -> Resampled:

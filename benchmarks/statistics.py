@@ -167,6 +167,14 @@ class Results:
         mean = total / count
         return mean, math.sqrt(max(0.0, squares / count - mean * mean) / count)
 
+    def bound(self, part: Part, name: str) -> float | None:
+        """Exact one-sided 95 % bound of a share that was 0 or 1 in every repeat, where the standard error says nothing; None elsewhere."""
+        batches = self.held.get((part.section, part.name), {}).values()
+        count, total, squares = (sum(one.get(f"{key} {name}", 0.0) for one in batches) for key in "nsq")
+        if name not in SHARES or not count or total != squares or total not in (0, count):
+            return None
+        return 0.05 ** (1 / count) if total else 1 - 0.05 ** (1 / count)
+
 
 def due(results: Results, wanted: list[Part], most: int | None) -> Iterator[tuple[Part, int]]:
     """Batches to compute: every design gets one, then every design as many again, until each is complete."""
@@ -212,11 +220,13 @@ COLUMNS = {
         ("its coverage", "corrected coverage", 100),
     ),
     "front": (
-        ("stated %, drawn together", "front stated, together", 100),
-        ("stated %, drawn apart", "front stated, apart", 100),
         ("true %", "front true", 100),
-        ("Brier x 1,000, together", "front Brier, together", 1000),
-        ("Brier x 1,000, apart", "front Brier, apart", 1000),
+        ("stated %", "front stated, together", 100),
+        ("noise apart", "front stated, apart", 100),
+        ("resampled", "front stated, resampled", 100),
+        ("Brier x 1,000", "front Brier, together", 1000),
+        ("noise apart", "front Brier, apart", 1000),
+        ("resampled", "front Brier, resampled", 1000),
     ),
     "null sweep": (
         ("bias as observed", "winner's bias", 100),
@@ -230,6 +240,16 @@ COLUMNS = {
         for words, key, factor in (("best ever dropped %", "best dropped", 100), ("seeds spent", "seeds", 1))
     ),
 }
+SHARES = {
+    "coverage",
+    "false positive",
+    "false positive of a pooled t",
+    "power",
+    "power of a pooled t",
+    "winner's coverage",
+    "corrected coverage",
+    *(f"best dropped, {rule}" for rule in race_error.RULES),
+}  # figures that are yes or no in every repeat
 TITLES = {
     "null sweep": "50 equal recipes, the best on the target is named (bias in points of AUROC, coverage of 95 % intervals in %)",
     "race": f"Races of {race_error.RECIPES} recipes, {race_error.LEAST} to {race_error.MOST} seeds, alpha 5 %, at most {race_error.RECIPES * race_error.MOST} seeds",
@@ -239,7 +259,7 @@ TITLES = {
 
 
 def table(results: Results) -> str:
-    """All results as Markdown, the standard error beside each figure."""
+    """All results as Markdown, beside each figure its standard error, or a 95 % bound where all repeats agree."""
     lines = []
     for section, title in TITLES.items():
         shown = [part for part in parts() if part.section == section and results.repeats(part)]
@@ -249,14 +269,20 @@ def table(results: Results) -> str:
         lines += [f"**{title}**", "", f"| design | {' | '.join(head for head, _, _ in columns)} | repeats |"]
         lines += ["|---" * (len(columns) + 2) + "|"]
         for part in shown:
-            cells = [_cell(*results.figure(part, name), factor) for _, name, factor in columns]
+            cells = [
+                _cell(*results.figure(part, name), results.bound(part, name), factor) for _, name, factor in columns
+            ]
             lines.append(f"| {part.name} | {' | '.join(cells)} | {results.repeats(part)} |")
         lines.append("")
     return "\n".join(lines)
 
 
-def _cell(mean: float, error: float, factor: float) -> str:
-    return "-" if math.isnan(mean) else f"{factor * mean:.1f} \N{PLUS-MINUS SIGN} {factor * error:.1f}"
+def _cell(mean: float, error: float, bound: float | None, factor: float) -> str:
+    if math.isnan(mean):
+        return "-"
+    if bound is not None:
+        return f"{factor * mean:.1f} ({'above' if mean else 'below'} {factor * bound:.1f})"
+    return f"{factor * mean:.1f} \N{PLUS-MINUS SIGN} {factor * error:.1f}"
 
 
 def write_page(results: Results, page: Path) -> None:

@@ -22,7 +22,7 @@ from sweep.core.atomic import write_text
 from sweep.core.command_line import Command
 from sweep.core.errors import EXIT_COMPLETE, InputError, printable
 from sweep.core.storage import Storage
-from sweep.data.datasets import PHANTOMS
+from sweep.data.simulated import PHANTOMS
 from sweep.importers import flags
 from sweep.shards.schema import MANIFEST, Manifest
 

@@ -1,4 +1,4 @@
-"""What every test process shares: a cache folder of its own, and how the tests are spread over the workers of pytest-xdist."""
+"""What every test run shares: a cache folder of its own, and how the tests are spread over the workers of pytest-xdist."""
 
 import os
 import tempfile
@@ -7,8 +7,9 @@ import pytest
 
 END_TO_END = "tests/integration/"
 
-_CACHE = tempfile.TemporaryDirectory(prefix="recipe-cache-")
-os.environ["RECIPE_CACHE"] = _CACHE.name
+if "PYTEST_XDIST_WORKER" not in os.environ:  # the workers share the folder of the process that started them
+    _CACHE = tempfile.TemporaryDirectory(prefix="recipe-cache-")
+    os.environ["RECIPE_CACHE"] = _CACHE.name
 
 
 @pytest.hookimpl(tryfirst=True)

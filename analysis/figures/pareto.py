@@ -13,13 +13,13 @@ from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Legend, Panel, number
 from analysis.frames import Run
 from analysis.intervals import Resampled
-from analysis.joint_noise import front_probability, joint_draws, seed_correlation
+from analysis.joint_noise import front_probability, noise_covariances, seed_correlation, true_scores
 from analysis.ranking import goodness
 from sweep.core.pareto import dominated_by_any, hypervolume
 from sweep.core.seeds import rng
 
 MOST_POINTS = 1000
-CANDIDATES = 40  # configurations whose place on the front is bootstrapped
+CANDIDATES = 40  # configurations whose probability to be on the front is computed
 DRAWS = 400
 MOST_DIMENSIONS = 4  # of the exact hypervolume
 MOST_BARS, MOST_LETTERS = 10, 46
@@ -28,7 +28,7 @@ WIDTH, HEIGHT = 640, 420
 
 @dataclass(frozen=True)
 class ParetoPoint:
-    """One configuration: values of all metrics offered as axes, its kind (colour), its place and the chance to be on the front."""
+    """One configuration: values of all metrics offered as axes, its kind (colour), its place and the posterior probability to be truly on the front."""
 
     signature: str
     label: str
@@ -110,7 +110,7 @@ def _kinds(run: Run) -> tuple[str, tuple[str, ...]]:
 def _probabilities(
     run: Run, estimates: Estimates, objectives: tuple[str, ...], candidates: list[str]
 ) -> dict[str, float]:
-    # Draws are shared between configurations that were tested on the same images, so what moves all of them moves no ranking.
+    # Resampled patients are shared by configurations that were tested on the same images: what moves all of them moves no comparison.
     kept: dict[str, list[Resampled]] = {}
     for key in candidates:
         found = [estimates.resampled(key, metric) for metric in objectives]
@@ -119,13 +119,13 @@ def _probabilities(
             kept[key] = samples
     if len(kept) < 2:
         return {}
-    correlation = seed_correlation(list(kept.values()))
+    recipes = list(kept.values())
     signs = np.array([metric_names.sign(metric, run.goals) for metric in objectives])
-    draws = [
-        joint_draws(samples, correlation, rng(estimates.seed, "front", key))[:DRAWS] * signs
-        for key, samples in kept.items()
-    ]
-    return dict(zip(kept, front_probability(np.stack(draws, axis=1)).tolist(), strict=True))
+    observed = np.array([[sample.point.mean() for sample in samples] for samples in recipes])
+    noise = noise_covariances(recipes, seed_correlation(recipes))
+    names = "\n".join(sorted(kept))
+    draws = true_scores(observed, noise, rng(estimates.seed, "front", names), DRAWS)
+    return dict(zip(kept, front_probability(draws * signs).tolist(), strict=True))
 
 
 def draw_pareto(facts: ParetoFacts) -> Figure:
@@ -156,7 +156,7 @@ def _panels(facts: ParetoFacts, x: int, y: int) -> tuple[Panel, ...]:
     likely = [(p, p.probability) for p in facts.points if p.probability]
     likely = sorted(likely, key=lambda pair: -pair[1])[:MOST_BARS]
     scatter = Panel("", _draw(facts, x, y))
-    return (scatter, Panel("Share of resamples on the front", _bars(likely))) if likely else (scatter,)
+    return (scatter, Panel("Probability to be truly on the front", _bars(likely))) if likely else (scatter,)
 
 
 def _bars(points: list[tuple[ParetoPoint, float]]) -> Markup:
@@ -172,7 +172,7 @@ def _bars(points: list[tuple[ParetoPoint, float]]) -> Markup:
             svg.el("text", f"{100 * probability:.0f} %", x=width, y=y + 27, text_anchor="end", class_="tick"),
         ]
     return svg.figure_svg(
-        width, step * len(points), "Share of resamples in which a configuration is on the front", parts
+        width, step * len(points), "Probability of each configuration to be truly on the front", parts
     )
 
 
@@ -223,7 +223,11 @@ def _mark(plot: svg.Plot, facts: ParetoFacts, point: ParetoPoint, index: int, x:
     tip = f"{point.label}: " + ", ".join(
         f"{metric_names.title(m)} {number(v)}" for m, v in zip(facts.metrics[:3], point.values, strict=False)
     )
-    tip += f"; on the front in {100 * point.probability:.0f} % of resamples" if point.probability is not None else ""
+    tip += (
+        f"; truly on the front with probability {100 * point.probability:.0f} %"
+        if point.probability is not None
+        else ""
+    )
     return svg.el(
         "path",
         d=svg.marker(point.kind, 0, 0, 4.4),
@@ -262,7 +266,7 @@ def _table(facts: ParetoFacts) -> DataTable:
         for point in facts.points[:CANDIDATES]
     )
     return DataTable(
-        ("configuration", *(metric_names.title(m) for m in facts.metrics), "on the front", "in resamples"), rows
+        ("configuration", *(metric_names.title(m) for m in facts.metrics), "on the front", "probability"), rows
     )
 
 

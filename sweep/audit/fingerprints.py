@@ -129,16 +129,19 @@ def _above(
     upright = prints.vectors(rows)
     best = upright @ turned[0].T
     orientation = np.zeros(best.shape, dtype=np.int8)
+    cosine = np.empty_like(best)
     for number, vectors in enumerate(turned[1:], start=1):
-        cosine = upright @ vectors.T
-        better = cosine > (best if number < ORIENTATIONS else np.maximum(best, LIKELY_CHANGED))
-        best[better] = cosine[better]
-        orientation[better] = number
+        np.matmul(upright, vectors.T, out=cosine)
+        # few are alike enough to count: only these are compared with the best so far
+        places = np.flatnonzero(cosine > (LIKELY if number < ORIENTATIONS else LIKELY_CHANGED))
+        places = places[cosine.ravel()[places] > best.ravel()[places]]
+        best.ravel()[places] = cosine.ravel()[places]
+        orientation.ravel()[places] = number
     i, j = np.nonzero(best > LIKELY)
-    cosine, orientation = best[i, j], orientation[i, j]
+    alike, orientation = best[i, j], orientation[i, j]
     i, j = i + rows.start, j + columns.start
     wanted = i < j if owners_N is None else (i < j) & (owners_N[i] != owners_N[j])
-    return np.stack([i, j, orientation, cosine], axis=1)[wanted]
+    return np.stack([i, j, orientation, alike], axis=1)[wanted]
 
 
 def _nearest(blocks: list[np.ndarray]) -> np.ndarray:

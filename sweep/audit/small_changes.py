@@ -13,6 +13,11 @@ from functools import cache
 import numpy as np
 
 _STEPS = 8  # Gauss-Newton steps; the start is within a pixel or two of the end
+_FEW_STEPS = 3  # after which the fit may end
+_GAIN, _GAIN_LEFT = (
+    0.002,
+    0.2,
+)  # correlation that one more step has to gain, and that the steps left are trusted to gain at most
 _LEAST_OVERLAP = 0.6  # of a thumbnail's pixels: agreement on a corner proves nothing
 _LARGEST = (0.2, 0.18)  # change of scale (its logarithm) and of angle (radians) from which the fit has run away
 _RIM_PX = 2  # pixels at the edge are left out: high-pass filtered against nothing
@@ -79,15 +84,18 @@ def cosine_basis(px: int, coefficients: int) -> np.ndarray:
     return basis.astype(np.float32)
 
 
-def registered(first: np.ndarray, second: np.ndarray, change: Change) -> float:
-    """Correlation, in [-1, 1], of fine structure [P, P] with that of its changed copy, after the best similarity near `change`."""
+def registered(first: np.ndarray, second: np.ndarray, change: Change, hopeless: float = -1.0) -> float:
+    """Correlation, in [-1, 1], of fine structure [P, P] with that of its changed copy, after the best similarity near `change`.
+
+    The fit ends where it gains nothing more, or where it has come nowhere near `hopeless` after a few steps.
+    """
     from scipy.ndimage import map_coordinates
 
     px = len(first)
     p, best = change.start, -1.0
     y, x = np.mgrid[:px, :px] - (px - 1) / 2
     slopes = np.gradient(second.astype(np.float64))
-    for _ in range(_STEPS):
+    for step_number in range(_STEPS):
         rows, columns = sampling(p, px)
         inside = (rows >= _RIM_PX) & (rows <= px - 1 - _RIM_PX) & (columns >= _RIM_PX) & (columns <= px - 1 - _RIM_PX)
         inside &= (np.abs(y) < px / 2 - _RIM_PX) & (np.abs(x) < px / 2 - _RIM_PX)
@@ -100,7 +108,10 @@ def registered(first: np.ndarray, second: np.ndarray, change: Change) -> float:
         energy = float(seen @ seen)
         if energy <= 0:
             break
-        best = max(best, float(wanted @ seen) / max(1e-12, np.sqrt(energy * float(wanted @ wanted))))
+        found = float(wanted @ seen) / max(1e-12, np.sqrt(energy * float(wanted @ wanted)))
+        if step_number >= _FEW_STEPS and (found - best < _GAIN or found < hopeless - _GAIN_LEFT):
+            return max(best, found)
+        best = max(best, found)
         along, across = rows[inside] - (px - 1) / 2 - p[2], columns[inside] - (px - 1) / 2 - p[3]
         jacobian = np.stack([down * along + right * across, right * along - down * across, down, right], axis=1)
         gain = float(wanted @ seen) / energy

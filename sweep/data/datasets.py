@@ -26,6 +26,7 @@ from sweep.core.storage import Storage
 from sweep.data.data_card import card_of, messages
 from sweep.data.domains import FOLD_BACK, FOLDS, LABELS, domain_frames, split_domains
 from sweep.data.properties import write_properties
+from sweep.data.simulated import ARTIFACTS, is_phantom, simulated_folder
 from sweep.data.target_labels import ALL, NONE, SEALED, Allowed, known
 from sweep.shards.checked import checked_manifest
 from sweep.shards.findings import present_counts, stacked
@@ -33,15 +34,12 @@ from sweep.shards.image_set import ImageSet
 from sweep.shards.labels import classes_after
 from sweep.shards.lazy import Images
 from sweep.shards.reader import read_images, read_manifest
-from sweep.shards.schema import MANIFEST, Manifest
+from sweep.shards.schema import Manifest
 from sweep.shards.splits import TARGET, UNUSED
 from sweep.shards.stored import StoredImages
 
 SPLIT_FILE = "split.parquet"
 CARD_FILE = "data.json"
-PHANTOMS, PHANTOM = ("phantom-a", "phantom-b"), "phantom:"  # simulated hospitals: two names, and how the others begin
-ARTIFACTS = "artifacts"  # the folder of the run that simulated shards lie in
-_PHANTOM_VERSION = 2  # of the simulator: raise it when its images change
 
 
 @dataclass(frozen=True)
@@ -262,7 +260,7 @@ def _was_both(run: Storage) -> bool:
 
 def _shard_folder(name: str, section: DataSection, run: Storage, hidden: bool = False) -> str:
     if is_phantom(name):
-        return _phantom_folder(name, section.phantom_patients, run, hidden)
+        return simulated_folder(name, section.phantom_patients, run, hidden)
     place = Storage(name)
     if not place.exists():
         raise InputError(
@@ -271,11 +269,6 @@ def _shard_folder(name: str, section: DataSection, run: Storage, hidden: bool = 
             f"make it with: python -m sweep.importers NAME SRC {name}; or use phantom:SCANNER",
         )
     return place.url
-
-
-def is_phantom(name: str) -> bool:
-    """Whether `data.source` or `data.target` names a simulated hospital."""
-    return name in PHANTOMS or name.startswith(PHANTOM)
 
 
 def _from_run(run: Storage, folder: str) -> str:
@@ -296,21 +289,6 @@ def _found_from(run: Storage, folder: str) -> str:
         return os.path.normpath(f"{run.url}/{folder}")
     inside = "/".join(folder.rsplit("/", 2)[1:])
     return run.address(inside) if inside.startswith(f"{ARTIFACTS}/") and run.exists(inside) else folder
-
-
-def _phantom_folder(name: str, patients: int, run: Storage, hidden: bool) -> str:
-    from sweep.importers import import_dataset
-    from sweep.importers.phantom import hospital_of
-
-    try:
-        name = hospital_of(name).name  # one name for each hospital
-    except InputError as error:
-        raise InputError(f"data: {name}", error.problem, error.fix) from None
-    identity = {"phantom": name, "patients": patients, "version": _PHANTOM_VERSION}
-    folder = run.child(f"{ARTIFACTS}/{content_hash(identity | ({'unlabelled': True} if hidden else {}))}")
-    if not folder.exists(MANIFEST):
-        import_dataset(name, None, folder.url, patients=patients, unlabelled=hidden)
-    return folder.url
 
 
 def _common_classes(manifests: list[Manifest], section: DataSection) -> tuple[str, ...]:

@@ -15,6 +15,8 @@ import pandas as pd
 
 from sweep.audit.near_duplicates import duplicates_within_and_between
 from sweep.config.sweep_config import DataSection
+from sweep.core.atomic import write_bytes
+from sweep.core.cache import cache_folder, code_hash, make_room, warn_once
 from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash
 from sweep.core.storage import Storage
@@ -30,6 +32,8 @@ from sweep.shards.splits import TARGET, UNUSED, of_domains, shared_with, split_w
 FOLDS = ("train", "val", "test", TARGET)
 FOLD_BACK = "fold_back"  # the folds of target_to_source, where that direction is in use
 LABELS = "labels"  # instead of `label` where an image may have several findings
+_KIND = "near_duplicates"  # of the entries in the cache folder
+_MOST_ENTRIES = 256  # of the cache folder, some kilobytes each
 _DUPLICATES_VERSION = 2  # of the search for near-duplicates: raise it when it finds others
 _COLUMNS = ["image_id", "label", "group", "domain", "fold", "sha256"]
 
@@ -114,7 +118,7 @@ def _with_copies(
 ) -> list[pd.DataFrame]:
     """The metadata of each folder, with a number for each set of near-duplicates in the folder (near_duplicates) and over all (picture).
 
-    The search runs once per run folder: it takes minutes on large sets.
+    The search, minutes on large sets, runs once per machine and set, and never again for a run folder.
     """
     frames = [read_metadata(folder) for folder in folders]
     names = [manifest.sha256 for manifest in manifests]
@@ -122,7 +126,7 @@ def _with_copies(
         names[-1] = images_identity(frames[-1])
     place = f"near_duplicates/{content_hash([*names, _DUPLICATES_VERSION])}.parquet"
     if not run.exists(place):
-        run.write(place, _numbered(folders).to_parquet(index=False))
+        run.write(place, _found_once(folders, content_hash([*names, _DUPLICATES_VERSION, code_hash("audit")], 32)))
     numbers = pd.read_parquet(io.BytesIO(run.read(place)))
     ends = np.cumsum([len(frame) for frame in frames])
     parts = [numbers.iloc[end - len(frame) : end] for frame, end in zip(frames, ends, strict=True)]
@@ -130,6 +134,20 @@ def _with_copies(
         frame.assign(near_duplicates=part["near_duplicates"].to_numpy(), picture=part["picture"].to_numpy())
         for frame, part in zip(frames, parts, strict=True)
     ]
+
+
+def _found_once(folders: Sequence[str], key: str) -> bytes:
+    """`_numbered` as a Parquet file, from the user's cache folder where this machine has searched these images before."""
+    kept, found = cache_folder(_KIND) / f"{key}.parquet", None
+    try:
+        if kept.exists():
+            return kept.read_bytes()
+        make_room(kept.parent, _MOST_ENTRIES)
+        found = _numbered(folders).to_parquet(index=False)
+        write_bytes(kept, found)
+    except OSError as broken:
+        warn_once(kept.parent, str(broken.strerror), "every run searches its images for near-duplicates anew")
+    return found or _numbered(folders).to_parquet(index=False)
 
 
 def _numbered(folders: Sequence[str]) -> pd.DataFrame:

@@ -10,7 +10,8 @@ import pandas as pd
 from sweep.config.sweep_config import DataSection, SweepConfig
 from sweep.core.errors import InputError
 from sweep.core.storage import Storage
-from sweep.data.datasets import FOLD_BACK, TARGET, Data, is_phantom
+from sweep.data.datasets import FOLD_BACK, TARGET, Data
+from sweep.data.simulated import is_phantom
 from sweep.shards.labels import classes_after
 from sweep.shards.reader import read_manifest
 from sweep.shards.schema import MANIFEST

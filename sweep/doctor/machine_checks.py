@@ -128,7 +128,7 @@ def check_disk(subject: Subject) -> Iterator[Finding]:
 
 def check_data(subject: Subject, shards: Path = Path("shards")) -> Iterator[Finding]:
     """Every part of every shard folder hashed and compared with its manifest; all of `shards` when there is no sweep config."""
-    from sweep.data.datasets import PHANTOMS
+    from sweep.data.simulated import PHANTOMS
     from sweep.shards.reader import verify
     from sweep.shards.schema import MANIFEST
 

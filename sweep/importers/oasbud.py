@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from scipy.io import loadmat
-from scipy.signal import hilbert
 
 from sweep.core.bounded import bounded
 from sweep.core.errors import InputError
@@ -32,6 +31,8 @@ _PROBE_MM = 38.0  # width of the array, over all lines of a scan
 
 def b_mode(echoes: np.ndarray) -> np.ndarray:
     """uint8 [H, W] with square pixels from raw echoes [samples, lines]: envelope, logarithm, 50 dB on 256 grey levels."""
+    from scipy.signal import hilbert  # here: a second of imports, which every import of another set would pay
+
     envelope = np.abs(hilbert(np.asarray(echoes, dtype=np.float64), axis=0))
     peak = envelope.max()
     level = 20 * np.log10(np.maximum(envelope / peak if peak > 0 else envelope, 1e-6))

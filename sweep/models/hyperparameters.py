@@ -31,12 +31,13 @@ def _upsamplers() -> Iterable[str]:
 
 
 def _backbone(value: str) -> str | None:
-    import timm
-
     from sweep.models.backbones import BACKBONES, known_backbone
 
-    known = known_backbone(value)
-    return None if known else f"{value!r} is unknown; {suggestion(value, [*BACKBONES, *timm.list_models()])}"
+    if known_backbone(value):
+        return None
+    import timm  # here, since its import takes seconds that no backbone of our own needs
+
+    return f"{value!r} is unknown; {suggestion(value, [*BACKBONES, *timm.list_models()])}"
 
 
 def _learned(config: Config) -> bool:

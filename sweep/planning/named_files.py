@@ -12,7 +12,7 @@ from sweep.config.sweep_config import SweepConfig
 from sweep.core.errors import InputError
 from sweep.core.location import is_url
 from sweep.core.storage import Storage
-from sweep.data.datasets import PHANTOMS
+from sweep.data.simulated import PHANTOMS
 from sweep.pipeline.pretrained_colorizer import MISSING_FIX, colorizer_file
 from sweep.shards.schema import MANIFEST
 from sweep.store.trial import OTHER_DOMAIN

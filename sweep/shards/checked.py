@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import warnings
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pyarrow import fs
 
 from sweep.core.atomic import write_text
+from sweep.core.cache import cache_folder, make_room, warn_once
 from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash, stream_sha256
 from sweep.core.location import absolute, below, located
@@ -26,6 +24,7 @@ from sweep.shards.manifest import IMPORT_FIX, MOST_BYTES, parse_manifest
 from sweep.shards.schema import MANIFEST, Manifest, Part
 
 _CHECKS_VERSION = 1  # of check_contents: raise it when it refuses more
+_KIND = "verified"  # of the entries in the cache folder
 _MOST_ENTRIES = 4096  # of the cache folder, a few hundred bytes each
 
 Stamp = list[int]  # size in bytes, modification time in nanoseconds
@@ -139,7 +138,7 @@ def _is_known(kind: str, name: str, fact: list[Any]) -> bool:
     key = _key(kind, name)
     if key not in _in_process:
         try:
-            _in_process[key] = json.loads((_cache_folder() / key).read_text(encoding="utf-8"))
+            _in_process[key] = json.loads((cache_folder(_KIND) / key).read_text(encoding="utf-8"))
         except (OSError, ValueError):  # absent or damaged: verified anew
             return False
     return _in_process[key] == fact
@@ -149,33 +148,11 @@ def _remember(kind: str, name: str, fact: list[Any]) -> None:
     key = _key(kind, name)
     _in_process[key] = fact
     try:
-        _make_room()
-        write_text(_cache_folder() / key, json.dumps(fact))
+        make_room(cache_folder(_KIND), _MOST_ENTRIES)
+        write_text(cache_folder(_KIND) / key, json.dumps(fact))
     except OSError as broken:
-        _warn_once(f"{_cache_folder()} cannot be written ({broken.strerror}): every process verifies the shards anew")
-
-
-def _make_room() -> None:
-    """Remove the oldest half of the entries of a full cache folder."""
-    folder = _cache_folder()
-    entries = list(folder.iterdir()) if folder.is_dir() else []
-    if len(entries) >= _MOST_ENTRIES:
-        for entry in sorted(entries, key=lambda entry: entry.stat().st_mtime)[: len(entries) // 2]:
-            entry.unlink(missing_ok=True)
+        warn_once(cache_folder(_KIND), str(broken.strerror), "every process verifies the shards anew")
 
 
 def _key(kind: str, name: str) -> str:
     return f"{kind}-{content_hash(name, 32)}.json"
-
-
-def _cache_folder() -> Path:
-    chosen = os.environ.get("RECIPE_CACHE")
-    base = (
-        Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "recipe-finder"
-    )
-    return base / "verified"
-
-
-@cache
-def _warn_once(text: str) -> None:
-    warnings.warn(f"{text}; set RECIPE_CACHE to a folder that can be written", stacklevel=2)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from skimage.feature import local_binary_pattern
 
 from sweep.core.errors import InputError, suggestion
 from sweep.losses.glcm import glcm_features
@@ -99,6 +98,8 @@ def feature_net(name: str | FeatureNet) -> FeatureNet:
 
 
 def _pattern_histograms(image: np.ndarray) -> list[np.ndarray]:
+    from skimage.feature import local_binary_pattern  # here: half a second of every process that measures no texture
+
     codes = LBP_NEIGHBOURS + 2  # uniform patterns: 0 to 8 set bits, and everything else
     return [
         np.bincount(

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from sweep.core.capture import TOLERANCE, Recordable, Saved
+from sweep.core.torch_internals import eager
 
 
 def adam(weights: Iterable[nn.Parameter], lr: float, betas: tuple[float, float] = (0.9, 0.999)) -> torch.optim.Adam:
     """Fused; on a GPU with its step counts on the device, as a recorded step needs it."""
     listed = list(weights)
-    optimizer = torch.optim.Adam(listed, lr, betas, fused=True, capturable=listed[0].is_cuda)
+    optimizer = eager(torch.optim.Adam)(listed, lr, betas, fused=True, capturable=listed[0].is_cuda)
     # torch.optim would warn once that a capturable step runs uncaptured: the check of a recording does that on purpose.
     optimizer.__dict__["_warned_capturable_if_run_uncaptured"] = True
     return optimizer

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import ndimage, stats
+from scipy import ndimage
 
 LEVELS = 16
 _DIRECTIONS = 4
@@ -59,6 +59,8 @@ def radiomics(images: np.ndarray) -> np.ndarray:
 
 def first_order(image: np.ndarray, levels: np.ndarray) -> list[float]:
     """The features of FIRST_ORDER: of grey levels [H, W], and of their bins for entropy (in bits) and uniformity."""
+    from scipy import stats  # here: half a second of every process that measures no radiomics
+
     values = image.astype(np.float64).ravel()
     low, quarter, middle, three_quarters, high = np.percentile(values, (10, 25, 50, 75, 90))
     inner = values[(values >= low) & (values <= high)]

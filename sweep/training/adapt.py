@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from sweep.core.torch_internals import eager
+
 Model = TypeVar("Model", bound=nn.Module)
 
 _LEVELS = 256
@@ -144,7 +146,7 @@ def adapt_entropy(
     for parameter in parameters:
         parameter.requires_grad_(True)
     batches = _blocks(images, batch_size)
-    optimizer = torch.optim.Adam(parameters, lr=lr)
+    optimizer = eager(torch.optim.Adam)(parameters, lr=lr)
     floor = _GUARD_SHARE * np.minimum(_mean_shares(adapted, batches, device), class_shares)
     done, stopped = 0, None
     for step in range(steps):

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sweep.core.torch_internals import eager
 from sweep.training.dual_norms import DualNorms
 from sweep.training.parts import named_parameters, unwrapped
 from sweep.training.procedures import Phase
@@ -134,9 +135,9 @@ def _between(start: float, end: float, share: float) -> float:
 
 
 OPTIMIZERS: Mapping[str, Callable[[list[dict[str, Any]]], torch.optim.Optimizer]] = {
-    "adamw": lambda groups: torch.optim.AdamW(groups, fused=True),
-    "adam": lambda groups: torch.optim.Adam(groups, fused=True),
-    "sgd": lambda groups: torch.optim.SGD(groups, lr=0.0, momentum=_MOMENTUM, nesterov=True, fused=True),
+    "adamw": lambda groups: eager(torch.optim.AdamW)(groups, fused=True),
+    "adam": lambda groups: eager(torch.optim.Adam)(groups, fused=True),
+    "sgd": lambda groups: eager(torch.optim.SGD)(groups, lr=0.0, momentum=_MOMENTUM, nesterov=True, fused=True),
 }
 
 # Share of the steps done, share of warm-up -> factor on the peak learning rate.

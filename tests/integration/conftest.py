@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from recipe_finder.__main__ import main
 from tests.fakes.blocked_imports import without
 from tests.fakes.sweep_config import write_config
 from tests.integration import sweep_process
@@ -23,12 +24,13 @@ class Swept:
     done: subprocess.CompletedProcess
     variables: dict[str, str]
 
-    def again(self, *arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess:
-        """The same command once more, with `arguments` added."""
-        return self.command("sweep.run", self.sweep_config, "--storage", self.run, "--engine", "inline", *arguments)
+    def again(self, *arguments: str) -> int:
+        """The exit code of the same command once more, in this process, with `arguments` added."""
+        words = ["run", self.sweep_config, "--storage", self.run, "--engine", "inline", *arguments]
+        return main([str(word) for word in words])
 
     def command(self, module: str, *arguments: object, timeout_s: float = 240) -> subprocess.CompletedProcess:
-        """`python -m module` in the sweep's home and environment."""
+        """`python -m module` in the sweep's home and environment, a process of its own."""
         words = [sweep_process.PYTHON, "-m", module, *map(str, arguments)]
         return subprocess.run(
             words, cwd=self.home, env=self.variables, capture_output=True, text=True, timeout=timeout_s, check=False

@@ -20,13 +20,9 @@ def finishes(home):
     return len(read_ledger(home / "run").of_kind("finish"))
 
 
+@pytest.mark.slow  # test_engines stops a search under Ray in the default run
 @pytest.mark.parametrize(
-    ("engine", "sent"),
-    [
-        ("ray", signal.SIGTERM),
-        pytest.param("inline", signal.SIGINT, marks=pytest.mark.slow),
-        pytest.param("ray", signal.SIGINT, marks=pytest.mark.slow),
-    ],
+    ("engine", "sent"), [("ray", signal.SIGTERM), ("inline", signal.SIGINT), ("ray", signal.SIGINT)]
 )
 def test_a_stopped_sweep_leaves_no_process_and_says_how_to_resume(tmp_path, engine, sent):
     arguments = "--storage", tmp_path / "run", "--engine", engine, "--set", "resources.max_concurrent_trials=2"

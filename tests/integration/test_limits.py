@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from recipe_finder.__main__ import main
 from sweep.store.ledger import read_ledger
 from tests.fakes.sweep_config import TEXT, write_config
 from tests.integration import sweep_process
@@ -28,19 +29,17 @@ def cpu_seconds(command, home):
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done
 
 
-def test_what_this_machine_will_never_have_is_refused_at_once(tmp_path):
+def test_what_this_machine_will_never_have_is_refused_at_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     sweep_config = write_config(tmp_path, ONE)
     reading, _ = cpu_seconds([sys.executable, "-m", "sweep.space", str(sweep_config)], tmp_path)
-    for setting, says in (
-        ("gpus_per_worker=99", "99 GPUs"),
-        ("cpus_per_worker=9999", "one worker of 9999 CPUs"),
-        ("workers=999", "999 workers"),
-    ):
-        spent, done = cpu_seconds(sweep_process.command(sweep_config, "--set", f"resources.{setting}"), tmp_path)
-        assert done.returncode == 2 and says in done.stderr and "ask for less under resources:" in done.stderr, (
-            done.stderr
-        )
-        assert spent < 1.5 * reading + 1  # no Ray, no torch for it, nothing prepared
+    spent, done = cpu_seconds(sweep_process.command(sweep_config, "--set", "resources.gpus_per_worker=99"), tmp_path)
+    assert done.returncode == 2 and "99 GPUs" in done.stderr and "ask for less under resources:" in done.stderr
+    assert spent < 1.5 * reading + 1  # no Ray, no torch for it, nothing prepared
+    for setting, says in (("cpus_per_worker=9999", "one worker of 9999 CPUs"), ("workers=999", "999 workers")):
+        assert main(["run", str(sweep_config), "--set", f"resources.{setting}"]) == 2
+        said = capsys.readouterr().err
+        assert says in said and "ask for less under resources:" in said
     assert not (tmp_path / "results").exists()
 
 

@@ -1,23 +1,57 @@
 """The run folder of a killed sweep of version 0.1: the same command ends it, and nothing that was finished runs again."""
 
+import json
+import shutil
 from collections import Counter
 
 import pytest
 
+from recipe_finder.__main__ import main
 from sweep.store.ledger import read_ledger
-from tests.fakes.old_runs import CONFIG, HALF_FINISHED, old_run
-from tests.integration import sweep_process
+from tests.fakes.old_runs import CONFIG, FINISHED, HALF_FINISHED, old_run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1000)]
 
 
-@pytest.mark.parametrize("engine", ["inline", pytest.param("ray", marks=pytest.mark.slow)])
-def test_a_half_finished_run_of_version_0_1_is_ended_by_the_same_command(tmp_path, engine):
-    run = old_run(HALF_FINISHED, tmp_path / "run")
+def almost_finished(folder):
+    """The finished run as its driver leaves it that is killed before it writes the last record of the configuration without colorizer."""
+    run = old_run(FINISHED, folder)
+    ledger = run.local / "records" / "0001.jsonl"
+    events = [(json.loads(line), line) for line in ledger.read_text().splitlines(keepends=True)]
+    plain = next(event["signature"] for event, _ in events if event["event"] == "start" and is_plain(event["config"]))
+    lost = ("finish", plain, 1)
+    ledger.write_text("".join(line for event, line in events if key(event) != lost))
+    shutil.rmtree(run.local / "trials" / plain / "seed-1")
+    return run
+
+
+def is_plain(config):
+    return config["colorizer"] == "none" and config["synthetic_per_real"] == 0
+
+
+def key(event):
+    return event["event"], event.get("signature"), event.get("seed")
+
+
+def half_finished(folder):
+    return old_run(HALF_FINISHED, folder)
+
+
+@pytest.mark.parametrize(
+    ("left", "engine"),
+    [
+        (almost_finished, "inline"),
+        pytest.param(half_finished, "inline", marks=pytest.mark.slow),
+        pytest.param(half_finished, "ray", marks=pytest.mark.slow),
+    ],
+)
+def test_an_unfinished_run_of_version_0_1_is_ended_by_the_same_command(tmp_path, capfd, left, engine):
+    run = left(tmp_path / "run")
     before = read_ledger(run).finished()
-    done = sweep_process.run(tmp_path, CONFIG, "--storage", run.local, "--engine", engine, timeout_s=900)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "8 of 8 records finished" in done.stdout
+    assert len(before) < 8
+    one_process = ["--set", "resources.max_concurrent_trials=1"] if engine == "inline" else []
+    assert main(["run", str(CONFIG), "--storage", str(run.local), "--engine", engine, *one_process]) == 0
+    assert "8 of 8 records finished" in capfd.readouterr().out
     reading = read_ledger(run)
     counts = Counter((event["signature"], event["seed"]) for event in reading.of_kind("finish"))
     assert len(counts) == 8 and {*counts.values()} == {1}

@@ -23,6 +23,7 @@ resources: {max_concurrent_trials: 1}
 """
 
 
+@pytest.mark.slow  # a submitted job runs a sweep under Ray in the default run
 @pytest.mark.e2e
 @pytest.mark.timeout(400)
 def test_two_trials_share_one_worker_and_the_check_runs_while_it_starts(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from recipe_finder.__main__ import main
 from sweep.core.storage import Storage
 from sweep.store.ledger import read_ledger
 
@@ -105,27 +106,24 @@ def test_no_group_is_in_two_folds(inline_sweep):
     assert used.groupby("group")["fold"].nunique().max() == 1
 
 
-def test_same_command_again_runs_nothing_twice(inline_sweep):
+def test_same_command_again_runs_nothing_twice(inline_sweep, capsys):
     home = inline_sweep.home
     before = read_ledger(home / "run").of_kind("finish")
-    again = inline_sweep.again()
-    assert again.returncode == 0, again.stdout + again.stderr
-    assert "8 of 8 records finished" in again.stdout
+    assert inline_sweep.again() == 0
+    assert "8 of 8 records finished" in capsys.readouterr().out
     assert read_ledger(home / "run").of_kind("finish") == before
 
 
-def test_another_sweep_config_in_the_same_folder_is_refused(inline_sweep):
-    other = inline_sweep.again("--set", "fixed.lr=0.1")
-    assert other.returncode == 2
-    assert "fixed.lr was 0.002 and is 0.1" in other.stderr
+def test_another_sweep_config_in_the_same_folder_is_refused(inline_sweep, capsys):
+    assert inline_sweep.again("--set", "fixed.lr=0.1") == 2
+    assert "fixed.lr was 0.002 and is 0.1" in capsys.readouterr().err
 
 
-def test_plan_of_a_finished_run_has_nothing_to_do(inline_sweep):
-    plan = inline_sweep.again("--plan")
-    assert plan.returncode == 0
+def test_plan_of_a_finished_run_has_nothing_to_do(inline_sweep, capsys):
+    assert inline_sweep.again("--plan") == 0
     rows = {
         line.split()[0]: line.split()[1:]
-        for line in plan.stdout.splitlines()
+        for line in capsys.readouterr().out.splitlines()
         if line.startswith(("generator", "record"))
     }
     assert rows == {"generator": ["1", "1", "0"], "record": ["8", "8", "0"]}
@@ -143,15 +141,14 @@ def test_a_record_replayed_gives_the_same_numbers(inline_sweep):
     assert f"{len(mixed['metrics'])} of {len(mixed['metrics'])} metrics are the same" in done.stdout
 
 
-def test_rank_and_report_read_it(inline_sweep):
-    ranked = inline_sweep.command("analysis.rank", inline_sweep.run)
-    assert ranked.returncode == 0 and "pixelshuffle" in ranked.stdout, ranked.stdout + ranked.stderr
+def test_rank_and_report_read_it(inline_sweep, capsys):
+    assert main(["rank", str(inline_sweep.run)]) == 0 and "pixelshuffle" in capsys.readouterr().out
     page = inline_sweep.home / "again.html"
-    done = inline_sweep.command("analysis.report", inline_sweep.run, "--out", page)
-    assert done.returncode == 0 and "<html" in page.read_text()[:2000], done.stdout + done.stderr
+    assert main(["report", str(inline_sweep.run), "--out", str(page)]) == 0
+    assert "<html" in page.read_text()[:2000]
 
 
-def test_an_exported_model_predicts_what_was_recorded(inline_sweep):
+def test_an_exported_model_predicts_what_was_recorded(inline_sweep, capsys):
     import torch
 
     from sweep.data.datasets import Data
@@ -162,9 +159,8 @@ def test_an_exported_model_predicts_what_was_recorded(inline_sweep):
     event = read_ledger(home / "run").of_kind("finish")[0]
     exported = home / "run", event["signature"], home / "out", "--seed", event["seed"]
     for code in (0, 2):  # a second export into the same folder is refused
-        done = inline_sweep.command("sweep.export", *exported)
-        assert done.returncode == code, done.stdout + done.stderr
-    assert "holds a model already" in done.stderr and "Traceback" not in done.stderr
+        assert main(["export", *map(str, exported)]) == code
+    assert "holds a model already" in capsys.readouterr().err
     torch.set_num_threads(1)
     fold = Data.load(Storage(home / "run")).read("test")
     logits = predict(load_exported(home / "out"), fold.images, 128)

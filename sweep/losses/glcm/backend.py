@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
 import statistics
 import time
@@ -13,6 +11,8 @@ from functools import cache
 
 import torch
 from torch import Tensor
+
+from sweep.core.compiled import importable
 
 BACKENDS = ("auto", "native", "triton", "scatter", "dense")
 DENSE_LEVELS = 16  # most levels for which a GPU counts by matrix products where nothing was measured: on an H200, 32 levels took 5.6 ms so, 4.4 ms by atomic additions
@@ -64,26 +64,13 @@ def triton_serves(images: Tensor, levels: int) -> bool:
 @cache
 def triton_works() -> bool:
     """Whether Triton can be imported; an installed but broken one gives a warning."""
-    return _imports("triton", "the texture loss on a GPU runs in plain PyTorch")
+    return importable("triton", "the texture loss on a GPU runs in plain PyTorch")
 
 
 @cache
 def native_works() -> bool:
     """Whether numba can be imported; an installed but broken one gives a warning, and plain PyTorch is used."""
-    return _imports("numba", "the texture loss runs in plain PyTorch, several times slower")
-
-
-def _imports(package: str, without: str) -> bool:
-    if importlib.util.find_spec(package) is None:
-        return False
-    try:
-        importlib.import_module(package)
-    # numba refuses an unknown NumPy with an ImportError, a broken LLVM with an OSError, and more.
-    except Exception as error:  # noqa: BLE001
-        problem = " ".join(str(error).split())
-        warnings.warn(f"{package} cannot be imported ({problem}); {without}", RuntimeWarning, stacklevel=3)
-        return False
-    return True
+    return importable("numba", "the texture loss runs in plain PyTorch, several times slower")
 
 
 def _quickest(images: Tensor, levels: int, trial: Trial, usual: str) -> str:

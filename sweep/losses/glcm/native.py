@@ -7,14 +7,14 @@ One thread, without the GIL. Machine code is kept in numba's cache where its fol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
+from sweep.core.compiled import jit
 from sweep.losses.glcm.offsets import Offset
 
 f32 = np.float32
@@ -49,16 +49,6 @@ def pair_spans(size: tuple[int, int], offsets: Sequence[Offset]) -> np.ndarray:
     height, width = size
     rows = [(max(0, -dy), height - max(0, dy), max(0, -dx), width - max(0, dx), dy, dx) for dy, dx in offsets]
     return np.array(rows, dtype=np.int64).reshape(-1, 6)
-
-
-def jit(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile at first call; machine code is kept where a folder for it can be written."""
-    # Python's check for division by zero would prevent vectorisation.
-    options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
-    try:
-        return numba.njit(cache=True, **options)(kernel)
-    except RuntimeError:  # neither the package folder nor the user's cache folder can be written
-        return numba.njit(**options)(kernel)
 
 
 @jit

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sweep.losses.glcm.native import as_array, jit, pair_spans, size_of
+from sweep.core.compiled import jit
+from sweep.losses.glcm.native import as_array, pair_spans, size_of
 from sweep.losses.glcm.offsets import Offset
 
 _MOMENTS = 4  # of a cell: number of pairs, sums of f, of g and of f*g

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from sweep.losses.glcm.native import as_array, jit, pair_spans, size_of
+from sweep.core.compiled import jit
+from sweep.losses.glcm.native import as_array, pair_spans, size_of
 from sweep.losses.glcm.native_soft import stop_outside
 from sweep.losses.glcm.offsets import Offset
 from sweep.losses.glcm.tiles import Size, Tiles

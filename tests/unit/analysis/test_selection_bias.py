@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from analysis.intervals import Resampled, SeedPrior
-from analysis.selection_bias import corrected_interval, leave_seed_out, mixture, repeat_selection
+from analysis.selection_bias import Repeated, corrected_interval, leave_seed_out, mixture, repeat_selection
 
 
 def null_sweep(draw, candidates=50, seeds=3, images=80, draws=100):
@@ -65,6 +65,25 @@ def test_a_clear_winner_keeps_its_score_and_its_interval():
     assert made.score == pytest.approx(0.91) and made.shares.tolist() == [1.0, 0.0]
     interval = corrected_interval(made, samples, limits=(0.0, 1.0))
     assert interval.low < 0.91 < interval.high and interval.estimate == pytest.approx(0.91)
+
+
+def few_cases(point, draws, cases):
+    return Resampled((0, 1, 2), point, draws, np.tile(point, (20, 1)), 40, 14, SeedPrior(1e-4, 4.0), cases)
+
+
+@pytest.mark.parametrize(("cases", "low"), [(2, 0.09), (5, 0.73), (50, 0.77)])
+def test_an_interval_on_few_patients_of_a_class_reaches_further_towards_one_half(cases, low):
+    points = np.tile(np.array([0.85, 0.85, 0.85]), (2, 1))
+    samples = [few_cases(point, point + np.random.default_rng(4).normal(0, 0.03, (400, 1)), cases) for point in points]
+    made = corrected_interval(Repeated(0.85, np.array([0.5, 0.5]), True), samples, limits=(0.0, 1.0))
+    assert made.low == pytest.approx(low, abs=0.03) and 0.85 - made.low > made.high - 0.85
+
+
+def test_a_perfect_winner_has_the_interval_of_its_smaller_class():
+    point = np.ones(3)
+    samples = [few_cases(point, np.ones((400, 3)), 5)] * 2
+    made = corrected_interval(Repeated(1.0, np.array([0.5, 0.5]), True), samples, limits=(0.0, 1.0))
+    assert (made.low, made.high) == (pytest.approx(0.478, abs=0.001), 1.0)
 
 
 def test_candidates_without_a_score_are_never_chosen():

@@ -55,6 +55,26 @@ def test_a_figure_carries_its_standard_error(tmp_path):
     assert np.isnan(results.figure(PARTS[0], "unknown")[0])
 
 
+def test_a_share_that_never_varies_has_a_bound_instead_of_a_zero_error(tmp_path):
+    results = statistics.Results.read(tmp_path / "lines.jsonl")
+    part = next(part for part in statistics.parts() if part.section == "sweep")
+    sums = {"n false positive": 20.0, "s false positive": 0.0, "q false positive": 0.0}
+    sums |= {
+        "n coverage": 20.0,
+        "s coverage": 20.0,
+        "q coverage": 20.0,
+        "n power": 20.0,
+        "s power": 5.0,
+        "q power": 5.0,
+    }
+    results.add(part, 0, sums)
+    assert results.bound(part, "false positive") == pytest.approx(1 - 0.05 ** (1 / 20))
+    assert results.bound(part, "power") is None
+    assert "| 100.0 (above 86.1) | 0.0 (below 13.9) | - | 25.0 \N{PLUS-MINUS SIGN} 9.7 |" in statistics.table(results)
+    results.add(part, 0, {"n corrected bias": 20.0, "s corrected bias": 0.0, "q corrected bias": 0.0})
+    assert results.bound(part, "corrected bias") is None, "no share"
+
+
 def test_the_table_goes_between_the_marks_of_the_page(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(f"before\n{statistics.BEGIN}\nold\n{statistics.END}\nafter\n")
@@ -133,6 +153,15 @@ def test_a_race_stopped_at_any_time_drops_the_best_in_at_most_one_of_twenty(shap
     found = means(lambda number: race_error.one_race(shape, number), RACES)
     assert found["best dropped, e-values"] <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / RACES)
     assert found["seeds, e-values"] <= 1.2 * found["seeds, alpha spent in rounds"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "cell", [Cell(3, 40, 0.12, 3), Cell(10, 40, 0.12, 3), Cell(5, 40, 0.12, 1)], ids=lambda cell: cell.name
+)
+def test_the_corrected_interval_of_a_winner_covers_the_truth_with_a_handful_of_positive_patients(cell):
+    found = means(lambda number: simulated_sweeps.repeat(cell, number), 200)
+    assert found["corrected coverage"] >= 0.95 - 2 * np.sqrt(0.05 * 0.95 / 200), found
 
 
 @pytest.mark.slow

@@ -70,7 +70,7 @@ SITUATIONS = {
     "beats the constant predictor, on the front": (BASE, USE, QUIET, True),
     "only one class is called, the minority": (
         replace(BASE, chosen=MINORITY, beat_chance=()),
-        f"{NOTHING} coloru, chosen by {RULE}, reaches {ONE_CLASS_NUMBERS}. It calls 98 % of the images on the target malignant, with an "
+        f"{NOTHING} Chosen by {RULE}, coloru reaches {ONE_CLASS_NUMBERS}. It calls 98 % of the images on the target malignant, with an "
         f"accuracy of 0.429 where the constant predictor has 0.580. {THRESHOLD}",
         QUIET,
         False,
@@ -79,7 +79,7 @@ SITUATIONS = {
         replace(BASE, chosen=MINORITY, beat_chance=("deconv",)),
         f"Do not use coloru as it is, though chosen by {RULE}: its balanced accuracy on the target is not surely above the constant "
         "predictor's; it calls 98 % of the images on the target malignant, with an accuracy of 0.429 where the constant predictor has 0.580. "
-        f"It reaches {ONE_CLASS_NUMBERS}. {THRESHOLD} deconv does beat the constant predictor, as read on the target itself (oracle).",
+        f"It reaches {ONE_CLASS_NUMBERS}. {THRESHOLD} Read on the target itself (oracle), deconv does beat the constant predictor.",
         QUIET,
         False,
     ),
@@ -136,7 +136,7 @@ SITUATIONS = {
             BASE, chosen=CONSTANT, beat_chance=(), rivals=(Difference("b1", i(0.0, 0), 1.0, 3, False),),
             power=PowerNote(0.02, 0.0, 1, 1),
         ),
-        f"{NOTHING} b0, chosen by {RULE}, reaches AUROC 0.500 [0.500, 0.500], balanced accuracy 0.500 [0.500, 0.500], sensitivity 0.000 "
+        f"{NOTHING} Chosen by {RULE}, b0 reaches AUROC 0.500 [0.500, 0.500], balanced accuracy 0.500 [0.500, 0.500], sensitivity 0.000 "
         "[0.000, 0.000] and specificity 1.000 [1.000, 1.000] on the target. It calls all images on the target benign, with an accuracy of "
         "0.580 where the constant predictor has 0.580.",
         "",
@@ -145,7 +145,7 @@ SITUATIONS = {
     "one configuration that is no better than chance": (
         replace(BASE, chosen=replace(GOOD, balanced=i(0.52)), beat_chance=(), configurations=1, rivals=()),
         "Nothing here beats the constant predictor. The balanced accuracy on the target of the one configuration is not above 0.500. Do not "
-        f"deploy any of these. coloru, chosen by {RULE}, reaches {NUMBERS.replace('0.720 [0.670, 0.770]', '0.520 [0.470, 0.570]')}.",
+        f"deploy any of these. Chosen by {RULE}, coloru reaches {NUMBERS.replace('0.720 [0.670, 0.770]', '0.520 [0.470, 0.570]')}.",
         "It has no rival that was tested on the same images.",
         False,
     ),
@@ -176,7 +176,7 @@ SITUATIONS = {
             beat_chance=(),
             chosen=replace(GOOD, auroc=i(0.638, seeds=2), balanced=i(0.5), called_positive=0.5, one_class_seeds=2),
         ),
-        f"{NOTHING} coloru, chosen by {RULE}, reaches AUROC 0.638 [0.588, 0.688], balanced accuracy 0.500 [0.450, 0.550], sensitivity 0.750 "
+        f"{NOTHING} Chosen by {RULE}, coloru reaches AUROC 0.638 [0.588, 0.688], balanced accuracy 0.500 [0.450, 0.550], sensitivity 0.750 "
         "[0.700, 0.800] and specificity 0.690 [0.640, 0.740] on the target. It calls (nearly) all images on the target one class in 2 of its "
         "2 seeds.",
         QUIET,

@@ -54,7 +54,7 @@ RECALIBRATED = (
 def label_first(count, reason, label="resnet18", rule="blind"):
     return (
         f"Label {count} images of phantom-b before sending any recipe: {label} comes first by {rule}, but {reason}. "
-        f"`python -m analysis.label results/quickstart --images {count} --out to_label.csv` says which."
+        f"Run `python -m analysis.label results/quickstart --images {count} --out to_label.csv` to see which."
     )
 
 
@@ -153,7 +153,7 @@ SITUATIONS = {
     "the first cannot be predicted, the second can": (
         replace(FACTS, candidates=(candidate("vit", refused="only 2.1 hospitals resemble it"), candidate())),
         SEND,
-        SENT + " vit comes before it but is passed over: only 2.1 hospitals resemble it.",
+        SENT + " Before it comes vit, which is passed over: only 2.1 hospitals resemble it.",
     ),
     "the AUROC of none is defined": (
         replace(FACTS, candidates=(candidate(auroc=float("nan")),)),
