@@ -200,7 +200,7 @@ def seed_table(ratio: float, source: Source) -> Table | None:
         "gap, with synthetic",
     )
     title = f"{PAPERS_SIZE} real and {round(PAPERS_SIZE * ratio)} synthetic images (seed study, one of tables 2 to 5)"
-    return Table(f"ratio_{round(PAPERS_SIZE * ratio)}_synthetic", title, "accuracy", "backbone", columns, tuple(rows))
+    return Table(f"ratio_{PAPERS_SIZE * ratio:.0f}_synthetic", title, "accuracy", "backbone", columns, tuple(rows))
 
 
 def gap_table(source: Source) -> Table | None:
@@ -324,7 +324,7 @@ def _printed(values: Sequence[float], eps: float) -> float | None:
 TABLES: dict[str, Callable[[Source], Table | None]] = {
     "ratio": ratio_table,
     "ratio_gap": ratio_gap_table,
-    **{f"ratio {ratio:g}": partial(seed_table, ratio) for ratio in published.HUNDRED.target if ratio > 0},
+    **{f"ratio_{100 * r:.0f}_synthetic": partial(seed_table, r) for r in published.HUNDRED.target if r > 0},
     "gap": gap_table,
     "colorizer": colorizer_table,
     "epsilon": epsilon_table,
