@@ -166,7 +166,7 @@ def _name(one: Subgroup) -> str:
 def _draw(found: tuple[Subgroup, ...]) -> Markup:
     bounds = [value for one in found if one.made[0] for value in (one.made[0].low, one.made[0].high)] or [0.0, 1.0]
     scale = svg.Scale(*svg.nice_range(bounds, floor=0.0, ceiling=1.0), 240, WIDTH - 14)
-    parts: list[Part] = []
+    parts = []
     for line, one in enumerate(found):
         y, made = 16 + LINE * line, one.made[0]
         words = f"{_name(one)} ({counted(one.images, 'image')})"
