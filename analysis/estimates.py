@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,7 +11,17 @@ from scipy import special
 
 from analysis import metric_names
 from analysis.frames import Run
-from analysis.intervals import DRAWS, Interval, Resampled, SeedPrior, independent, interval, paired, resample
+from analysis.intervals import (
+    DRAWS,
+    HALF_A_CASE,
+    Interval,
+    Resampled,
+    SeedPrior,
+    independent,
+    interval,
+    paired,
+    resample,
+)
 from analysis.metric_names import MetricName
 from analysis.outcomes import (
     MEASURES,
@@ -19,8 +30,9 @@ from analysis.outcomes import (
     accuracy,
     acquisition_outcomes,
     attacked_logits,
+    breaking_outcomes,
     prediction_outcomes,
-    robust_outcomes,
+    standing_at,
 )
 from analysis.seed_variance import difference_prior
 from sweep.core.acquisition_names import ACQUISITION_METRICS, condition_of
@@ -30,6 +42,7 @@ from sweep.core.metric_table import ACQUISITION_ACCURACY, DOMAIN_GAP_VS_REAL_ONL
 PRIOR_DF = (
     4.0  # what the other configurations count for: two seeds then rest on five degrees of freedom, ten on thirteen
 )
+_MOST_KEPT = 16  # arrangements of images: small beside what is resampled from them
 PREDICTED_LEVEL = 0.9  # of the intervals that are recorded with predictions for an unlabelled target
 
 
@@ -41,6 +54,7 @@ class Estimates:
     draws: int = DRAWS
     seed: int = 0
     _kept: dict = field(default_factory=dict, repr=False)
+    _last: dict[tuple[str, ...], Outcomes | None] = field(default_factory=dict, repr=False)
 
     def resampled(self, signature: str, metric: str) -> Resampled | None:
         """The metric under resampling; None when the images it needs were not kept."""
@@ -63,9 +77,26 @@ class Estimates:
         sample = self.resampled(signature, metric)
         if sample is not None:
             bounds = metric_names.limits(metric)
-            return interval(sample, level=level, limits=bounds, seed=self.seed, share=_is_share(metric))
+            made = interval(sample, level=level, limits=bounds, seed=self.seed, share=_is_share(metric))
+            return self._at_least_of_parts(made, signature, metric, level) if metric_names.is_gap(metric) else made
         values = self.run.records[metric].loc[[signature]].dropna().to_numpy()
         return seeds_only(values, level, metric_names.limits(metric))
+
+    def _at_least_of_parts(self, made: Interval, signature: str, metric: str, level: float) -> Interval:
+        """A gap's interval where one of its scores is (nearly) perfect, so that resampling shows nothing of its noise.
+
+        Then at least that of Newcombe (1998, method 10), made of the intervals of the two scores.
+        """
+        _, _, family = metric_names.parse(metric).family.partition("/")
+        names = [f"{family or 'auroc'}/{split}" for split in ("source", "target")]
+        samples = [self.resampled(signature, name) for name in names]
+        if not any(one and (1 - one.point.mean()) * one.rests_on < HALF_A_CASE for one in samples):
+            return made
+        source, target = (self.of(signature, name, level) for name in names)
+        below = np.hypot(source.estimate - source.low, target.high - target.estimate)
+        above = np.hypot(source.high - source.estimate, target.estimate - target.low)
+        low, high = min(made.low, made.estimate - below), max(made.high, made.estimate + above)
+        return replace(made, low=float(low), high=float(high))
 
     def _predicted(self, signature: str, metric: str) -> Interval:
         """A prediction without target labels with the 90 % interval that was recorded with it, means over seeds: they share most of its error."""
@@ -154,12 +185,26 @@ class Estimates:
                 return acquisition_outcomes(self.run.acquisition(signature), name.split, *at) if at else None
             if name.eps is None:
                 return None
-            stands = robust_outcomes(self.run.attacks(signature), name.split, parse_epsilon(name.eps), name.threat)
-            if name.family == metric_names.ROBUST or stands is None:
+            breaking = self._arranged(breaking_outcomes, self.run.attacks, signature, name.split, name.threat)
+            if breaking is None:
+                return None
+            stands = standing_at(breaking, parse_epsilon(name.eps))
+            if name.family == metric_names.ROBUST:
                 return stands
-            predicted = prediction_outcomes(self.run.predictions(signature), name.split)
+            predicted = self._arranged(prediction_outcomes, self.run.predictions, signature, name.split)
             return None if predicted is None else attacked_logits(predicted, stands, clean=parse_epsilon(name.eps) == 0)
-        return prediction_outcomes(self.run.predictions(signature), name.split)
+        return self._arranged(prediction_outcomes, self.run.predictions, signature, name.split)
+
+    def _arranged(
+        self, arrange: Callable[..., Outcomes | None], rows: Callable[[str], pd.DataFrame], signature: str, *which: str
+    ) -> Outcomes | None:
+        """`arrange` of the configuration's `rows`; the last few are kept, since a curve asks for the same images at every epsilon."""
+        key = arrange.__name__, signature, *which
+        if key not in self._last:
+            self._last[key] = arrange(rows(signature), *which)
+            while len(self._last) > _MOST_KEPT:
+                del self._last[next(iter(self._last))]
+        return self._last[key]
 
 
 def _pooled(values: pd.Series) -> SeedPrior | None:

@@ -96,7 +96,7 @@ def _gibbs(scores: np.ndarray, errors: np.ndarray, generator: np.random.Generato
         true = mean + np.einsum("nij,nj->ni", kept, scores - mean) + noise
         around = (true - mean).T @ (true - mean) + 2 * _PRIOR_DF * np.diag(1 / mixing)
         precision_drawn = _wishart(_PRIOR_DF + metrics - 1 + count, around, generator)
-        spread = np.linalg.inv(precision_drawn + _JITTER * np.eye(metrics))
+        spread[:] = np.linalg.inv(precision_drawn + _JITTER * np.eye(metrics))
         mixing = (_PRIOR_DF * np.diag(precision_drawn) + 1) / generator.gamma((_PRIOR_DF + metrics) / 2, size=metrics)
         if step >= 0:
             made[step] = true

@@ -26,7 +26,7 @@ class Outcomes:
 
     images: np.ndarray  # str [N]
     groups: np.ndarray  # str [N], the patient, or the image itself where unknown
-    labels: np.ndarray  # int [N]; of several findings an image float [N, K] of 1, 0 and NaN (not known)
+    labels: np.ndarray  # int [N]; of several findings an image float [N, K] of 1, 0 and NaN
     seeds: tuple[int, ...]
     values: np.ndarray
     seen: np.ndarray  # bool [S, N]
@@ -65,17 +65,19 @@ def prediction_outcomes(predictions: pd.DataFrame, split: str) -> Outcomes | Non
     return _arrange(rows, np.stack(rows["logits"].to_numpy()).astype(np.float64))
 
 
-def robust_outcomes(attacks: pd.DataFrame, split: str, eps: float, threat: str = "worst") -> Outcomes | None:
-    """Hits under a threat at `eps` (pixel units in [0, 1]); 'worst' is the worst threat per image. None when absent."""
+def breaking_outcomes(attacks: pd.DataFrame, split: str, threat: str = "worst") -> Outcomes | None:
+    """Breaking epsilons under a threat (pixel units, inf where none breaks); 'worst' is the smallest of all threats. None when absent."""
     rows = _labelled(attacks[attacks["split"] == split] if len(attacks) else attacks)
-    if threat != "worst" and len(rows):
-        rows = rows[rows["threat"] == threat]
+    rows = rows if threat == "worst" or not len(rows) else rows[rows["threat"] == threat]
     if not len(rows):
         return None
-    rows = rows.groupby(["seed", "image_id"], as_index=False, sort=False).agg(
-        {"group": "first", _truth(rows): "first", "breaking_eps": "min"}
-    )
-    return _arrange(rows, (rows["breaking_eps"].to_numpy() > eps + 1e-9).astype(np.float64))
+    rows = rows.sort_values("breaking_eps", kind="stable").drop_duplicates(["seed", "image_id"])
+    return _arrange(rows, rows["breaking_eps"].to_numpy(np.float64))
+
+
+def standing_at(breaking: Outcomes, eps: float) -> Outcomes:
+    """Hits at `eps` from `breaking_outcomes`: the images that only a larger epsilon breaks."""
+    return replace(breaking, values=((breaking.values > eps + 1e-9) & breaking.seen).astype(np.float64))
 
 
 def acquisition_outcomes(changes: pd.DataFrame, split: str, change: str, severity: int) -> Outcomes | None:

@@ -38,6 +38,7 @@ from analysis.subgroups import draw_subgroups, subgroups
 from analysis.unsealed import kept
 from analysis.verdict_facts import verdict
 from analysis.verdict_tiles import Verdict
+from analysis.verdict_unlabelled_facts import table_note
 from analysis.warnings import ResultWarning, warnings
 from analysis.winner import Winner, winner
 
@@ -68,6 +69,7 @@ class Page:
     methods: Methods
     warnings: tuple[ResultWarning, ...]
     leaderboard: Leaderboard
+    predicted_note: str
     figures: tuple[Figure, ...]
     galleries: tuple[Gallery, ...]
     data: tuple[DataSide, ...]
@@ -114,6 +116,7 @@ def build_page(run: Run, rule: str = selection.DEFAULT_RULE, *, draws: int = 200
         methods=methods(run, rule),
         warnings=warnings(run),
         leaderboard=leaderboard(run, ranking, best),
+        predicted_note=table_note(run, ranking),
         figures=tuple(figures),
         galleries=galleries(run, [row.signature for row in ranking.rows[:3]]),
         data=data_sides(run),

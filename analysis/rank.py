@@ -207,7 +207,7 @@ def _heading(ranking: Ranking) -> str:
 def _footing(ranking: Ranking, rows: Sequence[Ranked]) -> str:
     left_out = f"; {ranking.excluded} left out by the constraints" if ranking.excluded else ""
     left_out += f"; {ranking.stopped} stopped early, not ranked" if ranking.stopped else ""
-    return f"{len(rows)} of {ranking.ranked} configurations{left_out}{_rests(rows)}{_undefined(ranking)}"
+    return f"{len(rows)} of {ranking.ranked} configurations{left_out}{_rests(rows)}{_undefined(ranking)}{_predicted(ranking)}"
 
 
 def _rests(rows: Sequence[Ranked]) -> str:
@@ -227,6 +227,16 @@ def _undefined(ranking: Ranking) -> str:
     names = [metric_names.title(name) for name in ranking.undefined[:3]]
     more = len(ranking.undefined) - len(names)
     return f"; undefined in every record: {', '.join(names)}" + (f" and {more} more" if more else "") if names else ""
+
+
+def _predicted(ranking: Ranking) -> str:
+    """What the verdict on an unlabelled target does further with the numbers that the columns show."""
+    shown = any(metric.startswith("predicted_") for metric in ranking.metrics)
+    return (
+        "; predicted columns are each record's own: the report's verdict corrects them by all held-out images"
+        if shown
+        else ""
+    )
 
 
 def _cell(metric: str, made: Interval) -> Text:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from analysis import selection
 from analysis.frames import load_run
@@ -74,7 +75,7 @@ def fill(template: str, script: str, live: bool = False, **facts: object) -> str
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(explained=explained, anchor=anchor, css_text=_css_text)
+    environment.filters.update(explained=explained, anchor=anchor, css_text=_css_text, with_code=with_code)
     assets = {
         "glossary": GLOSSARY,
         "style": Markup(_asset("report.css")),
@@ -92,6 +93,11 @@ def _policy(script: str, live: bool) -> str:
         f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; connect-src {connect}; "
         "base-uri 'none'; form-action 'none'"
     )
+
+
+def with_code(text: str) -> Markup:
+    """Text as HTML, with what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _css_text(text: str) -> Markup:

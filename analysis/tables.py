@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -165,6 +166,43 @@ def ratio_gap_table(source: Source) -> Table | None:
     return Table("ratio_gap", f"Domain gap, {_which(source)}", measure, "synthetic per real", columns, tuple(rows))
 
 
+def seed_table(ratio: float, source: Source) -> Table | None:
+    """One of the seed study's tables 2 to 5: 100 real images alone and with synthetic ones at this ratio, a row a backbone.
+
+    Their numbering is not known to this project; each holds one of the four ratios.
+    """
+    if _study(source) is not published.HUNDRED or _ratio_rows(source) is None or 0.0 not in _ratios(source):
+        return None
+    if ratio not in _ratios(source):
+        return None
+    study, rows = published.HUNDRED, []
+    for name in source.settings("backbone"):
+        column = published.backbone_column(str(name))
+        real, mixed = _at_ratio(source, name, 0.0), _at_ratio(source, name, ratio)
+        at = published.RATIO_COLUMNS.index(column) if column in published.RATIO_COLUMNS else None
+        home, alone, both, lost, left = (
+            None if at is None else row[at]
+            for row in (study.source, study.target[0.0], study.target[ratio], study.gap(0.0), study.gap(ratio))
+        )
+        cells = (
+            source.cell(real, "accuracy/source", home),
+            source.cell(real, "accuracy/target", alone),
+            source.cell(mixed, "accuracy/target", both),
+            source.gap_cell(real, real, lost),
+            source.gap_cell(real, mixed, left),
+        )
+        rows.append((column, cells))
+    columns = (
+        "source, real only",
+        "target, real only",
+        "target, with synthetic",
+        "gap, real only",
+        "gap, with synthetic",
+    )
+    title = f"{PAPERS_SIZE} real and {round(PAPERS_SIZE * ratio)} synthetic images (seed study, one of tables 2 to 5)"
+    return Table(f"ratio_{PAPERS_SIZE * ratio:.0f}_synthetic", title, "accuracy", "backbone", columns, tuple(rows))
+
+
 def gap_table(source: Source) -> Table | None:
     """Source accuracy, target accuracy and their difference, a row a backbone, real images only where the ratio varies."""
     if not {"accuracy/source", "accuracy/target", "domain_gap/accuracy"} <= set(source.run.metrics):
@@ -286,6 +324,7 @@ def _printed(values: Sequence[float], eps: float) -> float | None:
 TABLES: dict[str, Callable[[Source], Table | None]] = {
     "ratio": ratio_table,
     "ratio_gap": ratio_gap_table,
+    **{f"ratio_{100 * r:.0f}_synthetic": partial(seed_table, r) for r in published.HUNDRED.target if r > 0},
     "gap": gap_table,
     "colorizer": colorizer_table,
     "epsilon": epsilon_table,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from analysis.seed_ensembles import ensemble_of
 from analysis.verdict_unlabelled import AtThreshold, Candidate
 from sweep.shift.calibration import sigmoid
 from sweep.shift.pooled_performance import ModelEvidence, ModelPrediction, PooledPrediction, predict_pooled
@@ -28,6 +29,7 @@ class Assessment:
     moved: PooledPrediction
     places: dict[str, tuple[int, ...]]  # of each recipe's seeds among the models
     shift: Shift | None
+    ensembles: dict[str, ModelPrediction]  # of recipes with several seeds: their mean probability
 
     @property
     def prevalence(self) -> Prediction:
@@ -50,11 +52,22 @@ def assess(
     moved = predict_pooled([replace(one, called=called) for one in models])
     home = float(np.mean(models[0].source_labels == 1))
     shift = shift_of(tables, home, own.prevalence) if tables is not None else None
+    ensembles = _ensembles(recipes)
     candidates = {
-        key: _candidate(labels[key], [models[place] for place in of_recipe], of_recipe, (own, moved), called)
+        key: replace(
+            _candidate(labels[key], [models[place] for place in of_recipe], of_recipe, (own, moved), called),
+            seeds=len(of_recipe),
+            ensemble=ensembles[key].metrics["auroc"] if key in ensembles and not ensembles[key].refused else None,
+        )
         for key, of_recipe in places.items()
     }
-    return Assessment(candidates, own, moved, places, shift)
+    return Assessment(candidates, own, moved, places, shift, ensembles)
+
+
+def _ensembles(recipes: Mapping[str, Sequence[ModelEvidence]]) -> dict[str, ModelPrediction]:
+    """The predictions for each recipe's seeds as one model, pooled among themselves."""
+    made = {key: one for key, models in recipes.items() if (one := ensemble_of(models)) is not None}
+    return dict(zip(made, predict_pooled(list(made.values())).models, strict=True)) if made else {}
 
 
 def _candidate(

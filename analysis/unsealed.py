@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -13,6 +13,7 @@ from analysis.figures.figure import number
 from analysis.frames import Run
 from analysis.json_records import as_text, from_text
 from analysis.predicted import PredictedTarget
+from analysis.seed_ensembles import ensemble_of
 from analysis.selection import RULES, best_first
 from analysis.target_assessment import mean_of
 from sweep.core.errors import InputError
@@ -43,6 +44,7 @@ class UnsealedRecipe:
     seeds: int
     estimated: dict[str, dict[str, float]]
     true: dict[str, float]
+    ensemble: dict[str, float] | None = None  # of its seeds as one model: AUROC predicted (value, low, high) and true
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,9 @@ def unsealed(run: Run, made: PredictedTarget, labels: Mapping[str, int]) -> Unse
         key: [true_metrics(margin(one.target_logits)[seen], truth[seen], one.threshold) for one in models]
         for key, models in made.evidence.items()
     }
-    recipes = tuple(_recipe(key, made, true[key]) for key in made.evidence)
+    recipes = tuple(
+        replace(_recipe(key, made, true[key]), ensemble=_ensemble(key, made, truth)) for key in made.evidence
+    )
     records = [row for rows in true.values() for row in rows]
     scored = {
         name: {
@@ -108,8 +112,24 @@ def sentences(found: Unsealed) -> list[str]:
         f"Regret of {rule}: {number(regret)} AUROC ({found.chosen[rule]} chosen)."
         for rule, regret in found.regret.items()
     ]
+    said += _of_ensembles(found.recipes)
     estimated, true = found.prevalence
     return [*said, f"Positive share of the target: {number(estimated)} estimated, {number(true)} true."]
+
+
+def _of_ensembles(recipes: Sequence[UnsealedRecipe]) -> list[str]:
+    """Whether ensembles of seeds did better where that was predicted."""
+    pairs = [(one.ensemble, one) for one in recipes if one.ensemble is not None]
+    if not pairs:
+        return []
+    error = float(np.mean([abs(made["value"] - made["true"]) for made, _ in pairs]))
+    better = [made["true"] > one.true["auroc"] for made, one in pairs]
+    foreseen = [made["low"] > one.estimated["auroc"]["low"] for made, one in pairs]
+    right = sum(a == b for a, b in zip(better, foreseen, strict=True))
+    return [
+        f"Seeds as an ensemble: predicted AUROC off by {number(error)} on average; better than one seed in {sum(better)} of {len(pairs)} "
+        f"recipes, which was foreseen rightly in {right}."
+    ]
 
 
 def keep(run: Run, found: Unsealed) -> None:
@@ -137,6 +157,16 @@ def _recipe(key: str, made: PredictedTarget, true: Sequence[Mapping[str, float]]
         estimated[metric] = {"value": one.value, "low": one.low, "high": one.high}
     means = {metric: float(np.mean([row[metric] for row in true])) for metric in METRICS}
     return UnsealedRecipe(key, made.assessment.candidates[key].label, len(true), estimated, means)
+
+
+def _ensemble(key: str, made: PredictedTarget, truth: np.ndarray) -> dict[str, float] | None:
+    """Predicted and true AUROC of a recipe's seeds as one model, on the images with a label."""
+    predicted, model = made.assessment.ensembles.get(key), ensemble_of(made.evidence[key])
+    if predicted is None or model is None:
+        return None
+    one, seen = predicted.metrics["auroc"], truth >= 0
+    true = true_metrics(margin(model.target_logits)[seen], truth[seen], model.threshold)["auroc"]
+    return {"value": one.value, "low": one.low, "high": one.high, "true": true}
 
 
 def _estimates(made: PredictedTarget) -> dict[str, dict[str, np.ndarray]]:

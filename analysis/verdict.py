@@ -84,6 +84,7 @@ class Facts:
     robust: tuple[str, Interval] | None = None  # name and value of a robustness objective
     finished: int = 0
     planned: int | None = None  # where records are still to come
+    one_class: str = ""  # of all target images, where they are of a single one
     others: tuple[tuple[str, str], ...] = ()  # condition -> its leading configuration
 
 
@@ -120,6 +121,8 @@ def _recommendation(facts: Facts) -> tuple[list[str], bool]:
             f"No recipe can be chosen: the {facts.rule} is undefined, as it is where all images are of one class."
         )
         return [undefined, "Choose by another rule or give images of both classes."], False
+    if facts.one_class or (facts.balanced_known and chosen.balanced is not None and _is_anything(chosen.balanced)):
+        return _unknown(chosen, facts), False
     if facts.balanced_known and not facts.beat_chance:
         return [*_nothing_beats(facts), *_threshold(chosen, facts)], False
     faults = _faults(chosen, facts)
@@ -129,9 +132,27 @@ def _recommendation(facts: Facts) -> tuple[list[str], bool]:
     said += [f"It reaches {_numbers(chosen)}."] if _numbers(chosen) else []
     said += _threshold(chosen, facts) if _misses_a_class(chosen) or not _beats(chosen, facts) else []
     if facts.balanced_known and not _beats(chosen, facts):
-        better = f"{_listed(facts.beat_chance[:3])} {'does' if len(facts.beat_chance) == 1 else 'do'} beat the constant predictor"
-        said.append(f"{better}, as read on the target itself (oracle).")
+        better = _listed(facts.beat_chance[:3])
+        said.append(
+            f"Read on the target itself (oracle), {better} {'does' if len(facts.beat_chance) == 1 else 'do'} beat the constant predictor."
+        )
     return [*said, *_notes(chosen, facts)], False
+
+
+def _is_anything(made: Interval) -> bool:
+    return made.low <= 0 and made.high >= 1
+
+
+def _unknown(chosen: Recipe, facts: Facts) -> list[str]:
+    """What is said where the data cannot tell whether anything beats the constant predictor."""
+    if facts.one_class:
+        why = f"all images of the target are {facts.one_class}, so how well the classes are told apart there cannot be measured"
+    else:
+        why = "one seed without kept images gives no interval, so whether anything here beats the constant predictor is not known"
+    said = [f"No recipe can be recommended: {why}."]
+    return said + (
+        [f"{_upper_first(_chosen_by(facts))}, {chosen.label} reaches {_numbers(chosen)}."] if _numbers(chosen) else []
+    )
 
 
 def _nothing_beats(facts: Facts) -> list[str]:
@@ -147,7 +168,9 @@ def _nothing_beats(facts: Facts) -> list[str]:
     chosen = facts.chosen
     if chosen is None:
         return said
-    said.append(f"{chosen.label}, {_chosen_by(facts)}, reaches {_numbers(chosen)}." if _numbers(chosen) else "")
+    said.append(
+        f"{_upper_first(_chosen_by(facts))}, {chosen.label} reaches {_numbers(chosen)}." if _numbers(chosen) else ""
+    )
     named = _always(chosen, facts)
     said += [f"It {named}."] if named else []
     return [one for one in said if one]
@@ -362,6 +385,10 @@ def _percent(share: float) -> str:
 
 def _listed(words: tuple[str, ...]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def _upper_first(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _lower_first(text: str) -> str:

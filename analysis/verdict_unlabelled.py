@@ -36,7 +36,8 @@ class AtThreshold:
 class Candidate:
     """One recipe: its expected AUROC, its own threshold and the one moved to the target's expected class shares.
 
-    `refused` says why its performance cannot be predicted, None where it can.
+    `refused` says why its performance cannot be predicted, None where it can. `ensemble` is the AUROC of its `seeds` as one model that
+    averages their probabilities, None where there is one seed or no prediction.
     """
 
     label: str
@@ -44,6 +45,8 @@ class Candidate:
     own: AtThreshold
     moved: AtThreshold | None = None
     refused: str | None = None
+    seeds: int = 1
+    ensemble: Prediction | None = None
 
 
 @dataclass(frozen=True)
@@ -107,9 +110,9 @@ def _decided(facts: TargetFacts) -> Decision:
     if not _above(best.auroc):
         return _label_first(facts, best, f"its predicted AUROC of {_with_range(best.auroc)} may be chance", skipped)
     if _usable(best.own):
-        return SEND, [_send(facts, best), *skipped], best.label, 0
+        return SEND, [_send(facts, best), *_together(best), *skipped], best.label, 0
     if best.moved is not None and _usable(best.moved):
-        return RECALIBRATE, [_recalibrate(facts, best, best.moved), *skipped], best.label, 0
+        return RECALIBRATE, [_recalibrate(facts, best, best.moved), *_together(best), *skipped], best.label, 0
     at = best.moved if best.moved is not None and best.moved.balanced.value > best.own.balanced.value else best.own
     reason = f"its predicted balanced accuracy of {_with_range(at.balanced)} may be that of the constant predictor"
     return _label_first(facts, best, reason, skipped)
@@ -119,7 +122,7 @@ def _label_first(facts: TargetFacts, best: Candidate, reason: str, skipped: list
     count = labels_needed(best.auroc, facts.images)
     words = (
         f"Label {counted(count, 'image')} of {facts.target} before sending any recipe: {best.label} comes first by {facts.rule}, but {reason}. "
-        f"`python -m analysis.label {facts.run} --images {count} --out to_label.csv` says which."
+        f"Run `python -m analysis.label {facts.run} --images {count} --out to_label.csv` to see which."
     )
     return LABEL, [words, *skipped], best.label, count
 
@@ -137,7 +140,7 @@ def labels_needed(auroc: Prediction, images: int) -> int:
 
 def _skipped(facts: TargetFacts, best: Candidate) -> list[str]:
     before = [one for one in facts.candidates[: facts.candidates.index(best)] if one.refused is not None]
-    return [f"{one.label} comes before it but is passed over: {one.refused}." for one in before[:2]]
+    return [f"Before it comes {one.label}, which is passed over: {one.refused}." for one in before[:2]]
 
 
 def _usable(at: AtThreshold) -> bool:
@@ -162,6 +165,18 @@ def _recalibrate(facts: TargetFacts, one: Candidate, moved: AtThreshold) -> str:
         f"there {facts.classes[1]}. From a probability of {number(moved.probability)} on, which calls {_percent(moved.called)} of them "
         f"{facts.classes[1]}, {_expected(moved)}, with an AUROC of {_range(one.auroc)}."
     )
+
+
+def _together(one: Candidate) -> list[str]:
+    """Whether its seeds are better sent as one model, by the lower end of what is predicted of both."""
+    if one.ensemble is None:
+        return []
+    if one.ensemble.low > one.auroc.low:
+        return [
+            f"Its {one.seeds} seeds as an ensemble (`sweep.export --seeds all`) are expected to do better than one of them: AUROC "
+            f"{_with_range(one.ensemble)} against {_with_range(one.auroc)}."
+        ]
+    return [f"An ensemble of its {one.seeds} seeds is not expected to do better: AUROC {_with_range(one.ensemble)}."]
 
 
 def _expected(at: AtThreshold) -> str:

@@ -44,6 +44,22 @@ def facts_of(run: Run, ranking: Ranking, made: PredictedTarget | None) -> Target
     )
 
 
+def table_note(run: Run, ranking: Ranking) -> str:
+    """How the predicted numbers of a ranking's table differ from those of the verdict; empty where none is shown."""
+    made = predicted_target(run) if any(name.startswith("predicted_") for name in ranking.metrics) else None
+    if made is None:
+        return ""
+    row = next((row for row in ranking.rows if row.signature in made.assessment.candidates), None)
+    if row is None:
+        return ""
+    auroc = made.assessment.candidates[row.signature].auroc
+    value = f"{number(auroc.value)} ({number(auroc.low)} to {number(auroc.high)}, 90 %)"
+    return (
+        "Predicted columns are each record's own, from the images that its pseudo-hospitals show. The verdict pools all models and "
+        f"corrects by all held-out source images: AUROC {value} for row {row.rank}."
+    )
+
+
 def _tiles(one: Candidate, decision: str) -> tuple[Tile, ...]:
     at = one.moved if decision == RECALIBRATE and one.moved is not None else one.own
     threshold = f"at probability {number(at.probability)}"

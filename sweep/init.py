@@ -36,6 +36,7 @@ _console = Console(highlight=False)
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _KEY_BYTES = 32
+_SHOWN = 3  # lines of a part of the audit in the terminal; the page has all
 _KEY = "patients.key"
 _OWN_LAYOUTS = ("folder", "csv", "dicom")  # of any clinic: one domain, unless a column of a table names several
 _NO_LABELS = (
@@ -271,7 +272,14 @@ def _audit(folders: list[str], asked: Asked) -> None:
     write_text(page, render_html(report, str(page)))
     parts = sections(report)
     facts = [f"  {title}: {'; '.join(lines[:3])}" for title, lines in parts[: len(report.sets)]]
-    _say("audit:", *facts, *(f"  {title}" for title, _ in parts[len(report.sets) :]), f"  page with all of it: {page}")
+    found = [line for title, lines in parts[len(report.sets) :] for line in (f"  {title}", *_first(lines))]
+    _say("audit:", *facts, *found, f"  page with all of it: {page}")
+
+
+def _first(lines: Sequence[str]) -> list[str]:
+    """The first lines of a part of the audit, and that there are more."""
+    more = len(lines) - _SHOWN
+    return [f"    {line}" for line in lines[:_SHOWN]] + ([f"    and {more} more"] if more > 0 else [])
 
 
 def proposal_of(source: str, asked: Asked, seconds: float) -> Proposal:

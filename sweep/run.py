@@ -273,7 +273,8 @@ def _run_left(
             ledger.flush()
         worker_groups = min(capacity.concurrent_trials, plan.campaign.expected_records)  # no more are ever held
         overhead = note_overhead(run_storage, time.perf_counter() - begin, worker_groups, progress.finished)
-        for line in filter(None, (budget_tracker.farewell, overhead)):
+        cut_short = None if plan.campaign.finished else budget_tracker.farewell
+        for line in filter(None, (cut_short, overhead)):
             _console.print(line, soft_wrap=True)
 
 
@@ -292,11 +293,9 @@ def _report(run_storage: Storage, plan: Plan, begin: float) -> int:
         f"{len(done)} of {plan.campaign.expected_records} records finished, {len(lost)} failed{early}, in {duration(time.perf_counter() - begin)}"
     )
     if not done:
-        raise InputError(
-            run_storage.url,
-            "no record finished, so there is nothing to report",
-            "read the failures above; the same command tries again",
-        )
+        again = "raise budget.wall, or shorten the trials by fixed.epochs; the same command resumes"
+        fix = "read the failures above; the same command tries again" if lost else again
+        raise InputError(run_storage.url, "no record finished, so there is nothing to report", fix)
     from analysis.report import write_report
     from sweep.execution.heartbeat import waiting
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from sweep.audit.audit import AuditReport, Copy, DataSetFacts
 from sweep.audit.shortcut_features import Tell
 
-_NOTHING = "neither tint nor transparency nor size nor lettering does"
+_NOTHING = "none: neither tint nor transparency nor size nor lettering"
 _EXAMPLES = 5  # images named where many are counted
 SHOWN = 20  # lines of a list before it is cut
 
@@ -29,7 +29,9 @@ def sections(report: AuditReport) -> list[tuple[str, list[str]]]:
         crossing = [_copy(copy) for copy in report.crossing]
         parts.append((f"copies between data sets: {len(crossing)} pairs", crossing))
     if several:
-        parts.append((f"what gives the {several} away", [_tell(tell) for tell in report.domain_tells] or [_NOTHING]))
+        parts.append(
+            (f"features that predict the {several}", [_tell(tell) for tell in report.domain_tells] or [_NOTHING])
+        )
     for pair, patients in report.shared_patients.items():
         parts.append((f"patient ids in both {pair}: {len(patients)}", list(patients)))
     return parts

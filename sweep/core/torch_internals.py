@@ -7,13 +7,13 @@ that a compiled optimiser step would need. No step is compiled here, so the mark
 from __future__ import annotations
 
 import sys
-from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch.optim import Optimizer
 
 Kind = TypeVar("Kind", bound=Optimizer)
+_MADE: dict[type[Optimizer], type[Optimizer]] = {}
 _BOOKKEEPING = (
     "add_param_group",
     "zero_grad",
@@ -25,10 +25,11 @@ _BOOKKEEPING = (
 def eager(kind: type[Kind]) -> type[Kind]:
     """The optimiser class `kind` with the same arithmetic, whose steps do not import the compiler."""
     _mark_bookkeeping()
-    return _eager(kind)  # type: ignore[return-value]
+    if kind not in _MADE:
+        _MADE[kind] = _eager(kind)
+    return cast("type[Kind]", _MADE[kind])
 
 
-@cache
 def _eager(kind: type[Optimizer]) -> type[Optimizer]:
     bare = getattr(kind.step, "__wrapped__", None)
     while bare is not None and hasattr(

@@ -19,17 +19,20 @@ from sweep.shards.splits import TARGET
 if TYPE_CHECKING:
     from sweep.data.datasets import Data
 
+_LAYOUTS = ("folder", "csv", "dicom", "volumes")  # importers of a layout, not of a published data set
 UNLABELLED = "unlabelled"  # beside the classes of a fold: images whose label may not be read
 
 
-def messages(card: Mapping[str, Any], normals: str) -> Iterable[str]:
+def messages(card: Mapping[str, Any], normals_dropped: bool, two_classes: bool) -> Iterable[str]:
     """What to print: images left out because the other domain contains them, and which target labels may be read."""
     names = card["source"]["name"], card["target"]["name"]
     for direction, (here, there) in zip(DIRECTIONS, (names, names[::-1]), strict=True):
         yield summary_of(card["audit"].get(f"left_out_of_{direction}_for", {}), here, there)
     target = card["target"]
     labelled, hidden = target["images"] - target.get("unlabelled", 0), target.get("target_labels", "all")
-    yield note_of(hidden, target["images"], labelled, normals)
+    yield note_of(hidden, target["images"], labelled, normals_dropped)
+    if isinstance(hidden, str) and hidden != ALL and not two_classes:
+        yield "performance on the target is predicted for two classes only: here recipes can be compared on source validation alone"
 
 
 def card_of(data: Data, manifests: list[Manifest], frames: list[pd.DataFrame]) -> dict[str, Any]:
@@ -67,10 +70,17 @@ def _some(counts: dict[str, int]) -> dict[str, int]:
     return counts if any(counts.values()) else {}
 
 
+def _name_of(manifest: Manifest, frame: pd.DataFrame) -> str:
+    """Name of a hospital in reports: the data set's, or the domain's where it is one of several or the importer reads anybody's files."""
+    domain = str(frame["domain"].iloc[0])
+    anybody = manifest.name in _LAYOUTS and frame["domain"].nunique() == 1
+    return domain if anybody or domain != manifest.domain else manifest.name
+
+
 def _domain_card(manifest: Manifest, frame: pd.DataFrame) -> dict[str, Any]:
     domain = str(frame["domain"].iloc[0])
     return {
-        "name": manifest.name if domain == manifest.domain else domain,
+        "name": _name_of(manifest, frame),
         "domain": domain,
         "images": len(frame),
         "patients": int(frame["patient"].replace("", np.nan).nunique()),

@@ -246,7 +246,9 @@ def prepare(section: DataSection, run: Storage, directions: Iterable[str] = (SOU
             section.model_copy(update={"source": section.target, "target": section.source}),
         )
     card = card_of(data, manifests, frames)
-    for line in filter(None, messages(card, section.normals)):
+    dropped = section.normals == "drop" and "normal" in manifests[0].classes
+    two_classes = len(data.classes) == 2 and not data.multi_label
+    for line in filter(None, messages(card, dropped, two_classes)):
         print(f"data: {line}", flush=True)
     data.save(run, card)
     return data

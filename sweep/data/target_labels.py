@@ -54,12 +54,15 @@ def known(labels: np.ndarray) -> np.ndarray:
     return labels != NO_LABEL if labels.ndim == 1 else ~np.isnan(labels).all(axis=1)
 
 
-def note_of(allowed: Allowed, images: int, labelled: int, normals: str) -> str:
-    """What the sweep prints about the target's labels; '' where all of them may be read."""
+def note_of(allowed: Allowed, images: int, labelled: int, dropped: bool) -> str:
+    """What the sweep prints about the target's labels; '' where all of them may be read.
+
+    `dropped`: the source has normal scans, and they are left out.
+    """
     if allowed == ALL:
         return ""
     said = f"{labelled} of {images} target images have a label that may be read (data.target_labels: {allowed})"
-    if normals == "drop":
+    if dropped:
         said += "; normal scans among the others would stay in, unlike in the source: normals: benign treats both alike"
     return said
 

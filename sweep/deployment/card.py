@@ -85,15 +85,18 @@ def _data(domains: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def _worth(metrics: Sequence[Measured]) -> list[str]:
     seeds = max((one.seeds for one in metrics), default=0)
-    lines = [
-        "## What it is worth",
-        "",
-        f"| metric | this model | 95 % interval | mean of {seeds} seeds |",
-        "|---|---|---|---|",
+    mean = "its seed" if seeds == 1 else f"mean of {seeds} seeds"
+    with_interval = [one for one in metrics if one.low is not None]
+    others = [one for one in metrics if one.low is None]
+    lines = ["## What it is worth", "", f"| metric | this model | 95 % interval | {mean} |", "|---|---|---|---|"]
+    lines += [
+        f"| {one.name} | {_figure(one.estimate)} | {one.low:.3f} to {one.high:.3f} | {_figure(one.seeds_mean)} |"
+        for one in with_interval
     ]
-    for one in metrics:
-        ends = "-" if one.low is None or one.high is None else f"{one.low:.4f} to {one.high:.4f}"
-        lines.append(f"| {one.name} | {_figure(one.estimate)} | {ends} | {_figure(one.seeds_mean)} |")
+    if others:
+        lines += ["", "As the sweep measured it on the single models, without an interval:", ""]
+        lines += [f"| metric | {mean} |", "|---|---|"]
+        lines += [f"| {one.name} | {_figure(one.seeds_mean)} |" for one in others]
     return [
         *lines,
         "",
@@ -195,4 +198,5 @@ def _loading(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+    """Three decimals, without the sign of a zero."""
+    return "-" if value is None else f"{round(value, 3) + 0.0:.3f}"

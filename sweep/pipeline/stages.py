@@ -18,6 +18,7 @@ from sweep.store.artifact_store import ArtifactStore, Stage, with_dependencies
 from sweep.store.code_versions import VERSIONS
 from sweep.store.trial import COLORIZER, MODEL, OTHER_DOMAIN, Trial
 from sweep.synth.hyperparameters import GENERATOR as GENERATOR_PART
+from sweep.synth.hyperparameters import PER_CLASS
 from sweep.synth.settings import LATER, SHIFTED
 
 GENERATOR, POOL, SHARED_MODEL = "generator", "pool", "shared_model"
@@ -61,13 +62,14 @@ def own_models(trial: Trial, data: Data, wanted: frozenset[str]) -> list[Stage]:
 
 
 def generator_stages(config: Mapping[str, Any], data: Data) -> dict[int | None, Stage]:
-    """The generators that a configuration needs: one per class, or one (under None) for a conditional generator."""
+    """The generators that a configuration needs: one per class, or one (under None) that all classes share."""
     from sweep.synth.generators import GENERATORS
 
     if not config["synthetic_per_real"]:
         return {}
     data = data.seen_by(config)
-    classes = range(len(data.classes)) if GENERATORS[config["generator"]].per_class else (None,)
+    per_class = GENERATORS[config["generator"]].per_class or config.get("generator_networks") == PER_CLASS
+    classes = range(len(data.classes)) if per_class else (None,)
     return {label: _generator_stage(config, data, label) for label in classes}
 
 

@@ -53,7 +53,8 @@ class BudgetTracker:
     @property
     def farewell(self) -> str | None:
         """Message for the end of a sweep whose budget was reached, else None."""
-        return f"no more trials were launched: {self.refused}" if self.refused else None
+        reason = self.refused or self._wall_reason()
+        return f"no more trials were launched: {reason}" if reason else None
 
     @property
     def usual_s(self) -> float:
@@ -64,7 +65,8 @@ class BudgetTracker:
         elapsed = self.clock() - self._begin
         if self.wall_s is None or elapsed + self.usual_s < self.wall_s:
             return None
-        return f"budget.wall: {duration(elapsed)} of {duration(self.wall_s)} are spent and a trial takes about {duration(self.usual_s)}"
+        usual = f" and a trial takes about {duration(self.usual_s)}" if self._lengths else ""
+        return f"budget.wall: {duration(elapsed)} of {duration(self.wall_s)} are spent{usual}"
 
     def _gpu_reason(self) -> str | None:
         if self.gpu_hours is None or not self.gpus:

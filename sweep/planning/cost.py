@@ -30,7 +30,7 @@ class StepCost:
     @property
     def summary(self) -> str:
         """How many are left, and the mean and count of the measured ones."""
-        basis = "foreseen from a few steps" if self.probed else f"mean of {len(self.measured)}"
+        basis = "foreseen from a few steps here" if self.probed else f"mean of {len(self.measured)}"
         return f"{self.count} of {duration(self.mean_s)} ({basis})"
 
     @property
@@ -51,8 +51,9 @@ def outlook(works: Sequence[StepCost], trials: int, resources: Resources, here: 
         return ["nothing is left to compute"]
     seconds = sum(work.left * work.mean_s for work in timed)
     if timed:
+        measured_on = "" if all(work.probed for work in timed) else ", on the machines that those ran on"
         lines = [
-            f"about {duration(seconds)} of work left over all workers: {', '.join(work.summary for work in timed)}, on the machines that those ran on"
+            f"about {duration(seconds)} of work left over all workers: {', '.join(work.summary for work in timed)}{measured_on}"
         ]
         lines += [f"not counted, for none has been timed yet: {untimed}"] if untimed else []
     else:

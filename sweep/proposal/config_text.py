@@ -49,6 +49,6 @@ def config_text(place: Place, proposal: Proposal, wall: str) -> str:
             why["attacks"],
         ),
         (f"resources: {{engine: inline, max_concurrent_trials: {proposal.places}, gpus_per_worker: {gpus}}}", why["places"]),
-        (f"budget: {{wall: {wall}}}", "no trial starts after that"),
+        (f"budget: {{wall: {wall}}}", "no trial starts after that, and running ones are ended"),
     ]  # fmt: skip
     return "".join(f"{line}{'  ' if line and why else ''}{f'# {why}' if why else ''}\n" for line, why in rows)

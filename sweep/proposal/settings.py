@@ -13,7 +13,8 @@ from sweep.shards.splits import FRACTIONS
 _SIDES = (32, 64, 96, 128, 160, 192, 224)
 _FEW_CPUS = 4
 _HOUR = 3600.0
-KEPT = 0.8  # share of the time that trials may fill; the rest is for data, start-up and the report
+KEPT = 0.8  # share of the time that trials may fill; the rest is for data and the report
+START_UP = 15.0  # seconds until the first step, two cores: processes start, import torch, read and check; at most half of the time counts
 MOST_TRIALS = 40
 _LEAST_EPOCHS = 3
 
@@ -101,7 +102,7 @@ def fitted(proposal: Proposal, seconds: Sequence[float], time_s: float) -> Propo
 
     Where not even one trial fits, the second backbone goes, then seeds, then epochs; at least 3 epochs of one trial remain.
     """
-    room = KEPT * time_s * proposal.places
+    room = KEPT * max(time_s - START_UP, time_s / 2) * proposal.places
     trials = math.floor(room / (proposal.seeds * sum(seconds)))
     if trials >= 1:
         count = min(MOST_TRIALS, trials)

@@ -59,7 +59,8 @@ def verify_command(folders: Annotated[list[str], _FOLDERS]) -> int:
     """Hash every part of shard folders, count its rows and compare with the manifest."""
     for folder in folders:
         manifest = verify(folder)
-        typer.echo(f"{folder}: {manifest.images} images in {len(manifest.parts)} parts, as written")
+        count = len(manifest.parts)
+        typer.echo(f"{folder}: {manifest.images} images in {count} {'part' if count == 1 else 'parts'}, as written")
     return EXIT_COMPLETE
 
 

@@ -31,7 +31,7 @@ Build = Callable[[Settings, int, int], nn.Module]  # settings, image_px, num_cla
 
 @dataclass(frozen=True)
 class GeneratorSpec:
-    """One row: `per_class` rows train one network for each class, the others share one among all classes."""
+    """One row: `per_class` rows train one network for each class, the others can also share one among all classes (`generator_networks`)."""
 
     describe: str
     per_class: bool
@@ -119,11 +119,11 @@ GENERATORS: dict[str, GeneratorSpec] = {
         True, _build_conv, _train_conv, _sample_directly, {**GAME, "augment": "translation+cutout"}, FULL_GAME,
     ),
     "cgan": GeneratorSpec(
-        "one class-conditional projection GAN with a noise input for speckle, trained like wgan_diffaug; lost its variety on BUSI",
+        "projection GAN with a noise input for speckle, trained like wgan_diffaug",
         False, partial(_build_conv, noise=True), _train_conv, _sample_directly, GAME, FULL_GAME,
     ),
     "fastgan": GeneratorSpec(
-        "class-conditional skip-layer excitation and a critic that redraws the image; lost its variety on BUSI",
+        "skip-layer excitation and a critic that redraws the image",
         False, _build_skip, _train_skip, _sample_directly, {**GAME, "reconstruction": 1.0}, FULL_GAME,
     ),
     "ddpm": GeneratorSpec(

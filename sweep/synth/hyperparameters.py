@@ -9,6 +9,7 @@ from sweep.core.hyperparameter import Between, Hyperparameter, OneOf, between, o
 from sweep.synth.settings import ALL_VIEWS, CHOICES, COPY_VIEWS, IMAGE_SIZES_PX, RANGES, SHIFTED
 
 GENERATOR = "generator"  # the part whose settings they are: the defaults of a row of GENERATORS
+PER_CLASS = "per_class"  # a network for each class
 _SYNTHETIC = above_zero("synthetic_per_real")
 
 
@@ -87,6 +88,16 @@ ROWS = (
         optional=True,
         active=is_none_of("generator", "ddpm", "flow", "aae"),  # which have no critic of images
         argument=f"{GENERATOR}.lipschitz",
+    ),
+    Hyperparameter(
+        "generator_networks",
+        "one network for each class (per_class), or one for all classes that is told the class (shared), whose images vary far less on BUSI",
+        (str,),
+        PER_CLASS,
+        one_of(PER_CLASS, "shared"),
+        active=is_one_of("generator", "cgan", "fastgan", "r3gan"),
+        since="0.2",
+        before="shared",
     ),
     Hyperparameter(
         "generator_patience",

@@ -81,7 +81,7 @@ def test_it_knows_what_it_has_seen(generator: TrainedGenerator) -> None:
     assert not generator.saw(others).any()
 
 
-@pytest.mark.parametrize("px", [64, 128, 256])
+@pytest.mark.parametrize("px", [64, *(pytest.param(px, marks=pytest.mark.slow) for px in (128, 256))])
 def test_every_size(name: str, px: int) -> None:
     big = trained(name, images=images(8, px), settings=tiny(name, steps=1, denoising_steps=1))
     assert next(big.stream(1, seed=0, label=0)).shape == (1, px, px)

@@ -43,7 +43,7 @@ def run(words):
     if words[0] in ("run", "plan") and not words[1].endswith(".yaml") and "--smoke" not in words:
         words.append("--smoke")
     if words[0] == "run" and "--engine" not in words:
-        words += ["--engine", "inline"]
+        words += ["--engine", "inline", "--set", "resources.max_concurrent_trials=1"]
     return main(words)
 
 

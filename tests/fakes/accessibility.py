@@ -70,7 +70,7 @@ let texts = 0, lowest = 21;
 const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 while (walker.nextNode()) {
   const element = walker.currentNode.parentElement;
-  if (!walker.currentNode.textContent.trim() || element.closest('script, style, .skip, option, .on-dark, .count') || !shown(element)) continue;
+  if (!walker.currentNode.textContent.trim() || element.closest('script, style, .skip, option') || !shown(element)) continue;
   const style = getComputedStyle(element);
   const under = behind(element);
   const ink = over(rgba(element.closest('svg') ? style.fill : style.color), under);

@@ -10,7 +10,7 @@ data: {source: phantom-a, target: phantom-b, image_px: 32, phantom_patients: 40}
 grid:
   colorizer: [none, pixelshuffle]
   synthetic_per_real: [0, 0.5]
-fixed: {backbone: small_cnn, epochs: 2, batch_size: 16, lr: 0.002, generator: cgan, generator_px: 32, generator_steps: 4, generator_width: 4}
+fixed: {backbone: small_cnn, epochs: 2, batch_size: 16, lr: 0.002, generator: cgan, generator_networks: shared, generator_px: 32, generator_steps: 4, generator_width: 4}
 seeds: 2
 threats: {attacks: [fgsm, pgd], eps: [1/255, 4/255], images: 8}
 """

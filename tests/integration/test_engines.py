@@ -20,7 +20,7 @@ name: engines
 data: {source: phantom-a, target: phantom-b, image_px: 32, phantom_patients: 40}
 grid: {synthetic_per_real: [0, 0.5]}
 search: {lr: {distribution: log_uniform, min: 1e-5, max: 1e-1}}
-fixed: {backbone: small_cnn, epochs: 4, batch_size: 16, generator: cgan, generator_px: 32, generator_steps: 4, generator_width: 4}
+fixed: {backbone: small_cnn, epochs: 4, batch_size: 16, generator: cgan, generator_networks: shared, generator_px: 32, generator_steps: 4, generator_width: 4}
 objectives:
   - {metric: auroc/target, goal: maximize}
   - {metric: robust_accuracy, goal: maximize, threat: fgsm, eps: 1/255}

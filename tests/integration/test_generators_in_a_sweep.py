@@ -27,7 +27,7 @@ data: {source: phantom-a, target: phantom-b, image_px: 32, phantom_patients: 40}
 grid:
   generator_lr: [0.0002, 1.0]
   synthetic_per_real: [0, 1]
-fixed: {backbone: small_cnn, epochs: 1, batch_size: 16, generator: cgan, generator_px: 32, generator_steps: 110, generator_width: 4, generator_lipschitz: none}
+fixed: {backbone: small_cnn, epochs: 1, batch_size: 16, generator: cgan, generator_networks: shared, generator_px: 32, generator_steps: 110, generator_width: 4, generator_lipschitz: none}
 seeds: 1
 """
 

@@ -43,6 +43,7 @@ BASE = {
     "lr": 0.002,
     "synthetic_per_real": 1,
     "generator": "cgan",
+    "generator_networks": "shared",
     "generator_px": 32,
     "generator_steps": 4,
     "generator_width": 4,

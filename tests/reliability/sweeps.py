@@ -32,7 +32,7 @@ name: reliability
 data: {source: phantom-a, target: phantom-b, image_px: 32, phantom_patients: 12}
 grid: {synthetic_per_real: [0, 0.5]}
 search: {lr: {distribution: log_uniform, min: 1e-5, max: 1e-1}}
-fixed: {backbone: small_cnn, epochs: 3, batch_size: 16, generator: cgan, generator_px: 32, generator_steps: 2, generator_width: 4}
+fixed: {backbone: small_cnn, epochs: 3, batch_size: 16, generator: cgan, generator_networks: shared, generator_px: 32, generator_steps: 2, generator_width: 4}
 searcher: {algorithm: random, trials: 2}
 scheduler: {type: asha, grace_epochs: 1, eta: 2}
 seeds: {min: 2, max: 3, race: true}

@@ -132,7 +132,10 @@ COVERAGE = {  # name -> (settings, repetitions)
 @pytest.mark.parametrize(
     ("repetitions", "low", "high"), [(300, 0.92, 0.98), pytest.param(2000, 0.93, 0.97, marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("name", COVERAGE)
+@pytest.mark.parametrize(
+    "name",
+    ["seeds matter", *(pytest.param(name, marks=pytest.mark.slow) for name in COVERAGE if name != "seeds matter")],
+)
 def test_intervals_cover_the_truth(name, repetitions, low, high):
     # The standard error of a coverage of 95 % is 1.3 points at 300 repetitions and 0.5 at 2000.
     settings, draw = COVERAGE[name], np.random.default_rng(11)

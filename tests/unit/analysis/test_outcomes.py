@@ -13,10 +13,17 @@ from analysis.outcomes import (
     Outcomes,
     attacked_logits,
     auroc,
+    breaking_outcomes,
     prediction_outcomes,
-    robust_outcomes,
+    standing_at,
     weighted_auroc,
 )
+
+
+def robust_outcomes(attacks, split, eps, threat="worst"):
+    """Hits at one epsilon."""
+    breaking = breaking_outcomes(attacks, split, threat)
+    return None if breaking is None else standing_at(breaking, eps)
 
 
 def sample(labels, scores, groups=None):

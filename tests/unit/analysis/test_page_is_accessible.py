@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from analysis.figures.calibration import tile_opacity
 from analysis.glossary import GLOSSARY, anchor, explained
 from analysis.page import build_page
 from analysis.report import DASHBOARD, _css_text, render
@@ -33,6 +34,21 @@ def luminance(colour):
 def contrast(a, b):
     high, low = sorted((luminance(a), luminance(b)), reverse=True)
     return (high + 0.05) / (low + 0.05)
+
+
+def blended(top, bottom, opacity):
+    """The colour of `top` at an opacity over `bottom`."""
+    mixed = [round(opacity * int(top[i : i + 2], 16) + (1 - opacity) * int(bottom[i : i + 2], 16)) for i in (1, 3, 5)]
+    return "#" + "".join(f"{part:02x}" for part in mixed)
+
+
+@pytest.mark.parametrize("name", themes())
+def test_numbers_stand_out_on_the_tiles_of_a_confusion_matrix(name):
+    theme = themes()[name]
+    for colour in ("s0", "s1"):
+        for share in (0, 0.5, 1):
+            under = blended(theme[colour], theme["paper"], tile_opacity(share))
+            assert contrast(theme["ink"], under) >= 4.5, (colour, share)
 
 
 @pytest.mark.parametrize("name", themes())

@@ -12,7 +12,7 @@ from analysis.figures.ratio import ratio_curves
 from analysis.frames import load_run
 from analysis.page import build_page
 from analysis.ranking import rank
-from analysis.report import main, render, write_report
+from analysis.report import main, render, with_code, write_report
 from analysis.verdict_facts import verdict
 from analysis.warnings import warnings
 from sweep.store.ledger import read_ledger
@@ -281,3 +281,15 @@ def test_five_hundred_trials_stay_under_eight_megabytes(tmp_path):
     )
     write_report(write_fake_run(tmp_path / "r", sweep), tmp_path / "report.html")
     assert len(load_run(tmp_path / "r").means) >= 500 and (tmp_path / "report.html").stat().st_size < 8e6
+
+
+def test_a_command_in_a_sentence_is_shown_as_code_and_everything_else_escaped():
+    assert (
+        with_code("Run `python -m x --out a<b`, not <b>.")
+        == "Run <code>python -m x --out a&lt;b</code>, not &lt;b&gt;."
+    )
+
+
+def test_no_backtick_is_shown_raw_in_the_verdict(page):
+    text = render(dataclasses.replace(page, verdict=dataclasses.replace(page.verdict, power="Run `python -m x`.")))
+    assert "Run <code>python -m x</code>." in text

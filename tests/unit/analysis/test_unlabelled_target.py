@@ -58,11 +58,13 @@ def test_a_run_without_pseudo_hospitals_has_no_prediction(tmp_path):
 
 
 def test_no_figure_takes_missing_labels_for_a_class(blind):
-    page = build_page(load_run(blind), draws=100)
+    page = build_page(load_run(blind), "blind", draws=100)
     titles = [panel.title for figure in page.figures for panel in figure.panels]
     assert any("source test" in title for title in titles)
     assert not [title for title in titles if title.startswith(("Confusion, target", "Reliability, target"))]
     assert "subgroups" not in {figure.key for figure in page.figures}
+    row, tile = page.leaderboard.rows[0], next(tile for tile in page.verdict.tiles if tile.title == "Predicted AUROC")
+    assert f"AUROC {tile.value} (" in page.predicted_note and f"for row {row.rank}" in page.predicted_note
 
 
 def test_ranking_by_the_blind_rule(blind):
@@ -91,6 +93,7 @@ def test_unsealing_scores_every_estimator(labelled, capsys):
     assert "Regret of blind" in text and "90 % intervals that hold the true value" in text
 
 
+@pytest.mark.slow  # the commands of README in the default run
 def test_the_report_ends_with_the_comparison_once_it_was_unsealed(tmp_path, capsys):
     folder = write_fake_run(tmp_path / "r", LABELLED)
     write_report(folder, folder / "report.html")

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 
 from analysis.comparisons import PowerNote
+from analysis.estimates import Estimates
+from analysis.frames import load_run
 from analysis.intervals import Interval
+from analysis.ranking import rank
 from analysis.verdict import Difference, Facts, Recipe, Threshold, sentences
-from analysis.verdict_facts import recalibrated
+from analysis.verdict_facts import facts_of, recalibrated
+from tests.fakes.run_folder import FakeSweep, write_fake_run
 
 
 def i(estimate, half=0.05, seeds=3, images=49, patients=20):
@@ -70,7 +74,7 @@ SITUATIONS = {
     "beats the constant predictor, on the front": (BASE, USE, QUIET, True),
     "only one class is called, the minority": (
         replace(BASE, chosen=MINORITY, beat_chance=()),
-        f"{NOTHING} coloru, chosen by {RULE}, reaches {ONE_CLASS_NUMBERS}. It calls 98 % of the images on the target malignant, with an "
+        f"{NOTHING} Chosen by {RULE}, coloru reaches {ONE_CLASS_NUMBERS}. It calls 98 % of the images on the target malignant, with an "
         f"accuracy of 0.429 where the constant predictor has 0.580. {THRESHOLD}",
         QUIET,
         False,
@@ -79,7 +83,7 @@ SITUATIONS = {
         replace(BASE, chosen=MINORITY, beat_chance=("deconv",)),
         f"Do not use coloru as it is, though chosen by {RULE}: its balanced accuracy on the target is not surely above the constant "
         "predictor's; it calls 98 % of the images on the target malignant, with an accuracy of 0.429 where the constant predictor has 0.580. "
-        f"It reaches {ONE_CLASS_NUMBERS}. {THRESHOLD} deconv does beat the constant predictor, as read on the target itself (oracle).",
+        f"It reaches {ONE_CLASS_NUMBERS}. {THRESHOLD} Read on the target itself (oracle), deconv does beat the constant predictor.",
         QUIET,
         False,
     ),
@@ -136,7 +140,7 @@ SITUATIONS = {
             BASE, chosen=CONSTANT, beat_chance=(), rivals=(Difference("b1", i(0.0, 0), 1.0, 3, False),),
             power=PowerNote(0.02, 0.0, 1, 1),
         ),
-        f"{NOTHING} b0, chosen by {RULE}, reaches AUROC 0.500 [0.500, 0.500], balanced accuracy 0.500 [0.500, 0.500], sensitivity 0.000 "
+        f"{NOTHING} Chosen by {RULE}, b0 reaches AUROC 0.500 [0.500, 0.500], balanced accuracy 0.500 [0.500, 0.500], sensitivity 0.000 "
         "[0.000, 0.000] and specificity 1.000 [1.000, 1.000] on the target. It calls all images on the target benign, with an accuracy of "
         "0.580 where the constant predictor has 0.580.",
         "",
@@ -145,7 +149,7 @@ SITUATIONS = {
     "one configuration that is no better than chance": (
         replace(BASE, chosen=replace(GOOD, balanced=i(0.52)), beat_chance=(), configurations=1, rivals=()),
         "Nothing here beats the constant predictor. The balanced accuracy on the target of the one configuration is not above 0.500. Do not "
-        f"deploy any of these. coloru, chosen by {RULE}, reaches {NUMBERS.replace('0.720 [0.670, 0.770]', '0.520 [0.470, 0.570]')}.",
+        f"deploy any of these. Chosen by {RULE}, coloru reaches {NUMBERS.replace('0.720 [0.670, 0.770]', '0.520 [0.470, 0.570]')}.",
         "It has no rival that was tested on the same images.",
         False,
     ),
@@ -154,6 +158,20 @@ SITUATIONS = {
         f"No recipe can be chosen: the {RULE} is undefined, as it is where all images are of one class. Choose by another rule or give "
         "images of both classes.",
         "",
+        False,
+    ),
+    "all target images are of one class": (
+        replace(BASE, one_class="benign", chosen=Recipe("a", balanced=i(0.72), specificity=i(0.72)), beat_chance=("a",)),
+        "No recipe can be recommended: all images of the target are benign, so how well the classes are told apart there cannot be measured. "
+        f"Chosen by {RULE}, a reaches balanced accuracy 0.720 [0.670, 0.770] and specificity 0.720 [0.670, 0.770] on the target.",
+        QUIET,
+        False,
+    ),
+    "one seed without kept images": (
+        replace(BASE, chosen=Recipe("a", balanced=i(0.72, 0.8, images=0, seeds=1)), beat_chance=(), rivals=()),
+        "No recipe can be recommended: one seed without kept images gives no interval, so whether anything here beats the constant predictor is "
+        f"not known. Chosen by {RULE}, a reaches balanced accuracy 0.720 [−0.080, 1.520] on the target.",
+        "It has no rival that was tested on the same images.",
         False,
     ),
     "chosen on the target": (
@@ -176,7 +194,7 @@ SITUATIONS = {
             beat_chance=(),
             chosen=replace(GOOD, auroc=i(0.638, seeds=2), balanced=i(0.5), called_positive=0.5, one_class_seeds=2),
         ),
-        f"{NOTHING} coloru, chosen by {RULE}, reaches AUROC 0.638 [0.588, 0.688], balanced accuracy 0.500 [0.450, 0.550], sensitivity 0.750 "
+        f"{NOTHING} Chosen by {RULE}, coloru reaches AUROC 0.638 [0.588, 0.688], balanced accuracy 0.500 [0.450, 0.550], sensitivity 0.750 "
         "[0.700, 0.800] and specificity 0.690 [0.640, 0.740] on the target. It calls (nearly) all images on the target one class in 2 of its "
         "2 seeds.",
         QUIET,
@@ -291,7 +309,7 @@ def test_there_are_at_least_twenty_situations_and_only_usable_ones_say_use():
     for facts, recommendation, _, usable in SITUATIONS.values():
         assert (recommendation.startswith("Use ") or ". Use " in recommendation) == usable
         if not usable and facts.chosen is not None:
-            assert "Do not" in recommendation
+            assert "Do not" in recommendation or recommendation.startswith("No recipe can be recommended")
 
 
 @pytest.mark.parametrize(
@@ -323,3 +341,21 @@ def test_the_recalibrated_threshold_of_very_sure_logits_is_a_probability(run, es
     with np.errstate(over="raise"):
         made = recalibrated(replace(outcomes, values=outcomes.values * 1000), 0.4, estimates)
     assert 0 <= made.probability <= 1 and made.balanced.low <= made.balanced.high
+
+
+@pytest.fixture(scope="module")
+def perfect(tmp_path_factory):
+    sweep = FakeSweep(
+        skill=6.0, ratios=(0,), colorizers=("none",), seeds=2, images=20, gallery=False, failed=0, attacked=("target",)
+    )
+    return load_run(write_fake_run(tmp_path_factory.mktemp("perfect") / "run", sweep))
+
+
+def test_perfect_scores_promise_no_power_and_no_narrow_gap(perfect):
+    estimates = Estimates(perfect, draws=200)
+    facts = facts_of(perfect, rank(perfect, estimates=estimates), estimates, ())
+    assert facts.chosen.auroc.estimate == 1 and facts.power is None
+    gap = estimates.of(perfect.means.index[0], "domain_gap")
+    source, target = (estimates.of(perfect.means.index[0], f"auroc/{split}") for split in ("source", "target"))
+    assert gap.low <= gap.estimate - (source.estimate - source.low) + 1e-9
+    assert gap.high >= gap.estimate + (target.estimate - target.low) - 1e-9

@@ -54,11 +54,32 @@ RECALIBRATED = (
 def label_first(count, reason, label="resnet18", rule="blind"):
     return (
         f"Label {count} images of phantom-b before sending any recipe: {label} comes first by {rule}, but {reason}. "
-        f"`python -m analysis.label results/quickstart --images {count} --out to_label.csv` says which."
+        f"Run `python -m analysis.label results/quickstart --images {count} --out to_label.csv` to see which."
     )
 
 
+def several(auroc):
+    """Two seeds whose ensemble has this predicted AUROC."""
+    return replace(candidate(), seeds=2, ensemble=of(auroc))
+
+
 SITUATIONS = {
+    "an ensemble of its seeds is better": (
+        replace(FACTS, candidates=(several(0.85),)),
+        SEND,
+        f"{SENT} Its 2 seeds as an ensemble (`sweep.export --seeds all`) are expected to do better than one of them: AUROC 0.850 (0.800 to "
+        "0.900) against 0.820 (0.770 to 0.870).",
+    ),
+    "an ensemble of its seeds is no better": (
+        replace(FACTS, candidates=(several(0.81),)),
+        SEND,
+        f"{SENT} An ensemble of its 2 seeds is not expected to do better: AUROC 0.810 (0.760 to 0.860).",
+    ),
+    "to be recalibrated, and an ensemble is no better": (
+        replace(FACTS, candidates=(replace(several(0.82), own=FLAT, moved=at(0.7, 0.93)),)),
+        RECALIBRATE,
+        f"{RECALIBRATED} An ensemble of its 2 seeds is not expected to do better: AUROC 0.820 (0.770 to 0.870).",
+    ),
     "good at its own threshold": (FACTS, SEND, SENT),
     "good, no shift": (replace(FACTS, shift=shift(NONE, ())), SEND, SENT),
     "good, without a known shift": (replace(FACTS, shift=None), SEND, SENT),
@@ -153,7 +174,7 @@ SITUATIONS = {
     "the first cannot be predicted, the second can": (
         replace(FACTS, candidates=(candidate("vit", refused="only 2.1 hospitals resemble it"), candidate())),
         SEND,
-        SENT + " vit comes before it but is passed over: only 2.1 hospitals resemble it.",
+        SENT + " Before it comes vit, which is passed over: only 2.1 hospitals resemble it.",
     ),
     "the AUROC of none is defined": (
         replace(FACTS, candidates=(candidate(auroc=float("nan")),)),

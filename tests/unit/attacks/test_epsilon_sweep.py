@@ -112,7 +112,7 @@ class TestPasses:
         assert counted.samples == passes.forward + passes.gradient + passes.verdict
         assert passes.gradient < 40 * 5 * 31
 
-    @pytest.mark.parametrize("train_eps", [0.0, 4 / 255])
+    @pytest.mark.parametrize("train_eps", [4 / 255, pytest.param(0.0, marks=pytest.mark.slow)])
     def test_a_folded_copy_changes_no_result(self, data, train_eps):
         """Asked through a function, which cannot be copied and folded, the same model gives the same breaks in as many steps."""
         model, names = trained_cnn(train_eps=train_eps), ["fgsm", "bim", "pgd", "mifgsm", "apgd"]

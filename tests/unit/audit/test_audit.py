@@ -116,7 +116,7 @@ def test_domains_inside_a_set_have_facts_giveaways_and_shared_patients(tmp_path)
     assert {tell.target for tell in report.domain_tells} == {"domain south"} and report.domain_tells[0].auroc == 1
     text = render(report)
     assert "domain north: 12 images (a 8, b 4), 12 patients, 'a' is right for 66.7%" in text
-    assert "patient ids in both x: north, x: south: 4" in text and "what gives the domain away" in text
+    assert "patient ids in both x: north, x: south: 4" in text and "features that predict the domain" in text
     assert "left out" not in text  # there is no normal scan
     both = pd.concat([read_metadata(folder), read_metadata(films(tmp_path, "y"))], ignore_index=True)
     assert "x: domain south" in {tell.target for tell in domain_tells(both, np.repeat(["x", "y"], 20))}

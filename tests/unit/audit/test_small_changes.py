@@ -58,7 +58,11 @@ def test_registration_ends_at_the_change(zoom, degrees):
 
 @pytest.mark.parametrize(
     "kind, zooms, angles",
-    [("zoom", (1.05, 1.10), (0, 0)), ("rotation", (1, 1), (-5, 5)), ("both", (1.0, 1.08), (-3, 3))],
+    [
+        pytest.param("zoom", (1.05, 1.10), (0, 0), marks=pytest.mark.slow),
+        pytest.param("rotation", (1, 1), (-5, 5), marks=pytest.mark.slow),
+        ("both", (1.0, 1.08), (-3, 3)),
+    ],
 )
 def test_nine_of_ten_planted_copies_are_found_and_no_stranger(kind, zooms, angles):
     images, draw = pictures(300), rng(3, kind)

@@ -190,6 +190,7 @@ def test_a_folder_that_cannot_be_made_is_named(source, small_blocks):
         import_dataset("folder", source, "/proc/x/y")
 
 
+@pytest.mark.slow  # starts Ray
 @pytest.mark.e2e
 def test_in_parallel_by_ray_data(source, tmp_path, whole, small_blocks):
     together = import_dataset("folder", source, tmp_path / "set", workers=2)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from sweep.config.hyperparameters import complete
+from sweep.config.hyperparameters import HYPERPARAMETERS, complete
 from sweep.config.sweep_config import SweepConfig
 from sweep.data.preview import foreseen_data
-from sweep.pipeline.stages import pool_stages
+from sweep.pipeline.stages import generator_stages, pool_stages
 
 PER_CLASS = 64
 
@@ -30,3 +30,15 @@ def test_near_ratios_share_their_pools(data):
         for ratio in (1.1, 1.5, 2.0)
     ]
     assert names[0] == names[1] == names[2]
+
+
+@pytest.mark.parametrize("generator", ["cgan", "fastgan", "r3gan"])
+def test_a_conditional_gan_has_one_network_for_each_class_or_one_for_all(data, generator):
+    asked = {"synthetic_per_real": 1, "generator": generator}
+    of_each = generator_stages(complete(asked), data)
+    assert [(label, stage.inputs["label"]) for label, stage in of_each.items()] == [(0, 0), (1, 1)]
+    shared = generator_stages(complete({**asked, "generator_networks": "shared"}), data)
+    assert {label: stage.inputs["label"] for label, stage in shared.items()} == {None: None}
+    pools = pool_stages(complete(asked), data, seed=0)
+    assert [pool.dependencies[0].hash for pool in pools.values()] == [stage.hash for stage in of_each.values()]
+    assert HYPERPARAMETERS["generator_networks"].introduced_with == "shared", "configurations of 0.1 had one network"

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -117,6 +118,10 @@ def test_the_budget_comes_from_the_sweep_config():
         57,
     )
     assert budget_tracker.may_launch() and budget_tracker.farewell is None
+    spent = replace(budget_tracker, gpu_hours=None, wall_s=0.0)
+    assert spent.farewell.startswith("no more trials were launched: budget.wall: ") and "takes about" not in (
+        spent.farewell
+    ), "running trials were ended before any had finished"
     budget_tracker.before_s = 180
     assert not budget_tracker.may_launch()
     assert (

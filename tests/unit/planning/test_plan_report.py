@@ -31,7 +31,14 @@ def sweep_config(**sections):
         "name": "q",
         "data": {"source": "phantom-a", "target": "phantom-b", "image_px": 32, "phantom_patients": 40},
         "grid": {"colorizer": ["none", "pixelshuffle"], "synthetic_per_real": [0, 1]},
-        "fixed": {"backbone": "small_cnn", "epochs": 2, "generator": "cgan", "generator_px": 32, "generator_steps": 4},
+        "fixed": {
+            "backbone": "small_cnn",
+            "epochs": 2,
+            "generator": "cgan",
+            "generator_networks": "shared",
+            "generator_px": 32,
+            "generator_steps": 4,
+        },
     }
     return SweepConfig.model_validate({**base, **sections})
 

@@ -35,6 +35,9 @@ def test_from_folders_to_a_sweep_config(hospitals, tmp_path, monkeypatch, capsys
     said = capsys.readouterr().out
     assert "importer: folder" in said and re.search(r"patients: \d+, by the file names", said)
     assert "leak between training and test" in said and "audit:" in said
+    assert "alone predicts data set" in said or "none: neither tint" in said, (
+        "what the audit found, not its heading alone"
+    )
     assert said.strip().splitlines()[-1] == "next: recipe-finder run mine.yaml"
     config = load_config(tmp_path / "mine.yaml")
     assert config.data.source == "shards/here" and config.searcher.trials >= 1

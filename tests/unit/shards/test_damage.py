@@ -53,7 +53,7 @@ def test_there_are_many_kinds_and_an_intact_folder_passes_them_all(tmp_path, cap
     for multi_label in (False, True):
         folder = damaged_shards.write(tmp_path / f"set {multi_label}", multi_label)
         assert main(["verify", str(folder)]) == 0 and main(["audit", str(folder)]) == 0
-    assert "40 images in 1 parts, as written" in capsys.readouterr().out
+    assert "40 images in 1 part, as written" in capsys.readouterr().out
 
 
 def test_a_part_is_hashed_once_per_machine_and_again_when_it_changed(tmp_path, monkeypatch):

@@ -117,7 +117,7 @@ def test_decoded_in_the_order_that_was_asked_for(folder, ids, two_cpus):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"balanced": True, "steps_per_epoch": 9},
+        pytest.param({"balanced": True, "steps_per_epoch": 9}, marks=pytest.mark.slow),
         pytest.param({}, marks=pytest.mark.slow),
         pytest.param({"share": (1, 2)}, marks=pytest.mark.slow),
     ],
