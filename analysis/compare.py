@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated
 
+import numpy as np
 import pandas as pd
 import typer
 from rich.console import Console
@@ -29,7 +30,7 @@ from analysis.frames import Run, load_run
 from analysis.intervals import Interval, Resampled
 from analysis.page import data_sides
 from analysis.ranking import rank, shown_metrics
-from analysis.superiority import chance_text, false_superiority
+from analysis.superiority import beside_chance, chance_text, false_superiority
 from analysis.trial_names import find_signature
 from analysis.winner import METRIC, Winner, winner
 from sweep.core.command_line import Command, one_of, run_as_program
@@ -128,7 +129,7 @@ def _cautions(
 def _honesty(a: Side, b: Side) -> tuple[str, ...]:
     lines = []
     sample = _paired(a, b, METRIC) if METRIC in a.run.metrics and METRIC in b.run.metrics else None
-    if sample is not None:
+    if sample is not None and np.isfinite(sample.point).all():
         scores = pd.concat(
             [side.run.means[METRIC] for side in {side.run.storage.url: side for side in (a, b)}.values()]
         )
@@ -136,7 +137,7 @@ def _honesty(a: Side, b: Side) -> tuple[str, ...]:
         turned = sample if ahead == "B" else replace(sample, point=-sample.point)
         chance = chance_text(false_superiority(turned, scores.to_numpy()))
         lines.append(
-            f"Probability that {ahead} is not truly better than {behind} on the target (false superiority): {chance}."
+            f"Probability that {ahead} is not truly better than {behind} on the target (false superiority): {chance}{beside_chance(sample)}."
         )
     for name, side in (("A", a), ("B", b)):
         lines += [f"{name}: {sentence}" for sentence in (side.chosen.sentences if side.chosen else ())]

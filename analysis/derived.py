@@ -74,13 +74,15 @@ def real_only_partner(
     """
     controls = [key for key, config in configs.items() if is_real_only(config)]
     controls.sort(key=lambda key: (-_known(quality, key), key))
-    found = {}
+    found: dict[str, str] = {}
+    of_cell: dict[tuple[tuple[str, str], ...], str | None] = {}  # thousands of configurations share a few cells
     for key, config in configs.items():
         names = studies.get(key) or config
-        partner = next(
-            (control for control in controls if agrees_with_real_only(names, config, configs[control])), None
-        )
-        if partner is not None:
+        cell = tuple((name, repr(config.get(name))) for name in names if name != RATIO)
+        if cell not in of_cell:
+            agreeing = (control for control in controls if agrees_with_real_only(names, config, configs[control]))
+            of_cell[cell] = next(agreeing, None)
+        if (partner := of_cell[cell]) is not None:
             found[key] = partner
     return found
 

@@ -11,7 +11,17 @@ from scipy import special
 
 from analysis import metric_names
 from analysis.frames import Run
-from analysis.intervals import DRAWS, Interval, Resampled, SeedPrior, independent, interval, paired, resample
+from analysis.intervals import (
+    DRAWS,
+    HALF_A_CASE,
+    Interval,
+    Resampled,
+    SeedPrior,
+    independent,
+    interval,
+    paired,
+    resample,
+)
 from analysis.metric_names import MetricName
 from analysis.outcomes import (
     MEASURES,
@@ -67,9 +77,26 @@ class Estimates:
         sample = self.resampled(signature, metric)
         if sample is not None:
             bounds = metric_names.limits(metric)
-            return interval(sample, level=level, limits=bounds, seed=self.seed, share=_is_share(metric))
+            made = interval(sample, level=level, limits=bounds, seed=self.seed, share=_is_share(metric))
+            return self._at_least_of_parts(made, signature, metric, level) if metric_names.is_gap(metric) else made
         values = self.run.records[metric].loc[[signature]].dropna().to_numpy()
         return seeds_only(values, level, metric_names.limits(metric))
+
+    def _at_least_of_parts(self, made: Interval, signature: str, metric: str, level: float) -> Interval:
+        """A gap's interval where one of its scores is (nearly) perfect, so that resampling shows nothing of its noise.
+
+        Then at least that of Newcombe (1998, method 10), made of the intervals of the two scores.
+        """
+        _, _, family = metric_names.parse(metric).family.partition("/")
+        names = [f"{family or 'auroc'}/{split}" for split in ("source", "target")]
+        samples = [self.resampled(signature, name) for name in names]
+        if not any(one and (1 - one.point.mean()) * one.rests_on < HALF_A_CASE for one in samples):
+            return made
+        source, target = (self.of(signature, name, level) for name in names)
+        below = np.hypot(source.estimate - source.low, target.high - target.estimate)
+        above = np.hypot(source.high - source.estimate, target.estimate - target.low)
+        low, high = min(made.low, made.estimate - below), max(made.high, made.estimate + above)
+        return replace(made, low=float(low), high=float(high))
 
     def _predicted(self, signature: str, metric: str) -> Interval:
         """A prediction without target labels with the 90 % interval that was recorded with it, means over seeds: they share most of its error."""

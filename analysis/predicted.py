@@ -12,7 +12,7 @@ from analysis.conditions import grouped
 from analysis.drift import TITLES
 from analysis.frames import Run
 from analysis.target_assessment import Assessment, assess
-from sweep.core.metric_table import SOURCE_TEST, SOURCE_VAL, TARGET
+from sweep.core.metric_table import PREDICTED, SOURCE_TEST, SOURCE_VAL, TARGET
 from sweep.shift.pooled_performance import HeldOut, ModelEvidence
 from sweep.shift.predicted_performance import margin
 from sweep.shift.shift_kind import Tables
@@ -49,7 +49,7 @@ def predicted_target(run: Run) -> PredictedTarget | None:
 
 
 def _predicted(run: Run, signatures: Sequence[str]) -> PredictedTarget | None:
-    if run.findings or len(run.classes) not in (0, 2):
+    if run.findings or len(run.classes) not in (0, 2) or not _evaluated(run):
         return None
     evidence: dict[str, tuple[ModelEvidence, ...]] = {}
     seeds: dict[str, tuple[int, ...]] = {}
@@ -69,6 +69,11 @@ def _predicted(run: Run, signatures: Sequence[str]) -> PredictedTarget | None:
     assessment = assess(evidence, run.labels, _tables(run, nearest))
     images = len(next(iter(evidence.values()))[0].target_logits)
     return PredictedTarget(assessment, evidence, seeds, hospitals, images)
+
+
+def _evaluated(run: Run) -> bool:
+    """Whether any record was evaluated on pseudo-hospitals: it then holds predicted metrics, so that no file need be looked for."""
+    return any(name.startswith(PREDICTED) for name in run.records)
 
 
 def _evidence(run: Run, signature: str, seed: int, hospitals: Sequence[StoredHospital]) -> ModelEvidence:

@@ -1,7 +1,12 @@
-"""The recommended configuration on parts of the target: by scanner, and by the image properties in which the domains differ most."""
+"""The recommended configuration on parts of the target: by scanner, by the image properties in which the domains differ most, by a given table.
+
+Lesion size, age or anything else that is no part of a data set comes from `subgroups.csv` in the run folder: a column image_id and one column
+for each division.
+"""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,10 +20,15 @@ from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Panel, counted, number
 from analysis.intervals import Interval, interval, resample
 from analysis.outcomes import MEASURES, Outcomes
+from sweep.core.errors import InputError
+from sweep.core.storage import Storage
 
 LEAST = 10  # images of each class below which a subgroup has no numbers
 PROPERTIES = 2  # whose thirds are shown
 METRICS = ("auroc", "balanced_accuracy")
+SUBGROUPS_FILE = "subgroups.csv"
+MOST_VALUES = 8  # of a division in words; more numbers than that are divided into thirds
+Part = tuple[str, str, np.ndarray]  # what divides, the part's name, bool [images]
 WIDTH, LINE = 520, 24
 
 
@@ -37,30 +47,75 @@ def subgroups(estimates: Estimates, signature: str) -> tuple[Subgroup, ...]:
     """All target images first, then its parts; empty where images were not kept or nothing divides them."""
     table = estimates.run.properties()
     outcomes = estimates.outcomes(signature, "auroc/target")
-    if outcomes is None or outcomes.multi_label or not len(table):
+    if outcomes is None or outcomes.multi_label:
         return ()
-    rows = table[table["role"] == "target"].drop_duplicates("image_id").set_index("image_id").reindex(outcomes.images)
-    parts = list(_parts(rows, table))
+    parts: list[Part] = []
+    if len(table):
+        rows = table[table["role"] == "target"].drop_duplicates("image_id").set_index("image_id")
+        parts += _parts(rows.reindex(outcomes.images), table)
+    parts += _given_parts(estimates.run.storage, outcomes.images)
     if not parts:
         return ()
-    everything = ("all", "all target images", np.ones(len(rows), dtype=bool))
+    everything = ("all", "all target images", np.ones(len(outcomes.images), dtype=bool))
     return tuple(_subgroup(estimates, outcomes, *part) for part in (everything, *parts))
 
 
-def _parts(rows: pd.DataFrame, table: pd.DataFrame) -> Iterator[tuple[str, str, np.ndarray]]:
+def _parts(rows: pd.DataFrame, table: pd.DataFrame) -> Iterator[Part]:
     scanners = rows["scanner"].fillna("").astype(str)
     if scanners.nunique() > 1:
         for name in sorted(set(scanners)):
             yield "scanner", name or "not known", (scanners == name).to_numpy()
     for drift in drifts(table)[:PROPERTIES]:
-        values = rows[drift.name].to_numpy(float)
-        known = ~np.isnan(values)
-        if len(np.unique(values[known])) < 3:
+        yield from _thirds(TITLES[drift.name], rows[drift.name].to_numpy(float))
+
+
+def _thirds(title: str, values: np.ndarray) -> Iterator[Part]:
+    known = ~np.isnan(values)
+    if len(np.unique(values[known])) < 3:
+        return
+    edges = np.quantile(values[known], (1 / 3, 2 / 3))
+    third = np.where(known, np.searchsorted(edges, values, side="right"), -1)
+    for place, words in enumerate(("lowest third", "middle third", "highest third")):
+        yield title, words, third == place
+    if not known.all():
+        yield title, "not known", ~known
+
+
+def _given_parts(storage: Storage, images: np.ndarray) -> Iterator[Part]:
+    """The divisions of `subgroups.csv`: thirds of numbers, values of words. InputError where the table does not fit the run."""
+    if not storage.exists(SUBGROUPS_FILE):
+        return
+    where = storage.address(SUBGROUPS_FILE)
+    try:
+        table = pd.read_csv(io.BytesIO(storage.read(SUBGROUPS_FILE)), dtype={"image_id": str})
+    except (ValueError, UnicodeDecodeError) as broken:
+        raise InputError(
+            where, f"is no table of comma-separated values ({broken})", "write it anew or remove it"
+        ) from None
+    if "image_id" not in table:
+        raise InputError(
+            where, f"has the columns {', '.join(table)} and no image_id", "add a column with the ids of images"
+        )
+    if twice := sorted(table.loc[table["image_id"].duplicated(), "image_id"])[:1]:
+        raise InputError(where, f"holds {twice[0]} twice", "keep one row an image")
+    rows = table.set_index("image_id").reindex(pd.Index(images))
+    if rows.isna().all(axis=None):
+        raise InputError(where, f"holds none of the {len(images)} target images", f"use ids such as {images[0]}")
+    for name in rows:
+        if pd.api.types.is_numeric_dtype(rows[name]) and rows[name].nunique() > MOST_VALUES:
+            yield from _thirds(str(name), rows[name].to_numpy(float))
             continue
-        edges = np.quantile(values[known], (1 / 3, 2 / 3))
-        third = np.where(known, np.searchsorted(edges, values, side="right"), -1)
-        for place, words in enumerate(("lowest third", "middle third", "highest third")):
-            yield TITLES[drift.name], words, third == place
+        values = rows[name].map(_value_text)
+        if not 1 < values.nunique() <= MOST_VALUES:
+            raise InputError(
+                where, f"{name} has {values.nunique()} values", f"give 2 to {MOST_VALUES} values, or numbers"
+            )
+        for value in sorted(values.unique()):
+            yield str(name), value, (values == value).to_numpy()
+
+
+def _value_text(value: object) -> str:
+    return "not known" if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _subgroup(estimates: Estimates, outcomes: Outcomes, by: str, name: str, inside: np.ndarray) -> Subgroup:

@@ -80,6 +80,12 @@ def probability_over(run: Run, estimates: Estimates, first: str, rival: str, met
     return false_superiority(turned, sign * run.means[metric].to_numpy())
 
 
+def beside_chance(difference: Resampled) -> str:
+    """What must be said beside a probability that rests on one common seed while nothing is known of the noise between seeds; else empty."""
+    alone = len(difference.seeds) == 1 and difference.prior is None
+    return " (of image noise alone: the luck of a single training run is not in it)" if alone else ""
+
+
 def chance_text(chance: float) -> str:
     """A probability for people: never a bare zero."""
     return "below 0.1 %" if chance < 0.001 else f"{100 * chance:.1f} %" if chance < 0.1 else f"{100 * chance:.0f} %"

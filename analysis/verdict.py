@@ -84,6 +84,7 @@ class Facts:
     robust: tuple[str, Interval] | None = None  # name and value of a robustness objective
     finished: int = 0
     planned: int | None = None  # where records are still to come
+    one_class: str = ""  # of all target images, where they are of a single one
     others: tuple[tuple[str, str], ...] = ()  # condition -> its leading configuration
 
 
@@ -120,6 +121,8 @@ def _recommendation(facts: Facts) -> tuple[list[str], bool]:
             f"No recipe can be chosen: the {facts.rule} is undefined, as it is where all images are of one class."
         )
         return [undefined, "Choose by another rule or give images of both classes."], False
+    if facts.one_class or (facts.balanced_known and chosen.balanced is not None and _is_anything(chosen.balanced)):
+        return _unknown(chosen, facts), False
     if facts.balanced_known and not facts.beat_chance:
         return [*_nothing_beats(facts), *_threshold(chosen, facts)], False
     faults = _faults(chosen, facts)
@@ -134,6 +137,22 @@ def _recommendation(facts: Facts) -> tuple[list[str], bool]:
             f"Read on the target itself (oracle), {better} {'does' if len(facts.beat_chance) == 1 else 'do'} beat the constant predictor."
         )
     return [*said, *_notes(chosen, facts)], False
+
+
+def _is_anything(made: Interval) -> bool:
+    return made.low <= 0 and made.high >= 1
+
+
+def _unknown(chosen: Recipe, facts: Facts) -> list[str]:
+    """What is said where the data cannot tell whether anything beats the constant predictor."""
+    if facts.one_class:
+        why = f"all images of the target are {facts.one_class}, so how well the classes are told apart there cannot be measured"
+    else:
+        why = "one seed without kept images gives no interval, so whether anything here beats the constant predictor is not known"
+    said = [f"No recipe can be recommended: {why}."]
+    return said + (
+        [f"{_upper_first(_chosen_by(facts))}, {chosen.label} reaches {_numbers(chosen)}."] if _numbers(chosen) else []
+    )
 
 
 def _nothing_beats(facts: Facts) -> list[str]:

@@ -13,7 +13,7 @@ from analysis.comparisons import Compared, compare_family, equivalence_margin, p
 from analysis.estimates import Estimates
 from analysis.figures.ratio import RatioCurve
 from analysis.frames import Run
-from analysis.intervals import Interval, Resampled, interval, resample
+from analysis.intervals import HALF_A_CASE, Interval, Resampled, interval, resample
 from analysis.outcomes import Outcomes, balanced_accuracy
 from analysis.ranking import Ranked, Ranking, constants, goodness, objectives
 from analysis.verdict import ONE_CLASS, Difference, Facts, Recipe, Threshold, sentences
@@ -78,10 +78,26 @@ def facts_of(run: Run, ranking: Ranking, estimates: Estimates, curves: tuple[Rat
         ),
         asks_ratio=bool(curves),
         margin=equivalence_margin([sample for sample in samples if sample is not None]) if ratios else None,
-        power=power_note(middle) if middle is not None else None,
+        power=power_note(middle) if middle is not None and not _perfect(first, estimates, metric) else None,
+        one_class=_one_class(run, classes),
         robust=_robust(run, first, estimates),
         others=_others(ranking, rows),
     )
+
+
+def _one_class(run: Run, classes: Sequence[str]) -> str:
+    """The class of all target images, where they are of a single one."""
+    if run.findings or constants(run, ["accuracy/target"]).get("accuracy/target") != 1.0:
+        return ""
+    if len(classes) != 2 or "specificity/target" not in run.metrics:
+        return "of one class"
+    return classes[1] if "specificity/target" in run.undefined else classes[0]
+
+
+def _perfect(first: Ranked, estimates: Estimates, metric: str) -> bool:
+    """Whether the chosen one misses less than half a patient: resampling then shows no noise that a power could be computed from."""
+    sample = estimates.resampled(first.signature, metric)
+    return sample is not None and (1 - float(sample.point.mean())) * sample.rests_on < HALF_A_CASE
 
 
 def _first_condition(ranking: Ranking) -> tuple[Ranked, ...]:

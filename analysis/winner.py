@@ -19,7 +19,7 @@ from analysis.outcomes import MEASURES
 from analysis.ranking import PARETO, Ranking, goodness, objectives, ranked_by, scores
 from analysis.selection import RULES
 from analysis.selection_bias import DRAWS, Repeated, corrected_interval, leave_seed_out, repeat_selection
-from analysis.superiority import chance_text, probability_over
+from analysis.superiority import beside_chance, chance_text, probability_over
 from sweep.core.pareto import nondominated_rank
 
 METRIC = "auroc/target"
@@ -47,6 +47,7 @@ class Rival:
     label: str
     role: str  # runner-up, real only
     false_superiority: float
+    beside: str = ""  # what must be said beside that probability
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ class Winner:
 def winner(
     run: Run, ranking: Ranking, estimates: Estimates, *, constraints: Sequence[str] = (), metric: str = METRIC
 ) -> Winner | None:
-    """Facts on the first row of a ranking under `constraints`; None where nothing is ranked or `metric` was not recorded."""
-    if not ranking.rows or metric not in run.metrics:
+    """Facts on the first row of a ranking under `constraints`; None where nothing has a score or `metric` was not recorded."""
+    if not ranking.rows or metric not in run.metrics or np.isnan(ranking.rows[0].score):
         return None
     best = ranking.rows[0]
     run, ranking = _one_condition(run, ranking)
@@ -199,8 +200,13 @@ def _rivals(run: Run, ranking: Ranking, estimates: Estimates, metric: str) -> tu
         found["real only"] = control
         if control not in names:
             names |= run.labels
-    rows = ((role, key, probability_over(run, estimates, best, key, metric)) for role, key in found.items())
-    return tuple(Rival(key, names[key], role, chance) for role, key, chance in rows if chance == chance)
+    rivals = []
+    for role, key in found.items():
+        difference = estimates.paired(best, key, metric)
+        chance = probability_over(run, estimates, best, key, metric)
+        if difference is not None and chance == chance:
+            rivals.append(Rival(key, names[key], role, chance, beside_chance(difference)))
+    return tuple(rivals)
 
 
 def _corrected_text(made: Corrected | None) -> tuple[str, ...]:
@@ -222,7 +228,9 @@ def _rival_text(rivals: tuple[Rival, ...]) -> tuple[str, ...]:
     if not rivals:
         return ()
     parts = [f"{chance_text(rival.false_superiority)} over {_the(rival)}" for rival in rivals]
-    return (f"Probability of false superiority (that it is not truly better): {' and '.join(parts)}.",)
+    return (
+        f"Probability of false superiority (that it is not truly better): {' and '.join(parts)}{rivals[0].beside}.",
+    )
 
 
 def _the(rival: Rival) -> str:

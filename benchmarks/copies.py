@@ -1,14 +1,16 @@
-"""Recall and false copies of the check for copies among synthetic images, on real images under planted changes.
+"""Recall and false copies of the audit and of the check for copies among synthetic images, on real images under planted changes.
 
     python -m benchmarks.copies DATA [--images 300] [--views shifted all]   # the folder with BUSI/, chest_pneumonia_224/, nih1000_64/
 
 One half of each data set plays the training images. Changed copies of it are the synthetic images that ought to be found, images of the
-other half, without its near-duplicates of the first, those that ought not to. CPU seconds are those of one comparison.
+other half, without its near-duplicates of the first and without images of the same patients (two films of one person are no strangers),
+those that ought not to. The audit is given the training images and their changed copies as one set. CPU seconds are those of one comparison.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import map_coordinates
 
-from sweep.audit.near_duplicates import near_duplicate_groups
+from sweep.audit.near_duplicates import find_duplicates, near_duplicate_groups
 from sweep.core.seeds import rng
 from sweep.importers.decode import read_grey
 from sweep.importers.files import images_below
@@ -25,6 +27,7 @@ from sweep.synth.copies import copy_check
 from sweep.synth.settings import COPY_VIEWS
 
 SETS = {"BUSI": "BUSI", "Kermany": "chest_pneumonia_224", "NIH": "nih1000_64"}
+PATIENTS = {"Kermany": r"person\d+|(?:NORMAL2-)?IM-\d+", "NIH": r"\d{8}"}  # how a file name begins, where it names one
 PX = 64
 Change = Callable[[np.ndarray, np.random.Generator, np.ndarray], np.ndarray]
 
@@ -66,20 +69,38 @@ def main() -> None:
     arguments = parser.parse_args()
     for name, folder in SETS.items():
         if (arguments.data / folder).is_dir():
-            real, strangers = _halves(arguments.data / folder, arguments.images)
+            real, strangers = _halves(arguments.data / folder, arguments.images, PATIENTS.get(name, ".*"))
+            for line in _audited(real):
+                print(f"{name:>8}, audit: {line}", flush=True)
             for views in arguments.views:
                 for line in _measured(real, strangers, views):
                     print(f"{name:>8}, views {views}: {line}", flush=True)
 
 
-def _halves(folder: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 [N, 64, 64] training images, and images of no picture among them."""
+def _halves(folder: Path, count: int, patient: str) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 [N, 64, 64] training images, and images of no picture and no patient (the part of a name that fits) among them."""
     paths = list(images_below(folder))
     order = rng(0, "copies", folder.name).permutation(len(paths))[: 2 * count]
     stored = [read_grey(paths[place]).grey for place in order]
     images, groups = np.stack([fit_square(grey, PX) for grey in stored]), near_duplicate_groups(stored)
+    patients = np.array(
+        [match[0] if (match := re.match(patient, paths[place].name)) else paths[place].name for place in order]
+    )
     half = len(images) // 2
-    return images[:half], images[half:][~np.isin(groups[half:], groups[:half])]
+    known = np.isin(groups[half:], groups[:half]) | np.isin(patients[half:], patients[:half])
+    return images[:half], images[half:][~known]
+
+
+def _audited(real: np.ndarray) -> Iterator[str]:
+    """Of each change how many copies the audit pairs with their originals, and how many other pairs it names that it does not without them."""
+    draw, count = rng(1, "copies", "changes"), len(real)
+    groups = near_duplicate_groups(real)
+    for name, change in CHANGES.items():
+        copies = [change(image, draw, real[draw.integers(count)]) for image in real]
+        pairs = find_duplicates([*real, *copies]).pairs
+        found = {pair.i for pair in pairs if pair.j == pair.i + count}
+        false = sum(groups[pair.i % count] != groups[pair.j % count] for pair in pairs)
+        yield f"{name:<20} {len(found) / count:6.1%} found, {false} false pairs among {2 * count} images ({false / (2 * count):.1%})"
 
 
 def _measured(real: np.ndarray, strangers: np.ndarray, views: str) -> Iterator[str]:

@@ -6,6 +6,8 @@ python -m sweep.shards audit A [B ...] [--html FILE]
 from __future__ import annotations
 
 import dataclasses
+import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,7 @@ from sweep.audit.fingerprints import describe_orientation
 from sweep.audit.near_duplicates import Duplicates, Pair, duplicates_within_and_between, near_duplicate_groups
 from sweep.audit.shortcut_features import Tell, features, find_tells
 from sweep.core.errors import InputError
-from sweep.core.location import absolute, split_last
+from sweep.core.location import absolute, is_url, split_last
 from sweep.shards.findings import stacked
 from sweep.shards.labels import label_names
 from sweep.shards.reader import read_manifest, read_metadata
@@ -118,8 +120,9 @@ def audit(folders: Sequence[Path | str]) -> AuditReport:
     Raises InputError when a folder is no data set or is given twice.
     """
     places = [str(folder) for folder in folders]
-    if len({absolute(place) for place in places}) < len(places):
-        raise InputError("audit", "a folder is given twice", "give each data set once")
+    twice = [place for place, count in Counter(map(_whole_address, places)).items() if count > 1]
+    if twice:
+        raise InputError(twice[0], "the folder is given twice", "give each data set once")
     names = _names(places)
     frames = [read_metadata(place).assign(letters=lettering(place)) for place in places]
     copies, crossing = duplicates_within_and_between(places)
@@ -146,6 +149,11 @@ def _all_pairs(
             yield dataclasses.replace(pair, i=pair.i + start, j=pair.j + start)
         start += len(frame)
     yield from crossing
+
+
+def _whole_address(place: str) -> str:
+    """The address without links and detours, by which two of one folder are equal."""
+    return place if is_url(place) else os.path.realpath(absolute(place))
 
 
 def _names(folders: Sequence[str]) -> list[str]:

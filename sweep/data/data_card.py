@@ -23,7 +23,7 @@ _LAYOUTS = ("folder", "csv", "dicom", "volumes")  # importers of a layout, not o
 UNLABELLED = "unlabelled"  # beside the classes of a fold: images whose label may not be read
 
 
-def messages(card: Mapping[str, Any], normals_dropped: bool) -> Iterable[str]:
+def messages(card: Mapping[str, Any], normals_dropped: bool, two_classes: bool) -> Iterable[str]:
     """What to print: images left out because the other domain contains them, and which target labels may be read."""
     names = card["source"]["name"], card["target"]["name"]
     for direction, (here, there) in zip(DIRECTIONS, (names, names[::-1]), strict=True):
@@ -31,6 +31,8 @@ def messages(card: Mapping[str, Any], normals_dropped: bool) -> Iterable[str]:
     target = card["target"]
     labelled, hidden = target["images"] - target.get("unlabelled", 0), target.get("target_labels", "all")
     yield note_of(hidden, target["images"], labelled, normals_dropped)
+    if isinstance(hidden, str) and hidden != ALL and not two_classes:
+        yield "performance on the target is predicted for two classes only: here recipes can be compared on source validation alone"
 
 
 def card_of(data: Data, manifests: list[Manifest], frames: list[pd.DataFrame]) -> dict[str, Any]:

@@ -247,7 +247,8 @@ def prepare(section: DataSection, run: Storage, directions: Iterable[str] = (SOU
         )
     card = card_of(data, manifests, frames)
     dropped = section.normals == "drop" and "normal" in manifests[0].classes
-    for line in filter(None, messages(card, dropped)):
+    two_classes = len(data.classes) == 2 and not data.multi_label
+    for line in filter(None, messages(card, dropped, two_classes)):
         print(f"data: {line}", flush=True)
     data.save(run, card)
     return data

@@ -24,6 +24,7 @@ from sweep.execution.usage import GB, machine_memory, text_of
 _BEST_ROWS = 5
 _BAR = 60
 _POLL_S = 1.0
+_WAITING = "waiting for a worker"
 Activity = Mapping[str, Any]
 """What a worker does now (`sweep.core.activity`), with the configuration of its trial where it has one, and its use of memory and GPU."""
 
@@ -152,7 +153,8 @@ class Progress:
         """One line: counts, time, the best so far, what runs, memory."""
         parts = [self._counts(), *self._doing()]
         parts += [
-            f"best so far: {self._label(config)} {self._valued(0, values)}" for config, values in self._best()[:1]
+            f"best {self.metrics[0]} so far: {self._label(config)} {self._valued(0, values)}"
+            for config, values in self._best()[:1]
         ]
         if (memory := machine_memory()) is not None:
             parts.append(f"memory {memory[0] / GB:.1f} of {memory[1] / GB:.1f} GB")
@@ -198,6 +200,8 @@ class Progress:
             self._polled, found = self.clock(), self.poll()
             self.activities = self.activities if found is None else dict(found)
         lines = [self._activity(key, one) for key, one in list(self.activities.items())]
+        if lines and self.phase:
+            self.phase = _WAITING  # what the command does at its start is over
         return lines or ([self.phase] if self.phase and not self.running else [])
 
     def _activity(self, key: str, activity: Activity) -> str:

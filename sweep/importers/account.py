@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.core.errors import InputError
-from sweep.importers.raw import Ignored, RawImage
+from sweep.importers.raw import Ignored, RawImage, storable
 from sweep.importers.walk import listing, split_masks, why_no_image
 from sweep.shards.schema import ShardRow
 
@@ -29,6 +29,7 @@ class Account:
     ignored: dict[str, tuple[int, str]] = field(default_factory=dict)
     grouped_by: str = ""  # what the column patient holds where it is no patient: "runs of similar slices"
     dark: tuple[int, str] = (0, "")  # images of deep files that span hardly any greys: how many, and one of them
+    flat: tuple[int, str] = (0, "")  # images of a single grey: how many, and one of them
     files: int | None = None  # below the source folder; None where the source is no folder
     _used: set[str] = field(default_factory=set)
     _offered: set[str] = field(default_factory=set)
@@ -47,13 +48,13 @@ class Account:
                 if event.path is not None:
                     self._used.add(str(event.path))
                 if event.label:
-                    self._left_out.add(event.label)
+                    self._left_out.add(storable(event.label))
                 continue
             if event.path is not None:
                 self._used.add(str(event.path))
             self._used.update(str(mask) for mask in event.masks)
             if event.label:
-                self._offered.add(event.label)
+                self._offered.add(storable(event.label))
             if event.study and event.patient:
                 self._studies.setdefault(event.patient, set()).add(event.study)
             yield event
@@ -122,6 +123,10 @@ class Account:
                 f"warning: {count:,} images of files deeper than eight bits are nearly of one grey, like {example}: "
                 "look at them, their depth may be another one than they declare"
             )
+
+        count, example = self.flat
+        if count:
+            yield f"warning: {count:,} images are of a single grey, like {example}: nothing can be learnt from them"
 
     def _people(self) -> str:
         if not self.patients:

@@ -32,6 +32,7 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
     for needed in needs:
         if needed not in chosen:
             raise InputError(f"{needed}_column", "is empty", f"name the column that holds the {needed}")
+    _check_columns(chosen)
     table = read_table(src, list(chosen.values()))
     if "label" in chosen:
         check_spellings(table[chosen["label"]], f"{src}, column {chosen['label']}")
@@ -39,6 +40,8 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
         if name in chosen:
             check_spellings(table[chosen[name]], f"{src}, column {chosen[name]}", what)
     root = Path(options["root"]) if options["root"] else src.parent
+    if not root.is_dir():
+        raise InputError("--root", f"{root}: there is no such folder", "give the folder that the paths are relative to")
     for row, image in table.iterrows():
         cells = {name: str(image[column]) for name, column in chosen.items()}
         empty = next((needed for needed in needs if means_nothing(cells[needed])), None)
@@ -51,6 +54,15 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
         if means_nothing(cells.get("patient", "")):
             cells["patient"] = ""
         yield _raw(root, cells, f"{src}, row {row}, column {chosen['path']}")
+
+
+def _check_columns(chosen: Mapping[str, str]) -> None:
+    """InputError when one column is given two meanings: every class would be one patient, or every image a patient of its own."""
+    for name, column in chosen.items():
+        other = next(other for other, same in chosen.items() if same == column)
+        if other != name:
+            problem = f"{column!r} is the column of the {other}, too"
+            raise InputError(f"--{name}-column", problem, "name another column, or leave it out")
 
 
 def below(root: Path, listed: str) -> Path | None:

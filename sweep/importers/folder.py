@@ -49,6 +49,8 @@ _SECONDS = 10.0  # for the pattern over all names
 
 
 def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage | Ignored]:
+    if options["patients"] and options["patient_regex"]:
+        raise InputError("patient_regex", "given beside patients: which of the two names them?", "give one of the two")
     table = _patients(Path(options["patients"])) if options["patients"] else None
     pattern = _compiled(options["patient_regex"])
     found = [(folder, list(images_below(folder))) for folder in _folders(src, options)]

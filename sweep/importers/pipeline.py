@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from sweep.core.errors import InputError, printable, suggestion
+from sweep.core.errors import InputError, suggestion
 from sweep.importers.account import CHECKS, Account
 from sweep.importers.blocks import BLOCK, Job, Row, Violation, cache, rows_by_block, tolerate
 from sweep.importers.decode import Decoded, decode, read_grey
-from sweep.importers.raw import Importer, RawImage
+from sweep.importers.raw import Importer, RawImage, storable
 from sweep.importers.roi import crop_to_lesion
 from sweep.shards.resize import shrink
 from sweep.shards.schema import MULTI_LABEL, SINGLE_LABEL, Header, Manifest, ShardRow
@@ -135,6 +135,9 @@ def _check_settings(settings: Settings) -> None:
         raise InputError("skip_bad (--skip-bad)", f"{settings.skip_bad} is no number of images", "give 0 or more")
     if settings.depth is not None and not 8 <= settings.depth <= 16:
         raise InputError("depth (--depth)", f"{settings.depth} bits", "give 8 to 16, or leave it to the files")
+    if settings.domain is not None and not (settings.domain.strip() and settings.domain.isprintable()):
+        problem = f"{settings.domain!r} is no name"
+        raise InputError("domain (--domain)", problem, "give the name of the hospital or scanner, or leave it out")
     for check in settings.accept:
         if check not in CHECKS:
             raise InputError("accept (--accept)", f"{check!r} is no check", suggestion(check, CHECKS))
@@ -151,19 +154,20 @@ def _once(images: Iterable[RawImage]) -> Iterator[RawImage]:
 
     Raises InputError where the two have different labels: nothing says which one is right.
     """
-    labels: dict[str, str] = {}
+    seen: dict[str, tuple[str, Path | None]] = {}
     for given in images:
         image = _storable(given)
-        before = labels.get(image.image_id)
-        if before is not None:
+        if image.image_id in seen:
+            before, path = seen[image.image_id]
             where = image.alias or image.source_path or image.image_id
             if before != image.label and before and image.label:
                 problem = f"listed twice, with the labels {before!r} and {image.label!r}"
                 raise InputError(where, problem, "remove the wrong one")
-            fix = "rename one of the images, or pass --skip-bad N"
+            same = path is not None and path == image.path
+            fix = f"{'remove one of its rows' if same else 'rename one of the images'}, or pass --skip-bad N"
             twice = InputError(image.path or where, f"the id {image.image_id!r} comes twice", fix)
             image = replace(image, bad=image.bad or twice)
-        labels[image.image_id] = image.label
+        seen[image.image_id] = image.label, image.path
         yield image
 
 
@@ -172,7 +176,7 @@ def _storable(image: RawImage) -> RawImage:
     names = {name: getattr(image, name) for name in ("image_id", "label", "patient", "source_path", "alias")}
     if all(name.isprintable() for name in names.values()):
         return image
-    shown: dict[str, Any] = {name: printable(value).replace("\n", "\\n") for name, value in names.items()}
+    shown: dict[str, Any] = {name: storable(value) for name, value in names.items()}
     return replace(image, **shown)
 
 
@@ -224,6 +228,8 @@ def _source(name: str, row: Importer, src: Path | str | None) -> Path:
         return Path()
     if src is None:
         raise InputError(f"importer {name}", "no source folder given", f"expects {row.expects}")
+    if not str(src).strip() or "\0" in str(src):  # Path("") would be the folder that the command runs in
+        raise InputError("SRC", f"{str(src)!r} is no path", f"give the source: {row.expects}")
     if not Path(src).exists():
         raise InputError(src, "there is no such file or folder", f"expects {row.expects}")
     return Path(src)
@@ -289,6 +295,9 @@ class _Result:
                     count, first = self.account.dark
                     self.account.dark = count + 1, first or row.shard.source_path or row.shard.image_id
             self.account.take(row.shard)
+            if np.ptp(row.shard.image) == 0:
+                count, first = self.account.flat
+                self.account.flat = count + 1, first or row.shard.source_path or row.shard.image_id
             yield row.shard
             if self.hooks.on_image is not None:
                 self.hooks.on_image(number)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sweep.core.errors import InputError
+from sweep.core.errors import InputError, printable
 from sweep.importers.decode import Decoded
 
 
@@ -50,6 +50,11 @@ class Ignored:
     reason: str
     path: Path | None = None
     label: str = ""
+
+
+def storable(name: str) -> str:
+    """A name as UTF-8 text and a terminal can show it."""
+    return name if name.isprintable() else printable(name).replace("\n", "\\n")
 
 
 def missing(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,13 +13,48 @@ from sweep.core.errors import InputError
 # As pandas, R, SQL and spreadsheets write a missing value; not "none" or "unknown", which are classes of some data sets.
 _NUMBER = re.compile(r"[+-]?\d{1,25}([.,]\d{1,10})?")
 _MISSING = frozenset(
-    ("", "nan", "na", "n/a", "#n/a", "<na>", "nat", "null", "missing", "?", "#ref!", "#value!", "#name?", "#div/0!")
+    (
+        "",
+        "--",
+        "\u2013",
+        "\u2014",
+        ".",
+        "nan",
+        "na",
+        "n/a",
+        "#n/a",
+        "<na>",
+        "nat",
+        "null",
+        "missing",
+        "?",
+        "#ref!",
+        "#value!",
+        "#name?",
+        "#div/0!",
+    )
 )
 
 
+# Words of tables that mean one class; nobody means two classes by them.
+_WORDS = (
+    ("1", "yes", "y", "true", "t", "positive", "pos", "+"),
+    ("0", "no", "n", "false", "f", "negative", "neg"),
+    ("malignant", "malign", "m"),
+    ("benign", "b"),
+    ("abnormal", "abn"),
+)
+_ONE_WORD = {word: words[0] for words in _WORDS for word in words}
+# Cyrillic and Greek letters that look like Latin ones, as keyboards of two alphabets mix them.
+_LOOKALIKES = str.maketrans("\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u03bf\u03bd", "aeopcyxijsov")
+_JOINT = re.compile(r"\s*[;,|/&+]\s*")
+
+
 def same_class(label: str) -> str:
-    """Equal for labels that differ only in capitals, spaces, underscores, hyphens, Unicode form or how a number is written (1, 1.0, 1,0, 01)."""
-    folded = unicodedata.normalize("NFKC", label).casefold()
+    """Equal for labels that differ only in capitals, spaces, underscores, hyphens, Unicode form how a number is written (1, 1.0, 1,0, 01), letters
+    of another alphabet that look alike, or characters that are not shown."""
+    folded = unicodedata.normalize("NFKC", label).casefold().translate(_LOOKALIKES)
+    folded = "".join(letter for letter in folded if unicodedata.category(letter) != "Cf")  # that nobody sees
     words = "".join(" " if letter in "_-\u2010\u2011\u2013" else letter for letter in folded).split()
     text = " ".join(words)
     number = _NUMBER.fullmatch(label.strip())  # not float: it takes 12e400 for infinity, and its text is rounded
@@ -33,10 +68,28 @@ def check_spellings(labels: Iterable[str], where: str | Path, what: str = "class
     """
     seen: dict[str, str] = {}
     for label in sorted(set(labels) - {""}):
-        before = seen.setdefault(same_class(label), label)
+        key = same_class(label)
+        before = seen.setdefault(_ONE_WORD.get(key, key) if what == "class" else key, label)
         if before != label:
-            problem = f"{before!r} and {label!r} look like one {what} in two spellings"
+            shown = f"{before!r} and {label!r}" if (before + label).isascii() else f"{before!a} and {label!a}"
+            problem = f"{shown} look like one {what} in two spellings"
             raise InputError(where, problem, "write both alike, or give them names that differ in more than spelling")
+    if what == "class":
+        _refuse_joined(seen, where)
+        if "-" in seen.values() and "+" not in seen.values():
+            problem = "'-' may mean a missing value or a negative finding"
+            raise InputError(where, problem, "leave the cell empty, or spell the class out")
+
+
+def _refuse_joined(seen: Mapping[str, str], where: str | Path) -> None:
+    """InputError for a label that names several other classes at once: `seen` by their spelling."""
+    for label in seen.values():
+        parts = [same_class(part) for part in _JOINT.split(label)]
+        if len(parts) > 1 and all(_ONE_WORD.get(part, part) in seen for part in parts):
+            fix = (
+                "give each image one class, or a column of 0 and 1 for each finding to an importer of several findings"
+            )
+            raise InputError(where, f"{label!r} names several of the other classes", fix)
 
 
 def means_nothing(cell: str) -> bool:

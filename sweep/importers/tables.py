@@ -22,6 +22,8 @@ _SECONDS = 120.0  # for one table; a spreadsheet of 100,000 rows takes about ten
 _DELIMITERS = (",", ";", "\t", "|")
 _SPREADSHEETS = (".xlsx", ".xlsm")
 _OLD_EXCEL, _ZIP = b"\xd0\xcf\x11\xe0", b"PK\x03\x04"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_CONTROL = frozenset(range(32)) - frozenset(b"\t\n\v\f\r\x1a\x1b")  # bytes that no text holds
 _FIX = "restore it from the archive"
 
 
@@ -31,6 +33,8 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     The index is the row number as a spreadsheet shows it (the header is row 1); rows without any text are left out. Raises
     InputError when the file cannot be read within the limits above, holds no row, lacks one of `columns` or has it twice.
     """
+    if path.is_dir():
+        raise InputError(path, "a folder, not a table", "give the path of the table")
     if not is_file(path):
         raise InputError(path, "there is no such file", "give the path of the table")
     if path.suffix.lower() in _SPREADSHEETS:  # unpacked and parsed in the child process: zip and XML can hold anything
@@ -66,6 +70,8 @@ def table_rows(path: Path, columns: Sequence[str]) -> dict[str, list]:
         raise InputError(path, "no permission to read it", "change its permissions") from None
     except MemoryError:
         raise
+    except csv.Error as broken:  # what a quote that is never closed leads to, above all
+        raise InputError(path, f"cannot be read as a table ({broken})", "close the quotes of its cells") from None
     except Exception as broken:  # noqa: BLE001 - every reader has errors of its own: zip, XML, csv
         reason = " ".join(str(broken).split()) or type(broken).__name__
         raise InputError(path, f"cannot be read as a table ({reason})", _FIX) from None
@@ -118,13 +124,16 @@ def _separated(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[s
 def _refuse_binary(path: Path) -> None:
     """InputError for a spreadsheet whose suffix is not .xlsx: as text it would be called damaged."""
     with open(path, "rb") as stream:
-        head = stream.read(8)
+        head = stream.read(512)
+    wide = head[:2] in _UTF_16
     if head.startswith(_OLD_EXCEL):
         raise InputError(path, "a spreadsheet of Excel 97", "save it as .xlsx or .csv")
     if head.startswith(_ZIP):
         raise InputError(
             path, "a spreadsheet or another archive", "name it .xlsx if it is one; save an .ods as .xlsx or .csv"
         )
+    if not wide and len(set(head) & _CONTROL) > 2 and head.count(0) * 4 < len(head):  # text of 16 bits has more zeros
+        raise InputError(path, "not text, and so no table", "give the .csv or .xlsx file that holds the table")
 
 
 def _found(text: str, delimiter: str, columns: Sequence[str]) -> tuple[int, int]:
@@ -139,13 +148,17 @@ def _found(text: str, delimiter: str, columns: Sequence[str]) -> tuple[int, int]
 
 def _text(path: Path) -> str:
     data = path.read_bytes()
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    encoding = "utf-16" if data[:2] in _UTF_16 else "utf-8-sig"
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as wrong:
         raise InputError(path, f"not UTF-8 text (byte {wrong.start})", "save it as UTF-8") from None
     if "\0" in text:
-        raise InputError(path, f"no text: it holds a zero byte (character {text.index(chr(0))})", "save it as UTF-8")
+        raise InputError(
+            path,
+            f"no text: it holds a zero byte (character {text.index(chr(0))})",
+            "remove it, or save the table as UTF-8",
+        )
     return text
 
 

@@ -129,6 +129,8 @@ def _axis(image: Any, plane: str) -> int:
 
 def _numpy(path: Path) -> np.ndarray:
     array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        raise InputError(path, "an .npz archive under the suffix .npy", "save each array as an .npy file of its own")
     if array.dtype.kind not in "biuf":
         raise InputError(path, f"an array of {array.dtype}", "give whole numbers or floats")
     return array

@@ -23,6 +23,7 @@ from sweep.core.atomic import write_text
 from sweep.core.command_line import Command, CommandGroup, Row
 from sweep.core.errors import EXIT_COMPLETE, InputError
 from sweep.shards.reader import verify
+from sweep.shards.schema import MANIFEST
 
 _PAGE = "audit.html"
 _FOLDERS = typer.Argument(metavar="FOLDER...", help="Shard folders, one for each hospital.", show_default=False)
@@ -42,6 +43,8 @@ def audit_command(
     for option, path in (("--html", html), ("--json", json_file)):
         if path is not None:
             _check_writable(option, path)
+    if html is not None and json_file is not None and html.absolute() == json_file.absolute():
+        raise InputError("--json", f"{json_file} is the file of --html, too", "choose another name")
     report = audit(folders)
     typer.echo(render(report))
     if html:
@@ -76,6 +79,8 @@ def _check_writable(option: str, path: Path) -> None:
     """InputError before the work when a file cannot be written after it."""
     if path.is_dir():
         raise InputError(option, f"{path} is a folder", f"write {option} FILE, after the folders")
+    if path.name == MANIFEST or path.suffix.lower() == ".parquet":
+        raise InputError(option, f"{path} is a file of a data set, and would be lost", "choose another name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):

@@ -20,7 +20,7 @@ from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash, stream_sha256
 from sweep.core.location import absolute, below, located
 from sweep.shards.contents import check_contents, damaged
-from sweep.shards.manifest import IMPORT_FIX, MOST_BYTES, parse_manifest
+from sweep.shards.manifest import COPY_FIX, IMPORT_FIX, MOST_BYTES, parse_manifest
 from sweep.shards.schema import MANIFEST, Manifest, Part
 
 _CHECKS_VERSION = 1  # of check_contents: raise it when it refuses more
@@ -57,14 +57,17 @@ def check_part(path: str, sha256: str) -> None:
     files, place = located(path)
     info = files.get_file_info(place)
     if info.type != fs.FileType.File:
-        raise InputError(path, "listed in the manifest, but absent", IMPORT_FIX)
+        raise InputError(path, "listed in the manifest, but absent", COPY_FIX)
     _check_hash(path, sha256, _stamp(info), again=False)
 
 
 def _read(folder: Path | str) -> tuple[Manifest, str, list[Stamp]]:
     """Manifest, SHA-256 of its file, and size and time of every part."""
     files, root = located(folder)
-    if files.get_file_info(root).type != fs.FileType.Directory:
+    kind = files.get_file_info(root).type
+    if kind in (fs.FileType.File, fs.FileType.Unknown):
+        raise InputError(folder, "a file, not the folder of a data set", f"give the folder that holds {MANIFEST}")
+    if kind != fs.FileType.Directory:
         raise InputError(folder, "there is no such folder", f"check the path, or {IMPORT_FIX}")
     if files.get_file_info(f"{root}/{MANIFEST}").type != fs.FileType.File:
         raise InputError(folder, f"no {MANIFEST}: not a data set, or an import that did not finish", IMPORT_FIX)
@@ -84,9 +87,9 @@ def _read(folder: Path | str) -> tuple[Manifest, str, list[Stamp]]:
 
 def _check_size(path: str, found: fs.FileInfo, size: int) -> None:
     if found.type != fs.FileType.File:
-        raise InputError(path, "listed in the manifest, but absent", IMPORT_FIX)
+        raise InputError(path, "listed in the manifest, but absent", COPY_FIX)
     if found.size != size:
-        raise InputError(path, f"{found.size} bytes where the manifest says {size}", IMPORT_FIX)
+        raise InputError(path, f"{found.size} bytes where the manifest says {size}", COPY_FIX)
 
 
 def _checked(folder: Path | str, *, again: bool) -> Manifest:
@@ -112,7 +115,7 @@ def _check_hash(path: str, sha256: str, stamp: Stamp, again: bool) -> None:
     except OSError as broken:
         raise damaged(path, broken) from None
     if found != sha256:
-        raise InputError(path, "its bytes are not those the manifest was written for", IMPORT_FIX)
+        raise InputError(path, "its bytes are not those the manifest was written for", COPY_FIX)
     _remember("part", name, fact)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sweep.core.errors import InputError, first_line, suggestion
-from sweep.core.location import below, located
+from sweep.core.errors import InputError, first_line, of_system, suggestion
+from sweep.core.location import below, is_url, located
 from sweep.shards.findings import UNCERTAIN
-from sweep.shards.manifest import IMPORT_FIX
+from sweep.shards.manifest import COPY_FIX, IMPORT_FIX
 from sweep.shards.schema import MANIFEST, Manifest, Part, RowsDigest, schema_of
 
 # What pyarrow raises on damaged files: its own errors, UnicodeDecodeError (a ValueError), and sizes no memory holds.
@@ -41,8 +42,14 @@ def check_contents(folder: Path | str, manifest: Manifest) -> None:
 
 
 def damaged(path: str, error: BaseException) -> InputError:
-    """The error for a part that pyarrow cannot read."""
-    return InputError(path, f"damaged ({first_line(error)})", IMPORT_FIX)
+    """The error for a part that pyarrow cannot read. Where the system refuses to hand it over, another import would not help."""
+    if isinstance(error, OSError) and error.errno:
+        return InputError(path, f"cannot be read ({os.strerror(error.errno)})", of_system(error).fix)
+    if isinstance(error, OSError) and is_url(path):
+        return InputError(
+            path, f"cannot be read ({first_line(error)})", "check the connection to the store, and the rights there"
+        )
+    return InputError(path, f"damaged ({first_line(error)})", COPY_FIX)
 
 
 def _batches(folder: Path | str, part: Part, manifest: Manifest) -> Iterator[pa.RecordBatch]:

@@ -15,6 +15,7 @@ from sweep.core.errors import InputError, first_line, suggestion
 from sweep.shards.schema import FORMAT, MULTI_LABEL, TASKS, Manifest, Part
 
 IMPORT_FIX = "import it again: python -m sweep.importers NAME SRC DST"
+COPY_FIX = f"copy it again from where it was copied from, or {IMPORT_FIX}"
 MOST_BYTES = 64 << 20  # of a manifest: 300,000 parts, or a million skipped files
 _PART_NAME = re.compile(r"[\w-][\w.-]*\.parquet", re.ASCII)  # a file name, never a path
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -63,7 +63,7 @@ def steps_per_epoch(real_images: int, mixed_images: int, batch_size: int, budget
     the mixed set, so that arms with more images are trained longer.
     """
     if budget not in BUDGETS:
-        raise InputError("budget", repr(budget), f"one of {', '.join(BUDGETS)}")
+        raise InputError("budget", repr(budget), f"write one of {', '.join(BUDGETS)}")
     return max(1, (real_images if budget == "steps" else mixed_images) // batch_size)
 
 
@@ -80,9 +80,9 @@ def agreeing(logits: np.ndarray, label: int, confidence: float = 0.5) -> np.ndar
 
 def _check(synthetic_per_real: float, policy: str) -> None:
     if not 0 <= synthetic_per_real <= HIGHEST_RATIO:  # also false for NaN
-        raise InputError("synthetic_per_real", repr(synthetic_per_real), f"a number from 0 to {HIGHEST_RATIO:g}")
+        raise InputError("synthetic_per_real", repr(synthetic_per_real), f"write a number from 0 to {HIGHEST_RATIO:g}")
     if policy not in POLICIES:
-        raise InputError("mixing_policy", repr(policy), f"one of {', '.join(POLICIES)}")
+        raise InputError("mixing_policy", repr(policy), f"write one of {', '.join(POLICIES)}")
 
 
 def _round(value: float) -> int:
@@ -122,7 +122,11 @@ def _taken(real: ImageSet, pools: Mapping[int, np.ndarray], label: int, count: i
     name = real.classes[label]
     pool = pools.get(label)
     if pool is None or len(pool) < count:
-        raise InputError(f"synthetic pool of {name}", f"{0 if pool is None else len(pool)} images", f"sample {count}")
+        raise InputError(
+            f"synthetic pool of {name}",
+            f"{0 if pool is None else len(pool)} images",
+            f"sample {count} or more, or lower the ratio",
+        )
     if pool.dtype != np.uint8 or pool.shape[1:] != real.images.shape[1:]:
         side = real.images.shape[1]
         raise InputError(f"synthetic pool of {name}", f"{pool.dtype} {pool.shape[1:]}", f"resize it to uint8 {side} px")

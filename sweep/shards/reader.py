@@ -147,6 +147,6 @@ def _select(frame: pd.DataFrame, image_ids: Sequence[str], folder: Path | str) -
         raise InputError(
             folder,
             f"image {missing!r} is not in this data set under the rule for normal scans",
-            "use the ids of a split of this folder, made under the same rule",
+            "use the ids of a split of this folder as it is now, made under the same rule: was it imported anew since?",
         )
     return frame.iloc[wanted.to_numpy(dtype=np.int64)].reset_index(drop=True)

@@ -286,7 +286,7 @@ def _keep_training(fold: np.ndarray, order: np.ndarray, keep: int) -> None:
         raise InputError(
             "train_images",
             f"{keep} asked for, the training fold holds {len(order)}",
-            f"ask for 1 to {len(order)}, or leave it out",
+            f"ask for 1 to {len(order)}, or leave it out" if len(order) else "give the training part a larger fraction",
         )
     fold[order[keep:]] = UNUSED
 
@@ -298,7 +298,11 @@ def _check(frame: pd.DataFrame, fractions: Mapping[str, float], conflicts: str) 
     if not fractions or abs(total - 1) > 1e-6 or min(fractions.values()) <= 0:
         raise InputError("fractions", f"{dict(fractions)} sum to {total:g}", "give positive shares that sum to 1")
     if frame.empty:
-        raise InputError("split", "no image to split", "check the rule for normal scans")
+        raise InputError(
+            "split",
+            "no image is left to split",
+            "import images with labels, or change the rules for normal scans and conflicting labels",
+        )
     if frame["image_id"].duplicated().any():
         twice = frame.loc[frame["image_id"].duplicated(), "image_id"].iloc[0]
         raise InputError("split", f"image {twice!r} comes twice", "give every image an id of its own")

@@ -132,7 +132,11 @@ def _rows_of(folder: str, image_ids: Sequence[str]) -> np.ndarray:
     place = pd.Series(np.arange(len(known)), index=known).reindex(list(image_ids))
     if place.isna().any():
         missing = place.index[place.isna()][0]
-        raise InputError(folder, f"image {missing!r} is not in this data set", "use the ids of a split of it")
+        raise InputError(
+            folder,
+            f"image {missing!r} is not in this data set",
+            "use the ids of a split of this folder as it is now: was it imported anew since?",
+        )
     return place.to_numpy(dtype=np.int64)
 
 

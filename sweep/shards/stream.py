@@ -55,7 +55,11 @@ def open_dataset(
         frame = frame[frame["image_id"].isin(set(image_ids))]
         if len(frame) != len(set(image_ids)):
             missing = sorted(set(image_ids) - set(frame["image_id"]))[0]
-            raise InputError(folder, f"image {missing!r} is not in this data set", "use the ids of a split of it")
+            raise InputError(
+                folder,
+                f"image {missing!r} is not in this data set",
+                "use the ids of a split of this folder as it is now: was it imported anew since?",
+            )
     labels = labels_of(frame, classes, folder)
     facts = zip(labels.tolist(), groups_of(frame).tolist(), frame["sha256"].tolist(), strict=True)
     wanted = dict(zip(frame["image_id"], facts, strict=True))

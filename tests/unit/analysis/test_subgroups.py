@@ -1,6 +1,7 @@
 """The recommended configuration by scanner and by image property."""
 
 import io
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,8 @@ import pytest
 
 from analysis.estimates import Estimates
 from analysis.frames import load_run
-from analysis.subgroups import LEAST, draw_subgroups, subgroups
+from analysis.subgroups import LEAST, SUBGROUPS_FILE, draw_subgroups, subgroups
+from sweep.core.errors import InputError
 from sweep.data.properties import PROPERTIES_FILE, properties
 from tests.fakes.run_folder import FakeSweep, write_fake_run
 
@@ -67,3 +69,52 @@ def test_the_figure_has_a_line_for_each(estimates):
 
 def test_without_the_table_there_are_none(run):
     assert subgroups(Estimates(run, draws=200), run.means.index[0]) == ()
+
+
+@pytest.fixture
+def given(estimates, tmp_path):
+    """The run with a table of its target's images: lesion size in millimetres and the biopsy that some had."""
+    folder = tmp_path / "run"
+    shutil.copytree(str(estimates.run.storage.local), folder)
+    (folder / PROPERTIES_FILE).unlink()
+    images = estimates.outcomes(estimates.run.means.index[0], "auroc/target").images
+    rows = pd.DataFrame(
+        {"image_id": images, "lesion_mm": np.linspace(3, 40, len(images)), "biopsy": ["core", None] * 60}
+    )
+
+    def found(table=rows):
+        table.to_csv(folder / SUBGROUPS_FILE, index=False)
+        run = load_run(folder)
+        return subgroups(Estimates(run, draws=200), run.means.index[0])
+
+    return found, rows
+
+
+def test_a_given_table_divides_by_lesion_size_and_by_words(given):
+    found, rows = given
+    parts = {(one.by, one.name): one.images for one in found()}
+    assert parts == {
+        ("all", "all target images"): 120,
+        **{("lesion_mm", f"{place} third"): 40 for place in ("lowest", "middle", "highest")},
+        ("biopsy", "core"): 60,
+        ("biopsy", "not known"): 60,
+    }
+    few = found(rows.head(90))
+    assert sum(one.images for one in few if one.by == "lesion_mm") == 120, (
+        "images without a size are a part of their own"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda rows: rows.rename(columns={"image_id": "name"}), "no image_id"),
+        (lambda rows: rows.assign(image_id="x").head(1), "none of the 120 target images"),
+        (lambda rows: pd.concat([rows, rows.head(1)]), "twice"),
+        (lambda rows: rows.assign(biopsy=[f"b{n}" for n in range(len(rows))]), "biopsy has 120 values"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(given, change, problem):
+    found, rows = given
+    with pytest.raises(InputError, match=problem):
+        found(change(rows))

@@ -56,6 +56,14 @@ def test_it_is_said(single):
             "No recipe can be chosen: the best mean AUROC on source validation"
         )
     assert not page.verdict.usable
+    if split == "target":
+        assert page.verdict.recommendation.startswith(
+            "No recipe can be recommended: all images of the target are benign"
+        )
+    assert not (page.winner and page.winner.sentences), "no score to correct, or nothing was ranked"
+    keys = run.means.index[:2]
+    said = as_text(compare(*(find_side(f"{folder}:{key}") for key in keys)))
+    assert "nan %" not in said
 
 
 def test_ranking_by_it_is_refused(single, capsys):

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 
 from analysis.comparisons import PowerNote
+from analysis.estimates import Estimates
+from analysis.frames import load_run
 from analysis.intervals import Interval
+from analysis.ranking import rank
 from analysis.verdict import Difference, Facts, Recipe, Threshold, sentences
-from analysis.verdict_facts import recalibrated
+from analysis.verdict_facts import facts_of, recalibrated
+from tests.fakes.run_folder import FakeSweep, write_fake_run
 
 
 def i(estimate, half=0.05, seeds=3, images=49, patients=20):
@@ -156,6 +160,20 @@ SITUATIONS = {
         "",
         False,
     ),
+    "all target images are of one class": (
+        replace(BASE, one_class="benign", chosen=Recipe("a", balanced=i(0.72), specificity=i(0.72)), beat_chance=("a",)),
+        "No recipe can be recommended: all images of the target are benign, so how well the classes are told apart there cannot be measured. "
+        f"Chosen by {RULE}, a reaches balanced accuracy 0.720 [0.670, 0.770] and specificity 0.720 [0.670, 0.770] on the target.",
+        QUIET,
+        False,
+    ),
+    "one seed without kept images": (
+        replace(BASE, chosen=Recipe("a", balanced=i(0.72, 0.8, images=0, seeds=1)), beat_chance=(), rivals=()),
+        "No recipe can be recommended: one seed without kept images gives no interval, so whether anything here beats the constant predictor is "
+        f"not known. Chosen by {RULE}, a reaches balanced accuracy 0.720 [−0.080, 1.520] on the target.",
+        "It has no rival that was tested on the same images.",
+        False,
+    ),
     "chosen on the target": (
         replace(BASE, oracle=True, rule="best mean AUROC on the target itself (oracle)"),
         "Use coloru: chosen on the target itself (oracle, so the number is optimistic) by best mean AUROC on the target itself, it reaches "
@@ -291,7 +309,7 @@ def test_there_are_at_least_twenty_situations_and_only_usable_ones_say_use():
     for facts, recommendation, _, usable in SITUATIONS.values():
         assert (recommendation.startswith("Use ") or ". Use " in recommendation) == usable
         if not usable and facts.chosen is not None:
-            assert "Do not" in recommendation
+            assert "Do not" in recommendation or recommendation.startswith("No recipe can be recommended")
 
 
 @pytest.mark.parametrize(
@@ -323,3 +341,21 @@ def test_the_recalibrated_threshold_of_very_sure_logits_is_a_probability(run, es
     with np.errstate(over="raise"):
         made = recalibrated(replace(outcomes, values=outcomes.values * 1000), 0.4, estimates)
     assert 0 <= made.probability <= 1 and made.balanced.low <= made.balanced.high
+
+
+@pytest.fixture(scope="module")
+def perfect(tmp_path_factory):
+    sweep = FakeSweep(
+        skill=6.0, ratios=(0,), colorizers=("none",), seeds=2, images=20, gallery=False, failed=0, attacked=("target",)
+    )
+    return load_run(write_fake_run(tmp_path_factory.mktemp("perfect") / "run", sweep))
+
+
+def test_perfect_scores_promise_no_power_and_no_narrow_gap(perfect):
+    estimates = Estimates(perfect, draws=200)
+    facts = facts_of(perfect, rank(perfect, estimates=estimates), estimates, ())
+    assert facts.chosen.auroc.estimate == 1 and facts.power is None
+    gap = estimates.of(perfect.means.index[0], "domain_gap")
+    source, target = (estimates.of(perfect.means.index[0], f"auroc/{split}") for split in ("source", "target"))
+    assert gap.low <= gap.estimate - (source.estimate - source.low) + 1e-9
+    assert gap.high >= gap.estimate + (target.estimate - target.low) - 1e-9

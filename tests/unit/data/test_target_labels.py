@@ -10,6 +10,7 @@ from sweep.config.load import load_config
 from sweep.config.sweep_config import BLIND_OBJECTIVE, DataSection
 from sweep.core.errors import InputError, InputErrors
 from sweep.core.storage import Storage
+from sweep.data.data_card import messages
 from sweep.data.datasets import Data, prepare
 from sweep.data.sealed_labels import read_sealed_labels
 from sweep.shards.schema import Header, ShardRow
@@ -179,3 +180,15 @@ def test_old_configs_keep_their_objective_and_evaluate_no_pseudo_hospital(tmp_pa
 def test_what_needs_labels_that_may_not_be_read_is_refused(tmp_path, data, rest, message):
     with pytest.raises(InputErrors, match=message):
         config(tmp_path, f"data: {{source: phantom-a, target: phantom-b, {data}}}\n{rest}\n")
+
+
+@pytest.mark.parametrize(("allowed", "warned"), [("none", True), ("sealed", True), (40, False), ("all", False)])
+def test_what_cannot_be_predicted_or_dropped_is_said_where_it_matters(allowed, warned):
+    target = {"name": "there", "images": 9, "unlabelled": 9, "target_labels": allowed}
+    card = {"source": {"name": "here"}, "target": target, "audit": {}}
+
+    def said(normals_dropped, two_classes):
+        return " ".join(messages(card, normals_dropped, two_classes))
+
+    assert ("for two classes only" in said(False, False)) is warned and "for two classes" not in said(True, True)
+    assert ("normal scans" in said(True, True)) is (allowed != "all") and "normal scans" not in said(False, True)

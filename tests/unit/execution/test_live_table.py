@@ -1,6 +1,7 @@
 """Plain lines in a pipe, a live view on a terminal; both say what runs, the time left and the best so far, and are never silent for long."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -105,7 +106,17 @@ def test_a_pipe_is_told_the_same_when_it_was_silent_for_long():
         shown._heartbeat.beat()
     line = console.file.getvalue().splitlines()[-1]
     assert "1/4 records, 20 s elapsed, about 1 min 0 s left; generator 1 of 2: training, step 10 of 300" in line
-    assert "best so far: colorizer=none 0.750 (0.5" in line
+    assert re.search(r"best \S+ so far: colorizer=none 0\.750 \(0\.5", line)
+
+
+def test_between_two_tasks_it_waits_for_a_worker_and_does_not_start_again():
+    shown, _ = progress(terminal=False)
+    with shown.beating("starting Ray"):
+        assert "starting Ray" in shown.status()
+        shown.on_activity("sig", TRAINING)
+        assert "training, step 400" in shown.status()
+        shown.on_activity("sig", None)
+        assert "waiting for a worker" in shown.status() and "starting Ray" not in shown.status()
 
 
 def test_workers_elsewhere_are_asked_and_their_last_answer_stays():
