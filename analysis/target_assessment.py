@@ -15,8 +15,11 @@ from analysis.verdict_unlabelled import AtThreshold, Candidate
 from sweep.shift.calibration import sigmoid
 from sweep.shift.pooled_performance import ModelEvidence, ModelPrediction, PooledPrediction, predict_pooled
 from sweep.shift.predicted_performance import Prediction, margin
+from sweep.shift.prevalence import share_if_alike
 from sweep.shift.shift_kind import Shift, Tables, shift_of
 
+_PRIOR_SPREAD = 0.3  # standard deviation of the target's positive share around the source's, before anything is seen
+_NORMAL_90 = 1.6448536269514722
 _LEAST_SHARE, _LARGEST_SHARE = 0.05, 0.95  # of target images that a moved threshold calls positive
 
 
@@ -28,13 +31,9 @@ class Assessment:
     own: PooledPrediction
     moved: PooledPrediction
     places: dict[str, tuple[int, ...]]  # of each recipe's seeds among the models
+    prevalence: Prediction  # estimated share of the positive class at the target
     shift: Shift | None
     ensembles: dict[str, ModelPrediction]  # of recipes with several seeds: their mean probability
-
-    @property
-    def prevalence(self) -> Prediction:
-        """Estimated share of the positive class at the target."""
-        return self.own.prevalence
 
 
 def assess(
@@ -48,10 +47,13 @@ def assess(
     starts = np.cumsum([0, *(len(seeds) for seeds in recipes.values())])
     places = {key: tuple(range(starts[n], starts[n + 1])) for n, key in enumerate(recipes)}
     own = predict_pooled(models)
-    called = float(np.clip(own.prevalence.value, _LEAST_SHARE, _LARGEST_SHARE))
-    moved = predict_pooled([replace(one, called=called) for one in models])
     home = float(np.mean(models[0].source_labels == 1))
-    shift = shift_of(tables, home, own.prevalence) if tables is not None else None
+    shift = shift_of(tables, home, own.prevalence, _if_alike(models, home)) if tables is not None else None
+    prevalence = own.prevalence
+    if shift is not None:
+        prevalence = Prediction(shift.prevalence, shift.prevalence_low, shift.prevalence_high)
+    called = float(np.clip(prevalence.value, _LEAST_SHARE, _LARGEST_SHARE))
+    moved = predict_pooled([replace(one, called=called) for one in models])
     ensembles = _ensembles(recipes)
     candidates = {
         key: replace(
@@ -61,7 +63,33 @@ def assess(
         )
         for key, of_recipe in places.items()
     }
-    return Assessment(candidates, own, moved, places, shift, ensembles)
+    return Assessment(candidates, own, moved, places, prevalence, shift, ensembles)
+
+
+def _if_alike(models: Sequence[ModelEvidence], home: float) -> Prediction | None:
+    """The target's positive share if images of a class look alike at both hospitals, by the models' mean score; 90 % interval.
+
+    A normal prior around the source's share keeps it there where the scores say little. None where they say nothing, or where the models
+    were not shown the same images.
+    """
+    at_home, at_target = [], []
+    for one in models:
+        z, labels = (
+            (one.held_out.margins, one.held_out.labels)
+            if one.held_out
+            else (margin(one.source_logits), one.source_labels)
+        )
+        if len(z) != len(at_home[0] if at_home else z):
+            return None
+        unit = float(z.std()) or 1.0
+        at_home.append(sigmoid((z - z.mean()) / unit))
+        at_target.append(sigmoid((margin(one.target_logits) - z.mean()) / unit))
+    share, error = share_if_alike(np.mean(at_home, axis=0), labels, np.mean(at_target, axis=0))
+    if not np.isfinite(error):
+        return None
+    trust = _PRIOR_SPREAD**2 / (_PRIOR_SPREAD**2 + error**2)
+    value, half = trust * share + (1 - trust) * home, _NORMAL_90 * float(np.sqrt(trust)) * error
+    return Prediction(value, max(0.0, value - half), min(1.0, value + half))
 
 
 def _ensembles(recipes: Mapping[str, Sequence[ModelEvidence]]) -> dict[str, ModelPrediction]:

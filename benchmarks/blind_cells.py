@@ -31,7 +31,7 @@ from sweep.training.fit import fit
 from sweep.training.recipe import Recipe
 
 PHANTOM = "phantom:"
-_NORMALS = "drop"
+NORMALS = "drop"
 _MOST_HELD_OUT = 200  # validation images, and test images
 _MEASURED = 100  # images of a set whose properties are measured
 
@@ -163,16 +163,16 @@ class Bench:
     def folds(self, source: str) -> tuple[ImageSet, ImageSet, ImageSet]:
         """Training, validation and test images, split as a sweep splits them."""
         folder = self.shards(source)
-        split = make_split(apply_normals(read_metadata(folder), _NORMALS), seed=0)
+        split = make_split(apply_normals(read_metadata(folder), NORMALS), seed=0)
         most = {"train": self.size.train_images, "val": _MOST_HELD_OUT, "test": _MOST_HELD_OUT}
         train, val, test = (
-            read_images(folder, self.size.px, _some(name, split.ids(name), at_most), normals=_NORMALS)
+            read_images(folder, self.size.px, _some(name, split.ids(name), at_most), normals=NORMALS)
             for name, at_most in most.items()
         )
         return train, val, test
 
     def _target(self, target: str) -> ImageSet:
-        images = read_images(self.shards(target), self.size.px, normals=_NORMALS)
+        images = read_images(self.shards(target), self.size.px, normals=NORMALS)
         order = rng(0, "blind benchmark", target).permutation(len(images))
         return images.subset(np.sort(order[: self.size.target_images]))
 

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 
 from analysis.target_assessment import assess
-from benchmarks.blind_cells import PHANTOM, Bench, Recipes, save_arrays
+from benchmarks.blind_cells import NORMALS, PHANTOM, Bench, Recipes, save_arrays
 from sweep.core.seeds import rng
 from sweep.evaluation.evaluate import predict
 from sweep.importers import phantom
 from sweep.models.classifier import Classifier
 from sweep.shards.reader import read_images
 from sweep.shift.acquisition import TRANSFORMS
-from sweep.shift.pooled_performance import ModelEvidence
-from sweep.shift.predicted_performance import HospitalResult
+from sweep.shift.pooled_performance import HeldOut, ModelEvidence
+from sweep.shift.predicted_performance import HospitalResult, margin
 from sweep.shift.properties import PROPERTIES, energy_distance, properties, standardised
 from sweep.shift.pseudo_hospitals import pseudo_hospitals
 from sweep.shift.shift_kind import ACQUISITION, KINDS, MIXTURE, NONE, PREVALENCE, UNLIKE, Shift, Tables
@@ -37,7 +37,8 @@ _TUNING, _REPORTED = ("b", "fine", "coarse", "dark"), ("contrasty", "flat", "noi
 class Case:
     """One simulated target as M models see it: what its kind is named from, and the kind that it is.
 
-    val [M, N, 2] with labels [N]; target [M, T, 2]; hospitals [M, H, N', 2] with hospital_labels [H, N'] are filled up to the largest with
+    val [M, N, 2] with labels [N], test [M, N', 2] with test_labels; `shown` [S] are the validation images that hospitals show;
+    target [M, T, 2]; hospitals [M, H, N', 2] with hospital_labels [H, N'] are filled up to the largest with
     NaN and -1. here and there are property tables, distances [H] those of the hospitals' images to the target's.
     """
 
@@ -45,6 +46,9 @@ class Case:
     share: float
     val: np.ndarray
     labels: np.ndarray
+    test: np.ndarray
+    test_labels: np.ndarray
+    shown: np.ndarray
     target: np.ndarray
     hospitals: np.ndarray
     hospital_labels: np.ndarray
@@ -90,15 +94,25 @@ def named(case: Case) -> Shift:
         ]
         for of_model in case.hospitals
     ]
-    evidence = {
-        str(number): [ModelEvidence(case.val[number], case.labels, case.target[number], of_model, case.distances)]
-        for number, of_model in enumerate(results)
-    }
+    evidence = {str(number): [_evidence(case, number, of_model)] for number, of_model in enumerate(results)}
     tables = Tables(case.here, case.there, PROPERTIES, float(case.distances.min()))
     found = assess(evidence, dict.fromkeys(evidence, "recipe"), tables).shift
     if found is None:
         raise RuntimeError("a shift was asked for with tables of properties")
     return found
+
+
+def _evidence(case: Case, number: int, hospitals: list[HospitalResult]) -> ModelEvidence:
+    """What a run keeps of one model: all held-out images of the source, and the hospitals."""
+    val, test = margin(case.val[number]), margin(case.test[number])
+    held_out = HeldOut(
+        np.concatenate([val, test]),
+        np.concatenate([case.labels, case.test_labels]),
+        val[case.shown],
+        case.labels[case.shown],
+    )
+    logits = case.val[number], case.labels, case.target[number]
+    return ModelEvidence(*logits, hospitals, case.distances, held_out=held_out)
 
 
 def _read(path: Path) -> Case:
@@ -112,11 +126,17 @@ class _Maker:
 
     def __init__(self, bench: Bench, recipes: tuple[Recipes, ...], scanners: tuple[str, ...]) -> None:
         source = f"{PHANTOM}a"
-        train, val, _ = bench.folds(source)
+        train, val, test = bench.folds(source)
         self.models = [bench.model(source, one, 0, train, val) for one in recipes]
-        few = np.sort(rng(0, "shown").permutation(len(val))[:_SHOWN])
+        self.shown = np.sort(rng(0, "shown").permutation(len(val))[:_SHOWN])
         self.source = np.asarray(val.images)
-        self.images, self.labels = self.source[few], val.labels[few]
+        self.images, self.labels = self.source[self.shown], val.labels[self.shown]
+        self.held_out = (
+            _logits(self.models, self.source),
+            val.labels,
+            _logits(self.models, np.asarray(test.images)),
+            test.labels,
+        )
         self.scanners = scanners
         self.pool = {name: _patients(name, bench.size.px, bench) for name in ("a", *scanners)}
 
@@ -129,8 +149,8 @@ class _Maker:
         return Case(
             kind,
             share,
-            _logits(self.models, self.images),
-            self.labels,
+            *self.held_out,
+            self.shown,
             _logits(self.models, target),
             np.stack([_filled(_logits(self.models, one.images), longest, axis=1) for one in hospitals], axis=1),
             np.stack([_filled(one.labels, longest, axis=0) for one in hospitals]),
@@ -160,7 +180,7 @@ def _patients(scanner: str, px: int, bench: Bench) -> tuple[np.ndarray, np.ndarr
             phantom.write(folder, scanner="a", patients=200, seed=_OTHER_PATIENTS)
     else:
         folder = bench.shards(f"{PHANTOM}{scanner}")
-    held = read_images(folder, px, normals="drop")
+    held = read_images(folder, px, normals=NORMALS)
     return np.asarray(held.images), held.labels
 
 

@@ -53,12 +53,18 @@ class Tables:
     nearest: float
 
 
-def shift_of(tables: Tables, home_prevalence: float, prevalence: Prediction) -> Shift:
-    """Name the shift from image properties and the estimated positive share of the target with its interval."""
+def shift_of(
+    tables: Tables, home_prevalence: float, prevalence: Prediction, if_alike: Prediction | None = None
+) -> Shift:
+    """Name the shift from image properties and the estimated positive share of the target with its interval.
+
+    `if_alike` is the share where images of a class look alike at both hospitals: it counts where the properties show no other acquisition.
+    """
     source, target = standardised(tables.source, tables.target)
     distance = energy_distance(source, target)
     p = two_sample_p(_some(source), _some(target))
     acquired = p < _SIGNIFICANT and distance > _LEAST_DISTANCE
+    prevalence = prevalence if acquired or if_alike is None else if_alike
     outside = not prevalence.low <= home_prevalence <= prevalence.high
     mixed = outside and abs(prevalence.value - home_prevalence) >= _LEAST_CHANGE
     if acquired and tables.nearest > _FARTHEST:
