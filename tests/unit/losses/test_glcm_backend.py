@@ -5,6 +5,7 @@ import warnings
 import pytest
 import torch
 
+from sweep.core import compiled
 from sweep.losses.glcm import GLCMLoss, backend
 
 
@@ -18,8 +19,8 @@ def numba(monkeypatch):
                 raise broken
             return object()
 
-        monkeypatch.setattr(backend.importlib.util, "find_spec", lambda name: found)
-        monkeypatch.setattr(backend.importlib, "import_module", load)
+        monkeypatch.setattr(compiled.importlib.util, "find_spec", lambda name: found)
+        monkeypatch.setattr(compiled.importlib, "import_module", load)
         backend.native_works.cache_clear()
 
     yield put
