@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.feature import graycomatrix, graycoprops
 
-from sweep.losses.glcm import PROPERTIES, backend, glcm, glcm_features, glcm_properties, native
+from sweep.core.compiled import jit
+from sweep.losses.glcm import PROPERTIES, backend, glcm, glcm_features, glcm_properties
 from sweep.losses.glcm.offsets import EIGHT_ANGLES, FOUR_ANGLES, pair_offsets
 
 WAYS = ("native", "scatter", "dense")
@@ -183,8 +184,8 @@ def test_kernels_compile_without_a_folder_for_their_cache(monkeypatch):
             raise RuntimeError("cannot cache function: no locator available")
         return real(*args, **options)
 
-    monkeypatch.setattr(native.numba, "njit", read_only)
-    assert native.jit(lambda x: x + 1)(2) == 3
+    monkeypatch.setattr(numba, "njit", read_only)
+    assert jit(lambda x: x + 1)(2) == 3
 
 
 def test_numba_is_imported_at_first_use_only():
