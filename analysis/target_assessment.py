@@ -47,7 +47,8 @@ def assess(
     starts = np.cumsum([0, *(len(seeds) for seeds in recipes.values())])
     places = {key: tuple(range(starts[n], starts[n + 1])) for n, key in enumerate(recipes)}
     own = predict_pooled(models)
-    home = float(np.mean(models[0].source_labels == 1))
+    first = models[0]
+    home = float(np.mean((first.held_out.labels if first.held_out else first.source_labels) == 1))
     shift = shift_of(tables, home, own.prevalence, _if_alike(models, home)) if tables is not None else None
     prevalence = own.prevalence
     if shift is not None:
@@ -72,7 +73,8 @@ def _if_alike(models: Sequence[ModelEvidence], home: float) -> Prediction | None
     A normal prior around the source's share keeps it there where the scores say little. None where they say nothing, or where the models
     were not shown the same images.
     """
-    at_home, at_target = [], []
+    at_home: list[np.ndarray] = []
+    at_target: list[np.ndarray] = []
     for one in models:
         z, labels = (
             (one.held_out.margins, one.held_out.labels)

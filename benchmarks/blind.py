@@ -56,7 +56,7 @@ REPORTED = (
 _REAL = (
     ("busi:BUSI/Dataset_BUSI_with_GT", "brest:BrEaST"),
     ("brest:BrEaST", "busi:BUSI/Dataset_BUSI_with_GT"),
-    ("kermany:chest_pneumonia_224/chest_xray", "nih_sample:nih1000_64/NIH1000"),
+    ("kermany:chest_pneumonia_224/chest_xray", "folder:nih1000_64/NIH1000/train"),
 )
 
 

@@ -138,10 +138,11 @@ class _Maker:
             test.labels,
         )
         self.scanners = scanners
+        self.home = float(np.mean(np.concatenate([part.labels for part in (train, val, test)])))
         self.pool = {name: _patients(name, bench.size.px, bench) for name in ("a", *scanners)}
 
     def case(self, kind: str, draw: np.random.Generator) -> Case:
-        target, share = _target(self.pool, self.scanners, kind, draw)
+        target, share = _target(self.pool, self.home, self.scanners, kind, draw)
         here, there = properties(self.source[:_IMAGES]), properties(target)
         hospitals = list(pseudo_hospitals(self.images, self.labels, target, count=_HOSPITALS))
         tables = standardised(here, there, *(properties(one.images[:40]) for one in hospitals))
@@ -185,14 +186,18 @@ def _patients(scanner: str, px: int, bench: Bench) -> tuple[np.ndarray, np.ndarr
 
 
 def _target(
-    pool: dict[str, tuple[np.ndarray, np.ndarray]], scanners: tuple[str, ...], kind: str, draw: np.random.Generator
+    pool: dict[str, tuple[np.ndarray, np.ndarray]],
+    home: float,
+    scanners: tuple[str, ...],
+    kind: str,
+    draw: np.random.Generator,
 ) -> tuple[np.ndarray, float]:
-    """Images of a target of this kind, and its share of positives."""
+    """Images of a target of this kind, and its share of positives: that of the source, `home`, where the class mix is not what differs."""
     scanner = "a"
     if kind in (ACQUISITION, MIXTURE) and draw.random() < 1 / 3:
         scanner = str(draw.choice(scanners))
     images, labels = pool[scanner]
-    share = float(labels.mean())
+    share = home
     if kind in (PREVALENCE, MIXTURE):
         share = float(draw.choice([draw.uniform(0.08, 0.18), draw.uniform(0.62, 0.85)]))
     positives = round(share * _IMAGES)

@@ -29,7 +29,7 @@ from sweep.shift.predicted_performance import COVERAGE, METRICS, HospitalResult,
 _NEAREST_SHARE = 0.25  # a bandwidth is the distance within which this share of the hospitals lies
 _NARROWEST = 0.02  # bandwidth of the margins' distance at least: sampling noise of two samples of one hospital
 _NORMAL_90 = 1.6448536269514722
-_PRIOR_SPREAD = 0.1  # standard deviation of the target's positive share around the source's, before anything is seen
+_PRIOR_SPREAD = 0.2  # standard deviation of the target's positive share around the source's, before anything is seen
 _SHARPER = 4  # power of the nearness where class shares are estimated: a move of the margins and another mix look alike from afar
 _LEAST_EFFECTIVE = 3.0  # effective number of hospitals below which nothing is vouched for
 _MOST_SCALED = 2.0  # times, by which the spread of a class is corrected

@@ -16,7 +16,7 @@ _SIGNIFICANT = 0.01  # p-value below which two sets of images differ
 _LEAST_DISTANCE = (
     0.4  # energy distance, in standard deviations, up to which sets of other patients of one scanner differ
 )
-_FARTHEST = 20.0  # energy distance to the nearest pseudo-hospital from which on the target resembles none of them
+_FARTHEST = 12.0  # energy distance to the nearest pseudo-hospital from which on the target resembles none of them
 _LEAST_CHANGE = 0.10  # of the positive share that is called another class mix
 _MOST_COMPARED = 300  # images of a side in the permutation test
 _NAMED = 3  # properties named as drifted

@@ -15,9 +15,15 @@ from sweep.shards.reader import read_images, read_metadata
 from tests.docs.pages import ROOT, blocks, commands
 from tests.fakes import brest, busi, csv_table, dicom, folder
 
-INSTEAD = {  # real weights and a backbone of 3.5 M parameters, and a sweep of an hour
+INSTEAD = {  # real weights, a backbone of 3.5 M parameters with a colour module, and a sweep of an hour
     "1h": ["30s"],
-    "fixed.weights=PATH/TO/mobilenetv2_100.pth": ["fixed.weights=null", "--set", "fixed.backbone=small_cnn"],
+    "fixed.weights=PATH/TO/mobilenetv2_100.pth": [
+        "fixed.weights=null",
+        "--set",
+        "fixed.backbone=small_cnn",
+        "--set",
+        "grid.colorizer=[none]",
+    ],
 }
 
 
@@ -38,10 +44,10 @@ def room(tmp_path, monkeypatch):
 
 
 def run(words):
-    """The exit code of a command of the console script; a sweep runs in this process, a shipped one at smoke size."""
+    """The exit code of a command of the console script; a sweep runs in this process, a shipped one at smoke size and with one seed."""
     words = [part for word in words for part in INSTEAD.get(word, [word])]
-    if words[0] in ("run", "plan") and not words[1].endswith(".yaml") and "--smoke" not in words:
-        words.append("--smoke")
+    if words[0] in ("run", "plan") and not words[1].endswith(".yaml"):
+        words += ["--set", "seeds=1"] + ["--smoke"] * ("--smoke" not in words)
     if words[0] == "run" and "--engine" not in words:
         words += ["--engine", "inline", "--set", "resources.max_concurrent_trials=1"]
     return main(words)
