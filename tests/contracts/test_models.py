@@ -117,7 +117,7 @@ TIMM_NAMES = [
 
 @pytest.mark.parametrize("name", TIMM_NAMES)
 class TestEveryTimmBackbone:
-    @pytest.mark.parametrize("image_px", [128, 160])
+    @pytest.mark.parametrize("image_px", [128, pytest.param(160, marks=pytest.mark.slow)])
     def test_gives_one_logit_a_class_at_any_size_it_can_take(self, name, image_px):
         with torch.device("meta"):  # shapes without arithmetic
             model = build_classifier(ClassifierSpec(backbone=name, num_classes=5, image_px=image_px), seed=0).eval()

@@ -19,6 +19,7 @@ SWEEP_CONFIG = (
     TEXT.replace("target: phantom-b", f"target: {TARGET}")
     .replace("colorizer: [none, pixelshuffle]", "colorizer: [none]")
     .replace("seeds: 2", "seeds: 1")
+    + "resources: {max_concurrent_trials: 1}\n"
 )
 
 

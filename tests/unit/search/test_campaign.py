@@ -43,7 +43,7 @@ class TestEveryKind:
             return campaign(**KINDS[kind])
 
         whole, _ = play(make, worker_groups=1)
-        for kill_after in range(0, len(whole), 3 if len(whole) < 200 else 11):
+        for kill_after in range(0, len(whole), 7 if len(whole) < 200 else 29):  # prime: every kind of event is met
             before, _first = play(make, worker_groups=1, kill_after=kill_after)
             after, _second = play(make, worker_groups=1, ledger=before)
             counts = Counter(event["signature"] + str(event["seed"]) for event in after if event["event"] == "finish")
