@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,9 +28,16 @@ def worker_node(head: Head, home: Path, *options: str) -> Iterator[None]:
         ),
         *("--num-cpus", "2", "--object-store-memory", "200000000", *options),
     ]
+    # Ray gives a raylet 15 s to start, which a busy machine exceeds: a node that did not come up is started again.
+    again = "for attempt in 1 2 3; do " + shlex.join(command) + " && exit; done"
     with open(home / "node.log", "w", encoding="utf-8") as log:
         process = subprocess.Popen(
-            command, env=head.variables, stdout=log, stderr=subprocess.STDOUT, cwd=home, start_new_session=True
+            ["sh", "-c", again],
+            env=head.variables,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=home,
+            start_new_session=True,
         )
     try:
         yield
