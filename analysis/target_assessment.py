@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.seed_ensembles import ensemble_of
-from analysis.verdict_unlabelled import AtThreshold, Candidate
+from analysis.verdict_unlabelled import AtThreshold, Candidate, Contradiction
 from sweep.shift.calibration import sigmoid
 from sweep.shift.pooled_performance import ModelEvidence, ModelPrediction, PooledPrediction, predict_pooled
 from sweep.shift.predicted_performance import Prediction, margin
 from sweep.shift.prevalence import share_if_alike
 from sweep.shift.shift_kind import Shift, Tables, shift_of
 
+_USUAL = 0.9  # share of the pseudo-hospitals whose disagreement counts as usual
 _PRIOR_SPREAD = 0.3  # standard deviation of the target's positive share around the source's, before anything is seen
 _NORMAL_90 = 1.6448536269514722
 _LEAST_SHARE, _LARGEST_SHARE = 0.05, 0.95  # of target images that a moved threshold calls positive
@@ -34,6 +35,7 @@ class Assessment:
     prevalence: Prediction  # estimated share of the positive class at the target
     shift: Shift | None
     ensembles: dict[str, ModelPrediction]  # of recipes with several seeds: their mean probability
+    contradiction: Contradiction | None
 
 
 def assess(
@@ -64,7 +66,26 @@ def assess(
         )
         for key, of_recipe in places.items()
     }
-    return Assessment(candidates, own, moved, places, prevalence, shift, ensembles)
+    return Assessment(candidates, own, moved, places, prevalence, shift, ensembles, _contradiction(models))
+
+
+def _contradiction(models: Sequence[ModelEvidence]) -> Contradiction | None:
+    """How often two models answer differently, at the target and on pseudo-hospitals; None of one model."""
+    if len(models) < 2:
+        return None
+    places = [[one.target_logits for one in models]]
+    places += [[one.logits for one in shown] for shown in zip(*(one.hospitals for one in models), strict=True)]
+    at_target, *on_hospitals = (
+        _disagreement([margin(z) > one.threshold for z, one in zip(logits, models, strict=True)]) for logits in places
+    )
+    return Contradiction(at_target, float(np.quantile(on_hospitals, _USUAL)))
+
+
+def _disagreement(calls: Sequence[np.ndarray]) -> float:
+    """Share of images on which two models answer differently, mean over all pairs of models."""
+    positive = np.mean(calls, axis=0)
+    count = len(calls)
+    return float(np.mean(2 * positive * (1 - positive)) * count / (count - 1))
 
 
 def _if_alike(models: Sequence[ModelEvidence], home: float) -> Prediction | None:

@@ -50,6 +50,23 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Contradiction:
+    """Share of images on which two models of the run answer differently: at the target, and what nine of ten pseudo-hospitals stay below.
+
+    Models that agree where their errors are known and contradict each other at the target have learned something that does not hold there,
+    which no change of acquisition shows: another definition of the classes, other findings, another age.
+    """
+
+    target: float
+    hospitals: float
+
+    @property
+    def unusual(self) -> bool:
+        """Whether predictions from the pseudo-hospitals are in doubt."""
+        return self.target > self.hospitals
+
+
+@dataclass(frozen=True)
 class TargetFacts:
     """All that the sentences are made of. `candidates` are in the order of the selection rule, the first one chosen."""
 
@@ -62,6 +79,7 @@ class TargetFacts:
     records: int  # trained models that the predictions rest on
     classes: tuple[str, str] = ("negative", "positive")
     run: str = "RUN"
+    contradiction: Contradiction | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +127,12 @@ def _decided(facts: TargetFacts) -> Decision:
         return REFUSE, [f"Do not send any recipe to {where}: {reason}."], "", 0
     if not _above(best.auroc):
         return _label_first(facts, best, f"its predicted AUROC of {_with_range(best.auroc)} may be chance", skipped)
+    if facts.contradiction is not None and facts.contradiction.unusual:
+        there, usual = _percent(facts.contradiction.target), _percent(facts.contradiction.hospitals)
+        reason = f"two models of the run answer differently on {there} of the images there, on nine of ten pseudo-hospitals on at most {usual}"
+        return _label_first(
+            facts, best, f"{reason}, so its predicted AUROC of {_with_range(best.auroc)} may not hold", skipped
+        )
     if _usable(best.own):
         return SEND, [_send(facts, best), *_together(best), *skipped], best.label, 0
     if best.moved is not None and _usable(best.moved):

@@ -41,6 +41,7 @@ def facts_of(run: Run, ranking: Ranking, made: PredictedTarget | None) -> Target
         made.records,
         classes,
         run.storage.url,
+        made.assessment.contradiction,
     )
 
 

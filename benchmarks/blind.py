@@ -145,6 +145,7 @@ class Estimates:
             cells.logits.shape[2],
             len(cells.hospitals),
             cells.val.shape[0] * cells.val.shape[1],
+            contradiction=self.assessment.contradiction,
         )
         self.verdict = verdict(facts)
 

@@ -1,5 +1,6 @@
 """The evidence of an ensemble of seeds is that of the model which `sweep.export --seeds all` exports."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -71,3 +72,17 @@ def test_it_is_predicted_and_scored(run, made):
         assert abs(recipe.ensemble["value"] - recipe.ensemble["true"]) < 0.1
         assert recipe.ensemble["true"] > recipe.true["auroc"] - 0.02  # independent errors of two seeds average out
     assert any("Seeds as an ensemble: predicted AUROC off by" in line for line in sentences(found))
+
+
+def test_models_contradict_each_other_as_often_as_their_pairs_do(made):
+    models = [one for of_recipe in made.evidence.values() for one in of_recipe]
+
+    def by_pairs(logits):
+        calls = [margin(z) > one.threshold for z, one in zip(logits, models, strict=True)]
+        return np.mean([np.mean(a != b) for a, b in itertools.combinations(calls, 2)])
+
+    found = made.assessment.contradiction
+    assert found.target == pytest.approx(by_pairs([one.target_logits for one in models]))
+    shown = zip(*(one.hospitals for one in models), strict=True)
+    usual = np.quantile([by_pairs([one.logits for one in hospital]) for hospital in shown], 0.9)
+    assert found.hospitals == pytest.approx(usual)

@@ -11,6 +11,7 @@ from analysis.verdict_unlabelled import (
     SEND,
     AtThreshold,
     Candidate,
+    Contradiction,
     TargetFacts,
     labels_needed,
     verdict,
@@ -74,6 +75,20 @@ SITUATIONS = {
         replace(FACTS, candidates=(several(0.81),)),
         SEND,
         f"{SENT} An ensemble of its 2 seeds is not expected to do better: AUROC 0.810 (0.760 to 0.860).",
+    ),
+    "the models contradict each other as on pseudo-hospitals": (
+        replace(FACTS, contradiction=Contradiction(0.18, 0.2)),
+        SEND,
+        SENT,
+    ),
+    "the models contradict each other more than on pseudo-hospitals": (
+        replace(FACTS, contradiction=Contradiction(0.28, 0.18)),
+        LABEL,
+        label_first(
+            20,
+            "two models of the run answer differently on 28 % of the images there, on nine of ten pseudo-hospitals on at most 18 %, so its "
+            "predicted AUROC of 0.820 (0.770 to 0.870) may not hold",
+        ),
     ),
     "to be recalibrated, and an ensemble is no better": (
         replace(FACTS, candidates=(replace(several(0.82), own=FLAT, moved=at(0.7, 0.93)),)),
