@@ -118,7 +118,7 @@ def test_a_stopped_job_leaves_nothing_on_the_cluster_and_its_run_is_resumed(head
         assert time.monotonic() < deadline, job(head, checkout, "logs", "stopped").stdout[-2000:]
         time.sleep(0.5)
     assert job(head, checkout, "stop", "stopped").returncode == 0
-    assert "STOPPED" in job(head, checkout, "status", "stopped").stdout
+    assert "was stopped" in job(head, checkout, "status", "stopped").stdout
     deadline = time.monotonic() + 60
     while left := left_on(head):
         assert time.monotonic() < deadline, left
