@@ -8,6 +8,7 @@ import warnings
 from functools import cache
 from pathlib import Path
 
+from sweep.core.atomic import write_bytes
 from sweep.core.hashing import content_hash, file_sha256
 
 _SWEEP = Path(__file__).parents[1]
@@ -32,6 +33,15 @@ def make_room(folder: Path, most: int) -> None:
         except FileNotFoundError:  # removed by another process
             continue
         shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+
+
+def keep(entry: Path, data: bytes, most: int, consequence: str) -> None:
+    """Write an entry of a cache folder that holds fewer than `most`; where it cannot be written, warn once of the `consequence`."""
+    try:
+        make_room(entry.parent, most)
+        write_bytes(entry, data)
+    except OSError as broken:
+        warn_once(entry.parent, str(broken.strerror), consequence)
 
 
 @cache

@@ -15,8 +15,7 @@ import pandas as pd
 
 from sweep.audit.near_duplicates import duplicates_within_and_between
 from sweep.config.sweep_config import DataSection
-from sweep.core.atomic import write_bytes
-from sweep.core.cache import cache_folder, code_hash, make_room, warn_once
+from sweep.core.cache import cache_folder, code_hash, keep
 from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash
 from sweep.core.storage import Storage
@@ -126,7 +125,9 @@ def _with_copies(
         names[-1] = images_identity(frames[-1])
     place = f"near_duplicates/{content_hash([*names, _DUPLICATES_VERSION])}.parquet"
     if not run.exists(place):
-        run.write(place, _found_once(folders, content_hash([*names, _DUPLICATES_VERSION, code_hash("audit")], 32)))
+        run.write(
+            place, _found_once(folders, content_hash([*names, _DUPLICATES_VERSION, code_hash("audit", "shards")], 32))
+        )
     numbers = pd.read_parquet(io.BytesIO(run.read(place)))
     ends = np.cumsum([len(frame) for frame in frames])
     parts = [numbers.iloc[end - len(frame) : end] for frame, end in zip(frames, ends, strict=True)]
@@ -138,16 +139,13 @@ def _with_copies(
 
 def _found_once(folders: Sequence[str], key: str) -> bytes:
     """`_numbered` as a Parquet file, from the user's cache folder where this machine has searched these images before."""
-    kept, found = cache_folder(_KIND) / f"{key}.parquet", None
+    kept = cache_folder(_KIND) / f"{key}.parquet"
     try:
-        if kept.exists():
-            return kept.read_bytes()
-        make_room(kept.parent, _MOST_ENTRIES)
-        found = _numbered(folders).to_parquet(index=False)
-        write_bytes(kept, found)
-    except OSError as broken:
-        warn_once(kept.parent, str(broken.strerror), "every run searches its images for near-duplicates anew")
-    return found or _numbered(folders).to_parquet(index=False)
+        return kept.read_bytes()
+    except OSError:  # absent, or not to be read: searched anew, and `keep` says so where it cannot be written either
+        found: bytes = _numbered(folders).to_parquet(index=False)
+    keep(kept, found, _MOST_ENTRIES, "every run searches its images for near-duplicates anew")
+    return found
 
 
 def _numbered(folders: Sequence[str]) -> pd.DataFrame:

@@ -43,12 +43,9 @@ def simulated_folder(name: str, patients: int, run: Storage, hidden: bool) -> st
     folder = run.child(f"{ARTIFACTS}/{content_hash(identity)}")
     if not folder.exists(MANIFEST):
         kept = cache_folder(_KIND) / content_hash([identity, code_hash("importers", "shards")], 32)
-        try:
-            if not kept.is_dir():
-                _keep(kept, name, patients, hidden)
+        if kept.is_dir() or _is_kept(kept, name, patients, hidden):
             _copy(kept, folder)
-        except OSError as broken:
-            warn_once(cache_folder(_KIND), str(broken.strerror), "every run simulates its hospitals anew")
+        else:
             _simulate(name, patients, hidden, folder.url)
     return folder.url
 
@@ -59,18 +56,23 @@ def _simulate(name: str, patients: int, hidden: bool, folder: str) -> None:
     import_dataset(name, None, folder, patients=patients, unlabelled=hidden)
 
 
-def _keep(kept: Path, name: str, patients: int, hidden: bool) -> None:
-    """Simulate into the cache; the folder appears when it is whole, whoever else writes the same."""
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    make_room(kept.parent, _MOST_ENTRIES)
-    with tempfile.TemporaryDirectory(prefix=".", dir=kept.parent) as scratch:
-        made = Path(scratch) / "shards"
-        _simulate(name, patients, hidden, str(made))
-        try:
-            os.rename(made, kept)
-        except OSError:
-            if not kept.is_dir():
-                raise
+def _is_kept(kept: Path, name: str, patients: int, hidden: bool) -> bool:
+    """Simulate into the cache; the folder appears when it is whole, whoever else writes the same. False where nothing can be written."""
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        make_room(kept.parent, _MOST_ENTRIES)
+        with tempfile.TemporaryDirectory(prefix=".", dir=kept.parent) as scratch:
+            made = Path(scratch) / "shards"
+            _simulate(name, patients, hidden, str(made))
+            try:
+                os.rename(made, kept)
+            except OSError:
+                if not kept.is_dir():
+                    raise
+    except OSError as broken:
+        warn_once(kept.parent, str(broken.strerror), "every run simulates its hospitals anew")
+        return False
+    return True
 
 
 def _copy(kept: Path, folder: Storage) -> None:

@@ -14,8 +14,7 @@ from typing import Any
 
 from pyarrow import fs
 
-from sweep.core.atomic import write_text
-from sweep.core.cache import cache_folder, make_room, warn_once
+from sweep.core.cache import cache_folder, keep
 from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash, stream_sha256
 from sweep.core.location import absolute, below, located
@@ -150,11 +149,8 @@ def _is_known(kind: str, name: str, fact: list[Any]) -> bool:
 def _remember(kind: str, name: str, fact: list[Any]) -> None:
     key = _key(kind, name)
     _in_process[key] = fact
-    try:
-        make_room(cache_folder(_KIND), _MOST_ENTRIES)
-        write_text(cache_folder(_KIND) / key, json.dumps(fact))
-    except OSError as broken:
-        warn_once(cache_folder(_KIND), str(broken.strerror), "every process verifies the shards anew")
+    entry = cache_folder(_KIND) / key
+    keep(entry, json.dumps(fact).encode(), _MOST_ENTRIES, "every process verifies the shards anew")
 
 
 def _key(kind: str, name: str) -> str:
