@@ -13,14 +13,14 @@ import numpy as np
 from analysis.seed_ensembles import ensemble_of
 from analysis.verdict_unlabelled import AtThreshold, Candidate, Contradiction
 from sweep.shift.calibration import sigmoid
+from sweep.shift.estimates import NORMAL_90
 from sweep.shift.pooled_performance import ModelEvidence, ModelPrediction, PooledPrediction, predict_pooled
 from sweep.shift.predicted_performance import Prediction, margin
-from sweep.shift.prevalence import share_if_alike
+from sweep.shift.prevalence import share_if_alike, towards_home
 from sweep.shift.shift_kind import Shift, Tables, shift_of
 
 _USUAL = 0.9  # share of the pseudo-hospitals whose disagreement counts as usual
 _PRIOR_SPREAD = 0.3  # standard deviation of the target's positive share around the source's, before anything is seen
-_NORMAL_90 = 1.6448536269514722
 _LEAST_SHARE, _LARGEST_SHARE = 0.05, 0.95  # of target images that a moved threshold calls positive
 
 
@@ -49,8 +49,7 @@ def assess(
     starts = np.cumsum([0, *(len(seeds) for seeds in recipes.values())])
     places = {key: tuple(range(starts[n], starts[n + 1])) for n, key in enumerate(recipes)}
     own = predict_pooled(models)
-    first = models[0]
-    home = float(np.mean((first.held_out.labels if first.held_out else first.source_labels) == 1))
+    home = float(np.mean(models[0].at_home[1] == 1))
     shift = shift_of(tables, home, own.prevalence, _if_alike(models, home)) if tables is not None else None
     prevalence = own.prevalence
     if shift is not None:
@@ -97,11 +96,7 @@ def _if_alike(models: Sequence[ModelEvidence], home: float) -> Prediction | None
     at_home: list[np.ndarray] = []
     at_target: list[np.ndarray] = []
     for one in models:
-        z, labels = (
-            (one.held_out.margins, one.held_out.labels)
-            if one.held_out
-            else (margin(one.source_logits), one.source_labels)
-        )
+        z, labels = one.at_home
         if len(z) != len(at_home[0] if at_home else z):
             return None
         unit = float(z.std()) or 1.0
@@ -110,9 +105,8 @@ def _if_alike(models: Sequence[ModelEvidence], home: float) -> Prediction | None
     share, error = share_if_alike(np.mean(at_home, axis=0), labels, np.mean(at_target, axis=0))
     if not np.isfinite(error):
         return None
-    trust = _PRIOR_SPREAD**2 / (_PRIOR_SPREAD**2 + error**2)
-    value, half = trust * share + (1 - trust) * home, _NORMAL_90 * float(np.sqrt(trust)) * error
-    return Prediction(value, max(0.0, value - half), min(1.0, value + half))
+    value, left = towards_home(share, error, home, _PRIOR_SPREAD)
+    return Prediction(value, max(0.0, value - NORMAL_90 * left), min(1.0, value + NORMAL_90 * left))
 
 
 def _ensembles(recipes: Mapping[str, Sequence[ModelEvidence]]) -> dict[str, ModelPrediction]:

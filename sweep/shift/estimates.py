@@ -6,6 +6,8 @@ import numpy as np
 
 Estimate = dict[str, float]
 
+NORMAL_90 = 1.6448536269514722  # standard errors on each side of a 90 % interval
+
 
 def from_confusion(confusion: np.ndarray) -> Estimate:
     """accuracy, balanced_accuracy and, for two classes, sensitivity and specificity of a matrix [true, predicted] of counts or shares."""

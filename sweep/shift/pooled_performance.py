@@ -23,12 +23,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from sweep.evaluation.metrics import auroc
+from sweep.shift.estimates import NORMAL_90
 from sweep.shift.margin_mixtures import Mixtures, mixtures_of
 from sweep.shift.predicted_performance import COVERAGE, METRICS, HospitalResult, Prediction, margin, weighted_quantile
+from sweep.shift.prevalence import towards_home
 
 _NEAREST_SHARE = 0.25  # a bandwidth is the distance within which this share of the hospitals lies
 _NARROWEST = 0.02  # bandwidth of the margins' distance at least: sampling noise of two samples of one hospital
-_NORMAL_90 = 1.6448536269514722
 _PRIOR_SPREAD = 0.2  # standard deviation of the target's positive share around the source's, before anything is seen
 _SHARPER = 4  # power of the nearness where class shares are estimated: a move of the margins and another mix look alike from afar
 _LEAST_EFFECTIVE = 3.0  # effective number of hospitals below which nothing is vouched for
@@ -90,6 +91,13 @@ class ModelEvidence:
     threshold: float = 0.0
     called: float | None = None
     held_out: HeldOut | None = None
+
+    @property
+    def at_home(self) -> tuple[np.ndarray, np.ndarray]:
+        """Margins [N] and labels [N] on all labelled source images that the model was not trained on, as far as they are known."""
+        if self.held_out is not None:
+            return self.held_out.margins, self.held_out.labels
+        return margin(self.source_logits), self.source_labels
 
 
 @dataclass(frozen=True)
@@ -251,8 +259,7 @@ def _share(mixtures: Sequence[Mixtures], home: float, place: int, near: np.ndarr
         return home, _PRIOR_SPREAD
     seen = float(np.average(shares, weights=weights))
     spread = float(np.average((shares - seen) ** 2, weights=weights)) + 1e-4
-    trust = _PRIOR_SPREAD**2 / (_PRIOR_SPREAD**2 + spread)
-    return trust * seen + (1 - trust) * home, float(np.sqrt(trust * spread))
+    return towards_home(seen, float(np.sqrt(spread)), home, _PRIOR_SPREAD)
 
 
 def _half(errors: np.ndarray, weights: np.ndarray) -> float:
@@ -288,7 +295,7 @@ def _variance(name: str, value: float, images: int, share: float) -> float:
 
 
 def _prediction(value: float, half: float, noise: float) -> Prediction:
-    whole = float(np.hypot(half, _NORMAL_90 * noise))
+    whole = float(np.hypot(half, NORMAL_90 * noise))
     return Prediction(value, max(0.0, value - whole), min(1.0, value + whole))
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sweep.shift.estimates import Estimate
+from sweep.shift.estimates import NORMAL_90, Estimate
 from sweep.shift.evidence import Evidence
-
-_NORMAL_90 = 1.6448536269514722
 
 
 def estimate(evidence: Evidence) -> Estimate:
@@ -18,6 +16,6 @@ def estimate(evidence: Evidence) -> Estimate:
 def interval(evidence: Evidence) -> tuple[float, float]:
     """90 % interval of the accuracy: each image is right with the probability of its confidence (Poisson-binomial, normal approximation)."""
     confidence = evidence.target.max(1)
-    half = _NORMAL_90 * float(np.sqrt((confidence * (1 - confidence)).sum())) / len(confidence)
+    half = NORMAL_90 * float(np.sqrt((confidence * (1 - confidence)).sum())) / len(confidence)
     mean = float(confidence.mean())
     return max(0.0, mean - half), min(1.0, mean + half)
