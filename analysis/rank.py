@@ -231,10 +231,9 @@ def _undefined(ranking: Ranking) -> str:
 
 def _predicted(ranking: Ranking) -> str:
     """What the verdict on an unlabelled target does further with the numbers that the columns show."""
-    shown = any(metric.startswith("predicted_") for metric in ranking.metrics)
     return (
         "; predicted columns are each record's own: the report's verdict corrects them by all held-out images"
-        if shown
+        if ranking.predicted
         else ""
     )
 

@@ -18,6 +18,7 @@ from analysis.estimates import Estimates
 from analysis.frames import Run
 from analysis.intervals import Interval
 from sweep.core.errors import InputError
+from sweep.core.metric_table import PREDICTED
 from sweep.core.pareto import nondominated_rank
 
 PARETO = "pareto"
@@ -57,6 +58,11 @@ class Ranking:
     finished: int = 0  # records
     planned: int | None = None  # records, where more than `finished` are still to come
     undefined: tuple[str, ...] = ()  # recorded metrics that no record defines
+
+    @property
+    def predicted(self) -> bool:
+        """Whether a number shown is a prediction for an unlabelled target."""
+        return any(metric.startswith(PREDICTED) for metric in self.metrics)
 
 
 def objectives(run: Run) -> tuple[str, ...]:

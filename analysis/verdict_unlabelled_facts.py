@@ -47,7 +47,7 @@ def facts_of(run: Run, ranking: Ranking, made: PredictedTarget | None) -> Target
 
 def table_note(run: Run, ranking: Ranking) -> str:
     """How the predicted numbers of a ranking's table differ from those of the verdict; empty where none is shown."""
-    made = predicted_target(run) if any(name.startswith("predicted_") for name in ranking.metrics) else None
+    made = predicted_target(run) if ranking.predicted else None
     if made is None:
         return ""
     row = next((row for row in ranking.rows if row.signature in made.assessment.candidates), None)
