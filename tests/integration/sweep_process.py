@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -67,6 +68,18 @@ def end(processes: list[psutil.Process]) -> None:
         except psutil.NoSuchProcess:
             continue
     psutil.wait_procs(processes, timeout=20)
+
+
+def stopped_by(process: subprocess.Popen, sent: signal.Signals, timeout_s: float) -> None:
+    """Send a signal: the sweep ends with exit code 130 within `timeout_s`, and every process that came of it ends too."""
+    family = descendants(process)
+    try:
+        process.send_signal(sent)
+        assert process.wait(timeout=timeout_s) == 130
+        _, alive = psutil.wait_procs(family, timeout=60)  # of a busy machine: that they end is what counts
+        assert [one.name() for one in alive] == []
+    finally:
+        end(family)
 
 
 def wait_for(condition, process, timeout_s=240):

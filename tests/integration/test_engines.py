@@ -4,7 +4,6 @@ import shutil
 import signal
 from collections import Counter
 
-import psutil
 import pytest
 
 from sweep.run import run_sweep
@@ -114,14 +113,7 @@ def test_begun_under_ray_stopped_and_ended_inline(undisturbed, tmp_path):
     arguments = write_config(home, SEARCH), "--storage", home / "run", "--engine", "ray"
     process = sweep_process.start(home, *arguments)
     wait_for(lambda: len(read_ledger(home / "run").finished()) >= 2, process)
-    family = sweep_process.descendants(process)
-    try:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=120) == 130
-        _, alive = psutil.wait_procs(family, timeout=60)  # of a busy machine: that they end is what counts
-        assert [one.name() for one in alive] == []
-    finally:
-        sweep_process.end(family)
+    sweep_process.stopped_by(process, signal.SIGTERM, timeout_s=120)
     output = (home / "sweep.log").read_text()
     assert "Resume with:" in output and "python -m sweep.run" in output
     for chatter in ("(raylet)", "INFO", "WARNING", "Traceback"):

@@ -3,7 +3,6 @@
 import signal
 from collections import Counter
 
-import psutil
 import pytest
 
 from sweep.store.ledger import read_ledger
@@ -28,14 +27,7 @@ def test_a_stopped_sweep_leaves_no_process_and_says_how_to_resume(tmp_path, engi
     arguments = "--storage", tmp_path / "run", "--engine", engine, "--set", "resources.max_concurrent_trials=2"
     process = sweep_process.start(tmp_path, write_config(tmp_path, SHORT), *arguments)
     wait_for(lambda: read_ledger(tmp_path / "run").of_kind("epoch"), process)
-    family = sweep_process.descendants(process)
-    try:
-        process.send_signal(sent)
-        assert process.wait(timeout=60) == 130
-        _, alive = psutil.wait_procs(family, timeout=60)  # of a busy machine: that they end is what counts
-        assert [one.name() for one in alive] == []
-    finally:
-        sweep_process.end(family)
+    sweep_process.stopped_by(process, sent, timeout_s=60)
     output = (tmp_path / "sweep.log").read_text()
     assert "Resume with:" in output and "python -m sweep.run" in output and "Traceback" not in output
 
