@@ -216,9 +216,11 @@ def _shift(facts: TargetFacts) -> str:
     share = f"{there} of its images are estimated to be {facts.classes[1]} ({between}; {home} at the source)"
     moved = ", ".join(f"{name} {value:+.1f} SD".replace("-", MINUS) for name, value in shift.drifted)
     drift = f" ({moved})" if moved else ""
+    inside = shift.prevalence_low <= shift.home_prevalence <= shift.prevalence_high
+    mix = "no evidence of another class mix" if inside else "too small a difference to be called another class mix"
     return {
         NONE: f"No shift is seen: images of {facts.target} look like the source's, and {share}.",
-        ACQUISITION: f"The images were acquired differently{drift}; {share}, which is no evidence of another class mix.",
+        ACQUISITION: f"The images were acquired differently{drift}; {share}, which is {mix}.",
         PREVALENCE: f"The images look like the source's, but the class mix differs: {share}.",
         MIXTURE: f"The images were acquired differently{drift}, and the class mix differs: {share}.",
         UNLIKE: f"The images resemble neither the source nor any pseudo-hospital{drift}.",

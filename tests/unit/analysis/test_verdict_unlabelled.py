@@ -226,6 +226,13 @@ def test_each_shift_has_its_sentence(kind):
     assert verdict(replace(FACTS, shift=shift(kind, drifted))).shift == SHIFTS[kind]
 
 
+def test_a_small_difference_of_the_class_mix_is_not_called_none():
+    said = verdict(replace(FACTS, shift=shift(prevalence=0.46))).shift
+    assert said.endswith(
+        "(40 % to 52 %; 38 % at the source), which is too small a difference to be called another class mix."
+    )
+
+
 def test_what_it_rests_on_and_what_would_change_it():
     said = verdict(FACTS)
     assert said.rests_on == (
