@@ -12,10 +12,15 @@ import numpy as np
 
 from analysis.seed_ensembles import ensemble_of
 from analysis.verdict_unlabelled import AtThreshold, Candidate, Contradiction
-from sweep.evaluation.metrics import auroc
 from sweep.shift.calibration import sigmoid
 from sweep.shift.class_mix import ClassMix, best_told, class_mix, labelled_sets, share_of
-from sweep.shift.pooled_performance import ModelEvidence, ModelPrediction, PooledPrediction, predict_pooled
+from sweep.shift.pooled_performance import (
+    ModelEvidence,
+    ModelPrediction,
+    PooledPrediction,
+    predict_pooled,
+    true_metrics,
+)
 from sweep.shift.predicted_performance import Prediction, margin
 from sweep.shift.shift_kind import Shift, Tables, shift_of
 
@@ -95,7 +100,7 @@ def _if_alike(models: Sequence[ModelEvidence], home: float) -> ClassMix | None:
     labels = at_home[0][1]
     if any(not np.array_equal(labels, other) for _, other in at_home):
         return None
-    chosen = best_told(np.array([auroc(z, labels == 1) for z, _ in at_home]))
+    chosen = best_told(np.array([true_metrics(z, labels, 0.0)["auroc"] for z, _ in at_home]))
     held_out = labelled_sets([[at_home[m][0]] for m in chosen], [labels])
     target = np.stack([margin(models[m].target_logits) for m in chosen])
     return class_mix(*share_of(held_out, target, np.ones(1), home), home)
