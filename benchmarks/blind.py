@@ -23,7 +23,7 @@ import torch
 from scipy.stats import spearmanr
 
 from analysis.few_labels import Pool, Sample, difference, draw, drawing_probabilities
-from analysis.target_assessment import Assessment, assess, mean_of
+from analysis.target_assessment import Assessment, assess
 from analysis.verdict_unlabelled import CHANCE, MARGIN, REFUSE, SEND, TargetFacts, verdict
 from benchmarks.blind_cells import PHANTOM, RECIPES, Bench, Cells, Size
 from benchmarks.blind_shifts import right, shifts
@@ -32,7 +32,7 @@ from sweep.evaluation.metrics import auroc
 from sweep.shift import calibration
 from sweep.shift.estimators import ESTIMATORS
 from sweep.shift.evidence import Evidence
-from sweep.shift.pooled_performance import HeldOut, ModelEvidence
+from sweep.shift.pooled_performance import HeldOut, ModelEvidence, mean_of
 from sweep.shift.predicted_performance import HospitalResult, margin
 from sweep.shift.properties import PROPERTIES, energy_distance, standardised
 from sweep.shift.pseudo_hospitals import RESTYLED
