@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.tried_forms import Tried, predicted_adaptations, predicted_ensembles
-from analysis.verdict_unlabelled import AtThreshold, Candidate, Contradiction
+from analysis.verdict_unlabelled import CHANCE, AtThreshold, Candidate, Contradiction
 from sweep.shift.calibration import sigmoid
 from sweep.shift.class_mix import ClassMix, best_told, class_mix, labelled_sets, share_of
 from sweep.shift.pooled_performance import (
@@ -26,6 +26,10 @@ from sweep.shift.predicted_performance import Prediction, margin
 from sweep.shift.shift_kind import Shift, Tables, shift_of
 
 _USUAL = 0.9  # share of the pseudo-hospitals whose disagreement counts as usual
+_UNFOUNDED = {
+    "auroc": CHANCE,
+    "balanced_accuracy": CHANCE,
+}  # of a model whose rule may not hold at the target; 0 of the others
 _LEAST_SHARE, _LARGEST_SHARE = 0.05, 0.95  # of target images that a moved threshold calls positive
 
 
@@ -76,14 +80,16 @@ def assess(
     models = [one for seeds in recipes.values() for one in seeds]
     starts = np.cumsum([0, *(len(seeds) for seeds in recipes.values())])
     places = {key: tuple(range(starts[n], starts[n + 1])) for n, key in enumerate(recipes)}
-    own = predict_pooled(models)
+    contradiction = _contradiction(models)
+    doubted = contradiction is not None and contradiction.unusual
+    own = _predicted(models, doubted)
     home = float(np.mean(models[0].at_home[1] == 1))
     shift = shift_of(tables, home, own.prevalence, _if_alike(models, home)) if tables is not None else None
     prevalence = Prediction(own.prevalence.value, own.prevalence.low, own.prevalence.high)
     if shift is not None:
         prevalence = Prediction(shift.prevalence, shift.prevalence_low, shift.prevalence_high)
     called = float(np.clip(prevalence.value, _LEAST_SHARE, _LARGEST_SHARE))
-    moved = predict_pooled([replace(one, called=called) for one in models])
+    moved = _predicted([replace(one, called=called) for one in models], doubted)
     ensembles = predicted_ensembles(recipes)
     adaptations = predicted_adaptations(tried or {})
     candidates = {
@@ -95,7 +101,22 @@ def assess(
         )
         for key, of_recipe in places.items()
     }
-    return Assessment(candidates, own, moved, places, prevalence, shift, ensembles, _contradiction(models))
+    return Assessment(candidates, own, moved, places, prevalence, shift, ensembles, contradiction)
+
+
+def _predicted(models: Sequence[ModelEvidence], doubted: bool) -> PooledPrediction:
+    """The pooled predictions. Where the models contradict each other more than on pseudo-hospitals, intervals reach down to `_UNFOUNDED`."""
+    found = predict_pooled(models)
+    if not doubted:
+        return found
+    rows = tuple(
+        replace(one, metrics={name: _widened(name, made) for name, made in one.metrics.items()}) for one in found.models
+    )
+    return replace(found, models=rows)
+
+
+def _widened(metric: str, made: Prediction) -> Prediction:
+    return replace(made, low=min(made.low, _UNFOUNDED.get(metric, 0.0)))
 
 
 def _contradiction(models: Sequence[ModelEvidence]) -> Contradiction | None:

@@ -135,14 +135,14 @@ def _decided(facts: TargetFacts) -> Decision:
         top = max(trusted, key=lambda one: one.auroc.value)
         reason = f"no recipe is expected to beat the constant predictor; the best, {top.label}, has a predicted AUROC of {_with_range(top.auroc)}"
         return REFUSE, [f"Do not send any recipe to {where}: {reason}."], "", 0
-    if not _above(best.auroc):
-        return _label_first(facts, best, f"its predicted AUROC of {_with_range(best.auroc)} may be chance", skipped)
     if facts.contradiction is not None and facts.contradiction.unusual:
         there, usual = _percent(facts.contradiction.target), _percent(facts.contradiction.hospitals)
         reason = f"two models of the run answer differently on {there} of the images there, on nine of ten pseudo-hospitals on at most {usual}"
         return _label_first(
             facts, best, f"{reason}, so its predicted AUROC of {_with_range(best.auroc)} may not hold", skipped
         )
+    if not _above(best.auroc):
+        return _label_first(facts, best, f"its predicted AUROC of {_with_range(best.auroc)} may be chance", skipped)
     if _usable(best.own):
         return SEND, [_send(facts, best), *_together(best), *_adapted(best), *skipped], best.label, 0
     if best.moved is not None and _usable(best.moved):

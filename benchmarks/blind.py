@@ -142,7 +142,7 @@ class Estimates:
         self.cells = cells
         self.assessment = assessed(cells)
         self.by_estimator = dict(_by_estimator(cells, self.assessment))
-        self.order = sorted(cells.recipes, key=lambda name: self.assessment.candidates[name].auroc.low, reverse=True)
+        self.order = sorted(cells.recipes, key=self._lower_end, reverse=True)
         facts = TargetFacts(
             cells.target,
             "blind",
@@ -154,6 +154,11 @@ class Estimates:
             contradiction=self.assessment.contradiction,
         )
         self.verdict = verdict(facts)
+
+    def _lower_end(self, recipe: str) -> tuple[float, float]:
+        """Equal lower ends, where the predictions are in doubt, in the order of the values."""
+        auroc = self.assessment.candidates[recipe].auroc
+        return auroc.low, auroc.value
 
 
 def estimates(cells: Cells) -> Estimates:
