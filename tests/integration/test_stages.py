@@ -117,7 +117,8 @@ def test_pool_is_the_generator_s_images_and_says_what_they_are_worth(store, data
     )
     for figures in (facts["quality"], facts["quality_of_real"]):
         assert figures["kid_low/texture"] <= figures["kid/texture"] <= figures["kid_high/texture"]
-    assert facts["quality"]["kid/texture"] > facts["quality_of_real"]["kid/texture"]
+    for figure in ("kid/texture", "frechet/radiomics"):
+        assert facts["quality"][figure] > facts["quality_of_real"][figure], figure
     assert 0 <= facts["real_copy_rate"] <= 1
     assert np.array_equal(read_pool(store, pools[1], 32, 5), read_pool(store, pools[1], 32)[:5])
     assert read_pool(store, pools[1], 48, 0).shape == (0, 48, 48)
