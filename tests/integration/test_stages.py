@@ -186,7 +186,7 @@ def test_pool_is_never_in_memory_as_a_whole(store, data, monkeypatch):
     pool = pool_stages(config(), data, 0)[0]
     have(store, *pool.dependencies)
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 32), dtype=np.uint8)
-    monkeypatch.setattr(synthetic_pools, "_JUDGED", 64)
+    monkeypatch.setattr(synthetic_pools, "_JUDGED", {"texture": 64, "radiomics": 64})
     monkeypatch.setattr(synthetic_pools.TrainedGenerator, "stream", lambda *where, **more: (noise for _ in range(1000)))
     count = 8192
     big = Stage(pool.kind, pool.version, {**pool.inputs, "images": count}, pool.dependencies)
