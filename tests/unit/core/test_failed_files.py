@@ -2,8 +2,8 @@
 
 import os
 
-import pandas as pd
 import pytest
+from pyarrow import parquet
 
 from sweep.core.atomic import write_text
 from sweep.core.errors import guarded
@@ -20,7 +20,7 @@ def test_a_file_that_is_gone_is_named(tmp_path, capsys):
     for read in (
         lambda: place.read_bytes(),
         lambda: Storage(tmp_path).read("split.parquet"),
-        lambda: pd.read_parquet(place),
+        lambda: parquet.read_table(place),
     ):
         assert (
             message(read, capsys) == f"error: {place}: No such file or directory; restore it, or give another place\n"
