@@ -3,7 +3,6 @@
 import os
 
 import pytest
-from pyarrow import parquet
 
 from sweep.core.atomic import write_text
 from sweep.core.errors import guarded
@@ -17,14 +16,9 @@ def message(action, capsys):
 
 def test_a_file_that_is_gone_is_named(tmp_path, capsys):
     place = tmp_path / "split.parquet"
-    for read in (
-        lambda: place.read_bytes(),
-        lambda: Storage(tmp_path).read("split.parquet"),
-        lambda: parquet.read_table(place),
-    ):
-        assert (
-            message(read, capsys) == f"error: {place}: No such file or directory; restore it, or give another place\n"
-        )
+    for read in (place.read_bytes, lambda: Storage(tmp_path).read("split.parquet")):
+        said = message(read, capsys)
+        assert said == f"error: {place}: No such file or directory; restore it, or give another place\n"
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no /proc, a folder in which nobody can make a file")
