@@ -77,9 +77,9 @@ def run_import(
     A large import that was killed continues where it was. Raises InputError for any mistake in what was given, and for a result that
     cannot be meant; only finished blocks of a large set stay.
     """
-    chosen = _options(name, row, options)
+    chosen = chosen_options(name, row, options)
     _check_settings(settings)
-    folder = _source(name, row, src)
+    folder = source_folder(name, row, src)
     if row.needs_source:
         _check_destination(folder, dst)
     header = _header(name, row, settings, chosen)
@@ -223,7 +223,8 @@ def _ray(workers: int) -> Iterator[None]:
             ray.shutdown()
 
 
-def _options(name: str, row: Importer, given: Mapping[str, Any]) -> dict[str, Any]:
+def chosen_options(name: str, row: Importer, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The importer's own options, those that are not given with their defaults. Raises InputError for unknown ones and values."""
     for option in given:
         if option not in row.options:
             fix = suggestion(option, row.options) if row.options else "it takes none"
@@ -235,7 +236,8 @@ def _options(name: str, row: Importer, given: Mapping[str, Any]) -> dict[str, An
     return chosen
 
 
-def _source(name: str, row: Importer, src: Path | str | None) -> Path:
+def source_folder(name: str, row: Importer, src: Path | str | None) -> Path:
+    """The source as a path. Raises InputError when an importer that needs one gets none, or one that is not there."""
     if not row.needs_source:
         return Path()
     if src is None:
