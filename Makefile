@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run findings test test-fast test-all test-lowest chaos torture lint types lock clean
+.PHONY: help setup run findings test test-fast test-extended test-all test-lowest chaos torture lint types lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,10 +34,13 @@ findings: $(READY)  ## the papers' questions on real images, resumable: DATA=PAT
 	@$(BIN)/python -m benchmarks.findings $(DATA) $(if $(ONLY),--only $(ONLY)) $(if $(PLAN),--plan)
 
 test: $(READY)  ## the default tests, two at a time
-	@$(BIN)/python -m pytest $(XDIST) -m "not slow"
+	@$(BIN)/python -m pytest $(XDIST) -m "not slow and not extended"
 
 test-fast: $(READY)  ## unit tests and contracts only
-	@$(BIN)/python -m pytest $(XDIST) -m "not slow" tests/unit tests/contracts tests/test_architecture.py
+	@$(BIN)/python -m pytest $(XDIST) -m "not slow and not extended" tests/unit tests/contracts tests/test_architecture.py
+
+test-extended: $(READY)  ## what make test leaves out and CI runs: a job on a Ray cluster, an object store, limits
+	@$(BIN)/python -m pytest $(XDIST) -m "extended and not slow"
 
 test-all: $(READY)  ## the long tests too
 	@$(BIN)/python -m pytest

@@ -36,8 +36,9 @@ class Condition:
 
 def conditions(run: Run) -> dict[str, Condition]:
     """signature -> the condition it was trained under."""
-    varying = [name for name in CONDITIONS if len({_value(row, name) for row in _rows(run.configs)}) > 1]
-    return {key: _condition(row, varying) for key, row in zip(run.configs.index, _rows(run.configs), strict=True)}
+    rows = _rows(run.configs)
+    varying = [name for name in CONDITIONS if len({_value(row, name) for row in rows}) > 1]
+    return {key: _condition(row, varying) for key, row in zip(run.configs.index, rows, strict=True)}
 
 
 def grouped(run: Run) -> dict[Condition, list[str]]:

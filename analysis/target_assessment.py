@@ -13,14 +13,18 @@ import numpy as np
 from analysis.seed_ensembles import ensemble_of
 from analysis.verdict_unlabelled import AtThreshold, Candidate, Contradiction
 from sweep.shift.calibration import sigmoid
-from sweep.shift.estimates import NORMAL_90
-from sweep.shift.pooled_performance import ModelEvidence, ModelPrediction, PooledPrediction, predict_pooled
+from sweep.shift.class_mix import ClassMix, best_told, class_mix, labelled_sets, share_of
+from sweep.shift.pooled_performance import (
+    ModelEvidence,
+    ModelPrediction,
+    PooledPrediction,
+    predict_pooled,
+    true_metrics,
+)
 from sweep.shift.predicted_performance import Prediction, margin
-from sweep.shift.prevalence import share_if_alike, towards_home
 from sweep.shift.shift_kind import Shift, Tables, shift_of
 
 _USUAL = 0.9  # share of the pseudo-hospitals whose disagreement counts as usual
-_PRIOR_SPREAD = 0.3  # standard deviation of the target's positive share around the source's, before anything is seen
 _LEAST_SHARE, _LARGEST_SHARE = 0.05, 0.95  # of target images that a moved threshold calls positive
 
 
@@ -51,7 +55,7 @@ def assess(
     own = predict_pooled(models)
     home = float(np.mean(models[0].at_home[1] == 1))
     shift = shift_of(tables, home, own.prevalence, _if_alike(models, home)) if tables is not None else None
-    prevalence = own.prevalence
+    prevalence = Prediction(own.prevalence.value, own.prevalence.low, own.prevalence.high)
     if shift is not None:
         prevalence = Prediction(shift.prevalence, shift.prevalence_low, shift.prevalence_high)
     called = float(np.clip(prevalence.value, _LEAST_SHARE, _LARGEST_SHARE))
@@ -87,26 +91,19 @@ def _disagreement(calls: Sequence[np.ndarray]) -> float:
     return float(np.mean(2 * positive * (1 - positive)) * count / (count - 1))
 
 
-def _if_alike(models: Sequence[ModelEvidence], home: float) -> Prediction | None:
-    """The target's positive share if images of a class look alike at both hospitals, by the models' mean score; 90 % interval.
+def _if_alike(models: Sequence[ModelEvidence], home: float) -> ClassMix | None:
+    """The target's class mix if images of a class look alike at both hospitals: held-out source images are then one labelled set like it.
 
-    A normal prior around the source's share keeps it there where the scores say little. None where they say nothing, or where the models
-    were not shown the same images.
+    None where the models were not shown the same images.
     """
-    at_home: list[np.ndarray] = []
-    at_target: list[np.ndarray] = []
-    for one in models:
-        z, labels = one.at_home
-        if len(z) != len(at_home[0] if at_home else z):
-            return None
-        unit = float(z.std()) or 1.0
-        at_home.append(sigmoid((z - z.mean()) / unit))
-        at_target.append(sigmoid((margin(one.target_logits) - z.mean()) / unit))
-    share, error = share_if_alike(np.mean(at_home, axis=0), labels, np.mean(at_target, axis=0))
-    if not np.isfinite(error):
+    at_home = [one.at_home for one in models]
+    labels = at_home[0][1]
+    if any(not np.array_equal(labels, other) for _, other in at_home):
         return None
-    value, left = towards_home(share, error, home, _PRIOR_SPREAD)
-    return Prediction(value, max(0.0, value - NORMAL_90 * left), min(1.0, value + NORMAL_90 * left))
+    chosen = best_told(np.array([true_metrics(z, labels, 0.0)["auroc"] for z, _ in at_home]))
+    held_out = labelled_sets([[at_home[m][0]] for m in chosen], [labels])
+    target = np.stack([margin(models[m].target_logits) for m in chosen])
+    return class_mix(*share_of(held_out, target, np.ones(1), home), home)
 
 
 def _ensembles(recipes: Mapping[str, Sequence[ModelEvidence]]) -> dict[str, ModelPrediction]:

@@ -24,6 +24,7 @@ from sweep.core.pareto import nondominated_rank
 
 METRIC = "auroc/target"
 MOST_CANDIDATES = 60  # configurations whose images are resampled; beyond, the selection is repeated over seeds alone
+_NOTICEABLE = 0.005  # by which the repeated choice must score better, or it is the same within its own noise
 SEVERAL_METRICS_DRAWS = 60  # bootstrap samples of a rule that ranks whole tables, about 3 ms each and seed
 
 
@@ -37,6 +38,12 @@ class Corrected:
     candidates: int
     images_resampled: bool
     seeds_left_out: bool
+
+    @property
+    def shows_no_luck(self) -> bool:
+        """Whether the repeated choice scores better than the choice did: it then names other configurations, and nothing was too good."""
+        gain = self.corrected.estimate - self.observed.estimate
+        return gain * metric_names.sign(self.metric) > _NOTICEABLE
 
 
 @dataclass(frozen=True)
@@ -62,8 +69,8 @@ class Winner:
 
     @property
     def corrected_text(self) -> str:
-        """The corrected number with its interval; empty where there was no choice."""
-        if self.corrected is None:
+        """The corrected number with its interval; empty where there was no choice, or none that luck made look better."""
+        if self.corrected is None or self.corrected.shows_no_luck:
             return ""
         return f"{metric_names.title(self.corrected.metric)} {with_interval(self.corrected.corrected)}"
 
@@ -213,10 +220,14 @@ def _corrected_text(made: Corrected | None) -> tuple[str, ...]:
     if made is None:
         return ()
     title = metric_names.title(made.metric)
-    text = (
-        f"It was chosen among {made.candidates} configurations. Corrected for that choice its {title} is {with_interval(made.corrected)}; "
-        f"uncorrected {with_interval(made.observed)}."
-    )
+    text = f"It was chosen among {made.candidates} configurations. "
+    if made.shows_no_luck:
+        text += (
+            f"That choice, repeated on resampled patients and seeds, often names others, and reaches {title} {with_interval(made.corrected)}; "
+            f"this one reads {with_interval(made.observed)}, which luck has not raised."
+        )
+    else:
+        text += f"Corrected for that choice its {title} is {with_interval(made.corrected)}; uncorrected {with_interval(made.observed)}."
     if not made.seeds_left_out:
         text += " With one seed the luck of that seed cannot be taken out."
     if not made.images_resampled:

@@ -3,11 +3,11 @@
     python -m benchmarks.blind --quick                # two phantom targets, a few minutes
     python -m benchmarks.blind                        # ten phantom targets
     python -m benchmarks.blind --data ../shared/data  # and BUSI -> BrEaST, BrEaST -> BUSI, Kermany -> NIH
-    python -m benchmarks.blind --tuning               # the targets on which the method's constants were set
+    python -m benchmarks.blind --tuning --draw 1      # targets and patients on which the method's constants were set
 
 Prints one JSON line a recipe and target, one a target, and one with the bars of all of them. What was computed is kept in `--keep`, so that
 the same command again goes on where it was. Means are over (recipe, target) cells; AUROC and accuracy are of all target images. Constants
-of the method were set on the targets of `--tuning` alone; those that are reported otherwise had no part in it.
+of the method were set on the targets of `--tuning` and draws 1 to 3 of the patients; those that are reported otherwise had no part in it.
 """
 
 from __future__ import annotations
@@ -84,14 +84,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="N",
         help="replay labelling N times on every target (2000 for the bar)",
     )
+    parser.add_argument(
+        "--draw", type=int, default=0, metavar="N", help="seed of the simulated patients; constants were set on 1 to 3"
+    )
     parser.add_argument("--keep", type=Path, default=Path("benchmarks/results/blind"))
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
-    size = Size(arguments.px, arguments.patients, arguments.epochs, arguments.seeds, arguments.hospitals)
+    size = Size(
+        arguments.px, arguments.patients, arguments.epochs, arguments.seeds, arguments.hospitals, draw=arguments.draw
+    )
     recipes = RECIPES
     if arguments.quick:
-        size, recipes = Size(32, 80, 4, 1, 16, 200), RECIPES[:3]
-    bench = Bench(arguments.keep / ("quick" if arguments.quick else f"{size.px}px"), size)
+        size, recipes = Size(32, 80, 4, 1, 16, 200, draw=arguments.draw), RECIPES[:3]
+    folder = ("quick" if arguments.quick else f"{size.px}px") + (f"-draw{size.draw}" if size.draw else "")
+    bench = Bench(arguments.keep / folder, size)
     rows, targets = [], []
     for source, target in _pairs(arguments):
         made = estimates(bench.cells(source, target, recipes))

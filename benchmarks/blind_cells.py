@@ -61,7 +61,8 @@ RECIPES = (
 class Size:
     """How much is computed: side of the images, patients of a phantom, epochs, seeds, pseudo-hospitals, and the most images of each part.
 
-    Models are trained on at most `train_images`; pseudo-hospitals show at most `shown` validation images, as those of a sweep do.
+    Models are trained on at most `train_images`; pseudo-hospitals show at most `shown` validation images, as those of a sweep do. `draw` is
+    the seed of the simulated patients.
     """
 
     px: int = 64
@@ -72,6 +73,7 @@ class Size:
     target_images: int = 300
     train_images: int = 300
     shown: int = 64
+    draw: int = 0
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,7 @@ class Bench:
         folder = self.folder / "shards" / _file_name(name)
         if not folder.exists():
             if f"{kind}:" == PHANTOM:
-                phantom.write(folder, scanner=place, patients=self.size.patients)
+                phantom.write(folder, scanner=place, patients=self.size.patients, seed=self.size.draw)
             else:
                 import_dataset(kind, Path(place), folder)
         return folder

@@ -28,7 +28,7 @@ from sweep.shift.pseudo_hospitals import pseudo_hospitals
 from sweep.shift.shift_kind import ACQUISITION, KINDS, MIXTURE, NONE, PREVALENCE, UNLIKE, Shift, Tables
 
 _IMAGES, _HOSPITALS, _SHOWN = 120, 16, 64
-_OTHER_PATIENTS = 7  # seed of the simulation whose patients the targets are made of
+_OTHER_PATIENTS = 7  # added to the benchmark's draw: the seed of the simulation whose patients the targets are made of
 # Scanners of the simulated targets: those of the shifts on which constants were set have no part in the reported ones.
 _TUNING, _REPORTED = ("b", "fine", "coarse", "dark"), ("contrasty", "flat", "noisy", "harmonic", "legacy")
 
@@ -80,7 +80,10 @@ def cases(bench: Bench, recipes: tuple[Recipes, ...], count: int, *, tuning: boo
         path = bench.folder / "shifts" / f"{'tuning' if tuning else 'reported'}-{number:03d}.npz"
         if not path.exists():
             maker = maker or _Maker(bench, recipes, _TUNING if tuning else _REPORTED)
-            made = maker.case(KINDS[number % len(KINDS)], rng(int(tuning), "simulated shift", number))
+            made = maker.case(
+                KINDS[number % len(KINDS)],
+                rng(int(tuning), "simulated shift", number, *([bench.size.draw] if bench.size.draw else [])),
+            )
             save_arrays(path, **{field.name: np.asarray(getattr(made, field.name)) for field in fields(Case)})
         yield _read(path)
 
@@ -178,7 +181,7 @@ def _patients(scanner: str, px: int, bench: Bench) -> tuple[np.ndarray, np.ndarr
     if scanner == "a":
         folder = bench.folder / "shards" / "other_patients_of_a"
         if not folder.exists():
-            phantom.write(folder, scanner="a", patients=200, seed=_OTHER_PATIENTS)
+            phantom.write(folder, scanner="a", patients=200, seed=_OTHER_PATIENTS + bench.size.draw)
     else:
         folder = bench.shards(f"{PHANTOM}{scanner}")
     held = read_images(folder, px, normals=NORMALS)
@@ -228,7 +231,7 @@ def _unlike(images: np.ndarray, draw: np.random.Generator) -> np.ndarray:
 
 
 def right(rows: list[dict]) -> dict:
-    """Share of the shifts named right, over all and by kind; NONE counts as right only as itself."""
+    """Share of the shifts named right, over all and by kind, and how often each kind was given which name."""
     by_kind = {
         kind: float(np.mean([row["named"] == kind for row in rows if row["kind"] == kind]))
         for kind in KINDS
@@ -239,5 +242,13 @@ def right(rows: list[dict]) -> dict:
         "shifts": len(rows),
         "named_right": float(np.mean([row["named"] == row["kind"] for row in rows])),
         "by_kind": by_kind,
+        "confusion": {
+            kind: {
+                name: count
+                for name in KINDS
+                if (count := sum(row["named"] == name for row in rows if row["kind"] == kind))
+            }
+            for kind in KINDS
+        },
         "called_none_wrongly": float(np.mean(safe)) if safe else None,
     }

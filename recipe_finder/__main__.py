@@ -101,6 +101,9 @@ SECTIONS = {
     "Data": {
         "import": Row("read a data set as published and write shards", "sweep.importers.__main__:main"),
         "audit": Row("near-duplicates, leaks, label conflicts, shortcut features", "sweep.shards.__main__:audit_main"),
+        "lesion-sizes": Row(
+            "sizes of lesions by a data set's masks, for the parts of a report", "sweep.importers.lesion_sizes:main"
+        ),
         "verify": Row("compare shards with their manifest", "sweep.shards.__main__:verify_main"),
     },
     "Sweeps": {

@@ -15,7 +15,7 @@ from sweep.config.target_label_checks import TARGET_LABEL_CHECKS
 from sweep.core.acquisition_names import ACQUISITION_METRICS, conditions
 from sweep.core.errors import InputError, suggestion
 from sweep.core.hyperparameter import Hyperparameter
-from sweep.core.metric_table import ROBUST_ACCURACY, SPLITS, WORST, metric_name
+from sweep.core.metric_table import ROBUST_ACCURACY, SPLITS, WORST, metric_name, metric_row
 from sweep.search.sampling import bounds
 
 
@@ -99,6 +99,11 @@ def _objectives(sweep_config: SweepConfig, incomplete: frozenset[str]) -> Iterat
     attacked = [str(eps) for eps in sweep_config.threats.eps]
     for index, objective in enumerate(sweep_config.objectives):
         place = ("objectives", index)
+        row = metric_row(objective.metric)
+        twice = sum(other.metric == objective.metric for other in sweep_config.objectives) > 1  # reported by itself
+        if row is not None and objective.goal != row.goal and not twice:
+            better = "larger" if row.goal == "maximize" else "smaller"
+            yield (*place, "goal"), f"{objective.metric} is better when {better}", f"write goal: {row.goal}"
         if objective.metric in ACQUISITION_METRICS:
             yield from () if "threats" in incomplete else _of_acquisition(objective, place, sweep_config.threats)
             continue

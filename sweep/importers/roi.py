@@ -27,24 +27,30 @@ def crop_to_lesion(grey: np.ndarray, masks: Sequence[Path], roi: str, where: Pat
     `where` is the image's path. Raises InputError when it has no mask, or when a mask is unreadable, of another
     size than the image, or empty.
     """
+    inside = lesion(masks, grey.shape, where)
+    rows, columns = (_span(np.any(inside, axis=axis)) for axis in (1, 0))
+    margin = round(_MARGIN * max(rows[1] - rows[0], columns[1] - columns[0]))
+    window = tuple(slice(max(0, first - margin), last + margin) for first, last in (rows, columns))
+    return np.where(inside, grey, 0)[window] if roi == "mask" else grey[window]
+
+
+def lesion(masks: Sequence[Path], shape: tuple[int, ...], where: Path) -> np.ndarray:
+    """bool [h, w]: the union of the masks of an image of this shape, whose path is `where`. Raises InputError as `crop_to_lesion`."""
     if not masks:
         raise InputError(where, "no mask beside it", "restore the masks from the archive, or import with roi none")
-    inside = np.zeros(grey.shape, dtype=bool)
+    inside = np.zeros(shape, dtype=bool)
     for path in masks:
         mask = decode(path, read_grey).grey
-        if mask.shape != grey.shape:
+        if mask.shape != shape:
             raise InputError(
                 path,
-                f"a mask of {mask.shape[1]} x {mask.shape[0]} pixels for an image of {grey.shape[1]} x {grey.shape[0]}",
+                f"a mask of {mask.shape[1]} x {mask.shape[0]} pixels for an image of {shape[1]} x {shape[0]}",
                 "restore it from the archive",
             )
         inside |= mask > (127 if mask.max() > 1 else 0)  # some masks count 0 and 1 instead of 0 and 255
     if not inside.any():
         raise InputError(masks[0], "the mask marks nothing", "restore it, or import with roi none")
-    rows, columns = (_span(np.any(inside, axis=axis)) for axis in (1, 0))
-    margin = round(_MARGIN * max(rows[1] - rows[0], columns[1] - columns[0]))
-    window = tuple(slice(max(0, first - margin), last + margin) for first, last in (rows, columns))
-    return np.where(inside, grey, 0)[window] if roi == "mask" else grey[window]
+    return inside
 
 
 def _span(marked: Any) -> tuple[int, int]:

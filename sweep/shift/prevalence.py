@@ -43,31 +43,6 @@ def em(evidence: Evidence) -> np.ndarray:
     return shares
 
 
-def share_if_alike(scores: np.ndarray, labels: np.ndarray, at_target: np.ndarray) -> tuple[float, float]:
-    """Positive share of the target and its standard error, where images of a class look alike at both hospitals.
-
-    `scores` [N] of labelled source images (0 or 1 in `labels`), that no model was trained on, and `at_target` [M]: any number that is larger
-    for class 1 on average. The target's mean score lies between those of the classes as its share says (scaled probability average,
-    Bella et al. 2010); the error is that of the three means. (NaN, inf) where a class is missing or the scores do not tell them apart.
-    """
-    parts = [scores[labels == kind] for kind in (0, 1)]
-    if min(map(len, parts)) < 2:
-        return float("nan"), float("inf")
-    apart = float(parts[1].mean() - parts[0].mean())
-    if apart <= 0:
-        return float("nan"), float("inf")
-    share = float(np.clip((at_target.mean() - parts[0].mean()) / apart, 0, 1))
-    variances = [float(part.var(ddof=1)) / len(part) for part in (*parts, at_target)]
-    spread = (1 - share) ** 2 * variances[0] + share**2 * variances[1] + variances[2]
-    return share, float(np.sqrt(spread)) / apart
-
-
-def towards_home(share: float, error: float, home: float, prior: float) -> tuple[float, float]:
-    """A share estimated with this standard error, drawn towards the source's `home` by a normal prior of that spread; and its error then."""
-    trust = prior**2 / (prior**2 + error**2)
-    return trust * share + (1 - trust) * home, float(np.sqrt(trust)) * error
-
-
 def reweighted(probabilities: np.ndarray, prior: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Probabilities [M, K] calibrated under class shares `prior` [K], as they are under `shares` [K] (Bayes' rule)."""
     weighted = probabilities * (shares / np.maximum(prior, 1e-12))

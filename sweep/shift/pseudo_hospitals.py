@@ -12,10 +12,11 @@ import numpy as np
 
 from sweep.core.seeds import rng
 from sweep.shift.acquisition import TRANSFORMS
-from sweep.shift.restyle import MATCHED, PAIRED
+from sweep.shift.restyle import MATCHED, PAIRED, fitted_to_field
 
 MATCHED_SET, RESTYLED, ACQUISITION = "matched as a set", "restyled", "acquisition"
 BOTH, PREVALENCE = "matched and acquisition", "prevalence"
+FIELD = "field of view"  # first transform of a hospital whose images were fitted into the target's borders
 _TRANSFORMS_AT_ONCE = (1, 3)  # fewest and most acquisition effects of one hospital
 _AFTER_MATCHING = 0.5  # largest strength of an effect on images that look like the target's already
 _PREVALENCES = (0.1, 0.9)  # bounds of the positive share of a resampled hospital
@@ -45,12 +46,13 @@ def pseudo_hospitals(
 ) -> Iterator[PseudoHospital]:
     """`count` hospitals, one at a time, from uint8 source-validation images [N, H, W], labels [N] and unlabelled target images [M, H, W].
 
-    Of eight, three are matched to the target as a set, one is restyled image by image, two are matched and then changed a little as
-    scanners change images, one is changed only, and one is matched with another class mix. Hospital k depends on (seed, k) alone: asking for more adds to those that are there. Raises ValueError for no
-    target image or images of another size.
+    Where the target's images have other black borders, the source's are fitted into them first. Of eight, three are matched to the target as a set, one is restyled image by image, two are matched and then changed a little as
+    scanners change images, one is changed only (neither matched nor fitted), and one is matched with another class mix. Hospital k depends on
+    (seed, k) alone: asking for more adds to those that are there. Raises ValueError for no target image or images of another size.
     """
     if len(target) == 0 or target.shape[1:] != images.shape[1:]:
         raise ValueError(f"target images {target.shape} do not fit source images {images.shape}")
+    fitted = fitted_to_field(images, target)
     for number in range(count):
         draw = rng(seed, "pseudo hospital", number)
         family = _family(number)
@@ -59,7 +61,7 @@ def pseudo_hospitals(
         if family != ACQUISITION:
             table = PAIRED if family == RESTYLED else MATCHED
             name = list(table)[_turn(number, family) % len(table)]
-            shown, recipe = table[name](shown, target, draw), [name]
+            shown, recipe = table[name](fitted[rows], target, draw), [*([FIELD] if fitted is not images else []), name]
         if family in (ACQUISITION, BOTH):
             few, many = _TRANSFORMS_AT_ONCE
             strongest = _AFTER_MATCHING if family == BOTH else 1.0

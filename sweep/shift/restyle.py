@@ -13,6 +13,7 @@ from functools import partial
 from itertools import pairwise
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
 Restyle = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
@@ -21,6 +22,10 @@ _SMOOTHING = 1 / 16  # share of the height over which the brightness along depth
 _MOST_GAIN = np.log(8.0)  # of the filter at one frequency
 _SPECTRAL_SMOOTHING = 1.5  # frequencies, standard deviation
 _FRAME_SHARE = 0.9  # of target images that are black at a pixel of their frame
+_BLACK = 8  # grey level up to which a pixel of a border counts as black: lossy storage leaves no exact zeros
+_BORDER_SHARE = 0.9  # of the pixels of a line that are black where the line belongs to the border
+_LEAST_LINES = 8  # rows or columns of a field of view
+_LEAST_MOVED = 0.02  # of the side, by which a border differs before images are fitted into it
 
 
 def histogram(images: np.ndarray, references: np.ndarray, draw: np.random.Generator) -> np.ndarray:
@@ -81,6 +86,25 @@ def common_histogram(
     return _framed(_grey(np.stack(mixed, axis=1)), chosen)
 
 
+def fitted_to_field(images: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """Images fitted from the field of view that they have in common into that of the target images: other black borders, another crop.
+
+    The same array where the two fields differ by no more than a fiftieth of the side (at least one pixel), or where one is empty.
+    """
+    own, wanted = _field(images), _field(references)
+    if own is None or wanted is None:
+        return images
+    least = [max(1.0, _LEAST_MOVED * side) for side in images.shape[1:] for _ in range(2)]
+    if all(abs(a - b) <= most for a, b, most in zip(own, wanted, least, strict=True)):
+        return images
+    top, bottom, left, right = wanted
+    fitted = np.zeros_like(images)
+    for index, image in enumerate(images):
+        inner = Image.fromarray(image[own[0] : own[1], own[2] : own[3]])
+        fitted[index, top:bottom, left:right] = inner.resize((right - left, bottom - top), Image.Resampling.BILINEAR)
+    return fitted
+
+
 def common_spectrum(images: np.ndarray, references: np.ndarray, draw: np.random.Generator) -> np.ndarray:
     """One filter for all images, from their mean power spectrum to that of half the target images: another point-spread function.
 
@@ -129,6 +153,16 @@ def _half(references: np.ndarray, draw: np.random.Generator) -> np.ndarray:
 def _framed(images: np.ndarray, references: np.ndarray) -> np.ndarray:
     """Black where nearly all target images are."""
     return np.where((references == 0).mean(axis=0) > _FRAME_SHARE, 0, images).astype(np.uint8)
+
+
+def _field(images: np.ndarray) -> tuple[int, int, int, int] | None:
+    """Top, bottom, left and right of what black borders leave of all images together; None where nothing is left."""
+    black = (images <= _BLACK).mean(axis=0)
+    lines = [np.flatnonzero(black.mean(axis=axis) < _BORDER_SHARE) for axis in (1, 0)]
+    if any(len(seen) < _LEAST_LINES for seen in lines):
+        return None
+    rows, columns = lines
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
 def _table(images: np.ndarray, references: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sweep.shift.predicted_performance import Prediction
+from sweep.shift.class_mix import ClassMix
 from sweep.shift.properties import energy_distance, standardised, two_sample_p
 
 NONE, ACQUISITION, PREVALENCE, MIXTURE, UNLIKE = "none", "acquisition", "prevalence", "mixture", "unlike"
@@ -17,7 +17,7 @@ _LEAST_DISTANCE = (
     0.4  # energy distance, in standard deviations, up to which sets of other patients of one scanner differ
 )
 _FARTHEST = 12.0  # energy distance to the nearest pseudo-hospital from which on the target resembles none of them
-_LEAST_CHANGE = 0.10  # of the positive share that is called another class mix
+_CHANGED = 0.5  # probability from which on the class mix is called another one
 _MOST_COMPARED = 300  # images of a side in the permutation test
 _NAMED = 3  # properties named as drifted
 _DRIFT = 0.5  # standard deviations from which on a property is named
@@ -53,10 +53,8 @@ class Tables:
     nearest: float
 
 
-def shift_of(
-    tables: Tables, home_prevalence: float, prevalence: Prediction, if_alike: Prediction | None = None
-) -> Shift:
-    """Name the shift from image properties and the estimated positive share of the target with its interval.
+def shift_of(tables: Tables, home_prevalence: float, prevalence: ClassMix, if_alike: ClassMix | None = None) -> Shift:
+    """Name the shift from image properties and the estimated class mix of the target.
 
     `if_alike` is the share where images of a class look alike at both hospitals: it counts where the properties show no other acquisition.
     """
@@ -65,8 +63,7 @@ def shift_of(
     p = two_sample_p(_some(source), _some(target))
     acquired = p < _SIGNIFICANT and distance > _LEAST_DISTANCE
     prevalence = prevalence if acquired or if_alike is None else if_alike
-    outside = not prevalence.low <= home_prevalence <= prevalence.high
-    mixed = outside and abs(prevalence.value - home_prevalence) >= _LEAST_CHANGE
+    mixed = prevalence.changed > _CHANGED
     if acquired and tables.nearest > _FARTHEST:
         kind = UNLIKE
     else:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -52,7 +53,12 @@ def _is_of_other_kind(line: bytes, kinds: frozenset[str]) -> bool:
     begin = line.find(_KIND) + len(_KIND)
     if begin < len(_KIND) or line.find(_KIND, begin) >= 0:
         return False
-    return line[begin : line.find(b'"', begin)].decode(errors="replace") not in kinds
+    return line[begin : line.find(b'"', begin)] not in _encoded(kinds)
+
+
+@lru_cache
+def _encoded(kinds: frozenset[str]) -> frozenset[bytes]:
+    return frozenset(kind.encode() for kind in kinds)
 
 
 def _has_its_sum(line: bytes) -> bool:

@@ -15,7 +15,7 @@ from sweep.execution.ray.artifact_server import ArtifactServer
 from sweep.execution.worker_limits import UNLIMITED, WorkerLimits
 from sweep.store.artifact_store import ArtifactStore, Stage
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.extended, pytest.mark.timeout(180)]
 ASKERS = 6  # processes, on each of two nodes
 
 

@@ -141,7 +141,10 @@ def cut(undisturbed, run, place):
         shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, 5))])
+@pytest.mark.parametrize(
+    "part",
+    [pytest.param(part, marks=pytest.mark.slow if part else pytest.mark.extended) for part in range(5)],
+)
 def test_a_driver_killed_after_every_kind_of_event_resumes_to_the_same_end(undisturbed, tmp_path, part):
     events = read_ledger(undisturbed).events
     for place in cuts(events)[part::5]:

@@ -14,7 +14,7 @@ from tests.integration.cluster_view import left_on
 from tests.integration.head_node import head_node, without_token
 from tests.integration.sweep_process import REPOSITORY
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.extended, pytest.mark.timeout(400)]
 ONE = TEXT.replace("[none, pixelshuffle]", "[none]").replace("[0, 0.5]", "[0]").replace("seeds: 2", "seeds: 1")
 SWEEP_CONFIGS = {
     "good": ONE,

@@ -29,6 +29,7 @@ def cpu_seconds(command, home):
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done
 
 
+@pytest.mark.extended
 def test_what_this_machine_will_never_have_is_refused_at_once(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     sweep_config = write_config(tmp_path, ONE)
@@ -43,7 +44,9 @@ def test_what_this_machine_will_never_have_is_refused_at_once(tmp_path, monkeypa
     assert not (tmp_path / "results").exists()
 
 
-@pytest.mark.parametrize("engine", ["inline", pytest.param("ray", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "engine", [pytest.param("inline", marks=pytest.mark.extended), pytest.param("ray", marks=pytest.mark.slow)]
+)
 def test_more_memory_than_allowed_ends_the_trial_with_a_reason(tmp_path, engine):
     limits = ("--engine", engine, "--set", "resources.memory_per_worker=20MB", "--set", "resources.max_failures=1")
     done = sweep_process.run(

@@ -12,7 +12,7 @@ from tests.fakes.object_store import BUCKET, object_store
 from tests.fakes.sweep_config import TEXT, write_config
 from tests.integration import sweep_process
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.e2e, pytest.mark.extended, pytest.mark.timeout(420)]
 RUN = f"s3://{BUCKET}/runs/tiny"
 TARGET = f"s3://{BUCKET}/shards/b"
 SWEEP_CONFIG = (

@@ -201,6 +201,7 @@ def test_report_tables_and_tensorboard_read_it(prepared, analysed, tmp_path):
     assert write_tensorboard(analysed, tmp_path / "tensorboard") == 2
 
 
+@pytest.mark.extended
 @pytest.mark.e2e
 def test_from_sweep_config_to_report(tmp_path):
     for number, name in enumerate(("here", "there")):

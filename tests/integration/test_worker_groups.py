@@ -57,7 +57,9 @@ def test_two_workers_follow_the_loss_curve_of_one(tmp_path):
         assert together[epoch] == pytest.approx(loss, rel=0.02)
 
 
-@pytest.mark.parametrize("engine", ["inline", pytest.param("ray", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "engine", [pytest.param("inline", marks=pytest.mark.extended), pytest.param("ray", marks=pytest.mark.slow)]
+)
 def test_streamed_from_the_shards_gives_the_same_numbers(usual, tmp_path, engine):
     streamed = sweep(tmp_path / "streamed", "data.loading=stream", engine=engine)
     assert {record: event["metrics"] for record, event in streamed.finished().items()} == {

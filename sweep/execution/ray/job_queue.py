@@ -16,7 +16,7 @@ from typing import Any
 import ray
 
 from sweep.execution.job import DONE, FAULT, PREEMPTION, Losses, Report, Said, Work
-from sweep.execution.ray.nodes import HEAD, is_leaving
+from sweep.execution.ray.nodes import HEAD, is_leaving, is_lost
 
 _VERDICT_S = 30  # a driver that answers later than that does not hold its workers up
 
@@ -254,7 +254,7 @@ class JobQueue:
             self._activities.pop(job.signature, None)
         if job is None or job.cancelled:
             return
-        kind = PREEMPTION if worker_group.node in self._leaving or is_leaving(worker_group.node) else FAULT
+        kind = PREEMPTION if worker_group.node in self._leaving or is_lost(worker_group.node) else FAULT
         if job.losses.another_attempt(kind):
             self._waiting.insert(0, job)
         else:

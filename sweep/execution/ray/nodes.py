@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import socket
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ HEAD = {
 }  # a resource that only the head has: what asks for it stays while workers come and go
 LAUNCHER_FILE = "ray_bootstrap_config.yaml"
 _LOOK_S = 60
+_ANSWER_S = 3  # seconds for a connection to a node
 _FIX = "give an s3:// or gs:// URL, or file:///PATH for a folder that every node mounts there"
 
 
@@ -30,6 +32,23 @@ def alive() -> list[dict[str, Any]]:
 def is_leaving(node: str) -> bool:
     """Whether a node, by its id, is being drained or no longer there."""
     return bool(node) and (node in draining_nodes() or node not in {other["NodeID"] for other in alive()})
+
+
+def is_lost(node: str) -> bool:
+    """Whether a node, by its id, is being drained, no longer there, or does not answer.
+
+    Ray counts a node whose heartbeats stopped as alive for some 15 s more; what ran there is started again elsewhere before that.
+    """
+    return is_leaving(node) or any(not _answers(other) for other in alive() if other["NodeID"] == node)
+
+
+def _answers(node: Mapping[str, Any]) -> bool:
+    """Whether the Ray process of a node still accepts connections."""
+    try:
+        with socket.create_connection((node["NodeManagerAddress"], node["NodeManagerPort"]), timeout=_ANSWER_S):
+            return True
+    except OSError:
+        return False
 
 
 def node_types() -> list[tuple[dict[str, float], int]] | None:

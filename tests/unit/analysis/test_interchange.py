@@ -209,6 +209,7 @@ def stored(tmp_path_factory):
     return mlflow.MlflowClient(tracking_uri=f"sqlite:///{folder / 'm.db'}"), run
 
 
+@pytest.mark.extended
 @pytest.mark.slow  # a database of its own, and ten seconds of imports
 class TestMlflow:
     def test_records_come_back_below_their_configuration(self, stored):

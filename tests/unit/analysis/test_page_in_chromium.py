@@ -8,7 +8,7 @@ from analysis.page import build_page
 from analysis.report import render
 from tests.fakes.browser import CHROMIUM, visit
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+pytestmark = [pytest.mark.extended, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
 
 DRAG = """
 const drag = (element, from, to) => ['pointerdown', 'pointermove', 'pointerup'].forEach((kind, step) => element.dispatchEvent(

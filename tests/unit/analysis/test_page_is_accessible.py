@@ -73,6 +73,7 @@ def html(run):
     return render(build_page(run, draws=300))
 
 
+@pytest.mark.extended
 @in_chromium
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_no_rule_is_violated(html, tmp_path, theme):
@@ -80,6 +81,7 @@ def test_no_rule_is_violated(html, tmp_path, theme):
     assert made.get("found") == [] and made["texts"] > 100 and made["lowest"] >= 4.5
 
 
+@pytest.mark.extended
 @in_chromium
 def test_the_checker_finds_what_is_wrong(tmp_path):
     page = (
@@ -110,6 +112,7 @@ def test_the_checker_finds_what_is_wrong(tmp_path):
     }
 
 
+@pytest.mark.extended
 @in_chromium
 def test_text_of_drawings_is_readable_on_a_phone(html, tmp_path):
     made = visit(
@@ -126,6 +129,7 @@ def test_text_of_drawings_is_readable_on_a_phone(html, tmp_path):
     assert made["plots"] > 5 and made["smallest"] >= 11 and made["page"] <= 390
 
 
+@pytest.mark.extended
 @in_chromium
 def test_paper_gets_every_row_and_number_and_no_tip(html, tmp_path):
     made = visit(

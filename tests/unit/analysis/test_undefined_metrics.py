@@ -27,6 +27,7 @@ def single(request, tmp_path_factory):
     return write_fake_run(tmp_path_factory.mktemp("single") / "run", sweep), request.param
 
 
+@pytest.mark.extended
 def test_every_command_works(single, tmp_path, capsys):
     folder, split = single
     name = str(folder)

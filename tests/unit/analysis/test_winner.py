@@ -1,5 +1,7 @@
 """What is said of a named winner: corrected for the choice, and against its rivals."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -75,8 +77,17 @@ def test_a_single_recipe_was_not_chosen(tmp_path):
     assert made.corrected is None and made.rivals == () and made.sentences == ()
 
 
+def test_a_choice_that_luck_did_not_raise_is_not_called_corrected(run, estimates):
+    """Chosen on the source, the winner scores below the others on the target: the repeated choice names them and reads more."""
+    made = winner(run, rank(run, top=2, estimates=estimates), estimates)
+    assert made.corrected.corrected.estimate > made.corrected.observed.estimate + 0.005
+    assert made.sentences[0].endswith("which luck has not raised.") and made.corrected_text == ""
+    lucky = replace(made, corrected=replace(made.corrected, corrected=made.corrected.observed))
+    assert "Corrected for that choice" in lucky.sentences[0] and lucky.corrected_text
+
+
 def test_page_and_terminal_say_it(run, run_folder, capsys):
-    page = build_page(run, draws=200)
+    page = build_page(run, "oracle_target", draws=200)
     html = render(page)
     assert "Corrected for that choice" in html and "First no better" in html
     assert f"corrected for having been chosen: {page.winner.corrected_text}" in html

@@ -145,4 +145,4 @@ def test_an_address_that_is_none_is_refused_with_the_forms_that_are(address, say
 def test_an_object_store_that_does_not_answer_is_named_with_what_to_check():
     nowhere = Storage("s3://bucket/run?endpoint_override=127.0.0.1:9&scheme=http&region=us-east-1")
     with pytest.raises(InputError, match=r"--storage s3://bucket/run.*: cannot be reached .*; check the address"):
-        nowhere.check_reachable(wait_s=10)
+        nowhere.check_reachable(wait_s=1)

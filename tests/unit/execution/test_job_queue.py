@@ -13,7 +13,8 @@ Board = JobQueue.__ray_metadata__.modified_class
 
 @pytest.fixture(autouse=True)
 def no_cluster(monkeypatch):
-    monkeypatch.setattr("sweep.execution.ray.job_queue.is_leaving", lambda node: node == "dead")
+    for question in ("is_leaving", "is_lost"):
+        monkeypatch.setattr(f"sweep.execution.ray.job_queue.{question}", lambda node: node == "dead")
 
 
 def work(name, worker_group=None):

@@ -1,7 +1,11 @@
 """Node types are read from the file that `ray up` leaves on the head."""
 
+import socket
 from pathlib import Path
 
+import pytest
+
+from sweep.execution.ray import nodes
 from sweep.execution.ray.nodes import _launcher_types
 
 ROOT = Path(__file__).parents[3]
@@ -28,3 +32,24 @@ def test_shipped_launcher_files_can_be_read_the_same_way():
         if "kuberay" not in file.name and "on-prem" not in file.name:
             types = _launcher_types(file)
             assert types is None or all(count >= 0 for _, count in types)
+
+
+@pytest.mark.parametrize(
+    ("draining", "listens", "lost"), [(False, True, False), (True, True, True), (False, False, True)]
+)
+def test_a_node_is_lost_before_ray_says_so(monkeypatch, draining, listens, lost):
+    """Ray counts a node as alive until its heartbeats have been missed for a while."""
+    with socket.create_server(("127.0.0.1", 0)) as raylet:
+        node = {
+            "NodeID": "a",
+            "Alive": True,
+            "NodeManagerAddress": "127.0.0.1",
+            "NodeManagerPort": raylet.getsockname()[1],
+        }
+        if not listens:
+            raylet.close()
+        monkeypatch.setattr(nodes.ray, "nodes", lambda: [node])
+        monkeypatch.setattr(nodes, "draining_nodes", lambda: {"a"} if draining else set())
+        assert nodes.is_lost("a") == lost
+        assert nodes.is_leaving("a") == draining
+        assert nodes.is_lost("gone") and not nodes.is_lost("")

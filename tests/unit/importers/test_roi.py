@@ -1,11 +1,14 @@
 """Crops to the lesion: the same box for all importers that have masks, normal scans left out."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
+from recipe_finder.__main__ import main
 from sweep.core.errors import InputError
 from sweep.importers import import_dataset
+from sweep.importers.lesion_sizes import COLUMN
 from sweep.importers.roi import crop_to_lesion, masks_beside
 from sweep.shards.reader import read_metadata
 from tests.fakes import brest, busbra, busi
@@ -63,3 +66,27 @@ def test_mistakes_are_named(tmp_path):
     with pytest.raises(InputError, match=r"benign \(3\).png: no mask"):
         import_dataset("busi", source, tmp_path / "out", roi="box")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", FAKES)
+def test_sizes_of_lesions_fit_the_ids_of_the_shards(tmp_path, name, capsys):
+    source, out = FAKES[name].write(tmp_path / "source"), tmp_path / "run" / "subgroups.csv"
+    words = ["lesion-sizes", name, str(source), str(out)]
+    assert main(words) == 0 and f"{out}: " in capsys.readouterr().out
+    table = pd.read_csv(out, dtype={"image_id": str}).set_index("image_id")
+    assert table[COLUMN].unique() == pytest.approx(
+        [100 * 7 * 9 / (40 * 52)], abs=1e-3
+    )  # the size of each fake mask and image
+    import_dataset(name, source, tmp_path / "out")
+    frame = read_metadata(tmp_path / "out").set_index("image_id")
+    assert set(table.index) == set(frame.index[frame["label"] != "normal"])
+    assert main(words) == 2 and "is there already" in capsys.readouterr().err
+
+
+def test_sizes_need_masks(tmp_path, capsys):
+    assert main(["lesion-sizes", "kermany", str(tmp_path), str(tmp_path / "x.csv")]) == 2
+    assert "kermany: is no data set with masks of lesions; give one of busi, brest" in capsys.readouterr().err
+    source = busi.write(tmp_path / "source")
+    next(source.rglob("*_mask.png")).unlink()
+    assert main(["lesion-sizes", "busi", str(source), str(tmp_path / "x.csv")]) == 2
+    assert "no mask beside it" in capsys.readouterr().err and not (tmp_path / "x.csv").exists()

@@ -1,8 +1,6 @@
 """Exact counts and their properties against scikit-image, by every backend."""
 
 import math
-import subprocess
-import sys
 
 import numba
 import numpy as np
@@ -186,8 +184,3 @@ def test_kernels_compile_without_a_folder_for_their_cache(monkeypatch):
 
     monkeypatch.setattr(numba, "njit", read_only)
     assert jit(lambda x: x + 1)(2) == 3
-
-
-def test_numba_is_imported_at_first_use_only():
-    code = "import sys, sweep.losses.glcm; sys.exit('numba' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

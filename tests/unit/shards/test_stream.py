@@ -107,6 +107,7 @@ def two_cpus():
 
 
 @pytest.mark.e2e
+@pytest.mark.extended
 def test_decoded_in_the_order_that_was_asked_for(folder, ids, two_cpus):
     assert np.array_equal(decoded(folder, 48, ids), read_images(folder, 48, ids).images)
     with pytest.raises(InputError, match="nobody"):

@@ -8,8 +8,17 @@ from sweep.importers.phantom import simulate
 from sweep.shift import properties as image_properties
 from sweep.shift.acquisition import TRANSFORMS
 from sweep.shift.properties import PROPERTIES, energy_distance, properties, standardised, two_sample_p
-from sweep.shift.pseudo_hospitals import BOTH, FAMILIES, MATCHED_SET, PREVALENCE, RESTYLED, pseudo_hospitals
-from sweep.shift.restyle import MATCHED, PAIRED, RESTYLES
+from sweep.shift.pseudo_hospitals import (
+    ACQUISITION,
+    BOTH,
+    FAMILIES,
+    FIELD,
+    MATCHED_SET,
+    PREVALENCE,
+    RESTYLED,
+    pseudo_hospitals,
+)
+from sweep.shift.restyle import MATCHED, PAIRED, RESTYLES, fitted_to_field
 
 
 def scans(scanner, patients=10, px=64):
@@ -72,7 +81,8 @@ def test_hospitals_keep_their_labels_and_an_earlier_number_never_changes(hospita
         assert np.array_equal(one.images, other.images) and one.recipe == other.recipe
         assert np.array_equal(one.labels, labels[one.rows]) and len(one.images) == len(one.labels)
     assert sum(one.family == MATCHED_SET for one in more) == 6 and sum(one.family == BOTH for one in more) == 4
-    first = {family: [one.recipe[0] for one in more if one.family == family] for family in FAMILIES}
+    assert all((FIELD in one.recipe) == (one.family != ACQUISITION) for one in more)  # b has a black strip on the right
+    first = {f: [next(n for n in one.recipe if n != FIELD) for one in more if one.family == f] for f in FAMILIES}
     assert set(first[MATCHED_SET]) == set(MATCHED) and first[RESTYLED] == list(PAIRED)[:2]
 
 
@@ -87,6 +97,24 @@ def test_matching_a_set_gives_its_grey_levels_by_depth_and_keeps_the_order_of_im
     kept, lost = (np.corrcoef(level, images.mean((1, 2)))[0, 1] for images in (matched, paired))
     assert kept > 0.9 > lost
     assert np.array_equal((matched == 0).all(0), (target == 0).mean(0) > 0.9)
+
+
+def test_images_are_fitted_into_the_target_s_black_borders_and_back(hospitals):
+    source, _ = hospitals[0]
+    framed = TRANSFORMS["borders"](source, 1.0, np.random.default_rng(4))
+    fitted = fitted_to_field(source, framed)
+    assert np.array_equal((fitted > 0).any(axis=0), (framed > 0).any(axis=0))
+    assert np.abs(fitted.astype(int) - framed).mean() < 1
+    back = fitted_to_field(framed, source)
+    kept, lost = (np.corrcoef(one.ravel(), source.ravel())[0, 1] for one in (back, framed))
+    assert (back > 0).any(axis=0).all() and kept > 0.8 > 0.5 > lost
+
+
+def test_a_target_with_the_same_field_or_none_leaves_images_alone(hospitals):
+    source, _ = hospitals[0]
+    darker = TRANSFORMS["gain"](source, 0.5, np.random.default_rng(0))
+    assert fitted_to_field(source, darker) is source
+    assert fitted_to_field(source, np.zeros_like(source)) is source
 
 
 def test_another_prevalence_keeps_every_class(hospitals):

@@ -16,7 +16,7 @@ SETTINGS = {"epochs": 4, "batch_size": 8, "lr": 3e-3, "augment": "flip", "patien
 @pytest.mark.parametrize(
     "changes",
     [
-        {"procedure": "two_step"},
+        pytest.param({"procedure": "two_step"}, marks=pytest.mark.extended),
         pytest.param({"procedure": "joint"}, marks=pytest.mark.slow),
         pytest.param({"train_eps": 0.05, "train_attack": "fgsm", "dual_bn": True}, marks=pytest.mark.slow),
     ],
