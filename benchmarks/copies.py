@@ -4,7 +4,9 @@
 
 One half of each data set plays the training images. Changed copies of it are the synthetic images that ought to be found, images of the
 other half, without its near-duplicates of the first and without images of the same patients (two films of one person are no strangers),
-those that ought not to. The audit is given the training images and their changed copies as one set. CPU seconds are those of one comparison.
+those that ought not to. The audit is given the training images and their changed copies as one set, at their stored size and letterboxed to
+64 px; a pair counts as false where the audit of the unchanged stored images puts the two into different groups and they are of different
+patients. CPU seconds are those of one comparison.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from scipy.ndimage import map_coordinates
 
 from sweep.audit.near_duplicates import find_duplicates, near_duplicate_groups
@@ -33,17 +36,20 @@ Change = Callable[[np.ndarray, np.random.Generator, np.ndarray], np.ndarray]
 
 
 def moved(image: np.ndarray, zoom: float = 1.0, degrees: float = 0.0) -> np.ndarray:
-    """The image enlarged about its middle and turned; what lies outside repeats the edge."""
+    """The image [H, W] enlarged about its middle and turned; what lies outside repeats the edge."""
     angle = np.deg2rad(degrees)
-    y, x = np.mgrid[:PX, :PX] - (PX - 1) / 2
-    rows = (np.cos(angle) * y + np.sin(angle) * x) / zoom + (PX - 1) / 2
-    columns = (np.cos(angle) * x - np.sin(angle) * y) / zoom + (PX - 1) / 2
+    height, width = image.shape
+    y, x = np.mgrid[:height, :width].astype(float)
+    y, x = y - (height - 1) / 2, x - (width - 1) / 2
+    rows = (np.cos(angle) * y + np.sin(angle) * x) / zoom + (height - 1) / 2
+    columns = (np.cos(angle) * x - np.sin(angle) * y) / zoom + (width - 1) / 2
     return np.rint(map_coordinates(image.astype(float), [rows, columns], order=1, mode="nearest")).astype(np.uint8)
 
 
 def blended(image: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
-    """A share of another image mixed in."""
-    return np.rint((1 - share) * image + share * other.astype(float)).astype(np.uint8)
+    """A share of another image, brought to the size of the first, mixed in."""
+    other = np.asarray(Image.fromarray(other).resize(image.shape[::-1]), dtype=float)
+    return np.rint((1 - share) * image + share * other).astype(np.uint8)
 
 
 CHANGES: dict[str, Change] = {
@@ -69,38 +75,41 @@ def main() -> None:
     arguments = parser.parse_args()
     for name, folder in SETS.items():
         if (arguments.data / folder).is_dir():
-            real, strangers = _halves(arguments.data / folder, arguments.images, PATIENTS.get(name, ".*"))
-            for line in _audited(real):
-                print(f"{name:>8}, audit: {line}", flush=True)
+            stored, known, strangers = _halves(arguments.data / folder, arguments.images, PATIENTS.get(name, ".*"))
+            real = np.stack([fit_square(grey, PX) for grey in stored])
+            for how, images in (("stored size", stored), ("letterboxed", list(real))):
+                for line in _audited(images, known):
+                    print(f"{name:>8}, audit, {how}: {line}", flush=True)
             for views in arguments.views:
                 for line in _measured(real, strangers, views):
                     print(f"{name:>8}, views {views}: {line}", flush=True)
 
 
-def _halves(folder: Path, count: int, patient: str) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 [N, 64, 64] training images, and images of no picture and no patient (the part of a name that fits) among them."""
+def _halves(folder: Path, count: int, patient: str) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
+    """Training images of any sizes, the near-duplicate group and the patient (the part of a name that fits) of each, and images
+    uint8 [M, 64, 64] of no picture and no patient among them."""
     paths = list(images_below(folder))
     order = rng(0, "copies", folder.name).permutation(len(paths))[: 2 * count]
     stored = [read_grey(paths[place]).grey for place in order]
-    images, groups = np.stack([fit_square(grey, PX) for grey in stored]), near_duplicate_groups(stored)
+    groups = near_duplicate_groups(stored)
     patients = np.array(
         [match[0] if (match := re.match(patient, paths[place].name)) else paths[place].name for place in order]
     )
-    half = len(images) // 2
+    half = len(stored) // 2
     known = np.isin(groups[half:], groups[:half]) | np.isin(patients[half:], patients[:half])
-    return images[:half], images[half:][~known]
+    others = [fit_square(grey, PX) for grey in stored[half:]]
+    return stored[:half], [groups[:half], patients[:half]], np.stack(others)[~known]
 
 
-def _audited(real: np.ndarray) -> Iterator[str]:
-    """Of each change how many copies the audit pairs with their originals, and how many other pairs it names that it does not without them."""
+def _audited(real: list[np.ndarray], known: list[np.ndarray]) -> Iterator[str]:
+    """Of each change how many copies the audit pairs with their originals, and how many pairs it names that no column of `known` has alike."""
     draw, count = rng(1, "copies", "changes"), len(real)
-    groups = near_duplicate_groups(real)
     for name, change in CHANGES.items():
         copies = [change(image, draw, real[draw.integers(count)]) for image in real]
         pairs = find_duplicates([*real, *copies]).pairs
         found = {pair.i for pair in pairs if pair.j == pair.i + count}
-        false = sum(groups[pair.i % count] != groups[pair.j % count] for pair in pairs)
-        yield f"{name:<20} {len(found) / count:6.1%} found, {false} false pairs among {2 * count} images ({false / (2 * count):.1%})"
+        false = sum(all(column[pair.i % count] != column[pair.j % count] for column in known) for pair in pairs)
+        yield f"{name:<20} {len(found) / count:6.1%} found, {false} false of {len(pairs)} pairs among {2 * count} images"
 
 
 def _measured(real: np.ndarray, strangers: np.ndarray, views: str) -> Iterator[str]:

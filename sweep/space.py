@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from sweep.config.effect_checks import without_effect
 from sweep.config.load import load_config
 from sweep.core.command_line import Command
 from sweep.core.errors import EXIT_COMPLETE, InputError
@@ -47,7 +48,8 @@ def space(
     if not configs:
         raise InputError("CONFIG", "no file given", "give sweep configs, --schema or --reference")
     for config in configs:
-        typer.echo(f"{config}: {load_config(config).name}, no mistakes")
+        sweep_config = load_config(config)
+        typer.echo("\n  note: ".join([f"{config}: {sweep_config.name}, no mistakes", *without_effect(sweep_config)]))
     return EXIT_COMPLETE
 
 

@@ -29,8 +29,11 @@ from sweep.shards.resize import fit_square
 # two strangers taken for one only share a fold.
 SAME = 0.75
 _CHANCE_PAIRS = 150  # random pairs that measure what chance gives in this set
-_CHANCE_DEVIATIONS = 6.0  # above their median: 0.80 for chest X-rays, where 0.78 was the best of two million pairs
+# Above their median, on Fisher's scale atanh(r), where the spread of a correlation is that of a normal distribution: on the scale of r
+# itself six deviations ask for more than 1 of letterboxed ultrasound images, whose chance pairs are spread widely and end at 0.6.
+_CHANCE_DEVIATIONS = 6.0
 _STRICTEST = 0.9
+_ALIKE = 0.999  # a correlation of 1 has no finite atanh
 _COLUMNS = ("image", "height", "width", "sha256")
 _DETAIL_PX = 4.0  # structures wider than this many thumbnail pixels are left out: they are common to an anatomy
 _BRIGHTEST = 2.5  # standard deviations fine structure is clipped at: callipers and letters weigh no more than tissue
@@ -160,10 +163,10 @@ def _threshold(detail: _Detail, count: int) -> float:
         return SAME
     draw = rng(0, "duplicates", "chance")
     pairs = [draw.choice(count, 2, replace=False) for _ in range(_CHANCE_PAIRS)]
-    chance = np.array([crop_correlation(detail.of(i), detail.of(j)) for i, j in pairs])
+    chance = np.arctanh(np.clip([crop_correlation(detail.of(i), detail.of(j)) for i, j in pairs], -_ALIKE, _ALIKE))
     middle = float(np.median(chance))
     deviation = 1.4826 * float(np.median(np.abs(chance - middle)))  # of a normal distribution, blind to true copies
-    return float(np.clip(middle + _CHANCE_DEVIATIONS * deviation, SAME, _STRICTEST))
+    return float(np.clip(np.tanh(middle + _CHANCE_DEVIATIONS * deviation), SAME, _STRICTEST))
 
 
 def _equal(hashes: np.ndarray) -> list[Pair]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from sweep.config.target_label_checks import TARGET_LABEL_CHECKS
 from sweep.core.acquisition_names import ACQUISITION_METRICS, conditions
 from sweep.core.errors import InputError, suggestion
 from sweep.core.hyperparameter import Hyperparameter
-from sweep.core.metric_table import ROBUST_ACCURACY, SPLITS, WORST, metric_name
+from sweep.core.metric_table import ROBUST_ACCURACY, SPLITS, WORST, metric_name, metric_row
 from sweep.search.sampling import bounds
 
 
@@ -100,6 +99,11 @@ def _objectives(sweep_config: SweepConfig, incomplete: frozenset[str]) -> Iterat
     attacked = [str(eps) for eps in sweep_config.threats.eps]
     for index, objective in enumerate(sweep_config.objectives):
         place = ("objectives", index)
+        row = metric_row(objective.metric)
+        twice = sum(other.metric == objective.metric for other in sweep_config.objectives) > 1  # reported by itself
+        if row is not None and objective.goal != row.goal and not twice:
+            better = "larger" if row.goal == "maximize" else "smaller"
+            yield (*place, "goal"), f"{objective.metric} is better when {better}", f"write goal: {row.goal}"
         if objective.metric in ACQUISITION_METRICS:
             yield from () if "threats" in incomplete else _of_acquisition(objective, place, sweep_config.threats)
             continue
@@ -180,13 +184,13 @@ def _threats(sweep_config: SweepConfig, incomplete: frozenset[str]) -> Iterator[
         "eps": parse_epsilon,
     }
     for key, read in readers.items():
-        values, sound = getattr(sweep_config.threats, key), []
+        values, sound = getattr(sweep_config.threats, key), list[Any]()
         for index, value in enumerate(values):  # the model of a transfer attack is checked when the networks are built
             try:
                 sound.append(read(value))
             except InputError as error:
                 yield ("threats", key, index), error.problem, error.fix
-                sound.append(math.nan)  # equals nothing
+                sound.append(object())  # equals no other
         yield from (_again(("threats", key, index), values[index]) for index in _repeated(sound))
     splits = sweep_config.threats.splits
     yield from (_again(("threats", "splits", index), splits[index]) for index in _repeated(splits))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from sweep.config.distribution import Distribution
-from sweep.config.hyperparameters import HYPERPARAMETERS
+from sweep.config.hyperparameters import HYPERPARAMETERS, default_values, is_active
 from sweep.config.search_checks import MOST_CONFIGURATIONS, Violation, rule_problems
 from sweep.config.sweep_config import SweepConfig
 from sweep.core.epsilon import parse_epsilon
@@ -57,6 +58,61 @@ def _conditions_never_met(sweep_config: SweepConfig, incomplete: frozenset[str])
                 listed = ", ".join(map(str, values))
                 fix = f"add the value that you mean to {other}, or remove {name} from search"
                 yield ("search", name, "when", other), f"never holds: {other} is only ever {listed} in this sweep", fix
+
+
+def _never_active(sweep_config: SweepConfig, incomplete: frozenset[str]) -> Iterator[Violation]:
+    """Values to compare of a hyperparameter that has no effect in any configuration: all of them are one recipe."""
+    if {"grid", "fixed", "search"} & incomplete:
+        return
+    for section in ("grid", "search"):
+        for name in getattr(sweep_config, section):
+            if name in HYPERPARAMETERS and (need := _unmet(name, sweep_config)):
+                yield (section, name), f"has no effect in this sweep: {need}", f"remove {name}, or change that"
+
+
+def without_effect(sweep_config: SweepConfig) -> list[str]:
+    """What is no mistake and may surprise: fixed values without effect, which a sweep config keeps for its other uses."""
+    found = ((name, value, _unmet(name, sweep_config)) for name, value in sweep_config.fixed.items())
+    return [f"fixed.{name} ({value}) has no effect in this sweep: {need}" for name, value, need in found if need]
+
+
+def _unmet(name: str, sweep_config: SweepConfig) -> str:
+    """Why a hyperparameter has no effect in any configuration of the sweep; empty where it has one in some, or where that is not told."""
+    chain = [name, *_parents(name)]
+    conditions = {link: HYPERPARAMETERS[link].active for link in chain}
+    if any(condition.text and not condition.parents for condition in conditions.values()):
+        return ""  # decided by a function of the whole configuration
+    values = {parent: sweep_config.values_of(parent) for parent in chain[1:]}
+    if math.prod(map(len, values.values())) > MOST_CONFIGURATIONS:
+        return ""
+    defaults = default_values()
+    configs = [defaults | dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())]
+    if any(is_active(name, config) for config in configs):
+        return ""
+    # The condition that never holds by itself, or, where only their combination does not, the hyperparameter's own.
+    link = next((link for link in chain if not any(map(conditions[link], configs))), name)
+    listed = "; ".join(
+        f"{parent} is {' or '.join(map(_shown, values[parent]))}"
+        for parent in dict.fromkeys(conditions[link].parents)
+        if parent in values
+    )
+    return f"it counts where {conditions[link].text.replace('`', '')}, and {listed}"
+
+
+def _shown(value: Any) -> str:
+    return "left out" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _parents(name: str) -> list[str]:
+    """The hyperparameters that decide whether this one has an effect, those that decide about them too."""
+    found: list[str] = []
+    left = [*HYPERPARAMETERS[name].active.parents]
+    while left:
+        parent = left.pop(0)
+        if parent != name and parent not in found:
+            found.append(parent)
+            left += HYPERPARAMETERS[parent].active.parents
+    return found
 
 
 def _is_range(distribution: Distribution | None) -> bool:
@@ -111,6 +167,7 @@ EFFECT_CHECKS: tuple[Callable[[SweepConfig, frozenset[str]], Iterator[Violation]
     _unused_keys,
     _repeated_choices,
     _conditions_never_met,
+    _never_active,
     _learning_rate,
     _epsilons,
     _domains,

@@ -19,7 +19,10 @@ def write_blocks(path: Path, blocks: Iterable[bytes]) -> None:
     """The same for a file that is made block by block; when making one raises, nothing is left."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as fault:  # names the file that was asked for, not the one that would have been renamed to it
+        raise OSError(fault.errno, fault.strerror, str(path)) from fault
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.writelines(blocks)

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -79,12 +80,18 @@ _child: _Child | None = None
 
 
 def bounded(
-    function: Callable[..., Any], *args: Any, where: Path | str, seconds: float = SECONDS, fix: str = _SKIP_FIX
+    function: Callable[..., Any],
+    *args: Any,
+    where: Path | str,
+    seconds: float = SECONDS,
+    fix: str = _SKIP_FIX,
+    on_warning: Callable[[str], None] | None = None,
 ) -> Any:
     """`function(*args)`, run in the child; arguments and value are plain data, paths, bytes and arrays; tuples become
     lists and dataclasses dicts.
 
-    `function` is a function of a module, or a `functools.partial` of one.
+    `function` is a function of a module, or a `functools.partial` of one. `on_warning` is given the text of each of its warnings, which
+    otherwise are warnings of this process.
 
     Raises InputError at `where` with `fix` when the call takes longer than `seconds`, needs more than MEMORY_BYTES or crashes the
     child, and any InputError that the function raises itself. Another exception of the function becomes a RuntimeError.
@@ -104,6 +111,8 @@ def bounded(
             _child.end()
             _child = None
             raise
+    for text in answer.get("warnings", ()):
+        (on_warning or warnings.warn)(text)
     if "error" in answer:
         raise InputError(*answer["error"])
     if answer.get("memory"):
@@ -216,7 +225,11 @@ def _answer(request: list[bytes]) -> list[bytes]:
         os.chdir(call["folder"])
         signal.setitimer(signal.ITIMER_REAL, call["seconds"])
         _limit_memory()
-        answer: dict[str, Any] = {"value": _packed(function(*args, **keywords), buffers)}
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")  # of each call, not only of the first one
+            value = function(*args, **keywords)
+        texts = [" ".join(str(warning.message).split()) for warning in told]
+        answer: dict[str, Any] = {"value": _packed(value, buffers), "warnings": texts}
     except InputError as error:
         answer = {"error": [error.where, error.problem, error.fix]}
     except MemoryError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -87,6 +88,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"known: {', '.join(names[:12])}{more}"
 
 
+_NAMED_FILE = re.compile(r"(?:file|path|directory) '([^']+)'")  # how pyarrow names the file that it failed on
 _SYSTEM_FIXES = {
     errno.ENOSPC: "make room there",
     errno.EDQUOT: "make room there: your quota is used up",
@@ -94,16 +96,18 @@ _SYSTEM_FIXES = {
     errno.EPERM: "restore the rights of this user to it",
     errno.EROFS: "it is mounted read-only: mount it for writing, or give another place",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
-    errno.ENOENT: "it was there a moment ago: restore it",
+    errno.ENOENT: "restore it, or give another place",
 }
 
 
 def of_system(fault: OSError) -> InputError:
     """A failed operation on a file, disk or network as a message with its place, and what to do."""
-    place = fault.filename or "a file operation failed"
+    place = fault.filename
     problem = " ".join((fault.strerror or str(fault) or type(fault).__name__).split())
+    if place is None and fault.errno and (named := _NAMED_FILE.search(problem)):
+        place, problem = named[1], os.strerror(fault.errno)
     fix = _SYSTEM_FIXES.get(fault.errno or 0, "check the place and run the same command again")
-    return InputError(str(place), problem, fix)
+    return InputError(str(place or "a file operation failed"), problem, fix)
 
 
 def guarded(command: Callable[[], int | None]) -> int:

@@ -30,6 +30,11 @@ class Account:
     grouped_by: str = ""  # what the column patient holds where it is no patient: "runs of similar slices"
     dark: tuple[int, str] = (0, "")  # images of deep files that span hardly any greys: how many, and one of them
     flat: tuple[int, str] = (0, "")  # images of a single grey: how many, and one of them
+    warned: tuple[int, str, str] = (
+        0,
+        "",
+        "",
+    )  # images read under a decoder's warning: how many, one of them, its warning
     files: int | None = None  # below the source folder; None where the source is no folder
     _used: set[str] = field(default_factory=set)
     _offered: set[str] = field(default_factory=set)
@@ -49,6 +54,8 @@ class Account:
                     self._used.add(str(event.path))
                 if event.label:
                     self._left_out.add(storable(event.label))
+                if event.missed:
+                    self._offered.add(storable(event.missed))
                 continue
             if event.path is not None:
                 self._used.add(str(event.path))
@@ -123,6 +130,10 @@ class Account:
                 f"warning: {count:,} images of files deeper than eight bits are nearly of one grey, like {example}: "
                 "look at them, their depth may be another one than they declare"
             )
+
+        count, example, told = self.warned
+        if count:
+            yield f"warning: {count:,} images were read with a warning of their decoder, like {example}: {told}"
 
         count, example = self.flat
         if count:

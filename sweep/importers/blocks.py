@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -33,17 +33,18 @@ from sweep.shards.writer import write_dataset
 
 BLOCK = 512  # images; a kill costs at most these, per core
 _WAVE = 16  # blocks handed to Ray Data at once: bounds what is held in memory, and the time between two updates of the counter
-_NOTES = "notes.json"  # of a block: violations, and which of its images come from files deeper than eight bits
+_NOTES = "notes.json"  # of a block: violations, which images come from files deeper than eight bits, and warnings of decoders
 
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row to be written; `deep` when its file has more than eight bits per sample."""
+    """A row to be written; `deep` when its file has more than eight bits per sample, `warning` that of its decoder."""
 
     shard: ShardRow
     deep: bool = False
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def rows_by_block(images: Iterable[RawImage], folder: Path, job: Job) -> Iterato
         for place in places:
             notes = json.loads((place / _NOTES).read_text(encoding="utf-8"))
             tolerate([Violation(InputError(*parts), kept) for *parts, kept in notes["violations"]], job)
-            yield from _rows(place, job, set(notes["deep"]))
+            yield from _rows(place, job, set(notes["deep"]), notes.get("warnings", {}))
 
 
 def tolerate(violations: Sequence[Violation], job: Job) -> None:
@@ -196,7 +197,8 @@ def _make(place: Path, block: Iterable[RawImage], job: Job) -> None:
                 raise
     place.mkdir(parents=True, exist_ok=True)
     deep = [row.shard.image_id for row in rows if row.deep]
-    write_text(place / _NOTES, json.dumps({"violations": violations, "deep": deep}))
+    told = {row.shard.image_id: row.warning for row in rows if row.warning}
+    write_text(place / _NOTES, json.dumps({"violations": violations, "deep": deep, "warnings": told}))
     if rows:
         shutil.rmtree(place / "rows", ignore_errors=True)
         write_dataset(place / "rows", job.header, [row.shard for row in rows])
@@ -217,7 +219,7 @@ def _is_there(place: Path) -> bool:
     return True
 
 
-def _rows(place: Path, job: Job, deep: set[str]) -> Iterator[Row]:
+def _rows(place: Path, job: Job, deep: set[str], warnings: Mapping[str, str]) -> Iterator[Row]:
     if not (place / "rows" / MANIFEST).exists():
         return  # every image of the block was unreadable
     for batch in read_batches(place / "rows", schema_of(job.header.task).names):
@@ -229,7 +231,7 @@ def _rows(place: Path, job: Job, deep: set[str]) -> Iterator[Row]:
                 name: value for name, value in record.items() if name not in ("dataset", "licence", "sha256", "labels")
             }
             row = ShardRow(image=pixels, labels=tuple(record.get("labels") or ()), **given)
-            yield Row(row, row.image_id in deep)
+            yield Row(row, row.image_id in deep, warnings.get(row.image_id, ""))
 
 
 def _name(block: Iterable[RawImage], job: Job) -> str:

@@ -19,6 +19,11 @@ from sweep.importers.walk import is_file
 
 _EXPECTS = "a .csv or .xlsx table with a column of image paths and one of labels"
 _COLUMNS = ("path_column", "label_column", "patient_column", "domain_column")
+_FILL = {
+    "path": "fill it, or remove the row",
+    "label": "fill it, or spell the class out",
+    "domain": "fill it, or leave out --domain-column",
+}
 _WINDOWS_ROOT = re.compile(r"^([A-Za-z]:[\\/]|\\\\)")
 
 
@@ -28,11 +33,12 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
     chosen = {name.removesuffix("_column"): options[name] for name in _COLUMNS if options[name]}
     if options["unlabelled"]:
         chosen.pop("label", None)
-    needs = ("path",) if options["unlabelled"] else ("path", "label")
+    needs = ["path"] if options["unlabelled"] else ["path", "label"]
     for needed in needs:
         if needed not in chosen:
             raise InputError(f"{needed}_column", "is empty", f"name the column that holds the {needed}")
     _check_columns(chosen)
+    filled = [*needs, *(["domain"] if "domain" in chosen else [])]
     table = read_table(src, list(chosen.values()))
     if "label" in chosen:
         check_spellings(table[chosen["label"]], f"{src}, column {chosen['label']}")
@@ -44,12 +50,12 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
         raise InputError("--root", f"{root}: there is no such folder", "give the folder that the paths are relative to")
     for row, image in table.iterrows():
         cells = {name: str(image[column]) for name, column in chosen.items()}
-        empty = next((needed for needed in needs if means_nothing(cells[needed])), None)
+        empty = next((needed for needed in filled if means_nothing(cells[needed])), None)
         if empty is not None:
             where, value = f"{src}, row {row}, column {chosen[empty]}", cells[empty]
             problem = f"{value!r} means a missing value" if value else "an empty cell"
             label = "" if empty == "label" else cells.get("label", "")
-            yield missing(cells["path"] or f"row {row}", label, where, problem, "fill it, or spell the class out")
+            yield missing(cells["path"] or f"row {row}", label, where, problem, _FILL[empty])
             continue
         if means_nothing(cells.get("patient", "")):
             cells["patient"] = ""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +37,15 @@ FIX = "restore the file from the archive, remove it, or pass --skip-bad N"
 class Decoded:
     """grey uint8 [H, W]; `colour` the share of tinted pixels in [0, 1]; `transparent` whether any pixel was.
 
-    `deep` says that the file has more than eight bits per sample, so that its greys depend on the depth assumed.
+    `deep` says that the file has more than eight bits per sample, so that its greys depend on the depth assumed; `warning` is the first
+    warning of its decoder, '' for none.
     """
 
     grey: np.ndarray
     colour: float
     transparent: bool
     deep: bool = False
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,9 @@ class _Facts:
 
 def decode(path: Path, read: Callable[..., Decoded]) -> Decoded:
     """`read(path)` within limits of time and memory; `read` is a function of a module or a partial of one (`sweep.core.bounded`)."""
-    return Decoded(**bounded(read, path, where=path))
+    told: list[str] = []
+    decoded = Decoded(**bounded(read, path, where=path, on_warning=told.append))
+    return replace(decoded, warning=told[0]) if told else decoded
 
 
 def read_grey(path: Path, depth: int | None = None) -> Decoded:

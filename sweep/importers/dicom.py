@@ -17,7 +17,7 @@ from sweep.importers.dicom_directory import LEVELS, labelled_files
 from sweep.importers.dicom_header import Facts, hashed, is_dicom, named, read_facts, read_key
 from sweep.importers.dicom_pixels import check_window, read_frame
 from sweep.importers.files import read_table
-from sweep.importers.folder import class_folders_of
+from sweep.importers.folder import check_nested, class_folders_of
 from sweep.importers.raw import Ignored, Importer, RawImage
 from sweep.importers.spelling import check_spellings, means_nothing
 from sweep.importers.walk import is_file, listing
@@ -46,8 +46,11 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage | Ignor
 
 def _of_folders(src: Path, options: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     found, unlabelled = False, options["unlabelled"]
-    for folder in [src] if unlabelled else class_folders_of(src, _EXPECTS, options["accept"]):
+    folders = [src] if unlabelled else class_folders_of(src, _EXPECTS, options["accept"])
+    for folder in folders:
         files = [path for path in listing(folder).files if _is_dicom(path)]
+        if "same-subfolders" not in options["accept"]:
+            check_nested(folder, files, [other.name for other in folders])
         if not files:
             raise InputError(folder, "no DICOM file below it", f"fill it or remove it; expects {_EXPECTS}")
         for path in files:
@@ -105,7 +108,7 @@ def _images(path: Path, label: str, alias: str, key: bytes, options: Mapping[str
         yield RawImage(alias, label, path, alias=alias, bad=error)
         return
     if facts.no_scan:
-        yield Ignored(str(path), facts.no_scan, path)
+        yield Ignored(str(path), facts.no_scan, path, missed=label)
         return
     blank = options["burned_in"] == "blank" and bool(facts.written_on)
     for frame in range(facts.frames) if options["frames"] == "all" else (facts.frames // 2,):

@@ -24,7 +24,7 @@ WHITELIST = (
     "RedPaletteColorLookupTableDescriptor", "GreenPaletteColorLookupTableDescriptor", "BluePaletteColorLookupTableDescriptor",
     "RedPaletteColorLookupTableData", "GreenPaletteColorLookupTableData", "BluePaletteColorLookupTableData",
     "SegmentedRedPaletteColorLookupTableData", "SegmentedGreenPaletteColorLookupTableData",
-    "SegmentedBluePaletteColorLookupTableData", "PixelPresentation",
+    "SegmentedBluePaletteColorLookupTableData", "PixelPresentation", "ImageType", "PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio",
     "SequenceOfUltrasoundRegions", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 )  # fmt: skip
 _REQUIRED = (
@@ -36,10 +36,16 @@ _WRITTEN_ON = frozenset({"US", "IVUS", "SC", "OT", "XC", "ES", "GM", "DG", "OP"}
 _NOT_SCANS = frozenset(
     ("SR", "KO", "PR", "DOC", "PLAN", "REG", "SEG", "FID", "ECG", "RTDOSE", "RTPLAN", "RTSTRUCT", "RTRECORD")
 )
+_NO_SCAN_CLASSES = (
+    "Segmentation",
+    "Presentation State",
+    "RT Dose",
+)  # in the name of an SOP class whose pixels show no patient
 _DIRECTORY = "1.2.840.10008.1.3.10"  # SOP class of a DICOMDIR
 _SHORTEST_KEY = 16  # bytes
 _MOST_INFLATED = 512 << 20  # bytes of a deflated file
 _PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)  # float, double and whole-number pixels
+_FLOATING = _PIXELS[:2]
 _UNDEFINED = 0xFFFFFFFF  # length of an element that is split into items
 _LOOKED_AT = 1 << 20  # bytes after the pixels
 _ROW_FROM = 8  # bytes after the pixels that are padding, however short a row is
@@ -107,21 +113,21 @@ def read_key(path: str) -> bytes:
 def open_header(pydicom: Any, path: Path) -> Any:
     """The whitelisted elements of a file, with and without preamble; optional elements without a value are left out.
 
-    The dataset's `file_meta` has a TransferSyntaxUID in any case, and `pixels_at` and `pixel_bytes` say where its pixels
-    begin in the file, and how long they are. Raises InputError for a deflated file that grows too large.
+    The dataset's `file_meta` has a TransferSyntaxUID in any case; `pixels_at` and `pixel_bytes` say where its pixels begin in the file
+    and how long they are, `pixel_tag` which element holds them. Raises InputError for a deflated file that grows too large.
     """
     _check_deflated(pydicom, path)
-    places = [(0, 0)]
+    places = [(0, 0, 0)]
 
     def at_pixels(tag: int, vr: str | None, length: int) -> bool:
         if tag in _PIXELS:
-            places.append((stream.tell(), length))
+            places.append((stream.tell(), length, tag))
         return tag in _PIXELS
 
     wanted = [pydicom.tag.Tag(name) for name in WHITELIST]
     with open(path, "rb") as stream:
         header = pydicom.filereader.read_partial(stream, at_pixels, force=not has_preamble(path), specific_tags=wanted)
-    header.pixels_at, header.pixel_bytes = places[-1]
+    header.pixels_at, header.pixel_bytes, header.pixel_tag = places[-1]
     for element in [element for element in header if element.is_empty and element.keyword not in _REQUIRED]:
         del header[element.tag]
     if "TransferSyntaxUID" not in header.file_meta:
@@ -172,6 +178,9 @@ def read_facts(path: Path, key: bytes) -> Facts:
         header = open_header(pydicom, path)
         if no_scan := _no_scan(pydicom, header):
             return Facts(no_scan=no_scan)
+        if header.pixel_tag in _FLOATING:
+            fix = "convert it to 16-bit grey, or pass --skip-bad N"
+            raise InputError(path, "floating-point pixels, whose greys have no known scale", fix)
         for name in _REQUIRED:
             if header.get(name) in (None, ""):
                 raise InputError(path, f"no {name} in its header: not an image", FIX)
@@ -197,10 +206,20 @@ def _no_scan(pydicom: Any, header: Any) -> str:
     modality = str(header.get("Modality") or "")
     if modality in _NOT_SCANS:
         return f"DICOM files without a scan (modality {modality})"
+    if "LOCALIZER" in _image_type(header):
+        return "DICOM files of localizers, which only plan the other images"
     name = pydicom.uid.UID(kind).name
+    if any(words in name for words in _NO_SCAN_CLASSES):
+        return f"DICOM files without a scan ({name})"
     if "Rows" not in header and kind and "Image" not in name and name != kind:
         return f"DICOM files without a scan ({name})"
     return ""
+
+
+def _image_type(header: Any) -> list[str]:
+    """The values of ImageType: original or derived, primary or secondary, and what kind of image."""
+    found = header.get("ImageType") or ()
+    return [str(value).strip().upper() for value in ([found] if isinstance(found, str) else found)]
 
 
 def _hashed_uid(header: Any, name: str, key: bytes) -> str:
@@ -265,6 +284,8 @@ def _written_on(header: Any) -> str:
         if burned.strip().upper() == "YES":
             return "its header says that text is burned into the picture"
         return f"BurnedInAnnotation is {burned!r}, which does not rule out that text is burned into the picture"
+    if "SCREEN SAVE" in _image_type(header):
+        return "its ImageType says that it is a copy of a screen, and its header does not rule out text in the picture"
     if modality in _WRITTEN_ON:
         return f"modality {modality}, and its header does not rule out that text is burned into the picture"
     return ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +27,7 @@ _WHOLE = 0.98  # share of a frame from which regions leave no margin that writin
 _FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 _VIDEOS = ("MPEG", "HEVC", "SMPTE", "JPIP")  # transfer syntaxes for which no decoder is offered
 _LOSSLESS = ("JPEG-LS", "JPEG Lossless", "Extended")  # those that gdcm alone decodes, the last one above eight bits
+_SQUARE = 0.02  # by which the sides of a pixel may differ
 _WINDOW_FIX = "pass --window CENTER/WIDTH for the whole data set, or --skip-bad N"
 
 
@@ -53,7 +54,17 @@ def read_frame(path: Path, frame: int = 0, window: str = "", blank: bool = False
             decoded = _Grey(pydicom, header, path, frame, window, depth).decoded(pixels)
         else:
             decoded = _coloured(pydicom, pixels, header, path)
-        return _inside_regions(decoded, header, path) if blank else decoded
+        shown = _inside_regions(decoded, header, path) if blank else decoded
+        return replace(shown, warning=_stretched(header))
+
+
+def _stretched(header: Any) -> str:
+    """Why shapes are not those of the patient; '' where pixels are square, or where the header does not say it."""
+    for name in ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio"):
+        sides = [float(side) for side in header.get(name) or ()]
+        if len(sides) == 2 and min(sides) > 0 and abs(sides[0] / sides[1] - 1) > _SQUARE:
+            return f"its pixels are not square ({name} {sides[0]:g} x {sides[1]:g}), and shapes are stretched"
+    return ""
 
 
 @lru_cache(maxsize=1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from sweep.importers.files import (
     read_table,
 )
 from sweep.importers.raw import Ignored, Importer, RawImage
-from sweep.importers.spelling import check_spellings, means_nothing
+from sweep.importers.spelling import check_spellings, means_nothing, same_class
 from sweep.importers.walk import why_no_image
 
 _EXPECTS = "a folder with one subfolder of images per class"
@@ -57,6 +57,8 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage | Ignor
     for folder, images in found:
         if not images:
             raise InputError(folder, *_why_empty(folder))
+        if not options["unlabelled"] and "same-subfolders" not in options["accept"]:
+            check_nested(folder, images, [other.name for other, _ in found])
     paths = [path for _, images in found for path in images]
     by_name = patients_by_name(pattern, paths) if pattern is not None else [""] * len(paths)
     check_spellings(by_name, "patient_regex", "patient")
@@ -173,6 +175,19 @@ def _check_subfolders(src: Path, folders: Sequence[Path]) -> None:
         problem = f"its folders {', '.join(folder.name for folder in folders[:3])} all hold {', '.join(common[:3])}: which are the classes?"
         fix = f"import each by itself (SRC {folders[0]}); if the outer ones are the classes, pass --accept same-subfolders"
         raise InputError(src, problem, fix)
+
+
+def check_nested(folder: Path, files: Iterable[Path], names: Sequence[str]) -> None:
+    """InputError when files of a class folder lie in a subfolder that is called as another class; numbers are names of cases, too."""
+    others = {same_class(name): name for name in names if name != folder.name and not any(map(str.isdigit, name))}
+    for path in files:
+        for parent in path.relative_to(folder).parents:
+            if parent.name and same_class(parent.name) in others:
+                problem = (
+                    f"a folder of the class {folder.name!r} is called as the class {others[same_class(parent.name)]!r}"
+                )
+                fix = "move its images to their class, or rename it; if it is meant, pass --accept same-subfolders"
+                raise InputError(folder / parent, problem, fix)
 
 
 def _patients(path: Path) -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from sweep.core.errors import InputError, suggestion
+from sweep.core.location import absolute, is_url
 from sweep.importers.account import CHECKS, Account
 from sweep.importers.blocks import BLOCK, Job, Row, Violation, cache, rows_by_block, tolerate
 from sweep.importers.decode import Decoded, decode, read_grey
@@ -79,6 +80,8 @@ def run_import(
     chosen = chosen_options(name, row, options)
     _check_settings(settings)
     folder = source_folder(name, row, src)
+    if row.needs_source:
+        _check_destination(folder, dst)
     header = _header(name, row, settings, chosen)
     job = Job(
         header,
@@ -152,23 +155,32 @@ def _total(row: Importer, src: Path, options: Mapping[str, Any]) -> int | None:
 def _once(images: Iterable[RawImage]) -> Iterator[RawImage]:
     """The images with names that can be stored, each one whose id has come before marked as bad.
 
-    Raises InputError where the two have different labels: nothing says which one is right.
+    Raises InputError where the two have different labels or patients: nothing says which one is right.
     """
-    seen: dict[str, tuple[str, Path | None]] = {}
+    seen: dict[str, tuple[str, str, Path | None]] = {}
     for given in images:
         image = _storable(given)
         if image.image_id in seen:
-            before, path = seen[image.image_id]
-            where = image.alias or image.source_path or image.image_id
-            if before != image.label and before and image.label:
-                problem = f"listed twice, with the labels {before!r} and {image.label!r}"
-                raise InputError(where, problem, "remove the wrong one")
-            same = path is not None and path == image.path
-            fix = f"{'remove one of its rows' if same else 'rename one of the images'}, or pass --skip-bad N"
-            twice = InputError(image.path or where, f"the id {image.image_id!r} comes twice", fix)
-            image = replace(image, bad=image.bad or twice)
-        seen[image.image_id] = image.label, image.path
+            image = replace(image, bad=image.bad or _twice(seen[image.image_id], image))
+        seen[image.image_id] = image.label, image.patient, image.path
         yield image
+
+
+def _twice(before: tuple[str, str, Path | None], image: RawImage) -> InputError:
+    """What is said of an image whose id has come before, with label, patient and path; raises InputError where the two contradict each other."""
+    *facts, path = before
+    where = image.path or image.source_path or image.image_id
+    other = path is not None and path != image.path
+    for what, first, second in zip(("labels", "patients"), facts, (image.label, image.patient), strict=True):
+        if first != second and first and second:
+            as_well = f", as {path}" if other else ""
+            raise InputError(
+                where, f"listed twice{as_well}, with the {what} {first!r} and {second!r}", "remove the wrong one"
+            )
+    if image.alias and other:  # the id is that of the header; a problem is kept in the manifest, which names no path
+        return InputError(where, "the same image as another file", f"remove it or {path}, or pass --skip-bad N")
+    fix = f"{'rename one of the images' if other else 'remove one of its rows'}, or pass --skip-bad N"
+    return InputError(where, f"the id {image.image_id!r} comes twice", fix)
 
 
 def _storable(image: RawImage) -> RawImage:
@@ -237,6 +249,25 @@ def source_folder(name: str, row: Importer, src: Path | str | None) -> Path:
     return Path(src)
 
 
+def _check_destination(src: Path, dst: Path | str) -> None:
+    """InputError when the new shards would lie among the files that are read, or the source in the folder that is written.
+
+    A table or an archive may lie beside the destination: the folder around it is not listed.
+    """
+    if is_url(dst):
+        return
+    source, target = src.resolve(), Path(absolute(dst)).resolve()
+    if source == target:
+        problem = "it is the source itself"
+    elif source in target.parents:
+        problem = f"it lies inside the source {src}"
+    elif target in source.parents:
+        problem = f"the source {src} lies inside it"
+    else:
+        return
+    raise InputError(dst, problem, "choose a new folder beside the source, like shards/NAME")
+
+
 def _rows(images: Iterable[RawImage], job: Job) -> Iterator[Row]:
     for raw in images:
         try:
@@ -265,7 +296,7 @@ def shard_row(raw: RawImage, import_px: int, depth: int | None = None) -> Row:
         domain=raw.domain, source_path=raw.source_path, original_height=height, original_width=width,
         colour=decoded.colour, transparent=decoded.transparent, labels=raw.labels,
     )  # fmt: skip
-    return Row(row, decoded.deep)
+    return Row(row, decoded.deep, decoded.warning)
 
 
 def _decoded(raw: RawImage, depth: int | None) -> Decoded:
@@ -297,6 +328,10 @@ class _Result:
                     count, first = self.account.dark
                     self.account.dark = count + 1, first or row.shard.source_path or row.shard.image_id
             self.account.take(row.shard)
+            if row.warning:
+                count, first, told = self.account.warned
+                name = first or row.shard.source_path or row.shard.image_id
+                self.account.warned = count + 1, name, told or row.warning
             if np.ptp(row.shard.image) == 0:
                 count, first = self.account.flat
                 self.account.flat = count + 1, first or row.shard.source_path or row.shard.image_id

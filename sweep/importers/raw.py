@@ -43,13 +43,15 @@ class Ignored:
     """A file or a row of a table that is left out on purpose.
 
     `where` names it, `reason` completes "12 ..." in the plural ("lateral views"), `path` is its file, `label` the class that it
-    would have had: a class all of whose images are left out on purpose is not missed.
+    would have had: a class all of whose images are left out on purpose is not missed. `missed` is the class of a file that could not be
+    known to hold no image: a class of such files alone is missed.
     """
 
     where: str
     reason: str
     path: Path | None = None
     label: str = ""
+    missed: str = ""
 
 
 def storable(name: str) -> str:

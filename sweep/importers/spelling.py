@@ -12,6 +12,8 @@ from sweep.core.errors import InputError
 
 # As pandas, R, SQL and spreadsheets write a missing value; not "none" or "unknown", which are classes of some data sets.
 _NUMBER = re.compile(r"[+-]?\d{1,25}([.,]\d{1,10})?")
+# How spreadsheets and pandas show a number of more digits than they keep: 1.23E+15 stands for a billion others.
+_SHORTENED = re.compile(r"\d([.,]\d+)?E[+-]\d{2,3}", re.IGNORECASE)
 _MISSING = frozenset(
     (
         "",
@@ -64,10 +66,13 @@ def same_class(label: str) -> str:
 def check_spellings(labels: Iterable[str], where: str | Path, what: str = "class") -> None:
     """InputError when two of `labels` seem to be one class (or patient, or scanner: `what`); `where` names their column or folder.
 
-    Of one class two spellings would make two; of one patient they would lie on both sides of a split.
+    Of one class two spellings would make two; of one patient they would lie on both sides of a split. A number that a spreadsheet has
+    shortened is refused too: two patients would be one. What means a missing value is no spelling of anything.
     """
+    labels = sorted(label for label in set(labels) if not means_nothing(label))
+    _refuse_shortened(labels, where, what)
     seen: dict[str, str] = {}
-    for label in sorted(set(labels) - {""}):
+    for label in labels:
         key = same_class(label)
         before = seen.setdefault(_ONE_WORD.get(key, key) if what == "class" else key, label)
         if before != label:
@@ -79,6 +84,13 @@ def check_spellings(labels: Iterable[str], where: str | Path, what: str = "class
         if "-" in seen.values() and "+" not in seen.values():
             problem = "'-' may mean a missing value or a negative finding"
             raise InputError(where, problem, "leave the cell empty, or spell the class out")
+
+
+def _refuse_shortened(labels: Iterable[str], where: str | Path, what: str) -> None:
+    shortened = next((label for label in labels if _SHORTENED.fullmatch(label.strip())), None)
+    if shortened is not None:
+        problem = f"{shortened!r} is a long number that a spreadsheet has shortened: each {what} of these digits would be the same"
+        raise InputError(where, problem, "format the column as text where the numbers are whole, and export it again")
 
 
 def _refuse_joined(seen: Mapping[str, str], where: str | Path) -> None:

@@ -201,10 +201,12 @@ def _header_of(sheet: Any) -> set[str]:
 
 
 def _cell(value: object) -> str:
-    """A cell as a spreadsheet shows it: 3 and not 3.0."""
+    """A cell as a spreadsheet shows it: 3 and not 3.0, and a number of more than the 15 digits that it keeps shortened."""
     if value is None:
         return ""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+    if isinstance(value, (int, float)) and abs(value) >= 1e15:
+        return f"{value:.5E}"
+    if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
 

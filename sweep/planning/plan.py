@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sweep.config.effect_checks import without_effect
 from sweep.config.hyperparameters import complete
 from sweep.config.sweep_config import SweepConfig
 from sweep.core.hyperparameter import Scalar
@@ -98,7 +99,7 @@ def notes(sweep_config: SweepConfig, plan: Plan, offered: int) -> list[str]:
         found.append(
             f"the search optimises target metrics ({', '.join(on_target)}): its results are selected by oracle, not by source validation"
         )
-    return found
+    return [*found, *without_effect(sweep_config)]
 
 
 def rules_of(sweep_config: SweepConfig) -> Rules:

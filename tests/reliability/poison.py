@@ -111,7 +111,7 @@ def arm(kinds_and_phase: str) -> None:
         now = {
             "before": kind in ("nan", "inf", "device"),  # which need a tensor
             "first step": network.training and steps == 1,
-            "later step": network.training and steps == 3,
+            "later step": network.training and steps == 2,  # one step an epoch: of the second epoch
             "evaluation": not network.training,
             "attack": not network.training and given[0].requires_grad,
         }[phase]

@@ -72,6 +72,8 @@ def test_one_mistake_of_a_search_is_reported_once(tmp_path, text):
 
 ALONE = {
     "objectives: []": "line 3, objectives: [] does not fit; list at least one",
+    "objectives: [{metric: auroc/target, goal: minimize}]": "objectives[0].goal: auroc/target is better when larger; write goal: maximize",
+    "objectives: [{metric: domain_gap, goal: maximize}]": "objectives[0].goal: domain_gap is better when smaller; write goal: minimize",
     "objectives: [{metric: auroc/target, goal: maximize}, {metric: auroc/target, goal: minimize}]": "objectives[1]: auroc/target is to be maximized and minimized; keep one of them",
     "objectives: [{metric: auroc/target, goal: maximize}, {metric: auroc/target, goal: maximize}]": "objectives[1]: auroc/target is given twice",
     "objectives: [{metric: auroc/target, goal: maximize, eps: 1/255}]": "objectives[0]: auroc/target takes no eps",
@@ -101,6 +103,9 @@ ALONE = {
     "smoke: {fixed: {epoch: 1}}": "line 3, smoke: fixed.epoch: unknown name; did you mean epochs?",
     "smoke:\n  seeds: 1\n  data: {image_px: 5}": "line 5, smoke: data.image_px: 5 does not fit",
     # settings without effect or meaning
+    "grid: {train_attack: [pgd, trades]}": "line 3, grid.train_attack: has no effect in this sweep: it counts where train_eps is above 0, and train_eps is 0; remove train_attack, or change that",
+    "grid: {generator_networks: [shared, per_class], synthetic_per_real: [1]}\nfixed: {generator: wgan}": "grid.generator_networks: has no effect in this sweep: it counts where generator is cgan or fastgan or r3gan, and generator is wgan",
+    "search: {generator_steps: {distribution: int_uniform, min: 10, max: 20}}\nsearcher: {algorithm: random, trials: 2}": "search.generator_steps: has no effect in this sweep: it counts where synthetic_per_real is above 0",
     "fixed: {lr: 0}": "line 3, fixed.lr: a learning rate of 0 trains nothing",
     "grid: {lr: [0.1, 0.0]}": "line 3, grid.lr[1]: a learning rate of 0 trains nothing",
     "threats: {attacks: [fgsm], eps: [2]}": "line 3, threats.eps[0]: 2.0 is more than the whole range of an image; images are scaled to 0..1: write grey levels as 2/255",
@@ -114,6 +119,11 @@ ALONE = {
 def test_one_mistake_is_reported_once(tmp_path, text):
     found = refused(tmp_path, text + "\n")
     assert len(found) == 1 and ALONE[text] in found[0], found
+
+
+def test_two_unknown_threats_are_not_repeated(tmp_path):
+    found = refused(tmp_path, "threats: {attacks: [fgsn, pgb], eps: [1/255, one, two]}\n")
+    assert len(found) == 4 and not any("twice" in one for one in found), found
 
 
 @pytest.mark.parametrize(

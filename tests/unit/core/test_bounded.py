@@ -5,6 +5,7 @@ import os
 import re
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -32,6 +33,10 @@ def crash():
 
 def refuse(name):
     raise InputError(name, "damaged", "restore it")
+
+
+def warn(text):
+    warnings.warn(text, stacklevel=1)
 
 
 def fail():
@@ -65,6 +70,15 @@ def test_mistakes_of_the_user_and_of_the_program_cross():
         bounded(fail, where="x")
     with pytest.raises(TypeError, match="no function of a module"):
         bounded(lambda: 1, where="x")
+
+
+def test_warnings_cross(recwarn):
+    told = []
+    for _ in range(2):
+        bounded(warn, "twice", where="x", on_warning=told.append)
+    assert told == ["twice"] * 2 and not recwarn.list
+    with pytest.warns(UserWarning, match="nobody listens"):
+        bounded(warn, "nobody listens", where="x")
 
 
 def test_one_child_serves_several_threads():

@@ -1,5 +1,6 @@
 """What clinics' exports hold: names that are UIDs, reports among the images, elements that are empty, missing or do not make sense."""
 
+import shutil
 import zlib
 
 import numpy as np
@@ -7,7 +8,7 @@ import pydicom
 import pytest
 from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, JPEGLSLossless
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, JPEGLSLossless, SegmentationStorage
 
 from sweep.core.errors import InputError
 from sweep.importers import import_dataset
@@ -71,6 +72,68 @@ def test_reports_and_directories_are_ignored_and_said(tmp_path):
         "DICOM directories (DICOMDIR)": 1,
     }
     assert "DICOMDIR" not in str(manifest.settings["account"]).replace("(DICOMDIR)", "")
+
+
+def other_files(folder):
+    """Beside the images: a localizer, a segmentation that has pixels and a copy of a screen."""
+    localizer, segments, screen = (fake.image_of("monochrome2", 70 + number, patient=1) for number in range(3))
+    localizer.Modality, localizer.ImageType = "CT", ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    segments.SOPClassUID = segments.file_meta.MediaStorageSOPClassUID = SegmentationStorage
+    fake.save(localizer, folder / "ill" / "localizer")
+    fake.save(segments, folder / "well" / "segments")
+    screen.ImageType = ["DERIVED", "SECONDARY", "SCREEN SAVE"]
+    del screen.BurnedInAnnotation
+    return screen
+
+
+def test_what_shows_no_patient_is_ignored_and_said(tmp_path):
+    options = export(tmp_path)
+    screen = other_files(tmp_path / "in")
+    accounts = []
+    manifest = import_dataset("dicom", tmp_path / "in", tmp_path / "out", on_account=accounts.append, **options)
+    assert manifest.images == 6
+    assert [(count, reason) for reason, (count, _) in accounts[0].ignored.items()] == [
+        (1, "DICOM files of localizers, which only plan the other images"),
+        (1, "DICOM files without a scan (Segmentation Storage)"),
+    ]
+    assert "copy of a screen" in read_facts(saved(tmp_path, screen), KEY).written_on
+
+
+def test_a_class_of_files_without_images_is_missed(tmp_path):
+    options = export(tmp_path)
+    report = fake.header(99, 1)
+    report.Modality = "SR"
+    fake.save(report, tmp_path / "in" / "unclear" / "report")
+    with pytest.raises(InputError, match="no image of the class 'unclear' is left"):
+        import_dataset("dicom", tmp_path / "in", tmp_path / "out", **options)
+
+
+def test_one_image_in_two_files_is_named_and_the_manifest_names_neither(tmp_path):
+    options = export(tmp_path)
+    first = tmp_path / "in" / "ill" / "1.2.840.113619.2.55.3.0"
+    shutil.copy(first, first.with_name("DOE"))
+    with pytest.raises(InputError, match="DOE: the same image as another file; remove it or .*55.3.0"):
+        import_dataset("dicom", tmp_path / "in", tmp_path / "out", **options)
+    manifest = import_dataset("dicom", tmp_path / "in", tmp_path / "out", skip_bad=1, **options)
+    assert manifest.settings["skipped"][0].endswith("the same image as another file")
+    shutil.move(first.with_name("DOE"), tmp_path / "in" / "well" / "DOE")
+    with pytest.raises(InputError, match=r"DOE: listed twice, as .*55.3.0, with the labels 'ill' and 'well'"):
+        import_dataset("dicom", tmp_path / "in", tmp_path / "two", **options)
+
+
+def test_pixels_that_are_not_square_and_floating_point_pixels(tmp_path):
+    image = fake.image_of("deep", 31, patient=1)
+    image.PixelSpacing = [0.2, 0.2]
+    assert read_frame(saved(tmp_path, image)).warning == ""
+    image.PixelSpacing = [0.2, 0.1]
+    warning = read_frame(saved(tmp_path, image, "b.dcm")).warning
+    assert warning == "its pixels are not square (PixelSpacing 0.2 x 0.1), and shapes are stretched"
+    image.FloatPixelData = np.zeros((image.Rows, image.Columns), np.float32).tobytes()
+    for name in ("PixelData", "BitsStored", "HighBit", "PixelRepresentation"):
+        delattr(image, name)
+    image.BitsAllocated = 32
+    with pytest.raises(InputError, match="floating-point pixels, whose greys have no known scale"):
+        read_facts(saved(tmp_path, image, "c.dcm"), KEY)
 
 
 def test_the_manifest_names_no_path_of_this_machine(tmp_path):

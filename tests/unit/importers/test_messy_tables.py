@@ -127,6 +127,19 @@ def test_numbers_of_a_spreadsheet_are_written_as_it_shows_them(tmp_path):
     assert set(frame["label"]) == {"0", "1"} and set(frame["patient"]) == {"0", "1", "2"}
 
 
+def test_numbers_of_more_digits_than_a_spreadsheet_keeps_are_refused(tmp_path):
+    source(tmp_path / "in")
+    book = openpyxl.Workbook()
+    for row in [
+        ("path", "label", "p"),
+        *((f"scans/{n}.png", ("ill", "well")[n % 2], 12345678901234567 + n) for n in range(6)),
+    ]:
+        book.active.append(row)
+    book.save(tmp_path / "in" / "t.xlsx")
+    said = refused(tmp_path / "in" / "t.xlsx", tmp_path, patient_column="p")
+    assert "column p: '1.23457E+16' is a long number that a spreadsheet has shortened" in said
+
+
 def test_a_spreadsheet_of_very_many_columns_or_rows_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "MAX_ROWS", 4)
     path = spreadsheet(tmp_path / "wide.xlsx", lambda sheet: sheet.cell(3, 16_000, "x"))

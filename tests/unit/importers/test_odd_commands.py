@@ -51,6 +51,11 @@ def _several(form):
     return save
 
 
+def _exif_without_end(path):
+    """EXIF data that announce five entries and hold one."""
+    Image.fromarray(picture(1)).save(path, exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01\x03\0\x01\0\0\0\x01\0\0\0")
+
+
 def _as(form, mode="L"):
     return lambda path: Image.fromarray(picture(77)).convert(mode).resize((128, 128)).save(path, format=form)
 
@@ -64,6 +69,7 @@ FILES = {
     "several frames": ("x.png", _several("PNG"), False, "several frames"),
     "several webp frames": ("x.webp", _several("WEBP"), False, "several frames"),
     "several pictures in a jpeg": ("x.jpg", _several("MPO"), False, "several frames"),
+    "EXIF data without end": ("x.jpg", _exif_without_end, True, "1 images were read with a warning of their decoder, like ill/x.jpg: Corrupt EXIF"),
     "a directory that names itself": ("x.tif", _cyclic, True, "9 images read"),
     "black": ("x.png", lambda path: _grey(path, 0), True, "1 images are of a single grey, like ill/x.png"),
     "white": ("x.png", lambda path: _grey(path, 255), True, "1 images are of a single grey"),
@@ -93,13 +99,29 @@ def _patients(place, *lines):
     return place / "p.csv"
 
 
+def _link(place):
+    (place / "link").symlink_to(place / "in", target_is_directory=True)
+    return place / "link"
+
+
+def _a_file(place):
+    (place / "file").write_text("x")
+    return place / "file"
+
+
 WORDS = {
     "no source": (lambda p: ["", p / "out"], "SRC: '' is no path"),
     "blank source": (lambda p: ["  ", p / "out"], "SRC: ' ' is no path"),
     "no destination": (lambda p: [p / "in", ""], "not a usable address (it is empty)"),
     "destination with a line break": (lambda p: [p / "in", p / "a\nb"], "it has a NUL byte or a line break"),
-    "destination is the source": (lambda p: [p / "in", p / "in"], "the destination is not empty"),
-    "destination below a file": (lambda p: [p / "in", p / "in/ill/0.png/x"], "cannot be written (Not a directory)"),
+    "destination is the source": (lambda p: [p / "in", p / "in"], "in: it is the source itself; choose a new folder"),
+    "destination in the source": (lambda p: [p / "in", p / "in/new/set"], "in/new/set: it lies inside the source"),
+    "destination in the source by a link": (lambda p: [p / "in", _link(p) / "set"], "link/set: it lies inside the source"),
+    "source in the destination": (lambda p: [p / "in", p], "/in lies inside it; choose a new folder"),
+    "destination below a file": (
+        lambda p: [p / "in", _a_file(p) / "x"],
+        "cannot be written (Not a directory)",
+    ),
     "source is a file": (lambda p: [p / "in/ill/0.png", p / "out"], "not a folder"),
     "source is a class": (lambda p: [p / "in/ill", p / "out"], "holds no class folder"),
     "blank domain": (lambda p: [p / "in", p / "out", "--domain", "  "], "domain (--domain): ' ' is no name"),

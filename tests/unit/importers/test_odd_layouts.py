@@ -132,6 +132,23 @@ MISTAKES = {
     "placeholder": (rows(person=lambda n: "ANON" if n < 30 else n), "'ANON' covers 30 of 40 images, as a placeholder"),
     "decimal comma": (rows(label=lambda n: ("1", '"1,0"', "0")[n % 3]), "'1' and '1,0' look like one class"),
     "nan": (rows(label=lambda n: ("nan", "well", "ill")[n % 3]), "row 2, column label: 'nan' means a missing value"),
+    "missing labels in two spellings": (
+        rows(label=lambda n: ("nan", "NaN", "ill")[n % 3]),
+        "row 2, column label: 'nan' means a missing value",
+    ),
+    "missing scanner": (
+        rows(scanner=lambda n: "GE" if n else "NaN"),
+        "row 2, column scanner: 'NaN' means a missing value; fill it, or leave out --domain-column",
+    ),
+    "shortened patients": (
+        rows(person=lambda n: "1.23E+15" if n < 4 else n),
+        "column person: '1.23E+15' is a long number that a spreadsheet has shortened: each patient of these digits",
+    ),
+    "shortened classes": (rows(label=lambda n: ("1e+00", "0e+00")[n % 2]), "'0e+00' is a long number"),
+    "two patients of one image": (
+        [*rows(), "0.png,ill,9,GE"],
+        "0.png: listed twice, with the patients '0' and '9'; remove the wrong one",
+    ),
     "N/A": (rows(label=lambda n: "ill" if n else "N/A"), "row 2, column label: 'N/A' means a missing value"),
 }
 
@@ -139,12 +156,24 @@ MISTAKES = {
 @pytest.mark.parametrize("kind", MISTAKES)
 def test_mistakes_of_tables(tmp_path, kind):
     lines, said = MISTAKES[kind]
-    assert said in refused("csv", table(tmp_path, lines), tmp_path, **COLUMNS)
+    assert said in refused("csv", table(tmp_path, lines), tmp_path, skip_bad=0 if "row" in said else 3, **COLUMNS)
 
 
 def test_a_missing_patient_is_no_patient(tmp_path):
     account = imported("csv", table(tmp_path, rows(person=lambda n: "nan" if n < 30 else n)), tmp_path, **COLUMNS)
     assert account.without_patient == 30 and account.patients == 10
+
+
+def test_missing_patients_in_two_spellings_are_none(tmp_path):
+    lines = rows(person=lambda n: ("nan", "NaN")[n % 2] if n < 30 else n)
+    assert imported("csv", table(tmp_path, lines), tmp_path, **COLUMNS).without_patient == 30
+
+
+def test_a_subfolder_that_is_called_as_another_class_is_refused(tmp_path):
+    src = folders(tmp_path / "in", ("ill", "well", "ill/day 1/Well"))
+    said = refused("folder", src, tmp_path)
+    assert "ill/day 1/Well: a folder of the class 'ill' is called as the class 'well'" in said
+    assert imported("folder", src, tmp_path, accept=["same-subfolders"]).read == 6
 
 
 def test_the_words_for_nothing():
