@@ -264,9 +264,8 @@ def _seeds_in_order(finishes: list[Event]) -> list[Event]:
 
 def settings_frame(events: Iterable[Event]) -> pd.DataFrame:
     """The configurations of some events, indexed by signature; values keep their type, since None beside 240 would make a float of it."""
-    return pd.DataFrame.from_dict(
-        {event["signature"]: event["config"] for event in events}, orient="index", dtype=object
-    )
+    configs = {event["signature"]: event["config"] for event in events}
+    return pd.DataFrame(list(configs.values()), index=list(configs), dtype=object)
 
 
 def _metrics(event: Event) -> dict[str, float | None]:

@@ -178,7 +178,7 @@ class _as_file:
             raise InputError("name", "is absent from the sweep config", "give the keys of a sweep config, name first")
         self._folder = tempfile.TemporaryDirectory()
         path = Path(self._folder.name) / "config.yaml"
-        YAML(typ="safe").dump(dict(self._config), path)
+        YAML(typ="safe", pure=True).dump(dict(self._config), path)
         return path
 
     def __exit__(self, *_: object) -> None:

@@ -189,7 +189,7 @@ def read_config(run: Storage) -> SweepConfig:
     except FileNotFoundError as error:
         raise InputError(run.url, f"has no {SPACE_FILE}", "name the folder of a sweep that ran") from error
     try:
-        return SweepConfig.model_validate(YAML(typ="safe").load(text))
+        return SweepConfig.model_validate(YAML(typ="safe", pure=True).load(text))
     except (ValidationError, YAMLError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": "is no YAML"}
         place = ".".join(str(part) for part in first["loc"])
@@ -205,7 +205,7 @@ def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
 
 def _yaml_text(tree: Any) -> str:
     buffer = io.StringIO()
-    YAML(typ="safe").dump(tree, buffer)
+    YAML(typ="safe", pure=True).dump(tree, buffer)
     return buffer.getvalue()
 
 

@@ -92,7 +92,7 @@ def test_commands_in_the_text_exist_with_their_flags(page):
 @pytest.mark.parametrize("page", PAGES)
 def test_sweep_configs_are_valid(page, tmp_path):
     for number, (line, text) in enumerate(blocks(page, "yaml")):
-        keys = YAML(typ="safe").load(text)
+        keys = YAML(typ="safe", pure=True).load(text)
         if not isinstance(keys, dict) or not set(keys) <= set(SweepConfig.model_fields):
             continue
         if "name" not in keys:  # a part of one
@@ -107,7 +107,7 @@ def test_sweep_configs_are_valid(page, tmp_path):
             keys = base | keys
         path = tmp_path / f"{number}.yaml"
         with path.open("w") as file:
-            YAML(typ="safe").dump(keys, file)
+            YAML(typ="safe", pure=True).dump(keys, file)
         assert load_config(path).name == keys["name"], f"{page}:{line}"
 
 

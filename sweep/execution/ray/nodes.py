@@ -67,7 +67,7 @@ def _launcher_types(file: Path) -> list[tuple[dict[str, float], int]] | None:
     """The node types of a launcher file that declare their resources."""
     if not file.is_file():
         return None
-    content = YAML(typ="safe").load(file)
+    content = YAML(typ="safe", pure=True).load(file)
     most = content.get("max_workers", 2)
     kinds = [kind for name, kind in content["available_node_types"].items() if name != content["head_node_type"]]
     return [

@@ -115,10 +115,8 @@ def test_the_papers_gap_is_real_only_at_home_minus_this_model_abroad(whole):
         ratio: next(
             key
             for key in run.means.index
-            if (
-                run.configs.loc[key, ["backbone", "synthetic_per_real", "direction"]]
-                == ["resnet50", ratio, "source_to_target"]
-            ).all()
+            if run.configs.loc[key, ["backbone", "synthetic_per_real", "direction"]].tolist()
+            == ["resnet50", ratio, "source_to_target"]
         )
         for ratio in (0, 0.5)
     }

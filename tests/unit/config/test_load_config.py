@@ -158,7 +158,7 @@ def test_every_shipped_sweep_config_is_valid(path, smoke):
 
 
 def plain(path):
-    return YAML(typ="safe").load(path.read_text())
+    return YAML(typ="safe", pure=True).load(path.read_text())
 
 
 @pytest.fixture(scope="module")

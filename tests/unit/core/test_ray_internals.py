@@ -85,7 +85,7 @@ def test_launcher_files_are_checked_by_ray_itself():
 
     assert callable(fillout_defaults)
     file = next(path for path in (ROOT / "cluster").glob("ray-cluster.*.yaml") if "aws" in path.name)
-    tree = json.loads(json.dumps(YAML(typ="safe").load(file)))
+    tree = json.loads(json.dumps(YAML(typ="safe", pure=True).load(file)))
     ray_internals.validate_launcher_file(tree)
     with pytest.raises(Exception, match="max_workers"):
         ray_internals.validate_launcher_file({**tree, "max_workers": "many"})

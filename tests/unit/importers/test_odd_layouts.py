@@ -13,6 +13,7 @@ from sweep.importers.tables import read_table
 from sweep.shards.reader import read_manifest, read_metadata
 from tests.fakes import busis, chestmnist, iqothnccd, medmnist
 from tests.fakes.pictures import picture, save_grey
+from tests.fakes.pillow import needs_pillow_13
 
 
 def folders(root, names, each=2):
@@ -270,6 +271,7 @@ def test_one_dark_file_among_many_is_said(tmp_path):
     assert account.dark == (1, "well/twelve.png") and "nearly of one grey, like well/twelve.png" in str(account.lines())
 
 
+@needs_pillow_13
 def test_grey_times_opacity_is_what_a_viewer_shows(tmp_path):
     src = folders(tmp_path / "in", ("ill", "well"))
     pixels = np.stack([picture(3) // 2, np.full_like(picture(3), 128)], axis=2)

@@ -199,10 +199,10 @@ class TestOneMoreConfigKey:
             run_folder.check_same_config(finished, asked.model_copy(update={"later": 4}))
 
     def test_keys_that_came_after_the_folder_have_their_defaults(self, finished):
-        tree = YAML(typ="safe").load(finished.read("space.yaml").decode())
+        tree = YAML(typ="safe", pure=True).load(finished.read("space.yaml").decode())
         del tree["data"]["conflicts"], tree["threats"]["mode"], tree["seeds"]["race"]
         with open(finished.local / "space.yaml", "w") as stream:
-            YAML(typ="safe").dump(tree, stream)
+            YAML(typ="safe", pure=True).dump(tree, stream)
         run_folder.check_same_config(finished, old_config())
         with pytest.raises(InputError, match="data.conflicts was 'drop' and is 'keep'"):
             changed = old_config().data.model_copy(update={"conflicts": "keep"})
