@@ -90,7 +90,7 @@ def test_every_threat_says_what_it_breaks(swept):
 
 def test_the_verdict_speaks_of_classes_by_name(loaded):
     estimates = Estimates(loaded, draws=200)
-    chosen = facts_of(loaded, rank(loaded, estimates, "source_val"), estimates, ()).chosen
+    chosen = facts_of(loaded, rank(loaded, estimates=estimates), estimates, ()).chosen
     assert [name for name, _ in chosen.recalls] == list(three_classes.CLASSES)
     assert chosen.sensitivity is None and chosen.most_called[0] in three_classes.CLASSES
 
