@@ -11,7 +11,7 @@ from markupsafe import Markup
 from analysis.figures import svg
 from analysis.figures.figure import DataTable, Figure, Panel, number
 from analysis.figures.gallery import data_uri
-from analysis.outcomes import weighted_auroc
+from analysis.order_measures import weighted_auroc
 
 TITLES = {
     "grey_mean": "mean grey level",

@@ -147,10 +147,10 @@ class Estimates:
         outcomes, measure = self.outcomes(signature, metric), _measure(name)
         if outcomes is None or measure is None:
             return None
-        if name.finding:
-            if name.finding not in self.run.findings:
+        if name.class_name:
+            if name.class_name not in self.run.tasks:
                 return None
-            outcomes, _ = outcomes.finding(self.run.findings.index(name.finding))
+            outcomes, _ = outcomes.of_class(self.run.tasks.index(name.class_name))
         return resample(outcomes, measure, draws=self.draws, seed=self.seed)
 
     def _over_conditions(self, signature: str, name: MetricName) -> Resampled | None:

@@ -82,6 +82,11 @@ class Run:
         card = self.data_card.get("target", {})
         return tuple(card.get("classes", ())) if card.get("task") == "multi-label" else ()
 
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What AUROC is recorded of one by one: the findings, or each of three or more classes against the rest; empty with two classes."""
+        return self.findings or (self.classes if len(self.classes) > 2 else ())
+
     def within(self, signatures: Sequence[str]) -> Run:
         """The same run with the records of these configurations alone."""
         kept = self.records[self.records.index.get_level_values("signature").isin(list(signatures))]

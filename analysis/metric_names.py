@@ -1,6 +1,6 @@
 """Metric names and what they say: family, split, threat, epsilon, direction, range, the words a person reads.
 
-A recorded name is `family/split`, `family/split/finding`, `family/split/threat` or `family/split/threat@eps`, after its row in
+A recorded name is `family/split`, `family/split/class`, `family/split/threat` or `family/split/threat@eps`, after its row in
 `sweep.core.metric_table`; a person may leave parts out (`robust_accuracy@2/255`, `auroc`), and the target split and the worst case over
 threats are meant.
 """
@@ -30,10 +30,10 @@ class MetricName:
     split: str | None = None
     threat: str | None = None
     eps: str | None = None
-    finding: str | None = None
+    class_name: str | None = None  # or the finding
 
     def __str__(self) -> str:
-        tail = self.threat or self.finding
+        tail = self.threat or self.class_name
         rest = f"/{tail}" if tail else ""
         return self.family + (f"/{self.split}" if self.split else "") + rest + (f"@{self.eps}" if self.eps else "")
 
@@ -48,7 +48,7 @@ def parse(name: str) -> MetricName:
     body, at, eps = rest.rpartition("@") if row.form == "split/threat@epsilon" else (rest, "", "")
     split, _, tail = (body if at else rest).removeprefix("/").partition("/")
     if row.form in ("alone", "split"):
-        return MetricName(row.name, split or None, finding=tail or None)
+        return MetricName(row.name, split or None, class_name=tail or None)
     return MetricName(row.name, split or None, tail or None, eps if at else None)
 
 
@@ -84,8 +84,8 @@ def title(name: str) -> str:
     parts, words = parse(name), family_title(name)
     if parts.threat:
         words = f"{words}, {_threat(parts)}"
-    if parts.finding:
-        words = f"{words}, {parts.finding}"
+    if parts.class_name:
+        words = f"{words}, {parts.class_name}"
     return f"{words} ({SPLITS.get(parts.split, parts.split)})" if parts.split else words
 
 
@@ -96,8 +96,8 @@ def heading(name: str) -> tuple[str, str]:
         words = _threat(parts).capitalize() if parts.threat == WORST else _threat(parts)
     elif parts.threat:
         words = f"{words}, {_threat(parts)}"
-    if parts.finding:
-        words = f"{words}, {parts.finding}"
+    if parts.class_name:
+        words = f"{words}, {parts.class_name}"
     if is_gap(name):
         return words, "source \N{MINUS SIGN} target"
     return words, SPLITS.get(parts.split, parts.split) if parts.split else ""

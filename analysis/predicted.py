@@ -12,6 +12,7 @@ from analysis.conditions import grouped
 from analysis.drift import TITLES
 from analysis.frames import Run
 from analysis.target_assessment import Assessment, assess
+from analysis.tried_forms import Tried, tried_adaptations
 from sweep.core.metric_table import PREDICTED, SOURCE_TEST, SOURCE_VAL, TARGET
 from sweep.shift.pooled_performance import HeldOut, ModelEvidence
 from sweep.shift.predicted_performance import margin
@@ -23,13 +24,17 @@ _LEAST_IMAGES = 10  # with measured properties on each side, for a comparison of
 
 @dataclass(frozen=True)
 class PredictedTarget:
-    """The assessment of one condition's configurations; `hospitals` are those of one record, for figures and pictures."""
+    """The assessment of one condition's configurations; `hospitals` are those of one record, for figures and pictures.
+
+    `tried` are configurations under the adaptations that were tried on their trained models, empty without `data.try_adaptations`.
+    """
 
     assessment: Assessment
     evidence: dict[str, tuple[ModelEvidence, ...]]
     seeds: dict[str, tuple[int, ...]]
     hospitals: tuple[StoredHospital, ...]
     images: int
+    tried: dict[str, Tried]
 
     @property
     def records(self) -> int:
@@ -54,6 +59,7 @@ def _predicted(run: Run, signatures: Sequence[str]) -> PredictedTarget | None:
     evidence: dict[str, tuple[ModelEvidence, ...]] = {}
     seeds: dict[str, tuple[int, ...]] = {}
     hospitals: tuple[StoredHospital, ...] = ()
+    tried: dict[str, Tried] = {}
     for signature in signatures:
         found = {}
         for seed in run.records.loc[[signature]].index.get_level_values("seed"):
@@ -63,12 +69,13 @@ def _predicted(run: Run, signatures: Sequence[str]) -> PredictedTarget | None:
                 hospitals = hospitals or held
         if found:
             evidence[signature], seeds[signature] = tuple(found.values()), tuple(found)
+            tried |= {signature: ways} if (ways := tried_adaptations(run, signature, found)) else {}
     if not evidence or len({one.family for one in hospitals}) < 2:
         return None
     nearest = min(one.target_distance for one in hospitals)
-    assessment = assess(evidence, run.labels, _tables(run, nearest))
+    assessment = assess(evidence, run.labels, _tables(run, nearest), tried)
     images = len(next(iter(evidence.values()))[0].target_logits)
-    return PredictedTarget(assessment, evidence, seeds, hospitals, images)
+    return PredictedTarget(assessment, evidence, seeds, hospitals, images, tried)
 
 
 def _evaluated(run: Run) -> bool:

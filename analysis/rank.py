@@ -21,13 +21,14 @@ from analysis import metric_names, selection
 from analysis.csv_cells import cell
 from analysis.estimates import Estimates
 from analysis.figures.figure import counted
-from analysis.frames import load_run
+from analysis.frames import Run, load_run
 from analysis.intervals import Interval
+from analysis.predicted import predicted_target
 from analysis.ranking import Ranked, Ranking, rank
 from analysis.trial_names import short_names
 from analysis.winner import winner
 from sweep.core.command_line import Command, one_of, run_as_program
-from sweep.core.errors import EXIT_COMPLETE
+from sweep.core.errors import EXIT_COMPLETE, InputError
 
 
 def rank_command(
@@ -44,6 +45,13 @@ def rank_command(
         typer.Option(help="Rank only what meets it, e.g. 'robust_accuracy@2/255 >= 0.4'; may be repeated."),
     ] = None,
     top: Annotated[int, typer.Option(metavar="N", help="Rows to show of each condition.")] = 10,
+    forms: Annotated[
+        bool,
+        typer.Option(
+            "--forms",
+            help="Also list ensembles of seeds and adaptations that were tried, predicted without target labels.",
+        ),
+    ] = False,
     format_: Annotated[
         str, typer.Option("--format", **one_of(("table", "csv", "json")), help="How to print them.")
     ] = "table",
@@ -55,7 +63,30 @@ def rank_command(
     sys.stdout.write(FORMATS[format_](ranking))
     if format_ == "table" and (best := winner(loaded, ranking, estimates, constraints=constraint or ())):
         sys.stdout.write("".join(f"{sentence}\n" for sentence in best.sentences))
+    if format_ == "table" and forms:
+        sys.stdout.write(forms_table(loaded))
     return EXIT_COMPLETE
+
+
+def forms_table(run: Run) -> str:
+    """Every recipe as configured, as an ensemble of its seeds and under the adaptations tried on it, by the lower end of its predicted AUROC.
+
+    InputError where the run has no predictions to choose by.
+    """
+    made = predicted_target(run)
+    if made is None:
+        fix = "run the sweep with data.pseudo_hospitals above 0, on data of two classes"
+        raise InputError("--forms", "no record was evaluated on pseudo-hospitals, so nothing was predicted", fix)
+    rows = sorted(made.assessment.forms(), key=lambda row: row.auroc.low, reverse=True)
+    title = Text("Predicted AUROC at the target without its labels, 90 % intervals")
+    table = Table(title=title, title_justify="left")
+    for heading in ("configuration", "used", "predicted AUROC"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(row.label, row.form, f"{row.auroc.value:.3f} ({row.auroc.low:.3f} to {row.auroc.high:.3f})")
+    stream = io.StringIO()
+    Console(file=stream, width=PIPE_COLUMNS, markup=False).print(table)
+    return stream.getvalue()
 
 
 def as_table(ranking: Ranking) -> str:

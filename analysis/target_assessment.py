@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.seed_ensembles import ensemble_of
-from analysis.verdict_unlabelled import AtThreshold, Candidate, Contradiction
+from analysis.tried_forms import Tried, predicted_adaptations, predicted_ensembles
+from analysis.verdict_unlabelled import CHANCE, AtThreshold, Candidate, Contradiction
 from sweep.shift.calibration import sigmoid
 from sweep.shift.class_mix import ClassMix, best_told, class_mix, labelled_sets, share_of
 from sweep.shift.pooled_performance import (
     ModelEvidence,
     ModelPrediction,
     PooledPrediction,
+    mean_of,
     predict_pooled,
     true_metrics,
 )
@@ -25,7 +26,20 @@ from sweep.shift.predicted_performance import Prediction, margin
 from sweep.shift.shift_kind import Shift, Tables, shift_of
 
 _USUAL = 0.9  # share of the pseudo-hospitals whose disagreement counts as usual
+_UNFOUNDED = {
+    "auroc": CHANCE,
+    "balanced_accuracy": CHANCE,
+}  # of a model whose rule may not hold at the target; 0 of the others
 _LEAST_SHARE, _LARGEST_SHARE = 0.05, 0.95  # of target images that a moved threshold calls positive
+
+
+@dataclass(frozen=True)
+class FormRow:
+    """One way to use a recipe's trained models at the target, and its predicted AUROC."""
+
+    label: str
+    form: str
+    auroc: Prediction
 
 
 @dataclass(frozen=True)
@@ -41,35 +55,68 @@ class Assessment:
     ensembles: dict[str, ModelPrediction]  # of recipes with several seeds: their mean probability
     contradiction: Contradiction | None
 
+    def forms(self) -> list[FormRow]:
+        """Every recipe as configured, as an ensemble of its seeds and under the adaptations that were tried, where each can be predicted."""
+        rows = []
+        for one in self.candidates.values():
+            rows += [FormRow(one.label, "as configured", one.auroc)] if one.refused is None else []
+            rows += [FormRow(one.label, f"ensemble of {one.seeds} seeds", one.ensemble)] if one.ensemble else []
+            rows += [FormRow(one.label, f"adapt {form.name}", form.auroc) for form in one.tried]
+        return rows
+
 
 def assess(
-    recipes: Mapping[str, Sequence[ModelEvidence]], labels: Mapping[str, str], tables: Tables | None = None
+    recipes: Mapping[str, Sequence[ModelEvidence]],
+    labels: Mapping[str, str],
+    tables: Tables | None = None,
+    tried: Mapping[str, Tried] | None = None,
 ) -> Assessment:
     """Predict for all seeds of all recipes together; `labels` name the recipes in words, `tables` hold image properties.
+
+    `tried` are recipes under adaptations that were tried on their trained models.
 
     Raises ValueError as `predict_pooled` does.
     """
     models = [one for seeds in recipes.values() for one in seeds]
     starts = np.cumsum([0, *(len(seeds) for seeds in recipes.values())])
     places = {key: tuple(range(starts[n], starts[n + 1])) for n, key in enumerate(recipes)}
-    own = predict_pooled(models)
+    contradiction = _contradiction(models)
+    doubted = contradiction is not None and contradiction.unusual
+    own = _predicted(models, doubted)
     home = float(np.mean(models[0].at_home[1] == 1))
     shift = shift_of(tables, home, own.prevalence, _if_alike(models, home)) if tables is not None else None
     prevalence = Prediction(own.prevalence.value, own.prevalence.low, own.prevalence.high)
     if shift is not None:
         prevalence = Prediction(shift.prevalence, shift.prevalence_low, shift.prevalence_high)
     called = float(np.clip(prevalence.value, _LEAST_SHARE, _LARGEST_SHARE))
-    moved = predict_pooled([replace(one, called=called) for one in models])
-    ensembles = _ensembles(recipes)
+    moved = _predicted([replace(one, called=called) for one in models], doubted)
+    ensembles = predicted_ensembles(recipes)
+    adaptations = predicted_adaptations(tried or {})
     candidates = {
         key: replace(
             _candidate(labels[key], [models[place] for place in of_recipe], of_recipe, (own, moved), called),
             seeds=len(of_recipe),
             ensemble=ensembles[key].metrics["auroc"] if key in ensembles and not ensembles[key].refused else None,
+            tried=adaptations.get(key, ()),
         )
         for key, of_recipe in places.items()
     }
-    return Assessment(candidates, own, moved, places, prevalence, shift, ensembles, _contradiction(models))
+    return Assessment(candidates, own, moved, places, prevalence, shift, ensembles, contradiction)
+
+
+def _predicted(models: Sequence[ModelEvidence], doubted: bool) -> PooledPrediction:
+    """The pooled predictions. Where the models contradict each other more than on pseudo-hospitals, intervals reach down to `_UNFOUNDED`."""
+    found = predict_pooled(models)
+    if not doubted:
+        return found
+    rows = tuple(
+        replace(one, metrics={name: _widened(name, made) for name, made in one.metrics.items()}) for one in found.models
+    )
+    return replace(found, models=rows)
+
+
+def _widened(metric: str, made: Prediction) -> Prediction:
+    return replace(made, low=min(made.low, _UNFOUNDED.get(metric, 0.0)))
 
 
 def _contradiction(models: Sequence[ModelEvidence]) -> Contradiction | None:
@@ -106,12 +153,6 @@ def _if_alike(models: Sequence[ModelEvidence], home: float) -> ClassMix | None:
     return class_mix(*share_of(held_out, target, np.ones(1), home), home)
 
 
-def _ensembles(recipes: Mapping[str, Sequence[ModelEvidence]]) -> dict[str, ModelPrediction]:
-    """The predictions for each recipe's seeds as one model, pooled among themselves."""
-    made = {key: one for key, models in recipes.items() if (one := ensemble_of(models)) is not None}
-    return dict(zip(made, predict_pooled(list(made.values())).models, strict=True)) if made else {}
-
-
 def _candidate(
     label: str,
     models: Sequence[ModelEvidence],
@@ -138,9 +179,3 @@ def _at(found: Sequence[ModelPrediction], probability: float, called: float) -> 
     return AtThreshold(
         probability, called, *(mean_of(found, name) for name in ("balanced_accuracy", "sensitivity", "specificity"))
     )
-
-
-def mean_of(found: Sequence[ModelPrediction], metric: str) -> Prediction:
-    """A recipe's prediction: means over its seeds, of the interval's ends too, since the seeds share most of their error."""
-    rows = np.array([[getattr(one.metrics[metric], part) for part in ("value", "low", "high")] for one in found])
-    return Prediction(*(float(value) for value in rows.mean(axis=0)))

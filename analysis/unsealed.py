@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -15,12 +15,11 @@ from analysis.json_records import as_text, from_text
 from analysis.predicted import PredictedTarget
 from analysis.seed_ensembles import ensemble_of
 from analysis.selection import RULES, best_first
-from analysis.target_assessment import mean_of
 from sweep.core.errors import InputError
 from sweep.core.metric_table import TARGET
 from sweep.shift.estimators import ESTIMATORS, agreement_on_the_line
 from sweep.shift.evidence import Evidence
-from sweep.shift.pooled_performance import ModelEvidence, true_metrics
+from sweep.shift.pooled_performance import ModelEvidence, mean_of, true_metrics
 from sweep.shift.predicted_performance import margin
 from sweep.shift.pseudo_hospitals import RESTYLED
 
@@ -45,6 +44,9 @@ class UnsealedRecipe:
     estimated: dict[str, dict[str, float]]
     true: dict[str, float]
     ensemble: dict[str, float] | None = None  # of its seeds as one model: AUROC predicted (value, low, high) and true
+    tried: dict[str, dict[str, float]] = field(
+        default_factory=dict
+    )  # the same by adaptation tried on it; `beside`: low as configured
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ def unsealed(run: Run, made: PredictedTarget, labels: Mapping[str, int]) -> Unse
         for key, models in made.evidence.items()
     }
     recipes = tuple(
-        replace(_recipe(key, made, true[key]), ensemble=_ensemble(key, made, truth)) for key in made.evidence
+        replace(_recipe(key, made, true[key]), ensemble=_ensemble(key, made, truth), tried=_tried(key, made, truth))
+        for key in made.evidence
     )
     records = [row for rows in true.values() for row in rows]
     scored = {
@@ -112,7 +115,7 @@ def sentences(found: Unsealed) -> list[str]:
         f"Regret of {rule}: {number(regret)} AUROC ({found.chosen[rule]} chosen)."
         for rule, regret in found.regret.items()
     ]
-    said += _of_ensembles(found.recipes)
+    said += [*_of_ensembles(found.recipes), *_of_adaptations(found.recipes)]
     estimated, true = found.prevalence
     return [*said, f"Positive share of the target: {number(estimated)} estimated, {number(true)} true."]
 
@@ -129,6 +132,20 @@ def _of_ensembles(recipes: Sequence[UnsealedRecipe]) -> list[str]:
     return [
         f"Seeds as an ensemble: predicted AUROC off by {number(error)} on average; better than one seed in {sum(better)} of {len(pairs)} "
         f"recipes, which was foreseen rightly in {right}."
+    ]
+
+
+def _of_adaptations(recipes: Sequence[UnsealedRecipe]) -> list[str]:
+    """Whether adaptations tried on the trained models did better where that was predicted."""
+    pairs = [(made, one) for one in recipes for made in one.tried.values()]
+    if not pairs:
+        return []
+    error = float(np.mean([abs(made["value"] - made["true"]) for made, _ in pairs]))
+    better = [made["true"] > one.true["auroc"] for made, one in pairs]
+    right = sum(a == (made["low"] > made["beside"]) for a, (made, _) in zip(better, pairs, strict=True))
+    return [
+        f"Adaptations tried on trained models: predicted AUROC off by {number(error)} on average; better than as configured in {sum(better)} of "
+        f"{len(pairs)} cases, which was foreseen rightly in {right}."
     ]
 
 
@@ -167,6 +184,23 @@ def _ensemble(key: str, made: PredictedTarget, truth: np.ndarray) -> dict[str, f
     one, seen = predicted.metrics["auroc"], truth >= 0
     true = true_metrics(margin(model.target_logits)[seen], truth[seen], model.threshold)["auroc"]
     return {"value": one.value, "low": one.low, "high": one.high, "true": true}
+
+
+def _tried(key: str, made: PredictedTarget, truth: np.ndarray) -> dict[str, dict[str, float]]:
+    """Predicted and true AUROC of a recipe under each adaptation tried on it, means over its seeds, on the images with a label."""
+    seen, found = truth >= 0, {}
+    for form in made.assessment.candidates[key].tried:
+        models = made.tried[key][form.name]
+        true = [true_metrics(margin(one.target_logits)[seen], truth[seen], one.threshold)["auroc"] for one in models]
+        one = form.auroc
+        found[form.name] = {
+            "value": one.value,
+            "low": one.low,
+            "high": one.high,
+            "beside": form.beside.low,
+            "true": float(np.mean(true)),
+        }
+    return found
 
 
 def _estimates(made: PredictedTarget) -> dict[str, dict[str, np.ndarray]]:

@@ -12,39 +12,12 @@ from analysis import metric_names
 from analysis.comparisons import PowerNote
 from analysis.figures.figure import counted, difference_text, number, p_text, points, with_interval
 from analysis.intervals import Interval
+from analysis.verdict_recipe import Recipe, always, listed, misses, misses_a_class, numbers, percent, seeds_of
 
-LEAST_RECALL = 0.5  # a class that is missed more often than not makes a recipe unusable at its threshold
-ONE_CLASS = 0.97  # of the images: called one class (nearly) always
 ANY_SIZE = 0.5  # a margin or a detectable difference from which on nothing is said about sizes
 NOTHING_LEFT = 0.05  # robust accuracy at or below which an attack leaves nothing
 _THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
 NO_CAUSE = "with one seed each, the setting cannot be told from the luck of a training run, so no cause is named"
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """The probability from which an image is called positive so that as many are as among the source's; what that would give."""
-
-    probability: float
-    share: float  # of images called positive
-    balanced: Interval
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One configuration as judged on the target; None where a metric was not recorded or is undefined."""
-
-    label: str
-    auroc: Interval | None = None
-    balanced: Interval | None = None
-    accuracy: Interval | None = None
-    sensitivity: Interval | None = None
-    specificity: Interval | None = None
-    called_positive: float | None = None  # share of target images
-    one_class_seeds: int = 0  # seeds that call (nearly) every target image one class
-    front: int = 1
-    failed_seeds: int = 0
-    threshold: Threshold | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +42,7 @@ class Facts:
     chosen: Recipe | None  # None: the rule's metric is undefined everywhere
     chance: float = 0.5  # balanced accuracy of the constant predictor
     constant: float | None = None  # accuracy of the constant predictor on the target
-    classes: tuple[str, str] = ("the negative class", "the positive class")
+    classes: tuple[str, str] = ("negative", "positive")  # of two
     configurations: int = 1
     beat_chance: tuple[str, ...] = ()  # labels of ranked configurations whose balanced accuracy is above chance
     balanced_known: bool = True
@@ -129,10 +102,10 @@ def _recommendation(facts: Facts) -> tuple[list[str], bool]:
     if not faults:
         return [f"Use {chosen.label}: {_chosen_by(facts)}, {_reaches(chosen, facts)}.", *_notes(chosen, facts)], True
     said = [f"Do not use {chosen.label} as it is, though {_chosen_by(facts)}: {'; '.join(faults)}."]
-    said += [f"It reaches {_numbers(chosen)}."] if _numbers(chosen) else []
-    said += _threshold(chosen, facts) if _misses_a_class(chosen) or not _beats(chosen, facts) else []
+    said += [f"It reaches {numbers(chosen)}."] if numbers(chosen) else []
+    said += _threshold(chosen, facts) if misses_a_class(chosen) or not _beats(chosen, facts) else []
     if facts.balanced_known and not _beats(chosen, facts):
-        better = _listed(facts.beat_chance[:3])
+        better = listed(facts.beat_chance[:3])
         said.append(
             f"Read on the target itself (oracle), {better} {'does' if len(facts.beat_chance) == 1 else 'do'} beat the constant predictor."
         )
@@ -151,7 +124,7 @@ def _unknown(chosen: Recipe, facts: Facts) -> list[str]:
         why = "one seed without kept images gives no interval, so whether anything here beats the constant predictor is not known"
     said = [f"No recipe can be recommended: {why}."]
     return said + (
-        [f"{_upper_first(_chosen_by(facts))}, {chosen.label} reaches {_numbers(chosen)}."] if _numbers(chosen) else []
+        [f"{_upper_first(_chosen_by(facts))}, {chosen.label} reaches {numbers(chosen)}."] if numbers(chosen) else []
     )
 
 
@@ -169,9 +142,9 @@ def _nothing_beats(facts: Facts) -> list[str]:
     if chosen is None:
         return said
     said.append(
-        f"{_upper_first(_chosen_by(facts))}, {chosen.label} reaches {_numbers(chosen)}." if _numbers(chosen) else ""
+        f"{_upper_first(_chosen_by(facts))}, {chosen.label} reaches {numbers(chosen)}." if numbers(chosen) else ""
     )
-    named = _always(chosen, facts)
+    named = always(chosen, facts.classes, facts.constant)
     said += [f"It {named}."] if named else []
     return [one for one in said if one]
 
@@ -187,11 +160,11 @@ def _faults(chosen: Recipe, facts: Facts) -> list[str]:
     faults = []
     if facts.balanced_known and not _beats(chosen, facts):
         faults.append("its balanced accuracy on the target is not surely above the constant predictor's")
-    named = _always(chosen, facts)
+    named = always(chosen, facts.classes, facts.constant)
     if named:
         faults.append(f"it {named}")
-    elif _misses_a_class(chosen):
-        faults.append(_misses(chosen, facts))
+    elif misses_a_class(chosen):
+        faults.append(misses(chosen, facts.classes))
     if chosen.front > 1:
         by = (
             f": {facts.dominated_by} is at least as good in every objective and better in one"
@@ -199,7 +172,7 @@ def _faults(chosen: Recipe, facts: Facts) -> list[str]:
             else ""
         )
         faults.append(f"it is dominated (front {chosen.front}){by}")
-    if chosen.failed_seeds and chosen.failed_seeds >= _seeds(chosen):
+    if chosen.failed_seeds and chosen.failed_seeds >= seeds_of(chosen):
         faults.append(_survivors(chosen))
     return faults
 
@@ -207,9 +180,9 @@ def _faults(chosen: Recipe, facts: Facts) -> list[str]:
 def _notes(chosen: Recipe, facts: Facts) -> list[str]:
     """What must be known of a configuration beside its numbers."""
     notes = []
-    if 0 < chosen.failed_seeds < _seeds(chosen):
+    if 0 < chosen.failed_seeds < seeds_of(chosen):
         notes.append(f"{_survivors(chosen).capitalize()}.")
-    if _seeds(chosen) == 1:
+    if seeds_of(chosen) == 1:
         notes.append("It was trained once: how far another training run would be from it is not known.")
     if facts.robust and facts.robust[1].estimate <= NOTHING_LEFT:
         name, made = facts.robust
@@ -218,13 +191,8 @@ def _notes(chosen: Recipe, facts: Facts) -> list[str]:
     return notes
 
 
-def _seeds(chosen: Recipe) -> int:
-    made = next((one for one in (chosen.auroc, chosen.balanced, chosen.accuracy) if one is not None), None)
-    return made.seeds if made else 0
-
-
 def _survivors(chosen: Recipe) -> str:
-    planned = chosen.failed_seeds + _seeds(chosen)
+    planned = chosen.failed_seeds + seeds_of(chosen)
     return f"{chosen.failed_seeds} of its {planned} seeds failed, so its numbers are those of the runs that survived"
 
 
@@ -232,37 +200,11 @@ def _beats(chosen: Recipe, facts: Facts) -> bool:
     return chosen.balanced is not None and chosen.balanced.low > facts.chance
 
 
-def _misses_a_class(chosen: Recipe) -> bool:
-    recalls = [made.estimate for made in (chosen.sensitivity, chosen.specificity) if made is not None]
-    return bool(recalls) and min(recalls) < LEAST_RECALL
-
-
-def _misses(chosen: Recipe, facts: Facts) -> str:
-    negative, positive = facts.classes
-    sensitivity, specificity = chosen.sensitivity, chosen.specificity
-    if specificity is not None and (sensitivity is None or specificity.estimate < sensitivity.estimate):
-        return f"it calls {_percent(1 - specificity.estimate)} of the {negative} images {positive}"
-    return f"it calls {_percent(1 - sensitivity.estimate)} of the {positive} images {negative}" if sensitivity else ""
-
-
-def _always(chosen: Recipe, facts: Facts) -> str:
-    """Which class is called (nearly) always and what accuracy that really has; empty where both are called."""
-    share = chosen.called_positive
-    if share is None or 1 - ONE_CLASS < share < ONE_CLASS:
-        seeds = f"{chosen.one_class_seeds} of its {counted(_seeds(chosen), 'seed')}"
-        return f"calls (nearly) all images on the target one class in {seeds}" if chosen.one_class_seeds else ""
-    name = facts.classes[1] if share >= ONE_CLASS else facts.classes[0]
-    how = "all" if share in (0.0, 1.0) else _percent(max(share, 1 - share)) + " of the"
-    words = f"calls {how} images on the target {name}"
-    if chosen.accuracy is not None:
-        words += f", with an accuracy of {number(chosen.accuracy.estimate)}"
-        words += f" where the constant predictor has {number(facts.constant)}" if facts.constant is not None else ""
-    return words
-
-
 def _all_one_class(facts: Facts) -> bool:
     chosen = facts.chosen
-    flat = chosen is not None and chosen.called_positive in (0.0, 1.0)
+    flat = chosen is not None and (
+        chosen.called_positive in (0.0, 1.0) or (chosen.most_called is not None and chosen.most_called[1] == 1)
+    )
     return flat and not facts.beat_chance and all(one.made.estimate == 0 for one in (*facts.rivals, *facts.ratios))
 
 
@@ -274,28 +216,15 @@ def _threshold(chosen: Recipe, facts: Facts) -> list[str]:
     unsure = "" if made.balanced.low > facts.chance else ", which is not surely above the constant predictor's either"
     return [
         f"The fault is the threshold, not the order: AUROC is {with_interval(chosen.auroc)}. Calling {facts.classes[1]} from a probability of "
-        f"{number(made.probability)} on, so that the share of {facts.classes[1]} is the source's {_percent(made.share)} (no target label is needed for that), "
+        f"{number(made.probability)} on, so that the share of {facts.classes[1]} is the source's {percent(made.share)} (no target label is needed for that), "
         f"it would have a balanced accuracy of {with_interval(made.balanced)}{unsure}."
     ]
 
 
 def _reaches(chosen: Recipe, facts: Facts) -> str:
     first = next((one for one in (chosen.auroc, chosen.balanced, chosen.accuracy) if one is not None), None)
-    text = f"it reaches {_numbers(chosen)}"
+    text = f"it reaches {numbers(chosen)}"
     return f"{text} {_rests_on(first)}" if first else text
-
-
-def _numbers(chosen: Recipe) -> str:
-    named = (
-        ("AUROC", chosen.auroc),
-        ("balanced accuracy", chosen.balanced),
-        ("sensitivity", chosen.sensitivity),
-        ("specificity", chosen.specificity),
-    )
-    parts = [f"{name} {with_interval(made)}" for name, made in named if made is not None]
-    if not parts and chosen.accuracy is not None:
-        parts = [f"accuracy {with_interval(chosen.accuracy)}"]
-    return f"{_listed(tuple(parts))} on the target" if parts else ""
 
 
 def _rests_on(made: Interval) -> str:
@@ -377,14 +306,6 @@ def _power_text(note: PowerNote) -> str:
     if note.detectable >= ANY_SIZE:
         return f"With so few images and seeds no difference is seen reliably here; to see {effect} four times in five, {fix}."
     return f"Differences below {points(note.detectable).lstrip('+')} points are not seen reliably here; to see {effect} four times in five, {fix}."
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
-def _listed(words: tuple[str, ...]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
 def _upper_first(text: str) -> str:

@@ -14,9 +14,10 @@ from analysis.estimates import Estimates
 from analysis.figures.ratio import RatioCurve
 from analysis.frames import Run
 from analysis.intervals import HALF_A_CASE, Interval, Resampled, interval, resample
-from analysis.outcomes import Outcomes, balanced_accuracy
+from analysis.outcomes import Outcomes, accuracy, balanced_accuracy
 from analysis.ranking import Ranked, Ranking, constants, goodness, objectives
-from analysis.verdict import ONE_CLASS, Difference, Facts, Recipe, Threshold, sentences
+from analysis.verdict import Difference, Facts, sentences
+from analysis.verdict_recipe import ONE_CLASS, Recipe, Threshold, lowest_recall
 from analysis.verdict_tiles import Tile, Verdict
 from analysis.verdict_unlabelled_facts import verdict_on_target
 from sweep.core.pareto import dominated_by_any
@@ -37,7 +38,7 @@ def verdict(run: Run, ranking: Ranking, estimates: Estimates, curves: tuple[Rati
     said = sentences(facts)
     rows = _first_condition(ranking)
     label = facts.chosen.label if facts.chosen else ""
-    tiles = _tiles(run, rows[0].signature, estimates) if rows and facts.chosen else ()
+    tiles = _tiles(run, rows[0].signature, estimates, facts.chosen) if rows and facts.chosen else ()
     return Verdict(label, said.recommendation, said.answer, tiles, said.power, said.usable)
 
 
@@ -77,7 +78,7 @@ def facts_of(run: Run, ranking: Ranking, estimates: Estimates, curves: tuple[Rat
             replace(_difference(one, {}, METRIC, run), where=cell, ratio=ratio) for one, cell, ratio in ratios
         ),
         asks_ratio=bool(curves),
-        margin=equivalence_margin([sample for sample in samples if sample is not None]) if ratios else None,
+        margin=_margin([sample for sample in samples if sample is not None]) if ratios else None,
         power=power_note(middle) if middle is not None and not _perfect(first, estimates, metric) else None,
         one_class=_one_class(run, classes),
         robust=_robust(run, first, estimates),
@@ -124,8 +125,10 @@ def _recipe(run: Run, row: Ranked, estimates: Estimates) -> Recipe:
         return found if found.estimate == found.estimate else None
 
     outcomes = estimates.outcomes(row.signature, METRIC)
-    two = outcomes is not None and not outcomes.multi_label and outcomes.values.shape[2] == 2
-    called = _called_positive(outcomes) if two and outcomes is not None else None
+    one_answer = outcomes is not None and not outcomes.multi_label
+    two = one_answer and outcomes.values.shape[2] == 2
+    shares = called_shares(outcomes) if one_answer else None
+    likeliest = shares.mean(axis=0) if shares is not None else None
     failed = run.failures[run.failures["signature"] == row.signature]["seed"].nunique()
     share = source_share(run, row.signature)
     return Recipe(
@@ -133,21 +136,53 @@ def _recipe(run: Run, row: Ranked, estimates: Estimates) -> Recipe:
         auroc=made("auroc"),
         balanced=made("balanced_accuracy"),
         accuracy=made("accuracy"),
-        sensitivity=None if run.findings else made("sensitivity"),
-        specificity=None if run.findings else made("specificity"),
-        called_positive=float(called.mean()) if called is not None else None,
-        one_class_seeds=int(((called >= ONE_CLASS) | (called <= 1 - ONE_CLASS)).sum()) if called is not None else 0,
+        sensitivity=None if run.tasks else made("sensitivity"),
+        specificity=None if run.tasks else made("specificity"),
+        called_positive=float(likeliest[1]) if two and likeliest is not None else None,
+        recalls=_recalls(run, outcomes, estimates) if one_answer and not two else (),
+        most_called=_most_called(run, likeliest) if likeliest is not None and not two else None,
+        weakest=_weakest_finding(run, row.signature, estimates),
+        one_class_seeds=int((shares.max(axis=1) >= ONE_CLASS).sum()) if shares is not None else 0,
         front=row.front,
         failed_seeds=int(failed),
         threshold=recalibrated(outcomes, share, estimates) if two and outcomes is not None else None,
     )
 
 
-def _called_positive(outcomes: Outcomes) -> np.ndarray:
-    """Share of the images that each seed calls positive [S]."""
-    positive = outcomes.values[:, :, 1] > outcomes.values[:, :, 0]
-    shares: np.ndarray = (positive & outcomes.seen).sum(axis=1) / np.maximum(outcomes.seen.sum(axis=1), 1)
+def called_shares(outcomes: Outcomes) -> np.ndarray:
+    """Share of the images that each seed calls each class [S, K]; equal logits are a call of the first class."""
+    called = outcomes.values.argmax(axis=2)[:, :, None] == np.arange(outcomes.values.shape[2])
+    shares: np.ndarray = (called & outcomes.seen[:, :, None]).sum(axis=1) / np.maximum(
+        outcomes.seen.sum(axis=1), 1
+    ).reshape(-1, 1)
     return shares
+
+
+def _recalls(run: Run, outcomes: Outcomes, estimates: Estimates) -> tuple[tuple[str, Interval], ...]:
+    """Recall of each class that the images have: accuracy on the images of that class."""
+    found = []
+    for k, name in enumerate(run.classes):
+        own = np.flatnonzero(outcomes.labels == k)
+        if len(own):
+            part = outcomes.take(list(range(len(outcomes.seeds))), own)
+            sample = resample(part, accuracy, draws=estimates.draws, seed=estimates.seed)
+            found.append((name, interval(sample, limits=(0.0, 1.0), seed=estimates.seed, share=True)))
+    return tuple(found)
+
+
+def _most_called(run: Run, shares: np.ndarray) -> tuple[str, float] | None:
+    at = int(shares.argmax())
+    return (run.classes[at], float(shares[at])) if at < len(run.classes) else None
+
+
+def _weakest_finding(run: Run, signature: str, estimates: Estimates) -> tuple[str, Interval] | None:
+    names = [name for name in run.findings if f"{METRIC}/{name}" in set(run.metrics) - set(run.undefined)]
+    made = [(name, estimates.of(signature, f"{METRIC}/{name}")) for name in names]
+    return min(
+        ((name, one) for name, one in made if one.estimate == one.estimate),
+        key=lambda pair: pair[1].estimate,
+        default=None,
+    )
 
 
 def source_share(run: Run, signature: str) -> float | None:
@@ -187,6 +222,11 @@ def _beating(run: Run, rows: Sequence[Ranked], estimates: Estimates) -> tuple[st
 
 def _balanced(row: Ranked, estimates: Estimates) -> Interval:
     return estimates.of(row.signature, "balanced_accuracy/target")
+
+
+def _margin(samples: Sequence[Resampled]) -> float | None:
+    """What all differences lie within; None where resampling shows no noise, as between two perfect scores."""
+    return equivalence_margin(samples) if any(np.ptp(sample.draws) > 0 for sample in samples) else None
 
 
 def _dominating(run: Run, rows: Sequence[Ranked], first: Ranked) -> str:
@@ -238,18 +278,35 @@ def _robust(run: Run, first: Ranked, estimates: Estimates) -> tuple[str, Interva
     return (metric_names.title(wanted[0]), estimates.of(first.signature, wanted[0])) if wanted else None
 
 
-def _tiles(run: Run, signature: str, estimates: Estimates) -> tuple[Tile, ...]:
-    first = (METRIC, "sensitivity/target", "specificity/target", "balanced_accuracy/target")
-    names = dict.fromkeys((*first, *objectives(run), "accuracy/target"))
+def _tiles(run: Run, signature: str, estimates: Estimates, chosen: Recipe) -> tuple[Tile, ...]:
+    recalls = () if run.tasks else ("sensitivity/target", "specificity/target")
+    names = dict.fromkeys((METRIC, *recalls, "balanced_accuracy/target", *objectives(run), "accuracy/target"))
     known = [name for name in names if name in run.metrics and name not in run.undefined]
-    return tuple(_tile(run, signature, estimates, name) for name in known[:MOST_TILES])
+    tiles = [_tile(run, signature, estimates, name) for name in known]
+    if chosen.recalls:
+        name, made = lowest_recall(chosen)
+        tiles.insert(
+            1, _made_tile(f"Recall of {name} (target)", METRIC, made, f"lowest of {len(chosen.recalls)} classes")
+        )
+    if chosen.weakest is not None:
+        name, made = chosen.weakest
+        beside = f"lowest of {len(run.findings)} findings"
+        tiles.insert(1, _made_tile(metric_names.title(f"{METRIC}/{name}"), METRIC, made, beside))
+    return tuple(tiles[:MOST_TILES])
 
 
 def _tile(run: Run, signature: str, estimates: Estimates, name: str) -> Tile:
-    made = estimates.of(signature, name)
     constant = constants(run, [name]).get(name)
+    family = metric_names.parse(name).family
+    beside = f"constant predictor {constant:.3f}" if constant is not None else ""
+    if family in ("sensitivity", "specificity"):
+        asked = f"for {run.classes[family == 'sensitivity']}, " if len(run.classes) == 2 else ""
+        beside = f"{asked}at probability 0.5"
+    return _made_tile(metric_names.title(name), name, estimates.of(signature, name), beside)
+
+
+def _made_tile(title: str, name: str, made: Interval, beside: str) -> Tile:
+    """A tile of a number in the unit of the metric `name`."""
     value, low, high = (metric_names.value_text(name, one) for one in (made.estimate, made.low, made.high))
-    beside = "at probability 0.5" if metric_names.parse(name).family in ("sensitivity", "specificity") else ""
-    beside = f"constant predictor {constant:.3f}" if constant is not None else beside
     between = "not known" if made.low != made.low else f"{low} to {high}"
-    return Tile(metric_names.title(name), value, between if made.images else f"{between} (seeds alone)", beside)
+    return Tile(title, value, between if made.images else f"{between} (seeds alone)", beside)

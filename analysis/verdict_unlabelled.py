@@ -33,11 +33,20 @@ class AtThreshold:
 
 
 @dataclass(frozen=True)
+class Form:
+    """An adaptation tried on a recipe's trained models: its expected AUROC, and that of the recipe as configured on the same hospitals."""
+
+    name: str
+    auroc: Prediction
+    beside: Prediction
+
+
+@dataclass(frozen=True)
 class Candidate:
     """One recipe: its expected AUROC, its own threshold and the one moved to the target's expected class shares.
 
     `refused` says why its performance cannot be predicted, None where it can. `ensemble` is the AUROC of its `seeds` as one model that
-    averages their probabilities, None where there is one seed or no prediction.
+    averages their probabilities, None where there is one seed or no prediction. `tried` are adaptations tried on its trained models.
     """
 
     label: str
@@ -47,6 +56,7 @@ class Candidate:
     refused: str | None = None
     seeds: int = 1
     ensemble: Prediction | None = None
+    tried: tuple[Form, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,18 +135,23 @@ def _decided(facts: TargetFacts) -> Decision:
         top = max(trusted, key=lambda one: one.auroc.value)
         reason = f"no recipe is expected to beat the constant predictor; the best, {top.label}, has a predicted AUROC of {_with_range(top.auroc)}"
         return REFUSE, [f"Do not send any recipe to {where}: {reason}."], "", 0
-    if not _above(best.auroc):
-        return _label_first(facts, best, f"its predicted AUROC of {_with_range(best.auroc)} may be chance", skipped)
     if facts.contradiction is not None and facts.contradiction.unusual:
         there, usual = _percent(facts.contradiction.target), _percent(facts.contradiction.hospitals)
         reason = f"two models of the run answer differently on {there} of the images there, on nine of ten pseudo-hospitals on at most {usual}"
         return _label_first(
             facts, best, f"{reason}, so its predicted AUROC of {_with_range(best.auroc)} may not hold", skipped
         )
+    if not _above(best.auroc):
+        return _label_first(facts, best, f"its predicted AUROC of {_with_range(best.auroc)} may be chance", skipped)
     if _usable(best.own):
-        return SEND, [_send(facts, best), *_together(best), *skipped], best.label, 0
+        return SEND, [_send(facts, best), *_together(best), *_adapted(best), *skipped], best.label, 0
     if best.moved is not None and _usable(best.moved):
-        return RECALIBRATE, [_recalibrate(facts, best, best.moved), *_together(best), *skipped], best.label, 0
+        return (
+            RECALIBRATE,
+            [_recalibrate(facts, best, best.moved), *_together(best), *_adapted(best), *skipped],
+            best.label,
+            0,
+        )
     at = best.moved if best.moved is not None and best.moved.balanced.value > best.own.balanced.value else best.own
     reason = f"its predicted balanced accuracy of {_with_range(at.balanced)} may be that of the constant predictor"
     return _label_first(facts, best, reason, skipped)
@@ -201,6 +216,22 @@ def _together(one: Candidate) -> list[str]:
             f"{_with_range(one.ensemble)} against {_with_range(one.auroc)}."
         ]
     return [f"An ensemble of its {one.seeds} seeds is not expected to do better: AUROC {_with_range(one.ensemble)}."]
+
+
+def _adapted(one: Candidate) -> list[str]:
+    """Whether an adaptation that was tried on it is expected to do better, by the lower ends on the same pseudo-hospitals."""
+    if not one.tried:
+        return []
+    best = max(one.tried, key=lambda form: form.auroc.low - form.beside.low)
+    if best.auroc.low > best.beside.low:
+        return [
+            f"With `adapt: {best.name}`, which was tried on its trained models, it is expected to do better: AUROC {_with_range(best.auroc)} "
+            f"against {_with_range(best.beside)} on the same pseudo-hospitals."
+        ]
+    names = ", ".join(form.name for form in one.tried)
+    return [
+        f"No adaptation tried on it ({names}) is expected to do better: AUROC {_with_range(best.auroc)} with {best.name}."
+    ]
 
 
 def _expected(at: AtThreshold) -> str:

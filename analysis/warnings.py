@@ -105,7 +105,7 @@ def _undefined(run: Run) -> list[ResultWarning]:
     names = [
         name
         for name in run.undefined
-        if metric_names.parse(name).finding is None and not (hidden and reads_target_labels(name))
+        if metric_names.parse(name).class_name is None and not (hidden and reads_target_labels(name))
     ]
     if not names:
         return []

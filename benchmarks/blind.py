@@ -23,7 +23,7 @@ import torch
 from scipy.stats import spearmanr
 
 from analysis.few_labels import Pool, Sample, difference, draw, drawing_probabilities
-from analysis.target_assessment import Assessment, assess, mean_of
+from analysis.target_assessment import Assessment, assess
 from analysis.verdict_unlabelled import CHANCE, MARGIN, REFUSE, SEND, TargetFacts, verdict
 from benchmarks.blind_cells import PHANTOM, RECIPES, Bench, Cells, Size
 from benchmarks.blind_shifts import right, shifts
@@ -32,7 +32,7 @@ from sweep.evaluation.metrics import auroc
 from sweep.shift import calibration
 from sweep.shift.estimators import ESTIMATORS
 from sweep.shift.evidence import Evidence
-from sweep.shift.pooled_performance import HeldOut, ModelEvidence
+from sweep.shift.pooled_performance import HeldOut, ModelEvidence, mean_of
 from sweep.shift.predicted_performance import HospitalResult, margin
 from sweep.shift.properties import PROPERTIES, energy_distance, standardised
 from sweep.shift.pseudo_hospitals import RESTYLED
@@ -142,7 +142,7 @@ class Estimates:
         self.cells = cells
         self.assessment = assessed(cells)
         self.by_estimator = dict(_by_estimator(cells, self.assessment))
-        self.order = sorted(cells.recipes, key=lambda name: self.assessment.candidates[name].auroc.low, reverse=True)
+        self.order = sorted(cells.recipes, key=self._lower_end, reverse=True)
         facts = TargetFacts(
             cells.target,
             "blind",
@@ -154,6 +154,11 @@ class Estimates:
             contradiction=self.assessment.contradiction,
         )
         self.verdict = verdict(facts)
+
+    def _lower_end(self, recipe: str) -> tuple[float, float]:
+        """Equal lower ends, where the predictions are in doubt, in the order of the values."""
+        auroc = self.assessment.candidates[recipe].auroc
+        return auroc.low, auroc.value
 
 
 def estimates(cells: Cells) -> Estimates:

@@ -15,6 +15,10 @@ from analysis.figures.figure import DataTable, Figure, Panel, number
 from analysis.outcomes import Outcomes
 
 BINS = 8
+_LEAST_TILE = 34  # pixels of a tile, so that a count fits
+_ROOM_FOR_SHARES = 44  # pixels of a tile that holds its share of the row too
+_LETTER = 7.0  # mean width of a letter of a label
+_SLANT, _SINE, _COSINE = 40, 0.64, 0.77  # degrees of slanted column heads
 
 
 @dataclass(frozen=True)
@@ -111,62 +115,59 @@ def tile_opacity(share: float) -> float:
 
 
 def _draw_confusion(facts: DomainFacts) -> Markup:
-    count, left, top, size = len(facts.classes), 84, 26, 200
-    step = size / count
+    """Tiles with counts; names of classes that are wider than a tile are slanted above it."""
+    count, size = len(facts.classes), max(200, _LEAST_TILE * len(facts.classes))
+    step, longest = size / count, max(map(len, facts.classes)) * _LETTER
+    slanted = longest > step - 6
+    left = max(84.0, longest + 14)
+    top = 26 + (longest * _SINE if slanted else 0)
+    width = max(300.0, left + size + (longest * _COSINE - step / 2 if slanted else 0))
     parts = []
     for row, values in enumerate(facts.confusion):
+        middle = top + (row + 0.5) * step
+        parts.append(
+            svg.el("text", facts.classes[row], x=left - 8, y=middle, dy="0.35em", text_anchor="end", class_="label")
+        )
+        parts.append(_column_head(facts.classes[row], left + (row + 0.5) * step, top - 9, slanted))
         total = sum(values) or 1.0
-        parts.append(
-            svg.el(
-                "text",
-                facts.classes[row],
-                x=left - 8,
-                y=top + (row + 0.5) * step,
-                dy="0.35em",
-                text_anchor="end",
-                class_="label",
-            )
-        )
-        parts.append(
-            svg.el(
-                "text", facts.classes[row], x=left + (row + 0.5) * step, y=top - 9, text_anchor="middle", class_="label"
-            )
-        )
         for column, value in enumerate(values):
-            x, y, share = left + column * step, top + row * step, value / total
-            parts.append(
-                svg.el(
-                    "rect",
-                    x=x,
-                    y=y,
-                    width=step - 3,
-                    height=step - 3,
-                    rx=5,
-                    class_=f"tile {'s0' if row == column else 's1'}",
-                    style=f"--o:{tile_opacity(share):.2f}",
-                )
-            )
-            parts.append(
-                svg.el(
-                    "text",
-                    f"{value:.0f}",
-                    x=x + step / 2,
-                    y=y + step / 2 - 2,
-                    text_anchor="middle",
-                    class_="count",
-                )
-            )
-            parts.append(
-                svg.el(
-                    "text",
-                    f"{100 * share:.0f} %",
-                    x=x + step / 2,
-                    y=y + step / 2 + 15,
-                    text_anchor="middle",
-                    class_="count percent",
-                )
-            )
-    return svg.figure_svg(300, 240, f"Confusion matrix on {metric_names.SPLITS[facts.split]}", parts)
+            box = _Tile(left + column * step, top + row * step, step, row == column)
+            parts += _confusion_tile(value, value / total, box)
+    return svg.figure_svg(width, top + size + 14, f"Confusion matrix on {metric_names.SPLITS[facts.split]}", parts)
+
+
+def _column_head(name: str, x: float, y: float, slanted: bool) -> Markup:
+    if not slanted:
+        return svg.el("text", name, x=x, y=y, text_anchor="middle", class_="label")
+    turn = f"rotate({-_SLANT} {x:.1f} {y:.1f})"
+    return svg.el("text", name, x=x, y=y, text_anchor="start", transform=turn, class_="label")
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """Upper left corner and side of a tile in pixels, and whether it stands on the diagonal."""
+
+    x: float
+    y: float
+    side: float
+    right: bool
+
+
+def _confusion_tile(value: float, share: float, box: _Tile) -> list[Markup]:
+    """A tile with its count and, where there is room, its share of the row."""
+    middle, centre, room = box.x + box.side / 2, box.y + box.side / 2, box.side >= _ROOM_FOR_SHARES
+    side, colour = box.side - 3, "s0" if box.right else "s1"
+    parts = [
+        svg.el(
+            "rect", x=box.x, y=box.y, width=side, height=side, rx=5, class_=f"tile {colour}",
+            style=f"--o:{tile_opacity(share):.2f}",
+        ),
+        svg.el("text", f"{value:.0f}", x=middle, y=centre + (-2 if room else 4), text_anchor="middle", class_="count"),
+    ]  # fmt: skip
+    if room:
+        percent = f"{100 * share:.0f} %"
+        parts.append(svg.el("text", percent, x=middle, y=centre + 15, text_anchor="middle", class_="count percent"))
+    return parts
 
 
 def _draw_reliability(facts: DomainFacts) -> Markup:

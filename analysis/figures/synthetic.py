@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -11,6 +13,7 @@ from analysis.figures.figure import DataTable, Figure, Legend, Panel, number
 from analysis.frames import Run
 
 KID = "kid/"
+FRECHET_RADIOMICS = "frechet/radiomics"
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,8 @@ class PoolQuality:
     net: str
     kid: tuple[float, float, float]  # value, low, high
     real_kid: float | None  # of held-out real images, to the same training images
+    frd: float | None  # logarithm of the Frechet distance of radiomic features
+    real_frd: float | None
     precision: float | None
     recall: float | None
     coverage: float | None
@@ -46,6 +51,7 @@ def pool_qualities(run: Run) -> tuple[PoolQuality, ...]:
 
 
 def _quality(facts: dict) -> PoolQuality:
+    held_out = facts.get("quality_of_real", {})
     figures, net = facts["quality"], next(name.removeprefix(KID) for name in facts["quality"] if name.startswith(KID))
     low, high = (figures.get(f"kid_{end}/{net}", float("nan")) for end in ("low", "high"))
     return PoolQuality(
@@ -54,7 +60,9 @@ def _quality(facts: dict) -> PoolQuality:
         images=facts["images"],
         net=net,
         kid=(figures[f"{KID}{net}"], low, high),
-        real_kid=facts.get("quality_of_real", {}).get(f"{KID}{net}"),
+        real_kid=held_out.get(f"{KID}{net}"),
+        frd=_frd(figures),
+        real_frd=_frd(held_out),
         precision=figures.get(f"precision/{net}"),
         recall=figures.get(f"recall/{net}"),
         coverage=figures.get(f"coverage/{net}"),
@@ -63,6 +71,12 @@ def _quality(facts: dict) -> PoolQuality:
         held_out_copies=facts.get("held_out_copies", 0),
         agreement=facts.get("agreement"),
     )
+
+
+def _frd(figures: Mapping[str, float]) -> float | None:
+    """FRD (Konz et al. 2024): the natural logarithm of the distance; None where it is 0 or was not recorded."""
+    distance = figures.get(FRECHET_RADIOMICS, 0.0)
+    return math.log(distance) if distance > 0 else None
 
 
 def draw_pools(pools: tuple[PoolQuality, ...]) -> Figure:
@@ -75,7 +89,8 @@ def draw_pools(pools: tuple[PoolQuality, ...]) -> Figure:
     caption = (
         "KID is the distance of each pool to its class's training images, with its 95 % interval; a hollow mark is the distance of real images that the "
         f"generator never saw, which is as near as a pool can honestly come. At most {100 * copied:.1f} % of a pool's images copy a training image; "
-        f"by the same rule {100 * max(one.real_copy_rate for one in pools):.1f} % of the real ones have a near copy among the others."
+        f"by the same rule {100 * max(one.real_copy_rate for one in pools):.1f} % of the real ones have a near copy among the others. FRD in the table "
+        "is the logarithm of the Frechet distance of radiomic features; it falls with the number of images, so compare pools of equal size."
     )
     legend = (Legend("synthetic", "dot s0", shape=0), Legend("real, held out", "ring s1", shape=1))
     notes = tuple(
@@ -103,6 +118,8 @@ def _table(pools: tuple[PoolQuality, ...]) -> DataTable:
         "feature net",
         "KID",
         "KID of real images",
+        "FRD",
+        "FRD of real images",
         "precision",
         "recall",
         "coverage",
@@ -112,8 +129,8 @@ def _table(pools: tuple[PoolQuality, ...]) -> DataTable:
     )
     rows = tuple(
         (
-            one.name, str(one.images), one.net, f"{number(one.kid[0])} [{number(one.kid[1])}, {number(one.kid[2])}]", number(one.real_kid), number(one.precision, 2),
-            number(one.recall, 2), number(one.coverage, 2), f"{100 * one.copy_rate:.1f} %", f"{100 * one.real_copy_rate:.1f} %", number(one.agreement, 2),
+            one.name, str(one.images), one.net, f"{number(one.kid[0])} [{number(one.kid[1])}, {number(one.kid[2])}]", number(one.real_kid),
+            number(one.frd, 2), number(one.real_frd, 2), number(one.precision, 2), number(one.recall, 2), number(one.coverage, 2), f"{100 * one.copy_rate:.1f} %", f"{100 * one.real_copy_rate:.1f} %", number(one.agreement, 2),
         )
         for one in pools
     )  # fmt: skip

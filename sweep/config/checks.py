@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -185,13 +184,13 @@ def _threats(sweep_config: SweepConfig, incomplete: frozenset[str]) -> Iterator[
         "eps": parse_epsilon,
     }
     for key, read in readers.items():
-        values, sound = getattr(sweep_config.threats, key), []
+        values, sound = getattr(sweep_config.threats, key), list[Any]()
         for index, value in enumerate(values):  # the model of a transfer attack is checked when the networks are built
             try:
                 sound.append(read(value))
             except InputError as error:
                 yield ("threats", key, index), error.problem, error.fix
-                sound.append(math.nan)  # equals nothing
+                sound.append(object())  # equals no other
         yield from (_again(("threats", key, index), values[index]) for index in _repeated(sound))
     splits = sweep_config.threats.splits
     yield from (_again(("threats", "splits", index), splits[index]) for index in _repeated(splits))

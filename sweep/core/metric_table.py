@@ -1,6 +1,6 @@
 """Every metric that records hold: one row each with name, title, unit, range, direction and the form of its recorded names.
 
-Recorded names: `metric`, `metric/split`, `metric/split/finding`, `metric/split/threat` or `metric/split/threat@epsilon`, after the row's
+Recorded names: `metric`, `metric/split`, `metric/split/class`, `metric/split/threat` or `metric/split/threat@epsilon`, after the row's
 `form`. Add a metric by adding its row here, and its function where it is computed (`sweep.evaluation.metrics.METRICS` for metrics of logits
 and labels); titles, directions, ranges of axes and the checks of objectives follow from the row.
 """
@@ -47,7 +47,7 @@ class Metric:
     high: float = 1.0
     unit: str = ""
     form: Form = "split"
-    by_finding: bool = False  # also recorded for each finding of data with several findings an image
+    by_class: bool = False  # also recorded for each of three or more classes, and for each of several findings an image
 
 
 PIXEL_UNIT = "of the pixel range [0, 1]"
@@ -57,13 +57,23 @@ _ROWS = (
         "AUROC",
         "area under the ROC curve; macro average of one class against the rest, or mean over findings",
         "maximize",
-        by_finding=True,
+        by_class=True,
     ),
     Metric("balanced_accuracy", "Balanced accuracy", "mean recall over the classes present", "maximize"),
     Metric("accuracy", "Accuracy", "share of correct predictions; threshold 0.5 for each finding", "maximize"),
     Metric("constant_accuracy", "Constant predictor", "accuracy of always predicting the commonest class", "maximize"),
-    Metric("sensitivity", "Sensitivity", "recall of the positive class at probability 0.5", "maximize"),
-    Metric("specificity", "Specificity", "recall of the negative class at probability 0.5", "maximize"),
+    Metric(
+        "sensitivity",
+        "Sensitivity",
+        "recall of the positive class at probability 0.5; mean of one class against the rest, or over findings",
+        "maximize",
+    ),
+    Metric(
+        "specificity",
+        "Specificity",
+        "recall of the negative class at probability 0.5; mean of one class against the rest, or over findings",
+        "maximize",
+    ),
     Metric("average_precision", "Average precision", "area under the precision-recall curve as a step sum", "maximize"),
     Metric(
         "log_loss", "Log loss", "mean negative log-probability of the true class", "minimize", 0.0, math.inf, "nats"

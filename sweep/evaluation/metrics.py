@@ -33,12 +33,18 @@ def classification_metrics(logits: np.ndarray, labels: np.ndarray, num_classes: 
     return {name: float(metric(order if name in RANKING else scores, labels)) for name, metric in measures.items()}
 
 
-def auroc_by_finding(logits: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> dict[str, float]:
-    """AUROC of each label [N, K] by its name, over the images where it is known; NaN unless both kinds are."""
+def auroc_by_class(logits: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+    """AUROC of each class against the rest, or of each finding over the images where it is known, by its name; NaN unless both kinds are there.
+
+    Their mean over what is defined is the AUROC of `classification_metrics` for three or more classes and for findings.
+    """
+    if not len(logits):
+        return dict.fromkeys(names, float("nan"))
+    order = log_odds(logits, multi_label=labels.ndim == 2)
+    if labels.ndim == 1:
+        return {name: auroc(order[:, k], labels == k) for k, name in enumerate(names)}
     known = ~np.isnan(labels)
-    return {
-        name: auroc(np.asarray(logits)[known[:, k], k], labels[known[:, k], k] == 1) for k, name in enumerate(names)
-    }
+    return {name: auroc(order[known[:, k], k], labels[known[:, k], k] == 1) for k, name in enumerate(names)}
 
 
 def probabilities(logits: np.ndarray, *, multi_label: bool = False) -> np.ndarray:

@@ -19,15 +19,16 @@ from sweep.shards.mixing import agreeing
 from sweep.store.artifact_store import ArtifactStore, Stage
 from sweep.synth.copies import Compared, Originals, nearer_to
 from sweep.synth.descriptors import feature_net
-from sweep.synth.quality import quality_of_features
+from sweep.synth.quality import frechet, quality_of_features
 from sweep.synth.settings import ALL_VIEWS, SHIFTED
 from sweep.synth.trained import TrainedGenerator, fingerprints
 from sweep.synth.watch import Collapsed
 
-FEATURE_NET = "texture"  # needs no weights
+TEXTURE, RADIOMICS = "texture", "radiomics"  # need no weights
 _BLOCK = 256  # images held at once
 _MOST_DRAWS = 8  # times the images wanted, when some are left out
-_JUDGED = 1024  # images of each side that quality is computed from, at most: its cost grows with their square
+# Images of each side that quality is computed from, at most: KID's cost grows with their square, and radiomics takes 5 ms an image of 64 pixels.
+_JUDGED = {TEXTURE: 1024, RADIOMICS: 256}
 _FEWEST = 3  # images of each side that KID needs
 
 Judge = Callable[[np.ndarray], np.ndarray]  # uint8 images -> positions of those that a model takes for their class
@@ -45,7 +46,7 @@ class Sieve:
     copies: int = 0
     held_out_copies: int = 0
     agreeing: int = 0
-    features: list[np.ndarray] = field(default_factory=list)
+    features: dict[str, list[np.ndarray]] = field(default_factory=lambda: {net: [] for net in _JUDGED})
 
     def kept(self, block: np.ndarray) -> np.ndarray:
         """The images of a block that go into the pool."""
@@ -59,9 +60,10 @@ class Sieve:
 
     def look_at(self, block: np.ndarray) -> None:
         """Keep features of accepted images, up to the number that quality is computed from."""
-        room = _JUDGED - sum(map(len, self.features))
-        if room > 0 and len(block):
-            self.features.append(feature_net(FEATURE_NET).compute(block[:room]))
+        for net, kept in self.features.items():
+            room = _JUDGED[net] - sum(map(len, kept))
+            if room > 0 and len(block):
+                kept.append(feature_net(net).compute(block[:room]))
 
 
 def sample_pool(stage: Stage, store: ArtifactStore) -> dict[str, Any]:
@@ -177,24 +179,31 @@ def _facts(stage: Stage, sieve: Sieve) -> dict[str, Any]:
 
 
 def _quality(label: int, sieve: Sieve, fold: ImageSet, others: list[ImageSet]) -> dict[str, Any]:
-    """Quality of the pool against the class's training images, and of held-out real images against them, which bounds it."""
-    net = feature_net(FEATURE_NET)
-    real = net.compute(_some(fold.images[fold.labels == label])) if (fold.labels == label).sum() >= _FEWEST else None
-    held_out = _some(np.concatenate([other.images[other.labels == label] for other in others]))
-    if real is None:
-        return {"quality": {}, "quality_of_real": {}}
-    sets = {"quality": np.concatenate(sieve.features)} | (
-        {"quality_of_real": net.compute(held_out)} if len(held_out) >= _FEWEST else {}
-    )
-    figures = {}
-    for name, features in sets.items():
-        reference, compared = net.on_one_scale(real, features)
-        figures[name] = quality_of_features(reference, compared, net.name)
-    return {"quality_of_real": {}} | {
-        name: {key: round(float(value), 5) for key, value in found.items()} for name, found in figures.items()
-    }
+    """Quality of the pool against the class's training images, and of held-out real images against them, which bounds it.
+
+    All figures of the texture features; of the radiomic ones their Frechet distance, whose logarithm is FRD.
+    """
+    real = fold.images[fold.labels == label]
+    found: dict[str, dict[str, float]] = {"quality": {}, "quality_of_real": {}}
+    if len(real) < _FEWEST:
+        return found
+    held_out = np.concatenate([other.images[other.labels == label] for other in others])
+    for net, kept in sieve.features.items():
+        compute = feature_net(net).compute
+        reference = compute(_some(real, net))
+        found["quality"] |= _figures(net, reference, np.concatenate(kept))
+        if len(held_out) >= _FEWEST:
+            found["quality_of_real"] |= _figures(net, reference, compute(_some(held_out, net)))
+    return found
 
 
-def _some(images: np.ndarray) -> np.ndarray:
-    """An evenly spaced subset of at most as many images as quality is computed from."""
-    return images[:: -(-len(images) // _JUDGED) or 1]
+def _figures(net: str, real: np.ndarray, others: np.ndarray) -> dict[str, float]:
+    """What is recorded of features on one net, rounded."""
+    a, b = feature_net(net).on_one_scale(real, others)
+    figures = quality_of_features(a, b, net) if net == TEXTURE else {f"frechet/{net}": frechet(a, b)}
+    return {name: round(float(value), 5) for name, value in figures.items()}
+
+
+def _some(images: np.ndarray, net: str) -> np.ndarray:
+    """An evenly spaced subset of at most as many images as quality is computed from on this net."""
+    return images[:: -(-len(images) // _JUDGED[net]) or 1]

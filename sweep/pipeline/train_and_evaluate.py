@@ -29,12 +29,12 @@ from sweep.core.acquisition_names import ACQUISITION_METRICS
 from sweep.core.activity import doing
 from sweep.core.devices import device_facts
 from sweep.core.errors import Diverged
-from sweep.core.metric_table import PREDICTED
+from sweep.core.metric_table import AUROC, PREDICTED
 from sweep.core.seeds import named_seed, rng
 from sweep.data.target_labels import known
 from sweep.evaluation.domain_gap import domain_gap
 from sweep.evaluation.evaluate import predict
-from sweep.evaluation.metrics import auroc_by_finding, classification_metrics
+from sweep.evaluation.metrics import auroc_by_class, classification_metrics
 from sweep.models.classifier import Classifier
 from sweep.pipeline import acquisition, sample_images
 from sweep.pipeline.adaptation import after_training, before_training
@@ -237,12 +237,11 @@ def _clean_metrics(job: TrainingJob, logits: Mapping[str, np.ndarray]) -> dict[s
     }
     for split, values in by_split.items():
         metrics |= {f"{name}/{split}": value for name, value in values.items()}
-        if job.data.multi_label:
+        if job.data.multi_label or len(job.data.classes) > 2:
             fold = job.folds[FOLD_OF_SPLIT[split]]
-            metrics |= {
-                f"auroc/{split}/{name}": value
-                for name, value in auroc_by_finding(logits[split], fold.labels, fold.classes).items()
-            }
+            there = known(fold.labels)
+            by_class = auroc_by_class(logits[split][there], fold.labels[there], fold.classes)
+            metrics |= {f"{AUROC}/{split}/{name}": value for name, value in by_class.items()}
     return metrics | domain_gap(by_split["source"], by_split["target"])
 
 

@@ -168,6 +168,12 @@ def predict_pooled(models: Sequence[ModelEvidence]) -> PooledPrediction:
     return PooledPrediction(tuple(found), mix)
 
 
+def mean_of(found: Sequence[ModelPrediction], metric: str) -> Prediction:
+    """A recipe's prediction: means over its seeds, of the interval's ends too, since the seeds share most of their error."""
+    rows = np.array([[getattr(one.metrics[metric], part) for part in ("value", "low", "high")] for one in found])
+    return Prediction(*(float(value) for value in rows.mean(axis=0)))
+
+
 def _check(models: Sequence[ModelEvidence]) -> None:
     if not models:
         raise ValueError("no model to predict for")

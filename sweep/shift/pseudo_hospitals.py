@@ -46,7 +46,8 @@ def pseudo_hospitals(
 ) -> Iterator[PseudoHospital]:
     """`count` hospitals, one at a time, from uint8 source-validation images [N, H, W], labels [N] and unlabelled target images [M, H, W].
 
-    Where the target's images have other black borders, the source's are fitted into them first. Of eight, three are matched to the target as a set, one is restyled image by image, two are matched and then changed a little as
+    Where the target's images have other black borders, every second hospital's are fitted into them first: borders may have shrunk the
+    images or covered a part of them, which `restyle.MATCHED` does alone. Of eight, three are matched to the target as a set, one is restyled image by image, two are matched and then changed a little as
     scanners change images, one is changed only (neither matched nor fitted), and one is matched with another class mix. Hospital k depends on
     (seed, k) alone: asking for more adds to those that are there. Raises ValueError for no target image or images of another size.
     """
@@ -59,9 +60,12 @@ def pseudo_hospitals(
         rows = _resampled(labels, draw) if family == PREVALENCE else np.arange(len(images))
         shown, recipe = images[rows], []
         if family != ACQUISITION:
-            table = PAIRED if family == RESTYLED else MATCHED
-            name = list(table)[_turn(number, family) % len(table)]
-            shown, recipe = table[name](fitted[rows], target, draw), [*([FIELD] if fitted is not images else []), name]
+            table, turn = PAIRED if family == RESTYLED else MATCHED, _turn(number, family)
+            name = list(table)[turn % len(table)]
+            recipe = [name]
+            if fitted is not images and turn % 2 == 0:
+                shown, recipe = fitted[rows], [FIELD, name]
+            shown = table[name](shown, target, draw)
         if family in (ACQUISITION, BOTH):
             few, many = _TRANSFORMS_AT_ONCE
             strongest = _AFTER_MATCHING if family == BOTH else 1.0

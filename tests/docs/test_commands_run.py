@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 from recipe_finder.__main__ import main
+from sweep.core.storage import Storage
+from sweep.data.sealed_labels import read_sealed_labels
 from sweep.importers import import_dataset
 from sweep.shards.reader import read_images, read_metadata
 from tests.docs.pages import ROOT, blocks, commands
@@ -72,7 +74,30 @@ def run_page(page, capsys):
 @pytest.mark.timeout(600)
 def test_readme(room, capsys):
     assert run_page("README.md", capsys) >= 7
-    assert (room / "results" / "quickstart-smoke" / "report.html").is_file()
+    report = room / "results" / "quickstart-smoke" / "report.html"
+    assert report.is_file()
+    blind_page(capsys)
+    assert "Was the prediction right?" in report.read_text()
+
+
+def blind_page(capsys):
+    """The commands of the page about blind targets on the run that the README's have made; a person's labels are the simulated ones."""
+    said = []
+    for command in commands("docs/blind.md"):
+        words = [word.replace("results/quickstart", "results/quickstart-smoke") for word in command.words[1:]]
+        if "--labels" in words:
+            truth = read_sealed_labels(Storage("results/quickstart-smoke")).set_index("image_id")["label"]
+            asked = pd.read_csv("to_label.csv", dtype=str)
+            asked.assign(label=[str(truth[name]) for name in asked["image_id"]]).to_csv("to_label.csv", index=False)
+        capsys.readouterr()
+        assert command.words[0] == "recipe-finder" and run(words) == 0, (command, capsys.readouterr().err)
+        said.append(capsys.readouterr().out)
+    assert (
+        len(said) == 4
+        and "ensemble of" not in said[0]
+        and "Regret of blind" in said[1]
+        and "labelled images" in said[3]
+    )
 
 
 @pytest.fixture

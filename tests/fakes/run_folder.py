@@ -419,8 +419,8 @@ def _stages(label: str, reused: bool) -> list[Event]:
         "copy_rate": 0.0,
         "real_copy_rate": 0.03,
         "held_out_copies": 0,
-        "quality": {"kid/layout": 0.2, "kid_low/layout": 0.1, "kid_high/layout": 0.3},
-        "quality_of_real": {"kid/layout": 0.02},
+        "quality": {"kid/layout": 0.2, "kid_low/layout": 0.1, "kid_high/layout": 0.3, "frechet/radiomics": 14.5},
+        "quality_of_real": {"kid/layout": 0.02, "frechet/radiomics": 5.2},
     }
     facts = {"generator": ({**shared, "last_check": check, "trained_on": 60}, 22.0), "pool": (pool, 3.0)}
     return [

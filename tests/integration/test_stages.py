@@ -117,7 +117,8 @@ def test_pool_is_the_generator_s_images_and_says_what_they_are_worth(store, data
     )
     for figures in (facts["quality"], facts["quality_of_real"]):
         assert figures["kid_low/texture"] <= figures["kid/texture"] <= figures["kid_high/texture"]
-    assert facts["quality"]["kid/texture"] > facts["quality_of_real"]["kid/texture"]
+    for figure in ("kid/texture", "frechet/radiomics"):
+        assert facts["quality"][figure] > facts["quality_of_real"][figure], figure
     assert 0 <= facts["real_copy_rate"] <= 1
     assert np.array_equal(read_pool(store, pools[1], 32, 5), read_pool(store, pools[1], 32)[:5])
     assert read_pool(store, pools[1], 48, 0).shape == (0, 48, 48)
@@ -185,7 +186,7 @@ def test_pool_is_never_in_memory_as_a_whole(store, data, monkeypatch):
     pool = pool_stages(config(), data, 0)[0]
     have(store, *pool.dependencies)
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 32), dtype=np.uint8)
-    monkeypatch.setattr(synthetic_pools, "_JUDGED", 64)
+    monkeypatch.setattr(synthetic_pools, "_JUDGED", {"texture": 64, "radiomics": 64})
     monkeypatch.setattr(synthetic_pools.TrainedGenerator, "stream", lambda *where, **more: (noise for _ in range(1000)))
     count = 8192
     big = Stage(pool.kind, pool.version, {**pool.inputs, "images": count}, pool.dependencies)

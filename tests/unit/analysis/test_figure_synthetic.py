@@ -1,6 +1,9 @@
 """The report's section on synthetic images: what the ledger notes of each pool, said once and with its reference."""
 
+import math
 from types import SimpleNamespace
+
+import pytest
 
 from analysis.figures.synthetic import draw_pools, pool_qualities
 
@@ -39,6 +42,21 @@ def test_each_pool_comes_once_with_its_reference():
         0.01,
     )
     assert (found.copy_rate, found.real_copy_rate, found.agreement) == (0.02, 0.27, None)
+
+
+def test_frd_is_the_logarithm_of_the_radiomic_distance_beside_that_of_real_images():
+    figures = {**FIGURES, "frechet/radiomics": math.e**3}
+    known = {**POOL, "quality": figures, "quality_of_real": {"kid/texture": 0.01, "frechet/radiomics": math.e**2}}
+    (found,) = pool_qualities(run(known))
+    assert (found.frd, found.real_frd) == (pytest.approx(3), pytest.approx(2))
+    table = draw_pools((found,)).table
+    shown = dict(zip(table.columns, table.rows[0], strict=True))
+    assert (shown["FRD"], shown["FRD of real images"]) == ("3.00", "2.00")
+
+
+def test_pools_of_runs_from_before_have_no_frd():
+    (found,) = pool_qualities(run(POOL))
+    assert (found.frd, found.real_frd) == (None, None)
 
 
 def test_pools_without_figures_are_left_out():

@@ -28,7 +28,7 @@ KNOWN = [
         ("domain_gap/accuracy", MetricName("domain_gap/accuracy")),
         ("robust_accuracy/target/pgd@2/255", MetricName("robust_accuracy", "target", "pgd", "2/255")),
         ("robust_auroc/target/transfer:a/b@1/255", MetricName("robust_auroc", "target", "transfer:a/b", "1/255")),
-        ("auroc/target/Pleural Effusion", MetricName("auroc", "target", finding="Pleural Effusion")),
+        ("auroc/target/Pleural Effusion", MetricName("auroc", "target", class_name="Pleural Effusion")),
         ("crossing_epsilon/source/fgsm", MetricName("crossing_epsilon", "source", "fgsm")),
     ],
 )

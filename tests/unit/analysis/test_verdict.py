@@ -10,8 +10,9 @@ from analysis.estimates import Estimates
 from analysis.frames import load_run
 from analysis.intervals import Interval
 from analysis.ranking import rank
-from analysis.verdict import Difference, Facts, Recipe, Threshold, sentences
+from analysis.verdict import Difference, Facts, sentences
 from analysis.verdict_facts import facts_of, recalibrated
+from analysis.verdict_recipe import Recipe, Threshold
 from tests.fakes.run_folder import FakeSweep, write_fake_run
 
 
@@ -62,6 +63,14 @@ NOTHING = (
     "Nothing here beats the constant predictor. None of the 8 configurations has a balanced accuracy on the target that is surely above "
     "0.500. Do not deploy any of these."
 )
+THREE = replace(
+    GOOD, sensitivity=None, specificity=None, called_positive=None, most_called=("normal", 0.4),
+    recalls=(("benign", i(0.8)), ("malignant", i(0.3)), ("normal", i(0.9))),
+)  # fmt: skip
+THREE_NUMBERS = (
+    "AUROC 0.800 [0.750, 0.850], balanced accuracy 0.720 [0.670, 0.770] and a recall of malignant of 0.300 [0.250, 0.350] "
+    "(the lowest of 3 classes) on the target"
+)
 CONSTANT = Recipe("b0", i(0.5, 0), i(0.5, 0), i(0.58), i(0.0, 0), i(1.0, 0), called_positive=0.0)
 RATIO = replace(BASE, asks_ratio=True, margin=0.031)
 
@@ -94,6 +103,26 @@ SITUATIONS = {
         "the target.",
         QUIET,
         False,
+    ),
+    "one of three classes is missed more often than not": (
+        replace(BASE, chosen=THREE, chance=1 / 3),
+        f"Do not use coloru as it is, though chosen by {RULE}: it misses 70 % of the malignant images. It reaches {THREE_NUMBERS}.",
+        QUIET,
+        False,
+    ),
+    "one of three classes is called always": (
+        replace(BASE, chosen=replace(THREE, most_called=("normal", 1.0)), chance=1 / 3),
+        f"Do not use coloru as it is, though chosen by {RULE}: it calls all images on the target normal, with an accuracy of 0.700 where "
+        f"the constant predictor has 0.580. It reaches {THREE_NUMBERS}.",
+        QUIET,
+        False,
+    ),
+    "the finding of the lowest AUROC is named": (
+        replace(BASE, chosen=replace(GOOD, sensitivity=None, specificity=None, called_positive=None, weakest=("Edema", i(0.61)))),
+        f"Use coloru: chosen by {RULE}, it reaches AUROC 0.800 [0.750, 0.850], balanced accuracy 0.720 [0.670, 0.770] and AUROC 0.610 "
+        "[0.560, 0.660] for Edema, the lowest of the findings on the target (95 % intervals; 49 images of 20 patients, 3 seeds).",
+        QUIET,
+        True,
     ),
     "the positive class is missed more often than not": (
         replace(BASE, chosen=replace(GOOD, sensitivity=i(0.3), specificity=i(0.9), called_positive=0.1)),

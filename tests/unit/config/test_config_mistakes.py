@@ -121,6 +121,11 @@ def test_one_mistake_is_reported_once(tmp_path, text):
     assert len(found) == 1 and ALONE[text] in found[0], found
 
 
+def test_two_unknown_threats_are_not_repeated(tmp_path):
+    found = refused(tmp_path, "threats: {attacks: [fgsn, pgb], eps: [1/255, one, two]}\n")
+    assert len(found) == 4 and not any("twice" in one for one in found), found
+
+
 @pytest.mark.parametrize(
     ("section", "expected"),
     [

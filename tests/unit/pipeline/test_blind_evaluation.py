@@ -1,12 +1,15 @@
 """One record of a hospital without labels: predictions, pseudo-hospitals and adaptations, and no byte that depends on a hidden label."""
 
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from analysis.tried_forms import AS_CONFIGURED as AS_TRAINED
+from analysis.tried_forms import predicted_adaptations, tried_adaptations
 from sweep.config.hyperparameters import complete
 from sweep.config.sweep_config import DataSection
 from sweep.core.storage import Storage
@@ -16,6 +19,7 @@ from sweep.pipeline.train_and_evaluate import run_seed
 from sweep.pipeline.training_job import TrainingJob
 from sweep.planning.preflight import with_file_identities
 from sweep.shift.blind_metrics import blind_metric_names
+from sweep.shift.pooled_performance import ModelEvidence
 from sweep.shift.predicted_performance import predict
 from sweep.shift.stored import AS_CONFIGURED, read_adapted_targets, read_evidence, read_hospitals
 from sweep.store.trial import Attacks, Rungs, Trial
@@ -131,6 +135,20 @@ def test_other_adaptations_are_tried_on_the_same_model(sealed):
         tried = read_hospitals(run, folder, name)
         assert len(tried) == min(HOSPITALS, TRIED_HOSPITALS)
         assert not np.array_equal(tried[0].logits, read_hospitals(run, folder)[0].logits)
+
+
+def test_they_are_candidates_to_choose_among_without_labels(sealed):
+    """From the files of one real record: what analysis predicts for the target under each adaptation."""
+    run, folder, result, _ = sealed
+    evidence, hospitals = read_evidence(run, folder), read_hospitals(run, folder)
+    distances = np.array([one.target_distance for one in hospitals])
+    model = ModelEvidence(evidence.source_logits, evidence.source_labels, evidence.target_logits, hospitals, distances)
+    opened = SimpleNamespace(storage=run, data_card={"data": {"try_adaptations": list(TRIED)}})
+    tried = tried_adaptations(opened, result["signature"], {0: model})
+    assert set(tried) == {*TRIED, AS_TRAINED}
+    forms = predicted_adaptations({"recipe": tried})["recipe"]
+    assert {form.name for form in forms} <= set(TRIED)
+    assert all(0 <= form.auroc.low <= form.auroc.value <= form.auroc.high <= 1 for form in forms)
 
 
 @pytest.mark.parametrize("way", ["batch_norm", "histogram_to_target"])
