@@ -47,7 +47,7 @@ def _robust_val(means: pd.DataFrame) -> pd.Series:
     robust = _robust_columns(means)
     if not robust:
         fix = "this run attacked no validation images (threats.splits); choose by source_val"
-        raise InputError("--rule robust_val", "no robust accuracy was recorded on source validation", fix)
+        raise InputError("rule robust_val", "no robust accuracy was recorded on source validation", fix)
     return (_column(means, "auroc/source_val") + means[robust].mean(axis=1)) / 2
 
 
@@ -126,7 +126,7 @@ def cell_text(study: dict) -> str:
 
 def _column(means: pd.DataFrame, name: str) -> pd.Series:
     if name not in means and name in (BLIND, PREDICTED_AUROC):
-        fix = "choose by another rule, or run the sweep with data.pseudo_hospitals above 0"
+        fix = "choose by another rule, or run the sweep with data.pseudo_hospitals above 0, on data of two classes"
         raise InputError("records", "no record was evaluated on pseudo-hospitals", fix)
     if name not in means:
         raise InputError("records", f"{name} was not recorded", f"choose by another rule than one that needs {name}")

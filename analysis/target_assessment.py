@@ -84,8 +84,8 @@ def assess(
     doubted = contradiction is not None and contradiction.unusual
     own = _predicted(models, doubted)
     home = float(np.mean(models[0].at_home[1] == 1))
-    shift = shift_of(tables, home, own.prevalence, _if_alike(models, home)) if tables is not None else None
-    prevalence = Prediction(own.prevalence.value, own.prevalence.low, own.prevalence.high)
+    shift = shift_of(tables, home, own.prevalence, own.mix, _if_alike(models, home)) if tables is not None else None
+    prevalence = own.prevalence
     if shift is not None:
         prevalence = Prediction(shift.prevalence, shift.prevalence_low, shift.prevalence_high)
     called = float(np.clip(prevalence.value, _LEAST_SHARE, _LARGEST_SHARE))

@@ -56,7 +56,8 @@ class Seen:
 def first_look(image: np.ndarray) -> Look:
     """An image [P, P] at half its size, with all crops of the first look."""
     px = len(image) // _HALF
-    half = image.reshape(px, _HALF, px, _HALF).mean(axis=(1, 3))
+    mean = _halved(px)
+    half = mean @ image @ mean.T
     half -= half.mean()
     half /= max(float(np.linalg.norm(half)), 1e-6)
     bank = _bank(_FIRST_SIZES, px)
@@ -102,6 +103,12 @@ def _deviation(image: np.ndarray, rows: Bank, columns: Bank) -> np.ndarray:
     energy = squares.reshape(count, -1) @ columns.squares.T
     total = rows.sums @ image @ columns.sums.T
     return np.sqrt(np.maximum(energy - total**2 / image.size, 1e-6))
+
+
+@cache
+def _halved(px: int) -> np.ndarray:
+    """float32 [px, 2 px]: the means of neighbouring pixels as a matrix, several times as fast as a mean over two axes of so few."""
+    return np.repeat(np.eye(px, dtype=np.float32), _HALF, axis=1) / _HALF
 
 
 @cache

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from sweep.core.ranks import ranks
+
 _NOTABLE = 0.15  # distance of the AUROC from chance that is worth a line
 _ERRORS = 3.0  # and how many standard errors it must be
 
@@ -58,9 +60,7 @@ def folded_auroc(values: np.ndarray, wanted: np.ndarray) -> float:
     negatives = len(wanted) - positives
     if not positives or not negatives:
         return 0.5
-    from scipy.stats import rankdata  # here: half a second of every process that audits nothing
-
-    wins = rankdata(values)[wanted].sum() - positives * (positives + 1) / 2
+    wins = ranks(values)[wanted].sum() - positives * (positives + 1) / 2
     auroc = float(wins / (positives * negatives))
     return max(auroc, 1 - auroc)
 

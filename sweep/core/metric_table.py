@@ -62,8 +62,18 @@ _ROWS = (
     Metric("balanced_accuracy", "Balanced accuracy", "mean recall over the classes present", "maximize"),
     Metric("accuracy", "Accuracy", "share of correct predictions; threshold 0.5 for each finding", "maximize"),
     Metric("constant_accuracy", "Constant predictor", "accuracy of always predicting the commonest class", "maximize"),
-    Metric("sensitivity", "Sensitivity", "recall of the positive class at probability 0.5", "maximize"),
-    Metric("specificity", "Specificity", "recall of the negative class at probability 0.5", "maximize"),
+    Metric(
+        "sensitivity",
+        "Sensitivity",
+        "recall of the positive class at probability 0.5; mean of one class against the rest, or over findings",
+        "maximize",
+    ),
+    Metric(
+        "specificity",
+        "Specificity",
+        "recall of the negative class at probability 0.5; mean of one class against the rest, or over findings",
+        "maximize",
+    ),
     Metric("average_precision", "Average precision", "area under the precision-recall curve as a step sum", "maximize"),
     Metric(
         "log_loss", "Log loss", "mean negative log-probability of the true class", "minimize", 0.0, math.inf, "nats"

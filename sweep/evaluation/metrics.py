@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from sweep.core.errors import InputError
+from sweep.core.ranks import ranks
 
 Scores = np.ndarray  # probabilities float64 [N, K]
 Labels = np.ndarray
@@ -83,7 +84,7 @@ def auroc(positive_score: np.ndarray, positive: np.ndarray) -> float:
     if pairs == 0:
         return float("nan")
     least = positive.sum() * (positive.sum() + 1) / 2  # the rank sum if every positive came last
-    return float((_ranks(np.asarray(positive_score))[positive].sum() - least) / pairs)
+    return float((ranks(np.asarray(positive_score))[positive].sum() - least) / pairs)
 
 
 def average_precision(positive_score: np.ndarray, positive: np.ndarray) -> float:
@@ -114,13 +115,6 @@ def _check(logits: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
         raise ValueError("logits hold NaN or infinity")
     if labels.ndim == 1 and len(labels) and not (labels.min() >= 0 and labels.max() < num_classes):
         raise ValueError(f"labels {labels.min()}..{labels.max()} lie outside 0..{num_classes - 1}")
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1; equal values share their mean rank."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    end = np.cumsum(counts)
-    return (end - (counts - 1) / 2)[inverse]
 
 
 def _binary_problems(scores: Scores, labels: Labels) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -51,7 +51,8 @@ def command_of(name: str) -> Command:
         typer.echo("\n".join(map(printable, [*_summary(dst, manifest), *told, *notes, *_skipped(violations)])))
         return EXIT_COMPLETE
 
-    doubt = f" {_doubt(row)}." if row.unconfirmed else ""
+    doubt = f" Its layout was compared with {row.compared_with}." if row.compared_with else ""
+    doubt += f" {_doubt(row)}." if row.unconfirmed else ""
     import_command.__doc__ = f"{row.describe}.\n\nThe source is {row.expects}. Licence: {row.licence}.{doubt}"
     import_command.__annotations__ = {}
     import_command.__signature__ = inspect.Signature([_PATHS[row.needs_source], *_GENERAL, *_own_options(row)])  # type: ignore[attr-defined]

@@ -37,7 +37,7 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage]:
 
 ROW = Importer(
     describe="breast ultrasound, Spain: 174 benign, 90 malignant, 419 normal frames of 38 patients",
-    unconfirmed=("layout",),
+    compared_with="three published programs that read INFO.csv and images/",
     modality="breast ultrasound",
     expects=_EXPECTS,
     licence="CC-BY-4.0",

@@ -24,7 +24,7 @@ def _iterate(src: Path, options: Mapping[str, Any]) -> Iterator[RawImage | Ignor
 ROW = replace(
     chestxray14.ROW,
     describe="adults' chest X-rays, NIH: the sample of 5,606 images, 14 findings",
-    unconfirmed=("layout",),
+    compared_with="published programs that read sample_labels.csv and images/",
     expects=f"the folder with {_TABLE} and images/ (00000013_005.png ...)",
     source="https://www.kaggle.com/datasets/nih-chest-xrays/sample",
     iterate=_iterate,

@@ -59,7 +59,7 @@ def _details(folder: Path) -> dict[str, str]:
 
 ROW = Importer(
     describe="adults' chest X-rays, NIH, read for pneumonia by radiologists: 26,684 images (extra: dicom)",
-    unconfirmed=("layout",),
+    compared_with="published programs that read its tables and DICOM files",
     modality="chest X-ray",
     expects=_EXPECTS,
     licence="RSNA-challenge-terms-of-use",

@@ -66,7 +66,7 @@ def _consensus(table: pd.DataFrame, path: Path) -> dict[str, tuple[float, ...]]:
 
 ROW = Importer(
     describe="adults' chest X-rays, Vietnam: 18,000 images, 27 findings (extra: dicom)",
-    unconfirmed=("layout",),
+    compared_with="published programs that read annotations/ and train/IMAGEID.dicom",
     modality="chest X-ray",
     expects=_EXPECTS,
     licence="PhysioNet-Credentialed-Health-Data-1.5.0",

@@ -33,7 +33,7 @@ def load_trained(reference: str, data: Data, seed: int = 0) -> Classifier:
         raise InputError(
             reference,
             f"no trained model in {folder.url}",
-            "name RUN/SIGNATURE of a finished trial, as analysis.rank prints it",
+            "name RUN/SIGNATURE of a finished trial: its folder below RUN/trials, all twelve digits",
         ) from error
     try:
         return rebuilt(config, data, seed, weights).eval()

@@ -17,7 +17,7 @@ _DESIGN_EFFECT = (
     2.0  # variance of a mean over images of patients with two or three views, times that over unrelated images
 )
 _RIDGE = 2e-4  # of squared feature units: no direction is known better than to .014
-_MOST_MODELS = 12  # those that tell the classes apart best: covariances come from a few dozen images of a class
+_MOST_MODELS = 3  # those that tell the classes apart best: covariances come from a few dozen images of a class
 _ROUNDS = 3  # the covariance depends on the share a little
 _SAME = 0.03  # standard deviation of the share among hospitals with the same kind of patients
 _GRID = np.linspace(0, 1, 401)
@@ -49,7 +49,7 @@ def labelled_sets(margins: Sequence[Sequence[np.ndarray]], labels: Sequence[np.n
 
 
 def best_told(separations: np.ndarray) -> np.ndarray:
-    """Places of the at most twelve models with the largest separations [M], in their order."""
+    """Places of the at most three models with the largest separations [M], in their order."""
     return np.sort(np.argsort(-separations, kind="stable")[:_MOST_MODELS])
 
 

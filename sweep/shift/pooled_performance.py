@@ -3,8 +3,8 @@
 The predicted AUROC is the mean of the model's true ones over the pseudo-hospitals, weighted by nearness.
 Sensitivity and specificity are those that the near hospitals' margins have at the threshold after they are moved to the target's mean. A
 hospital is near when its images look like the target's (energy distance of image properties) and when the model's margins there,
-re-weighted to the target's class mix, look like those on the target. Class shares are estimated with all models together
-(`sweep.shift.class_mix`), and accuracy follows from sensitivity, specificity and them.
+re-weighted to the target's class mix, look like those on the target. Class shares are estimated with all models together, and accuracy
+follows from sensitivity, specificity and them.
 
 The interval joins two errors: how far the same prediction of each hospital, made from the other families alone, missed (conformal
 prediction with weights by nearness, Tibshirani et al. 2019), and the sampling error of a metric on so few labelled images, which the
@@ -27,9 +27,12 @@ from sweep.shift.class_mix import ClassMix, LabelledSets, best_told, class_mix, 
 from sweep.shift.estimates import NORMAL_90
 from sweep.shift.margin_mixtures import Mixtures, mixtures_of
 from sweep.shift.predicted_performance import COVERAGE, METRICS, HospitalResult, Prediction, margin, weighted_quantile
+from sweep.shift.prevalence import towards_home
 
 _NEAREST_SHARE = 0.25  # a bandwidth is the distance within which this share of the hospitals lies
 _NARROWEST = 0.02  # bandwidth of the margins' distance at least: sampling noise of two samples of one hospital
+_PRIOR_SPREAD = 0.2  # standard deviation of the target's positive share around the source's, before anything is seen
+_SHARPER = 4  # power of the nearness where class shares are estimated: a move of the margins and another mix look alike from afar
 _CARRIED = 0.5  # part of what held-out images correct that is taken to hold for the class mix too, on changed images
 _LEAST_EFFECTIVE = 3.0  # effective number of hospitals below which nothing is vouched for
 _MOST_SCALED = 2.0  # times, by which the spread of a class is corrected
@@ -110,10 +113,12 @@ class ModelPrediction:
 
 @dataclass(frozen=True)
 class PooledPrediction:
-    """The models' predictions in their order, and the target's estimated positive share."""
+    """The models' predictions in their order, and the target's positive share: `prevalence` averages what every model and hospital says, which
+    is the steadier number, `mix` weighs them against each other, which tells better whether it is another share than the source's."""
 
     models: tuple[ModelPrediction, ...]
-    prevalence: ClassMix
+    prevalence: Prediction
+    mix: ClassMix
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ class _Table:
 
     truth [metric][M, K]; near [M, K, T]: weights; cuts [M, T]: margin from which the positive class is called. auroc [M, K] and
     at_target [M] are those of the hospitals corrected by held-out images: what the target is predicted from. `sets` are the margins on the
-    hospitals of the models that the class mix is read from, `sets_at_target` those corrected in part, `target` those on the target.
+    hospitals of the models that the class mix is read from, corrected in part, `target` those on the target.
     """
 
     truth: dict[str, np.ndarray]
@@ -134,7 +139,6 @@ class _Table:
     families: np.ndarray
     home: float
     sets: LabelledSets
-    sets_at_target: LabelledSets
     target: np.ndarray
 
 
@@ -148,24 +152,30 @@ def predict_pooled(models: Sequence[ModelEvidence]) -> PooledPrediction:
     table = _table(models)
     count = len(table.families)
     everyone = np.ones(count, dtype=bool)
-    at_target, mix = _at(table, count, everyone)
+    at_target, (shares, share_error) = _at(table, count, everyone)
     errors = {name: np.full((len(models), count), np.nan) for name in METRICS}
+    share_errors = np.full(count, np.nan)
+    truth_shares = np.array([float(np.mean(one.labels == 1)) for one in models[0].hospitals])
     for place in range(count):
         others = table.families != table.families[place]
-        guess, _ = _at(table, place, others)
+        guess, (share, _) = _at(table, place, others)
         for name in METRICS:
             errors[name][:, place] = np.abs(guess[name] - table.truth[name][:, place])
+        share_errors[place] = abs(share - truth_shares[place])
     weights = table.near[:, :, count]
     halves = {name: _half(errors[name], weights) for name in METRICS}
+    share_half = weighted_quantile(share_errors, weights.mean(axis=0), COVERAGE)
     found = [
         ModelPrediction(
-            {name: _prediction(float(at_target[name][m]), halves[name], _noise(name, at_target, m, one, mix)) for name in METRICS},
+            {name: _prediction(float(at_target[name][m]), halves[name], _noise(name, at_target, m, one, (shares, share_error))) for name in METRICS},
             weights[m] / weights[m].sum(),
             _refusal(weights[m], table.at_target[m]),
         )
         for m, one in enumerate(models)
     ]  # fmt: skip
-    return PooledPrediction(tuple(found), mix)
+    return PooledPrediction(
+        tuple(found), Prediction(shares, max(0.0, shares - share_half), min(1.0, shares + share_half)), _mix(table)
+    )
 
 
 def mean_of(found: Sequence[ModelPrediction], metric: str) -> Prediction:
@@ -220,20 +230,19 @@ def _table(models: Sequence[ModelEvidence]) -> _Table:
         tuple(at_target),
         np.array([hospital.family for hospital in hospitals]),
         float(np.mean(models[0].at_home[1] == 1)),
-        *_labelled_sets([models[m] for m in telling]),
+        _labelled_sets([models[m] for m in telling]),
         np.stack([margin(models[m].target_logits) for m in telling]),
     )
 
 
-def _labelled_sets(models: Sequence[ModelEvidence]) -> tuple[LabelledSets, LabelledSets]:
-    """The hospitals as sets that the class mix is read from: as they are, and moved a part of the way that held-out images say."""
+def _labelled_sets(models: Sequence[ModelEvidence]) -> LabelledSets:
+    """The hospitals as sets that the class mix is read from, moved a part of the way that held-out images say."""
     labels = [hospital.labels for hospital in models[0].hospitals]
-    plain = [[margin(hospital.logits) for hospital in one.hospitals] for one in models]
     moved = [
         [z if one.held_out is None else z + _CARRIED * (one.held_out.corrected(z, y) - z) for z, y in zip(of_model, labels, strict=True)]
-        for one, of_model in zip(models, plain, strict=True)
+        for one, of_model in ((one, [margin(hospital.logits) for hospital in one.hospitals]) for one in models)
     ]  # fmt: skip
-    return labelled_sets(plain, labels), labelled_sets(moved, labels)
+    return labelled_sets(moved, labels)
 
 
 def _nearness(between: np.ndarray, images: np.ndarray) -> np.ndarray:
@@ -251,30 +260,38 @@ def _kernel(distances: np.ndarray, narrowest: float) -> np.ndarray:
     return np.exp(-0.5 * (moved / width) ** 2)
 
 
-def _at(table: _Table, place: int, allowed: np.ndarray) -> tuple[dict[str, np.ndarray], ClassMix]:
-    """Predicted metrics [M] of every model and the class mix at one place, from the hospitals `allowed` [K]."""
+def _at(table: _Table, place: int, allowed: np.ndarray) -> tuple[dict[str, np.ndarray], tuple[float, float]]:
+    """Predicted metrics [M] of every model and the positive share with its error at one place, from the hospitals `allowed` [K]."""
     near = table.near[:, :, place] * allowed
     is_target = place == len(table.families)
     mixtures, reached = (table.at_target, table.auroc) if is_target else (table.mixtures, table.truth["auroc"])
-    mix = _mix(table, place, near)
-    share = mix.value
+    share, error = _share(mixtures, table.home, place, near)
     recalls = np.stack([one.recalls(place, share, cuts[place]) for one, cuts in zip(mixtures, table.cuts, strict=True)])
     means = (recalls * near[:, None]).sum(axis=2) / np.maximum(near.sum(axis=1), 1e-300)[:, None]
     found = {"auroc": (reached * near).sum(axis=1) / np.maximum(near.sum(axis=1), 1e-300)}
     found |= {"specificity": means[:, 0], "sensitivity": means[:, 1]}
     found["balanced_accuracy"] = (found["sensitivity"] + found["specificity"]) / 2
     found["accuracy"] = share * found["sensitivity"] + (1 - share) * found["specificity"]
-    return found, mix
+    return found, (share, error)
 
 
-def _mix(table: _Table, place: int, near: np.ndarray) -> ClassMix:
-    """The class mix at a place, from hospitals that count by the geometric mean of their nearness [M, K] to it for all models."""
-    weights = np.exp(np.log(np.maximum(near, 1e-12)).mean(axis=0)) * (near.max(axis=0) > 0)
-    if place == len(table.families):
-        share, error = share_of(table.sets_at_target, table.target, weights, table.home)
-    else:
-        share, error = share_of(table.sets, table.sets.margins[:, table.sets.of_set == place], weights, table.home)
-    return class_mix(share, error, table.home)
+def _share(mixtures: Sequence[Mixtures], home: float, place: int, near: np.ndarray) -> tuple[float, float]:
+    """Positive share at a place and its standard error: over models and hospitals, weighted by nearness and by how far apart the classes'
+    margins are there, with a normal prior around the source's share."""
+    apart = np.stack([one.apart for one in mixtures])
+    shares = np.stack([one.shares[:, place] for one in mixtures])
+    weights = near**_SHARPER * apart
+    if weights.sum() <= 0:
+        return home, _PRIOR_SPREAD
+    seen = float(np.average(shares, weights=weights))
+    spread = float(np.average((shares - seen) ** 2, weights=weights)) + 1e-4
+    return towards_home(seen, float(np.sqrt(spread)), home, _PRIOR_SPREAD)
+
+
+def _mix(table: _Table) -> ClassMix:
+    """The target's class mix, from hospitals that count by the geometric mean of their nearness to it for all models."""
+    weights = np.exp(np.log(np.maximum(table.near[:, :, -1], 1e-12)).mean(axis=0))
+    return class_mix(*share_of(table.sets, table.target, weights, table.home), table.home)
 
 
 def _half(errors: np.ndarray, weights: np.ndarray) -> float:
@@ -282,9 +299,9 @@ def _half(errors: np.ndarray, weights: np.ndarray) -> float:
     return weighted_quantile(errors[known], weights[known], COVERAGE) if known.any() else 1.0
 
 
-def _noise(name: str, at_target: dict[str, np.ndarray], m: int, one: ModelEvidence, mix: ClassMix) -> float:
+def _noise(name: str, at_target: dict[str, np.ndarray], m: int, one: ModelEvidence, mix: tuple[float, float]) -> float:
     """Standard error of a metric on the labelled source images and on the target's images together; accuracy's moves with the class mix."""
-    share, share_error = mix.value, (mix.high - mix.low) / (2 * NORMAL_90)
+    share, share_error = mix
     seen = one.hospitals[0].labels if one.held_out is None else one.held_out.labels
     home = float(np.mean(seen == 1))
     value = float(np.clip(at_target[name][m], 0.02, 0.98))

@@ -43,6 +43,12 @@ def em(evidence: Evidence) -> np.ndarray:
     return shares
 
 
+def towards_home(share: float, error: float, home: float, prior: float) -> tuple[float, float]:
+    """A share estimated with this standard error, drawn towards the source's `home` by a normal prior of that spread; and its error then."""
+    trust = prior**2 / (prior**2 + error**2)
+    return trust * share + (1 - trust) * home, float(np.sqrt(trust)) * error
+
+
 def reweighted(probabilities: np.ndarray, prior: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Probabilities [M, K] calibrated under class shares `prior` [K], as they are under `shares` [K] (Bayes' rule)."""
     weighted = probabilities * (shares / np.maximum(prior, 1e-12))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sweep.shift.class_mix import ClassMix
+from sweep.shift.predicted_performance import Prediction
 from sweep.shift.properties import energy_distance, standardised, two_sample_p
 
 NONE, ACQUISITION, PREVALENCE, MIXTURE, UNLIKE = "none", "acquisition", "prevalence", "mixture", "unlike"
@@ -53,17 +54,20 @@ class Tables:
     nearest: float
 
 
-def shift_of(tables: Tables, home_prevalence: float, prevalence: ClassMix, if_alike: ClassMix | None = None) -> Shift:
-    """Name the shift from image properties and the estimated class mix of the target.
+def shift_of(
+    tables: Tables, home_prevalence: float, prevalence: Prediction, mix: ClassMix, if_alike: ClassMix | None = None
+) -> Shift:
+    """Name the shift from image properties and the class mix of the target: `mix` says whether it is another one, `prevalence` what it is else.
 
-    `if_alike` is the share where images of a class look alike at both hospitals: it counts where the properties show no other acquisition.
+    `if_alike` is the mix where images of a class look alike at both hospitals: it counts where the properties show no other acquisition.
     """
     source, target = standardised(tables.source, tables.target)
     distance = energy_distance(source, target)
     p = two_sample_p(_some(source), _some(target))
     acquired = p < _SIGNIFICANT and distance > _LEAST_DISTANCE
-    prevalence = prevalence if acquired or if_alike is None else if_alike
-    mixed = prevalence.changed > _CHANGED
+    mix = mix if acquired or if_alike is None else if_alike
+    mixed = mix.changed > _CHANGED
+    share = mix if mixed or not acquired else prevalence
     if acquired and tables.nearest > _FARTHEST:
         kind = UNLIKE
     else:
@@ -76,9 +80,9 @@ def shift_of(tables: Tables, home_prevalence: float, prevalence: ClassMix, if_al
         p,
         tables.nearest,
         home_prevalence,
-        prevalence.value,
-        prevalence.low,
-        prevalence.high,
+        share.value,
+        share.low,
+        share.high,
         _drifted(source, target, tables.names),
     )
 

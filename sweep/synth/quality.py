@@ -14,6 +14,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import ndtri
 
 from sweep.core.errors import InputError
+from sweep.core.ranks import ranks
 from sweep.synth.descriptors import FeatureNet, feature_net
 
 Fit = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # train inputs, train labels, test inputs -> scores
@@ -136,9 +137,7 @@ def auroc(scores: np.ndarray, labels: np.ndarray) -> float:
     pairs = positives * (len(labels) - positives)
     if not pairs:
         return float("nan")
-    from scipy.stats import rankdata  # here: half a second of every process that measures no synthetic images
-
-    return float((rankdata(scores)[labels == 1].sum() - positives * (positives + 1) / 2) / pairs)
+    return float((ranks(scores)[labels == 1].sum() - positives * (positives + 1) / 2) / pairs)
 
 
 def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:

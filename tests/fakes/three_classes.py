@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-CLASSES = ("benign", "malignant", "normal")
+CLASSES = ("benign", "malignant", "cyst")
 OPTIONS = {"patient_regex": r"^(\w+?)_"}
 
 

@@ -71,7 +71,6 @@ def test_a_share_outside_of_nought_to_one_stays_inside(share):
     assert 0 <= found.low <= found.value <= found.high <= 1 and found.changed > 0.99
 
 
-def test_the_twelve_models_that_tell_the_classes_apart_best():
-    separations = np.r_[np.zeros(5), np.linspace(0.6, 0.9, 12), 0.1]
-    assert best_told(separations).tolist() == list(range(5, 17))
+def test_the_three_models_that_tell_the_classes_apart_best():
+    assert best_told(np.array([0.6, 0.9, 0.5, 0.8, 0.7])).tolist() == [1, 3, 4]
     assert best_told(np.array([0.5, 0.7])).tolist() == [0, 1]
