@@ -125,9 +125,10 @@ def _recipe(run: Run, row: Ranked, estimates: Estimates) -> Recipe:
         return found if found.estimate == found.estimate else None
 
     outcomes = estimates.outcomes(row.signature, METRIC)
-    one_answer = outcomes is not None and not outcomes.multi_label
-    two = one_answer and outcomes.values.shape[2] == 2
-    shares = called_shares(outcomes) if one_answer else None
+    if outcomes is not None and outcomes.multi_label:
+        outcomes = None  # several answers an image: no class is called
+    two = outcomes is not None and outcomes.values.shape[2] == 2
+    shares = called_shares(outcomes) if outcomes is not None else None
     likeliest = shares.mean(axis=0) if shares is not None else None
     failed = run.failures[run.failures["signature"] == row.signature]["seed"].nunique()
     share = source_share(run, row.signature)
@@ -139,7 +140,7 @@ def _recipe(run: Run, row: Ranked, estimates: Estimates) -> Recipe:
         sensitivity=None if run.tasks else made("sensitivity"),
         specificity=None if run.tasks else made("specificity"),
         called_positive=float(likeliest[1]) if two and likeliest is not None else None,
-        recalls=_recalls(run, outcomes, estimates) if one_answer and not two else (),
+        recalls=_recalls(run, outcomes, estimates) if outcomes is not None and not two else (),
         most_called=_most_called(run, likeliest) if likeliest is not None and not two else None,
         weakest=_weakest_finding(run, row.signature, estimates),
         one_class_seeds=int((shares.max(axis=1) >= ONE_CLASS).sum()) if shares is not None else 0,

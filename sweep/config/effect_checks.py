@@ -82,7 +82,7 @@ def _unmet(name: str, sweep_config: SweepConfig) -> str:
     conditions = {link: HYPERPARAMETERS[link].active for link in chain}
     if any(condition.text and not condition.parents for condition in conditions.values()):
         return ""  # decided by a function of the whole configuration
-    values = {parent: sweep_config.values_of(parent) for parent in chain[1:]}
+    values = {link: sweep_config.values_of(link) for link in chain}
     if math.prod(map(len, values.values())) > MOST_CONFIGURATIONS:
         return ""
     defaults = default_values()

@@ -18,6 +18,7 @@ IDLE = "fixed.train_attack (pgd) has no effect in this sweep: it counts where tr
         ("fixed: {train_attack: pgd, train_eps: 0.01}", []),
         ("fixed: {train_attack: pgd}\ngrid: {train_eps: [0, 0.01]}", []),
         ("fixed: {input_norm: grey, backbone: resnet18}", []),  # decided by the whole configuration: nothing is claimed
+        ("fixed: {uncertain: zeros}", []),  # active unless it is left out itself
         (
             "fixed: {generator_steps: 5}",
             ["fixed.generator_steps (5) has no effect in this sweep: it counts where synthetic_per_real is above 0, and synthetic_per_real is 0"],
