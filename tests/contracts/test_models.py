@@ -115,6 +115,7 @@ TIMM_NAMES = [
 ]
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("name", TIMM_NAMES)
 class TestEveryTimmBackbone:
     @pytest.mark.parametrize("image_px", [128, pytest.param(160, marks=pytest.mark.slow)])

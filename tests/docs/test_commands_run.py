@@ -148,6 +148,7 @@ def test_cluster_page_checks_the_files_that_it_copies(room, capsys):
     )
 
 
+@pytest.mark.extended
 @pytest.mark.timeout(600)
 def test_notebook(room, capsys):
     runpy.run_path(str(ROOT / "docs" / "notebook.py"))

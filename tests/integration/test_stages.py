@@ -182,6 +182,7 @@ def test_pool_that_cannot_be_filled_ends_with_its_reason(store, data):
         list(synthetic_pools._chosen(pool, (train[:10] for _ in range(16)), sieve))
 
 
+@pytest.mark.extended
 def test_pool_is_never_in_memory_as_a_whole(store, data, monkeypatch):
     pool = pool_stages(config(), data, 0)[0]
     have(store, *pool.dependencies)

@@ -16,6 +16,7 @@ from analysis.winner import winner
 from tests.fakes.run_folder import FakeSweep, write_fake_run
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("by", ["source_val", "oracle_target", "pareto", "auroc/target", "auroc=2,domain_gap=1"])
 def test_every_order_gets_a_corrected_number(run, estimates, by):
     made = winner(run, rank(run, by, top=3, estimates=estimates), estimates)

@@ -47,6 +47,7 @@ def test_every_model_is_tried(masked, plain):
     assert (set(masked), set(plain)) == (set(EXPECTED), set(PLAIN))
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("name", EXPECTED)
 def test_masking_models_are_flagged_for_the_right_reason(masked, data, name):
     torch.manual_seed(0)

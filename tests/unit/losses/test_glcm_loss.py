@@ -69,6 +69,7 @@ def test_replication_costs_nothing_at_any_scale(way):
     assert GLCMLoss(backend=way)(7 * grey.expand(-1, 3, -1, -1) - 2, grey) < 1e-3
 
 
+@pytest.mark.extended
 def test_backends_agree_in_value_and_gradient():
     found, gradients = [], []
     for way in WAYS:

@@ -57,6 +57,7 @@ def test_gradient_reaches_every_pixel_even_on_bin_centres(way):
     assert (images.grad != 0).all()
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_backends_agree_in_value_and_gradient(dtype):
     weights = torch.randn(3, 16, 16, 2, 4, generator=torch.Generator().manual_seed(2), dtype=dtype)

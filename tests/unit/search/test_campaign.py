@@ -38,6 +38,7 @@ class TestEveryKind:
         stopped = sum(event["event"] == "stopped" for event in events)
         assert one.expected_records == len(trained) + stopped
 
+    @pytest.mark.extended
     def test_killed_after_any_event_and_resumed_nothing_is_lost_or_doubled(self, kind):
         def make():
             return campaign(**KINDS[kind])

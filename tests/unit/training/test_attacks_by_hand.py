@@ -137,6 +137,7 @@ def test_every_attack_hurts_far_more_than_noise_of_its_size(learnt, name):
     assert loss(seen[-1][-len(images) :]) > loss(ball(images, images + EPS * signs)) + 0.3
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("name", TRAIN_ATTACKS)
 def test_every_attack_hardens_what_learns_from_it(learnt, name):
     images, labels = toy_images(64, seed=5)
