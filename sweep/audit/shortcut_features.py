@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sweep.core.ranks import ranks
+from sweep.core.ranks import auroc
 
 _NOTABLE = 0.15  # distance of the AUROC from chance that is worth a line
 _ERRORS = 3.0  # and how many standard errors it must be
@@ -48,21 +48,16 @@ def find_tells(columns: Mapping[str, np.ndarray], targets: np.ndarray, kind: str
     for name in names if len(np.unique(targets)) > 1 else ():
         wanted = targets == name
         for feature, values in columns.items():
-            auroc = folded_auroc(values, wanted)
-            if auroc - 0.5 > max(_NOTABLE, _ERRORS * _standard_error(wanted)):
-                found.append(Tell(feature, f"{kind} {name}", round(auroc, 3)))
+            area = folded_auroc(values, wanted)
+            if area - 0.5 > max(_NOTABLE, _ERRORS * _standard_error(wanted)):
+                found.append(Tell(feature, f"{kind} {name}", round(area, 3)))
     return sorted(found, key=lambda tell: -tell.auroc)
 
 
 def folded_auroc(values: np.ndarray, wanted: np.ndarray) -> float:
     """Area under the ROC curve of `values` [N] for the bool `wanted` [N], or of their negation if larger."""
-    positives = int(wanted.sum())
-    negatives = len(wanted) - positives
-    if not positives or not negatives:
-        return 0.5
-    wins = ranks(values)[wanted].sum() - positives * (positives + 1) / 2
-    auroc = float(wins / (positives * negatives))
-    return max(auroc, 1 - auroc)
+    area = auroc(values, wanted)
+    return 0.5 if np.isnan(area) else max(area, 1 - area)
 
 
 def _standard_error(wanted: np.ndarray) -> float:

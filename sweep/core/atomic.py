@@ -19,10 +19,8 @@ def write_blocks(path: Path, blocks: Iterable[bytes]) -> None:
     """The same for a file that is made block by block; when making one raises, nothing is left."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with _named(path):
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as fault:  # names the file that was asked for, not the one that would have been renamed to it
-        raise OSError(fault.errno, fault.strerror, str(path)) from fault
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.writelines(blocks)
@@ -50,7 +48,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     if path.exists() and any(path.iterdir()):
         raise FileExistsError(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    with _named(path):
+        draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         yield draft
         os.chmod(draft, 0o755)
@@ -60,3 +59,12 @@ def new_folder(path: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """A failure names what was asked for, not the draft that would have been renamed to it."""
+    try:
+        yield
+    except OSError as fault:
+        raise OSError(fault.errno, fault.strerror, str(path)) from fault

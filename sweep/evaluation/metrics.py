@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from sweep.core.errors import InputError
-from sweep.core.ranks import ranks
+from sweep.core.ranks import auroc
 
 Scores = np.ndarray  # probabilities float64 [N, K]
 Labels = np.ndarray
@@ -75,16 +75,6 @@ def all_correct(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     if labels.ndim == 1:
         return np.asarray(logits.argmax(1) == labels)
     return np.asarray((((logits > 0) == (labels == 1)) | np.isnan(labels)).all(1))
-
-
-def auroc(positive_score: np.ndarray, positive: np.ndarray) -> float:
-    """Share of (positive, negative) pairs in the right order, ties counting half; NaN unless both kinds are present."""
-    positive = np.asarray(positive, dtype=bool)
-    pairs = int(positive.sum()) * int((~positive).sum())
-    if pairs == 0:
-        return float("nan")
-    least = positive.sum() * (positive.sum() + 1) / 2  # the rank sum if every positive came last
-    return float((ranks(np.asarray(positive_score))[positive].sum() - least) / pairs)
 
 
 def average_precision(positive_score: np.ndarray, positive: np.ndarray) -> float:

@@ -14,7 +14,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import ndtri
 
 from sweep.core.errors import InputError
-from sweep.core.ranks import ranks
+from sweep.core.ranks import auroc
 from sweep.synth.descriptors import FeatureNet, feature_net
 
 Fit = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # train inputs, train labels, test inputs -> scores
@@ -118,8 +118,8 @@ def train_on_synthetic_test_on_real(
     may be a whole network on images or `ridge` on features.
     """
     return {
-        "auroc_trained_on_synthetic": auroc(fit(*synthetic, test[0]), test[1]),
-        "auroc_trained_on_real": auroc(fit(*real, test[0]), test[1]),
+        "auroc_trained_on_synthetic": auroc(fit(*synthetic, test[0]), test[1] == 1),
+        "auroc_trained_on_real": auroc(fit(*real, test[0]), test[1] == 1),
     }
 
 
@@ -129,15 +129,6 @@ def ridge(inputs: np.ndarray, labels: np.ndarray, test_inputs: np.ndarray, penal
     x, y = (inputs - mean) / spread, np.where(labels == 1, 1.0, -1.0)
     weights = np.linalg.solve(x.T @ x + penalty * len(x) * np.eye(x.shape[1]) / 10, x.T @ (y - y.mean()))
     return (test_inputs - mean) / spread @ weights
-
-
-def auroc(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Chance that a positive outranks a negative, ties counting half; NaN when a class is absent."""
-    positives = int((labels == 1).sum())
-    pairs = positives * (len(labels) - positives)
-    if not pairs:
-        return float("nan")
-    return float((ranks(scores)[labels == 1].sum() - positives * (positives + 1) / 2) / pairs)
 
 
 def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:

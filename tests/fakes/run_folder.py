@@ -84,6 +84,18 @@ class FakeSweep:
     seed: int = 0
 
 
+TWO_BLIND_RECIPES = FakeSweep(
+    backbones=("resnet18",),
+    colorizers=("none",),
+    ratios=(0, 1),
+    gallery=False,
+    failed=0,
+    seeds=2,
+    images=60,
+    hospitals=10,
+)  # whose two seeds were evaluated on ten pseudo-hospitals
+
+
 def write_fake_run(folder: Path, sweep: FakeSweep = FakeSweep()) -> Path:
     """Fill `folder` as the engine would and return it; what this process wrote before is copied."""
     key = f"{folder.name}: {sweep!r}"

@@ -14,23 +14,12 @@ from analysis.unseal import score_run
 from analysis.unsealed import sentences
 from sweep.deployment.combine import mean_logits
 from sweep.shift.predicted_performance import margin
-from tests.fakes.run_folder import FakeSweep, write_fake_run
-
-SWEEP = FakeSweep(
-    backbones=("resnet18",),
-    colorizers=("none",),
-    ratios=(0, 1),
-    gallery=False,
-    failed=0,
-    seeds=2,
-    images=60,
-    hospitals=10,
-)
+from tests.fakes.run_folder import TWO_BLIND_RECIPES, write_fake_run
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return load_run(write_fake_run(tmp_path_factory.mktemp("ensembles") / "r", SWEEP))
+    return load_run(write_fake_run(tmp_path_factory.mktemp("ensembles") / "r", TWO_BLIND_RECIPES))
 
 
 @pytest.fixture(scope="module")

@@ -21,18 +21,8 @@ from sweep.shift.stored import (
     hospitals_frame,
     read_hospitals,
 )
-from tests.fakes.run_folder import FakeSweep, write_fake_run
+from tests.fakes.run_folder import TWO_BLIND_RECIPES, write_fake_run
 
-SWEEP = FakeSweep(
-    backbones=("resnet18",),
-    colorizers=("none",),
-    ratios=(0, 1),
-    gallery=False,
-    failed=0,
-    seeds=2,
-    images=60,
-    hospitals=10,
-)
 GAIN = {"histogram": 1.0, "batch_norm": -1.0}  # by which an adaptation moves the classes apart
 
 
@@ -44,7 +34,7 @@ def moved(logits, labels, gain):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A labelled run whose records tried both adaptations on eight of their ten pseudo-hospitals, as the training job stores them."""
-    folder = write_fake_run(tmp_path_factory.mktemp("forms") / "r", SWEEP)
+    folder = write_fake_run(tmp_path_factory.mktemp("forms") / "r", TWO_BLIND_RECIPES)
     storage = Storage(folder)
     for place in sorted(folder.glob("trials/*/seed-*")):
         name = place.relative_to(folder).as_posix()

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from sweep.core.atomic import write_text
+from sweep.core.atomic import new_folder, write_text
 from sweep.core.errors import guarded
 from sweep.core.storage import Storage
 
@@ -24,3 +24,4 @@ def test_a_file_that_is_gone_is_named(tmp_path, capsys):
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no /proc, a folder in which nobody can make a file")
 def test_a_file_that_cannot_be_written_is_the_one_that_was_asked_for(capsys):
     assert message(lambda: write_text("/proc/report.html", "x"), capsys).startswith("error: /proc/report.html: ")
+    assert message(lambda: new_folder("/proc/model").__enter__(), capsys).startswith("error: /proc/model: ")

@@ -8,10 +8,10 @@ import torch
 from scipy.linalg import sqrtm
 
 from sweep.core.errors import InputError
+from sweep.core.ranks import auroc
 from sweep.core.seeds import rng
 from sweep.synth.descriptors import FEATURE_NETS, feature_net, network_features
 from sweep.synth.quality import (
-    auroc,
     frechet,
     kid,
     precision_recall_coverage,
