@@ -55,7 +55,9 @@ class Size:
 
 
 SMALL, LARGE = Size(steps=3, images=16, attacked=8), Size(steps=8, images=96, attacked=24)
-_LEAST_PER_STEP = 0.5  # share of the longer probe's epoch that is counted for its steps at least
+# Share of the larger probe that is counted by its steps or images at least: the measurements scatter, and a model that a probe has hardly
+# trained leaves attacks a number of images that varies.
+_LEAST_OF_STEPS, _LEAST_OF_IMAGES = 0.5, 0.25
 
 
 @dataclass(frozen=True)
@@ -172,14 +174,14 @@ def _timed(trial: Trial, data: Data, folds: Mapping[str, ImageSet], attacks: Att
     inputs = data, folds, attacks, device
     small, large = (_probed(trial, _OTHER_SEED, size, inputs) for size in (SMALL, LARGE))
     with_gallery = _probed(trial, 0, SMALL, inputs) if 0 in trial.seeds else small
-    image = Line.through((small.predicted, small.evaluate), (large.predicted, large.evaluate))
+    image = Line.through((small.predicted, small.evaluate), (large.predicted, large.evaluate), _LEAST_OF_IMAGES)
     # Validation is a prediction inside the epoch.
     epochs = [(one.steps, max(one.epoch - image.each * one.validated, 0.2 * one.epoch)) for one in (small, large)]
     return Rates(
         min(small.start, large.start),
-        Line.through(*epochs, least=_LEAST_PER_STEP),
+        Line.through(*epochs, _LEAST_OF_STEPS),
         image,
-        Line.through((small.attacked, small.attack), (large.attacked, large.attack)),
+        Line.through((small.attacked, small.attack), (large.attacked, large.attack), _LEAST_OF_IMAGES),
         Line.through((small.validated, small.hospitals), (large.validated, large.hospitals)),
         max(0.0, with_gallery.attack - small.attack),
     )
