@@ -179,7 +179,7 @@ def _timed(trial: Trial, data: Data, folds: Mapping[str, ImageSet], attacks: Att
     epochs = [(one.steps, max(one.epoch - image.each * one.validated, 0.2 * one.epoch)) for one in (small, large)]
     return Rates(
         min(small.start, large.start),
-        Line.through(*epochs, _LEAST_OF_STEPS),
+        Line.through(epochs[0], epochs[1], _LEAST_OF_STEPS),
         image,
         Line.through((small.attacked, small.attack), (large.attacked, large.attack), _LEAST_OF_IMAGES),
         Line.through((small.validated, small.hospitals), (large.validated, large.hospitals)),
