@@ -80,16 +80,17 @@ def assess(
     models = [one for seeds in recipes.values() for one in seeds]
     starts = np.cumsum([0, *(len(seeds) for seeds in recipes.values())])
     places = {key: tuple(range(starts[n], starts[n + 1])) for n, key in enumerate(recipes)}
-    contradiction = _contradiction(models)
-    doubted = contradiction is not None and contradiction.unusual
-    own = _predicted(models, doubted)
+    own = predict_pooled(models)
     home = float(np.mean(models[0].at_home[1] == 1))
     shift = shift_of(tables, home, own.prevalence, own.mix, _if_alike(models, home)) if tables is not None else None
     prevalence = own.prevalence
     if shift is not None:
         prevalence = Prediction(shift.prevalence, shift.prevalence_low, shift.prevalence_high)
     called = float(np.clip(prevalence.value, _LEAST_SHARE, _LARGEST_SHARE))
-    moved = _predicted([replace(one, called=called) for one in models], doubted)
+    moved = predict_pooled([replace(one, called=called) for one in models])
+    contradiction = _contradiction(models, called)
+    if contradiction is not None and contradiction.unusual:
+        own, moved = _doubted(own), _doubted(moved)
     ensembles = predicted_ensembles(recipes)
     adaptations = predicted_adaptations(tried or {})
     candidates = {
@@ -104,11 +105,8 @@ def assess(
     return Assessment(candidates, own, moved, places, prevalence, shift, ensembles, contradiction)
 
 
-def _predicted(models: Sequence[ModelEvidence], doubted: bool) -> PooledPrediction:
-    """The pooled predictions. Where the models contradict each other more than on pseudo-hospitals, intervals reach down to `_UNFOUNDED`."""
-    found = predict_pooled(models)
-    if not doubted:
-        return found
+def _doubted(found: PooledPrediction) -> PooledPrediction:
+    """The predictions with intervals that reach down to `_UNFOUNDED`, where models contradict each other more than on pseudo-hospitals."""
     rows = tuple(
         replace(one, metrics={name: _widened(name, made) for name, made in one.metrics.items()}) for one in found.models
     )
@@ -119,16 +117,34 @@ def _widened(metric: str, made: Prediction) -> Prediction:
     return replace(made, low=min(made.low, _UNFOUNDED.get(metric, 0.0)))
 
 
-def _contradiction(models: Sequence[ModelEvidence]) -> Contradiction | None:
-    """How often two models answer differently, at the target and on pseudo-hospitals; None of one model."""
+def _contradiction(models: Sequence[ModelEvidence], called: float) -> Contradiction | None:
+    """How often two models answer differently, at the target and on pseudo-hospitals; None of one model.
+
+    At the models' own thresholds, and at thresholds that call the share of positives: `called` at the target, the known one on a hospital.
+    Own thresholds that lie far off hide that models order the images differently, since all of them then call nearly every image one class.
+    """
     if len(models) < 2:
         return None
+    shares = [called, *(float(np.mean(hospital.labels == 1)) for hospital in models[0].hospitals)]
+    own = _compared(models, [None] * len(shares))
+    moved = replace(_compared(models, shares), moved=True)
+    return moved if moved.unusual and not own.unusual else own
+
+
+def _compared(models: Sequence[ModelEvidence], shares: Sequence[float | None]) -> Contradiction:
+    """At the target, whose share of positive calls is the first of `shares`, and on every hospital; None for the models' own thresholds."""
     places = [[one.target_logits for one in models]]
     places += [[one.logits for one in shown] for shown in zip(*(one.hospitals for one in models), strict=True)]
     at_target, *on_hospitals = (
-        _disagreement([margin(z) > one.threshold for z, one in zip(logits, models, strict=True)]) for logits in places
+        _disagreement([_calls(margin(z), one, share) for z, one in zip(logits, models, strict=True)])
+        for logits, share in zip(places, shares, strict=True)
     )
     return Contradiction(at_target, float(np.quantile(on_hospitals, _USUAL)))
+
+
+def _calls(z: np.ndarray, one: ModelEvidence, share: float | None) -> np.ndarray:
+    called: np.ndarray = z > (one.threshold if share is None else np.quantile(z, 1 - share))
+    return called
 
 
 def _disagreement(calls: Sequence[np.ndarray]) -> float:

@@ -63,12 +63,14 @@ class Candidate:
 class Contradiction:
     """Share of images on which two models of the run answer differently: at the target, and what nine of ten pseudo-hospitals stay below.
 
+    `moved`: with each model's threshold moved so that it calls the share of positives, not at its own threshold.
     Models that agree where their errors are known and contradict each other at the target have learned something that does not hold there,
     which no change of acquisition shows: another definition of the classes, other findings, another age.
     """
 
     target: float
     hospitals: float
+    moved: bool = False
 
     @property
     def unusual(self) -> bool:
@@ -136,8 +138,9 @@ def _decided(facts: TargetFacts) -> Decision:
         reason = f"no recipe is expected to beat the constant predictor; the best, {top.label}, has a predicted AUROC of {_with_range(top.auroc)}"
         return REFUSE, [f"Do not send any recipe to {where}: {reason}."], "", 0
     if facts.contradiction is not None and facts.contradiction.unusual:
-        there, usual = _percent(facts.contradiction.target), _percent(facts.contradiction.hospitals)
-        reason = f"two models of the run answer differently on {there} of the images there, on nine of ten pseudo-hospitals on at most {usual}"
+        there, usual = _told_apart(facts.contradiction.target, facts.contradiction.hospitals)
+        at = ", with thresholds that fit the class mix," if facts.contradiction.moved else ""
+        reason = f"two models of the run{at} answer differently on {there} of the images there, on nine of ten pseudo-hospitals on at most {usual}"
         return _label_first(
             facts, best, f"{reason}, so its predicted AUROC of {_with_range(best.auroc)} may not hold", skipped
         )
@@ -289,3 +292,10 @@ def _range(made: Prediction) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
+
+
+def _told_apart(first: float, second: float) -> tuple[str, str]:
+    """Both in percent, with decimals where they would read the same without."""
+    if _percent(first) != _percent(second):
+        return _percent(first), _percent(second)
+    return f"{100 * first:.1f} %", f"{100 * second:.1f} %"

@@ -3,8 +3,8 @@
 The predicted AUROC is the mean of the model's true ones over the pseudo-hospitals, weighted by nearness.
 Sensitivity and specificity are those that the near hospitals' margins have at the threshold after they are moved to the target's mean. A
 hospital is near when its images look like the target's (energy distance of image properties) and when the model's margins there,
-re-weighted to the target's class mix, look like those on the target. Class shares are estimated with all models together, and accuracy
-follows from sensitivity, specificity and them.
+re-weighted to the target's class mix, look like those on the target. Class shares are estimated with all models together in two ways, whose
+mean is taken, and accuracy follows from sensitivity, specificity and them.
 
 The interval joins two errors: how far the same prediction of each hospital, made from the other families alone, missed (conformal
 prediction with weights by nearness, Tibshirani et al. 2019), and the sampling error of a metric on so few labelled images, which the
@@ -113,8 +113,8 @@ class ModelPrediction:
 
 @dataclass(frozen=True)
 class PooledPrediction:
-    """The models' predictions in their order, and the target's positive share: `prevalence` averages what every model and hospital says, which
-    is the steadier number, `mix` weighs them against each other, which tells better whether it is another share than the source's."""
+    """The models' predictions in their order, and the target's positive share: `prevalence` is the steadier number, `mix` tells better whether
+    it is another share than the source's."""
 
     models: tuple[ModelPrediction, ...]
     prevalence: Prediction
@@ -127,7 +127,7 @@ class _Table:
 
     truth [metric][M, K]; near [M, K, T]: weights; cuts [M, T]: margin from which the positive class is called. auroc [M, K] and
     at_target [M] are those of the hospitals corrected by held-out images: what the target is predicted from. `sets` are the margins on the
-    hospitals of the models that the class mix is read from, corrected in part, `target` those on the target.
+    hospitals of the models that the class mix is read from, as they are, `target_sets` those corrected in part, `target` those on the target.
     """
 
     truth: dict[str, np.ndarray]
@@ -139,7 +139,16 @@ class _Table:
     families: np.ndarray
     home: float
     sets: LabelledSets
+    target_sets: LabelledSets
     target: np.ndarray
+
+    def weighed(self, place: int, near: np.ndarray) -> tuple[float, float]:
+        """Positive share at a place and its standard error by generalised least squares, from hospitals that count by the geometric mean of
+        their nearness [M, K] to it for all models; one that is left out for every model counts nothing."""
+        weights = np.exp(np.log(np.maximum(near, 1e-12)).mean(axis=0)) * (near.sum(axis=0) > 0)
+        if place == len(self.families):
+            return share_of(self.target_sets, self.target, weights, self.home)
+        return share_of(self.sets, self.sets.margins[:, self.sets.of_set == place], weights, self.home)
 
 
 def predict_pooled(models: Sequence[ModelEvidence]) -> PooledPrediction:
@@ -230,16 +239,17 @@ def _table(models: Sequence[ModelEvidence]) -> _Table:
         tuple(at_target),
         np.array([hospital.family for hospital in hospitals]),
         float(np.mean(models[0].at_home[1] == 1)),
-        _labelled_sets([models[m] for m in telling]),
+        _labelled_sets([models[m] for m in telling], 0.0),
+        _labelled_sets([models[m] for m in telling], _CARRIED),
         np.stack([margin(models[m].target_logits) for m in telling]),
     )
 
 
-def _labelled_sets(models: Sequence[ModelEvidence]) -> LabelledSets:
-    """The hospitals as sets that the class mix is read from, moved a part of the way that held-out images say."""
+def _labelled_sets(models: Sequence[ModelEvidence], carried: float) -> LabelledSets:
+    """The hospitals as sets that the class mix is read from, moved the part `carried` of the way that held-out images say."""
     labels = [hospital.labels for hospital in models[0].hospitals]
     moved = [
-        [z if one.held_out is None else z + _CARRIED * (one.held_out.corrected(z, y) - z) for z, y in zip(of_model, labels, strict=True)]
+        [z if one.held_out is None else z + carried * (one.held_out.corrected(z, y) - z) for z, y in zip(of_model, labels, strict=True)]
         for one, of_model in ((one, [margin(hospital.logits) for hospital in one.hospitals]) for one in models)
     ]  # fmt: skip
     return labelled_sets(moved, labels)
@@ -265,7 +275,7 @@ def _at(table: _Table, place: int, allowed: np.ndarray) -> tuple[dict[str, np.nd
     near = table.near[:, :, place] * allowed
     is_target = place == len(table.families)
     mixtures, reached = (table.at_target, table.auroc) if is_target else (table.mixtures, table.truth["auroc"])
-    share, error = _share(mixtures, table.home, place, near)
+    share, error = _share(table, place, near)
     recalls = np.stack([one.recalls(place, share, cuts[place]) for one, cuts in zip(mixtures, table.cuts, strict=True)])
     means = (recalls * near[:, None]).sum(axis=2) / np.maximum(near.sum(axis=1), 1e-300)[:, None]
     found = {"auroc": (reached * near).sum(axis=1) / np.maximum(near.sum(axis=1), 1e-300)}
@@ -275,23 +285,37 @@ def _at(table: _Table, place: int, allowed: np.ndarray) -> tuple[dict[str, np.nd
     return found, (share, error)
 
 
-def _share(mixtures: Sequence[Mixtures], home: float, place: int, near: np.ndarray) -> tuple[float, float]:
-    """Positive share at a place and its standard error: over models and hospitals, weighted by nearness and by how far apart the classes'
-    margins are there, with a normal prior around the source's share."""
+def _share(table: _Table, place: int, near: np.ndarray) -> tuple[float, float]:
+    """Positive share at a place and its standard error, with a normal prior around the source's share.
+
+    The mean of two estimates that err differently: what every model and hospital says, and generalised least squares. Their errors are
+    taken to be fully correlated.
+    """
+    mixtures = table.at_target if place == len(table.families) else table.mixtures
+    both = [
+        towards_home(*found, table.home, _PRIOR_SPREAD)
+        for found in (_pooled_share(mixtures, place, near, table.home), table.weighed(place, near))
+    ]
+    (a, of_a), (b, of_b) = both
+    return (a + b) / 2, (of_a + of_b) / 2
+
+
+def _pooled_share(mixtures: Sequence[Mixtures], place: int, near: np.ndarray, home: float) -> tuple[float, float]:
+    """The mean over models and hospitals, weighted by nearness and by how far apart the classes' margins are there, and their spread."""
     apart = np.stack([one.apart for one in mixtures])
     shares = np.stack([one.shares[:, place] for one in mixtures])
     weights = near**_SHARPER * apart
     if weights.sum() <= 0:
-        return home, _PRIOR_SPREAD
+        return home, float("inf")
     seen = float(np.average(shares, weights=weights))
     spread = float(np.average((shares - seen) ** 2, weights=weights)) + 1e-4
-    return towards_home(seen, float(np.sqrt(spread)), home, _PRIOR_SPREAD)
+    return seen, float(np.sqrt(spread))
 
 
 def _mix(table: _Table) -> ClassMix:
-    """The target's class mix, from hospitals that count by the geometric mean of their nearness to it for all models."""
-    weights = np.exp(np.log(np.maximum(table.near[:, :, -1], 1e-12)).mean(axis=0))
-    return class_mix(*share_of(table.sets, table.target, weights, table.home), table.home)
+    """The target's class mix."""
+    place = len(table.families)
+    return class_mix(*table.weighed(place, table.near[:, :, place]), table.home)
 
 
 def _half(errors: np.ndarray, weights: np.ndarray) -> float:

@@ -46,7 +46,7 @@ def em(evidence: Evidence) -> np.ndarray:
 def towards_home(share: float, error: float, home: float, prior: float) -> tuple[float, float]:
     """A share estimated with this standard error, drawn towards the source's `home` by a normal prior of that spread; and its error then."""
     trust = prior**2 / (prior**2 + error**2)
-    return trust * share + (1 - trust) * home, float(np.sqrt(trust)) * error
+    return trust * share + (1 - trust) * home if trust > 0 else home, prior * float(np.sqrt(1 - trust))
 
 
 def reweighted(probabilities: np.ndarray, prior: np.ndarray, shares: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sweep.shift.class_mix import best_told, class_mix, labelled_sets, share_of
+from sweep.shift.prevalence import towards_home
 
 SKILLS = (1.5, 2.0, 2.5)
 
@@ -74,3 +75,9 @@ def test_a_share_outside_of_nought_to_one_stays_inside(share):
 def test_the_three_models_that_tell_the_classes_apart_best():
     assert best_told(np.array([0.6, 0.9, 0.5, 0.8, 0.7])).tolist() == [1, 3, 4]
     assert best_told(np.array([0.5, 0.7])).tolist() == [0, 1]
+
+
+def test_a_share_is_drawn_towards_home_as_far_as_it_is_uncertain():
+    assert towards_home(0.8, 0.2, 0.4, 0.2) == pytest.approx((0.6, 0.2 / 2**0.5))
+    assert towards_home(0.8, 0.0, 0.4, 0.2) == pytest.approx((0.8, 0.0))
+    assert towards_home(0.8, float("inf"), 0.4, 0.2) == pytest.approx((0.4, 0.2))
