@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sweep.core.deferred import Deferred
+from sweep.core.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 LINF, L2 = "linf", "l2"
 LIBRARY_PREFIX = "torchattacks:"
-
-from sweep.core.errors import InputError
-
 _FINDINGS = (
     "use an attack of the table (fgsm, bim, pgd, mifgsm, apgd, square, fmn), or import one finding as two classes"
 )
