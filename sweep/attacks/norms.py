@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-LINF, L2 = "linf", "l2"
+from sweep.attacks.threat import L2, LINF
+
 NORMS = (LINF, L2)
 _TINY = 1e-30  # added to a norm before dividing by it: a zero gradient gives a zero direction, not NaN
 _SMALLEST, _LARGEST = 1e-15, 1e15  # entries whose squares, summed over 1e6 pixels, stay within float32

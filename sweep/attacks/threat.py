@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+from sweep.core.deferred import Deferred
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LINF, L2 = "linf", "l2"
+LIBRARY_PREFIX = "torchattacks:"
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,7 @@ class Threat:
 
     name: str
     search: Callable[..., Tensor]
-    norm: str = "linf"
+    norm: str = LINF
     loss: str = "ce"
     steps: int = 10
     restarts: int = 1
@@ -33,6 +39,11 @@ class Threat:
     once: bool = False
     multi_label: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def method(self) -> Callable[..., Tensor]:
+        """The function behind `search`, imported where the table has deferred that."""
+        return self.search.load() if isinstance(self.search, Deferred) else self.search
 
     @property
     def uses_gradient(self) -> bool:

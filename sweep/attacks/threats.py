@@ -11,31 +11,33 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from sweep.attacks.methods.apgd import apgd
-from sweep.attacks.methods.gradient_steps import gradient_steps
-from sweep.attacks.methods.minimum_norm import minimum_norm
-from sweep.attacks.methods.noise import noise
-from sweep.attacks.methods.square import square
-from sweep.attacks.methods.torchattacks_library import parse_library_name
-from sweep.attacks.norms import L2
-from sweep.attacks.threat import Threat
+from sweep.attacks.threat import L2, LIBRARY_PREFIX, Threat
+from sweep.core.deferred import Deferred
 from sweep.core.errors import InputError, suggestion
 
 _ALPHA = 2 / 255  # torchattacks' default step of BIM, PGD and MI-FGSM, whatever the epsilon
 RESTARTS = 3
 
+
+def _method(name: str) -> Deferred:
+    """A sweep config is checked against the names of the table without importing torch."""
+    return Deferred(f"sweep.attacks.methods.{name}", name)
+
+
+_GRADIENT_STEPS = _method("gradient_steps")
+
 THREATS: dict[str, Threat] = {
     row.name: row
     for row in (
-        Threat("fgsm", gradient_steps, steps=1),
-        Threat("bim", gradient_steps, alpha=_ALPHA),
-        Threat("pgd", gradient_steps, alpha=_ALPHA, random_start=True),
-        Threat("mifgsm", gradient_steps, alpha=_ALPHA, decay=1.0),
-        Threat("pgd_l2", gradient_steps, norm=L2, alpha=0.2, random_start=True),
-        Threat("apgd", apgd, random_start=True),
-        Threat("square", square, steps=5000, family="black_box"),
-        Threat("fmn", minimum_norm, steps=50, loss="margin", once=True),
-        Threat("noise", noise, family="noise"),
+        Threat("fgsm", _GRADIENT_STEPS, steps=1),
+        Threat("bim", _GRADIENT_STEPS, alpha=_ALPHA),
+        Threat("pgd", _GRADIENT_STEPS, alpha=_ALPHA, random_start=True),
+        Threat("mifgsm", _GRADIENT_STEPS, alpha=_ALPHA, decay=1.0),
+        Threat("pgd_l2", _GRADIENT_STEPS, norm=L2, alpha=0.2, random_start=True),
+        Threat("apgd", _method("apgd"), random_start=True),
+        Threat("square", _method("square"), steps=5000, family="black_box"),
+        Threat("fmn", _method("minimum_norm"), steps=50, loss="margin", once=True),
+        Threat("noise", _method("noise"), family="noise"),
     )
 }
 _ELSEWHERE = {"fab": "torchattacks:FAB"}  # not in the table above, so that naming threats does not load the library
@@ -55,8 +57,10 @@ def resolve_threat(threat: str | Threat) -> Threat:
         raise InputError(
             "threats", "'transfer' needs another model", "build it with transfer_from(model), or leave it out"
         )
-    if library := parse_library_name(threat):
-        return library
+    if threat.startswith(LIBRARY_PREFIX):
+        from sweep.attacks.methods.torchattacks_library import library_threat
+
+        return library_threat(threat.removeprefix(LIBRARY_PREFIX))
     parts = _NAME.fullmatch(threat)
     if parts is None or parts["base"] not in THREATS:
         raise InputError("threats", f"{threat!r} is unknown", suggestion(threat, (*THREATS, *_ELSEWHERE)))

@@ -7,6 +7,7 @@ columns C follow from one product of what each image gives alone. The enlarged c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -46,42 +47,51 @@ class Look:
 
 @dataclass(frozen=True)
 class Seen:
-    """The largest correlation of a first look, and the positions of its crop among those of the two sides."""
+    """Of B pairs the largest correlation of a first look, float [B], and the positions of its crop among those of the two sides, int64 [B]."""
 
-    correlation: float
-    rows: int
-    columns: int
+    correlation: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
 
 
-def first_look(image: np.ndarray) -> Look:
-    """An image [P, P] at half its size, with all crops of the first look."""
-    px = len(image) // _HALF
+def first_looks(images: np.ndarray) -> list[Look]:
+    """Images [B, P, P] at half their size, with all crops of the first look."""
+    px = images.shape[-1] // _HALF
     mean = _halved(px)
-    half = mean @ image @ mean.T
-    half -= half.mean()
-    half /= max(float(np.linalg.norm(half)), 1e-6)
+    half = mean @ images @ mean.T
+    half -= half.mean(axis=(1, 2), keepdims=True)
+    half /= np.maximum(np.linalg.norm(half, axis=(1, 2), keepdims=True), 1e-6)
     bank = _bank(_FIRST_SIZES, px)
     count = len(bank.crops)
-    cropped = (bank.below @ half).reshape(count, -1)
-    return Look(_by_crop(half @ bank.beside, count), cropped, _deviation(half, bank, bank))
+    cropped = (bank.below @ half).reshape(len(half), count, -1)
+    facts = _by_crop(half @ bank.beside, count), cropped, _deviation(half, bank, bank)
+    return [Look(*one) for one in zip(*facts, strict=True)]
 
 
-def seen(whole: Look, cropped: Look) -> Seen:
-    """The best correlation, in [-1, 1], of the one image with a crop of the other."""
-    correlations = (cropped.cropped @ whole.whole.T) / cropped.deviation
-    rows, columns = divmod(int(correlations.argmax()), correlations.shape[1])
-    return Seen(float(correlations[rows, columns]), rows, columns)
+def seen(whole: Sequence[Look], cropped: Sequence[Look]) -> Seen:
+    """The best correlations, in [-1, 1], of the ones of B images with crops of the others."""
+    products = [other.cropped @ one.whole.T for one, other in zip(whole, cropped, strict=True)]
+    correlations = np.stack(products) / np.stack([other.deviation for other in cropped])
+    flat = correlations.reshape(len(correlations), -1)
+    best = flat.argmax(axis=1)
+    rows, columns = np.divmod(best, correlations.shape[2])
+    return Seen(flat[np.arange(len(flat)), best], rows, columns)
 
 
-def best_crop(whole: np.ndarray, cropped: np.ndarray, near: Seen) -> float:
-    """The best correlation of `whole` [P, P] with crops of `cropped` near the one that the first look saw."""
-    return _best(whole, cropped, _near(near.rows, len(whole)), _near(near.columns, len(whole)))
+def best_crop(whole: np.ndarray, cropped: np.ndarray, rows: int, columns: int) -> float:
+    """The best correlation of `whole` [P, P] with crops of `cropped` near the one at these positions of the first look."""
+    return _best(whole, cropped, _near(rows, len(whole)), _near(columns, len(whole)))
 
 
 def crop_correlation(first: np.ndarray, second: np.ndarray) -> float:
     """The best correlation of the one image with any crop of the other; slow."""
-    bank = _bank(_SIZES, len(first))
-    return max(float((first * second).sum()), _best(first, second, bank, bank), _best(second, first, bank, bank))
+    return max(float((first * second).sum()), any_crop(first, second), any_crop(second, first))
+
+
+def any_crop(whole: np.ndarray, cropped: np.ndarray) -> float:
+    """The best correlation of `whole` [P, P] with all crops of `cropped`; slow."""
+    bank = _bank(_SIZES, len(whole))
+    return _best(whole, cropped, bank, bank)
 
 
 def _best(whole: np.ndarray, cropped: np.ndarray, rows: Bank, columns: Bank) -> float:
@@ -91,18 +101,21 @@ def _best(whole: np.ndarray, cropped: np.ndarray, rows: Bank, columns: Bank) -> 
 
 
 def _by_crop(beside: np.ndarray, count: int) -> np.ndarray:
-    """[C, P * P] of C matrices that lie beside each other, [P, C * P]."""
-    px = len(beside)
-    return beside.reshape(px, count, px).swapaxes(0, 1).reshape(count, -1)
+    """[..., C, P * P] of C matrices that lie beside each other, [..., P, C * P]."""
+    *leading, px, _ = beside.shape
+    return beside.reshape(*leading, px, count, px).swapaxes(-3, -2).reshape(*leading, count, -1)
 
 
 def _deviation(image: np.ndarray, rows: Bank, columns: Bank) -> np.ndarray:
-    """float [R, C]: the norm of each enlarged crop of an image [P, P] without its mean."""
-    px, count = len(image), len(rows.crops)
-    squares = _by_crop(image.T @ rows.squares_beside, count).reshape(-1, px) @ image  # X^T R^T R X
-    energy = squares.reshape(count, -1) @ columns.squares.T
+    """float [..., R, C]: the norm of each enlarged crop of an image [..., P, P] without its mean."""
+    *leading, px, _ = image.shape
+    count = len(rows.crops)
+    squares = (
+        _by_crop(image.swapaxes(-1, -2) @ rows.squares_beside, count).reshape(*leading, -1, px) @ image
+    )  # X^T R^T R X
+    energy = squares.reshape(*leading, count, -1) @ columns.squares.T
     total = rows.sums @ image @ columns.sums.T
-    return np.sqrt(np.maximum(energy - total**2 / image.size, 1e-6))
+    return np.sqrt(np.maximum(energy - total**2 / px**2, 1e-6))
 
 
 @cache

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 
-from sweep.audit.crops import Look, best_crop, crop_correlation, first_look, seen
+from sweep.audit.crops import Look, Seen, any_crop, best_crop, crop_correlation, first_looks, seen
 from sweep.audit.fingerprints import ORIENTATIONS, THUMB_PX, fingerprints, likely_pairs, orient
 from sweep.audit.small_changes import CHANGES, registered
 from sweep.core.seeds import rng
@@ -35,14 +36,17 @@ _CHANCE_DEVIATIONS = 6.0
 _STRICTEST = 0.9
 _ALIKE = 0.999  # a correlation of 1 has no finite atanh
 _COLUMNS = ("image", "height", "width", "sha256")
+Key, Value = TypeVar("Key"), TypeVar("Value")
+View = tuple[int, int]  # position of an image, orientation
 _DETAIL_PX = 4.0  # structures wider than this many thumbnail pixels are left out: they are common to an anatomy
 _BRIGHTEST = 2.5  # standard deviations fine structure is clipped at: callipers and letters weigh no more than tissue
 # Correlation of the first look below which a pair is not looked at more closely. Of the cropped copies planted among real ultrasound and
 # chest images that are confirmed in the end 99.7 % reach 0.67, of the strangers whose fingerprints are alike 2 to 15 % reach 0.65.
 _HOPELESS = 0.62
 _CLOSE = 0.1  # correlation below the threshold from which all crops are tried, not only those near the best of the first look
+_AT_ONCE = 128  # pairs compared in one go
 _DETAILS = 4096  # fine structures kept: 64 MB
-_TABLES = 512  # first looks kept: 38 MB
+_LOOKS = 512  # first looks kept: 38 MB
 _IN_MEMORY = 50_000  # thumbnails, 200 MB
 _MEAN_IMAGES = 2000  # images the common anatomy is averaged over
 
@@ -148,11 +152,12 @@ def duplicates_of(
     detail = _Detail(thumbs_NPP)
     likely = likely_pairs(fingerprints(thumbs_NPP), owners_N)
     threshold = _threshold(detail, len(thumbs_NPP))
-    for i, j, orientation in likely:
-        if (i, j) not in pairs:
-            score = _score(detail, int(i), int(j), int(orientation), threshold)
+    likely = likely[[(i, j) not in pairs for i, j in likely[:, :2].tolist()]]
+    for start in range(0, len(likely), _AT_ONCE):
+        part = likely[start : start + _AT_ONCE]
+        for (i, j, orientation), score in zip(part.tolist(), _scores(detail, part, threshold).tolist(), strict=True):
             if score >= threshold:
-                pairs[i, j] = Pair(int(i), int(j), score, int(orientation))
+                pairs[i, j] = Pair(i, j, score, orientation)
     groups = components(len(thumbs_NPP), pairs)
     return Duplicates(tuple(pairs[key] for key in sorted(pairs)), groups)
 
@@ -163,7 +168,7 @@ def _threshold(detail: _Detail, count: int) -> float:
         return SAME
     draw = rng(0, "duplicates", "chance")
     pairs = [draw.choice(count, 2, replace=False) for _ in range(_CHANCE_PAIRS)]
-    chance = np.arctanh(np.clip([crop_correlation(detail.of(i), detail.of(j)) for i, j in pairs], -_ALIKE, _ALIKE))
+    chance = np.arctanh(np.clip([crop_correlation(*detail.of([(i, 0), (j, 0)])) for i, j in pairs], -_ALIKE, _ALIKE))
     middle = float(np.median(chance))
     deviation = 1.4826 * float(np.median(np.abs(chance - middle)))  # of a normal distribution, blind to true copies
     return float(np.clip(np.tanh(middle + _CHANCE_DEVIATIONS * deviation), SAME, _STRICTEST))
@@ -176,8 +181,26 @@ def _equal(hashes: np.ndarray) -> list[Pair]:
     return [Pair(int(i), int(j), 1.0) for i, j in zip(order[:-1][same], order[1:][same], strict=True)]
 
 
+class _Kept(Generic[Key, Value]):
+    """Values that `make` computes for many keys at once; about `most` of the latest are kept."""
+
+    def __init__(self, make: Callable[[list[Key]], Iterable[Value]], most: int) -> None:
+        self._make, self._most = make, most
+        self._values: dict[Key, Value] = {}
+
+    def __call__(self, keys: Iterable[Key]) -> list[Value]:
+        """The values of `keys`, in their order."""
+        wanted = list(keys)
+        if missing := [key for key in dict.fromkeys(wanted) if key not in self._values]:
+            self._values.update(zip(missing, self._make(missing), strict=True))
+        found = [self._values[key] for key in wanted]
+        for key in list(itertools.islice(self._values, max(0, len(self._values) - self._most))):
+            del self._values[key]
+        return found
+
+
 class _Detail:
-    """Fine structure of the thumbnails without what the whole set has in common."""
+    """Fine structure of the thumbnails without what the whole set has in common. Views: (image, orientation)."""
 
     def __init__(self, thumbs: np.ndarray) -> None:
         self._thumbs = thumbs
@@ -185,31 +208,31 @@ class _Detail:
         if len(thumbs) > _MEAN_IMAGES:
             chosen = np.sort(rng(0, "duplicates", "mean").choice(len(thumbs), _MEAN_IMAGES, replace=False))
         total = np.zeros(thumbs.shape[1:], dtype=np.float32)
-        for index in chosen:
-            total += _unit(_fine(thumbs[index]))
+        for start in range(0, len(chosen), _AT_ONCE):
+            total += _unit(_fine(thumbs[chosen[start : start + _AT_ONCE]])).sum(axis=0)
         # A small set's mean is mostly its own images: trust it as it grows.
         self._common = total / (len(chosen) + 50)
         self._energy = float((self._common**2).sum())
-        self._upright = lru_cache(_DETAILS)(lambda index: _unit(_fine(self._thumbs[index])))
-        self.of = lru_cache(_DETAILS)(self._of)
-        self.looked_at = lru_cache(_TABLES)(self._looked_at)
+        self._upright = _Kept[int, np.ndarray](lambda images: _unit(_fine(self._thumbs[images])), _DETAILS)
+        self.of = _Kept[View, np.ndarray](self._of, _DETAILS)
+        self.looked_at = _Kept[View, Look](lambda views: first_looks(np.stack(self.of(views))), _LOOKS)
 
-    def _of(self, index: int, orientation: int = 0) -> np.ndarray:
-        """float32 [P, P], mean 0 and norm 1."""
-        fine = orient(self._upright(index), orientation)
+    def _of(self, views: list[View]) -> np.ndarray:
+        """float32 [B, P, P], each of mean 0 and norm 1."""
+        upright = self._upright(image for image, _ in views)
+        fine = np.stack([orient(one, orientation) for one, (_, orientation) in zip(upright, views, strict=True)])
         if self._energy > 0:
-            fine = fine - self._common * (float((fine * self._common).sum()) / self._energy)
-        return _unit(fine - fine.mean())
-
-    def _looked_at(self, index: int, orientation: int = 0) -> Look:
-        return first_look(self.of(index, orientation))
+            shared = (fine * self._common).sum(axis=(1, 2), keepdims=True) / self._energy
+            fine = fine - self._common * shared
+        return _unit(fine - fine.mean(axis=(1, 2), keepdims=True))
 
 
-def _fine(image: np.ndarray) -> np.ndarray:
-    image = image.astype(np.float32)
-    smooth = _smoothing(len(image))
-    fine = image - smooth @ image @ smooth.T
-    most = _BRIGHTEST * fine.std()
+def _fine(images: np.ndarray) -> np.ndarray:
+    """float32 [B, P, P]."""
+    images = images.astype(np.float32)
+    smoothing = _smoothing(images.shape[-1])
+    fine = images - smoothing @ images @ smoothing.T
+    most = _BRIGHTEST * fine.std(axis=(1, 2), keepdims=True)
     return np.clip(fine, -most, most)
 
 
@@ -221,30 +244,43 @@ def _smoothing(px: int) -> np.ndarray:
     return gaussian_filter1d(np.eye(px, dtype=np.float32), _DETAIL_PX, axis=0, truncate=2.5)
 
 
-def _unit(image: np.ndarray) -> np.ndarray:
-    return image / max(float(np.linalg.norm(image)), 1e-6)
+def _unit(images: np.ndarray) -> np.ndarray:
+    return images / np.maximum(np.linalg.norm(images, axis=(1, 2), keepdims=True), 1e-6)
 
 
-def _score(detail: _Detail, i: int, j: int, orientation: int, enough: float) -> float:
-    """The correlation of two images' fine structure once `orientation` of the second, or its small change, is undone."""
-    moved = -1.0
-    if orientation >= ORIENTATIONS:
-        moved = registered(detail.of(i), detail.of(j), CHANGES[orientation - ORIENTATIONS], hopeless=_HOPELESS)
-        orientation = 0
-    if moved >= enough:
-        return moved
-    aligned = float((detail.of(i) * detail.of(j, orientation)).sum())
-    if aligned >= enough:
-        return aligned
-    return max(moved, aligned, _cropped(detail, i, j, orientation, enough))
+def _scores(detail: _Detail, pairs_M3: np.ndarray, enough: float) -> np.ndarray:
+    """float [M]: the correlation of fine structure of likely pairs once the orientation of the second, or its small change, is undone.
+
+    What reaches `enough` is not searched further.
+    """
+    turned = np.where(pairs_M3[:, 2] < ORIENTATIONS, pairs_M3[:, 2], 0)
+    wholes, others = (
+        [(int(i), 0) for i in pairs_M3[:, 0]],
+        list(zip(pairs_M3[:, 1].tolist(), turned.tolist(), strict=True)),
+    )
+    first, second = np.stack(detail.of(wholes)), np.stack(detail.of(others))
+    scores = np.full(len(pairs_M3), -1.0)
+    for place in np.flatnonzero(pairs_M3[:, 2] >= ORIENTATIONS):
+        change = CHANGES[pairs_M3[place, 2] - ORIENTATIONS]
+        scores[place] = registered(first[place], second[place], change, hopeless=_HOPELESS)
+    scores = np.where(scores >= enough, scores, np.maximum(scores, (first * second).sum(axis=(1, 2))))
+    left = np.flatnonzero(scores < enough)
+    if len(left):
+        looks = detail.looked_at([wholes[place] for place in left]), detail.looked_at([others[place] for place in left])
+        forth, back = seen(*looks), seen(*looks[::-1])
+        for number, place in enumerate(left):
+            scores[place] = max(
+                scores[place],
+                _cropped(first[place], second[place], forth, number, enough),
+                _cropped(second[place], first[place], back, number, enough),
+            )
+    return scores
 
 
-def _cropped(detail: _Detail, i: int, j: int, orientation: int, enough: float) -> float:
-    """The best correlation of the one with a crop of the other, in [-1, 1]; where the first look is hopeless, what it saw."""
-    first, second = detail.looked_at(i), detail.looked_at(j, orientation)
-    forth, back = seen(first, second), seen(second, first)
-    if max(forth.correlation, back.correlation) < _HOPELESS:
-        return max(forth.correlation, back.correlation)
-    whole, cropped = detail.of(i), detail.of(j, orientation)
-    found = max(best_crop(whole, cropped, forth), best_crop(cropped, whole, back))
-    return found if found >= enough or found < enough - _CLOSE else crop_correlation(whole, cropped)
+def _cropped(whole: np.ndarray, cropped: np.ndarray, look: Seen, number: int, enough: float) -> float:
+    """The best correlation, in [-1, 1], of `whole` with a crop of the other; where the first look is hopeless, what it saw."""
+    correlation = float(look.correlation[number])
+    if correlation < _HOPELESS:
+        return correlation
+    found = best_crop(whole, cropped, int(look.rows[number]), int(look.columns[number]))
+    return any_crop(whole, cropped) if enough - _CLOSE <= found < enough else found

@@ -89,22 +89,21 @@ def registered(first: np.ndarray, second: np.ndarray, change: Change, hopeless: 
 
     The fit ends where it gains nothing more, or where it has come nowhere near `hopeless` after a few steps.
     """
-    from scipy.ndimage import map_coordinates
-
     px = len(first)
     p, best = change.start, -1.0
     y, x = np.mgrid[:px, :px] - (px - 1) / 2
-    slopes = np.gradient(second.astype(np.float64))
+    images = np.stack([second, *np.gradient(second.astype(np.float64))]).reshape(3, -1)
+    near, far = _RIM_PX, px - 1 - _RIM_PX
+    middle = (np.abs(y) < px / 2 - _RIM_PX) & (np.abs(x) < px / 2 - _RIM_PX)
     for step_number in range(_STEPS):
         rows, columns = sampling(p, px)
-        inside = (rows >= _RIM_PX) & (rows <= px - 1 - _RIM_PX) & (columns >= _RIM_PX) & (columns <= px - 1 - _RIM_PX)
-        inside &= (np.abs(y) < px / 2 - _RIM_PX) & (np.abs(x) < px / 2 - _RIM_PX)
-        if inside.mean() < _LEAST_OVERLAP or (np.abs(p[:2]) > _LARGEST).any():
+        inside = np.flatnonzero((rows >= near) & (rows <= far) & (columns >= near) & (columns <= far) & middle)
+        if len(inside) < _LEAST_OVERLAP * px**2 or (np.abs(p[:2]) > _LARGEST).any():
             break
-        place = np.stack([rows[inside], columns[inside]])
-        seen, down, right = (map_coordinates(image, place, order=1) for image in (second, *slopes))
-        wanted = first[inside] - first[inside].mean()
-        seen = seen - seen.mean()
+        rows, columns = rows.ravel()[inside], columns.ravel()[inside]
+        seen, down, right = _sampled(images, rows, columns, px)
+        wanted = first.ravel()[inside]
+        wanted, seen = wanted - wanted.mean(), seen - seen.mean()
         energy = float(seen @ seen)
         if energy <= 0:
             break
@@ -112,9 +111,21 @@ def registered(first: np.ndarray, second: np.ndarray, change: Change, hopeless: 
         if step_number >= _FEW_STEPS and (found - best < _GAIN or found < hopeless - _GAIN_LEFT):
             return max(best, found)
         best = max(best, found)
-        along, across = rows[inside] - (px - 1) / 2 - p[2], columns[inside] - (px - 1) / 2 - p[3]
-        jacobian = np.stack([down * along + right * across, right * along - down * across, down, right], axis=1)
+        along, across = rows - (px - 1) / 2 - p[2], columns - (px - 1) / 2 - p[3]
+        jacobian = np.stack([down * along + right * across, right * along - down * across, down, right])
         gain = float(wanted @ seen) / energy
-        step, *_ = np.linalg.lstsq(gain * jacobian, wanted - gain * seen, rcond=None)
+        # the normal equations of four unknowns: several times as fast as the decomposition of thousands of rows
+        step, *_ = np.linalg.lstsq(gain * (jacobian @ jacobian.T), jacobian @ (wanted - gain * seen), rcond=None)
         p = p + step
     return best
+
+
+def _sampled(images: np.ndarray, rows: np.ndarray, columns: np.ndarray, px: int) -> np.ndarray:
+    """float64 [M, n]: M images [M, px * px] at n places inside them, between pixels linearly."""
+    top, left = rows.astype(np.int64), columns.astype(np.int64)
+    down, right = rows - top, columns - left
+    place = top * px + left
+    corners = [images.take(place + step, axis=1) for step in (0, 1, px, px + 1)]
+    above = corners[0] * (1 - right) + corners[1] * right
+    below = corners[2] * (1 - right) + corners[3] * right
+    return np.asarray(above * (1 - down) + below * down)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -42,6 +43,16 @@ def keep(entry: Path, data: bytes, most: int, consequence: str) -> None:
         write_bytes(entry, data)
     except OSError as broken:
         warn_once(entry.parent, str(broken.strerror), consequence)
+
+
+def computed_once(entry: Path, make: Callable[[], bytes], most: int, consequence: str) -> bytes:
+    """The content of an entry; made and kept where it is absent or cannot be read. See `keep` for `most` and `consequence`."""
+    try:
+        return entry.read_bytes()
+    except OSError:
+        made = make()
+    keep(entry, made, most, consequence)
+    return made
 
 
 @cache

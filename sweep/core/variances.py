@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import digamma, polygamma
 
 _MOST_DF = 1e8
 _NEWTON_STEPS = 50
@@ -21,6 +20,8 @@ def variance_prior(variances: Sequence[float] | np.ndarray, df: Sequence[float] 
     usable = (own > 0) & (degrees > 0)
     if usable.sum() < 2:
         return 0.0, 0.0
+    from scipy.special import digamma, polygamma  # here: a sweep plans its trials without waiting for SciPy
+
     half = degrees[usable] / 2
     logs = np.log(own[usable]) - digamma(half) + np.log(half)
     excess = float(logs.var(ddof=1) - polygamma(1, half).mean())
@@ -34,6 +35,8 @@ def trigamma_inverse(value: float) -> float:
     """x with trigamma(x) = value > 0, by Newton steps on 1 / trigamma, which is nearly linear (Smyth 2004, appendix)."""
     if value < 1 / _MOST_DF:
         return 1 / value
+    from scipy.special import polygamma
+
     x = 0.5 + 1 / value
     for _ in range(_NEWTON_STEPS):
         trigamma = float(polygamma(1, x))

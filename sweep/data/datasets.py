@@ -223,7 +223,10 @@ def prepare(section: DataSection, run: Storage, directions: Iterable[str] = (SOU
     manifests = [checked_manifest(folder) for folder in folders]
     classes = _common_classes(manifests, section)
     frames = domain_frames(folders, manifests, section, classes, run)
-    write_properties(run, folders[:1] * 2 if section.hold_out else folders, frames)
+    both_in_one = [0, 0] if section.hold_out else [0, 1]
+    write_properties(
+        run, [folders[place] for place in both_in_one], [manifests[place] for place in both_in_one], frames
+    )
     both = TARGET_TO_SOURCE in directions or _was_both(run)
     whole = split_domains(frames, section, both)
     data = Data(

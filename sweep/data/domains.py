@@ -15,7 +15,7 @@ import pandas as pd
 
 from sweep.audit.near_duplicates import duplicates_within_and_between
 from sweep.config.sweep_config import DataSection
-from sweep.core.cache import cache_folder, code_hash, keep
+from sweep.core.cache import cache_folder, code_hash, computed_once
 from sweep.core.errors import InputError
 from sweep.core.hashing import content_hash
 from sweep.core.storage import Storage
@@ -29,6 +29,7 @@ from sweep.shards.schema import MANIFEST, Manifest
 from sweep.shards.splits import TARGET, UNUSED, of_domains, shared_with, split_without
 
 FOLDS = ("train", "val", "test", TARGET)
+FOLD_OF_SPLIT = {"source_val": "val", "source": "test", "target": TARGET}  # the word of metric names -> the fold
 FOLD_BACK = "fold_back"  # the folds of target_to_source, where that direction is in use
 LABELS = "labels"  # instead of `label` where an image may have several findings
 _KIND = "near_duplicates"  # of the entries in the cache folder
@@ -139,13 +140,12 @@ def _with_copies(
 
 def _found_once(folders: Sequence[str], key: str) -> bytes:
     """`_numbered` as a Parquet file, from the user's cache folder where this machine has searched these images before."""
-    kept = cache_folder(_KIND) / f"{key}.parquet"
-    try:
-        return kept.read_bytes()
-    except OSError:  # absent, or not to be read: searched anew, and `keep` says so where it cannot be written either
-        found: bytes = _numbered(folders).to_parquet(index=False)
-    keep(kept, found, _MOST_ENTRIES, "every run searches its images for near-duplicates anew")
-    return found
+    return computed_once(
+        cache_folder(_KIND) / f"{key}.parquet",
+        lambda: _numbered(folders).to_parquet(index=False),
+        _MOST_ENTRIES,
+        "every run searches its images for near-duplicates anew",
+    )
 
 
 def _numbered(folders: Sequence[str]) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Images of both domains -> a small table of what their pixels look like, for the report: brightness, contrast, sharpness, speckle, text.
 
-No label of the target is read. At most `MOST` images a domain are measured, spread over the whole domain by a seeded draw.
+No label of the target is read. At most 300 images a domain are measured, spread over the whole domain by a seeded draw; once per machine and
+data set, so that a second sweep over the same images starts sooner.
 """
 
 from __future__ import annotations
@@ -8,44 +9,21 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
-from PIL import Image
-from scipy.ndimage import laplace
 
-from sweep.audit.burned_in_text import letters_on_a_line
-from sweep.core.seeds import rng
+from sweep.core.cache import cache_folder, code_hash, computed_once
+from sweep.core.hashing import content_hash
 from sweep.core.storage import Storage
-from sweep.shards.reader import read_batches
-from sweep.shift.properties import speckle_size
+from sweep.shards.schema import Manifest
 
 PROPERTIES_FILE = "properties.parquet"
-MEASURED = ("grey_mean", "contrast", "sharpness", "speckle_px", "letters")
-MOST = 300
-EXAMPLE_PX = 96  # longer side of the pictures kept
-EXAMPLE_QUANTILES = (0.1, 0.5, 0.9)
-_COLUMNS = ("image_id", "image", "height", "width", "domain")
+_KIND = "properties"  # of the entries in the cache folder
+_MOST_ENTRIES = 256  # of the cache folder, some hundred kilobytes each
 
 
-def properties(grey: np.ndarray) -> dict[str, float]:
-    """What one image looks like, from uint8 `grey` [H, W] as stored.
-
-    grey_mean and contrast (standard deviation) are shares of the full range; sharpness is the standard deviation of the Laplacian over that
-    of the image; speckle_px the lag, in pixels, at which the autocorrelation of the image without its background falls to one half;
-    letters the marks of burned-in text on the longest line.
-    """
-    pixels = grey.astype(np.float32) / 255
-    spread = float(grey.std()) / 255  # of whole numbers: exactly zero where they are equal
-    return {
-        "grey_mean": float(pixels.mean()),
-        "contrast": spread,
-        "sharpness": float(laplace(pixels).std()) / spread if spread > 0 else 0.0,
-        "speckle_px": speckle_size(pixels),
-        "letters": float(letters_on_a_line(grey)),
-    }
-
-
-def write_properties(run: Storage, folders: Sequence[str], frames: Sequence[pd.DataFrame]) -> None:
+def write_properties(
+    run: Storage, folders: Sequence[str], manifests: Sequence[Manifest], frames: Sequence[pd.DataFrame]
+) -> None:
     """Measure source and target and write the table into the run folder; nothing is done where it holds these images already.
 
     Columns: role (source, target), image_id, scanner (the data set's own domain of the image), the properties (NaN for images that were not
@@ -57,45 +35,23 @@ def write_properties(run: Storage, folders: Sequence[str], frames: Sequence[pd.D
         if held["image_id"].tolist() == [name for part in names for name in part]:
             return
     parts = [
-        _measured(folder, part).assign(role=role)
-        for role, folder, part in zip(("source", "target"), folders, names, strict=True)
+        _measured_once(folder, manifest, part).assign(role=role)
+        for role, folder, manifest, part in zip(("source", "target"), folders, manifests, names, strict=True)
     ]
     run.write(PROPERTIES_FILE, pd.concat(parts, ignore_index=True).to_parquet(index=False))
 
 
-def _measured(folder: str, names: Sequence[str]) -> pd.DataFrame:
-    drawn = {names[place] for place in rng(0, "properties", len(names)).permutation(len(names))[:MOST]}
-    wanted, rows, pictures = set(names), {}, {}
-    for batch in read_batches(folder, _COLUMNS):
-        columns = (batch.column(column) for column in _COLUMNS)
-        for image_id, image, height, width, scanner in zip(*columns, strict=True):
-            name = image_id.as_py()
-            if name not in wanted:
-                continue
-            rows[name] = {"scanner": scanner.as_py()}
-            if name in drawn:
-                grey = np.frombuffer(image.as_buffer(), dtype=np.uint8).reshape(height.as_py(), width.as_py())
-                rows[name] |= properties(grey)
-                pictures[name] = _small(grey)
-    table = pd.DataFrame([{"image_id": name, **rows[name]} for name in names])
-    measured = table[table["image_id"].isin(pictures)]
-    shown = {measured["image_id"].iloc[place] for name in MEASURED for place in _examples(measured[name].to_numpy())}
-    return table.assign(png=[_png(pictures[name]) if name in shown else b"" for name in table["image_id"]])
+def _measured_once(folder: str, manifest: Manifest, names: Sequence[str]) -> pd.DataFrame:
+    entry = (
+        cache_folder(_KIND)
+        / f"{content_hash([manifest.sha256, names, code_hash('data', 'audit', 'shift')], 32)}.parquet"
+    )
 
+    def make() -> bytes:
+        from sweep.data.image_properties import measured  # here: SciPy is not waited for where nothing is measured
 
-def _examples(values: np.ndarray) -> list[int]:
-    order = np.argsort(values, kind="stable")
-    return [int(order[round(quantile * (len(order) - 1))]) for quantile in EXAMPLE_QUANTILES]
+        found: bytes = measured(folder, names).to_parquet(index=False)
+        return found
 
-
-def _small(grey: np.ndarray) -> np.ndarray:
-    step = max(1, int(np.ceil(max(grey.shape) / EXAMPLE_PX)))
-    rows, columns = (size // step * step for size in grey.shape)
-    blocks = grey[:rows, :columns].reshape(rows // step, step, columns // step, step)
-    return blocks.mean(axis=(1, 3)).astype(np.uint8)
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
+    kept = computed_once(entry, make, _MOST_ENTRIES, "every run measures its images anew")
+    return pd.read_parquet(io.BytesIO(kept))

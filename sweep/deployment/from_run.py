@@ -15,6 +15,7 @@ from sweep.config.hyperparameters import restored
 from sweep.core.errors import InputError
 from sweep.core.storage import Storage
 from sweep.data.datasets import Data
+from sweep.data.domains import FOLD_OF_SPLIT
 from sweep.deployment.combine import SOUP, Ensemble, check_shared_start, mean_logits, soup
 from sweep.deployment.decisions import Threshold, choose
 from sweep.deployment.familiarity import (
@@ -30,7 +31,7 @@ from sweep.evaluation.evaluate import predict
 from sweep.evaluation.metrics import probabilities
 from sweep.models.classifier import Classifier
 from sweep.pipeline.adaptation import transform_to
-from sweep.pipeline.training_job import FOLD_OF_SPLIT, rebuilt
+from sweep.pipeline.training_job import rebuilt
 from sweep.shards.lazy import Images
 from sweep.shards.schema import NO_LABEL
 from sweep.store.ledger import Event, finished_record

@@ -8,9 +8,9 @@ from rich.console import Console
 
 from sweep.config.sweep_config import SweepConfig
 from sweep.data.datasets import Data
+from sweep.data.domains import FOLD_OF_SPLIT
 from sweep.execution.live_table import Counts, Progress
 from sweep.pipeline.stages import needed_stages
-from sweep.pipeline.training_job import FOLD_OF_SPLIT
 from sweep.planning.plan import Plan
 from sweep.store.artifact_store import Stage
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from sweep.core.seeds import rng
 
@@ -126,6 +125,8 @@ def _layers(patient: Patient, draw: np.random.Generator, depth: np.ndarray, late
 
 
 def _lesion(lesion: Lesion, draw: np.random.Generator, depth: np.ndarray, lateral: np.ndarray) -> np.ndarray:
+    from scipy.ndimage import gaussian_filter1d  # here: a name of a hospital is looked up without waiting for SciPy
+
     px = len(depth)
     scale = np.exp(draw.normal(0, 0.10))
     x = (lateral - lesion.lateral - draw.normal(0, 0.04)) / (lesion.half_width * scale)
@@ -164,5 +165,7 @@ def _wave(draw: np.random.Generator, lateral: np.ndarray, height: float) -> np.n
 
 def _smooth_field(draw: np.random.Generator, px: int, length: float) -> np.ndarray:
     """float32 [px, px], mean 0 and standard deviation 1, correlated over `length` of the side."""
+    from scipy.ndimage import gaussian_filter
+
     field = gaussian_filter(draw.standard_normal((px, px), dtype=np.float32), length * px, mode="wrap", truncate=3)
     return (field - field.mean()) / field.std()

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageDraw
-from scipy import fft
 
 _LINES = 128.0  # image side for which pixel lengths below are given; other sizes scale
 
@@ -97,6 +96,8 @@ def _scatterers(draw: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray
 
 def _blur(scanner: Scanner, scatter_NHW: np.ndarray) -> np.ndarray:
     """Convolution with the point-spread function: once at the focus, once defocused, blended by depth."""
+    from scipy import fft  # here: a name of a hospital is looked up without waiting for SciPy
+
     height, width = scatter_NHW.shape[1:]
     unit = height / _LINES
     spectrum = fft.fft2(scatter_NHW, axes=(1, 2))
@@ -108,8 +109,8 @@ def _blur(scanner: Scanner, scatter_NHW: np.ndarray) -> np.ndarray:
 
 def _transfer(scanner: Scanner, height: int, width: int, unit: float, widen: float) -> np.ndarray:
     """The point-spread function's Fourier transform, scaled to unit energy so that speckle keeps its mean level."""
-    axial = fft.fftfreq(height).astype(np.float32)[:, None]
-    lateral = fft.fftfreq(width).astype(np.float32)[None]
+    axial = np.fft.fftfreq(height).astype(np.float32)[:, None]
+    lateral = np.fft.fftfreq(width).astype(np.float32)[None]
     off_carrier = (axial - 1 / (scanner.carrier_px * unit)) * scanner.axial_px * unit
     across = lateral * scanner.lateral_px * unit * widen
     response = np.exp(-2 * np.pi**2 * (off_carrier**2 + across**2))

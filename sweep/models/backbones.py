@@ -1,28 +1,35 @@
-"""Backbones by name: own networks, rows that timm lacks, timm networks cut after a layer, and any timm name."""
+"""Backbones by name: own networks, rows that timm lacks, timm networks cut after a layer, and any timm name.
+
+The table itself loads without torch and timm, whose imports take seconds: a sweep config is checked against its names.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from sweep.core.errors import InputError, suggestion
-from sweep.models.cnn_transformer import CNNTransformer, dilated_resnet50, tiny_encoder
-from sweep.models.hub import from_hub
-from sweep.models.small_cnn import SmallCNN
-from sweep.models.timm_trunks import cut_of, in_timm, timm_cut, timm_trunk
-from sweep.models.trunk import IMAGENET_MEAN, IMAGENET_STD, PooledMaps, Trunk
+
+if TYPE_CHECKING:
+    from sweep.models.trunk import Trunk
 
 
 def _small_cnn(image_px: int, pretrained: bool, **options: Any) -> Trunk:
+    from sweep.models.small_cnn import SmallCNN
+    from sweep.models.trunk import Trunk
+
     _has_no_published_weights("small_cnn", pretrained)
     module = SmallCNN(**options)
     return Trunk(module, module)
 
 
 def _cnn_transformer(image_px: int, pretrained: bool, **options: Any) -> Trunk:
+    from sweep.models.cnn_transformer import CNNTransformer, dilated_resnet50
+    from sweep.models.hub import from_hub
+    from sweep.models.timm_trunks import timm_trunk
+    from sweep.models.trunk import IMAGENET_MEAN, IMAGENET_STD, Trunk
+
     encoder, cut = dilated_resnet50(), ("layer4",)
     if pretrained:
         whole = from_hub("resnet50", partial(timm_trunk, "resnet50", image_px, True)).body.state_dict()
@@ -32,6 +39,9 @@ def _cnn_transformer(image_px: int, pretrained: bool, **options: Any) -> Trunk:
 
 
 def _cnn_transformer_tiny(image_px: int, pretrained: bool, **options: Any) -> Trunk:
+    from sweep.models.cnn_transformer import CNNTransformer, tiny_encoder
+    from sweep.models.trunk import Trunk
+
     _has_no_published_weights("cnn_transformer_tiny", pretrained)
     settings = {"d_model": 128, "depth": 2, "dropout": 0.1} | options
     module = CNNTransformer(tiny_encoder(128), 128, image_px=image_px, **settings)
@@ -39,7 +49,11 @@ def _cnn_transformer_tiny(image_px: int, pretrained: bool, **options: Any) -> Tr
 
 
 def _squeezenet(version: str, image_px: int, pretrained: bool, **options: Any) -> Trunk:
+    from torch import nn
     from torchvision.models import get_model
+
+    from sweep.models.hub import from_hub
+    from sweep.models.trunk import IMAGENET_MEAN, IMAGENET_STD, PooledMaps, Trunk
 
     name = f"squeezenet{version}"
     make = partial(get_model, name, weights="DEFAULT" if pretrained else None, **options)
@@ -67,7 +81,11 @@ WITHOUT_STATISTICS = ("small_cnn", "cnn_transformer_tiny")
 
 def known_backbone(name: str) -> bool:
     """Whether `build_trunk` can make it: an own row, a timm name (with a valid tag), or a cut as in resnet18_layer3."""
-    return name in BACKBONES or in_timm(name) or cut_of(name) is not None
+    if name in BACKBONES:
+        return True
+    from sweep.models.timm_trunks import cut_of, in_timm
+
+    return in_timm(name) or cut_of(name) is not None
 
 
 def build_trunk(name: str, *, image_px: int, pretrained: bool = False, **options: Any) -> Trunk:
@@ -75,6 +93,8 @@ def build_trunk(name: str, *, image_px: int, pretrained: bool = False, **options
 
     Raises InputError for an unknown name or option, and when the hub cannot be reached.
     """
+    from sweep.models.timm_trunks import cut_of, in_timm, timm_cut, timm_trunk
+
     try:
         if name in BACKBONES:
             return BACKBONES[name](image_px, pretrained, **options)

@@ -9,10 +9,11 @@ import pandas as pd
 
 from sweep.core.acquisition_names import condition_name
 from sweep.core.metric_table import ACQUISITION_ACCURACY, ACQUISITION_AUROC, MEAN, WORST, metric_name
+from sweep.data.domains import FOLD_OF_SPLIT
 from sweep.evaluation.evaluate import predict
 from sweep.evaluation.metrics import all_correct, classification_metrics
 from sweep.models.classifier import Classifier
-from sweep.pipeline.training_job import FOLD_OF_SPLIT, TrainingJob
+from sweep.pipeline.training_job import TrainingJob
 from sweep.shards.image_set import ImageSet
 from sweep.shift.severity import changed
 

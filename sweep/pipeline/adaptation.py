@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from sweep.data.domains import FOLD_OF_SPLIT
 from sweep.models.classifier import Classifier
-from sweep.pipeline.training_job import FOLD_OF_SPLIT, TrainingJob
+from sweep.pipeline.training_job import TrainingJob
 from sweep.shards.image_set import ImageSet
 from sweep.shards.lazy import Images, changed
 from sweep.training.adapt import (

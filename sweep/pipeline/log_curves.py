@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from sweep.data.domains import FOLD_OF_SPLIT
 from sweep.data.target_labels import known
 from sweep.evaluation.metrics import probabilities
-from sweep.pipeline.training_job import FOLD_OF_SPLIT, TrainingJob
+from sweep.pipeline.training_job import TrainingJob
 
 
 def log_curves(job: TrainingJob, logits: Mapping[str, np.ndarray], step: int) -> None:

@@ -124,7 +124,8 @@ def _synthetic(job: TrainingJob) -> list[pd.DataFrame]:
 def _attacked(job: TrainingJob, model: Classifier) -> list[pd.DataFrame]:
     """One image of each class of the first attacked split under the last threat that follows a gradient, at the middle epsilon."""
     from sweep.attacks.gallery import gallery
-    from sweep.pipeline.training_job import FOLD_OF_SPLIT, tensors
+    from sweep.data.domains import FOLD_OF_SPLIT
+    from sweep.pipeline.training_job import tensors
 
     labelled = [split for split in job.attacks.splits if known(job.folds[FOLD_OF_SPLIT[split]].labels).any()]
     threat = _shown_threat(job.attacks.threats)

@@ -31,6 +31,7 @@ from sweep.core.devices import device_facts
 from sweep.core.errors import Diverged
 from sweep.core.metric_table import AUROC, PREDICTED
 from sweep.core.seeds import named_seed, rng
+from sweep.data.domains import FOLD_OF_SPLIT
 from sweep.data.target_labels import known
 from sweep.evaluation.domain_gap import domain_gap
 from sweep.evaluation.evaluate import predict
@@ -38,7 +39,6 @@ from sweep.evaluation.metrics import auroc_by_class, classification_metrics
 from sweep.models.classifier import Classifier
 from sweep.pipeline import acquisition, sample_images
 from sweep.pipeline.adaptation import after_training, before_training
-from sweep.pipeline.blind_evaluation import evaluate_blind
 from sweep.pipeline.log_curves import log_curves
 from sweep.pipeline.saved_models import load_trained
 from sweep.pipeline.stages import (
@@ -48,11 +48,10 @@ from sweep.pipeline.stages import (
 )
 from sweep.pipeline.texture_loss import texture_loss
 from sweep.pipeline.training_inputs import TrainingInputs, training_inputs
-from sweep.pipeline.training_job import FOLD_OF_SPLIT, StackedSeed, TrainingJob, decided, rebuilt, tensors
+from sweep.pipeline.training_job import StackedSeed, TrainingJob, decided, rebuilt, tensors
 from sweep.shards.image_set import ImageSet
 from sweep.store.artifact_store import ArtifactStore
 from sweep.store.trial import COLORIZER, MODEL, RESULT, TRAINING_FACTS
-from sweep.training.feature_head import fit_head
 from sweep.training.fit import FitOptions, FitResult, fit
 from sweep.training.hooks import TrainingHooks
 from sweep.training.logbook import Logbook
@@ -99,6 +98,8 @@ def _run(job: TrainingJob) -> dict[str, Any]:
     log_curves(job, logits, facts["epochs_run"])
     evaluated = time.perf_counter()
     doing("estimating without target labels")
+    from sweep.pipeline.blind_evaluation import evaluate_blind  # here: training starts without waiting for SciPy
+
     blind = evaluate_blind(as_trained, model, logits)
     blind.write(job)
     metrics |= blind.metrics
@@ -201,6 +202,8 @@ def _fitted(job: TrainingJob, inputs: TrainingInputs) -> FitResult:
             pretraining=inputs.pretraining,
         )
         if inputs.recipe.procedure in FEATURE_HEADS:
+            from sweep.training.feature_head import fit_head
+
             return fit_head(
                 inputs.model, (train.images, train.labels), val, inputs.recipe, options=options, hooks=hooks
             )
@@ -263,6 +266,8 @@ def _at_rung(job: TrainingJob, model: Classifier) -> dict[str, float]:
         }
         metrics = _clean_metrics(replace(job, folds=folds), logits)
         if any(name.startswith(PREDICTED) for name in clean):
+            from sweep.pipeline.blind_evaluation import evaluate_blind
+
             metrics |= evaluate_blind(job, model, logits, alternatives=False).metrics
     if under_changes:
         splits = sorted({name.split("/")[1] for name in under_changes})

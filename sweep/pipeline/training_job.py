@@ -29,8 +29,6 @@ from sweep.training.logbook import Logbook
 from sweep.training.parts import has_learned_colorizer
 from sweep.training.transfer import load_colorizer
 
-FOLD_OF_SPLIT = {"source_val": "val", "source": "test", "target": "target"}
-
 
 def _unchanged(images: Images) -> Images:
     return images

@@ -20,9 +20,10 @@ import numpy as np
 
 from sweep.core.storage import Storage
 from sweep.data.datasets import FOLDS, Data
+from sweep.data.domains import FOLD_OF_SPLIT
 from sweep.pipeline.stages import GENERATOR, needed_stages
 from sweep.pipeline.train_and_evaluate import run_seed
-from sweep.pipeline.training_job import FOLD_OF_SPLIT, TrainingJob
+from sweep.pipeline.training_job import TrainingJob
 from sweep.shards.image_set import ImageSet
 from sweep.shards.mixing import steps_per_epoch, synthetic_counts
 from sweep.shards.schema import NO_LABEL

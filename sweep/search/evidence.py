@@ -11,8 +11,6 @@ own where its variance is moderated by those of the other pairs; that this keeps
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import stdtr
 
 from sweep.search.paired_differences import Lead
 
@@ -28,6 +26,8 @@ def e_value(lead: Lead, *, beyond: float = 0.0, effect_variance: float = EFFECT_
     t, spread, df = (lead.estimate - beyond) / lead.error, lead.seeds * effect_variance, lead.freedom
     shrunk = df + t**2 / (1 + spread)
     two_sided = -0.5 * np.log1p(spread) + (df + 1) / 2 * np.log((df + t**2) / shrunk)
+    from scipy.special import stdtr  # here, like the next: a sweep starts without waiting for SciPy
+
     positive = stdtr(df + 1, t * np.sqrt(spread / (1 + spread)) * np.sqrt((df + 1) / shrunk))
     return float(2 * positive * np.exp(min(two_sided, 700.0)))
 
@@ -41,4 +41,6 @@ def lower_bound(lead: Lead, evidence: float) -> float:
         far -= 2 * (lead.estimate - far)
         if lead.estimate - far > 1e6 * lead.error:
             return float("-inf")
+    from scipy.optimize import brentq
+
     return float(brentq(lambda beyond: e_value(lead, beyond=beyond) - evidence, far, lead.estimate))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 Calibration = Callable[[np.ndarray], np.ndarray]
 
@@ -86,6 +85,8 @@ def _temperature(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) ->
         top = z.max(1)
         log_norm = top + np.log(np.exp(z - top[:, None]).sum(1))
         return float(np.sum(weights * (log_norm - z[np.arange(len(labels)), labels])))
+
+    from scipy.optimize import minimize_scalar
 
     return float(np.exp(minimize_scalar(loss, bounds=_LOG_TEMPERATURES, method="bounded").x))
 

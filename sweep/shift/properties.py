@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import ndimage
-from scipy.spatial.distance import cdist
 
 PROPERTIES = ("mean", "contrast", "sharpness", "speckle_size", "high_frequencies", "black", "depth_slope")
 LEAST_SPREAD = np.array(
@@ -27,6 +26,8 @@ def properties(images: np.ndarray) -> np.ndarray:
 
 def energy_distance(first: np.ndarray, second: np.ndarray) -> float:
     """Energy distance of two samples of vectors [N, D] and [M, D]: 0 for equal distributions (Szekely and Rizzo 2013)."""
+    from scipy.spatial.distance import cdist  # here: not every command that describes images compares sets of them
+
     return float(max(0.0, _statistic(*(cdist(*pair) for pair in ((first, second), (first, first), (second, second))))))
 
 
@@ -44,6 +45,8 @@ def standardised(reference: np.ndarray, *others: np.ndarray) -> list[np.ndarray]
 
 def two_sample_p(first: np.ndarray, second: np.ndarray, *, permutations: int = 199, seed: int = 0) -> float:
     """Permutation p-value of the energy distance: small where the two samples [N, D] and [M, D] differ."""
+    from scipy.spatial.distance import cdist
+
     both = np.concatenate([first, second])
     distances = cdist(both, both)
     draw = np.random.default_rng(seed)

@@ -1,7 +1,8 @@
 """The table of generators: one row for each way to make synthetic images.
 
 A row says how to build its networks, how to train them, how to turn latents into images, and its settings: `quick`
-ones that suit a CPU and a few minutes, and what `length: full` changes to follow the publications.
+ones that suit a CPU and a few minutes, and what `length: full` changes to follow the publications. The table itself loads
+without torch, whose import takes seconds: a sweep config is checked against its names.
 """
 
 from __future__ import annotations
@@ -9,24 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
-
+from sweep.core.deferred import Deferred
 from sweep.core.errors import InputError, suggestion
-from sweep.synth.adversarial import train_adversarial
-from sweep.synth.autoencoder import train_autoencoder
-from sweep.synth.diffusion import denoise, train_diffusion
-from sweep.synth.fastgan import RedrawingCritic, SkipGenerator
-from sweep.synth.feed import Feed
-from sweep.synth.flow_matching import flow_loss, integrate
-from sweep.synth.networks import ConvCritic, ConvGenerator
-from sweep.synth.sampling import Generate
 from sweep.synth.settings import Settings
-from sweep.synth.unet import DenoisingUNet
 
-Build = Callable[[Settings, int, int], nn.Module]  # settings, image_px, num_classes
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from sweep.synth.feed import Feed
+    from sweep.synth.sampling import Generate
 
 
 @dataclass(frozen=True)
@@ -35,7 +29,7 @@ class GeneratorSpec:
 
     describe: str
     per_class: bool
-    build: Build
+    build: Callable[[Settings, int, int], nn.Module]  # settings, image_px, num_classes
     train: Callable[..., nn.Module]
     generate: Callable[..., Tensor]  # network, latents, labels, settings -> [N, 1, H, W] in [-1, 1]
     defaults: Mapping[str, Any]
@@ -58,19 +52,28 @@ def _sample_directly(network: nn.Module, latents: tuple[Tensor, ...], labels: Te
 
 
 def _build_conv(settings: Settings, image_px: int, num_classes: int, noise: bool = False) -> nn.Module:
+    from sweep.synth.networks import ConvGenerator
+
     width, latent = settings["width"], settings["latent"]
     return ConvGenerator(image_px, width=width, latent=latent, num_classes=num_classes, noise=noise)
 
 
 def _build_skip(settings: Settings, image_px: int, num_classes: int) -> nn.Module:
+    from sweep.synth.fastgan import SkipGenerator
+
     return SkipGenerator(image_px, width=settings["width"], latent=settings["latent"], num_classes=num_classes)
 
 
 def _build_unet(settings: Settings, image_px: int, num_classes: int) -> nn.Module:
+    from sweep.synth.unet import DenoisingUNet
+
     return DenoisingUNet(image_px, width=settings["width"], num_classes=num_classes, dropout=settings["dropout"])
 
 
 def _train_conv(generator: nn.Module, feed: Feed, settings: Settings, **run: Any) -> nn.Module:
+    from sweep.synth.adversarial import train_adversarial
+    from sweep.synth.networks import ConvCritic
+
     spectral = "sn" in settings["lipschitz"]
     critic = ConvCritic(
         run.pop("image_px"), width=settings["width"], num_classes=run.pop("num_classes"), spectral=spectral
@@ -79,12 +82,17 @@ def _train_conv(generator: nn.Module, feed: Feed, settings: Settings, **run: Any
 
 
 def _train_skip(generator: nn.Module, feed: Feed, settings: Settings, **run: Any) -> nn.Module:
+    from sweep.synth.adversarial import train_adversarial
+    from sweep.synth.fastgan import RedrawingCritic
+
     critic = RedrawingCritic(
         run.pop("image_px"), width=settings["width"], num_classes=run.pop("num_classes"),
         spectral="sn" in settings["lipschitz"], weight=settings["reconstruction"],
     )  # fmt: skip
     return train_adversarial(generator, critic, feed, settings, **run)
 
+
+_TRAIN_DIFFUSION = Deferred("sweep.synth.diffusion", "train_diffusion")
 
 COMMON = {
     "length": "quick", "steps": 300, "batch_size": 16, "width": 16, "ema": 0.99, "flip": False, "lr": 2e-4,
@@ -128,7 +136,8 @@ GENERATORS: dict[str, GeneratorSpec] = {
     ),
     "ddpm": GeneratorSpec(
         "class-conditional diffusion with a small U-Net, cosine schedule and deterministic sampling",
-        False, _build_unet, train_diffusion, denoise, DIFFUSION, FULL_DIFFUSION,
+        False, _build_unet, _TRAIN_DIFFUSION, Deferred("sweep.synth.diffusion", "denoise"),
+        DIFFUSION, FULL_DIFFUSION,
     ),
     "r3gan": GeneratorSpec(
         "the networks of cgan with the relativistic pairing loss and zero-centred gradient penalties (R1 and R2) of R3GAN",
@@ -136,11 +145,13 @@ GENERATORS: dict[str, GeneratorSpec] = {
     ),
     "flow": GeneratorSpec(
         "class-conditional flow matching along straight paths, with the network and loop of ddpm",
-        False, _build_unet, partial(train_diffusion, loss_of=flow_loss), integrate, DIFFUSION, FULL_DIFFUSION,
+        False, _build_unet,
+        partial(_TRAIN_DIFFUSION, loss_of=Deferred("sweep.synth.flow_matching", "flow_loss")),
+        Deferred("sweep.synth.flow_matching", "integrate"), DIFFUSION, FULL_DIFFUSION,
     ),
     "aae": GeneratorSpec(
         "adversarial autoencoder: the decoder of an autoencoder whose codes are made normal by a critic",
-        False, _build_conv, train_autoencoder, _sample_directly,
+        False, _build_conv, Deferred("sweep.synth.autoencoder", "train_autoencoder"), _sample_directly,
         {**COMMON, "steps": 800, "lr": 1e-3, "critic_lr": 1e-3, "beta1": 0.5, "beta2": 0.99, "latent": 32, "match": 0.1},
         {**FULL, "lr": 2e-4, "critic_lr": 2e-4},
     ),
@@ -149,6 +160,8 @@ GENERATORS: dict[str, GeneratorSpec] = {
 
 def build_network(name: str, settings: Settings, image_px: int, num_classes: int, seed: int) -> nn.Module:
     """The untrained network of row `name`; equal seeds give equal weights, and the global random state is unchanged."""
+    import torch
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return known_generator(name).build(settings, image_px, num_classes)

@@ -199,6 +199,17 @@ def test_listing_imports_no_command():
     assert done.returncode == 0 and "run a sweep" in done.stdout, done.stderr
 
 
+def test_a_sweep_config_is_checked_without_importing_torch_or_scipy():
+    """A refusal is there in a second, and Ray's processes start while torch is imported."""
+    code = (
+        "import sys; from pathlib import Path; import sweep.run; from sweep.config.load import load_config; "
+        "load_config(Path('search_spaces/quickstart.yaml'), {'fixed.generator': 'wgan', 'threats.attacks': '[pgd20]'}, False); "
+        "heavy = {'torch', 'ray', 'pandas', 'scipy', 'optuna', 'timm'} & set(sys.modules); sys.exit(repr(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_shipped_configs_are_listed_with_their_questions(capsys):
     assert main(["configs"]) == 0
     listed = capsys.readouterr().out

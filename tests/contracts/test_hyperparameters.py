@@ -22,7 +22,7 @@ PARTS = {  # part -> everything that is built from its arguments
     "network": (ClassifierSpec,),
     "texture": (GLCMLoss,),
     "backbone": (CNNTransformer,),
-    "colorizer": tuple(row.build for row in COLORIZERS.values()),
+    "colorizer": tuple(row.build.load() for row in COLORIZERS.values()),
 }
 
 

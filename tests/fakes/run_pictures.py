@@ -12,7 +12,8 @@ import pandas as pd
 from PIL import Image
 
 from sweep.core.seeds import rng
-from sweep.data.properties import PROPERTIES_FILE, properties
+from sweep.data.image_properties import properties
+from sweep.data.properties import PROPERTIES_FILE
 
 CLASSES = ("benign", "malignant")
 

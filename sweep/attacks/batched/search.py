@@ -50,8 +50,8 @@ class BatchedSearch:
         self.options, self.recorder, self.schedule = options, recorder, schedule
         self.groups: dict[tuple, list[str]] = {}
         for name, threat in threats.items():
-            if threat.search in METHODS:
-                self.groups.setdefault((threat.search, threat.norm, threat.loss), []).append(name)
+            if threat.method in METHODS:
+                self.groups.setdefault((threat.method, threat.norm, threat.loss), []).append(name)
         batched = {name for names in self.groups.values() for name in names}
         self.rest = [name for name in threats if name not in batched]
         self._engines: dict[tuple, Engine] = {}

@@ -14,13 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from sweep.attacks.network import finite_entries
-from sweep.attacks.norms import L2, LINF
 from sweep.attacks.random_starts import Draws
 from sweep.attacks.referee import Referee
-from sweep.attacks.threat import Threat
+from sweep.attacks.threat import L2, LIBRARY_PREFIX, LINF, Threat
 from sweep.core.errors import InputError, suggestion
 
-PREFIX = "torchattacks:"
 _MEASURED_IN_L2 = {"CW", "PGDL2", "PGDRSL2", "DeepFool", "EADEN", "EADL1"}
 _ONE_STEP = {"FGSM", "FFGSM"}
 _BLIND = {"Square", "SPSA", "Pixle", "OnePixel", "GN"}  # ask for predictions only
@@ -40,7 +38,9 @@ def library_threat(
         import torchattacks  # slow to import, and only this row needs it
     except ImportError as error:
         fix = "install it (pip install torchattacks), or choose an attack of the table"
-        raise InputError("threats", f"{PREFIX}{class_name} needs the package torchattacks ({error})", fix) from error
+        raise InputError(
+            "threats", f"{LIBRARY_PREFIX}{class_name} needs the package torchattacks ({error})", fix
+        ) from error
 
     known = set(torchattacks.__all__) - _WRAPPERS
     if class_name not in known:
@@ -51,7 +51,7 @@ def library_threat(
         raise InputError("threats", f"{class_name} takes no {min(unknown)!r}", suggestion(min(unknown), accepted))
     default = L2 if class_name in _MEASURED_IN_L2 or options.get("norm") == "L2" else LINF
     return Threat(
-        name or PREFIX + class_name, partial(_search, kind), norm=measured_in or default, options=options,
+        name or LIBRARY_PREFIX + class_name, partial(_search, kind), norm=measured_in or default, options=options,
         steps=1 if class_name in _ONE_STEP else 10, family="black_box" if class_name in _BLIND else "gradient",
         once="eps" not in accepted or class_name == "FAB", multi_label=False,
     )  # fmt: skip
@@ -141,8 +141,3 @@ def _own_randomness(seed: int) -> Iterator[None]:
         finally:
             np.random.set_state(numpy_state)
             random.setstate(python_state)
-
-
-def parse_library_name(threat: str) -> Threat | None:
-    """The row of `torchattacks:NAME`; None for other names."""
-    return library_threat(threat.removeprefix(PREFIX)) if threat.startswith(PREFIX) else None

@@ -72,9 +72,9 @@ def run_trials(
     )
     first()  # in this process, while the worker groups load torch in theirs
     # one more than there are worker groups when workers are reused: a trial that waits for its generator leaves no worker group idle
-    limit = worker_groups + 1 if reuse else worker_groups
+    spare = 1 if reuse else 0
     os.environ.setdefault(
-        "TUNE_MAX_PENDING_TRIALS_PG", str(limit)
+        "TUNE_MAX_PENDING_TRIALS_PG", str(worker_groups + spare)
     )  # with a searcher Tune would start one trial after another
     launch = replace(launch, shared_models=shared_models(plan.foreseen, data))
     budget_tracker = records.budget_tracker
@@ -84,7 +84,9 @@ def run_trials(
             _DRIVER,
         ),
         tune_config=tune.TuneConfig(
-            search_alg=CampaignSearcher(plan.campaign, budget_tracker, limit, partial(_trial_config, launch, plan)),
+            search_alg=CampaignSearcher(
+                plan.campaign, budget_tracker, worker_groups, spare, partial(_trial_config, launch, plan)
+            ),
             scheduler=CampaignScheduler(records),
             num_samples=-1,  # the searcher says when it is finished
             reuse_actors=True,

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 from sweep.config.sweep_config import Resources
@@ -34,6 +36,7 @@ _SWITCHES = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_enable_infeasible_task_early_exit": "true",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_prestart_worker_first_driver": "0",  # ray.init would wait for one idle worker per logical CPU: 4 s on two cores
     "RAY_worker_maximum_startup_concurrency": "16",  # the raylet warns on the terminal at four times this
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: it says how to resume
@@ -66,6 +69,7 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[Capacity]
             "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0"
         )  # one process less per worker group: this machine is not preempted
         os.environ.setdefault("RAY_worker_niceness", str(resources.niceness))
+        _import_torch_meanwhile()
         _start(quiet)
     raise_on_signals()  # Ray has set a handler of its own
     _silence()
@@ -77,6 +81,14 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[Capacity]
         raise
     finally:
         ray.shutdown()
+
+
+def _import_torch_meanwhile() -> None:
+    """In a thread, while this one waits for Ray's processes.
+
+    No daemon thread: a process that ends in the middle of a native import may abort.
+    """
+    threading.Thread(target=import_module, args=("torch",), name="import torch").start()
 
 
 def _failed_ray(error: BaseException | None, address: str | None) -> InputError | None:

@@ -16,22 +16,28 @@ from sweep.search.candidate import Assignment
 
 
 class CampaignSearcher(Searcher):
-    """Hands out the campaign's jobs, at most `limit` at once. Results reach the campaign through `RecordCallback`."""
+    """Hands out the campaign's jobs, at most `worker_groups + spare` at once. Results reach the campaign through `RecordCallback`.
+
+    The spare trials wait for the first report, unless a trial waits for its artifacts: each costs a process, whose start would delay
+    the workers' own.
+    """
 
     def __init__(
         self,
         campaign: Campaign,
         budget_tracker: BudgetTracker,
-        limit: int,
+        worker_groups: int,
+        spare: int,
         config_of: Callable[[Assignment], dict[str, Any]],
     ) -> None:
         super().__init__()
-        self._campaign, self._budget_tracker, self._limit, self._config_of = campaign, budget_tracker, limit, config_of
+        self._campaign, self._budget_tracker, self._config_of = campaign, budget_tracker, config_of
+        self._places, self._spare = worker_groups, spare
         self._live: set[str] = set()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial; None while all places are taken or the campaign waits for results; FINISHED at the end."""
-        if len(self._live) >= self._limit:
+        if len(self._live) >= self._places:
             return None
         if not self._budget_tracker.may_launch():
             return self.FINISHED
@@ -40,11 +46,21 @@ class CampaignSearcher(Searcher):
             return self.FINISHED if self._campaign.finished else None
         self._live.add(trial_id)
         self._budget_tracker.launched(trial_id)
-        return self._config_of(job)
+        config = self._config_of(job)
+        if config["stages"]:
+            self._open_spare_places()
+        return config
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """The workers have started."""
+        self._open_spare_places()
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A place is free again."""
         self._live.discard(trial_id)
+
+    def _open_spare_places(self) -> None:
+        self._places, self._spare = self._places + self._spare, 0
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: resume reads the ledger, never Tune's snapshots."""

@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
+from sweep.core.deferred import Deferred
 from sweep.core.errors import InputError, suggestion
-from sweep.models.colorizers.coloru import ColorU
-from sweep.models.colorizers.decomposition import Decomposition
-from sweep.models.colorizers.pointwise import Matching, Replicate
-from sweep.models.colorizers.residual import deco, deconv, pixelshuffle, resize_conv
-from sweep.models.colorizers.texture_color import TextureColor
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
 class Colorizer:
     """A row: how to build it, and whether it learns (a learned one sees standardised grey, as in Morra et al.)."""
 
-    build: Callable[..., nn.Module]
+    build: Deferred
     learned: bool = True
 
 
+def _row(module: str, name: str) -> Deferred:
+    return Deferred(f"{__name__}.{module}", name)
+
+
 COLORIZERS: dict[str, Colorizer] = {
-    "none": Colorizer(Replicate, learned=False),
-    "matching": Colorizer(Matching),
-    "deconv": Colorizer(deconv),
-    "pixelshuffle": Colorizer(pixelshuffle),
-    "coloru": Colorizer(ColorU),
-    "resize_conv": Colorizer(resize_conv),
-    "texture_color": Colorizer(TextureColor),
-    "deco": Colorizer(deco),
-    "decomposition": Colorizer(Decomposition, learned=False),
+    "none": Colorizer(_row("pointwise", "Replicate"), learned=False),
+    "matching": Colorizer(_row("pointwise", "Matching")),
+    "deconv": Colorizer(_row("residual", "deconv")),
+    "pixelshuffle": Colorizer(_row("residual", "pixelshuffle")),
+    "coloru": Colorizer(_row("coloru", "ColorU")),
+    "resize_conv": Colorizer(_row("residual", "resize_conv")),
+    "texture_color": Colorizer(_row("texture_color", "TextureColor")),
+    "deco": Colorizer(_row("residual", "deco")),
+    "decomposition": Colorizer(_row("decomposition", "Decomposition"), learned=False),
 }
 
 
@@ -42,7 +42,8 @@ def build_colorizer(name: str, **options: Any) -> nn.Module:
     if name not in COLORIZERS:
         raise InputError("colorizer", f"unknown name {name!r}", suggestion(name, COLORIZERS))
     try:
-        return COLORIZERS[name].build(**options)
+        module: nn.Module = COLORIZERS[name].build(**options)
+        return module
     except TypeError as mistake:
         raise InputError(
             "colorizer_options", f"{name} does not take {sorted(options)}", f"remove them ({mistake})"

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from analysis.drift import draw_drift, drifts
-from sweep.data.properties import MEASURED, properties
+from sweep.data.image_properties import MEASURED, properties
 
 
 def table(shift=0.0, images=60):

@@ -11,7 +11,8 @@ from analysis.estimates import Estimates
 from analysis.frames import load_run
 from analysis.subgroups import LEAST, SUBGROUPS_FILE, draw_subgroups, subgroups
 from sweep.core.errors import InputError
-from sweep.data.properties import PROPERTIES_FILE, properties
+from sweep.data.image_properties import properties
+from sweep.data.properties import PROPERTIES_FILE
 from tests.fakes.run_folder import FakeSweep, write_fake_run
 
 

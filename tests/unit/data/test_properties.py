@@ -10,10 +10,12 @@ from scipy.ndimage import gaussian_filter
 from sweep.config.sweep_config import DataSection
 from sweep.core.storage import Storage
 from sweep.data.datasets import prepare
-from sweep.data.properties import MEASURED, PROPERTIES_FILE, properties, speckle_size
+from sweep.data.image_properties import MEASURED, properties
+from sweep.data.properties import PROPERTIES_FILE
 from sweep.importers.phantom import simulate
 from sweep.shards.schema import Header, ShardRow
 from sweep.shards.writer import write_dataset
+from sweep.shift.properties import speckle_size
 
 
 def noise(blur, size=96):
@@ -72,5 +74,5 @@ def test_preparing_data_writes_the_table(prepared):
 
 def test_the_table_is_written_once(prepared, monkeypatch):
     run, data = prepared
-    monkeypatch.setattr("sweep.data.properties.properties", lambda grey: pytest.fail("measured again"))
+    monkeypatch.setattr("sweep.data.image_properties.properties", lambda grey: pytest.fail("measured again"))
     prepare(DataSection(source=data.source, target=data.target, image_px=32), run)

@@ -44,7 +44,16 @@ def test_the_scheduler_stops_what_the_campaign_stops(monkeypatch, records):
 
 
 def test_the_searcher_hands_out_no_more_trials_than_its_limit():
-    searcher = CampaignSearcher(campaign(), BudgetTracker(), 2, lambda job: {"trial": job})
+    searcher = CampaignSearcher(campaign(), BudgetTracker(), 2, 0, lambda job: {"trial": job, "stages": []})
     assert searcher.suggest("a") and searcher.suggest("b") and searcher.suggest("c") is None
     searcher.on_trial_complete("a")
     assert searcher.suggest("c") is not None
+
+
+@pytest.mark.parametrize("stages", [[], ["a generator"]])
+def test_a_spare_trial_waits_for_the_first_report_unless_artifacts_are_waited_for(stages):
+    searcher = CampaignSearcher(campaign(), BudgetTracker(), 1, 1, lambda job: {"trial": job, "stages": stages})
+    assert searcher.suggest("a") and (searcher.suggest("b") is not None) == bool(stages)
+    searcher.on_trial_result("a", {"kind": "stages"})
+    assert stages or searcher.suggest("b") is not None
+    assert searcher.suggest("c") is None

@@ -7,10 +7,11 @@ import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
-from sweep.models import backbones, hub
+from sweep.models import hub, timm_trunks
 from sweep.models.backbones import build_trunk
 from sweep.models.classifier import ClassifierSpec, build_classifier
 from sweep.models.cnn_transformer import Block, CNNTransformer, dilated_resnet50, tiny_encoder
+from sweep.models.trunk import Trunk
 
 
 @pytest.fixture(autouse=True)
@@ -120,9 +121,9 @@ class TestImageNetByName:
 
         def trunk(name, image_px, pretrained, **options):
             asked.append((name, pretrained))
-            return backbones.Trunk(published, published)
+            return Trunk(published, published)
 
-        monkeypatch.setattr(backbones, "timm_trunk", trunk)
+        monkeypatch.setattr(timm_trunks, "timm_trunk", trunk)
         encoder = build_trunk("cnn_transformer", image_px=32, pretrained=True).body
         assert asked == [("resnet50", True)]
         assert all(torch.equal(value, published.state_dict()[name]) for name, value in encoder.state_dict().items())

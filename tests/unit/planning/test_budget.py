@@ -132,9 +132,13 @@ def test_the_budget_comes_from_the_sweep_config():
 
 def test_a_spent_budget_ends_the_search():
     one = campaign(draws=2)
-    searcher = CampaignSearcher(one, BudgetTracker(gpu_hours=1, gpus=1, before_s=3600), 4, lambda job: {"trial": job})
+    searcher = CampaignSearcher(
+        one, BudgetTracker(gpu_hours=1, gpus=1, before_s=3600), 4, 0, lambda job: {"trial": job, "stages": []}
+    )
     assert searcher.suggest("first") == searcher.FINISHED
-    assert CampaignSearcher(one, BudgetTracker(), 4, lambda job: {"trial": job}).suggest("first")["trial"].seeds == (
+    assert CampaignSearcher(one, BudgetTracker(), 4, 0, lambda job: {"trial": job, "stages": []}).suggest("first")[
+        "trial"
+    ].seeds == (
         0,
         1,
     )

@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from sweep.core.errors import InputError
 from sweep.shards.groups import closed_groups, components
@@ -198,6 +200,16 @@ def test_groups_close_over_keys():
     groups = closed_groups(np.array(["p", "p", "", "q", ""]), np.array([0, 1, 1, 3, 4]))
     assert groups.tolist() == [0, 0, 0, 1, 2]
     assert components(4, [(2, 0), (3, 3)]).tolist() == [0, 1, 0, 2]
+
+
+@pytest.mark.parametrize("pairs", [0, 150, 260])
+def test_components_are_those_of_scipy(pairs):
+    graph = np.random.default_rng(pairs).integers(0, 300, (pairs, 2))
+    both = coo_array((np.ones(pairs), (graph[:, 0], graph[:, 1])), shape=(300, 300))
+    expected = connected_components(both, directed=False)[1]
+    assert components(300, graph).tolist() == pd.factorize(expected)[0].tolist()
+    chain = np.random.default_rng(0).permutation(300)
+    assert not components(300, np.stack([chain[:-1], chain[1:]], axis=1)).any()
 
 
 @pytest.mark.parametrize(
