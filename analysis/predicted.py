@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import pandas as pd
-
 from analysis.conditions import grouped
 from analysis.drift import TITLES
 from analysis.frames import Run
+from analysis.record_evidence import evidence_of_rows
 from analysis.target_assessment import Assessment, assess
-from analysis.tried_forms import Tried, tried_adaptations
-from sweep.core.metric_table import PREDICTED, SOURCE_TEST, SOURCE_VAL, TARGET
-from sweep.shift.pooled_performance import HeldOut, ModelEvidence
-from sweep.shift.predicted_performance import margin
+from analysis.tried_forms import Tried, soup_evidence, tried_adaptations
+from sweep.core.metric_table import PREDICTED
+from sweep.shift.pooled_performance import ModelEvidence
 from sweep.shift.shift_kind import Tables
 from sweep.shift.stored import StoredHospital, read_hospitals
 
@@ -26,7 +23,8 @@ _LEAST_IMAGES = 10  # with measured properties on each side, for a comparison of
 class PredictedTarget:
     """The assessment of one condition's configurations; `hospitals` are those of one record, for figures and pictures.
 
-    `tried` are configurations under the adaptations that were tried on their trained models, empty without `data.try_adaptations`.
+    `tried` are configurations under the adaptations that were tried on their trained models, empty without `data.try_adaptations`; `soups` are
+    those whose seeds' mean weights were evaluated (`sweep.soups`).
     """
 
     assessment: Assessment
@@ -35,6 +33,11 @@ class PredictedTarget:
     hospitals: tuple[StoredHospital, ...]
     images: int
     tried: dict[str, Tried]
+    soups: dict[str, Tried]
+
+    def models_of(self, signature: str, form: str) -> tuple[ModelEvidence, ...]:
+        """The models behind a form of a configuration that is in its candidate's `tried`."""
+        return (self.tried.get(signature, {}) | self.soups.get(signature, {}))[form]
 
     @property
     def records(self) -> int:
@@ -60,6 +63,7 @@ def _predicted(run: Run, signatures: Sequence[str]) -> PredictedTarget | None:
     seeds: dict[str, tuple[int, ...]] = {}
     hospitals: tuple[StoredHospital, ...] = ()
     tried: dict[str, Tried] = {}
+    soups: dict[str, Tried] = {}
     for signature in signatures:
         found = {}
         for seed in run.records.loc[[signature]].index.get_level_values("seed"):
@@ -70,12 +74,13 @@ def _predicted(run: Run, signatures: Sequence[str]) -> PredictedTarget | None:
         if found:
             evidence[signature], seeds[signature] = tuple(found.values()), tuple(found)
             tried |= {signature: ways} if (ways := tried_adaptations(run, signature, found)) else {}
+            soups |= {signature: ways} if (ways := soup_evidence(run, signature, found)) else {}
     if not evidence or len({one.family for one in hospitals}) < 2:
         return None
     nearest = min(one.target_distance for one in hospitals)
-    assessment = assess(evidence, run.labels, _tables(run, nearest), tried)
+    assessment = assess(evidence, run.labels, _tables(run, nearest), (tried, soups))
     images = len(next(iter(evidence.values()))[0].target_logits)
-    return PredictedTarget(assessment, evidence, seeds, hospitals, images, tried)
+    return PredictedTarget(assessment, evidence, seeds, hospitals, images, tried, soups)
 
 
 def _evaluated(run: Run) -> bool:
@@ -85,28 +90,7 @@ def _evaluated(run: Run) -> bool:
 
 def _evidence(run: Run, signature: str, seed: int, hospitals: Sequence[StoredHospital]) -> ModelEvidence:
     rows = run.predictions(signature)
-    rows = rows[rows["seed"] == seed]
-    source, test, target = (rows[rows["split"] == split] for split in (SOURCE_VAL, SOURCE_TEST, TARGET))
-    return ModelEvidence(
-        np.stack(source["logits"].to_list()),
-        source["label"].to_numpy(np.int64),
-        np.stack(target["logits"].to_list()),
-        hospitals,
-        np.array([one.target_distance for one in hospitals]),
-        held_out=_held_out(source, test, hospitals),
-    )
-
-
-def _held_out(val: pd.DataFrame, test: pd.DataFrame, hospitals: Sequence[StoredHospital]) -> HeldOut | None:
-    """Validation and test images of the source together; None where the hospitals' images are not known."""
-    shown = val[val["image_id"].isin({name for one in hospitals for name in one.image_ids})]
-    if len(set(shown["label"])) < 2:
-        return None
-    parts = [
-        (margin(np.stack(part["logits"].to_list())), part["label"].to_numpy(np.int64))
-        for part in (pd.concat([val, test]), shown)
-    ]
-    return HeldOut(*parts[0], *parts[1])
+    return evidence_of_rows(rows[rows["seed"] == seed], hospitals)
 
 
 def _tables(run: Run, nearest: float) -> Tables | None:

@@ -49,7 +49,7 @@ def rank_command(
         bool,
         typer.Option(
             "--forms",
-            help="Also list ensembles of seeds and adaptations that were tried, predicted without target labels.",
+            help="Also list moved thresholds, ensembles and weight soups of seeds and adaptations that were tried, predicted without target labels.",
         ),
     ] = False,
     format_: Annotated[
@@ -69,7 +69,7 @@ def rank_command(
 
 
 def forms_table(run: Run) -> str:
-    """Every recipe as configured, as an ensemble of its seeds and under the adaptations tried on it, by the lower end of its predicted AUROC.
+    """Every way to use each recipe's trained models, by the lower ends of its predicted AUROC and balanced accuracy.
 
     InputError where the run has no predictions to choose by.
     """
@@ -77,13 +77,13 @@ def forms_table(run: Run) -> str:
     if made is None:
         fix = "run the sweep with data.pseudo_hospitals above 0, on data of two classes"
         raise InputError("--forms", "no record was evaluated on pseudo-hospitals, so nothing was predicted", fix)
-    rows = sorted(made.assessment.forms(), key=lambda row: row.auroc.low, reverse=True)
-    title = Text("Predicted AUROC at the target without its labels, 90 % intervals")
+    title = Text("Predicted at the target without its labels, 90 % intervals")
     table = Table(title=title, title_justify="left")
-    for heading in ("configuration", "used", "predicted AUROC"):
+    for heading in ("configuration", "used", "predicted AUROC", "predicted balanced accuracy", "positive from"):
         table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(row.label, row.form, f"{row.auroc.value:.3f} ({row.auroc.low:.3f} to {row.auroc.high:.3f})")
+    for row in made.assessment.forms():
+        ends = (f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})" for one in (row.auroc, row.balanced))
+        table.add_row(row.label, row.form, *ends, f"{row.probability:.3f}")
     stream = io.StringIO()
     Console(file=stream, width=PIPE_COLUMNS, markup=False).print(table)
     return stream.getvalue()

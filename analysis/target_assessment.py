@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.tried_forms import Tried, predicted_adaptations, predicted_ensembles
-from analysis.verdict_unlabelled import CHANCE, AtThreshold, Candidate, Contradiction
-from sweep.shift.calibration import sigmoid
+from analysis.tried_forms import Tried, predicted_ensembles, predicted_forms
+from analysis.verdict_unlabelled import CHANCE, SOUP, AtThreshold, Candidate, Contradiction
+from sweep.shift.calibration import platt, sigmoid
 from sweep.shift.class_mix import ClassMix, best_told, class_mix, labelled_sets, share_of
 from sweep.shift.pooled_performance import (
     ModelEvidence,
@@ -30,16 +30,27 @@ _UNFOUNDED = {
     "auroc": CHANCE,
     "balanced_accuracy": CHANCE,
 }  # of a model whose rule may not hold at the target; 0 of the others
+RECALIBRATED, CORRECTED = "threshold by share of calls", "prevalence correction"
 _LEAST_SHARE, _LARGEST_SHARE = 0.05, 0.95  # of target images that a moved threshold calls positive
 
 
 @dataclass(frozen=True)
 class FormRow:
-    """One way to use a recipe's trained models at the target, and its predicted AUROC."""
+    """One way to use a recipe's trained models at the target: predicted AUROC, and balanced accuracy at a threshold.
+
+    `probability` is the one from which class 1 is called.
+    """
 
     label: str
     form: str
     auroc: Prediction
+    balanced: Prediction
+    probability: float
+
+    @property
+    def order(self) -> tuple[float, float]:
+        """By the lower ends of both."""
+        return self.auroc.low, self.balanced.low
 
 
 @dataclass(frozen=True)
@@ -56,24 +67,48 @@ class Assessment:
     contradiction: Contradiction | None
 
     def forms(self) -> list[FormRow]:
-        """Every recipe as configured, as an ensemble of its seeds and under the adaptations that were tried, where each can be predicted."""
+        """Every recipe as configured, with its threshold moved, as an ensemble or soup of its seeds and under the adaptations that were tried.
+
+        A form that cannot be predicted is left out.
+        """
         rows = []
-        for one in self.candidates.values():
-            rows += [FormRow(one.label, "as configured", one.auroc)] if one.refused is None else []
-            rows += [FormRow(one.label, f"ensemble of {one.seeds} seeds", one.ensemble)] if one.ensemble else []
-            rows += [FormRow(one.label, f"adapt {form.name}", form.auroc) for form in one.tried]
-        return rows
+        for key, one in self.candidates.items():
+            thresholds = (("as configured", one.own), (RECALIBRATED, one.moved), (CORRECTED, one.corrected))
+            if one.refused is None:
+                rows += [
+                    FormRow(one.label, name, one.auroc, at.balanced, at.probability) for name, at in thresholds if at
+                ]
+            half = one.own.probability
+            if one.ensemble:
+                balanced = self.ensembles[key].metrics["balanced_accuracy"]
+                rows.append(FormRow(one.label, f"ensemble of {one.seeds} seeds", one.ensemble, balanced, half))
+            rows += [
+                FormRow(
+                    one.label,
+                    f"{SOUP} of {one.seeds} seeds" if form.name == SOUP else f"adapt {form.name}",
+                    form.auroc,
+                    form.balanced,
+                    half,
+                )
+                for form in one.tried
+            ]
+        if self.contradiction is not None and self.contradiction.unusual:
+            rows = [
+                replace(row, auroc=_widened("auroc", row.auroc), balanced=_widened("balanced_accuracy", row.balanced))
+                for row in rows
+            ]
+        return sorted(rows, key=lambda row: row.order, reverse=True)
 
 
 def assess(
     recipes: Mapping[str, Sequence[ModelEvidence]],
     labels: Mapping[str, str],
     tables: Tables | None = None,
-    tried: Mapping[str, Tried] | None = None,
+    tried: Sequence[Mapping[str, Tried]] = (),
 ) -> Assessment:
     """Predict for all seeds of all recipes together; `labels` name the recipes in words, `tables` hold image properties.
 
-    `tried` are recipes under adaptations that were tried on their trained models.
+    `tried` are recipes in other forms, each mapping with pseudo-hospitals of its own: adaptations tried on their trained models, weight soups.
 
     Raises ValueError as `predict_pooled` does.
     """
@@ -88,17 +123,24 @@ def assess(
         prevalence = Prediction(shift.prevalence, shift.prevalence_low, shift.prevalence_high)
     called = float(np.clip(prevalence.value, _LEAST_SHARE, _LARGEST_SHARE))
     moved = predict_pooled([replace(one, called=called) for one in models])
+    corrected = predict_pooled([replace(one, threshold=prevalence_threshold(one, prevalence.value)) for one in models])
     contradiction = _contradiction(models, called)
     if contradiction is not None and contradiction.unusual:
-        own, moved = _doubted(own), _doubted(moved)
+        own, moved, corrected = _doubted(own), _doubted(moved), _doubted(corrected)
     ensembles = predicted_ensembles(recipes)
-    adaptations = predicted_adaptations(tried or {})
+    forms = [predicted_forms(one) for one in tried]
     candidates = {
         key: replace(
-            _candidate(labels[key], [models[place] for place in of_recipe], of_recipe, (own, moved), called),
+            _candidate(
+                labels[key],
+                [models[place] for place in of_recipe],
+                of_recipe,
+                (own, moved, corrected),
+                prevalence.value,
+            ),
             seeds=len(of_recipe),
             ensemble=ensembles[key].metrics["auroc"] if key in ensembles and not ensembles[key].refused else None,
-            tried=adaptations.get(key, ()),
+            tried=tuple(form for one in forms for form in one.get(key, ())),
         )
         for key, of_recipe in places.items()
     }
@@ -169,29 +211,46 @@ def _if_alike(models: Sequence[ModelEvidence], home: float) -> ClassMix | None:
     return class_mix(*share_of(held_out, target, np.ones(1), home), home)
 
 
+def prevalence_threshold(one: ModelEvidence, share: float) -> float:
+    """The margin from which class 1 is likelier, once probabilities calibrated on source validation are corrected to the target's share.
+
+    Bayes' rule (Saerens et al. 2002). The model's own threshold where its margins rise with the class the wrong way.
+    """
+    positive = one.source_labels == 1
+    slope, offset = platt(margin(one.source_logits), positive, np.ones(len(positive)))
+    if slope <= 0:
+        return one.threshold
+    there, here = (float(np.clip(part, _LEAST_SHARE, _LARGEST_SHARE)) for part in (share, np.mean(positive)))
+    return -(offset + float(np.log(there / (1 - there)) - np.log(here / (1 - here)))) / slope
+
+
 def _candidate(
     label: str,
     models: Sequence[ModelEvidence],
     places: Sequence[int],
-    predictions: tuple[PooledPrediction, PooledPrediction],
-    called: float,
+    predictions: tuple[PooledPrediction, PooledPrediction, PooledPrediction],
+    share: float,
 ) -> Candidate:
-    own, moved = ([made.models[place] for place in places] for made in predictions)
+    """A recipe from its seeds' predictions at their own threshold, at the one that calls the target's `share`, and with corrected probabilities."""
+    own, moved, corrected = ([made.models[place] for place in places] for made in predictions)
     margins = [margin(one.target_logits) for one in models]
-    cuts = [float(np.quantile(z, 1 - called)) for z in margins]
-    at_own = float(np.mean([sigmoid(np.array(one.threshold)) for one in models]))
-    shares = [float(np.mean(z > one.threshold)) for z, one in zip(margins, models, strict=True)]
+    called = float(np.clip(share, _LEAST_SHARE, _LARGEST_SHARE))
     refused = [one.refused for one in own if one.refused is not None]
     return Candidate(
         label,
         mean_of(own, "auroc"),
-        _at(own, at_own, float(np.mean(shares))),
-        _at(moved, float(np.mean(sigmoid(np.array(cuts)))), float(np.mean([np.mean(z > cut) for z, cut in zip(margins, cuts, strict=True)]))),
+        _at(own, margins, [one.threshold for one in models]),
+        _at(moved, margins, [float(np.quantile(z, 1 - called)) for z in margins]),
         refused[0] if len(refused) == len(own) else None,
-    )  # fmt: skip
+        corrected=_at(corrected, margins, [prevalence_threshold(one, share) for one in models]),
+    )
 
 
-def _at(found: Sequence[ModelPrediction], probability: float, called: float) -> AtThreshold:
+def _at(found: Sequence[ModelPrediction], margins: Sequence[np.ndarray], cuts: Sequence[float]) -> AtThreshold:
+    """Means over the seeds, whose margins on the target are called positive above `cuts`."""
+    called = [float(np.mean(z > cut)) for z, cut in zip(margins, cuts, strict=True)]
     return AtThreshold(
-        probability, called, *(mean_of(found, name) for name in ("balanced_accuracy", "sensitivity", "specificity"))
+        float(np.mean(sigmoid(np.array(cuts)))),
+        float(np.mean(called)),
+        *(mean_of(found, name) for name in ("balanced_accuracy", "sensitivity", "specificity")),
     )

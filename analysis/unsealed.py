@@ -15,6 +15,7 @@ from analysis.json_records import as_text, from_text
 from analysis.predicted import PredictedTarget
 from analysis.seed_ensembles import ensemble_of
 from analysis.selection import RULES, best_first
+from analysis.verdict_unlabelled import SOUP
 from sweep.core.errors import InputError
 from sweep.core.metric_table import TARGET
 from sweep.shift.estimators import ESTIMATORS, agreement_on_the_line
@@ -115,7 +116,7 @@ def sentences(found: Unsealed) -> list[str]:
         f"Regret of {rule}: {number(regret)} AUROC ({found.chosen[rule]} chosen)."
         for rule, regret in found.regret.items()
     ]
-    said += [*_of_ensembles(found.recipes), *_of_adaptations(found.recipes)]
+    said += [*_of_ensembles(found.recipes), *_of_forms(found.recipes)]
     estimated, true = found.prevalence
     return [*said, f"Positive share of the target: {number(estimated)} estimated, {number(true)} true."]
 
@@ -135,16 +136,26 @@ def _of_ensembles(recipes: Sequence[UnsealedRecipe]) -> list[str]:
     ]
 
 
-def _of_adaptations(recipes: Sequence[UnsealedRecipe]) -> list[str]:
-    """Whether adaptations tried on the trained models did better where that was predicted."""
-    pairs = [(made, one) for one in recipes for made in one.tried.values()]
+def _of_forms(recipes: Sequence[UnsealedRecipe]) -> list[str]:
+    """Whether adaptations tried on the trained models, and soups of their weights, did better where that was predicted."""
+    kinds = {"Adaptations tried on trained models": False, "Mean weights of the seeds": True}
+    return [
+        line
+        for words, soups in kinds.items()
+        for line in _of_kind(
+            words, [(made, one) for one in recipes for name, made in one.tried.items() if (name == SOUP) == soups]
+        )
+    ]
+
+
+def _of_kind(words: str, pairs: Sequence[tuple[Mapping[str, float], UnsealedRecipe]]) -> list[str]:
     if not pairs:
         return []
     error = float(np.mean([abs(made["value"] - made["true"]) for made, _ in pairs]))
     better = [made["true"] > one.true["auroc"] for made, one in pairs]
     right = sum(a == (made["low"] > made["beside"]) for a, (made, _) in zip(better, pairs, strict=True))
     return [
-        f"Adaptations tried on trained models: predicted AUROC off by {number(error)} on average; better than as configured in {sum(better)} of "
+        f"{words}: predicted AUROC off by {number(error)} on average; better than as configured in {sum(better)} of "
         f"{len(pairs)} cases, which was foreseen rightly in {right}."
     ]
 
@@ -190,7 +201,7 @@ def _tried(key: str, made: PredictedTarget, truth: np.ndarray) -> dict[str, dict
     """Predicted and true AUROC of a recipe under each adaptation tried on it, means over its seeds, on the images with a label."""
     seen, found = truth >= 0, {}
     for form in made.assessment.candidates[key].tried:
-        models = made.tried[key][form.name]
+        models = made.models_of(key, form.name)
         true = [true_metrics(margin(one.target_logits)[seen], truth[seen], one.threshold)["auroc"] for one in models]
         one = form.auroc
         found[form.name] = {

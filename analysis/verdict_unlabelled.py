@@ -16,6 +16,7 @@ from sweep.shift.shift_kind import ACQUISITION, MIXTURE, NONE, PREVALENCE, UNLIK
 SEND, RECALIBRATE, LABEL, REFUSE = "send", "recalibrate", "label", "refuse"
 CHANCE = 0.5  # AUROC and balanced accuracy of the constant predictor
 MARGIN = 0.03  # above chance, within which a recipe is no better than the constant predictor
+SOUP = "weight soup"  # the form with the mean weights of a recipe's seeds
 ONE_CLASS = 0.97  # share of images: (nearly) all called one class
 _FEWEST_LABELS, _MOST_LABELS, _LABEL_STEP = 20, 200, 10
 _NORMAL_90 = 1.645
@@ -34,11 +35,13 @@ class AtThreshold:
 
 @dataclass(frozen=True)
 class Form:
-    """An adaptation tried on a recipe's trained models: its expected AUROC, and that of the recipe as configured on the same hospitals."""
+    """An adaptation tried on a recipe's trained models, or the soup of their weights: its expected AUROC and balanced accuracy, and the AUROC of the
+    recipe as configured on the same hospitals."""
 
     name: str
     auroc: Prediction
     beside: Prediction
+    balanced: Prediction
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class Candidate:
     """One recipe: its expected AUROC, its own threshold and the one moved to the target's expected class shares.
 
     `refused` says why its performance cannot be predicted, None where it can. `ensemble` is the AUROC of its `seeds` as one model that
-    averages their probabilities, None where there is one seed or no prediction. `tried` are adaptations tried on its trained models.
+    averages their probabilities, None where there is one seed or no prediction. `tried` are adaptations tried on its trained models and the soup
+    of their weights. `corrected` is the threshold that corrects its calibrated probabilities for the target's expected class shares.
     """
 
     label: str
@@ -57,6 +61,13 @@ class Candidate:
     seeds: int = 1
     ensemble: Prediction | None = None
     tried: tuple[Form, ...] = ()
+    corrected: AtThreshold | None = None
+
+    @property
+    def recalibrated(self) -> AtThreshold | None:
+        """The better of the two other thresholds, by the lower end of its balanced accuracy; one that can be used, if there is one."""
+        others = [at for at in (self.moved, self.corrected) if at is not None]
+        return max(others, key=lambda at: (_usable(at), at.balanced.low)) if others else None
 
 
 @dataclass(frozen=True)
@@ -139,8 +150,8 @@ def _decided(facts: TargetFacts) -> Decision:
         return REFUSE, [f"Do not send any recipe to {where}: {reason}."], "", 0
     if facts.contradiction is not None and facts.contradiction.unusual:
         there, usual = _told_apart(facts.contradiction.target, facts.contradiction.hospitals)
-        at = ", with thresholds that fit the class mix," if facts.contradiction.moved else ""
-        reason = f"two models of the run{at} answer differently on {there} of the images there, on nine of ten pseudo-hospitals on at most {usual}"
+        where_called = ", with thresholds that fit the class mix," if facts.contradiction.moved else ""
+        reason = f"two models of the run{where_called} answer differently on {there} of the images there, on nine of ten pseudo-hospitals on at most {usual}"
         return _label_first(
             facts, best, f"{reason}, so its predicted AUROC of {_with_range(best.auroc)} may not hold", skipped
         )
@@ -148,14 +159,11 @@ def _decided(facts: TargetFacts) -> Decision:
         return _label_first(facts, best, f"its predicted AUROC of {_with_range(best.auroc)} may be chance", skipped)
     if _usable(best.own):
         return SEND, [_send(facts, best), *_together(best), *_adapted(best), *skipped], best.label, 0
-    if best.moved is not None and _usable(best.moved):
-        return (
-            RECALIBRATE,
-            [_recalibrate(facts, best, best.moved), *_together(best), *_adapted(best), *skipped],
-            best.label,
-            0,
-        )
-    at = best.moved if best.moved is not None and best.moved.balanced.value > best.own.balanced.value else best.own
+    other = best.recalibrated
+    if other is not None and _usable(other):
+        said = [_recalibrate(facts, best, other), *_together(best), *_adapted(best), *skipped]
+        return RECALIBRATE, said, best.label, 0
+    at = other if other is not None and other.balanced.value > best.own.balanced.value else best.own
     reason = f"its predicted balanced accuracy of {_with_range(at.balanced)} may be that of the constant predictor"
     return _label_first(facts, best, reason, skipped)
 
@@ -222,19 +230,22 @@ def _together(one: Candidate) -> list[str]:
 
 
 def _adapted(one: Candidate) -> list[str]:
-    """Whether an adaptation that was tried on it is expected to do better, by the lower ends on the same pseudo-hospitals."""
+    """Whether another form that was tried on it is expected to do better, by the lower ends on the same pseudo-hospitals."""
     if not one.tried:
         return []
     best = max(one.tried, key=lambda form: form.auroc.low - form.beside.low)
     if best.auroc.low > best.beside.low:
+        how = (
+            f"With the mean weights of its {one.seeds} seeds (`sweep.export --seeds all --combine soup`)"
+            if best.name == SOUP
+            else f"With `adapt: {best.name}`, which was tried on its trained models,"
+        )
         return [
-            f"With `adapt: {best.name}`, which was tried on its trained models, it is expected to do better: AUROC {_with_range(best.auroc)} "
-            f"against {_with_range(best.beside)} on the same pseudo-hospitals."
+            f"{how} it is expected to do better: AUROC {_with_range(best.auroc)} against {_with_range(best.beside)} on the same pseudo-hospitals."
         ]
     names = ", ".join(form.name for form in one.tried)
-    return [
-        f"No adaptation tried on it ({names}) is expected to do better: AUROC {_with_range(best.auroc)} with {best.name}."
-    ]
+    what = "Nothing else" if any(form.name == SOUP for form in one.tried) else "No adaptation"
+    return [f"{what} tried on it ({names}) is expected to do better: AUROC {_with_range(best.auroc)} with {best.name}."]
 
 
 def _expected(at: AtThreshold) -> str:

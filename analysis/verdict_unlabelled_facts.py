@@ -62,7 +62,7 @@ def table_note(run: Run, ranking: Ranking) -> str:
 
 
 def _tiles(one: Candidate, decision: str) -> tuple[Tile, ...]:
-    at = one.moved if decision == RECALIBRATE and one.moved is not None else one.own
+    at = one.recalibrated if decision == RECALIBRATE and one.recalibrated is not None else one.own
     threshold = f"at probability {number(at.probability)}"
     return (
         _tile("Predicted AUROC", one.auroc, "constant predictor 0.500"),

@@ -137,6 +137,7 @@ SECTIONS = {
     "Models": {
         "export": Row("a trained model, or its seeds as one: weights, threshold, model card", "sweep.export:main"),
         "predict": Row("an exported model on new images: a row an image and a row a patient", "sweep.predict:main"),
+        "soups": Row("mean weights of a recipe's seeds, judged without target labels", "sweep.soups:main"),
         "replay": Row("one record again, compared with the ledger", "sweep.replay:main"),
         "artifacts": Row("generators, pools and models that nothing needs any more", "sweep.artifacts:main"),
     },

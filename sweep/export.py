@@ -62,7 +62,8 @@ def export(
         str,
         typer.Option(
             metavar="POLICY",
-            help="How the decision threshold is chosen on the source's validation images: youden, half, sensitivity=S or specificity=S.",
+            help="How the decision threshold is chosen on the source's validation images: youden, half, sensitivity=S or specificity=S; "
+            "or itself: probability=P.",
         ),
     ] = "youden",
     onnx: Annotated[

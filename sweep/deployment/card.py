@@ -137,7 +137,10 @@ def _decision(facts: Mapping[str, Any]) -> list[str]:
 
 def _policy(policy: str) -> str:
     name, _, share = policy.partition("=")
-    return POLICIES[policy] if not share else POLICIES[f"{name}=S"].replace("S", share, 1).partition(",")[0]
+    if not share:
+        return POLICIES[policy]
+    letter = "S" if f"{name}=S" in POLICIES else "P"
+    return POLICIES[f"{name}={letter}"].replace(letter, share, 1).partition(",")[0]
 
 
 def _flag(facts: Mapping[str, Any]) -> list[str]:

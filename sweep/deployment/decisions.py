@@ -16,8 +16,11 @@ POLICIES = {
     HALF: "0.5: the likelier of two classes",
     "sensitivity=S": "the highest threshold whose sensitivity is at least S, e.g. sensitivity=0.95",
     "specificity=S": "the lowest threshold whose specificity is at least S",
+    "probability=P": "P itself, e.g. the one that the verdict on an unlabelled target names",
 }
-_SHARE = re.compile(r"(sensitivity|specificity)=(0?\.\d+|1(?:\.0*)?)")
+_NUMBER = r"(0?\.\d+|1(?:\.0*)?)"
+_SHARE = re.compile(rf"(sensitivity|specificity)={_NUMBER}")
+_GIVEN = re.compile(rf"probability={_NUMBER}")
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,9 @@ class Threshold:
 
 def check_policy(policy: str) -> str:
     """The policy; InputError for one that is unknown."""
-    if policy in (YOUDEN, HALF) or _SHARE.fullmatch(policy):
+    if policy in (YOUDEN, HALF) or _SHARE.fullmatch(policy) or _GIVEN.fullmatch(policy):
         return policy
-    raise InputError(
-        "--threshold", f"{policy!r} is no policy", f"write one of {', '.join(POLICIES)}, S a share up to 1"
-    )
+    raise InputError("--threshold", f"{policy!r} is no policy", f"write one of {', '.join(POLICIES)}, S and P up to 1")
 
 
 def choose(policy: str, finding: str, probability: np.ndarray, positive: np.ndarray) -> Threshold:
@@ -53,7 +54,9 @@ def choose(policy: str, finding: str, probability: np.ndarray, positive: np.ndar
         raise InputError(
             f"--threshold {policy}", f"no validation image {lacking} {finding}", f"choose --threshold {HALF}"
         )
-    candidates = _midways(probability) if policy != HALF else np.array([0.5])
+    given = _GIVEN.fullmatch(policy)
+    fixed = 0.5 if policy == HALF else float(given[1]) if given else None
+    candidates = _midways(probability) if fixed is None else np.array([fixed])
     said = probability[None, :] >= candidates[:, None]
     sensitivity = (said & positive).sum(axis=1) / positives
     specificity = (~said & ~positive).sum(axis=1) / negatives

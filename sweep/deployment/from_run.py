@@ -127,7 +127,7 @@ def build(source: Source, data: Data, with_images: bool = True) -> Built:
     images, histogram = _as_seen(data, way)
     if source.combination == SOUP:
         members = [_soup(source, members, images["train"])]
-        predictions = _new_predictions(source, members[0], images)
+        predictions = new_predictions(source, members[0], images)
     else:
         predictions = _kept_predictions(source, data)
     if way == "batch_norm":
@@ -160,6 +160,15 @@ def _as_seen(data: Data, way: str) -> tuple[dict[str, Images], np.ndarray | None
     return images, None
 
 
+def soup_of(source: Source, data: Data, train: Images) -> Classifier:
+    """The seeds' mean weights as one model, from the run's weights; `train` are training images as the model sees them.
+
+    Raises InputError as `build` does.
+    """
+    _check(source, source.config["adapt"], with_images=True)
+    return _soup(source, [rebuilt(source.config, data, seed, source.file(seed, MODEL)) for seed in source.seeds], train)
+
+
 def _soup(source: Source, members: Sequence[Classifier], train: Images) -> Classifier:
     check_shared_start(source.config, members[0])
     members[0].load_state_dict(soup([member.state_dict() for member in members]))
@@ -167,7 +176,8 @@ def _soup(source: Source, members: Sequence[Classifier], train: Images) -> Class
     return adapt_batch_norm(members[0], sample(train))
 
 
-def _new_predictions(source: Source, model: Classifier, images: Mapping[str, Images]) -> pd.DataFrame:
+def new_predictions(source: Source, model: Classifier, images: Mapping[str, Images]) -> pd.DataFrame:
+    """The run's rows of predictions with the logits of `model`; `images` by the folds that are evaluated."""
     logits = [predict(model, images[fold], _PREDICT_BATCH) for fold in FOLD_OF_SPLIT.values()]
     return _kept(source)[0].assign(seed=0, logits=list(np.concatenate(logits)))
 

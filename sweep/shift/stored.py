@@ -2,12 +2,14 @@
 
 A row per image of a pseudo-hospital and adaptation: adaptation, hospital, family, recipe (names of its transforms, joined by `+`),
 target_distance, source_distance, image_id, label (class index), logits [K]. It lies beside predictions.parquet, which holds the logits of the
-real target; `adapted_target.parquet` holds those of the target under each adaptation that was tried on the trained model.
+real target; `adapted_target.parquet` holds those of the target under each adaptation that was tried on the trained model. The same files
+of a weight soup, the model with the mean weights of a configuration's seeds, lie in `soups/SIGNATURE`, with the seeds in `soup.json`.
 """
 
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +24,7 @@ from sweep.shift.predicted_performance import HospitalResult
 PSEUDO_HOSPITALS_FILE = "pseudo_hospitals.parquet"
 ADAPTED_TARGET_FILE = "adapted_target.parquet"
 PREDICTIONS_FILE = "predictions.parquet"
+SOUP_FILE = "soup.json"
 AS_CONFIGURED = (
     "as_configured"  # the model and images as the configuration's `adapt` says; what predictions.parquet holds
 )
@@ -88,6 +91,17 @@ def write_hospitals(run: Storage, folder: str, hospitals: Sequence[StoredHospita
 def read_hospitals(run: Storage, folder: str, adaptation: str = AS_CONFIGURED) -> list[StoredHospital]:
     """One record's pseudo-hospitals; empty where the run evaluated none."""
     return hospitals_of(_read(run, f"{folder}/{PSEUDO_HOSPITALS_FILE}"), adaptation)
+
+
+def soup_folder(signature: str) -> str:
+    """Folder of the weight soup of a configuration's seeds, relative to the run."""
+    return f"soups/{signature}"
+
+
+def soup_seeds(run: Storage, signature: str) -> tuple[int, ...]:
+    """The seeds whose weights the soup of a configuration averages; empty where none was evaluated."""
+    path = f"{soup_folder(signature)}/{SOUP_FILE}"
+    return tuple(json.loads(run.read(path))["seeds"]) if run.exists(path) else ()
 
 
 def adapted_target_frame(logits: Mapping[str, np.ndarray], image_ids: Sequence[str]) -> pd.DataFrame:

@@ -20,16 +20,30 @@ def target(seed=0, images=300, views=1, recipes=3):
     return Pool(groups.astype(str), np.array(margins), sigmoid(np.mean(margins, axis=0))), labels
 
 
+def alike(differing):
+    """Two recipes that answer but so many images the same way."""
+    pool, labels = target(recipes=2)
+    pool.margins[1] = pool.margins[0]
+    pool.margins[1, 10 : 10 + differing] *= -1
+    return pool, labels
+
+
 def everything(labels):
     return Sample(np.arange(len(labels)), labels, np.ones(len(labels)))
 
 
-def replays(pool, labels, images, active, metric, repeats):
+def replays(pool, labels, images, active, metric, repeats, pair=(2, 0), aided=None):
     probability = drawing_probabilities(pool, images, active=active)
     draws = np.random.default_rng(1)
     for _ in range(repeats):
         chosen = draw(pool, probability, draws)
-        yield difference(pool, Sample(chosen, labels[chosen], probability[chosen]), metric, (2, 0), aided=active)
+        yield difference(
+            pool,
+            Sample(chosen, labels[chosen], probability[chosen]),
+            metric,
+            pair,
+            aided=active if aided is None else aided,
+        )
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -91,6 +105,32 @@ def test_active_labels_are_unbiased_and_narrower_than_random_ones(metric):
     active, random = (list(replays(pool, labels, 60, kind, metric, 150)) for kind in (True, False))
     assert abs(np.mean([made.value for made in active]) - truth) < 0.012
     assert np.median([made.width for made in active]) < 0.8 * np.median([made.width for made in random])
+
+
+@pytest.mark.parametrize("aided", [True, False])
+def test_recipes_that_differ_on_one_image_are_told_apart_by_no_more_than_it(aided):
+    pool, labels = alike(1)
+    truth = difference(pool, everything(labels), "accuracy", (1, 0)).value
+    made = list(replays(pool, labels, 36, True, "accuracy", 60, (1, 0), aided=aided))
+    assert abs(truth) == pytest.approx(1 / 300)
+    assert all(one.low - 1e-12 <= truth <= one.high + 1e-12 for one in made)
+    if aided:
+        assert max(one.width for one in made) < 2.01 / 300
+        assert len({round(one.width, 6) for one in made}) > 1  # its label is known in some draws and not in others
+
+
+def test_another_metric_of_recipes_alike_is_not_known_before_the_images_that_differ_are_labelled():
+    pool, labels = alike(1)
+    chosen = np.setdiff1d(np.arange(0, 300, 6), np.flatnonzero((pool.margins[0] > 0) != (pool.margins[1] > 0)))
+    made = difference(pool, Sample(chosen, labels[chosen], np.full(len(chosen), 1 / 6)), "balanced_accuracy", (1, 0))
+    assert made.low < 0 < made.high
+
+
+def test_intervals_hold_where_few_images_tell_the_recipes_apart():
+    pool, labels = alike(8)
+    truth = difference(pool, everything(labels), "accuracy", (1, 0)).value
+    made = list(replays(pool, labels, 36, True, "accuracy", 300, (1, 0)))
+    assert np.mean([one.low - 1e-12 <= truth <= one.high + 1e-12 for one in made]) >= 0.93
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ TRUTH = np.array([0, 0, 1, 0, 1, 0, 1, 1], bool)
         ("sensitivity=0.95", 0.25, 1.0, 0.5),
         ("sensitivity=0.75", 0.5, 0.75, 0.75),
         ("specificity=1", 0.75, 0.5, 1.0),
+        ("probability=0.65", 0.65, 0.5, 0.75),
     ],
 )
 def test_policies(policy, threshold, sensitivity, specificity):
@@ -28,7 +29,7 @@ def test_policies(policy, threshold, sensitivity, specificity):
 
 
 def test_a_policy_that_is_none_and_images_of_one_kind_are_refused():
-    for wrong in ("best", "sensitivity", "sensitivity=1.2", "youden=1"):
+    for wrong in ("best", "sensitivity", "sensitivity=1.2", "youden=1", "probability=2"):
         with pytest.raises(InputError, match="is no policy"):
             check_policy(wrong)
     with pytest.raises(InputError, match="no validation image has malignant"):

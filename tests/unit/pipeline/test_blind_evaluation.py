@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from analysis.tried_forms import AS_CONFIGURED as AS_TRAINED
-from analysis.tried_forms import predicted_adaptations, tried_adaptations
+from analysis.tried_forms import predicted_forms, tried_adaptations
 from sweep.config.hyperparameters import complete
 from sweep.config.sweep_config import DataSection
 from sweep.core.storage import Storage
@@ -146,7 +146,7 @@ def test_they_are_candidates_to_choose_among_without_labels(sealed):
     opened = SimpleNamespace(storage=run, data_card={"data": {"try_adaptations": list(TRIED)}})
     tried = tried_adaptations(opened, result["signature"], {0: model})
     assert set(tried) == {*TRIED, AS_TRAINED}
-    forms = predicted_adaptations({"recipe": tried})["recipe"]
+    forms = predicted_forms({"recipe": tried})["recipe"]
     assert {form.name for form in forms} <= set(TRIED)
     assert all(0 <= form.auroc.low <= form.auroc.value <= form.auroc.high <= 1 for form in forms)
 
