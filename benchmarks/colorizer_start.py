@@ -1,21 +1,25 @@
 """The two starts of a colorizer side by side on real images: as the published code draws its weights, and Xavier's as version 0.1 drew them.
 
-    python -m benchmarks.colorizer_start shards/busi shards/brest [--colorizer coloru] [--seeds 3] [--epochs 8] [--images 160] [--px 64]
+    python -m benchmarks.colorizer_start shards/busi shards/brest [--colorizer coloru] [--seeds 5] [--epochs 6] [--images 240] [--px 64]
 
-Both arms have the same folds, batches, optimiser steps and seeds, and the same first weights of the backbone; only `colorizer_init`
-differs. A row a start: the spread of the colorizer's output before training (standard deviation over the pixels of a channel, on
-validation images), mean AUROC with every seed, and training seconds; then the paired difference, published minus Xavier, seed by seed.
+Beside them a row without a colorizer. All rows have the same folds, batches, optimiser steps and seeds, and the same initial weights of the
+backbone. A row an arm: the spread of the colorizer's output before training (standard deviation over the pixels of a channel, on
+validation images), mean AUROC with every seed, and training seconds; then each pair of arms: the mean of the differences by seed and its 95 %
+t interval over seeds. The folds are the same for every seed, so the intervals hold for these images alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import tempfile
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import torch
+from scipy.stats import t as student_t
 
 from sweep.config.hyperparameters import complete
 from sweep.config.sweep_config import DataSection
@@ -29,12 +33,13 @@ from sweep.pipeline.training_job import TrainingJob
 from sweep.store.trial import Attacks, Trial
 
 METRICS = ("auroc/source", "auroc/target", "domain_gap")
-RECIPE = {"backbone": "mobilenetv2_100", "batch_size": 16, "lr": 0.0005, "augment": "none"}
+NONE = "none"  # the row without a colorizer
+RECIPE = {"backbone": "mobilenetv2_100", "batch_size": 16, "lr": 0.0005, "colorizer_lr_factor": 3, "augment": "none"}
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One start: spread of its first output, seconds a seed, and each metric by seed [S]."""
+    """One start, or no colorizer: spread of its output before training, seconds a seed, and each metric by seed [S]."""
 
     start: str
     spread: float
@@ -47,28 +52,36 @@ def measure(chosen: argparse.Namespace) -> list[Arm]:
     with tempfile.TemporaryDirectory() as folder:
         run = Storage(folder)
         section = DataSection(
-            source=chosen.source, target=chosen.target, image_px=chosen.px, train_images=chosen.images
+            source=chosen.source,
+            target=chosen.target,
+            image_px=chosen.px,
+            train_images=chosen.images,
+            normals="drop",
+            conflicts="drop",
         )
         data = prepare(section, run)
         folds = {fold: data.read(fold) for fold in FOLDS}
+        print("images: " + ", ".join(f"{fold} {len(part)}" for fold, part in folds.items()), flush=True)
         arms = []
-        for start in INITS:
-            changes: dict[str, Any] = {
-                "colorizer": chosen.colorizer,
-                "colorizer_init": start,
-                "epochs": chosen.epochs,
-                "patience": chosen.epochs,
-            }
-            config = complete({**RECIPE, "weights": chosen.weights, "backbone": chosen.backbone, **changes})
+        for start in (NONE, *INITS):
+            config = _config(chosen, start)
             trial = Trial(config, data.hash, tuple(range(chosen.seeds)))
-            done = [
-                run_seed(TrainingJob(trial, seed, data, dict(folds), Attacks(), run)) for seed in range(chosen.seeds)
-            ]
+            done = []
+            for seed in range(chosen.seeds):
+                done.append(run_seed(TrainingJob(trial, seed, data, dict(folds), Attacks(), run)))
+                print(start, seed, {name: round(done[-1]["metrics"][name], 3) for name in METRICS}, flush=True)
             by_metric = {name: np.array([one["metrics"][name] for one in done]) for name in METRICS}
             seconds = float(np.mean([one["seconds"]["train"] for one in done]))
-            spread = first_spread(chosen.colorizer, start, folds["val"].images[:64])
+            spread = math.nan if start == NONE else first_spread(chosen.colorizer, start, folds["val"].images[:64])
             arms.append(Arm(start, spread, seconds, by_metric))
         return arms
+
+
+def _config(chosen: argparse.Namespace, start: str) -> dict[str, Any]:
+    """The configuration of one arm."""
+    colorizer = {"colorizer": NONE} if start == NONE else {"colorizer": chosen.colorizer, "colorizer_init": start}
+    lengths = {"epochs": chosen.epochs, "patience": chosen.epochs}
+    return complete({**RECIPE, "weights": chosen.weights, "backbone": chosen.backbone, **lengths, **colorizer})
 
 
 def first_spread(colorizer: str, start: str, images: np.ndarray) -> float:
@@ -91,11 +104,18 @@ def report(arms: list[Arm]) -> str:
     for arm in arms:
         cells = "  ".join(f"{_with_seeds(arm.metrics[name]):>28s}" for name in METRICS)
         lines.append(f"{arm.start:9s}  {arm.spread:10.3f}  {arm.seconds:14.1f}  {cells}")
-    first, second = arms
-    for name in METRICS:
-        apart = first.metrics[name] - second.metrics[name]
-        lines.append(f"{name}, {first.start} minus {second.start}: {_with_seeds(apart)}")
+    for first, second in combinations(arms, 2):
+        for name in METRICS:
+            apart = first.metrics[name] - second.metrics[name]
+            lines.append(f"{name}, {first.start} minus {second.start}: {_with_interval(apart)}")
     return "\n".join(lines)
+
+
+def _with_interval(apart: np.ndarray) -> str:
+    """Mean of the differences [S] with its 95 % t interval, and each of them."""
+    mean, seeds = apart.mean(), len(apart)
+    half = student_t.ppf(0.975, seeds - 1) * apart.std(ddof=1) / math.sqrt(seeds) if seeds > 1 else math.nan
+    return f"{mean:+.3f} ({mean - half:+.3f} to {mean + half:+.3f}; {' '.join(f'{value:+.3f}' for value in apart)})"
 
 
 def _with_seeds(values: np.ndarray) -> str:
@@ -110,9 +130,9 @@ def main() -> None:
     parser.add_argument("--colorizer", default="coloru", choices=["coloru", "deco"])
     parser.add_argument("--backbone", default=RECIPE["backbone"])
     parser.add_argument("--weights", default="imagenet", help="imagenet, or a file")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--images", type=int, default=160, help="training images")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--images", type=int, default=240, help="training images")
     parser.add_argument("--px", type=int, default=64)
     chosen = parser.parse_args()
     chosen.weights = None if chosen.weights == "none" else chosen.weights

@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sweep.core.deferred import Deferred
+from sweep.core.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 LINF, L2 = "linf", "l2"
 LIBRARY_PREFIX = "torchattacks:"
+_FINDINGS = (
+    "use an attack of the table (fgsm, bim, pgd, mifgsm, apgd, square, fmn), or import one finding as two classes"
+)
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Threat:
     Step size: `alpha` in grey values (1 = full range), or `alpha_per_eps` times the epsilon when `alpha` is None.
     `steps` are gradient steps (queries for black boxes). `decay` is the momentum (None: none). `once`: one run finds the
     smallest perturbation, so only the largest epsilon is tried. `multi_label`: whether it can attack several findings at once.
+    `least_classes`: with fewer it has no meaning. `channels`: of the images that it takes, None for any number.
     `options` go to a wrapped library attack.
     """
 
@@ -38,6 +43,8 @@ class Threat:
     family: str = "gradient"  # or "black_box", "noise"
     once: bool = False
     multi_label: bool = True
+    least_classes: int = 2
+    channels: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -67,3 +74,17 @@ class Threat:
         if self.alpha is None:
             return epsilon * self.alpha_per_eps
         return epsilon.new_full((), self.alpha).expand_as(epsilon)
+
+
+def misfit(threat: Threat, classes: int, multi_label: bool, channels: int = 1) -> InputError | None:
+    """Why `threat` has no meaning for images of `channels` channels with these labels, and what does; None where it has one."""
+    where = f"threats.attacks, {threat.name}"
+    if multi_label and not threat.multi_label:
+        return InputError(where, "takes single labels only, these data have several findings an image", _FINDINGS)
+    if not multi_label and classes < threat.least_classes:
+        found = f"needs {threat.least_classes} classes or more, these data have {classes}"
+        return InputError(where, found, "use apgd and apgd_margin, or another attack of the table")
+    if threat.channels not in (None, channels):
+        found = f"takes images of {threat.channels} channels, these have {channels}"
+        return InputError(where, found, "use mifgsm, or another attack of the table")
+    return None

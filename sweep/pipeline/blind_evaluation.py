@@ -149,7 +149,16 @@ def hospital_set(job: TrainingJob) -> HospitalSet:
     """The pseudo-hospitals of a prepared job, from this worker's memory where an earlier job of the same data made them."""
     matched = job.trial.config["adapt"] == "histogram_to_target"  # source images are then matched before anything else
     data = job.data
-    key = (data.fold_hash("val"), data.fold_hash("target"), data.image_px, data.fit, data.pseudo_hospitals, matched)
+    sizes = len(job.folds["val"]), len(job.folds["target"])  # a probe of the time cuts the folds down
+    key = (
+        data.fold_hash("val"),
+        data.fold_hash("target"),
+        *sizes,
+        data.image_px,
+        data.fit,
+        data.pseudo_hospitals,
+        matched,
+    )
     if key not in _sets:
         _sets[key] = _made(job.folds["val"], job.folds["target"], data.pseudo_hospitals)
         while len(_sets) > _KEPT_SETS:

@@ -11,15 +11,13 @@ from sweep.config.hyperparameters import complete
 from sweep.core.hyperparameter import Scalar
 from sweep.search.sampling import drawn
 
-Config = dict[str, Scalar]
-
 
 @dataclass(frozen=True)
 class CellConfigs:
     """The configurations of one grid cell; every cell is sampled equally often."""
 
-    cell: Config
-    configs: tuple[Config, ...]
+    cell: dict[str, Scalar]
+    configs: tuple[dict[str, Scalar], ...]
 
 
 def studies(
@@ -33,12 +31,12 @@ def studies(
     return [CellConfigs(cell, tuple(_configs(search, {**fixed, **cell}, trials, seed))) for cell in cells(grid)]
 
 
-def cells(grid: Mapping[str, list[Scalar]]) -> list[Config]:
+def cells(grid: Mapping[str, list[Scalar]]) -> list[dict[str, Scalar]]:
     """Every combination of the grid's values, in order; one empty cell without a grid."""
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
-def _configs(search: Mapping[str, Any], known: Mapping[str, Scalar], trials: int, seed: int) -> list[Config]:
+def _configs(search: Mapping[str, Any], known: Mapping[str, Scalar], trials: int, seed: int) -> list[dict[str, Scalar]]:
     draws = trials if search else 1
     return [complete({**known, **drawn(search, known, number, seed)}) for number in range(draws)]
 

@@ -10,6 +10,7 @@ from typing import Any
 from sweep.config.effect_checks import without_effect
 from sweep.config.hyperparameters import complete
 from sweep.config.sweep_config import SweepConfig
+from sweep.core.conditions import Config
 from sweep.core.hyperparameter import Scalar
 from sweep.data.datasets import Data
 from sweep.pipeline.model_options import shaping_names
@@ -17,7 +18,7 @@ from sweep.planning.defaults import folder_defaults
 from sweep.planning.grid import cells, epochs_of, studies
 from sweep.planning.preflight import with_file_identities
 from sweep.search.campaign import Campaign
-from sweep.search.candidate import Assignment, Config, Rules, Values
+from sweep.search.candidate import Assignment, Rules, Values
 from sweep.search.halving import ParetoHalving
 from sweep.search.racing import Race
 from sweep.store.ledger import Event, Reading

@@ -83,6 +83,7 @@ def print_plan(
         *notes(sweep_config, plan, len(warm)),
         *weights_past(plan.foreseen, foreseen_datasets(sweep_config.data), whole=True),
         *_bounds(sweep_config),
+        *_patience(plan, steps["record"]),
         *outlook(works, trials, sweep_config.resources, here),
     ):
         console.print(line, soft_wrap=True)
@@ -183,6 +184,22 @@ def _table(steps: Mapping[str, Step]) -> Table:
     for kind, step in steps.items():
         table.add_row(kind.replace("_", " "), str(step.needed), str(step.there), str(step.work.left))
     return table
+
+
+def _patience(plan: Plan, records: Step) -> list[str]:
+    """How trainings that patience may end early are counted in a foreseen time."""
+    from sweep.planning.probe import epochs_expected
+    from sweep.training.recipe import FEATURE_HEADS, Recipe
+
+    if not (records.work.probed and records.work.left):
+        return []
+    recipes = [Recipe.from_config(trial.config) for trial in plan.foreseen]
+    early = [one for one in recipes if one.procedure not in FEATURE_HEADS and epochs_expected(one) < one.epochs]
+    if not early:
+        return []
+    return [
+        "patience may end trainings before all their epochs: each is counted with the middle of its shortest and its full length"
+    ]
 
 
 def _bounds(sweep_config: SweepConfig) -> list[str]:

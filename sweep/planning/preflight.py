@@ -57,13 +57,11 @@ def misfits(trials: Iterable[Trial], data: Data, threats: Iterable[str]) -> list
     from sweep.pipeline.texture_loss import texture_misfits
 
     configs = [trial.config for trial in trials]
-    errors = [*recipe_misfits(configs), *texture_misfits(configs, data.image_px)]
+    errors = [*recipe_misfits(configs), *texture_misfits(configs, data.image_px), *_attack_misfits(threats, data)]
     if not data.multi_label:
         idle = any(config.get("uncertain") for config in configs)
         fix = "remove it, or import several findings an image (chexpert, chestxray14 without --finding)"
         return [*errors, InputError("uncertain", "has no effect: every image has one class", fix)] if idle else errors
-    from sweep.attacks.threats import resolve_threat
-
     if any(config["adapt"] == "entropy" for config in configs):
         fix = "use batch_norm or histogram, or import one finding as two classes"
         errors.append(InputError("adapt: entropy", "data with several findings an image: it knows one class each", fix))
@@ -76,17 +74,17 @@ def misfits(trials: Iterable[Trial], data: Data, threats: Iterable[str]) -> list
                 fix,
             )
         )
-    for name in threats:
-        if not name.startswith(TRANSFER) and not resolve_threat(name).multi_label:
-            fix = "use fgsm, bim, pgd, mifgsm, apgd or square, or import one finding as two classes"
-            errors.append(
-                InputError(
-                    f"threats.attacks, {name}",
-                    "torchattacks knows one class an image, these data have several findings",
-                    fix,
-                )
-            )
     return errors
+
+
+def _attack_misfits(threats: Iterable[str], data: Data) -> list[InputError]:
+    """Attacks that have no meaning for the number of classes, or for several findings an image."""
+    from sweep.attacks.threat import misfit
+    from sweep.attacks.threats import resolve_threat
+
+    rows = [resolve_threat(name) for name in threats if not name.startswith(TRANSFER)]
+    found = (misfit(threat, len(data.classes), data.multi_label) for threat in rows)
+    return [one for one in found if one is not None]
 
 
 def weights_past(trials: Iterable[Trial], datasets: Iterable[str], *, whole: bool = False) -> list[str]:

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sweep.config.hyperparameters import restored
+from sweep.core.conditions import Config
 from sweep.core.errors import InputError
 from sweep.core.means import mean_of_known
 from sweep.core.storage import Storage
-from sweep.search.candidate import Config, Values
+from sweep.search.candidate import Values
 from sweep.store.ledger import FOLDER, Event, read_ledger
 
 

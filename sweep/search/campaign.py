@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sweep.core.conditions import Config
 from sweep.core.hashing import canonical_json
-from sweep.search.candidate import Assignment, Candidate, Config, Rules, Values
+from sweep.search.candidate import Assignment, Candidate, Rules, Values
 from sweep.search.halving import ParetoHalving
 from sweep.search.projection import END, projected
 from sweep.search.racing import Race, Standing

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from sweep.core.conditions import Config
 from sweep.search.halving import ParetoHalving
 from sweep.search.racing import Race
-from sweep.search.sampling import Scalar
 from sweep.search.searchers import finite
 
-Config = Mapping[str, Scalar]
 Values = Sequence[float | None] | None  # one per objective; None: failed
 
 

@@ -12,10 +12,11 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
 from optuna.trial import TrialState, create_trial
 
+from sweep.core.hyperparameter import Scalar
 from sweep.core.seeds import named_seed
 from sweep.search.axes import Axis, make_axes
-from sweep.search.sampling import Scalar, drawn
-from sweep.search.searchers import Config, Space, Values, finite
+from sweep.search.sampling import drawn
+from sweep.search.searchers import Space, Values, finite
 
 POPULATION = 20  # of NSGA-II: a sweep has tens of trials, not thousands
 _SEED_LIMIT = 2**32  # NumPy's old generators, which Optuna uses, take no more
@@ -38,7 +39,7 @@ class OptunaSearcher:
         self._numbers: dict[int, int] = {}  # token -> Optuna's number of the trial
         self._results = 0
 
-    def ask(self) -> tuple[int, Config]:
+    def ask(self) -> tuple[int, dict[str, Scalar]]:
         """The next proposal."""
         token, self._next = self._next, self._next + 1
         if self._results < self._sampler.startup:
@@ -48,7 +49,7 @@ class OptunaSearcher:
             self._numbers[token], config = self._propose(token)
         return token, config
 
-    def restore(self, token: int, config: Config) -> None:
+    def restore(self, token: int, config: dict[str, Scalar]) -> None:
         """The proposal was handed out before."""
         self._numbers[token] = self._add(config, TrialState.RUNNING)
         self._next = max(self._next, token + 1)
@@ -77,17 +78,17 @@ class OptunaSearcher:
         self._results += taken
         return taken
 
-    def _middle(self) -> Config:
+    def _middle(self) -> dict[str, Scalar]:
         return self._space.define_by_run(lambda name: self._axes[name].decode(self._axes[name].middle))
 
-    def _propose(self, token: int) -> tuple[int, Config]:
+    def _propose(self, token: int) -> tuple[int, dict[str, Scalar]]:
         self._study.sampler = self._sampler.build(named_seed(self._seed, "searcher", token) % _SEED_LIMIT)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Optuna's experimental features, and names that a condition hides at times
             trial = self._study.ask()
             return trial.number, self._space.define_by_run(lambda name: _suggest(trial, name, self._axes[name]))
 
-    def _add(self, config: Config, state: TrialState, values: list[float] | None = None) -> int:
+    def _add(self, config: dict[str, Scalar], state: TrialState, values: list[float] | None = None) -> int:
         coordinates = {name: self._axes[name].encode(value) for name, value in config.items()}
         spaces = {name: self._axes[name].coordinate for name in config}
         self._study.add_trial(

@@ -10,20 +10,19 @@ from typing import Any, Protocol
 from sweep.core.errors import InputError, suggestion
 from sweep.search.sampling import Scalar, active, by_dependency, drawn, satisfies
 
-Config = dict[str, Scalar]
 Values = Sequence[float | None] | None  # one per objective; None when the trial failed
 
 
 class Searcher(Protocol):
     """Proposes configurations and learns from their results; any number may be open at once."""
 
-    def ask(self) -> tuple[int, Config]:
+    def ask(self) -> tuple[int, dict[str, Scalar]]:
         """A token, counted up from `first`, and the hyperparameters in use."""
 
     def tell(self, token: int, values: Values) -> None:
         """The result of an asked configuration; anything but a finite number for every objective counts as failed."""
 
-    def restore(self, token: int, config: Config) -> None:
+    def restore(self, token: int, config: dict[str, Scalar]) -> None:
         """Stand where `ask` had just returned this: how a resumed sweep takes up what it had asked for."""
 
     def warm_start(self, results: Sequence[tuple[Mapping[str, Scalar], Values]]) -> int:
@@ -37,13 +36,13 @@ class RandomSearcher:
         self._space, self._seed, self._next = space, seed, first
         self._open: set[int] = set()
 
-    def ask(self) -> tuple[int, Config]:
+    def ask(self) -> tuple[int, dict[str, Scalar]]:
         """The next draw."""
         token, self._next = self._next, self._next + 1
         self._open.add(token)
         return token, drawn(self._space.search, self._space.known, token, self._seed)
 
-    def restore(self, token: int, config: Config) -> None:
+    def restore(self, token: int, config: dict[str, Scalar]) -> None:
         """The draw was handed out before."""
         self._open.add(token)
         self._next = max(self._next, token + 1)
@@ -64,9 +63,9 @@ class Space:
     search: Mapping[str, Any]
     known: Mapping[str, Scalar]
 
-    def define_by_run(self, value_of: Callable[[str], Scalar]) -> Config:
+    def define_by_run(self, value_of: Callable[[str], Scalar]) -> dict[str, Scalar]:
         """Ask for one value after another, parents first, and only for those whose conditions hold."""
-        config: Config = {}
+        config: dict[str, Scalar] = {}
         for name in by_dependency(self.search):
             if active(name, self.search, {**self.known, **config}):
                 config[name] = value_of(name)

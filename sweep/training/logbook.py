@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-Scalar = str | int | float | bool
+from sweep.core.hyperparameter import Scalar
 
 
 class Logbook:
@@ -43,7 +43,7 @@ class Logbook:
         if self._writer is not None:
             self._writer.add_pr_curve(name, positive, score, step)
 
-    def hparams(self, config: Mapping[str, Scalar | None], metrics: Mapping[str, float]) -> None:
+    def hparams(self, config: Mapping[str, Scalar], metrics: Mapping[str, float]) -> None:
         """The configuration beside its final metrics, for the HParams page."""
         if self._writer is not None:
             plain = {name: "none" if value is None else value for name, value in config.items()}

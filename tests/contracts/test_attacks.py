@@ -2,14 +2,16 @@
 
 import pytest
 import torch
+import torchattacks
 
 from sweep.attacks.attack_options import AttackOptions
 from sweep.attacks.craft import craft
 from sweep.attacks.epsilon_sweep import epsilon_sweep
 from sweep.attacks.norms import distance
+from sweep.attacks.threat import misfit
 from sweep.attacks.threats import THREATS, resolve_threat
 from sweep.core.errors import InputError
-from tests.fakes.attack_models import Counted, lit_halves, trained_cnn
+from tests.fakes.attack_models import Counted, lit_halves, lit_thirds, trained_cnn, trained_on_thirds
 
 SOUND = {
     "fab",
@@ -25,6 +27,20 @@ SOUND = {
 # square's default of 5000 queries is too long for a test; square40 is the same attack
 NAMES = sorted({*THREATS, *SOUND, "square40"} - {"square"})
 RADIUS = {"linf": 4 / 255, "l2": 0.2}
+NOT_ATTACKS = {"MultiAttack", "LGV", "VANILA"}
+WEAK = {"GN", "Jitter", "OnePixel", "Pixle", "SPSA", "SparseFool"}  # break nothing of these models, or not for sure
+REFUSED = {
+    "APGDT": "needs 4 classes or more",
+    "AutoAttack": "needs 4 classes or more",
+    "JSMA": "needs 10 classes or more",
+    "PIFGSM": "takes images of 3 channels",
+    "PIFGSMPP": "takes images of 3 channels",
+    "TIFGSM": "takes images of 3 channels",
+}
+LIBRARY = [
+    pytest.param(name, marks=() if name in REFUSED else pytest.mark.extended)
+    for name in sorted(set(torchattacks.__all__) - NOT_ATTACKS)
+]
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +51,14 @@ def model():
 @pytest.fixture(scope="module")
 def data():
     return lit_halves(16, seed=11)
+
+
+@pytest.fixture(scope="module")
+def thirds():
+    """A model of three classes and images of each, all of them right."""
+    model, (images, labels) = trained_on_thirds(), lit_thirds(12, seed=9)
+    assert (model(images).argmax(1) == labels).all()
+    return model, images, labels
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -89,9 +113,27 @@ class TestEveryThreat:
         assert name.startswith("noise") or accuracy[-1] < accuracy[0]
 
     @pytest.mark.parametrize("mode", ["exact", "fast"])
-    def test_clean_mistakes_stay_at_zero(self, model, data, name, mode):
-        images, labels = data
-        result = epsilon_sweep(
-            model, images, 1 - labels, [name], [RADIUS[resolve_threat(name).norm]], AttackOptions(mode=mode)
-        )
-        assert result.breaking_epsilon[name][~result.clean_right].eq(0).all()
+    def test_three_classes(self, thirds, name, mode):
+        model, images, labels = thirds
+        radius = 3 * RADIUS[resolve_threat(name).norm]
+        labels = torch.where(torch.arange(len(labels)) == 5, (labels + 1) % 3, labels)  # one clean mistake
+        result = epsilon_sweep(model, images, labels, [name], [radius / 9, radius], AttackOptions(mode=mode))
+        assert result.clean_right.sum() == len(labels) - 1 and result.breaking_epsilon[name][5] == 0
+        accuracy = [result.clean_accuracy, *(result.robust_accuracy(name, e) for e in result.epsilons)]
+        assert accuracy == sorted(accuracy, reverse=True)
+        assert name.startswith("noise") or accuracy[-1] < accuracy[0]
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_every_library_attack_takes_three_classes_or_names_what_does(thirds, name):
+    model, images, labels = thirds
+    threat = resolve_threat(f"torchattacks:{name}")
+    radius = 3 * RADIUS[threat.norm]
+    if name in REFUSED:
+        with pytest.raises(InputError, match=REFUSED[name]) as refused:
+            epsilon_sweep(model, images, labels, [threat], [radius])
+        assert "of the table" in refused.value.fix
+        return
+    result = epsilon_sweep(model, images, labels, [threat], [radius])
+    assert result.clean_accuracy == 1 and (name in WEAK or result.worst_case(radius) < 0.5)
+    assert misfit(threat, 3, multi_label=True).fix.startswith("use an attack of the table")

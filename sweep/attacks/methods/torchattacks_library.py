@@ -16,13 +16,15 @@ from torch import Tensor, nn
 from sweep.attacks.network import finite_entries
 from sweep.attacks.random_starts import Draws
 from sweep.attacks.referee import Referee
-from sweep.attacks.threat import L2, LIBRARY_PREFIX, LINF, Threat
+from sweep.attacks.threat import L2, LIBRARY_PREFIX, LINF, Threat, misfit
 from sweep.core.errors import InputError, suggestion
 
 _MEASURED_IN_L2 = {"CW", "PGDL2", "PGDRSL2", "DeepFool", "EADEN", "EADL1"}
 _ONE_STEP = {"FGSM", "FFGSM"}
 _BLIND = {"Square", "SPSA", "Pixle", "OnePixel", "GN"}  # ask for predictions only
-_LEAST_CLASSES = {"APGDT": 4, "AutoAttack": 4}  # their DLR loss reads the third and fourth largest logits
+# The DLR loss of the first two reads the third and fourth largest logits; JSMA aims at class (label + 1) modulo 10.
+_LEAST_CLASSES = {"APGDT": 4, "AutoAttack": 4, "JSMA": 10}
+_COLOUR = {"PIFGSM", "PIFGSMPP", "TIFGSM"}  # convolve the gradient with a kernel of three channels
 _WRAPPERS = {"MultiAttack", "LGV", "VANILA"}  # not attacks on one model
 
 
@@ -54,6 +56,7 @@ def library_threat(
         name or LIBRARY_PREFIX + class_name, partial(_search, kind), norm=measured_in or default, options=options,
         steps=1 if class_name in _ONE_STEP else 10, family="black_box" if class_name in _BLIND else "gradient",
         once="eps" not in accepted or class_name == "FAB", multi_label=False,
+        least_classes=_LEAST_CLASSES.get(class_name, 2), channels=3 if class_name in _COLOUR else None,
     )  # fmt: skip
 
 
@@ -67,19 +70,16 @@ def _search(kind: type, referee: Referee, rows: Tensor, epsilon: Tensor, threat:
 
 
 def _run(kind: type, referee: Referee, rows: Tensor, radius: float, threat: Threat, draws: Draws) -> Tensor:
-    labels = referee.labels[rows]
-    if labels.ndim == 2:
-        raise InputError("threats", f"{threat.name} on multi-label data", "torchattacks takes single labels only")
+    labels, classes = referee.labels[rows], referee.classes
+    if refused := misfit(threat, classes, labels.ndim == 2, referee.images.shape[1]):
+        raise refused
     model = _Watched(referee, rows)
     accepted = inspect.signature(kind).parameters
     settings = dict(threat.options)
     if "eps" in accepted:
         settings.setdefault("eps", radius)
-    classes = referee.classes
     if "n_classes" in accepted:
         settings.setdefault("n_classes", classes)
-    if classes < _LEAST_CLASSES.get(kind.__name__, 2):
-        raise InputError("threats", f"{threat.name} with {classes} classes", "it needs four; use apgd and apgd_margin")
     with _own_randomness(draws.seed_of("library", int(rows[0]))), contextlib.redirect_stdout(io.StringIO()):
         try:
             points = kind(model, **settings)(referee.images[rows], labels).detach()
