@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import uuid
 import warnings
 from collections.abc import Iterable, Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 METRICS_AT_ONCE, PARAMS_AT_ONCE = 1000, 100  # what MLflow takes in one call
+_REFUSED = re.compile(r"[^\w\-. :/]")
 MOST_LETTERS = 6000  # of a setting, as MLflow allows
 
 
@@ -120,7 +122,8 @@ def _log(client: MlflowClient, run_id: str, config: Mapping[str, Any], numbers: 
 
 
 def _name(metric: str) -> str:
-    return metric.replace("@", " at ")
+    """`metric` with what MLflow refuses in names of classes and findings written as its code: 'cyst (a)' -> 'cyst _28_a_29_'."""
+    return _REFUSED.sub(lambda found: f"_{ord(found[0]):x}_", metric.replace("@", " at "))
 
 
 def _milliseconds(event: Mapping[str, Any]) -> int:

@@ -15,6 +15,7 @@ from analysis.derived import labels
 from analysis.drift import draw_drift, drifts
 from analysis.estimates import Estimates
 from analysis.figures.acquisition import acquisition_facts, draw_acquisition
+from analysis.figures.by_class import by_class_facts, draw_by_class
 from analysis.figures.calibration import calibration_facts, draw_calibration
 from analysis.figures.compute import compute_rows, draw_compute
 from analysis.figures.epsilon import draw_epsilon_curves, epsilon_facts
@@ -213,6 +214,12 @@ def _drift(context: Context) -> Figure | None:
     return draw_drift(found) if found else None
 
 
+def _by_class(context: Context) -> Figure | None:
+    best = context.ranking.rows[0]
+    facts = by_class_facts(context.run, context.estimates, best.signature, best.label)
+    return draw_by_class(facts) if facts else None
+
+
 def _calibration(context: Context) -> Figure | None:
     best = context.ranking.rows[0]
     domains = calibration_facts(context.estimates, best.signature, context.run.classes)
@@ -233,6 +240,7 @@ def _pseudo_hospitals(context: Context) -> Figure | None:
 
 FIGURES: tuple[Callable[[Context], Figure | None], ...] = (
     _pseudo_hospitals,
+    _by_class,
     _epsilon,
     _acquisition,
     _pareto,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import pandas as pd
-
 from analysis import metric_names
 from analysis.figures.figure import counted, number
 from analysis.frames import Run
+from analysis.one_class_calls import one_class_calls
 from analysis.ranking import goodness, objectives
 from analysis.selection import best_first, is_unlabelled
 from sweep.core.epsilon import parse_epsilon
@@ -17,7 +16,6 @@ from sweep.core.pareto import dominated_by_any
 
 FEW_SEEDS = 3
 RISE = 0.02  # accuracy that rises this much with epsilon is a sign of masked gradients
-EVERY = 0.97  # recall of a class from which on (nearly) every image is called it
 FEW_OF_A_CLASS = 20  # images
 
 
@@ -50,36 +48,8 @@ def _damage(run: Run) -> list[ResultWarning]:
 
 
 def _constant(run: Run) -> list[ResultWarning]:
-    """Records whose model calls (nearly) every image of a split one class: which class, and the accuracy that this really has."""
-    found = []
-    for split, place in metric_names.SPLITS.items():
-        names = [f"{name}/{split}" for name in ("sensitivity", "specificity", "accuracy")]
-        if run.findings or len(run.classes) > 2 or not set(names) <= set(run.metrics):
-            continue
-        sensitivity, specificity, accuracy = (run.records[name] for name in names)
-        calls = {
-            run.classes[1] if run.classes else "the positive class": (sensitivity > EVERY, specificity < 1 - EVERY),
-            run.classes[0] if run.classes else "the negative class": (specificity > EVERY, sensitivity < 1 - EVERY),
-        }
-        for called, (recalled, missed) in calls.items():
-            reached = accuracy[recalled & missed]
-            if len(reached):
-                found.append(_one_class(run, reached, called, (split, place)))
-    return found
-
-
-def _one_class(run: Run, reached: pd.Series, called: str, where: tuple[str, str]) -> ResultWarning:
-    split, place = where
-    count = int(reached.index.get_level_values("signature").nunique())
-    low, high = number(float(reached.min())), number(float(reached.max()))
-    accuracy = f"an accuracy of {low}" if low == high else f"accuracies from {low} to {high}"
-    name = f"constant_accuracy/{split}"
-    beside = f" The constant predictor has {number(float(run.records[name].mean()))}." if name in run.records else ""
-    return ResultWarning(
-        "serious",
-        f"{counted(count, 'configuration')} call{'s' if count == 1 else ''} (nearly) every image of the {place} {called}",
-        f"In {counted(len(reached), 'record')}: that gives {accuracy} and finds nothing of the other class.{beside}",
-    )
+    """Records whose model calls (nearly) every image of a split the same."""
+    return [ResultWarning("serious", found.headline(), found.detail(run)) for found in one_class_calls(run)]
 
 
 def _few_patients(run: Run) -> list[ResultWarning]:
