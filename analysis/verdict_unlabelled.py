@@ -72,7 +72,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Contradiction:
-    """Share of images on which two models of the run answer differently: at the target, and what nine of ten pseudo-hospitals stay below.
+    """Share of images on which two models of the run answer differently: at the target, and what 19 of 20 pseudo-hospitals stay below.
 
     `moved`: with each model's threshold moved so that it calls the share of positives, not at its own threshold.
     Models that agree where their errors are known and contradict each other at the target have learned something that does not hold there,
@@ -151,7 +151,7 @@ def _decided(facts: TargetFacts) -> Decision:
     if facts.contradiction is not None and facts.contradiction.unusual:
         there, usual = _told_apart(facts.contradiction.target, facts.contradiction.hospitals)
         where_called = ", with thresholds that fit the class mix," if facts.contradiction.moved else ""
-        reason = f"two models of the run{where_called} answer differently on {there} of the images there, on nine of ten pseudo-hospitals on at most {usual}"
+        reason = f"two models of the run{where_called} answer differently on {there} of the images there, on 19 of 20 pseudo-hospitals on at most {usual}"
         return _label_first(
             facts, best, f"{reason}, so its predicted AUROC of {_with_range(best.auroc)} may not hold", skipped
         )

@@ -22,7 +22,7 @@ from sweep.config.hyperparameters import complete
 from sweep.config.sweep_config import DataSection
 from sweep.core.storage import Storage
 from sweep.data.datasets import FOLDS, prepare
-from sweep.pipeline import train_and_evaluate
+from sweep.pipeline import blind_evaluation, train_and_evaluate
 from sweep.pipeline.blind_evaluation import BlindResult, evaluate_blind, hospital_set
 from sweep.pipeline.training_job import TrainingJob
 from sweep.planning.preflight import with_file_identities
@@ -73,13 +73,15 @@ def measured(job: TrainingJob) -> dict[str, float | int]:
         spent.append(time.process_time() - start)
         return found
 
-    train_and_evaluate.evaluate_blind = timed  # type: ignore[assignment]
+    blind_evaluation.evaluate_blind = timed  # type: ignore[assignment]
     try:
         begin = time.process_time()
         result = train_and_evaluate.run_seed(job)
         whole = time.process_time() - begin
     finally:
-        train_and_evaluate.evaluate_blind = evaluate_blind
+        blind_evaluation.evaluate_blind = evaluate_blind
+    if not spent:
+        raise RuntimeError("the trial was not evaluated on pseudo-hospitals")
     return {
         "pseudo_hospitals": hospitals,
         "epochs_run": result["epochs_run"],

@@ -9,11 +9,12 @@ import numpy as np
 from sweep.core.errors import InputError
 from sweep.core.storage import Storage
 from sweep.data.datasets import FOLDS, Data
+from sweep.data.domains import FOLD_OF_SPLIT
 from sweep.deployment.combine import SOUP
 from sweep.deployment.from_run import Source, new_predictions, soup_of
 from sweep.pipeline.blind_evaluation import evaluate_blind
 from sweep.pipeline.train_and_evaluate import prepared
-from sweep.pipeline.training_job import FOLD_OF_SPLIT, TrainingJob
+from sweep.pipeline.training_job import TrainingJob
 from sweep.shift.stored import PREDICTIONS_FILE, SOUP_FILE, soup_folder, soup_seeds, write_hospitals
 from sweep.store.trial import Attacks, Trial
 

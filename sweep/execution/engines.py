@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from sweep.config.sweep_config import Resources
 from sweep.core.errors import InputError
+from sweep.execution.mps import in_environment, shared_gpu
 from sweep.planning.capacity import Capacity, capacity_here
 
 if TYPE_CHECKING:  # a refusal must not wait for what only a running sweep needs
@@ -82,7 +83,12 @@ def engine(resources: Resources, cluster: Capacity | None, places: Iterable[str]
     if cluster is not None:
         yield cluster, _on_ray(places)
         return
-    with ray_session(None, resources) as capacity:
+    # the processes of this machine's own Ray inherit the variables; nodes of a cluster run already
+    with (
+        shared_gpu(0 < resources.gpus_per_worker < 1) as variables,
+        in_environment(variables),
+        ray_session(None, resources) as capacity,
+    ):
         yield capacity, _on_ray(places)
 
 

@@ -42,7 +42,7 @@ NEAREST, FARTHEST, ORIGINAL = "nearest_hospital", "farthest_hospital", "_source"
 SHOWN_PER_CLASS = 2
 _MEASURED = 24  # images of each hospital whose properties give its distances
 _KEPT_SETS = 2  # of pseudo-hospitals in a worker's memory: one for each direction
-_BATCH = 256
+_BATCH = 128  # on a CPU a third faster than 256, whose activations leave the cache; the logits are the same
 
 
 @dataclass(frozen=True)

@@ -73,5 +73,5 @@ def test_models_contradict_each_other_as_often_as_their_pairs_do(made):
     found = made.assessment.contradiction
     assert found.target == pytest.approx(by_pairs([one.target_logits for one in models]))
     shown = zip(*(one.hospitals for one in models), strict=True)
-    usual = np.quantile([by_pairs([one.logits for one in hospital]) for hospital in shown], 0.9)
+    usual = np.quantile([by_pairs([one.logits for one in hospital]) for hospital in shown], 0.95)
     assert found.hospitals == pytest.approx(usual)

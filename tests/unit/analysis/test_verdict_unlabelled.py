@@ -126,7 +126,7 @@ SITUATIONS = {
         LABEL,
         label_first(
             20,
-            "two models of the run answer differently on 28 % of the images there, on nine of ten pseudo-hospitals on at most 18 %, so its "
+            "two models of the run answer differently on 28 % of the images there, on 19 of 20 pseudo-hospitals on at most 18 %, so its "
             "predicted AUROC of 0.820 (0.770 to 0.870) may not hold",
         ),
     ),
@@ -135,7 +135,7 @@ SITUATIONS = {
         LABEL,
         label_first(
             20,
-            "two models of the run, with thresholds that fit the class mix, answer differently on 34.4 % of the images there, on nine of ten "
+            "two models of the run, with thresholds that fit the class mix, answer differently on 34.4 % of the images there, on 19 of 20 "
             "pseudo-hospitals on at most 33.8 %, so its predicted AUROC of 0.820 (0.770 to 0.870) may not hold",
         ),
     ),

@@ -2,10 +2,12 @@
 
 import os
 import warnings
+from contextlib import contextmanager
 
 import pytest
 
-from sweep.execution import mps
+from sweep.config.sweep_config import Resources
+from sweep.execution import engines, mps
 from sweep.execution.mps import CONTROL, LOGS, PIPES, shared_gpu
 
 DAEMON = """#!/bin/sh
@@ -48,6 +50,25 @@ def test_it_is_ended_when_the_sweep_fails(control):
     with pytest.raises(KeyboardInterrupt), shared_gpu(True):
         raise KeyboardInterrupt
     assert told()[-1].startswith("quit ")
+
+
+@pytest.mark.parametrize(("gpus", "shared"), [(0.5, True), (1, False), (0, False)])
+def test_processes_of_this_machines_ray_inherit_it(control, monkeypatch, gpus, shared):
+    told = control(DAEMON)
+    session = pytest.importorskip("sweep.execution.ray.session")
+    seen = []
+
+    @contextmanager
+    def started(address, resources):
+        seen.append(os.environ.get(PIPES))
+        yield None
+
+    monkeypatch.setattr(session, "ray_session", started)
+    monkeypatch.setattr(engines, "_on_ray", lambda places: None)
+    with engines.engine(Resources(gpus_per_worker=gpus), None, ()):
+        assert len(told()) == shared
+    assert (seen[0] is not None) == shared and PIPES not in os.environ
+    assert [line.split()[0] for line in told()] == ["start", "quit"] * shared
 
 
 def test_where_it_cannot_be_the_workers_go_without(control, monkeypatch):
