@@ -20,6 +20,7 @@ from rich.console import Console
 
 from sweep.core.atomic import write_text
 from sweep.core.command_line import Command
+from sweep.core.counts import counted
 from sweep.core.errors import EXIT_COMPLETE, InputError, printable
 from sweep.core.storage import Storage
 from sweep.data.simulated import PHANTOMS
@@ -317,8 +318,8 @@ def fit_to_time(text: str, proposal: Proposal, seconds: float) -> Proposal:
 
 def _outlook(proposal: Proposal, asked: Asked) -> list[str]:
     return [
-        f"{len(proposal.backbones)} backbones x {proposal.trials} learning rates x {proposal.seeds} seeds = {proposal.records} records, "
-        f"{proposal.why['trials']}",
+        f"{counted(len(proposal.backbones), 'backbone')} x {counted(proposal.trials, 'learning rate')} x {counted(proposal.seeds, 'seed')} "
+        f"= {counted(proposal.records, 'record')}, {proposal.why['trials']}",
         f"recipe-finder plan {asked.config} --measure times it again",
     ]
 

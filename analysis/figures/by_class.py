@@ -79,7 +79,7 @@ def draw_by_class(facts: ByClassFacts) -> Figure:
 
 def _draw(facts: ByClassFacts) -> Markup:
     lows = [made.low for row in facts.rows for made in row.made.values() if made.low == made.low]
-    left, width = 12 + 7 * min(_MOST_LETTERS, max(len(row.name) for row in facts.rows)), 480
+    left, width = 12 + 7 * min(_MOST_LETTERS, max(len(row.name) for row in facts.rows)), 620
     height = _STEP * len(facts.rows)
     low = min(CHANCE - 0.05, *lows) if lows else 0.0
     scale = svg.Scale(max(0.0, low), 1.0, left, width - 14)

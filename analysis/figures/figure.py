@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from analysis.figures import svg
 from analysis.intervals import Interval
+from sweep.core.counts import counted as counted
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -81,11 +82,6 @@ def _alike(a: Sequence[tuple[float, float]], b: Sequence[tuple[float, float]], w
     return len(a) == len(b) > 0 and all(
         x == other_x and abs(y - other_y) < within for (x, y), (other_x, other_y) in zip(a, b, strict=True)
     )
-
-
-def counted(count: int, noun: str) -> str:
-    """'1 seed', '5 seeds'."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def number(value: float | None, digits: int = 3) -> str:

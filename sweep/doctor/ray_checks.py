@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.config.sweep_config import Resources
+from sweep.core.counts import counted
 from sweep.core.errors import InputError
 from sweep.core.ray_address import LOCAL, refuse_dashboard, refuse_dead
 from sweep.doctor.machine_checks import Finding, Subject
@@ -157,7 +158,7 @@ def _fits(resources: Resources, room: Room, spare_cpus: int) -> Finding:
         found = capacity_of(asked, there, to_come, spare_cpus)
     except InputError as mistake:
         return Finding("resources", "FAIL", mistake.problem, mistake.fix)
-    return Finding("resources", "ok", f"{found.concurrent_trials} trials at once")
+    return Finding("resources", "ok", f"{counted(found.concurrent_trials, 'trial')} at once")
 
 
 def ask(address: str, wait_s: float = _ASK_S) -> Room:

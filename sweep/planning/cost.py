@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sweep.config.sweep_config import NodeType, Resources
+from sweep.core.counts import counted
 from sweep.core.durations import duration
 from sweep.planning.capacity import Capacity, amounts, machine_of, request, trials_on
 
@@ -36,7 +37,7 @@ class StepCost:
     @property
     def count(self) -> str:
         """How many are left, in words."""
-        return f"{self.left} {self.kind.replace('_', ' ')}{'' if self.left == 1 else 's'}"
+        return counted(self.left, self.kind.replace("_", " "))
 
 
 def outlook(works: Sequence[StepCost], trials: int, resources: Resources, here: Capacity | None) -> list[str]:
@@ -65,7 +66,9 @@ def outlook(works: Sequence[StepCost], trials: int, resources: Resources, here: 
         lines.append("  " + _on_nodes(name, node, seconds, longest, trials, resources))
     if here and not resources.node_types and timed:
         places = max(1, min(here.concurrent_trials, trials))
-        lines.append(f"  on this machine: {places} trials at once, about {duration(seconds_here(works, trials, here))}")
+        lines.append(
+            f"  on this machine: {counted(places, 'trial')} at once, about {duration(seconds_here(works, trials, here))}"
+        )
     return lines
 
 
@@ -86,7 +89,7 @@ def _on_nodes(name: str, node: NodeType, seconds: float, longest: float, trials:
     used = max(1, min(places, trials, resources.max_concurrent_trials or places))
     nodes = math.ceil(used * node.max_nodes / places)
     hours = max(seconds / used, longest) / _HOUR
-    words = [f"on {nodes} x {name}: {used} trials at once"]
+    words = [f"on {nodes} x {name}: {counted(used, 'trial')} at once"]
     words += [f"about {duration(hours * _HOUR)}"] if seconds else []
     if node.price_per_hour is not None:
         hourly = nodes * node.price_per_hour

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sweep.config.sweep_config import Resources, SweepConfig
+from sweep.core.counts import counted
 from sweep.core.errors import InputError, InputErrors
 from sweep.core.ray_address import LOCAL
 from sweep.core.storage import Storage
@@ -71,7 +72,7 @@ def print_plan(
     if measure:
         steps = probed(steps, sweep_config, None if not prepared else data)
     console.print(
-        f"{sweep_config.name} in {run.url}: {len(cells(sweep_config.grid))} cells, {_configurations(sweep_config, plan)} configurations, {sweep_config.seeds.min} seeds each",
+        f"{sweep_config.name} in {run.url}: {counted(len(cells(sweep_config.grid)), 'cell')}, {_configurations(sweep_config, plan)}, {counted(sweep_config.seeds.min, 'seed')} each",
         soft_wrap=True,
     )
     if not prepared:
@@ -111,7 +112,11 @@ def foreseen_capacity(resources: Resources, address: str | None) -> Capacity | N
 
 def _configurations(sweep_config: SweepConfig, plan: Plan) -> str:
     count = len(cells(sweep_config.grid)) * sweep_config.searcher.trials
-    return f"at most {count}" if sweep_config.searcher.algorithm in ADAPTIVE else str(len(plan.foreseen))
+    return (
+        f"at most {counted(count, 'configuration')}"
+        if sweep_config.searcher.algorithm in ADAPTIVE
+        else counted(len(plan.foreseen), "configuration")
+    )
 
 
 def _steps(plan: Plan, data: Data, reading: Reading, store: ArtifactStore) -> Mapping[str, Step]:

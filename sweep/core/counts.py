@@ -1,0 +1,8 @@
+"""Counts as words, the same in the terminal and in reports."""
+
+from __future__ import annotations
+
+
+def counted(count: int, noun: str) -> str:
+    """'1 seed', '5 seeds'; `noun` takes a plain s."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
