@@ -37,6 +37,8 @@ from sweep.core.command_line import Command, one_of, run_as_program
 from sweep.core.errors import EXIT_COMPLETE, InputError
 from sweep.core.storage import Storage
 
+WIDE = 140  # columns that the table of all numbers needs
+
 
 @dataclass(frozen=True)
 class Side:
@@ -177,24 +179,43 @@ def _name(side: Side) -> str:
     )
 
 
-def as_text(made: Comparison) -> str:
-    """Two small tables for the terminal, and what must be known before reading them."""
+def as_text(made: Comparison, width: int = WIDE) -> str:
+    """Two small tables for a terminal of `width` columns, and what must be known before reading them; narrow ones have one line a number."""
     stream = io.StringIO()
-    console = Console(file=stream, width=140, force_terminal=sys.stdout.isatty(), markup=False)
+    console = Console(file=stream, width=width, force_terminal=sys.stdout.isatty(), markup=False)
     names = Text(f"A {made.a}\nB {made.b}")
     settings = Table("setting", "A", "B", title=names, title_justify="left")
     for setting in made.settings:
         settings.add_row(*map(Text, setting))
     console.print(settings if made.settings else f"{names.plain}\nNo setting differs.", highlight=False)
-    metrics = Table("metric", "A", "B", "B minus A", "after Holm", "common seeds")
-    for row in made.metrics:
-        metrics.add_row(metric_names.title(row.metric), with_interval(row.a), with_interval(row.b), *_change(row))
-    console.print(metrics)
+    console.print(_metrics(made) if width >= WIDE else _stacked_metrics(made))
     for caution in made.cautions:
         console.print(caution, highlight=False, soft_wrap=True)
     for line in made.honesty:
         console.print(line, highlight=False, soft_wrap=True)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+
+
+def _metrics(made: Comparison) -> Table:
+    table = Table("metric", "A", "B", "B minus A", "after Holm", "common seeds")
+    for row in made.metrics:
+        table.add_row(metric_names.title(row.metric), with_interval(row.a), with_interval(row.b), *_change(row))
+    return table
+
+
+def _stacked_metrics(made: Comparison) -> Table:
+    table = Table("metric", show_lines=True)
+    for row in made.metrics:
+        change, p, seeds = _change(row)
+        apart = change if row.difference is None else f"{change}, {p} after Holm, common seeds {seeds}"
+        lines = (f"A {with_interval(row.a)}", f"B {with_interval(row.b)}", f"B minus A {apart}")
+        table.add_row("\n".join((metric_names.title(row.metric), *(f"  {line}" for line in lines))))
+    return table
+
+
+def _terminal_width() -> int:
+    """Columns of the terminal; a pipe gets every column in full."""
+    return min(WIDE, Console().width) if sys.stdout.isatty() else WIDE
 
 
 def _change(row: MetricDifference) -> tuple[str, str, str]:
@@ -237,7 +258,7 @@ def compare_command(
     """Print what differs between two trials, in their settings and in their results, with a paired test."""
     sides = find_side(a, rule), find_side(b, rule)
     made = compare(*sides)
-    sys.stdout.write(as_text(made))
+    sys.stdout.write(as_text(made, _terminal_width()))
     if html:
         sys.stdout.write(f"{write_html(made, *sides, html)}\n")
     return EXIT_COMPLETE

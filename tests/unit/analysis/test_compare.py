@@ -6,6 +6,7 @@ import pytest
 
 from analysis.compare import as_text, compare, find_side, main
 from analysis.estimates import Estimates
+from analysis.figures.figure import with_interval
 from sweep.core.errors import InputError
 from tests.fakes.run_folder import FakeSweep, write_fake_run, write_ledger
 
@@ -36,6 +37,15 @@ def test_differences_are_b_minus_a_and_adjusted_together(two):
     for row in made.metrics:
         assert row.difference.interval.estimate == pytest.approx(row.b.estimate - row.a.estimate)
         assert row.difference.p_adjusted >= row.difference.p
+
+
+def test_a_narrow_terminal_gets_every_number_within_its_width(two):
+    made = compare(*two)
+    wide, narrow = as_text(made), as_text(made, 80)
+    tables = [line for line in narrow.splitlines() if line[:1] in "┏┃┡│├└"]
+    assert tables and max(map(len, tables)) <= 80 < max(map(len, wide.splitlines()))
+    for row in made.metrics:
+        assert with_interval(row.a) in narrow and with_interval(row.b) in narrow
 
 
 def test_a_run_is_represented_by_its_chosen_configuration(run_folder, run):
