@@ -23,7 +23,7 @@ from sweep.core.command_line import Command
 from sweep.core.counts import counted
 from sweep.core.errors import EXIT_COMPLETE, InputError, printable
 from sweep.core.storage import Storage
-from sweep.data.simulated import PHANTOMS
+from sweep.data.simulated import is_phantom
 from sweep.importers import flags
 from sweep.shards.schema import MANIFEST, Manifest
 
@@ -155,7 +155,7 @@ def _init(src: str, target: str | None, asked: Asked) -> int:
     if not _labelled(folders[0]):
         raise InputError(src, *_NO_LABELS)
     place = place_of(asked.name, folders)
-    _audit([folder for folder in folders if folder not in PHANTOMS], asked)
+    _audit([folder for folder in folders if not is_phantom(folder)], asked)
     proposal = proposal_of(folders[0], asked, seconds)
     proposal = fit_to_time(config_text(place, proposal, asked.time), proposal, seconds)
     write_text(asked.config, config_text(place, proposal, asked.time))
@@ -172,7 +172,7 @@ def _refuse_early(src: str, target: str | None, layout: Layout | None) -> None:
     if layout is not None and layout.unlabelled:
         raise InputError(src, *_NO_LABELS)
     one_domain = layout is not None and layout.importer in _OWN_LAYOUTS and not layout.options.get("domain_column")
-    if target is None and (one_domain or src in PHANTOMS):
+    if target is None and (one_domain or is_phantom(src)):
         raise InputError(*_NO_TARGET)
 
 
@@ -209,7 +209,7 @@ def _layouts(places: Sequence[str], asked: Asked) -> list[Layout | None]:
 
 
 def _imported(place: str) -> bool:
-    return place in PHANTOMS or Storage(place).exists(MANIFEST)
+    return is_phantom(place) or Storage(place).exists(MANIFEST)
 
 
 def _shards_of(place: str, role: str, layout: Layout | None, asked: Asked) -> str:
@@ -257,7 +257,7 @@ def _new_key(folder: Path) -> Path:
 def _labelled(folder: str) -> bool:
     from sweep.shards.reader import read_manifest
 
-    return folder in PHANTOMS or read_manifest(folder).labelled
+    return is_phantom(folder) or read_manifest(folder).labelled
 
 
 def _audit(folders: list[str], asked: Asked) -> None:
@@ -291,7 +291,7 @@ def proposal_of(source: str, asked: Asked, seconds: float) -> Proposal:
     from sweep.proposal.settings import DataFacts, Machine, propose
     from sweep.shards.reader import read_manifest, read_metadata
 
-    if source in PHANTOMS:
+    if is_phantom(source):
         facts = DataFacts(images=300, patients=120, side=128)
     else:
         rows = read_metadata(source)

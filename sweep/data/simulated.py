@@ -28,6 +28,13 @@ def is_phantom(name: str) -> bool:
     return name in PHANTOMS or name.startswith(PHANTOM)
 
 
+def check_phantom(name: str) -> None:
+    """InputError for a simulated hospital whose scanner or population is unknown."""
+    from sweep.importers.phantom import hospital_of
+
+    hospital_of(name)
+
+
 def simulated_folder(name: str, patients: int, run: Storage, hidden: bool) -> str:
     """The address of its shard folder in the run folder, simulated or copied where it is not there yet; `hidden`: without labels.
 

@@ -12,7 +12,7 @@ from sweep.config.sweep_config import SweepConfig
 from sweep.core.errors import InputError
 from sweep.core.location import is_url
 from sweep.core.storage import Storage
-from sweep.data.simulated import PHANTOMS
+from sweep.data.simulated import PHANTOMS, check_phantom, is_phantom
 from sweep.pipeline.pretrained_colorizer import MISSING_FIX, colorizer_file
 from sweep.shards.schema import MANIFEST
 from sweep.store.trial import OTHER_DOMAIN
@@ -38,7 +38,13 @@ def missing_files(sweep_config: SweepConfig, where: Where = dotted, shards: bool
 def _shard_folders(sweep_config: SweepConfig, where: Where) -> Iterator[InputError]:
     for key in ("source", "target"):
         name = getattr(sweep_config.data, key)
-        if name in PHANTOMS or is_url(name) or Storage(name).exists(MANIFEST):
+        if is_phantom(name):
+            try:
+                check_phantom(name)
+            except InputError as unknown:
+                yield InputError(where(("data", key)), f"{name}: {unknown.problem}", unknown.fix)
+            continue
+        if is_url(name) or Storage(name).exists(MANIFEST):
             continue
         fix = f"make it with: python -m sweep.importers NAME SRC {name}; or use {' or '.join(PHANTOMS)}"
         problem = f"{name} has no {MANIFEST}" if Path(name).exists() else f"{name}: no such shard folder"

@@ -12,6 +12,7 @@ from sweep.config.hyperparameters import complete
 from sweep.config.sweep_config import SweepConfig
 from sweep.core.conditions import Config
 from sweep.core.hyperparameter import Scalar
+from sweep.core.metric_table import reads_target_labels
 from sweep.data.datasets import Data
 from sweep.pipeline.model_options import shaping_names
 from sweep.planning.defaults import folder_defaults
@@ -95,7 +96,7 @@ def notes(sweep_config: SweepConfig, plan: Plan, offered: int) -> list[str]:
     learns = (
         sweep_config.searcher.algorithm in ADAPTIVE or sweep_config.scheduler.type != "none" or sweep_config.seeds.race
     )
-    on_target = [one.name for one in sweep_config.objectives if "/source" not in one.name]
+    on_target = [one.name for one in sweep_config.objectives if reads_target_labels(one.name)]
     if learns and on_target:
         found.append(
             f"the search optimises target metrics ({', '.join(on_target)}): its results are selected by oracle, not by source validation"

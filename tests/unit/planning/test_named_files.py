@@ -8,7 +8,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from sweep.config.sweep_config import SweepConfig
 from sweep.core.errors import InputErrors
+from sweep.planning.named_files import missing_files
 from sweep.run import run_sweep
 
 TEXT = """\
@@ -65,3 +67,17 @@ def test_what_a_sweep_makes_is_never_writable_by_others(tmp_path, monkeypatch):
     finally:
         os.umask(before)
     assert seen == [0o022]
+
+
+@pytest.mark.parametrize(
+    ("target", "wrong"),
+    [
+        ("phantom:coarse", None),
+        ("phantom:coarse:screening", None),
+        ("phantom:corse", "data.target: phantom:corse: scanner 'corse' is unknown; did you mean coarse?"),
+        ("phantom:coarse:scrning", "population 'scrning' is unknown; did you mean screening?"),
+    ],
+)
+def test_simulated_hospitals_are_known_by_scanner_and_population(target, wrong):
+    found = missing_files(SweepConfig.model_validate({"name": "x", "data": {"source": "phantom-a", "target": target}}))
+    assert [str(one) for one in found] == [] if wrong is None else wrong in str(found[0])

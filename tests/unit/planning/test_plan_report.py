@@ -212,3 +212,16 @@ def test_a_note_says_that_adaptive_searchers_leave_the_probabilities():
             objectives=[{"metric": "auroc/source_val", "goal": "maximize"}],
         )
         assert notes(asked, make_plan(asked, foreseen_data(asked)[0], Reading([])), 0) == told
+
+
+@pytest.mark.parametrize(
+    ("metric", "oracle"), [("predicted_auroc_low/target", False), ("auroc/source_val", False), ("auroc/target", True)]
+)
+def test_a_note_says_that_the_search_reads_target_labels(metric, oracle):
+    asked = sweep_config(
+        search={"lr": {"distribution": "log_uniform", "min": 1e-4, "max": 1e-2}},
+        searcher={"algorithm": "tpe", "trials": 3},
+        objectives=[{"metric": metric, "goal": "maximize"}],
+    )
+    told = notes(asked, make_plan(asked, foreseen_data(asked)[0], Reading([])), 0)
+    assert any("selected by oracle" in line for line in told) == oracle
