@@ -135,7 +135,7 @@ class TestLibraryRows:
             library_threat("FGSM", radius=1)
         with pytest.raises(InputError, match="did you mean DIFGSM"):
             library_threat("DIFGMS")
-        with pytest.raises(InputError, match="needs four"):
+        with pytest.raises(InputError, match="needs 4 classes or more"):
             epsilon_sweep(model, *data, ["torchattacks:AutoAttack"], ["1/255"])
 
     def test_a_budget_broken_inside_the_library_is_not_believed(self, model, data):
