@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from sweep.core.garbage import collection_paused
 from sweep.core.storage import Storage
 from sweep.data.datasets import Data
 from sweep.execution.campaign_records import CampaignRecords
@@ -79,7 +80,8 @@ def run_inline(
 
     Trials run in this process when one runs at a time and its memory is not limited, else each in a subprocess.
     """
-    from sweep.execution.inline_workers import workers_of
+    with collection_paused():
+        from sweep.execution.inline_workers import workers_of  # imports torch
 
     first()
     launch = replace(launch, shared_models=shared_models(plan.foreseen, data))
