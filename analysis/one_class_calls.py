@@ -15,8 +15,8 @@ import pandas as pd
 from analysis import metric_names
 from analysis.figures.figure import counted, number
 from analysis.frames import Run
+from analysis.verdict_recipe import ONE_CLASS
 
-EVERY = 0.97  # share of images from which on (nearly) every one is called a class
 NOTHING = "free of every finding"
 
 
@@ -61,8 +61,8 @@ def _of_two(run: Run, split: str, names: list[str]) -> Iterator[OneClass]:
     sensitivity, specificity, accuracy = (run.records[name] for name in names)
     negative, positive = run.classes if len(run.classes) == 2 else ("the negative class", "the positive class")
     calls = {
-        positive: (sensitivity > EVERY) & (specificity < 1 - EVERY),
-        negative: (specificity > EVERY) & (sensitivity < 1 - EVERY),
+        positive: (sensitivity > ONE_CLASS) & (specificity < 1 - ONE_CLASS),
+        negative: (specificity > ONE_CLASS) & (sensitivity < 1 - ONE_CLASS),
     }
     for called, records in calls.items():
         if records.any():
@@ -75,7 +75,7 @@ def _of_tasks(run: Run, split: str) -> Iterator[OneClass]:
     if balanced is None:
         return
     constant = 0.5 if run.findings else 1 / len(run.classes)
-    suspects = balanced[(balanced - constant).abs() <= 1 - EVERY].index
+    suspects = balanced[(balanced - constant).abs() <= 1 - ONE_CLASS].index
     found: dict[str, list[tuple[str, int]]] = {}
     for signature in dict.fromkeys(suspects.get_level_values("signature")):
         rows = run.predictions(signature)
@@ -92,8 +92,8 @@ def called_throughout(run: Run, logits: np.ndarray) -> str | None:
     """The class, or the findings, that logits [N, K] call in (nearly) every image; None where some images are called otherwise."""
     if run.findings:
         shares = (logits > 0).mean(axis=0)
-        if ((shares < EVERY) & (shares > 1 - EVERY)).any():
+        if ((shares < ONE_CLASS) & (shares > 1 - ONE_CLASS)).any():
             return None
-        return " and ".join(np.array(run.findings)[shares >= EVERY]) or NOTHING
+        return " and ".join(np.array(run.findings)[shares >= ONE_CLASS]) or NOTHING
     shares = np.bincount(logits.argmax(axis=1), minlength=len(run.classes)) / len(logits)
-    return run.classes[int(shares.argmax())] if shares.max() >= EVERY else None
+    return run.classes[int(shares.argmax())] if shares.max() >= ONE_CLASS else None

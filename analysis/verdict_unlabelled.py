@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 from analysis.figures.figure import MINUS, counted, number
+from analysis.verdict_recipe import ONE_CLASS
 from sweep.shift.predicted_performance import Prediction
 from sweep.shift.shift_kind import ACQUISITION, MIXTURE, NONE, PREVALENCE, UNLIKE, Shift
 
@@ -17,7 +18,6 @@ SEND, RECALIBRATE, LABEL, REFUSE = "send", "recalibrate", "label", "refuse"
 CHANCE = 0.5  # AUROC and balanced accuracy of the constant predictor
 MARGIN = 0.03  # above chance, within which a recipe is no better than the constant predictor
 SOUP = "weight soup"  # the form with the mean weights of a recipe's seeds
-ONE_CLASS = 0.97  # share of images: (nearly) all called one class
 _FEWEST_LABELS, _MOST_LABELS, _LABEL_STEP = 20, 200, 10
 _NORMAL_90 = 1.645
 

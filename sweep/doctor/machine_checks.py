@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from sweep.config.sweep_config import SweepConfig
+from sweep.core.environment import in_environment
 from sweep.core.errors import InputError
 from sweep.core.storage import Storage
 
@@ -236,12 +236,10 @@ def _offline() -> Iterator[None]:
     """The model hub's client looks into its cache only."""
     from huggingface_hub import constants
 
-    before, variable = constants.HF_HUB_OFFLINE, os.environ.get("HF_HUB_OFFLINE")
-    constants.HF_HUB_OFFLINE, os.environ["HF_HUB_OFFLINE"] = True, "1"
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
     try:
-        yield
+        with in_environment({"HF_HUB_OFFLINE": "1"}):
+            yield
     finally:
         constants.HF_HUB_OFFLINE = before
-        os.environ.pop("HF_HUB_OFFLINE")
-        if variable is not None:
-            os.environ["HF_HUB_OFFLINE"] = variable

@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from sweep.config.sweep_config import Resources
+from sweep.core.environment import in_environment
 from sweep.core.errors import InputError
-from sweep.execution.mps import in_environment, shared_gpu
+from sweep.execution.mps import shared_gpu
 from sweep.planning.capacity import Capacity, capacity_here
 
 if TYPE_CHECKING:  # a refusal must not wait for what only a running sweep needs

@@ -51,21 +51,6 @@ def shared_gpu(wanted: bool) -> Iterator[Mapping[str, str]]:
                 warnings.warn(f"{CONTROL} was not ended ({problem}); end it by hand", RuntimeWarning, stacklevel=3)
 
 
-@contextmanager
-def in_environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """The variables in this process's environment, which processes that it starts inherit; inside the block alone."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
 def _told(command: list[str], places: Mapping[str, str], message: str = "") -> str | None:
     """Run the control program; why it failed, or None."""
     try:

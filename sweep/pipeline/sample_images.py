@@ -14,6 +14,7 @@ from sweep.attacks.names import TRANSFER
 from sweep.core.seeds import named_seed, rng
 from sweep.core.storage import Storage
 from sweep.data.datasets import Data
+from sweep.data.domains import FOLD_OF_SPLIT
 from sweep.data.target_labels import known
 from sweep.pipeline.stages import pool_stages, read_pool
 from sweep.shards.findings import summary
@@ -124,7 +125,6 @@ def _synthetic(job: TrainingJob) -> list[pd.DataFrame]:
 def _attacked(job: TrainingJob, model: Classifier) -> list[pd.DataFrame]:
     """One image of each class of the first attacked split under the last threat that follows a gradient, at the middle epsilon."""
     from sweep.attacks.gallery import gallery
-    from sweep.data.domains import FOLD_OF_SPLIT
     from sweep.pipeline.training_job import tensors
 
     labelled = [split for split in job.attacks.splits if known(job.folds[FOLD_OF_SPLIT[split]].labels).any()]

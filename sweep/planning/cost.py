@@ -65,19 +65,20 @@ def outlook(works: Sequence[StepCost], trials: int, resources: Resources, here: 
     for name, node in resources.node_types.items():
         lines.append("  " + _on_nodes(name, node, seconds, longest, trials, resources))
     if here and not resources.node_types and timed:
-        places = max(1, min(here.concurrent_trials, trials))
-        lines.append(
-            f"  on this machine: {counted(places, 'trial')} at once, about {duration(seconds_here(works, trials, here))}"
-        )
+        at_once = counted(_places(trials, here), "trial")
+        lines.append(f"  on this machine: {at_once} at once, about {duration(seconds_here(works, trials, here))}")
     return lines
 
 
 def seconds_here(works: Sequence[StepCost], trials: int, here: Capacity) -> float:
     """Foreseen seconds of the timed steps on this machine, of which `trials` could run at the same time: no less than the longest step."""
     timed = [work for work in works if work.left and work.measured]
-    places = max(1, min(here.concurrent_trials, trials))
     longest = max((work.mean_s for work in timed), default=0.0)
-    return max(sum(work.left * work.mean_s for work in timed) / places, longest)
+    return max(sum(work.left * work.mean_s for work in timed) / _places(trials, here), longest)
+
+
+def _places(trials: int, here: Capacity) -> int:
+    return max(1, min(here.concurrent_trials, trials))
 
 
 def _on_nodes(name: str, node: NodeType, seconds: float, longest: float, trials: int, resources: Resources) -> str:
