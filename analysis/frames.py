@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -51,6 +52,7 @@ class Run:
     data_card: dict
     environment: dict
     algorithm: str = ""  # of the searcher
+    seeds_each: int = 1  # planned for every configuration
     weights_past: tuple[
         str, ...
     ] = ()  # data sets that the pretrained weights have seen or may have seen, a sentence each
@@ -94,9 +96,11 @@ class Run:
 
     @property
     def unfinished(self) -> int:
-        """Planned records that have neither finished nor failed nor been stopped."""
-        done = len(self.records) + len(self.failures) + len(self.stopped)
-        return max(0, (self.planned_records or 0) - done)
+        """Planned records that have neither finished nor failed nor been stopped; a configuration that was stopped runs no further seed."""
+        of_records = self.records.index.get_level_values("signature")
+        settled = Counter([*of_records, *self.failures["signature"], *self.stopped["signature"]])
+        dropped = sum(max(0, self.seeds_each - settled[signature]) for signature in set(self.stopped["signature"]))
+        return max(0, (self.planned_records or 0) - settled.total() - dropped)
 
     @cached_property
     def undefined(self) -> tuple[str, ...]:
@@ -232,7 +236,8 @@ def _run(storage: Storage, ledger: Reading) -> Run:
         recorded = {event["signature"]: event["config"] for event in finishes}
         partners = derived.real_only_partner(recorded, studies, quality)
         records["domain_gap_vs_real_only"] = derived.gap_vs_real_only(records, partners)
-    planned = sweep.get("trials", 0) * _seed_count(sweep.get("seeds", 1))
+    seeds_each = _seed_count(sweep.get("seeds", 1))
+    planned = sweep.get("trials", 0) * seeds_each
     return Run(
         storage=storage,
         name=sweep.get("name", storage.url.rstrip("/").rpartition("/")[2]),
@@ -249,6 +254,7 @@ def _run(storage: Storage, ledger: Reading) -> Run:
         data_card=_json(storage, "data.json"),
         environment=_json(storage, "environment.json"),
         algorithm=str(sweep.get("algorithm", "")),
+        seeds_each=seeds_each,
         weights_past=tuple(
             dict.fromkeys(line for event in ledger.of_kind("sweep") for line in event.get("weights_past", ()))
         ),

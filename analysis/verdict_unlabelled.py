@@ -20,6 +20,7 @@ MARGIN = 0.03  # above chance, within which a recipe is no better than the const
 SOUP = "weight soup"  # the form with the mean weights of a recipe's seeds
 _FEWEST_LABELS, _MOST_LABELS, _LABEL_STEP = 20, 200, 10
 _NORMAL_90 = 1.645
+_MOST_DIGITS = 4  # behind the decimal point, of two shares that would read the same with fewer
 
 
 @dataclass(frozen=True)
@@ -307,6 +308,7 @@ def _percent(share: float) -> str:
 
 def _told_apart(first: float, second: float) -> tuple[str, str]:
     """Both in percent, with decimals where they would read the same without."""
-    if _percent(first) != _percent(second):
-        return _percent(first), _percent(second)
-    return f"{100 * first:.1f} %", f"{100 * second:.1f} %"
+    digits = 0
+    while digits < _MOST_DIGITS and f"{100 * first:.{digits}f}" == f"{100 * second:.{digits}f}":
+        digits += 1
+    return f"{100 * first:.{digits}f} %", f"{100 * second:.{digits}f} %"

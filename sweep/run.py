@@ -223,7 +223,7 @@ def _write_head(sweep_config: SweepConfig, plan: Plan, ledger: Ledger, data: Dat
             "event": "sweep",
             "name": sweep_config.name,
             "objectives": _objectives(sweep_config),
-            "trials": len(plan.foreseen),
+            "trials": plan.configurations,
             "seeds": sweep_config.seeds.min,
             "algorithm": sweep_config.searcher.algorithm,
             "scheduler": sweep_config.scheduler.type,

@@ -39,6 +39,9 @@ class Plan:
     defaults: Mapping[str, Scalar]  # of the run folder, for hyperparameters that the sweep config does not name
     warm: int = 0  # results of earlier sweeps that the searchers used
     late_events: list[Event] = field(default_factory=list)  # what the campaign decided before a ledger takes its events
+    configurations: int = (
+        0  # that the campaign will run, as far as it is known: without the networks that are only foreseen
+    )
 
     def trial(self, job: Assignment) -> Trial:
         """The trial of an assignment, as the workers get it."""
@@ -61,7 +64,8 @@ def make_plan(
     """The plan: each configuration once, even if several cells yield it; finished, stopped and diverged records are not run again."""
     rules, defaults = rules_of(sweep_config), folder_defaults(reading)
     known = {**defaults, **sweep_config.fixed}
-    trials = {trial.signature: trial for trial in reversed(list(_foreseen(sweep_config, known, data)))}
+    sampled = list(_sampled(sweep_config, known, data))
+    trials = {trial.signature: trial for trial in reversed([*sampled, *_variants(sweep_config, known, data)])}
     foreseen = tuple(reversed(trials.values()))
 
     def completed(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -78,7 +82,8 @@ def make_plan(
         for name in (*sweep_config.grid, *sweep_config.search)
         if len({str(trial.config.get(name)) for trial in foreseen}) > 1 or sweep_config.searcher.algorithm in ADAPTIVE
     ]
-    return Plan(campaign, foreseen, tuple(dict.fromkeys(varied)), data, defaults, taken, late)
+    configurations = len({trial.signature for trial in sampled})
+    return Plan(campaign, foreseen, tuple(dict.fromkeys(varied)), data, defaults, taken, late, configurations)
 
 
 def notes(sweep_config: SweepConfig, plan: Plan, offered: int) -> list[str]:
@@ -128,14 +133,8 @@ def rules_of(sweep_config: SweepConfig) -> Rules:
     )
 
 
-def _foreseen(sweep_config: SweepConfig, known: Mapping[str, Scalar], data: Data) -> Iterable[Trial]:
-    """The trials of grid or random search; for an adaptive searcher the draws of a random search and every listed network."""
-    listed = {
-        name: values
-        for name in shaping_names()
-        if name in sweep_config.search and (values := sweep_config.search[name].values)
-    }
-    variants = itertools.product(*listed.values()) if sweep_config.searcher.algorithm in ADAPTIVE else ()
+def _sampled(sweep_config: SweepConfig, known: Mapping[str, Scalar], data: Data) -> Iterable[Trial]:
+    """The trials of grid or random search; for an adaptive searcher as many draws of a random search."""
     for study in studies(
         sweep_config.grid,
         sweep_config.search,
@@ -145,7 +144,18 @@ def _foreseen(sweep_config: SweepConfig, known: Mapping[str, Scalar], data: Data
     ):
         for config in study.configs:
             yield Trial(with_file_identities(config), data.seen_by(config).hash, sweep_config.seeds.numbers, study.cell)
-    for chosen in variants:
+
+
+def _variants(sweep_config: SweepConfig, known: Mapping[str, Scalar], data: Data) -> Iterable[Trial]:
+    """For an adaptive searcher every network that the search lists: it may come to any of them."""
+    if sweep_config.searcher.algorithm not in ADAPTIVE:
+        return
+    listed = {
+        name: values
+        for name in shaping_names()
+        if name in sweep_config.search and (values := sweep_config.search[name].values)
+    }
+    for chosen in itertools.product(*listed.values()):
         for cell in cells(sweep_config.grid):
             yield _trial(
                 {**known, **cell, **dict(zip(listed, chosen, strict=True))},

@@ -215,3 +215,12 @@ def test_an_objective_on_the_source_stays_there(write):
     }
     numbers = {f"robust_accuracy/{split}/worst@1/255": 0.5 for split in ("source", "target")}
     assert load_run(write(asked, finish("a", 0, **numbers))).goals == {"robust_accuracy/source/worst@1/255": "maximize"}
+
+
+@pytest.mark.parametrize(("trials", "left"), [(2, 0), (3, 2)])
+def test_a_stopped_configuration_owes_no_further_seed(write, trials, left):
+    """Two seeds each: one configuration has both, the other was stopped at its first."""
+    head = {"event": "sweep", "trials": trials, "seeds": 2}
+    run = load_run(write(head, finish("a", 0, auroc=1.0), finish("a", 1, auroc=1.0), stop("b", 0)))
+    assert run.planned_records == 2 * trials and len(run.stopped) == 1
+    assert run.unfinished == left

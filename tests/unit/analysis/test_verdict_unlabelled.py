@@ -14,6 +14,7 @@ from analysis.verdict_unlabelled import (
     Contradiction,
     Form,
     TargetFacts,
+    _told_apart,
     labels_needed,
     verdict,
 )
@@ -305,3 +306,15 @@ def test_a_constant_predictor_is_never_recommended(share):
 def test_labels_needed_grow_towards_chance_and_end_at_what_there_is():
     counts = [labels_needed(of(value), 1000) for value in (0.95, 0.7, 0.6, 0.52)]
     assert counts == [20, 30, 100, 200] and labels_needed(of(0.52), 57) == 57
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [
+        ((0.53, 0.41), ("53 %", "41 %")),
+        ((0.532, 0.529), ("53.2 %", "52.9 %")),
+        ((0.53036, 0.53029), ("53.04 %", "53.03 %")),
+    ],
+)
+def test_shares_that_differ_do_not_read_the_same(shares, said):
+    assert _told_apart(*shares) == said

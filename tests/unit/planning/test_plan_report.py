@@ -225,3 +225,17 @@ def test_a_note_says_that_the_search_reads_target_labels(metric, oracle):
     )
     told = notes(asked, make_plan(asked, foreseen_data(asked)[0], Reading([])), 0)
     assert any("selected by oracle" in line for line in told) == oracle
+
+
+@pytest.mark.parametrize("algorithm", ["tpe", "random"])
+def test_networks_that_are_only_foreseen_are_no_planned_configurations(algorithm):
+    asked = sweep_config(
+        grid={},
+        search={
+            "lr": {"distribution": "log_uniform", "min": 1e-4, "max": 1e-2},
+            "colorizer": {"values": ["none", "deconv"]},
+        },
+        searcher={"algorithm": algorithm, "trials": 3},
+    )
+    plan = make_plan(asked, foreseen_data(asked)[0], Reading([]))
+    assert plan.configurations == 3 and plan.campaign.expected_records == 3 * asked.seeds.min
