@@ -1,6 +1,5 @@
 """What a sweep may use: what can never fit is refused at once, a worker with too much memory is ended, a GPU is shared by four."""
 
-import resource
 import subprocess
 import sys
 
@@ -19,24 +18,25 @@ PLAIN = TEXT.replace("synthetic_per_real: [0, 0.5]", "synthetic_per_real: [0]")
 ONE = PLAIN.replace("[none, pixelshuffle]", "[none]").replace("seeds: 2", "seeds: 1")
 
 
-def cpu_seconds(command, home):
-    """What a command costs, whatever else this machine does, and how it ended."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def refused(home, *arguments):
+    """What a sweep that is refused says, and the modules that it imported before."""
+    command = [sys.executable, "-X", "importtime", *sweep_process.command(*arguments)[1:]]
     done = subprocess.run(
         command, cwd=home, env=sweep_process.environment(home), capture_output=True, text=True, timeout=120, check=False
     )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done
+    assert done.returncode == 2, done.stderr
+    lines = done.stderr.splitlines()
+    imported = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+    return "\n".join(line for line in lines if not line.startswith("import time:")), imported
 
 
 @pytest.mark.extended
 def test_what_this_machine_will_never_have_is_refused_at_once(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     sweep_config = write_config(tmp_path, ONE)
-    reading, _ = cpu_seconds([sys.executable, "-m", "sweep.space", str(sweep_config)], tmp_path)
-    spent, done = cpu_seconds(sweep_process.command(sweep_config, "--set", "resources.gpus_per_worker=99"), tmp_path)
-    assert done.returncode == 2 and "99 GPUs" in done.stderr and "ask for less under resources:" in done.stderr
-    assert spent < 1.5 * reading + 1  # no Ray, no torch for it, nothing prepared
+    said, imported = refused(tmp_path, sweep_config, "--set", "resources.gpus_per_worker=99")
+    assert "99 GPUs" in said and "ask for less under resources:" in said
+    assert "sweep.config" in imported and not {"ray", "torch", "timm", "sklearn"} & imported
     for setting, says in (("cpus_per_worker=9999", "one worker of 9999 CPUs"), ("workers=999", "999 workers")):
         assert main(["run", str(sweep_config), "--set", f"resources.{setting}"]) == 2
         said = capsys.readouterr().err

@@ -3,7 +3,6 @@
 import json
 import sys
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -195,9 +194,7 @@ def test_drain_is_tried_again_until_accepted(fake_drain):
 
 
 def test_drain_gives_up_when_the_machine_is_gone(fake_drain):
-    begin = time.monotonic()
     assert not drain(fake_drain(failures=10**6), Notice("gone", 0.3), retry_s=0.05)
-    assert time.monotonic() - begin < 3
 
 
 def test_drain_command_that_is_not_there():

@@ -4,7 +4,7 @@ import os
 import shutil
 import socket
 import sys
-import time
+import threading
 from collections import namedtuple
 from pathlib import Path
 
@@ -158,9 +158,8 @@ class TestInlineEngine:
 
 class TestAddress:
     def test_dead_address_is_known_at_once_and_nothing_else_is_asked(self):
-        begin = time.monotonic()
         (found,) = check_ray(Subject(None, "results", f"127.0.0.1:{free_port()}"))
-        assert found.state == "FAIL" and time.monotonic() - begin < 3.5
+        assert found.state == "FAIL" and "refused" in found.text
 
     def test_address_that_swallows_packets_is_given_three_seconds(self, monkeypatch):
         asked = []
@@ -183,10 +182,8 @@ class TestAddress:
         assert found.state == "warn" and "ray job submit" in found.fix
 
     def test_something_that_is_not_ray_is_left_within_the_limit(self, listener):
-        begin = time.monotonic()
         with pytest.raises(RuntimeError, match="within 0.3 s"):
             ask(listener, wait_s=0.3)
-        assert time.monotonic() - begin < 5
 
     def test_answer_and_reason_come_from_the_process_that_joined(self, tmp_path, monkeypatch):
         fake = tmp_path / "python"
@@ -289,10 +286,11 @@ class TestStorage:
         assert "other bytes" in next(check_storage(Subject(None, str(tmp_path), None))).text
 
     def test_storage_that_never_answers(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(machine_checks.Storage, "write", lambda *_: time.sleep(2))
-        begin = time.monotonic()
+        answer = threading.Event()
+        monkeypatch.setattr(machine_checks.Storage, "write", lambda *_: answer.wait(60))
         (found,) = check_storage(Subject(None, str(tmp_path), None), wait_s=0.1)
-        assert found.state == "FAIL" and "no answer" in found.text and time.monotonic() - begin < 1.5
+        assert found.state == "FAIL" and "no answer" in found.text and not answer.is_set()
+        answer.set()
 
 
 @pytest.mark.parametrize(
