@@ -61,7 +61,7 @@ class Campaign:
         self._dropped: dict[str, Event] = {}  # by signature: the ledger's verdict that a configuration left the race
         self._replayed: dict[str, set[int]] = {}  # by signature: seeds that the ledger holds results of
         self._raced: set[str] = set()  # verdicts of the race that the ledger holds already
-        self._prior: dict[str, dict[int, Values]] = {}  # results of configurations that nobody asked for yet
+        self._prior: dict[str, dict[int, Values]] = {}  # results of configurations that were not asked for yet
         self._least_asked = [(0, number) for number in range(len(cells))]  # a heap
         self._queue: dict[str, None] = {}  # signatures with seeds to hand out, in order
         self.candidates: dict[str, Candidate] = {}
