@@ -157,6 +157,21 @@ class TestSeedsAsOne:
         rows = made.predictions[made.predictions["split"] == "target"]
         assert np.allclose(np.stack(rows["logits"]), predict(model, run.data.read("target").images, 128), atol=1e-5)
 
+    def test_a_soup_of_matched_images_is_evaluated_on_matched_images(self, run, monkeypatch):
+        monkeypatch.setattr("sweep.deployment.from_run.check_shared_start", lambda config, model: None)
+        made = build(Source(Storage(run.place), run.signatures["histogram"], (0, 1), SOUP), run.data)
+        from sweep.evaluation.evaluate import predict
+        from sweep.training.adapt import grey_histogram, match_histogram
+
+        reference = grey_histogram(run.data.read("train").images)
+        assert np.array_equal(made.histogram, reference)
+        for split, fold, images in (
+            ("target", "target", match_histogram(run.data.read("target").images, reference)),
+            ("source", "test", run.data.read("test").images),
+        ):
+            rows = made.predictions[made.predictions["split"] == split]
+            assert np.allclose(np.stack(rows["logits"]), predict(made.members[0], images, 128), atol=1e-5), fold
+
 
 def source_file(run, seed):
     return f"trials/{run.signatures['none']}/seed-{seed}/model.safetensors"
