@@ -49,7 +49,7 @@ SETTINGS: dict[str, dict[str, Any]] = {  # what differs from the quick settings 
 }
 ONE_NETWORK = ("aae", "ddpm", "flow")  # for both classes; the other rows train one for each, as a sweep does by default
 USUAL_PX = 64
-CPU_MINUTES = 6.0
+CPU_MINUTES = 3.0
 PROBE_STEPS = (
     5,
     25,
