@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from sweep.config.distribution import Distribution
 from sweep.config.hyperparameters import HYPERPARAMETERS
 from sweep.config.section import Section
-from sweep.config.written_values import Duration, none_for_all, seconds_of, with_whole_fold
+from sweep.config.written_values import Duration, TriedAdaptation, none_for_all, seconds_of, with_whole_fold
 from sweep.core.acquisition_names import ACQUISITION_METRICS, SEVERITIES, AcquisitionName, acquisition_metric
 from sweep.core.epsilon import epsilon_name, same_epsilon
 from sweep.core.errors import InputError
@@ -84,7 +84,7 @@ class DataSection(Section):
         None,
         description="labelled stand-ins for the target, made of source-validation images, that every trained model is evaluated on; 0: none; 40 when left out, and none with target_labels all",
     )
-    try_adaptations: list[Literal["none", "batch_norm", "entropy", "histogram"]] = Field(
+    try_adaptations: list[TriedAdaptation] = Field(
         default_factory=list,
         description="adaptations to judge on every trained model beside the configured one, each on eight pseudo-hospitals and the target",
     )

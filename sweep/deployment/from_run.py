@@ -30,7 +30,7 @@ from sweep.deployment.familiarity import (
 from sweep.evaluation.evaluate import predict
 from sweep.evaluation.metrics import probabilities
 from sweep.models.classifier import Classifier
-from sweep.pipeline.adaptation import HISTOGRAM, after_training
+from sweep.pipeline.adaptation import ENTROPY, HISTOGRAM, after_training, can_adapt
 from sweep.pipeline.train_and_evaluate import prepared
 from sweep.pipeline.training_job import TrainingJob, rebuilt
 from sweep.shards.image_set import ImageSet
@@ -48,12 +48,18 @@ _PREDICT_BATCH = 128  # as in training, so that sums round alike
 
 @dataclass(frozen=True)
 class Source:
-    """Which model of a run: the trial and its seeds, and how several are combined."""
+    """Which model of a run: the trial and its seeds, how several are combined, and the adaptation where it is not the configured one."""
 
     run: Storage
     signature: str
     seeds: tuple[int, ...]
     combination: str
+    adapt: str | None = None
+
+    @property
+    def adaptation(self) -> str:
+        """How the model is adapted to the target."""
+        return self.adapt or str(self.config["adapt"])
 
     @property
     def records(self) -> list[Event]:
@@ -114,7 +120,7 @@ def build(source: Source, data: Data, with_images: bool = True) -> Built:
     """The model from the run's weights, adapted to the target as its configuration says, and its predictions on all splits.
 
     A soup is adapted after its weights were averaged. Without the run's images there is no reference. Raises InputError for seeds that share
-    no start (soup), and images that are needed and absent.
+    no start (soup), an adaptation that the model cannot have, and images that are needed and absent.
     """
     _check(source, with_images)
     members = [rebuilt(source.config, data, seed, source.file(seed, MODEL)).eval() for seed in source.seeds]
@@ -124,12 +130,14 @@ def build(source: Source, data: Data, with_images: bool = True) -> Built:
     train = job.folds["train"].images
     if source.combination == SOUP:
         members = [_soup(source, members, train)]
-    seen = [after_training(job, member) for member in members]
-    folds, models = seen[0]
-    predictions = (
-        new_predictions(source, models, folds) if source.combination == SOUP else _kept_predictions(source, data)
-    )
-    histogram = grey_histogram(train) if source.config["adapt"] == HISTOGRAM else None
+    _check_adaptation(source, data, members[0])
+    seen = [after_training(job, member, source.adapt) for member in members]
+    folds = seen[0][0]
+    if source.combination == SOUP or source.adapt:
+        predictions = _as_one([new_predictions(source, models, folds) for _, models in seen], data)
+    else:
+        predictions = _kept_predictions(source, data)
+    histogram = grey_histogram(train) if source.adaptation == HISTOGRAM else None
     made = Built([adapted["target"] for _, adapted in seen], predictions, data.multi_label, histogram)
     reference = reference_of(made.model, train, folds["val"].images, "cpu")
     flagged = {split: _flagged(made.model, reference, folds[fold].images) for split, fold in FOLD_OF_SPLIT.items()}
@@ -137,10 +145,21 @@ def build(source: Source, data: Data, with_images: bool = True) -> Built:
 
 
 def _check(source: Source, with_images: bool) -> None:
-    way = source.config["adapt"]
+    way = source.adaptation
     if not with_images and (source.combination == SOUP or way not in _NEEDS_NO_IMAGES):
         what = "a soup" if source.combination == SOUP else f"adapt: {way}"
         raise InputError("--no-reference", f"{what} needs the run's images", "leave --no-reference out")
+
+
+def _check_adaptation(source: Source, data: Data, model: Classifier) -> None:
+    if source.adapt is None:
+        return
+    if not can_adapt(model, source.adapt):
+        raise InputError(
+            "--adapt", f"{source.adapt}: this network has no layer that it changes", "give another, or none"
+        )
+    if source.adapt == ENTROPY and data.multi_label:
+        raise InputError("--adapt", "entropy: an image may have several findings here", "give another, or none")
 
 
 def _job(source: Source, data: Data) -> TrainingJob:
@@ -174,11 +193,14 @@ def new_predictions(source: Source, models: Mapping[str, Classifier], folds: Map
 
 def _kept_predictions(source: Source, data: Data) -> pd.DataFrame:
     """Predictions that the run kept; of an ensemble the logits of the mean probability."""
-    kept = _kept(source)
-    if len(kept) == 1:
-        return kept[0].assign(seed=0)
-    stacked = torch.tensor(np.stack([np.stack(frame["logits"].to_numpy()) for frame in kept]))
-    return kept[0].assign(seed=0, logits=list(mean_logits(stacked, data.multi_label).numpy()))
+    return _as_one(_kept(source), data)
+
+
+def _as_one(frames: list[pd.DataFrame], data: Data) -> pd.DataFrame:
+    if len(frames) == 1:
+        return frames[0].assign(seed=0)
+    stacked = torch.tensor(np.stack([np.stack(frame["logits"].to_numpy()) for frame in frames]))
+    return frames[0].assign(seed=0, logits=list(mean_logits(stacked, data.multi_label).numpy()))
 
 
 def _kept(source: Source) -> list[pd.DataFrame]:
