@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from sweep.core.command_line import Command, CommandGroup, Row
-from sweep.core.errors import EXIT_COMPLETE, InputError, InputErrors, printable
+from sweep.core.errors import EXIT_COMPLETE, InputError, printable
 from sweep.importers.account import CHECKS, Account
+from sweep.importers.flags import flags_named
 from sweep.importers.progress import Counter
 from sweep.importers.raw import Importer
 from sweep.importers.table import IMPORTERS, import_dataset, row_of
@@ -35,7 +36,7 @@ def command_of(name: str) -> Command:
         src, dst = _places(name, paths)
         violations: list[InputError] = []
         accounts: list[Account] = []
-        with _progress() as counter, _flags_named(row):
+        with _progress() as counter, flags_named(row.options):
             manifest = import_dataset(
                 name,
                 src,
@@ -193,20 +194,6 @@ def _checks(text: str) -> tuple[str, ...]:
 def _progress() -> AbstractContextManager[Counter | None]:
     """A bar on a terminal, nothing elsewhere."""
     return Counter() if sys.stderr.isatty() else nullcontext()
-
-
-@contextmanager
-def _flags_named(row: Importer) -> Iterator[None]:
-    """Mistakes in an importer's own option name the flag that was typed: --patient-regex, not patient_regex."""
-    try:
-        yield
-    except InputErrors:
-        raise
-    except InputError as mistake:
-        flags = {option: f"--{option.replace('_', '-')}" for option in row.options}
-        where = flags.get(mistake.where, mistake.where)
-        fix = " ".join(flags[word] if "_" in word and word in flags else word for word in mistake.fix.split(" "))
-        raise InputError(where, mistake.problem, fix) from None
 
 
 def _both(
