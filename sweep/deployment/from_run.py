@@ -141,8 +141,9 @@ def build(source: Source, data: Data, with_images: bool = True) -> Built:
 def _check(source: Source, way: str, with_images: bool) -> None:
     if way not in _CARRIED:
         raise InputError(f"adapt: {way}", "an export folder cannot carry this adaptation", "export a trial without it")
-    if source.combination == SOUP and way not in ("none", "histogram_to_target"):
-        raise InputError("--combine soup", f"adapt: {way} is fitted to each seed's model", "--combine ensemble")
+    if source.combination == SOUP and way == "batch_norm":
+        problem = f"adapt: {way} fits the statistics of batch norm to each seed's model, and so does a soup to its own"
+        raise InputError("--combine soup", problem, "--combine ensemble")
     if not with_images and (source.combination == SOUP or way in ("batch_norm", "histogram")):
         what = "a soup" if source.combination == SOUP else f"adapt: {way}"
         raise InputError("--no-reference", f"{what} needs the run's images", "leave --no-reference out")

@@ -18,6 +18,7 @@ from sweep.deployment.from_run import Source, build
 from sweep.deployment.model_folder import load_exported, read_exported
 from sweep.export import main as export
 from sweep.models.classifier import Classifier, ClassifierSpec, build_classifier
+from sweep.training.adapt import match_histogram
 
 
 def test_config_json_says_everything_a_program_needs(run, exported):
@@ -156,6 +157,19 @@ class TestSeedsAsOne:
 
         rows = made.predictions[made.predictions["split"] == "target"]
         assert np.allclose(np.stack(rows["logits"]), predict(model, run.data.read("target").images, 128), atol=1e-5)
+
+    def test_a_soup_sees_the_target_with_the_training_images_histogram(self, run, monkeypatch):
+        monkeypatch.setattr("sweep.deployment.from_run.check_shared_start", lambda config, model: None)
+        made = build(Source(Storage(run.place), run.signatures["histogram"], (1,), SOUP), run.data)
+        from sweep.evaluation.evaluate import predict
+
+        rows = made.predictions[made.predictions["split"] == "target"]
+        seen = match_histogram(run.data.read("target").images, made.histogram)
+        assert np.allclose(np.stack(rows["logits"]), predict(made.members[0], seen, 128), atol=1e-4)
+
+    def test_a_soup_of_models_with_statistics_of_the_target_is_refused(self, run):
+        with pytest.raises(InputError, match="batch_norm fits the statistics"):
+            build(Source(Storage(run.place), run.signatures["batch_norm"], (1,), SOUP), run.data)
 
 
 def source_file(run, seed):
