@@ -52,15 +52,35 @@ def command_of(name: str) -> Command:
         typer.echo("\n".join(map(printable, [*_summary(dst, manifest), *told, *notes, *_skipped(violations)])))
         return EXIT_COMPLETE
 
+    source = f"The source is {row.expects}." if row.needs_source else "It needs no source: the images are computed."
     doubt = f" Its layout was compared with {row.compared_with}." if row.compared_with else ""
-    doubt += f" {_doubt(row)}." if row.unconfirmed else ""
-    import_command.__doc__ = f"{row.describe}.\n\nThe source is {row.expects}. Licence: {row.licence}.{doubt}"
+    doubt += f" {_sentence(_doubt(row))}" if row.unconfirmed else ""
+    import_command.__doc__ = f"{_sentence(row.describe)}\n\n{source} Licence: {row.licence}.{doubt}"
     import_command.__annotations__ = {}
     import_command.__signature__ = inspect.Signature([_PATHS[row.needs_source], *_GENERAL, *_own_options(row)])  # type: ignore[attr-defined]
     return Command(
         import_command,
-        examples=(f"{{}} {'PATH/TO/SOURCE ' if row.needs_source else ''}shards/{name.replace(':', '-')}",),
+        examples=_EXAMPLES.get(name)
+        or (f"{{}} {'PATH/TO/SOURCE ' if row.needs_source else ''}shards/{name.replace(':', '-')}",),
     )
+
+
+_EXAMPLES = {  # of layouts that have to be told something; a published data set needs its two paths alone
+    "folder": ("{} PATH/TO/IMAGES shards/clinic", r"{} PATH/TO/IMAGES shards/clinic --patient-regex '^(p\d+)_'"),
+    "csv": (
+        "{} images.csv shards/clinic --path-column file --label-column diagnosis --patient-column person",
+        "{} images.csv shards/there --path-column file --unlabelled",
+    ),
+    "dicom": (
+        "{} PATH/TO/SCANS shards/clinic --key-file PATH/TO/clinic.key",
+        "{} PATH/TO/SCANS shards/clinic --key-file PATH/TO/clinic.key --burned-in blank --frames middle",
+    ),
+    "volumes": ("{} PATH/TO/VOLUMES shards/clinic --plane axial --step 4",),
+}
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def _places(name: str, paths: Sequence[str]) -> tuple[str | None, str]:

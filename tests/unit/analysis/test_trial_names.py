@@ -49,7 +49,7 @@ def _taking_trials():
         names = [str(one.metavar or one.name).upper() for one in arguments]
         for number, one in enumerate(arguments):
             if names[number] == "TRIAL" or "TRIAL" in one.help:
-                places = {"RUN": "RUN", "TRIAL": "TRIAL"} | dict.fromkeys(("A", "B"), "RUN:1")
+                places = {"RUN": "RUN", "TRIAL": "TRIAL"} | dict.fromkeys(("A", "B"), "RUN:best")
                 words = [places.get(other, "new") for other in names]
                 words[number] = "TRIAL" if "RUN" in names else "RUN:TRIAL"
                 yield pytest.param(command, words, id=f"{name} {names[number]}")
