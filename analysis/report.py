@@ -1,4 +1,4 @@
-"""records -> one HTML file that opens offline and asks nobody for anything.
+"""records -> one HTML file that opens offline and loads nothing from elsewhere.
 
 python -m analysis.report results/ratio --out report.html
 """

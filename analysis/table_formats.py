@@ -90,7 +90,9 @@ def _legend(table: Table) -> str:
         {round(100 * cell.constant, 1) for _, cells in table.rows for cell in cells if cell.constant is not None}
     )
     beside = f" The constant predictor scores {' or '.join(f'{value:g}' for value in constants)}." if constants else ""
-    return f"{table.measure} in per cent with its 95 % interval; in round brackets the number printed in the paper, on its own data.{beside}"
+    printed = any(cell.printed is not None for _, cells in table.rows for cell in cells)
+    paper = "; in round brackets the number printed in the paper, on its own data" if printed else ""
+    return f"{table.measure} in per cent with its 95 % interval{paper}.{beside}"
 
 
 def _text(cell: Cell) -> str:

@@ -1,12 +1,13 @@
-"""Generators on the real BUSI images: sample grids, distance to the real images, copies, and what a classifier learns.
+"""Generators on the real BUSI images at equal budgets: sample grids, distance to the real images, copies, and what a classifier learns.
 
     python -m sweep.importers busi <folder of BUSI> shards/busi
     OMP_NUM_THREADS=1 python benchmarks/generators_on_busi.py shards/busi --out docs/generators_on_busi
 
-Each generator sees the training fold alone (near-duplicates closed, normal scans left out). One JSON and one grid of
-synthetic images are written for each generator as soon as it is done; a table of all JSON files is printed at the end.
-`--weights FILE` adds the distance on ImageNet features (timm's mobilenetv2_100); `--steps` replaces the budget below.
-Sizes other than 64 px go into files of their own: their figures are not comparable.
+Each generator sees the training fold alone (near-duplicates closed, normal scans left out) and trains for as many steps as
+fit into `--cpu-minutes`, both classes together; `--steps` gives a number of steps instead. One JSON and one grid of synthetic
+images are written for each generator as soon as it is done, and a table of all JSON files is printed at the end.
+`--weights FILE` adds the distance on ImageNet features (timm's mobilenetv2_100). Sizes other than 64 px go into files of
+their own: their figures are not comparable.
 """
 
 from __future__ import annotations
@@ -32,18 +33,27 @@ from sweep.shards.reader import read_images, read_metadata
 from sweep.shards.splits import make_split
 from sweep.synth.copies import copy_check, leaked
 from sweep.synth.descriptors import FeatureNet, feature_net, network_features
-from sweep.synth.quality import kid, quality, ridge, train_on_synthetic_test_on_real
-from sweep.synth.train import GENERATORS, TrainedGenerator, train_generator
+from sweep.synth.quality import quality, ridge, train_on_synthetic_test_on_real
+from sweep.synth.train import Collapsed, TrainedGenerator, train_generator
 from sweep.synth.watch import sample_grid
 
-BUDGETS = {  # four to seven CPU minutes each at 64 px
-    "wgan": {"steps": 800},
-    "ddpm": {"steps": 3000, "width": 24, "ema": 0.998},
-    "wgan_diffaug": {"steps": 1600, "ema": 0.998},
-    "cgan": {"steps": 4000, "ema": 0.998},
-    "fastgan": {"steps": 2400, "ema": 0.998},
+SETTINGS: dict[str, dict[str, Any]] = {  # what differs from the quick settings of a row
+    "wgan": {},
+    "wgan_diffaug": {"ema": 0.998},
+    "cgan": {"ema": 0.998},
+    "fastgan": {"ema": 0.998},
+    "r3gan": {"ema": 0.998},
+    "aae": {"ema": 0.998},
+    "ddpm": {"width": 24, "ema": 0.998},
+    "flow": {"width": 24, "ema": 0.998},
 }
+ONE_NETWORK = ("aae", "ddpm", "flow")  # for both classes; the other rows train one for each, as a sweep does by default
 USUAL_PX = 64
+CPU_MINUTES = 3.0
+PROBE_STEPS = (
+    5,
+    25,
+)  # two short runs, whose difference is the cost of a step without that of the start and of the samples
 SEED = 0
 SAMPLES = 256  # of each class
 CLASSES = (0, 1)  # benign and malignant; normal scans are left out
@@ -79,23 +89,26 @@ def folds(folder: Path, px: int) -> tuple[ImageSet, ImageSet]:
 
 
 def train(name: str, real: ImageSet, settings: dict[str, Any]) -> tuple[dict[int, TrainedGenerator], float]:
-    """Generators by class and the CPU seconds they took."""
+    """Generators by class and the CPU seconds they took. Raises Collapsed where the samples hardly vary."""
     before = time.process_time()
-    if GENERATORS[name].per_class:
-        made = {k: train_generator(name, real.images[real.labels == k], settings=settings, seed=SEED) for k in CLASSES}
-    else:
-        shared = train_generator(
-            name, real.images, real.labels, num_classes=len(CLASSES), settings=BUDGETS[name], seed=SEED
-        )
+    if name in ONE_NETWORK:
+        shared = train_generator(name, real.images, real.labels, num_classes=len(CLASSES), settings=settings, seed=SEED)
         made = dict.fromkeys(CLASSES, shared)
+    else:
+        made = {k: train_generator(name, real.images[real.labels == k], settings=settings, seed=SEED) for k in CLASSES}
     return made, time.process_time() - before
+
+
+def steps_within(seconds: float, name: str, real: ImageSet) -> int:
+    """Steps of each network of `name` that together take about `seconds` of CPU time."""
+    few, more = (train(name, real, SETTINGS[name] | {"steps": steps})[1] for steps in PROBE_STEPS)
+    return max(1, round(seconds * (PROBE_STEPS[1] - PROBE_STEPS[0]) / max(more - few, 1e-3)))
 
 
 def judge(pools: dict[int, np.ndarray], real: ImageSet, held_out: ImageSet, nets: list[FeatureNet]) -> dict[str, Any]:
     """Figures of the pools, each class against its own real images, averaged over classes where not said otherwise."""
     by_class = [quality(real.images[real.labels == k], pool, net) for k, pool in pools.items() for net in nets]
-    names = {name for figures in by_class for name in figures}
-    facts = {name: float(np.mean([figures[name] for figures in by_class if name in figures])) for name in sorted(names)}
+    facts = class_means(by_class)
     synthetic, labels = np.concatenate(list(pools.values())), np.repeat(list(pools), SAMPLES)
     copies = copy_check(synthetic, real.images)
     facts |= {"copy_rate": copies.rate, "copy_rate_of_real": copies.real_rate}
@@ -109,47 +122,63 @@ def judge(pools: dict[int, np.ndarray], real: ImageSet, held_out: ImageSet, nets
 
 
 def real_reference(real: ImageSet, held_out: ImageSet, nets: list[FeatureNet]) -> dict[str, float]:
-    """KID of held-out real images against the training fold: what a perfect generator would reach."""
-    pairs = [
-        (net, real.images[real.labels == k], held_out.images[held_out.labels == k]) for net in nets for k in CLASSES
-    ]
-    values = [(f"kid/{net.name}", kid(*net.embed(a, b)).value) for net, a, b in pairs]
-    return {name: float(np.mean([value for key, value in values if key == name])) for name, _ in values}
+    """Figures of held-out real images against the training fold: what a perfect generator would reach."""
+    return class_means(
+        [
+            quality(real.images[real.labels == k], held_out.images[held_out.labels == k], net)
+            for net in nets
+            for k in CLASSES
+        ]
+    )
+
+
+def class_means(figures: list[dict[str, float]]) -> dict[str, float]:
+    """The mean of each figure over the classes, and FRD: the mean logarithm of the Frechet distance on radiomic features."""
+    names = sorted({name for one in figures for name in one})
+    found = {name: [one[name] for one in figures if name in one] for name in names}
+    means = {name: float(np.mean(values)) for name, values in found.items()}
+    return means | {"frd": float(np.mean(np.log(found["frechet/radiomics"])))}
+
+
+SHARES = {
+    "precision/layout": "precision", "recall/layout": "recall", "coverage/layout": "coverage", "copy_rate": "copies",
+}  # fmt: skip
 
 
 def table(out: Path) -> str:
     """The Markdown table of all results in `out`."""
     results = {path.stem: json.loads(path.read_text()) for path in sorted(out.glob("*.json"))}
-    columns = sorted({key for facts in results.values() for key in facts if key.startswith("kid/")})
-    head = ["generator", "training", *columns, "precision", "coverage", "copies", "AUROC on synthetic"]
+    columns = sorted({key for facts in results.values() for key in facts if key.startswith("kid/")} - {"kid/radiomics"})
+    head = ["generator", "training", *columns, "FRD", *SHARES.values(), "AUROC on synthetic"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for name, facts in results.items():
-        row = [name, facts.get("training", "-")]
+        row = [name, facts["training"] + (f"; failed: {facts['failed']}" if "failed" in facts else "")]
         for column in columns:
             low, high = (facts.get(column.replace("kid/", f"kid_{end}/")) for end in ("low", "high"))
-            row.append(f"{facts[column]:.3g}" + (f" ({low:.3g} to {high:.3g})" if low is not None else ""))
-        row += [_share(facts, "precision/layout"), _share(facts, "coverage/layout"), _share(facts, "copy_rate")]
-        lines.append("| " + " | ".join([*row, _share(facts, "auroc_trained_on_synthetic")]) + " |")
+            row.append(_figure(facts, column, ".3g") + (f" ({low:.3g} to {high:.3g})" if low is not None else ""))
+        row += [_figure(facts, "frd"), *(_figure(facts, share) for share in SHARES)]
+        lines.append("| " + " | ".join([*row, _figure(facts, "auroc_trained_on_synthetic")]) + " |")
     return "\n".join(lines)
 
 
-def _share(facts: dict[str, Any], name: str) -> str:
-    return f"{facts[name]:.2f}" if name in facts else "-"
+def _figure(facts: dict[str, Any], name: str, shape: str = ".2f") -> str:
+    return f"{facts[name]:{shape}}" if name in facts else "-"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("shards", type=Path)
     parser.add_argument("--px", type=int, default=USUAL_PX)
-    parser.add_argument("--generators", nargs="+", choices=list(BUDGETS), default=list(BUDGETS))
+    parser.add_argument("--generators", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
     parser.add_argument("--weights", type=Path)
-    parser.add_argument("--steps", type=int, help="generator steps instead of the usual budget")
+    parser.add_argument("--cpu-minutes", type=float, default=CPU_MINUTES, help="of training, both classes together")
+    parser.add_argument("--steps", type=int, help="generator steps instead of a budget in CPU minutes")
     parser.add_argument("--out", type=Path, default=Path("docs/generators_on_busi"))
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     real, held_out = folds(options.shards, options.px)
-    nets = [feature_net("texture"), feature_net("layout")]
+    nets = [feature_net(name) for name in ("texture", "layout", "radiomics")]
     if options.weights:
         nets.append(network_features("mobilenetv2-imagenet", ImageNetFeatures(options.weights)))
     size = "" if options.px == USUAL_PX else f"_{options.px}px"
@@ -158,16 +187,23 @@ def main() -> None:
         {"training": f"{len(held_out)} real images", **real_reference(real, held_out, nets)},
     )
     for name in options.generators:
-        settings = BUDGETS[name] | ({"steps": options.steps} if options.steps else {})
-        made, seconds = train(name, real, settings)
+        steps = options.steps or steps_within(60 * options.cpu_minutes, name, real)
+        budget = f"{'' if name in ONE_NETWORK else '2 x '}{steps} steps"
+        try:
+            made, seconds = train(name, real, SETTINGS[name] | {"steps": steps})
+        except Collapsed as collapsed:
+            write(options.out / f"{name}{size}.json", {"training": budget, "failed": str(collapsed)})
+            continue
         pools = {
             label: generator.sample(SAMPLES, seed=SEED, label=0 if generator.num_classes == 1 else label)
             for label, generator in made.items()
         }
-        steps = "2 x " * GENERATORS[name].per_class + str(settings["steps"])
-        budget = {"training": f"{steps} steps, {seconds / 60:.1f} CPU min, {len(real)} images", "seconds": seconds}
+        budget = f"{budget}, {seconds / 60:.1f} CPU min, {len(real)} images"
         Image.fromarray(sample_grid(pools, columns=12, rows=2)).save(options.out / f"{name}{size}.png", optimize=True)
-        write(options.out / f"{name}{size}.json", {**budget, **judge(pools, real, held_out, nets)})
+        write(
+            options.out / f"{name}{size}.json",
+            {"training": budget, "seconds": seconds, **judge(pools, real, held_out, nets)},
+        )
     print(table(options.out))
 
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 
 from sweep.core.devices import cpu_features
-from sweep.execution.malloc import KEEP_PAGES
+from sweep.core.process_settings import KEEP_PAGES
 
 # Set before torch and its allocator start: page faults would otherwise dominate the dense baseline.
 ENVIRONMENT = {**KEEP_PAGES, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}

@@ -25,7 +25,7 @@ import torch
 from benchmarks import gpu_attacks, gpu_generator, gpu_texture, gpu_training
 from benchmarks.gpu_sizes import FULL, REHEARSAL, Sizes
 from sweep.core.devices import device_facts
-from sweep.execution.malloc import keep_pages
+from sweep.core.process_settings import keep_pages
 
 Part = Callable[[Sizes], Iterator[dict[str, Any]]]
 PARTS: dict[str, Part] = {

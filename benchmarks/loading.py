@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from sweep.execution.malloc import KEEP_PAGES
+from sweep.core.process_settings import KEEP_PAGES
 
 if __name__ == "__main__" and any(os.environ.get(name) != value for name, value in KEEP_PAGES.items()):
     os.execve(sys.executable, [sys.executable, "-m", "benchmarks.loading", *sys.argv[1:]], os.environ | KEEP_PAGES)

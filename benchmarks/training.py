@@ -25,9 +25,9 @@ import torch.nn.functional as functional
 from torch import nn
 
 from sweep.core.devices import cpu_features
+from sweep.core.process_settings import KEEP_PAGES
 from sweep.evaluation.evaluate import predict
 from sweep.evaluation.metrics import classification_metrics
-from sweep.execution.malloc import KEEP_PAGES
 from sweep.models.classifier import ClassifierSpec, build_classifier
 from sweep.shards.batches import ResidentBatches
 from sweep.shards.image_set import ImageSet

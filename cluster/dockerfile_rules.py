@@ -48,7 +48,7 @@ def docker_rules(path: Path, text: str, versions: Versions) -> Iterator[InputErr
     if not users or not _USERS.fullmatch(users[-1][1]):
         line = users[-1][0] if users else 1
         yield InputError(
-            f"line {line}", "runs as root, or as a user whom the image does not have", "end with: USER ray"
+            f"line {line}", "runs as root, or as a user that the image does not have", "end with: USER ray"
         )
     yield from secrets_in_lines(text)
 

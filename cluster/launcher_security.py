@@ -116,7 +116,7 @@ def start_commands_meet(document: Document, versions: Versions) -> Iterator[Inpu
     ):
         yield document.violation(
             (_START[1],),
-            "nobody tells Ray when a spot node is taken away",
+            "Ray is not told when a spot node is taken away",
             f"add: nohup python /home/ray/spot_watch.py --cloud {cloud} > /tmp/spot_watch.log 2>&1 &",
         )
 

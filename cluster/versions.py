@@ -75,7 +75,7 @@ def image_problem(image: object, versions: Versions) -> tuple[str, str] | None:
     if versions.python_tag not in parts:
         return f"{image} is not Python {versions.python}", fix
     if name != "rayproject/ray" and difflib.SequenceMatcher(None, name, "rayproject/ray").ratio() > 0.8:
-        return f"{name} looks like rayproject/ray and is somebody else's", "write rayproject/ray"
+        return f"{name} looks like rayproject/ray but belongs to another publisher", "write rayproject/ray"
     if name.startswith("rayproject/") and (name != "rayproject/ray" or not _RAY_TAG.fullmatch(tag)):
         return (
             f"{image} is not one of Ray's images",

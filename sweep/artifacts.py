@@ -80,7 +80,7 @@ def artifacts(run: Storage, keep: Sequence[str] = ()) -> list[Artifact]:
         if not run.exists(name):
             raise InputError(
                 run.url,
-                f"no {name}, so nobody can say what is needed",
+                f"no {name}, so what is still needed cannot be known",
                 "name the folder of a sweep, e.g. results/quickstart",
             )
     data = Data.load(run)

@@ -1,6 +1,6 @@
 """A trained model to take away: weights, decision threshold, what is needed to build it, and a card that says what it is worth.
 
-python -m sweep.export results/quickstart best OUT [--seeds all] [--combine ensemble|soup] [--onnx]
+python -m sweep.export results/quickstart best OUT [--seeds all] [--combine ensemble|soup] [--adapt WAY] [--onnx]
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from analysis.trial_names import TRIAL_HELP, trial_signature
+from sweep.config.written_values import TRIED_ADAPTATIONS
 from sweep.core.command_line import Command, one_of
 from sweep.core.errors import EXIT_COMPLETE, InputError
 from sweep.core.means import mean_of_known
@@ -58,6 +59,14 @@ def export(
             help="Several seeds: mean of their probabilities, or of their weights (seeds that start from the same pretrained weights).",
         ),
     ] = "ensemble",
+    adapt: Annotated[
+        str | None,
+        typer.Option(
+            **one_of(TRIED_ADAPTATIONS),
+            help="Adapt the trained model to the target in another way than its configuration, as data.try_adaptations tries it.",
+            show_default="as configured",
+        ),
+    ] = None,
     threshold: Annotated[
         str,
         typer.Option(
@@ -78,7 +87,9 @@ def export(
     ] = False,
 ) -> int:
     """Write weights, config.json, MODEL_CARD.md and the reference of the "unlike the training images" flag to a new folder."""
+    from sweep.deployment.combine import ONE
     from sweep.deployment.decisions import check_policy
+    from sweep.deployment.from_run import Source
 
     if seed is not None and seeds is not None:
         raise InputError(
@@ -87,7 +98,8 @@ def export(
     place, signature = Storage(run), trial_signature(run, trial)
     chosen = (seed or 0,) if seeds is None else _seeds(place, signature, seeds)
     wanted = Wanted(check_policy(threshold), onnx, not no_reference)
-    return _export(place, signature, Storage(out), chosen, combine, wanted)
+    source = Source(place, signature, chosen, combine if len(chosen) > 1 else ONE, adapt)
+    return _export(source, Storage(out), wanted)
 
 
 def _seeds(run: Storage, signature: str, text: str) -> tuple[int, ...]:
@@ -101,25 +113,23 @@ def _seeds(run: Storage, signature: str, text: str) -> tuple[int, ...]:
     return chosen
 
 
-def _export(run: Storage, signature: str, out: Storage, seeds: tuple[int, ...], combine: str, wanted: Wanted) -> int:
-    from sweep.deployment.combine import ONE
-    from sweep.deployment.from_run import Source, build
+def _export(source: Source, out: Storage, wanted: Wanted) -> int:
+    from sweep.deployment.from_run import build
     from sweep.deployment.model_folder import CONFIG, MODEL_CARD, ONNX
     from sweep.deployment.onnx_file import check_installed, onnx_bytes
 
-    source = Source(run, signature, seeds, combine if len(seeds) > 1 else ONE)
     if out.exists(CONFIG) or out.names():
         raise InputError(out.url, "holds a model already, or other files", "give a new folder")
     if wanted.onnx:
         check_installed()
-    data = Data.load(run).seen_by(source.config)
+    data = Data.load(source.run).seen_by(source.config)
     built = build(source, data, wanted.reference)
     facts = _facts(source, data, built, wanted)
     files = _weights(source, built)
     files |= {ONNX: onnx_bytes(built.model, data.image_px)} if wanted.onnx else {}
     metrics = _metrics(source, built)
     facts["metrics"] = {one.name: asdict(one) for one in metrics}
-    files[MODEL_CARD] = _card(run, facts, metrics).encode()
+    files[MODEL_CARD] = _card(source.run, facts, metrics).encode()
     files[CONFIG] = json.dumps(facts, indent=1, allow_nan=False).encode()
     _write(out, files, built)
     _console.print(f"{out.url}: {', '.join(out.names())}", soft_wrap=True, markup=False)
@@ -186,7 +196,7 @@ def _facts(source: Source, data: Data, built: Built, wanted: Wanted) -> dict[str
         "onnx": wanted.onnx,
         "preprocessing": {
             "import": _import_settings(data) if wanted.reference else None,
-            "adapt": source.config["adapt"],
+            "adapt": source.adaptation,
             "histogram": None if built.histogram is None else built.histogram.tolist(),
         },
         "decision": decision,
@@ -238,7 +248,9 @@ def _metrics(source: Source, built: Built) -> list[Measured]:
         mean = mean_of_known([event["metrics"].get(name) for event in seeds])
         family, _, split = name.partition("/")
         ends = _interval(built, split, family) if family in MEASURES and "/" not in split else None
-        if ends is None:
+        if source.adapt:  # what was recorded of the seeds is of the configured adaptation
+            found += [Measured(name, *ends)] if ends else []
+        elif ends is None:
             alone = source.records[0]["metrics"].get(name) if len(source.seeds) == 1 else None
             found.append(Measured(name, alone, None, None, mean, len(seeds)))
         else:

@@ -257,7 +257,7 @@ def _new_key(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
             stream.write(secrets.token_hex(_KEY_BYTES) + "\n")
-        _say(f"  {path}: a new secret that patient ids are hashed with; keep it, and give it to nobody")
+        _say(f"  {path}: a new secret that patient ids are hashed with; keep it, and do not share it")
     return path
 
 

@@ -60,7 +60,7 @@ def run_again(run: Storage, recorded: Event, out: Storage) -> Mapping[str, float
     from sweep.store.trial import Trial
 
     sweep_config = read_config(run)
-    torch.set_num_threads(max(1, int(sweep_config.resources.cpus_per_worker)))
+    torch.set_num_threads(sweep_config.resources.threads)
     config = restored(recorded["config"])
     data = Data.load(run).seen_by(config)
     trial = Trial(config, data.hash, (recorded["seed"],), recorded["study"])

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from analysis.findings.collect import collect, collect_folds
-from analysis.findings.page import FOLDER, figures, page
+from analysis.findings.page import FOLDER, figures, page, readme_table
 from analysis.findings.questions import is_fold, part_of
 from analysis.findings.records import read_findings, write_record
 from analysis.frames import load_run
@@ -23,6 +23,8 @@ from sweep.core.command_line import Command
 from sweep.core.errors import EXIT_COMPLETE
 
 PAGE = f"{FOLDER}.md"
+README = "README.md"  # beside the folder of the page
+BEGIN, END = "<!-- findings: written by make findings -->", "<!-- end of findings -->"
 
 
 def findings_command(
@@ -59,7 +61,7 @@ def write_records(runs: Sequence[str], out: Path) -> None:
 
 
 def write_page(out: Path) -> Path:
-    """The page and its figures from the records alone; figures that no record has any more are removed."""
+    """The page, its figures and the README's table from the records alone; figures that no record has any more are removed."""
     found = read_findings(out / FOLDER)
     drawn = figures(found)
     for path in (out / FOLDER).glob("*.svg"):
@@ -68,7 +70,17 @@ def write_page(out: Path) -> Path:
     for name, text in drawn.items():
         write_text(out / FOLDER / name, text)
     write_text(out / PAGE, page(found))
+    readme = out.parent / README
+    if readme.exists():
+        write_text(readme, with_table(readme.read_text(encoding="utf-8"), readme_table(found)))
     return out / PAGE
+
+
+def with_table(text: str, written: str) -> str:
+    """A README with this table between its two marks; without marks as it was."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{written}\n{END}{after}" if begin and end else text
 
 
 main = Command(findings_command, examples=("{} --out docs results/findings/runs/gap-frozen", "{}"))

@@ -11,7 +11,7 @@ from analysis.findings.markdown import table
 from analysis.findings.printed import printed
 from analysis.findings.questions import PARTS, QUESTIONS, Part, Question
 from analysis.findings.records import Arm, Family, Findings, Planned, RunRecord
-from analysis.findings.sentences import HOME, POOLED, blind_records, ten_sentences
+from analysis.findings.sentences import HOME, NOT_RUN, POOLED, blind_records, ten_sentences
 from analysis.table_formats import as_markdown
 
 FOLDER = "findings"  # beside the page
@@ -37,6 +37,15 @@ def page(findings: Findings) -> str:
     for place, question in enumerate(QUESTIONS, start=1):
         parts += [f"## {place}. {question.title}", question.asks, *_question(question, findings), printed(question.key)]
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
+
+
+def readme_table(findings: Findings) -> str:
+    """The sentences of the page that rest on a run, as the table of the README."""
+    told = [one for one in ten_sentences(findings) if one.state != NOT_RUN]
+    rows = [(one.topic, one.state, one.text) for one in told]
+    left = len(findings.plan) - sum(planned.name in findings.runs for planned in findings.plan)
+    rest = f"\n\n{left} of {len(findings.plan)} sweep configs have not been run yet." if left else ""
+    return table(("question", "state", "on real images"), rows) + rest if rows else "Nothing has been run yet."
 
 
 def figures(findings: Findings) -> dict[str, str]:

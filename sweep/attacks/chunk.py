@@ -11,6 +11,7 @@ from sweep.attacks.network import Gradient, Network, Passes
 from sweep.attacks.random_starts import Draws
 from sweep.attacks.referee import ROUNDING, Memory, Referee
 from sweep.attacks.threat import Threat
+from sweep.core.activity import doing
 
 
 class Chunk:
@@ -40,6 +41,7 @@ class Chunk:
         self.tried = {
             name: torch.zeros(len(images), len(epsilons), dtype=torch.bool, device=images.device) for name in threats
         }
+        self._which = f"images {start + 1} to {start + len(images)}"
         self.refined: dict[str, Tensor] = {}
         if options.keep_examples:
             for referee in self.referees.values():
@@ -90,8 +92,15 @@ class Chunk:
 
     def attempt(self, name: str, rows: Tensor, index: Tensor) -> None:
         """Let a threat attack `rows` [n], each at the epsilon of `index` [n], in full batches."""
+        self.report_progress(name)
         self.attempt_within(name, rows, self.epsilons[index])
         self.tried[name][rows, index] = True
+
+    def report_progress(self, *names: str) -> None:
+        """Report that these threats attack now, after how many attacks at one epsilon of those that there are at most."""
+        made = sum(int(tried.any(dim=0).sum()) for tried in self.tried.values())
+        most = sum(1 if threat.once else len(self.epsilons) for threat in self.threats.values())
+        doing(f"attacking {self._which} with {', '.join(names)}", made, most)
 
     def attempt_within(self, name: str, rows: Tensor, radius: Tensor) -> None:
         """As `attempt`, with the epsilons themselves [n]."""

@@ -27,7 +27,6 @@ from sweep.attacks.result import EpsilonSweep
 from sweep.attacks.schedule import bisect, narrow_down, try_every_epsilon
 from sweep.attacks.threat import Threat
 from sweep.attacks.threats import resolve_threats
-from sweep.core.activity import doing
 from sweep.core.devices import float32_products
 from sweep.core.epsilon import parse_grid
 from sweep.core.errors import InputError, suggestion
@@ -68,7 +67,6 @@ def epsilon_sweep(
         search = search_for(network, rows, positive, options, device, MODES[options.mode])
         parts = []
         for start in range(0, len(images), size):
-            doing("attacking images", start, len(images))
             here = slice(start, start + size)
             chunk = Chunk(network, images[here].to(device), labels[here].to(device), rows, positive, options, start)
             search(chunk)

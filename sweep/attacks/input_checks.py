@@ -5,14 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sweep.core.errors import InputError
+from sweep.core.errors import InputError, described
 
 
 def check_images(images: Tensor) -> None:
     """Float images [N, C, H, W] in [0, 1], at least one; InputError otherwise."""
-    if not isinstance(images, Tensor) or images.ndim != 4 or not len(images):
-        shape = tuple(getattr(images, "shape", ()))
-        raise InputError("images", f"shape {shape}", "give a tensor [N, C, H, W] with at least one image")
+    if not isinstance(images, Tensor) or images.ndim != 4 or not images.numel():
+        raise InputError("images", described(images), "give a tensor [N, C, H, W] with at least one image")
     if not images.is_floating_point():
         raise InputError("images", f"type {images.dtype}", "give floats in [0, 1]: divide 8-bit grey values by 255")
     if images.dtype not in (torch.float32, torch.float64):
@@ -30,8 +29,8 @@ def checked_labels(labels: Tensor, count: int) -> Tensor:
     Class numbers of other integer types and bool are converted, which loses nothing; so are 0/1 labels that are not floats.
     """
     if not isinstance(labels, Tensor) or labels.ndim not in (1, 2) or len(labels) != count:
-        shape = tuple(getattr(labels, "shape", ()))
-        raise InputError("labels", f"shape {shape} for {count} images", "give class numbers [N] or 0/1 labels [N, K]")
+        fix = "give a tensor of class numbers [N] or of 0/1 labels [N, K]"
+        raise InputError("labels", f"{described(labels)} for {count} images", fix)
     if labels.is_complex() or (labels.ndim == 1 and labels.is_floating_point()):
         raise InputError("labels", f"type {labels.dtype}", "give class numbers as integers: labels.long()")
     if labels.ndim == 1:
@@ -53,6 +52,8 @@ def check_model(model: object, images: Tensor) -> None:
 
     bfloat16 and float16 resolve 1/256 to 1/2048 near 1, coarser than the epsilons, so robust accuracy in them is rounding.
     """
+    if not callable(model):
+        raise InputError("model", described(model), "give a module or a function that returns logits [N, K]")
     if not isinstance(model, nn.Module):
         return
     kinds = {tensor.dtype for tensor in model.parameters() if tensor.is_floating_point()}
@@ -64,16 +65,21 @@ def check_model(model: object, images: Tensor) -> None:
 
 
 def check_logits(logits: Tensor, labels: Tensor) -> None:
-    """Logits [N, K] with K >= 2 that fit the labels; InputError otherwise."""
-    if logits.ndim != 2 or len(logits) != len(labels):
-        raise InputError("model", f"output of shape {tuple(logits.shape)}", "return logits [N, K]")
+    """Logits [N, K] with K >= 2 that fit the labels, all finite; InputError otherwise."""
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(labels):
+        raise InputError("model", f"an output that is {described(logits)}", "return a tensor of logits [N, K]")
     classes = logits.shape[1]
     if classes < 2:
         fix = "attacks need a logit per class: give the head two outputs (0 for the negative class will do)"
         raise InputError("model", "a single logit", fix)
+    if not (finite := torch.isfinite(logits).all(dim=1)).all():
+        problem = f"logits that are NaN or infinite at {int((~finite).sum())} of {len(logits)} clean images"
+        raise InputError("model", problem, "train it anew with a lower learning rate: it has diverged")
     if labels.ndim == 2 and labels.shape[1] != classes:
         raise InputError("labels", f"{labels.shape[1]} labels for {classes} logits", "give one 0/1 label per logit")
     if labels.ndim == 1 and not ((labels >= 0) & (labels < classes)).all():
         raise InputError(
-            "labels", f"values up to {int(labels.max())} for {classes} logits", "number classes from 0 to K-1"
+            "labels",
+            f"values from {int(labels.min())} to {int(labels.max())} for {classes} logits",
+            "number classes from 0 to K-1",
         )

@@ -49,6 +49,8 @@ def resolve_threat(threat: str | Threat) -> Threat:
     """The row that a name stands for; InputError with a suggestion for an unknown name."""
     if isinstance(threat, Threat):
         return threat
+    if not isinstance(threat, str):
+        raise InputError("threats", f"{threat!r} is no name", f"write one of {', '.join(THREATS)}")
     if threat in THREATS:
         return THREATS[threat]
     if threat in _ELSEWHERE:
@@ -92,7 +94,8 @@ def resolve_threats(threats: Iterable[str | Threat] | Mapping[str, str | Threat]
 def _refuse_undefined(name: str, parts: re.Match[str]) -> None:
     base = parts["base"]
     if base == "square" and parts["l2"]:
-        raise InputError("threats", f"{name!r}: these squares are Linf", 'use library_threat("Square", norm="L2")')
+        fix = "write apgd_l2, pgd20_l2 or fmn_l2; in Python also library_threat('Square', norm='L2')"
+        raise InputError("threats", f"{name!r}: the squares of this attack are in Linf", fix)
     if base == "fgsm" and parts["steps"]:
         raise InputError("threats", f"{name!r}: FGSM is one step", f"write bim{parts['steps']}")
     if base in _ITERATED and parts["l2"] and not parts["steps"]:

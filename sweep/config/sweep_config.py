@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from sweep.config.distribution import Distribution
 from sweep.config.hyperparameters import HYPERPARAMETERS
 from sweep.config.section import Section
-from sweep.config.written_values import Duration, none_for_all, seconds_of, with_whole_fold
+from sweep.config.written_values import Duration, TriedAdaptation, none_for_all, seconds_of, with_whole_fold
 from sweep.core.acquisition_names import ACQUISITION_METRICS, SEVERITIES, AcquisitionName, acquisition_metric
 from sweep.core.epsilon import epsilon_name, same_epsilon
 from sweep.core.errors import InputError
@@ -84,7 +84,7 @@ class DataSection(Section):
         None,
         description="labelled stand-ins for the target, made of source-validation images, that every trained model is evaluated on; 0: none; 40 when left out, and none with target_labels all",
     )
-    try_adaptations: list[Literal["none", "batch_norm", "entropy", "histogram"]] = Field(
+    try_adaptations: list[TriedAdaptation] = Field(
         default_factory=list,
         description="adaptations to judge on every trained model beside the configured one, each on eight pseudo-hospitals and the target",
     )
@@ -244,26 +244,26 @@ class Resources(Section):
         None, pattern=MEMORY_PATTERN, description="like 500MB or 4GB; a worker that exceeds it is ended"
     )
     niceness: int = Field(
-        0,
-        ge=0,
-        le=19,
-        description="of the worker processes on this machine; Ray's own default, 15, leaves them little beside other jobs",
+        0, ge=0, le=19, description="of workers on this machine; Ray's default, 15, leaves them little time"
     )
     max_trial_time: Duration = Field(
         "7d", description="like 90m or 2d; a worker process whose job or artifact takes longer is ended, a failure"
     )
     max_silence: Duration = Field(
-        "12h",
-        description="like 30m; a worker process whose job sends no report (epoch, end of a seed) for so long is ended, which counts as a failure",
+        "12h", description="like 30m; a worker whose job reports no epoch or seed's end for so long is ended, a failure"
     )
     max_failures: int = Field(2, ge=0, description="times a trial's workers may die before the trial counts as failed")
     max_preemptions: int = Field(
         20, ge=0, description="times a trial may be preempted, counted apart from its failures"
     )
     node_types: dict[str, NodeType] = Field(
-        default_factory=dict,
-        description="machines that an autoscaler may add; used by --plan and by the check of requests",
+        default_factory=dict, description="machines that an autoscaler may add; for --plan and the check of requests"
     )
+
+    @property
+    def threads(self) -> int:
+        """Threads of a worker: its whole CPUs, at least one."""
+        return max(1, int(self.cpus_per_worker))
 
     @property
     def max_trial_s(self) -> float:

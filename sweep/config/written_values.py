@@ -1,14 +1,16 @@
-"""Values of a sweep config that are written in a form of their own: durations, and the whole training fold."""
+"""Values of a sweep config in a form of their own: durations, the whole training fold, adaptations that can be tried on a trained model."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator
 
+TriedAdaptation = Literal["none", "batch_norm", "entropy", "histogram"]
+TRIED_ADAPTATIONS: tuple[TriedAdaptation, ...] = get_args(TriedAdaptation)
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 

@@ -1,4 +1,4 @@
-"""What this process computes now, for whoever shows progress; nothing happens where nobody listens.
+"""What this process computes now, for a view of the progress; without a listener nothing happens.
 
 with heard_by(listener):
     with noting(seed=3):

@@ -30,7 +30,7 @@ def make_room(folder: Path, most: int) -> None:
     for entry in sorted(entries, key=_written_at)[: len(entries) // 2]:
         gone = entry.with_name(f".{entry.name}.{os.getpid()}")
         try:
-            entry.rename(gone)  # first, so that nobody reads half of a folder
+            entry.rename(gone)  # first, so that no process reads half of a folder
         except FileNotFoundError:  # removed by another process
             continue
         shutil.rmtree(gone) if gone.is_dir() else gone.unlink()

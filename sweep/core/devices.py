@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import platform
 import subprocess
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,30 @@ def device_facts(device: str, precision: str | None = None) -> dict[str, Any]:
     """
     facts = _gpu(device) if device.startswith("cuda") else _cpu()
     return {**facts, "precision": precision} if precision else dict(facts)
+
+
+def started_device(gpu: bool) -> str:
+    """The device that a worker trains on: "cuda" where a GPU is its own and torch can use it, else "cpu"; imports torch.
+
+    A GPU is initialised (driver context, cuBLAS, cuDNN: seconds) by a thread, while the caller reads its data. A failure there
+    is met again, and reported, by the first use of the device.
+    """
+    import torch
+
+    if not (gpu and torch.cuda.is_available()):
+        return "cpu"
+    threading.Thread(target=_initialise_gpu, name="gpu-start", daemon=True).start()
+    return "cuda"
+
+
+def _initialise_gpu() -> None:
+    import torch
+
+    with suppress(RuntimeError):
+        image, kernel = torch.zeros(1, 1, 8, 8, device="cuda"), torch.zeros(1, 1, 3, 3, device="cuda")
+        torch.nn.functional.conv2d(image, kernel)
+        torch.mm(image[0, 0], image[0, 0])
+        torch.cuda.synchronize()
 
 
 def same_device(first: dict[str, Any], second: dict[str, Any]) -> bool:

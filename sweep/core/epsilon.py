@@ -37,8 +37,12 @@ def same_epsilon(one: str | float, other: str | float) -> bool:
     return math.isclose(parse_epsilon(one), parse_epsilon(other), rel_tol=SAME)
 
 
-def parse_grid(epsilons: Iterable[str | float]) -> tuple[float, ...]:
-    """Ascending epsilons without repeats; InputError when there is none."""
+def parse_grid(epsilons: Iterable[str | float] | str | float) -> tuple[float, ...]:
+    """Ascending epsilons without repeats; InputError when there is none. A single one is a grid of one."""
+    if isinstance(epsilons, (str, int, float)):
+        epsilons = [epsilons]
+    if not isinstance(epsilons, Iterable):
+        raise _bad(epsilons, "is no list of numbers")
     grid = tuple(sorted({parse_epsilon(item) for item in epsilons}))
     if not grid:
         raise InputError("epsilons", "the list is empty", "give at least one, e.g. [1/255, 2/255]")

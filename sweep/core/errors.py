@@ -73,6 +73,15 @@ def _escaped(letter: str) -> str:
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else repr(letter)[1:-1]  # how Python keeps such bytes
 
 
+def described(value: object) -> str:
+    """Type and shape of an array or tensor (`torch.uint8 of shape (4, 3)`), else the kind of the value, for the problem of an InputError."""
+    kind, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+    if kind is None or shape is None:
+        return f"a value of type {type(value).__name__}"
+    library = "" if str(kind).startswith("torch.") else f"{type(value).__module__.partition('.')[0]}."
+    return f"{library}{kind} of shape {tuple(shape)}"
+
+
 def first_line(error: BaseException, most: int | None = None) -> str:
     """The first line of an exception's message, cut to `most` characters; its class where it has none. What follows is advice of libraries."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__).strip()[:most]

@@ -24,7 +24,7 @@ def usable(address: str | None) -> str | None:
 
 
 def refuse_dead(address: str) -> None:
-    """InputError within three seconds when nobody listens at `address`, or when it is no address."""
+    """InputError within three seconds when nothing listens at `address`, or when it is no address."""
     if address == "auto":
         return
     host, port = _host_and_port(address)

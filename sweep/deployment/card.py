@@ -54,9 +54,14 @@ def _head(facts: Mapping[str, Any]) -> list[str]:
     return [
         f"# {config['backbone']}, colorizer {config['colorizer']}",
         "",
-        f"Trial {facts['trial']}, {noun}. {how} Not for clinical use.",
+        f"Trial {facts['trial']}, {noun}. {how}{_adapted(facts)} Not for clinical use.",
         "",
     ]
+
+
+def _adapted(facts: Mapping[str, Any]) -> str:
+    way, own = facts["preprocessing"]["adapt"], facts["config"].get("adapt", "none")
+    return "" if way == own else f" Adapted to the target by `{way}` after training; the trial's own way is `{own}`."
 
 
 def _use(facts: Mapping[str, Any], domains: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -89,9 +94,16 @@ def _worth(metrics: Sequence[Measured]) -> list[str]:
     mean = "its seed" if seeds == 1 else f"mean of {seeds} seeds"
     with_interval = [one for one in metrics if one.low is not None]
     others = [one for one in metrics if one.low is None]
-    lines = ["## What it is worth", "", f"| metric | this model | 95 % interval | {mean} |", "|---|---|---|---|"]
+    beside = [f" {mean} |", "---|"] if seeds else ["", ""]
+    lines = [
+        "## What it is worth",
+        "",
+        f"| metric | this model | 95 % interval |{beside[0]}",
+        f"|---|---|---|{beside[1]}",
+    ]
     lines += [
-        f"| {one.name} | {_figure(one.estimate)} | {one.low:.3f} to {one.high:.3f} | {_figure(one.seeds_mean)} |"
+        f"| {one.name} | {_figure(one.estimate)} | {one.low:.3f} to {one.high:.3f} |"
+        + (f" {_figure(one.seeds_mean)} |" if seeds else "")
         for one in with_interval
     ]
     if others:

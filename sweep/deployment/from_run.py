@@ -30,33 +30,36 @@ from sweep.deployment.familiarity import (
 from sweep.evaluation.evaluate import predict
 from sweep.evaluation.metrics import probabilities
 from sweep.models.classifier import Classifier
-from sweep.pipeline.adaptation import transform_to
-from sweep.pipeline.training_job import rebuilt
+from sweep.pipeline.adaptation import ENTROPY, HISTOGRAM, after_training, can_adapt
+from sweep.pipeline.train_and_evaluate import prepared
+from sweep.pipeline.training_job import TrainingJob, rebuilt
+from sweep.shards.image_set import ImageSet
 from sweep.shards.lazy import Images
 from sweep.shards.schema import NO_LABEL
 from sweep.store.ledger import Event, finished_record
-from sweep.store.trial import MODEL
+from sweep.store.trial import MODEL, Attacks, Trial
 from sweep.training.adapt import adapt_batch_norm, grey_histogram
 
 PREDICTIONS = "predictions.parquet"
 CHOSEN_ON = "source_val"  # split of the predictions that thresholds are chosen on
-_CARRIED = (
-    "none",
-    "histogram_to_target",
-    "batch_norm",
-    "histogram",
-)  # values of `adapt` that an export folder can hold
+_NEEDS_NO_IMAGES = ("none", "histogram_to_target")  # values of `adapt` after which the model is the trained one
 _PREDICT_BATCH = 128  # as in training, so that sums round alike
 
 
 @dataclass(frozen=True)
 class Source:
-    """Which model of a run: the trial and its seeds, and how several are combined."""
+    """Which model of a run: the trial and its seeds, how several are combined, and the adaptation where it is not the configured one."""
 
     run: Storage
     signature: str
     seeds: tuple[int, ...]
     combination: str
+    adapt: str | None = None
+
+    @property
+    def adaptation(self) -> str:
+        """How the model is adapted to the target."""
+        return self.adapt or str(self.config["adapt"])
 
     @property
     def records(self) -> list[Event]:
@@ -116,49 +119,54 @@ class Built:
 def build(source: Source, data: Data, with_images: bool = True) -> Built:
     """The model from the run's weights, adapted to the target as its configuration says, and its predictions on all splits.
 
-    Without the run's images there is no reference. Raises InputError for seeds that share no start (soup), an adaptation that a folder cannot
-    carry, and images that are needed and absent.
+    A soup is adapted after its weights were averaged. Without the run's images there is no reference. Raises InputError for seeds that share
+    no start (soup), an adaptation that the model cannot have, and images that are needed and absent.
     """
-    way = source.config["adapt"]
-    _check(source, way, with_images)
+    _check(source, with_images)
     members = [rebuilt(source.config, data, seed, source.file(seed, MODEL)).eval() for seed in source.seeds]
     if not with_images:
         return Built(members, _kept_predictions(source, data), data.multi_label)
-    images, histogram = _as_seen(data, way)
+    job = _job(source, data)
+    train = job.folds["train"].images
     if source.combination == SOUP:
-        members = [_soup(source, members, images["train"])]
-        predictions = new_predictions(source, members[0], images)
+        members = [_soup(source, members, train)]
+    _check_adaptation(source, data, members[0])
+    seen = [after_training(job, member, source.adapt) for member in members]
+    folds = seen[0][0]
+    if source.combination == SOUP or source.adapt:
+        predictions = _as_one([new_predictions(source, models, folds) for _, models in seen], data)
     else:
         predictions = _kept_predictions(source, data)
-    if way == "batch_norm":
-        members = [adapt_batch_norm(member, images["target"]) for member in members]
-    made = Built(members, predictions, data.multi_label, histogram)
-    reference = reference_of(made.model, images["train"], images["val"], "cpu")
-    flagged = {split: _flagged(made.model, reference, images[fold]) for split, fold in FOLD_OF_SPLIT.items()}
+    histogram = grey_histogram(train) if source.adaptation == HISTOGRAM else None
+    made = Built([adapted["target"] for _, adapted in seen], predictions, data.multi_label, histogram)
+    reference = reference_of(made.model, train, folds["val"].images, "cpu")
+    flagged = {split: _flagged(made.model, reference, folds[fold].images) for split, fold in FOLD_OF_SPLIT.items()}
     return replace(made, reference=reference, flagged=flagged)
 
 
-def _check(source: Source, way: str, with_images: bool) -> None:
-    if way not in _CARRIED:
-        raise InputError(f"adapt: {way}", "an export folder cannot carry this adaptation", "export a trial without it")
-    if source.combination == SOUP and way == "batch_norm":
-        problem = f"adapt: {way} fits the statistics of batch norm to each seed's model, and so does a soup to its own"
-        raise InputError("--combine soup", problem, "--combine ensemble")
-    if not with_images and (source.combination == SOUP or way in ("batch_norm", "histogram")):
+def _check(source: Source, with_images: bool) -> None:
+    way = source.adaptation
+    if not with_images and (source.combination == SOUP or way not in _NEEDS_NO_IMAGES):
         what = "a soup" if source.combination == SOUP else f"adapt: {way}"
         raise InputError("--no-reference", f"{what} needs the run's images", "leave --no-reference out")
 
 
-def _as_seen(data: Data, way: str) -> tuple[dict[str, Images], np.ndarray | None]:
-    """Images of each fold as the model is shown them, and the histogram that a new image has to be matched to (adapt: histogram)."""
+def _check_adaptation(source: Source, data: Data, model: Classifier) -> None:
+    if source.adapt is None:
+        return
+    if not can_adapt(model, source.adapt):
+        raise InputError(
+            "--adapt", f"{source.adapt}: this network has no layer that it changes", "give another, or none"
+        )
+    if source.adapt == ENTROPY and data.multi_label:
+        raise InputError("--adapt", "entropy: an image may have several findings here", "give another, or none")
+
+
+def _job(source: Source, data: Data) -> TrainingJob:
+    """The trial as its seeds were evaluated, without attacks: folds as the model is shown them."""
+    trial = Trial(source.config, data.hash, source.seeds)
     folds = {fold: data.open(fold) for fold in (*FOLD_OF_SPLIT.values(), "train")}
-    images = {name: fold.images for name, fold in folds.items()}
-    if way == "histogram_to_target":
-        change = transform_to(folds["target"])
-        return {name: one if name == "target" else change(one) for name, one in images.items()}, None
-    if way == "histogram":
-        return {**images, "target": transform_to(folds["train"])(images["target"])}, grey_histogram(images["train"])
-    return images, None
+    return prepared(TrainingJob(trial, source.seeds[0], data, folds, Attacks(), source.run))
 
 
 def soup_of(source: Source, data: Data, train: Images) -> Classifier:
@@ -166,7 +174,7 @@ def soup_of(source: Source, data: Data, train: Images) -> Classifier:
 
     Raises InputError as `build` does.
     """
-    _check(source, source.config["adapt"], with_images=True)
+    _check(source, with_images=True)
     return _soup(source, [rebuilt(source.config, data, seed, source.file(seed, MODEL)) for seed in source.seeds], train)
 
 
@@ -177,19 +185,22 @@ def _soup(source: Source, members: Sequence[Classifier], train: Images) -> Class
     return adapt_batch_norm(members[0], sample(train))
 
 
-def new_predictions(source: Source, model: Classifier, images: Mapping[str, Images]) -> pd.DataFrame:
-    """The run's rows of predictions with the logits of `model`; `images` by the folds that are evaluated."""
-    logits = [predict(model, images[fold], _PREDICT_BATCH) for fold in FOLD_OF_SPLIT.values()]
+def new_predictions(source: Source, models: Mapping[str, Classifier], folds: Mapping[str, ImageSet]) -> pd.DataFrame:
+    """The run's rows of predictions with the logits of the model of each split (`after_training` gives both arguments)."""
+    logits = [predict(models[split], folds[fold].images, _PREDICT_BATCH) for split, fold in FOLD_OF_SPLIT.items()]
     return _kept(source)[0].assign(seed=0, logits=list(np.concatenate(logits)))
 
 
 def _kept_predictions(source: Source, data: Data) -> pd.DataFrame:
     """Predictions that the run kept; of an ensemble the logits of the mean probability."""
-    kept = _kept(source)
-    if len(kept) == 1:
-        return kept[0].assign(seed=0)
-    stacked = torch.tensor(np.stack([np.stack(frame["logits"].to_numpy()) for frame in kept]))
-    return kept[0].assign(seed=0, logits=list(mean_logits(stacked, data.multi_label).numpy()))
+    return _as_one(_kept(source), data)
+
+
+def _as_one(frames: list[pd.DataFrame], data: Data) -> pd.DataFrame:
+    if len(frames) == 1:
+        return frames[0].assign(seed=0)
+    stacked = torch.tensor(np.stack([np.stack(frame["logits"].to_numpy()) for frame in frames]))
+    return frames[0].assign(seed=0, logits=list(mean_logits(stacked, data.multi_label).numpy()))
 
 
 def _kept(source: Source) -> list[pd.DataFrame]:

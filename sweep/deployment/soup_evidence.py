@@ -9,9 +9,9 @@ import numpy as np
 from sweep.core.errors import InputError
 from sweep.core.storage import Storage
 from sweep.data.datasets import FOLDS, Data
-from sweep.data.domains import FOLD_OF_SPLIT
 from sweep.deployment.combine import SOUP
 from sweep.deployment.from_run import Source, new_predictions, soup_of
+from sweep.pipeline.adaptation import after_training
 from sweep.pipeline.blind_evaluation import evaluate_blind
 from sweep.pipeline.train_and_evaluate import prepared
 from sweep.pipeline.training_job import TrainingJob
@@ -22,7 +22,7 @@ from sweep.store.trial import Attacks, Trial
 def evaluate_soup(run: Storage, signature: str, seeds: tuple[int, ...]) -> bool:
     """Write the soup's predictions and its results on the pseudo-hospitals into its folder of the run; False where they lie there already.
 
-    Raises InputError where the run has no pseudo-hospitals, for seeds that share no start and for an adaptation fitted to each model.
+    Raises InputError where the run has no pseudo-hospitals, and for seeds that share no start.
     """
     if soup_seeds(run, signature) == seeds:
         return False
@@ -37,7 +37,8 @@ def evaluate_soup(run: Storage, signature: str, seeds: tuple[int, ...]) -> bool:
     trial = Trial(source.config, data.hash, seeds, source.records[0]["study"])
     job = prepared(TrainingJob(trial, seeds[0], data, {fold: data.read(fold) for fold in FOLDS}, Attacks(), run))
     model = soup_of(source, data, job.folds["train"].images).eval()
-    frame = new_predictions(source, model, {fold: job.folds[fold].images for fold in FOLD_OF_SPLIT.values()})
+    folds, models = after_training(job, model)
+    frame = new_predictions(source, models, folds)
     logits = {split: np.stack(rows["logits"].to_list()) for split, rows in frame.groupby("split")}
     folder = soup_folder(signature)
     write_hospitals(run, folder, evaluate_blind(job, model, logits, alternatives=False).hospitals)

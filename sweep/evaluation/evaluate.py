@@ -11,6 +11,7 @@ from torch import nn
 
 from sweep.core.devices import float32_products
 from sweep.core.errors import InputError
+from sweep.core.grey_levels import check_grey_levels
 from sweep.evaluation.domain_gap import domain_gap
 from sweep.evaluation.metrics import classification_metrics
 
@@ -33,8 +34,11 @@ def predict(
 ) -> np.ndarray:
     """Logits float32 [N, K] of uint8 images [N, H, W], in eval mode; the model's own mode is restored.
 
-    Computed in float32 unless the caller has opened an autocast. InputError for images of another type.
+    Computed in float32 unless the caller has opened an autocast. InputError for images of another type or shape.
     """
+    check_grey_levels(images, least=0)
+    if batch_size < 1:
+        raise InputError("batch_size", f"{batch_size}", "give at least 1")
     with eval_mode(model), float32_products(device, "ieee"):
         parts = [
             _logits(model, images[start : start + batch_size], device) for start in range(0, len(images), batch_size)
@@ -66,8 +70,6 @@ def evaluate(
 
 
 def _logits(model: nn.Module, images: np.ndarray, device: str | torch.device) -> torch.Tensor:
-    if images.dtype != np.uint8:
-        raise InputError("images", f"type {images.dtype}", "give uint8 grey levels from 0 to 255")
     batch = torch.from_numpy(np.ascontiguousarray(images)).to(device, non_blocking=True)
     logits: torch.Tensor = model(batch.unsqueeze(1).float().div_(255)).float()
     return logits

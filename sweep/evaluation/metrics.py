@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from sweep.core.errors import InputError
-from sweep.core.ranks import auroc
+from sweep.core.ranks import auroc, checked_scores
 
 Scores = np.ndarray  # probabilities float64 [N, K]
 Labels = np.ndarray
@@ -22,8 +22,8 @@ _CALIBRATION_BINS = 15
 def classification_metrics(logits: np.ndarray, labels: np.ndarray, num_classes: int) -> dict[str, float]:
     """Every metric of METRICS and DIAGNOSTICS for float logits [N, num_classes].
 
-    Class numbers may have any integer type or be bool. InputError for class numbers that are floats; ValueError when shapes
-    or classes do not fit, or a logit is not finite.
+    Class numbers may have any integer type or be bool. InputError for class numbers that are floats, when shapes or classes do
+    not fit, and for logits that are not finite.
     """
     logits, labels = np.asarray(logits, dtype=np.float64), _class_numbers(np.asarray(labels))
     _check(logits, labels, num_classes)
@@ -36,8 +36,11 @@ def classification_metrics(logits: np.ndarray, labels: np.ndarray, num_classes: 
 def auroc_by_class(logits: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> dict[str, float]:
     """AUROC of each class against the rest, or of each finding over the images where it is known, by its name; NaN unless both kinds are there.
 
-    Their mean over what is defined is the AUROC of `classification_metrics` for three or more classes and for findings.
+    Their mean over what is defined is the AUROC of `classification_metrics` for three or more classes and for findings. InputError
+    when shapes do not fit and for logits that are not finite.
     """
+    logits, labels = np.asarray(logits, dtype=np.float64), np.asarray(labels)
+    _check_logits(logits, labels, len(names))
     if not len(logits):
         return dict.fromkeys(names, float("nan"))
     order = log_odds(logits, multi_label=labels.ndim == 2)
@@ -78,12 +81,12 @@ def all_correct(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def average_precision(positive_score: np.ndarray, positive: np.ndarray) -> float:
-    """Area under precision and recall as a step sum; equal scores enter together. NaN without positives."""
-    positive = np.asarray(positive, dtype=bool)
+    """Area under precision and recall as a step sum; equal scores enter together. NaN without positives, InputError as `auroc`."""
+    scores, positive = checked_scores(positive_score, positive)
     if not positive.any():
         return float("nan")
-    order = np.argsort(-np.asarray(positive_score), kind="stable")
-    score, hit = np.asarray(positive_score)[order], positive[order]
+    order = np.argsort(-scores, kind="stable")
+    score, hit = scores[order], positive[order]
     last_of_tie = np.append(score[1:] != score[:-1], True)
     found, seen = np.cumsum(hit)[last_of_tie], (np.arange(len(hit)) + 1)[last_of_tie]
     return float(np.sum(np.diff(found, prepend=0) * found / seen) / hit.sum())
@@ -99,12 +102,21 @@ def _class_numbers(labels: np.ndarray) -> np.ndarray:
 
 
 def _check(logits: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
-    if logits.ndim != 2 or logits.shape[1] != num_classes or len(labels) != len(logits):
-        raise ValueError(f"logits {logits.shape} and labels {labels.shape} do not fit {num_classes} classes")
-    if not np.isfinite(logits).all():
-        raise ValueError("logits hold NaN or infinity")
+    _check_logits(logits, labels, num_classes)
     if labels.ndim == 1 and len(labels) and not (labels.min() >= 0 and labels.max() < num_classes):
-        raise ValueError(f"labels {labels.min()}..{labels.max()} lie outside 0..{num_classes - 1}")
+        fix = f"number the classes from 0 to {num_classes - 1}, and leave images without a known class out"
+        raise InputError("labels", f"values from {labels.min()} to {labels.max()}", fix)
+
+
+def _check_logits(logits: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
+    fits = logits.shape == (len(labels), num_classes) and labels.shape in ((len(labels),), logits.shape)
+    if not fits:
+        problem = f"logits {logits.shape} and labels {labels.shape} for {num_classes} classes"
+        raise InputError("logits", problem, "give logits [N, K], and class numbers [N] or labels [N, K]")
+    if not np.isfinite(logits).all():
+        count = int((~np.isfinite(logits)).any(axis=1).sum())
+        fix = "the model has diverged: lower its learning rate, or clip the logits"
+        raise InputError("logits", f"NaN or infinity at {count} of {len(logits)} images", fix)
 
 
 def _binary_problems(scores: Scores, labels: Labels) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -189,11 +201,11 @@ def calibration_slope(score: np.ndarray, positive: np.ndarray) -> float:
     """Slope b of the logistic recalibration logit P(positive) = a + b logit(score), by maximum likelihood (Cox 1958).
 
     1 is calibrated, below 1 overconfident, above 1 underconfident, below 0 worse than chance. NaN where the maximum does not
-    exist: one class only, one score only, or scores that separate the classes.
+    exist: one class only, one score only, or scores that separate the classes. InputError as `auroc`.
     """
-    positive = np.asarray(positive, dtype=bool)
+    score, positive = checked_scores(score, positive)
     tiny = np.finfo(np.float64).tiny
-    x = np.log(np.maximum(score, tiny)) - np.log(np.maximum(1 - np.asarray(score, np.float64), tiny))
+    x = np.log(np.maximum(score, tiny)) - np.log(np.maximum(1 - score.astype(np.float64), tiny))
     if not positive.any() or positive.all() or np.ptp(x) == 0:
         return float("nan")
     apart = x[positive].min() >= x[~positive].max() or x[positive].max() <= x[~positive].min()

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from sweep.core.activity import doing, heard_by, noting
+from sweep.core.devices import started_device
 from sweep.core.storage import Storage
 from sweep.data.datasets import Data
 from sweep.data.folds import DOMAINS, RESIDENT, STREAM, Folds, decoded_bytes, image_ids_of, loading_of
@@ -105,11 +106,9 @@ def _computed(stage: Stage, context: WorkerContext, threads: int) -> Report:
 
 def context_of(setup: InlineSetup, held: dict[str, np.ndarray] | None) -> WorkerContext:
     """A worker's context; `held` has each domain's decoded images, None where they are streamed from their shards."""
-    import torch
-
+    device = started_device(setup.gpu)
     run = Storage(setup.run_url)
     data = Data.load(run)
-    device = "cuda" if setup.gpu and torch.cuda.is_available() else "cpu"
     folds = Folds(data, STREAM) if held is None else Folds(data, RESIDENT, held)
     return WorkerContext(run, data, folds, device)
 

@@ -17,6 +17,7 @@ from typing import IO
 import torch
 
 import sweep
+from sweep.core.process_settings import KEEP_PAGES, as_a_worker
 from sweep.data.datasets import Data
 from sweep.execution.inline_tasks import (
     Handler,
@@ -31,7 +32,6 @@ from sweep.execution.inline_tasks import (
 from sweep.execution.inline_worker import SAID
 from sweep.execution.job import ACTIVITY, Report, Said
 from sweep.execution.launch import Launch
-from sweep.execution.malloc import KEEP_PAGES, keep_pages
 from sweep.execution.mps import shared_gpu
 from sweep.execution.worker_limits import WorkerLimits
 from sweep.execution.worker_loop import WorkerContext
@@ -47,16 +47,12 @@ def workers_of(launch: Launch, data: Data, count: int) -> Iterator[InProcess | S
     """
     resources = launch.resources
     gpus = resources.gpus_per_worker
-    threads = max(1, int(resources.cpus_per_worker))
+    threads = resources.threads
     held = decoded_domains(data)
     if count == 1 and not resources.limits_asked:
         setup = InlineSetup(launch.run_url, None, gpus > 0, threads)
-        before = torch.get_num_threads()
-        keep_pages()
-        try:
+        with as_a_worker(threads):
             yield InProcess(context_of(setup, held), threads)
-        finally:
-            torch.set_num_threads(before)
         return
     with tempfile.TemporaryDirectory(prefix="recipe-finder-") as folder:
         if held is not None:

@@ -21,7 +21,7 @@ Said = dict[str, str]
 
 DONE = "done"
 ACTIVITY = (
-    "activity"  # kind of a report that only the live view takes: nobody answers it, and the ledger does not hold it
+    "activity"  # kind of a report that only the live view takes: it gets no answer, and the ledger does not hold it
 )
 FAULT, PREEMPTION = "fault", "preemption"
 

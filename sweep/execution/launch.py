@@ -37,7 +37,7 @@ class Launch:
             trial,
             self.attacks,
             self._rungs(trial),
-            threads=max(1, int(self.resources.cpus_per_worker)),
+            threads=self.resources.threads,
             stack_seeds=self.resources.stack_seeds,
             capture=self.resources.capture == "auto",
             worker_group=None if reuse else f"only-{trial.signature}-{trial.seeds[0]}",

@@ -42,6 +42,6 @@ class MemoryGuard:
                     self._say(
                         f"its worker held {used / 1e9:.2f} GB of memory, more than resources.memory_per_worker, {self._most / 1e9:.2f} GB"
                     )
-                finally:  # also where nobody hears it any more
+                finally:  # also where the listener is gone
                     self._end(_EXIT_CODE)
                 return

@@ -125,7 +125,7 @@ class TimeGuard:
             if (excess := self.excess()) is not None:
                 try:
                     self._say({"failure": "TIMEOUT", "reason": f"{excess}{self._place()}"})
-                finally:  # also where nobody hears it any more
+                finally:  # also where the listener is gone
                     self._end(_EXIT_CODE)
                 return
 

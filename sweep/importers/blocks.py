@@ -102,7 +102,7 @@ def cache(dst: Path | str) -> Iterator[Path]:
 
 
 def _sweep_up(dst: Path | str) -> None:
-    """Remove what a killed process had begun to write from its blocks; nobody else writes there while the lock is held."""
+    """Remove what a killed process had begun to write from its blocks; no other process writes there while the lock is held."""
     if not is_url(dst):
         place = Path(absolute(dst))
         for draft in place.parent.glob(f".{place.name}.????????"):

@@ -272,7 +272,7 @@ def _native(pydicom: Any) -> tuple[Any, ...]:
 
 
 def hashed(identity: str, key: bytes) -> str:
-    """16 hex digits that nobody without the key can turn back or test a guess against."""
+    """16 hex digits that cannot be turned back, or a guess tested against, without the key."""
     return hmac.new(key, identity.encode(), hashlib.sha256).hexdigest()[:16]
 
 

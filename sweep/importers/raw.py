@@ -89,7 +89,7 @@ class Importer:
     source: str
     iterate: Callable[[Path, Mapping[str, Any]], Iterator[RawImage | Ignored]]
     domain: str
-    unconfirmed: Sequence[str] = ()  # what of layout and licence nobody has checked against the original archive
+    unconfirmed: Sequence[str] = ()  # what of layout and licence is not checked against the original archive
     compared_with: str = ""  # what the layout was compared with where the original archive was not at hand
     modality: str = ""  # body part and kind of image, as --list shows it
     positive: str = ""

@@ -38,7 +38,7 @@ _MISSING = frozenset(
 )
 
 
-# Words of tables that mean one class; nobody means two classes by them.
+# Words of tables that always mean one class.
 _WORDS = (
     ("1", "yes", "y", "true", "t", "positive", "pos", "+"),
     ("0", "no", "n", "false", "f", "negative", "neg"),
@@ -56,7 +56,7 @@ def same_class(label: str) -> str:
     """Equal for labels that differ only in capitals, spaces, underscores, hyphens, Unicode form how a number is written (1, 1.0, 1,0, 01), letters
     of another alphabet that look alike, or characters that are not shown."""
     folded = unicodedata.normalize("NFKC", label).casefold().translate(_LOOKALIKES)
-    folded = "".join(letter for letter in folded if unicodedata.category(letter) != "Cf")  # that nobody sees
+    folded = "".join(letter for letter in folded if unicodedata.category(letter) != "Cf")  # invisible characters
     words = "".join(" " if letter in "_-\u2010\u2011\u2013" else letter for letter in folded).split()
     text = " ".join(words)
     number = _NUMBER.fullmatch(label.strip())  # not float: it takes 12e400 for infinity, and its text is rounded

@@ -50,7 +50,9 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
             raise InputError(f"{path}, row 1", f"the column {column!r} comes twice", "rename or remove one of them")
     if not cells:
         raise InputError(path, "the table has no rows", _FIX)
-    kept = [place for place, name in enumerate(header) if header.count(name) == 1]  # nobody can ask for the others
+    kept = [
+        place for place, name in enumerate(header) if header.count(name) == 1
+    ]  # the others cannot be asked for by name
     return pd.DataFrame(
         [[row[place] for place in kept] for row in cells],
         columns=[header[place] for place in kept],

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sweep.core.errors import InputError
+
 
 @dataclass(frozen=True)
 class AdversarialLoss:
@@ -38,7 +40,8 @@ def hinge_critic(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def relativistic_critic(real: Tensor, fake: Tensor) -> Tensor:
-    """E[softplus(fake - real)] over pairs: each real image is to score above the synthetic one beside it."""
+    """E[softplus(fake - real)] over pairs: each real image is to score above the synthetic one beside it. InputError without pairs."""
+    _check_pairs(real, fake)
     return F.softplus(fake - real).mean()
 
 
@@ -48,8 +51,15 @@ def negative_score(_real: Tensor, fake: Tensor) -> Tensor:
 
 
 def relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
-    """E[softplus(real - fake)] over pairs: the reverse of the critic's loss."""
+    """E[softplus(real - fake)] over pairs: the reverse of the critic's loss. InputError without pairs."""
+    _check_pairs(real, fake)
     return F.softplus(real - fake).mean()
+
+
+def _check_pairs(real: Tensor, fake: Tensor) -> None:
+    if real.shape != fake.shape:
+        problem = f"{tuple(real.shape)} of real images and {tuple(fake.shape)} of synthetic ones"
+        raise InputError("scores", problem, "give as many synthetic images as real ones: the loss compares pairs")
 
 
 LOSSES = {

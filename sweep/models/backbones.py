@@ -74,7 +74,7 @@ BACKBONES: dict[str, Callable[..., Trunk]] = {
 }
 
 
-# Those that take the transformer's settings, and those whose input statistics nobody published.
+# Those that take the transformer's settings, and those whose input statistics are not published.
 TRANSFORMERS = tuple(name for name in BACKBONES if name.startswith("cnn_transformer"))
 WITHOUT_STATISTICS = ("small_cnn", "cnn_transformer_tiny")
 

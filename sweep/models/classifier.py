@@ -19,6 +19,7 @@ from sweep.core.errors import InputError
 from sweep.core.seeds import named_seed
 from sweep.models.backbones import build_trunk
 from sweep.models.colorizers import COLORIZERS, build_colorizer
+from sweep.models.input_checks import check_grey
 from sweep.models.lora import add_adapters
 from sweep.models.trunk import GREY_MEAN, GREY_STD, Trunk, feature_count
 from sweep.models.weights import WeightsReport, load_weights
@@ -71,7 +72,7 @@ class Classifier(nn.Module):
 
         InputError for another shape, and for another floating-point type than the weights' outside an autocast.
         """
-        self._check(grey)
+        check_grey(grey, next(self.parameters()).dtype)
         return self.colorizer(self.before(grey))
 
     def features(self, grey: Tensor) -> Tensor:
@@ -113,21 +114,6 @@ class Classifier(nn.Module):
             for module in self._frozen_norms():
                 module.eval()
         return self
-
-    def _check(self, grey: Tensor) -> None:
-        if grey.ndim != 4 or grey.shape[1] != 1:
-            raise InputError("images", f"shape {tuple(grey.shape)}", "give grey images [N, 1, H, W]")
-        weights = self._weights_type()
-        if grey.dtype == weights or torch.is_autocast_enabled(grey.device.type):
-            return
-        name = str(weights).removeprefix("torch.")
-        fix = f"convert them: images.to(torch.{name})"
-        if not grey.is_floating_point():
-            fix = f"convert to [0, 1]: images.to(torch.{name}) / 255"
-        raise InputError("images", f"type {grey.dtype} for a model in {name}", fix)
-
-    def _weights_type(self) -> torch.dtype:
-        return next(self.parameters()).dtype
 
     def _frozen_norms(self) -> Iterator[nn.Module]:
         for part in PARTS:
@@ -172,6 +158,8 @@ def build_classifier(spec: ClassifierSpec, weights: str | None = None, *, seed: 
     `weights` is None (random), "imagenet" (timm's hub) or a local path. Raises InputError for unknown names, sizes a
     backbone cannot take, and weights that do not fit.
     """
+    if isinstance(spec.num_classes, bool) or not isinstance(spec.num_classes, int) or spec.num_classes < 1:
+        raise InputError("num_classes", f"{spec.num_classes!r}", "give a whole number from 1")
     with _seeded(seed, "colorizer"):
         colors = build_colorizer(spec.colorizer, **spec.colorizer_options)
     with _seeded(seed, "backbone"):

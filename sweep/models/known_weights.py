@@ -101,7 +101,7 @@ KNOWN_WEIGHTS: Mapping[str, KnownWeights] = {row.name: row for row in _ROWS}
 
 
 def past_of(backbone: str, weights: str | None, weights_name: str | None) -> KnownWeights | None:
-    """The entry of a configuration's weights: the one it names, or for `imagenet` that of the backbone; None where nobody has said."""
+    """The entry of a configuration's weights: the one it names, or for `imagenet` that of the backbone; None where neither says which they are."""
     if weights is None:
         return None
     if weights_name is not None:
@@ -148,7 +148,7 @@ def _sentence(answer: Answer, row: KnownWeights | None, weights: str, name: str,
     if simulated(importer):
         return f"the weights {row.name if row else weights} have not seen {shown}: it is simulated here"
     if row is None:
-        return f"nobody has said what the weights {weights} were trained on: whether they have seen {shown} is unknown; name them by weights_name"
+        return f"the training data of the weights {weights} are not given: whether they have seen {shown} is unknown; name their publication by weights_name"
     known = ", ".join(row.trained_on)
     if answer == "yes":
         return f"the weights {row.name} have seen {shown} ({row.where}): a result on it is no test"

@@ -42,11 +42,13 @@ def before_training(job: TrainingJob) -> TrainingJob:
     return replace(job, folds=folds, image_transform=transform)
 
 
-def after_training(job: TrainingJob, model: Classifier) -> tuple[dict[str, ImageSet], dict[str, Classifier]]:
-    """The folds to predict and the model for each split, the target's adapted as the configuration says."""
+def after_training(
+    job: TrainingJob, model: Classifier, way: str | None = None
+) -> tuple[dict[str, ImageSet], dict[str, Classifier]]:
+    """The folds to predict and the model for each split, the target's adapted by `way`, else as the configuration says."""
     models: dict[str, Classifier] = dict.fromkeys(FOLD_OF_SPLIT, model)
     target = job.folds["target"]
-    models["target"], images = adapted_to(job, model, target.images, job.trial.config["adapt"])
+    models["target"], images = adapted_to(job, model, target.images, way or job.trial.config["adapt"])
     return {**job.folds, "target": replace(target, images=images)}, models
 
 
@@ -70,9 +72,13 @@ def adapted_to(job: TrainingJob, model: Classifier, images: Images, way: str) ->
 
 def alternatives_of(job: TrainingJob, model: Classifier) -> tuple[str, ...]:
     """Adaptations to try on the trained model beside the configured one: those asked for that can change this model or its images."""
-    possible = {NONE: True, BATCH_NORM: has_batch_norm(model), HISTOGRAM: True, ENTROPY: has_norms(model)}
     own = NONE if job.trial.config["adapt"] == BEFORE_TRAINING else job.trial.config["adapt"]
-    return tuple(name for name in job.data.try_adaptations if possible[name] and name != own)
+    return tuple(name for name in job.data.try_adaptations if can_adapt(model, name) and name != own)
+
+
+def can_adapt(model: Classifier, way: str) -> bool:
+    """Whether one of the adaptations that can be tried on a trained model changes this one or its images, or leaves both alone on purpose."""
+    return {BATCH_NORM: has_batch_norm(model), ENTROPY: has_norms(model)}.get(way, True)
 
 
 def transform_to(fold: ImageSet) -> Callable[[Images], Images]:

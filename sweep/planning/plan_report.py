@@ -13,6 +13,7 @@ from rich.table import Table
 from sweep.config.sweep_config import Resources, SweepConfig
 from sweep.core.counts import counted
 from sweep.core.errors import InputError, InputErrors
+from sweep.core.process_settings import as_a_worker
 from sweep.core.ray_address import LOCAL
 from sweep.core.storage import Storage
 from sweep.data.datasets import CARD_FILE, Data, prepare
@@ -163,7 +164,7 @@ def foreseen_seconds(
     from sweep.planning.probe import generator_seconds, record_seconds
 
     device = "cuda" if sweep_config.resources.gpus_per_worker else "cpu"
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, as_a_worker(sweep_config.resources.threads):
         if data is None:
             data = prepare(sweep_config.data, Storage(folder), sweep_config.directions)
         trials = make_plan(sweep_config, data, Reading([])).foreseen

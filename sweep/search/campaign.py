@@ -61,13 +61,13 @@ class Campaign:
         self._dropped: dict[str, Event] = {}  # by signature: the ledger's verdict that a configuration left the race
         self._replayed: dict[str, set[int]] = {}  # by signature: seeds that the ledger holds results of
         self._raced: set[str] = set()  # verdicts of the race that the ledger holds already
-        self._prior: dict[str, dict[int, Values]] = {}  # results of configurations that nobody asked for yet
+        self._prior: dict[str, dict[int, Values]] = {}  # results of configurations that were not asked for yet
         self._least_asked = [(0, number) for number in range(len(cells))]  # a heap
         self._queue: dict[str, None] = {}  # signatures with seeds to hand out, in order
         self.candidates: dict[str, Candidate] = {}
-        self.expected_records = (
-            len(cells) * self._draws * rules.seeds
-        )  # as far as can be known: duplicates, races and stops correct it
+        # As far as can be known: draws of a known configuration, races and stops correct it.
+        configurations = len(cells) * rules.draws if rules.search else len({complete(cell)[0] for cell in cells})
+        self.expected_records = configurations * rules.seeds
 
     def _study(self, number: int, known: Config, cell: Config) -> Study:
         rules = self.rules
@@ -258,7 +258,7 @@ class Campaign:
             missing = set(range(self.rules.seeds)) - set(prior)
             candidate = self.candidates[signature] = Candidate(signature, config, number, prior)
             self._enqueue(candidate, missing)
-        else:
+        elif self.rules.search:
             self.expected_records -= self.rules.seeds
         candidate.tokens.append((number, token))
         self._after(candidate)

@@ -2,7 +2,7 @@
 
 The e-value is the Bayes factor of "ahead by delta standard deviations, delta half-normal" against "not ahead", with the variance integrated
 out (Rouder et al. 2009 and Gronau et al. 2020 give the integrals; Perez-Ortiz et al. 2024 show that with the right Haar prior it is a test
-martingale for data of any mean and variance). If nobody is ahead it exceeds 1 / alpha with probability at most alpha over *all* seeds together
+martingale for data of any mean and variance). If none is ahead it exceeds 1 / alpha with probability at most alpha over *all* seeds together
 (Ville's inequality), so a race may be looked at after every seed, stopped, and carried on. The degrees of freedom may be more than the pair's
 own where its variance is moderated by those of the other pairs; that this keeps the error rate is a matter of simulation
 (`python -m benchmarks.statistics --race`).

@@ -12,7 +12,7 @@ Curve = Mapping[float, Sequence[float]]  # epoch of a rung, or END -> one value 
 
 
 def projected(values: Sequence[float], rung: float, curves: Iterable[Curve]) -> list[float]:
-    """Add, from rung to rung, the mean gain of the trials that came to both; a step that nobody made adds nothing.
+    """Add, from rung to rung, the mean gain of the trials that came to both; a step that none made adds nothing.
 
     A searcher that learns the early value of a stopped trial underestimates its region: half-trained trials are all alike and bad. The
     gains are those of trials that went on, which gain more, so the projection is optimistic; it still ranks better than no projection

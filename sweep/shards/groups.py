@@ -33,7 +33,7 @@ def renumbered(values: np.ndarray) -> np.ndarray:
 def closed_groups(*keys: np.ndarray) -> np.ndarray:
     """int64 [N]: images that share any key, directly or through others, get the same number.
 
-    Each of `keys` is [N]; an empty text in a key means "nothing known" and ties nobody.
+    Each of `keys` is [N]; an empty text in a key means "nothing known" and ties no rows.
     """
     count = len(keys[0])
     edges = [chain for key in keys for chain in (_chain(np.asarray(key)),) if len(chain)]

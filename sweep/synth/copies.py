@@ -135,7 +135,9 @@ class Originals:
         self.threshold = COPY_SHARE * float(np.median(self.real_distance))
 
     def check(self, block: np.ndarray) -> CopyCheck:
-        """Compare a block of synthetic images uint8 [M, px, px] with all of them."""
+        """Compare a block of synthetic images uint8 [M, px, px] with all of them; InputError for a block of none."""
+        if not len(block):
+            raise InputError("copy check", "no synthetic image", "give at least one")
         return CopyCheck(*self._known.nearest(block), self.real_distance, self.threshold)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sweep.core.errors import InputError, suggestion
+from sweep.core.grey_levels import check_grey_levels
 from sweep.losses.glcm import glcm_features
 from sweep.synth.radiomics import radiomics
 from sweep.synth.settings import check_square
@@ -34,7 +35,12 @@ class FeatureNet:
     standardise: bool
 
     def embed(self, real: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
-        """Features, float64 [N, D], of the real images and of every other set on the same scale."""
+        """Features, float64 [N, D], of the real images and of every other set on the same scale.
+
+        InputError for images that are not uint8 [N, H, W], and for none.
+        """
+        for images in (real, *others):
+            check_grey_levels(images, f"feature net {self.name}")
         return self.on_one_scale(*(self.compute(images) for images in (real, *others)))
 
     def on_one_scale(self, real: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:

@@ -57,7 +57,7 @@ def kid(real: np.ndarray, synthetic: np.ndarray, confidence: float = 0.95) -> Es
     Unbiased at every n and m, so it may be slightly negative for equal distributions. The interval is normal with a
     delete-one jackknife standard error over both sets. InputError with fewer than three images on either side.
     """
-    _check_counts("KID", real, synthetic, 3)
+    _check_features("KID", real, synthetic, 3)
     within_real, within_synthetic = _kernel(real, real), _kernel(synthetic, synthetic)
     between = _kernel(real, synthetic)
     np.fill_diagonal(within_real, 0)
@@ -78,7 +78,7 @@ def frechet(real: np.ndarray, synthetic: np.ndarray) -> float:
     The trace of the root of the covariance product is the nuclear norm of A B^T for centred feature matrices A, B: it
     holds at any rank: n may be smaller than D. InputError with fewer than two images on either side.
     """
-    _check_counts("Frechet distance", real, synthetic, 2)
+    _check_features("Frechet distance", real, synthetic, 2)
     gap = np.square(real.mean(0) - synthetic.mean(0)).sum()
     a, b = (part - part.mean(0) for part in (real, synthetic))
     a, b = a / np.sqrt(len(a) - 1), b / np.sqrt(len(b) - 1)
@@ -94,7 +94,7 @@ def precision_recall_coverage(
     Precision and recall after Kynkaanniemi et al. 2019; coverage, the share of real images with a synthetic one closer
     than their own k-th real neighbour, after Naeem et al. 2020. InputError with fewer than two images on either side.
     """
-    _check_counts("precision, recall and coverage", real, synthetic, 2)
+    _check_features("precision, recall and coverage", real, synthetic, 2)
     k = min(neighbours, len(real) - 1, len(synthetic) - 1)
     real_radius = np.sort(cdist(real, real))[:, k]
     synthetic_radius = np.sort(cdist(synthetic, synthetic))[:, k]
@@ -124,7 +124,13 @@ def train_on_synthetic_test_on_real(
 
 
 def ridge(inputs: np.ndarray, labels: np.ndarray, test_inputs: np.ndarray, penalty: float = 1.0) -> np.ndarray:
-    """Scores of a least-squares classifier on standardised features: a small reference `fit`."""
+    """Scores of a least-squares classifier on standardised features: a small reference `fit`.
+
+    InputError unless both classes are there and the features are finite.
+    """
+    _check_features("ridge classifier", inputs, test_inputs, 1)
+    if len(set(np.asarray(labels).tolist())) < 2:
+        raise InputError("ridge classifier", "images of one class only", "give images of both classes")
     mean, spread = inputs.mean(0), np.maximum(inputs.std(0), 1e-6)
     x, y = (inputs - mean) / spread, np.where(labels == 1, 1.0, -1.0)
     weights = np.linalg.solve(x.T @ x + penalty * len(x) * np.eye(x.shape[1]) / 10, x.T @ (y - y.mean()))
@@ -135,7 +141,14 @@ def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a @ b.T / a.shape[1] + 1) ** 3
 
 
-def _check_counts(figure: str, real: np.ndarray, synthetic: np.ndarray, least: int) -> None:
+def _check_features(figure: str, real: np.ndarray, synthetic: np.ndarray, least: int) -> None:
+    if real.ndim != 2 or synthetic.ndim != 2 or real.shape[1] != synthetic.shape[1]:
+        problem = f"features of shape {real.shape} and {synthetic.shape}"
+        raise InputError(figure, problem, "give features [n, D] and [m, D] of one feature net")
+    if not (np.isfinite(real).all() and np.isfinite(synthetic).all()):
+        raise InputError(
+            figure, "NaN or infinity among the features", "leave these images out, or use another feature net"
+        )
     if min(len(real), len(synthetic)) < least:
         problem = f"{len(real)} real and {len(synthetic)} synthetic images"
         raise InputError(figure, problem, f"give at least {least} of each")

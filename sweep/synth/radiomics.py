@@ -12,6 +12,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from sweep.core.grey_levels import check_grey_levels
+
 LEVELS = 16
 _DIRECTIONS = 4
 _EIGHT = np.ones((3, 3), dtype=int)  # pixels that touch at a corner are neighbours
@@ -40,7 +42,8 @@ NAMES = (
 
 
 def radiomics(images: np.ndarray) -> np.ndarray:
-    """float64 [N, D] features of uint8 images [N, H, W], in the order of NAMES."""
+    """float64 [N, D] features of uint8 images [N, H, W], in the order of NAMES; InputError for images of another type, and for none."""
+    check_grey_levels(images, "radiomic features")
     binned = images // (256 // LEVELS)
     by_matrix = co_occurrence(binned, LEVELS)
     rows = []

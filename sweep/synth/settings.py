@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sweep.core.errors import InputError, InputErrors, suggestion
+from sweep.core.errors import InputError, InputErrors, described, suggestion
 
 Settings = dict[str, Any]
 
@@ -61,10 +61,7 @@ def resolve(where: str, defaults: Mapping[str, Any], changes: Mapping[str, Any])
 
 def check_images(images: Any, where: str) -> int:
     """The side in pixels of uint8 images [N, px, px]; InputError when a generator cannot be trained on them."""
-    if images.ndim != 3 or images.shape[1] != images.shape[2] or str(images.dtype) != "uint8":
-        raise InputError(
-            where, f"images are {images.dtype} {list(images.shape)}", "pass square grey uint8 images [N, px, px]"
-        )
+    check_square(images, where, 1)
     if images.shape[1] not in IMAGE_SIZES_PX:
         sizes = ", ".join(map(str, IMAGE_SIZES_PX))
         raise InputError(where, f"images of {images.shape[1]} px", f"set image_px to one of {sizes}")
@@ -74,11 +71,11 @@ def check_images(images: Any, where: str) -> int:
 
 
 def check_square(images: Any, where: str, multiple: int) -> None:
-    """InputError unless `images` are [N, px, px] with a side that `multiple` divides."""
-    shape = tuple(images.shape)
-    if len(shape) != 3 or shape[1] != shape[2] or shape[1] % multiple or not shape[1]:
-        fix = f"give square grey images [N, px, px] whose side is a multiple of {multiple} px: resize them"
-        raise InputError(where, f"images of shape {shape}", fix)
+    """InputError unless `images` are uint8 [N, px, px] with a side that `multiple` divides."""
+    kind, shape = str(getattr(images, "dtype", None)), tuple(getattr(images, "shape", ()))
+    if kind != "uint8" or len(shape) != 3 or shape[1] != shape[2] or shape[1] % multiple or not shape[1]:
+        size = f" whose side is a multiple of {multiple} px: resize them" if multiple > 1 else ""
+        raise InputError(where, f"images are {described(images)}", f"give square grey uint8 images [N, px, px]{size}")
 
 
 def uses_bf16(precision: str, device: str) -> bool:

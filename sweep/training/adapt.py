@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from sweep.core.errors import InputError, described
+from sweep.core.grey_levels import check_grey_levels
 from sweep.core.torch_internals import eager
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -32,8 +34,9 @@ def adapt_batch_norm(
 ) -> Model:
     """A copy of `model` in eval mode whose batch-norm statistics are those of uint8 `images` [N, H, W]; `model` is unchanged.
 
-    A model without batch norm comes back equal.
+    A model without batch norm comes back equal. InputError for images of another type, and for none.
     """
+    check_grey_levels(images)
     adapted = copy.deepcopy(model).eval()
     norms = [module for module in adapted.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
@@ -70,7 +73,12 @@ def mix_batch_norm(
 
 
 def grey_histogram(images: np.ndarray, *, keep_black: bool = True) -> np.ndarray:
-    """Share of each grey level [256] over uint8 `images`; with `keep_black` level 0, letterbox and mask, counts as none."""
+    """Share of each grey level [256] over uint8 `images`; with `keep_black` level 0, letterbox and mask, counts as none.
+
+    InputError for images of another type.
+    """
+    if images.dtype != np.uint8:
+        raise InputError("images", described(images), "give grey levels from 0 to 255 as uint8")
     counts = np.zeros(_LEVELS)
     for start in range(
         0, len(images), _BLOCK
@@ -82,7 +90,11 @@ def grey_histogram(images: np.ndarray, *, keep_black: bool = True) -> np.ndarray
 
 
 def match_histogram(images: np.ndarray, reference: np.ndarray, *, keep_black: bool = True) -> np.ndarray:
-    """uint8 `images` [N, H, W], each with its grey levels moved so that its histogram becomes `reference` [256]."""
+    """uint8 `images` [N, H, W], each with its grey levels moved so that its histogram becomes `reference` [256].
+
+    InputError for images of another type.
+    """
+    check_grey_levels(images, least=0)
     matched = np.empty_like(images)
     for index, image in enumerate(images):
         matched[index] = _table(grey_histogram(image, keep_black=keep_black), reference, keep_black)[image]

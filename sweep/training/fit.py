@@ -254,7 +254,7 @@ class _Run:
     def _stop_if_told(self, batches: int, watch: LossWatch, generator: torch.Generator) -> None:
         if self.hooks.interrupted is None or not self.hooks.interrupted():
             return
-        watch.mean()  # a loss that nobody has looked at yet may be infinite
+        watch.mean()  # a loss that was not read yet may be infinite
         midway = Midway(batches, torch.stack(watch.values), draws_so_far(generator, self.device), self.step.carried)
         raise Interrupted(self._snapshot(midway=midway.state()).to_bytes(self.recipe, self.seed))
 

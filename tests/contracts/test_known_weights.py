@@ -65,5 +65,5 @@ def test_what_a_user_is_told():
     whole = past("resnet18", "imagenet", None, {"brest": "brest", "phantom-b": "phantom-b"})
     assert "have not seen brest (BrEaST): they were trained on ImageNet-1k" in whole[0] and "simulated" in whole[1]
     assert past("resnet18", None, None, sets) == []
-    assert "is unknown; name them by weights_name" in first
+    assert "is unknown; name their publication by weights_name" in first
     assert past_of("convnext_tiny.dinov3_lvd1689m", "imagenet", None).name == "convnext_tiny.dinov3_lvd1689m"

@@ -261,8 +261,10 @@ LAUNCHER = [
     ),
     Mutation("workers that join nothing", GCP, f"{_START}.1", "ray start", "workers do not join the head"),
     Mutation("workers that start nothing", AZURE, _START, [], "does not start Ray"),
-    Mutation("notice not watched", AWS, f"{_START}.2", REMOVE, "nobody tells Ray"),
-    Mutation("notice of another cloud", GCP, f"{_START}.2", lambda old: old.replace("gcp", "aws"), "nobody tells Ray"),
+    Mutation("notice not watched", AWS, f"{_START}.2", REMOVE, "Ray is not told when"),
+    Mutation(
+        "notice of another cloud", GCP, f"{_START}.2", lambda old: old.replace("gcp", "aws"), "Ray is not told when"
+    ),
 ]
 
 JOB, CLUSTER = "ray-job.kuberay.yaml", "ray-cluster.kuberay.yaml"

@@ -61,6 +61,7 @@ class BatchedSearch:
         for group, names in self.groups.items():
             engine = self._engine(group, chunk)
             _load(engine, chunk, names)
+            chunk.report_progress(*names)
             engine.run()
             unconfirmed = self._collect(engine, chunk, names)
             if not self.network.exact and isinstance(engine.method, GradientSteps):

@@ -9,6 +9,7 @@ from typing import Any
 import ray
 
 from sweep.core.activity import heard_by
+from sweep.core.devices import started_device
 from sweep.core.storage import Storage
 from sweep.data.datasets import CARD_FILE, Data
 from sweep.execution.job import DONE, Report, Said, Work
@@ -24,8 +25,7 @@ NextJob = Callable[[], Work | None]
 
 def serve_alone(job_queue: Any, worker_group: str, run_url: str, images: SharedImages, limits: WorkerLimits) -> None:
     """The loop of a worker group of one worker, in a Ray task. Raises Preempted when its machine will be taken away."""
-    import torch
-
+    device = started_device(bool(ray.get_gpu_ids()))
     import sweep.pipeline.train_and_evaluate  # noqa: F401 - loaded while the driver still prepares the first job
 
     run = Storage(run_url)
@@ -33,7 +33,6 @@ def serve_alone(job_queue: Any, worker_group: str, run_url: str, images: SharedI
         _refuse(job_queue, worker_group, run)
         return
     data = Data.load(run)
-    device = "cuda" if ray.get_gpu_ids() and torch.cuda.is_available() else "cpu"
     context = WorkerContext(run, data, folds_of(data, images), device, NodeNotice())
     _serve_jobs(job_queue, worker_group, context, limits, lambda: _take(job_queue, worker_group))
 

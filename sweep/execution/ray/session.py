@@ -17,9 +17,9 @@ from typing import Any
 
 from sweep.config.sweep_config import Resources
 from sweep.core.errors import InputError, first_line
+from sweep.core.process_settings import KEEP_PAGES
 from sweep.core.ray_internals import close_session_to_others, shorten_error_messages, start_data_actors
 from sweep.core.stop_signals import raise_on_signals
-from sweep.execution.malloc import KEEP_PAGES
 from sweep.planning.capacity import Capacity, capacity_of, declared, of_types
 
 _SWITCHES = {

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sweep.core.compiled import importable
+from sweep.core.errors import InputError, suggestion
 
 BACKENDS = ("auto", "native", "triton", "scatter", "dense")
 DENSE_LEVELS = 16  # most levels for which a GPU counts by matrix products where nothing was measured: on an H200, 32 levels took 5.6 ms so, 4.4 ms by atomic additions
@@ -27,18 +28,17 @@ _measured: dict[tuple, str] = {}
 
 
 def choose(backend: str, images: Tensor, levels: int, trial: Trial | None = None) -> str:
-    """`auto` resolved for these images; ValueError when the choice cannot work for them.
+    """`auto` resolved for these images; InputError when the choice cannot work for them.
 
     On a GPU `auto` takes the quickest backend that agrees with `scatter`: measured with `trial` at the first call of its kind.
     """
     if backend not in BACKENDS:
-        raise ValueError(f"unknown backend {backend!r}; one of {', '.join(BACKENDS)}")
+        raise InputError("backend", f"unknown name {backend!r}", suggestion(str(backend), BACKENDS))
     if backend == "native" and not (images.device.type == "cpu" and native_works()):
-        raise ValueError("the native backend needs numba and images on the CPU; use scatter or auto")
+        raise InputError("backend: native", "it needs numba and images on the CPU", "use scatter or auto")
     if backend == "triton" and not triton_serves(images, levels):
-        raise ValueError(
-            "the triton backend needs Triton, a GPU, no float64 and at most 64 levels of float images; use scatter or auto"
-        )
+        needs = "it needs Triton, a GPU, no float64 and at most 64 levels of float images"
+        raise InputError("backend: triton", needs, "use scatter or auto")
     if backend != "auto":
         return backend
     if images.device.type == "cpu":

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sweep.core.errors import InputError, described
 from sweep.losses.glcm import backend as backends
 from sweep.losses.glcm.offsets import FOUR_ANGLES, Offset, pair_offsets, pair_slices
 from sweep.losses.glcm.properties import PROPERTIES, checked, from_sums, of_matrices
@@ -29,7 +30,7 @@ def glcm(
 ) -> Tensor:
     """Counts of level pairs: uint8 [N, H, W] -> int32 [N, L, L, D, A], or float64 shares of one when `normed`.
 
-    `angles` in radians. Raises ValueError for other dtypes and for values of `levels` or above.
+    `angles` in radians. Raises InputError for images of another type or shape and for values of `levels` or above.
     """
     _check(images, levels)
     offsets = pair_offsets(distances, angles)
@@ -79,12 +80,13 @@ def _features(
 
 
 def _check(images: Tensor, levels: int) -> None:
-    if images.dtype != torch.uint8 or images.ndim != 3:
-        raise ValueError(f"images are {images.dtype} with {images.ndim} axes; give uint8 [N, H, W]")
-    if not 1 <= levels <= 256:
-        raise ValueError(f"levels is {levels}; uint8 images have 1 to 256")
-    if images.numel() and int(images.max()) >= levels:
-        raise ValueError(f"largest value {int(images.max())} is not below levels={levels}; quantise the images first")
+    if not isinstance(images, Tensor) or images.dtype != torch.uint8 or images.ndim != 3:
+        raise InputError("images", described(images), "give a uint8 tensor [N, H, W]")
+    if not isinstance(levels, int) or not 1 <= levels <= 256:
+        raise InputError("levels", f"{levels!r}", "give a whole number from 1 to 256, as many as uint8 images have")
+    if images.numel() and (largest := int(images.max())) >= levels:
+        fix = f"quantise the images first, e.g. images // {256 // levels}"
+        raise InputError("images", f"values up to {largest} for {levels} levels", fix)
 
 
 def _count(images: Tensor, levels: int, offsets: Sequence[Offset], way: str) -> Tensor:

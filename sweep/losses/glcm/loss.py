@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from sweep.core.errors import InputError, described
 from sweep.losses.glcm import backend as backends
 from sweep.losses.glcm.offsets import FOUR_ANGLES, pair_counts, pair_offsets
 from sweep.losses.glcm.properties import moments
@@ -39,9 +40,9 @@ class GLCMLoss(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         if orientations not in (4, 8):
-            raise ValueError(f"orientations is {orientations}; 4 or 8")
+            raise InputError("orientations", f"{orientations!r}", "give 4 or 8")
         if window is not None and window <= distance:
-            raise ValueError(f"a window of {window} px has no pairs at distance {distance}")
+            raise InputError("window", f"{window} px have no pairs at distance {distance}", "give a larger window")
         self.levels, self.window, self.alpha, self.backend = levels, window, alpha, backend
         self.times = orientations // 4
         self.offsets = pair_offsets((distance,), FOUR_ANGLES)
@@ -49,7 +50,11 @@ class GLCMLoss(nn.Module):
         self._pair_counts: dict[tuple[tuple[int, int], torch.dtype, torch.device], Tensor] = {}
 
     def forward(self, colorized: Tensor, grey: Tensor, target: Tensor | None = None) -> Tensor:
-        """The loss; `target` is a cached `self.target(grey)` for images seen before."""
+        """The loss; `target` is a cached `self.target(grey)` for images seen before.
+
+        InputError for pictures of another shape or type, and for images that the window does not fit.
+        """
+        _check("colorized", colorized, 3)
         with torch.autocast(colorized.device.type, enabled=False):
             wanted_NTF = self.target(grey) if target is None else target
             tiles = Tiles(_luma(colorized.detach()), self.levels, self.window)
@@ -62,6 +67,7 @@ class GLCMLoss(nn.Module):
     @torch.no_grad()
     def target(self, grey: Tensor) -> Tensor:
         """Texture features [N, windows, F] of grey images [N, 1, H, W]; they depend on the images alone, so they can be cached."""
+        _check("grey", grey, 1)
         with torch.autocast(grey.device.type, enabled=False):
             return self._all_features(Tiles(_full(grey).squeeze(1), self.levels, self.window))
 
@@ -129,6 +135,13 @@ class GLCMLoss(nn.Module):
         correlation = (covariance + FLAT) / ((var_i * var_j + FLAT**2).sqrt() + FLAT)
         contrast, dissimilarity = contrast / self.gap_unit**2, dissimilarity / self.gap_unit
         return torch.stack([asm, contrast, dissimilarity, homogeneity, correlation], -1).flatten(-2)
+
+
+def _check(name: str, images: Tensor, channels: int) -> None:
+    if not isinstance(images, Tensor) or images.ndim != 4 or images.shape[1] != channels or images.is_complex():
+        raise InputError(name, described(images), f"give a tensor [N, {channels}, H, W]")
+    if not images.numel():
+        raise InputError(name, f"shape {tuple(images.shape)}", "give at least one image")
 
 
 def _luma(colorized: Tensor) -> Tensor:

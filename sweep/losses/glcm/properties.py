@@ -10,6 +10,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from sweep.core.errors import InputError, described, suggestion
+
 PROPERTIES = ("contrast", "dissimilarity", "homogeneity", "ASM", "energy", "correlation")
 # Order of the nine sums over pairs (i, j) from which all six follow: of squared counts, then of 1, (i-j)^2, |i-j|,
 # 1/(1+(i-j)^2), i, j, i^2, j^2.
@@ -23,9 +25,11 @@ FLAT = 1e-13  # share of the second moment below which a variance is rounding er
 def glcm_properties(matrix: Tensor, names: Sequence[str] = PROPERTIES) -> dict[str, Tensor]:
     """Properties of [N, L, L, D, A] counts or shares: name -> float64 [N, D, A].
 
-    An empty matrix gives zeros, and correlation is one wherever a variance is zero, as in scikit-image.
+    Raises InputError for another shape. An empty matrix gives zeros, and correlation is one wherever a variance is zero, as in scikit-image.
     """
     names = checked(names)
+    if not isinstance(matrix, Tensor) or matrix.ndim != 5 or matrix.shape[1] != matrix.shape[2] or matrix.is_complex():
+        raise InputError("matrix", described(matrix), "give the matrices [N, L, L, D, A] that glcm or soft_glcm return")
     levels, outer = matrix.shape[1], (matrix.shape[0], *matrix.shape[3:])
     matrix_MLL = matrix.permute(0, 3, 4, 1, 2).reshape(-1, levels, levels)
     step = max(1, CHUNK_CELLS // levels**2)
@@ -62,10 +66,10 @@ def from_sums(sums: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
 
 
 def checked(names: Sequence[str]) -> tuple[str, ...]:
-    """`names` as a tuple; ValueError for one that is no property."""
+    """`names` as a tuple; InputError for one that is no property."""
     unknown = [name for name in names if name not in PROPERTIES]
     if unknown:
-        raise ValueError(f"unknown property {unknown[0]!r}; one of {', '.join(PROPERTIES)}")
+        raise InputError("names", f"unknown property {unknown[0]!r}", suggestion(str(unknown[0]), PROPERTIES))
     return tuple(names)
 
 

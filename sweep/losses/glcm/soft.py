@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from sweep.core.errors import InputError, described
 from sweep.losses.glcm import backend as backends
 from sweep.losses.glcm.offsets import FOUR_ANGLES, Offset, pair_offsets, pair_slices
 
@@ -33,12 +34,12 @@ def soft_glcm(
     """Soft counts of float images [N, H, W] in level units, 0 to levels-1: [N, L, L, D, A] of the images' type.
 
     Equal to `glcm` when values lie on levels; there the gradient is that towards the upper level. Values outside the
-    range count as its ends and get no gradient. Half precision is computed in float32.
+    range count as its ends and get no gradient. Half precision is computed in float32. Raises InputError for images of another type or shape.
     """
-    if not images.is_floating_point() or images.ndim != 3:
-        raise ValueError(f"images are {images.dtype} with {images.ndim} axes; give float [N, H, W] in level units")
-    if levels < 2:
-        raise ValueError(f"levels is {levels}; two bins are the least")
+    if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim != 3:
+        raise InputError("images", described(images), "give a float tensor [N, H, W] in level units")
+    if not isinstance(levels, int) or levels < 2:
+        raise InputError("levels", f"{levels!r}", "give a whole number of bins from 2")
     counts_NKLL = soft_counts(images, levels, pair_offsets(distances, angles), backend)
     if symmetric:
         counts_NKLL = counts_NKLL + counts_NKLL.transpose(-1, -2)

@@ -7,6 +7,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sweep.core.errors import InputError
+
 Size = tuple[int, int]  # rows and columns of a window
 
 # An 8-bit image that is not constant spans at least one grey level, 1/255. A smaller span than half of that is rounding or
@@ -19,13 +21,14 @@ class Tiles:
 
     A range below LEAST_RANGE is treated as LEAST_RANGE, so a constant image becomes level 0. `window` None takes the whole image
     as one window. Rows and columns left over at the bottom and right belong to no window but count for minimum and maximum. The
-    stretch is constant to the gradient. Raises ValueError when a window does not fit.
+    stretch is constant to the gradient. Raises InputError when a window does not fit.
     """
 
     def __init__(self, images: Tensor, levels: int, window: int | None) -> None:
         height, width = images.shape[1:]
         if window is not None and window > min(height, width):
-            raise ValueError(f"a window of {window} px does not fit an image of {(height, width)}")
+            problem = f"{window} px do not fit images of {height} x {width} px"
+            raise InputError("window", problem, f"give larger images, or a window of at most {min(height, width)} px")
         self.images, self.levels = images, levels
         self.size = (height, width) if window is None else (window, window)
         self.count = (height // self.size[0]) * (width // self.size[1])

@@ -38,13 +38,23 @@ COLORIZERS: dict[str, Colorizer] = {
 
 
 def build_colorizer(name: str, **options: Any) -> nn.Module:
-    """The module called `name`; `options` go to its constructor. Raises InputError for an unknown name or option."""
+    """The module called `name`; `options` go to its constructor. Raises InputError for an unknown name or option.
+
+    Called with anything but grey images [N, 1, H, W] of its own floating-point type, the module raises InputError too.
+    """
     if name not in COLORIZERS:
         raise InputError("colorizer", f"unknown name {name!r}", suggestion(name, COLORIZERS))
     try:
         module: nn.Module = COLORIZERS[name].build(**options)
-        return module
     except TypeError as mistake:
         raise InputError(
             "colorizer_options", f"{name} does not take {sorted(options)}", f"remove them ({mistake})"
         ) from None
+    module.register_forward_pre_hook(_check_input)
+    return module
+
+
+def _check_input(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+    from sweep.models.input_checks import check_grey
+
+    check_grey(inputs[0], next((weight.dtype for weight in module.parameters()), None))

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sweep.models.input_checks import check_grey
+
 
 def equalisation_curves(grey: Tensor, tiles: int, bins: int, clip: float) -> Tensor:
     """Cumulative histogram of each tile, clipped at `clip` times the even share: [N, bins + 1, tiles, tiles] in [0, 1].
@@ -31,8 +33,9 @@ def equalisation_curves(grey: Tensor, tiles: int, bins: int, clip: float) -> Ten
 def clahe(grey: Tensor, tiles: int = 8, bins: int = 64, clip: float = 2.0) -> Tensor:
     """Contrast-limited adaptive equalisation of [N, 1, H, W] in [0, 1]; the gradient passes through each pixel's value.
 
-    One trilinear look-up in (value, row, column) blends the curves of the four nearest tiles.
+    One trilinear look-up in (value, row, column) blends the curves of the four nearest tiles. InputError for other images.
     """
+    check_grey(grey, None)
     curves = equalisation_curves(grey.detach(), tiles, bins, clip).unsqueeze(1)
     rows, columns = ((torch.arange(n, device=grey.device, dtype=grey.dtype) + 0.5) * 2 / n - 1 for n in grey.shape[-2:])
     # Tile curves lie at cell centres, curve points at the ends of bins: half a cell of inset on the value axis.
@@ -43,7 +46,11 @@ def clahe(grey: Tensor, tiles: int = 8, bins: int = 64, clip: float = 2.0) -> Te
 
 
 def gradient_magnitude(grey: Tensor) -> Tensor:
-    """Sobel gradient of [N, 1, H, W] scaled to [0, 1]: a full step from 0 to 1 gives one, a flat area about zero."""
+    """Sobel gradient of [N, 1, H, W] scaled to [0, 1]: a full step from 0 to 1 gives one, a flat area about zero.
+
+    InputError for other images.
+    """
+    check_grey(grey, None)
     # [[1, 2, 1], [0, 0, 0], [-1, -2, -1]] / 4, made on the device: a recorded training step may not copy from the host.
     place = torch.arange(3, dtype=grey.dtype, device=grey.device)
     sobel = torch.outer(1 - place, 2 - (place - 1).abs()) / 4

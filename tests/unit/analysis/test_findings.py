@@ -4,15 +4,16 @@ import dataclasses
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from analysis.comparisons import PowerNote, nadeau_bengio, split_mean
 from analysis.figures.importance import Importance
-from analysis.findings.__main__ import main, write_page, write_records
+from analysis.findings.__main__ import BEGIN, main, with_table, write_page, write_records
 from analysis.findings.collect import control_pairs
-from analysis.findings.page import figures, page
+from analysis.findings.page import figures, page, readme_table
 from analysis.findings.questions import AUROC_TARGET, AUROC_VAL, GAP, PARTS, QUESTIONS, is_fold, part_of
 from analysis.findings.records import Against, Family, Findings, Planned, RunRecord, read_findings, write_plan
 from analysis.findings.sentences import (
@@ -29,6 +30,7 @@ from analysis.intervals import Interval
 from sweep.core.errors import InputError
 from tests.fakes.run_folder import FakeSweep, write_fake_run
 
+DOCS = Path(__file__).parents[3] / "docs"
 SMALL = FakeSweep(
     backbones=("resnet18",), colorizers=("none",), ratios=(0, 0.25, 1), seeds=2, images=30, failed=0, gallery=False
 )
@@ -137,6 +139,21 @@ def test_every_estimate_on_the_page_follows_its_record(found, docs, tmp_path):
         other = dataclasses.replace(found, runs={**found.runs, **read_findings(folder).runs})
         text = page(other)
         assert text != usual and ("0.988" in text or "98.8" in text), place
+
+
+def test_the_committed_page_and_readme_are_those_of_the_committed_records():
+    found, readme = read_findings(DOCS / "findings"), (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    assert (DOCS / "findings.md").read_text(encoding="utf-8") == page(found)
+    assert BEGIN in readme and with_table(readme, readme_table(found)) == readme
+    assert {path.name: path.read_text(encoding="utf-8") for path in (DOCS / "findings").glob("*.svg")} == figures(found)
+
+
+def test_the_readme_holds_what_was_run_and_how_much_was_not(found):
+    written = readme_table(found)
+    assert f"{len(PARTS) - 3} of {len(PARTS)} sweep configs have not been run yet." in written
+    assert f"| {NOT_RUN} |" not in written and "| Synthetic images | " in written
+    assert with_table("no marks", written) == "no marks"
+    assert readme_table(Findings(PLAN, {})) == "Nothing has been run yet."
 
 
 def test_no_file_holds_a_path_of_this_machine_and_drawings_are_xml(docs, tmp_path):

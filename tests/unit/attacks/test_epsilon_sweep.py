@@ -8,6 +8,7 @@ from sweep.attacks.attack_options import AttackOptions
 from sweep.attacks.craft import craft
 from sweep.attacks.epsilon_sweep import epsilon_sweep
 from sweep.attacks.threats import resolve_threat
+from sweep.core.activity import heard_by
 from sweep.core.epsilon import epsilon_name, parse_epsilon
 from sweep.core.errors import InputError
 from tests.fakes.attack_models import Counted, lit_halves, small_cnn, trained_cnn
@@ -52,6 +53,18 @@ def test_clean_mistakes_break_at_zero_and_are_never_attacked(model, data):
     assert result.breaking_epsilon["bim"].eq(0).all()
     assert result.clean_accuracy == 0
     assert (result.passes.gradient, result.passes.forward) == (40, 0)
+
+
+@pytest.mark.parametrize("options", [{}, {"mode": "fast"}, {"pairs": "on"}])
+def test_progress_names_the_images_the_threat_and_the_attacks_made(model, data, options):
+    heard = []
+    with heard_by(heard.append, every_s=0):
+        epsilon_sweep(model, *data, ["fgsm", "pgd", "noise"], GRID, AttackOptions(batch_size=12, **options))
+    said = [one["doing"] for one in heard]
+    assert {what.partition(" with ")[0] for what in said} == {"attacking images 1 to 24", "attacking images 25 to 40"}
+    assert {name for what in said for name in what.partition(" with ")[2].split(", ")} == {"fgsm", "pgd", "noise"}
+    first = [one["step"] for one in heard if "1 to 24" in one["doing"]]
+    assert first == sorted(first) and first[-1] > first[0] == 0 and {one["steps"] for one in heard} == {15}
 
 
 def test_epsilon_zero_is_the_clean_result(model, data):

@@ -186,3 +186,38 @@ def test_types_that_do_not_fit_the_model_are_refused_with_the_fix(model, data):
     with pytest.raises(InputError, match="labels.long"):
         _run(model, (images, labels.float()), "pgd")
     assert _run(copy.deepcopy(model).double(), (images.double(), labels), "pgd").clean_accuracy > 0.5
+
+
+@pytest.mark.parametrize(
+    ("attacked", "words"),
+    [
+        (Lambda(lambda x: x.flatten(1)[:, :2] * torch.nan), "NaN or infinite at 16 of 16 clean images"),
+        (lambda x: x.flatten(1)[:, :2] / 0, "NaN or infinite"),
+        (lambda x: x.flatten(1)[:, :2].detach().numpy(), r"numpy.float32 of shape \(16, 2\); return a tensor"),
+        (lambda x: (x.flatten(1)[:, :2],), "a value of type tuple; return a tensor"),
+        (None, "a value of type NoneType; give a module or a function"),
+    ],
+)
+def test_outputs_that_are_no_logits_are_refused(data, attacked, words):
+    """NaN logits are below every threshold: each image would count as broken, or as never classified."""
+    for call in (
+        lambda: epsilon_sweep(attacked, *data, ["pgd", "noise"], [0.1]),
+        lambda: craft(attacked, *data, "pgd", 0.1),
+    ):
+        with pytest.raises(InputError, match=words):
+            call()
+
+
+def test_threats_and_epsilons_that_are_none_are_refused(model, data):
+    for threats, epsilons, words in (
+        ([None], [0.1], "None is no name"),
+        (["fgsm"], None, "None is no list of numbers"),
+    ):
+        with pytest.raises(InputError, match=words):
+            epsilon_sweep(model, *data, threats, epsilons)
+    assert (
+        epsilon_sweep(model, *data, "fgsm", "8/255").epsilons
+        == epsilon_sweep(model, *data, ["fgsm"], [8 / 255]).epsilons
+    )
+    with pytest.raises(InputError, match="at least one image"):
+        epsilon_sweep(model, data[0][:, :0], data[1], ["fgsm"], [0.1])

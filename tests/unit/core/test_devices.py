@@ -1,10 +1,12 @@
 """What a record says about the device that computed it."""
 
 import json
+import threading
 
 import pytest
 import torch
 
+from sweep.core import devices
 from sweep.core.devices import cpu_features, device_facts, device_text, float32_products, same_device
 from sweep.core.storage import Storage
 from sweep.store.run_folder import ENVIRONMENT_FILE, devices_of, note_device
@@ -32,6 +34,26 @@ def test_a_gpu_is_named_with_its_driver_cuda_and_cudnn():
 def test_this_gpu_names_its_driver_and_libraries(gpu):
     facts = device_facts(gpu, "bf16")
     assert facts["name"] and facts["driver"] and facts["cuda"] and facts["cudnn"] and facts["memory_gib"] > 0
+
+
+@pytest.mark.parametrize(
+    ("gpu", "usable", "device"), [(True, True, "cuda"), (True, False, "cpu"), (False, True, "cpu")]
+)
+def test_a_workers_gpu_is_initialised_beside_the_reading_of_its_data(monkeypatch, gpu, usable, device):
+    begun, go_on = threading.Event(), threading.Event()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: usable)
+    monkeypatch.setattr(devices, "_initialise_gpu", lambda: begun.set() or go_on.wait(60))
+    assert devices.started_device(gpu) == device  # returns while the initialisation goes on
+    assert begun.wait(60) if device == "cuda" else not begun.is_set()
+    go_on.set()
+
+
+def test_a_gpu_that_cannot_be_initialised_is_left_to_its_first_use(monkeypatch):
+    def refuse(*shape, device):
+        raise RuntimeError(f"{device} out of memory")
+
+    monkeypatch.setattr(torch, "zeros", refuse)
+    devices._initialise_gpu()
 
 
 def test_a_run_that_goes_on_on_another_device_says_so_once(tmp_path):

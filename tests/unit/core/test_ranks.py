@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from sweep.core.ranks import ranks
+from sweep.core.errors import InputError
+from sweep.core.ranks import auroc, ranks
 
 
 @pytest.mark.parametrize(
@@ -12,3 +13,12 @@ from sweep.core.ranks import ranks
 )
 def test_equal_values_share_their_mean_rank(values):
     assert ranks(np.array(values)).tolist() == rankdata(values).tolist()
+
+
+@pytest.mark.parametrize(
+    ("scores", "positive", "words"),
+    [([0.1, np.nan], [False, True], "NaN at 1 of 2"), ([0.1, 0.2], [True], "one score for each label")],
+)
+def test_scores_without_an_order_are_refused(scores, positive, words):
+    with pytest.raises(InputError, match=words):
+        auroc(np.array(scores), np.array(positive))

@@ -1,4 +1,4 @@
-"""Trained seeds of three configurations in a run folder, and one of them exported as an ensemble of two seeds."""
+"""Trained seeds of configurations with different adaptations in a run folder, and one of them exported as an ensemble of two seeds."""
 
 from types import SimpleNamespace
 
@@ -15,7 +15,9 @@ from sweep.store.ledger import Ledger
 from sweep.store.trial import Attacks, Trial
 
 BASE = {"backbone": "small_cnn", "epochs": 2, "batch_size": 16, "lr": 0.003}
-SEEDS = {"none": (0, 1), "histogram": (1,), "batch_norm": (1,)}  # adaptation -> seeds
+SEEDS = {  # adaptation -> seeds
+    "none": (0, 1), "histogram": (0, 1), "batch_norm": (1,), "batch_norm_mixed": (1,), "entropy": (1,),
+}  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,12 +14,11 @@ from safetensors.torch import load_file
 from sweep.core.errors import InputError
 from sweep.core.storage import Storage
 from sweep.deployment import onnx_file
-from sweep.deployment.combine import SOUP, Ensemble, check_shared_start, mean_logits, soup
-from sweep.deployment.from_run import Source, build
+from sweep.deployment.combine import ONE, SOUP, Ensemble, check_shared_start, mean_logits, soup
+from sweep.deployment.from_run import Source, _check_adaptation, build
 from sweep.deployment.model_folder import load_exported, read_exported
 from sweep.export import main as export
 from sweep.models.classifier import Classifier, ClassifierSpec, build_classifier
-from sweep.training.adapt import match_histogram
 
 
 def test_config_json_says_everything_a_program_needs(run, exported):
@@ -95,6 +95,43 @@ def test_without_the_run_s_images(run, tmp_path):
     assert model.reference is None and len(model.thresholds) == 1
 
 
+@pytest.mark.parametrize("way", ["histogram", "batch_norm", "entropy"])
+def test_a_trained_model_under_another_adaptation_is_the_trial_that_is_configured_so(run, tmp_path, way):
+    # All three adapt after training, so that seed 1 of each trial is the same trained model.
+    out = tmp_path / "model"
+    assert export([str(run.place), run.signatures["none"], str(out), "--seed", "1", "--adapt", way]) == 0
+    facts = json.loads((out / "config.json").read_text())
+    assert facts["preprocessing"]["adapt"] == way and (facts["preprocessing"]["histogram"] is None) == (
+        way != "histogram"
+    )
+    record = pd.read_parquet(run.place / "trials" / run.signatures[way] / "seed-1" / "predictions.parquet")
+    made = build(Source(Storage(run.place), run.signatures["none"], (1,), ONE, way), run.data).predictions
+    assert np.allclose(np.stack(made["logits"]), np.stack(record["logits"]), atol=1e-4)
+    metrics = facts["metrics"]
+    assert metrics["auroc/target"]["seeds_mean"] is None and metrics["auroc/target"]["low"] is not None
+    assert "domain_gap" not in metrics, "recorded under the configured adaptation"
+    card = (out / "MODEL_CARD.md").read_text()
+    assert f"Adapted to the target by `{way}`" in card and "| metric | this model | 95 % interval |\n" in card
+
+
+def test_an_adaptation_that_cannot_be_is_refused(run, tmp_path, capsys):
+    words = [str(run.place), run.signatures["none"], str(tmp_path / "model"), "--adapt"]
+    assert export([*words, "entropy", "--no-reference"]) == 2 and "needs the run's images" in capsys.readouterr().err
+    assert export([*words, "histogram_to_target"]) == 2 and "batch_norm" in capsys.readouterr().err
+    findings = SimpleNamespace(multi_label=True)
+    with pytest.raises(InputError, match="several findings"):
+        _check_adaptation(
+            Source(Storage(run.place), run.signatures["none"], (1,), ONE, "entropy"), findings, model_of(run)
+        )
+    plain = build_classifier(ClassifierSpec("vit_tiny_patch16_224", 2, 32), seed=0)
+    with pytest.raises(InputError, match="no layer that it changes"):
+        _check_adaptation(Source(Storage(run.place), "x", (1,), ONE, "batch_norm"), run.data, plain)
+
+
+def model_of(run):
+    return build(Source(Storage(run.place), run.signatures["none"], (1,), ONE), run.data).members[0]
+
+
 @pytest.mark.parametrize("name", ["model-seed-1.safetensors", "training_reference.safetensors", "config.json"])
 def test_damaged_and_absent_files_are_named(exported, tmp_path, name):
     folder = shutil.copytree(exported, tmp_path / "model")
@@ -158,18 +195,20 @@ class TestSeedsAsOne:
         rows = made.predictions[made.predictions["split"] == "target"]
         assert np.allclose(np.stack(rows["logits"]), predict(model, run.data.read("target").images, 128), atol=1e-5)
 
-    def test_a_soup_sees_the_target_with_the_training_images_histogram(self, run, monkeypatch):
+    def test_a_soup_of_matched_images_is_evaluated_on_matched_images(self, run, monkeypatch):
         monkeypatch.setattr("sweep.deployment.from_run.check_shared_start", lambda config, model: None)
-        made = build(Source(Storage(run.place), run.signatures["histogram"], (1,), SOUP), run.data)
+        made = build(Source(Storage(run.place), run.signatures["histogram"], (0, 1), SOUP), run.data)
         from sweep.evaluation.evaluate import predict
+        from sweep.training.adapt import grey_histogram, match_histogram
 
-        rows = made.predictions[made.predictions["split"] == "target"]
-        seen = match_histogram(run.data.read("target").images, made.histogram)
-        assert np.allclose(np.stack(rows["logits"]), predict(made.members[0], seen, 128), atol=1e-4)
-
-    def test_a_soup_of_models_with_statistics_of_the_target_is_refused(self, run):
-        with pytest.raises(InputError, match="batch_norm fits the statistics"):
-            build(Source(Storage(run.place), run.signatures["batch_norm"], (1,), SOUP), run.data)
+        reference = grey_histogram(run.data.read("train").images)
+        assert np.array_equal(made.histogram, reference)
+        for split, fold, images in (
+            ("target", "target", match_histogram(run.data.read("target").images, reference)),
+            ("source", "test", run.data.read("test").images),
+        ):
+            rows = made.predictions[made.predictions["split"] == split]
+            assert np.allclose(np.stack(rows["logits"]), predict(made.members[0], images, 128), atol=1e-5), fold
 
 
 def source_file(run, seed):

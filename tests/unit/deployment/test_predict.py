@@ -27,7 +27,7 @@ def recorded(run, signature, split, seed=0):
     return dict(zip(rows["image_id"], rows["logits"], strict=True))
 
 
-@pytest.mark.parametrize("adapt", ["none", "histogram", "batch_norm"])
+@pytest.mark.parametrize("adapt", ["none", "histogram", "batch_norm", "batch_norm_mixed", "entropy"])
 def test_logits_of_image_files_are_those_of_the_record(run, pictures, tmp_path, adapt):
     folder, names = pictures
     out = tmp_path / "model"

@@ -88,13 +88,15 @@ def test_calibration_error_by_hand():
 @pytest.mark.parametrize(
     ("logits", "labels", "says"),
     [
-        (np.zeros((2, 3)), np.zeros(2, int), "do not fit"),
-        (np.full((2, 2), np.nan), np.zeros(2, int), "NaN"),
-        (np.zeros((2, 2)), np.array([0, 2]), "outside 0..1"),
+        (np.zeros((2, 3)), np.zeros(2, int), "for 2 classes"),
+        (np.zeros((2, 2)), np.zeros(3, int), "for 2 classes"),
+        (np.zeros((2, 2)), np.zeros((2, 3)), "for 2 classes"),
+        (np.full((2, 2), np.nan), np.zeros(2, int), "NaN or infinity at 2 of 2 images"),
+        (np.zeros((2, 2)), np.array([0, 2]), "number the classes from 0 to 1"),
     ],
 )
 def test_what_does_not_fit_is_refused(logits, labels, says):
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(InputError, match=says):
         classification_metrics(logits, labels, 2)
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from sweep.core import compiled
+from sweep.core.errors import InputError
 from sweep.losses.glcm import GLCMLoss, backend
 
 
@@ -48,7 +49,7 @@ def test_a_numba_that_cannot_be_imported_is_said_once_and_done_without(numba, br
         found = GLCMLoss()(*pair())
     assert len(said) == 1
     torch.testing.assert_close(found, GLCMLoss(backend="scatter")(*pair()))
-    with pytest.raises(ValueError, match="use scatter or auto"):
+    with pytest.raises(InputError, match="use scatter or auto"):
         GLCMLoss(backend="native")(*pair())
 
 

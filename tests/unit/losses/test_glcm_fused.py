@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sweep.core.errors import InputError
 from sweep.losses.glcm import backend, glcm
 
 ROOT = Path(__file__).parents[3]
@@ -45,7 +46,7 @@ def test_not_a_number_comes_out_as_not_a_number(interpreted):
 
 
 def test_without_a_gpu_the_kernels_are_refused():
-    with pytest.raises(ValueError, match="needs Triton, a GPU"):
+    with pytest.raises(InputError, match="needs Triton, a GPU"):
         glcm(torch.zeros(1, 4, 4, dtype=torch.uint8), 8, backend="triton")
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from skimage.feature import graycomatrix, graycoprops
 
 from sweep.core.compiled import jit
+from sweep.core.errors import InputError
 from sweep.losses.glcm import PROPERTIES, backend, glcm, glcm_features, glcm_properties
 from sweep.losses.glcm.offsets import EIGHT_ANGLES, FOUR_ANGLES, pair_offsets
 
@@ -132,16 +133,19 @@ def test_strided_images_are_read_correctly():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: glcm(torch.zeros(1, 4, 4), 8), "give uint8"),
-        (lambda: glcm(torch.zeros(4, 4, dtype=torch.uint8), 8), "2 axes"),
-        (lambda: glcm(torch.full((1, 4, 4), 8, dtype=torch.uint8), 8), "largest value 8 is not below levels=8"),
+        (lambda: glcm(torch.zeros(1, 4, 4), 8), "give a uint8 tensor"),
+        (lambda: glcm(torch.zeros(4, 4, dtype=torch.uint8), 8), r"shape \(4, 4\)"),
+        (lambda: glcm(torch.full((1, 4, 4), 8, dtype=torch.uint8), 8), "values up to 8 for 8 levels"),
         (lambda: glcm(torch.zeros(1, 4, 4, dtype=torch.uint8), 300), "1 to 256"),
-        (lambda: glcm(torch.zeros(1, 4, 4, dtype=torch.uint8), 8, backend="fast"), "unknown backend 'fast'"),
+        (lambda: glcm(torch.zeros(1, 4, 4, dtype=torch.uint8), 8.0), "8.0"),
+        (lambda: glcm(np.zeros((1, 4, 4), np.uint8), 8), "numpy.uint8.*give a uint8 tensor"),
+        (lambda: glcm_properties(torch.zeros(1, 4, 4)), "the matrices"),
+        (lambda: glcm(torch.zeros(1, 4, 4, dtype=torch.uint8), 8, backend="fast"), "unknown name 'fast'"),
         (lambda: glcm_properties(torch.zeros(1, 4, 4, 1, 1), ["entropy"]), "unknown property 'entropy'"),
     ],
 )
-def test_misuse_is_a_value_error(call, words):
-    with pytest.raises(ValueError, match=words):
+def test_misuse_names_the_fix(call, words):
+    with pytest.raises(InputError, match=words):
         call()
 
 
@@ -150,7 +154,7 @@ def test_without_numba_the_plain_way_is_taken(monkeypatch):
     assert backend.choose("auto", images, 8) == "native"
     monkeypatch.setattr(backend, "native_works", lambda: False)
     assert backend.choose("auto", images, 8) == "scatter"
-    with pytest.raises(ValueError, match="needs numba"):
+    with pytest.raises(InputError, match="needs numba"):
         backend.choose("native", images, 8)
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from skimage.feature import graycomatrix, graycoprops
 
+from sweep.core.errors import InputError
 from sweep.losses.glcm import GLCMLoss, KeptTargets, glcm_properties, soft_glcm
 from sweep.losses.glcm.offsets import EIGHT_ANGLES
 from sweep.losses.glcm.tiles import LEAST_RANGE, Tiles
@@ -167,11 +168,18 @@ def test_mixing_weighs_by_alpha():
     [
         (lambda: GLCMLoss(orientations=6), "4 or 8"),
         (lambda: GLCMLoss(window=3), "no pairs at distance 3"),
-        (lambda: GLCMLoss()(torch.rand(1, 3, 16, 16), torch.rand(1, 1, 16, 16)), "does not fit"),
+        (lambda: GLCMLoss()(torch.rand(1, 3, 16, 16), torch.rand(1, 1, 16, 16)), "a window of at most 16 px"),
+        (
+            lambda: GLCMLoss()(torch.rand(1, 1, 32, 32), torch.rand(1, 1, 32, 32)),
+            r"colorized.*give a tensor \[N, 3, H, W\]",
+        ),
+        (lambda: GLCMLoss()(torch.rand(1, 3, 32, 32), torch.rand(1, 32, 32)), r"grey.*give a tensor \[N, 1, H, W\]"),
+        (lambda: GLCMLoss()(torch.rand(0, 3, 32, 32), torch.rand(0, 1, 32, 32)), "at least one image"),
+        (lambda: GLCMLoss()(np.zeros((1, 3, 32, 32)), torch.rand(1, 1, 32, 32)), "numpy.float64 of shape"),
     ],
 )
-def test_misuse_is_a_value_error(call, words):
-    with pytest.raises(ValueError, match=words):
+def test_misuse_names_the_fix(call, words):
+    with pytest.raises(InputError, match=words):
         call()
 
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from sweep.core.errors import InputError
 from sweep.losses.glcm import glcm, soft_glcm
 from sweep.losses.glcm.offsets import pair_slices
 from sweep.losses.glcm.soft import soft_counts
@@ -121,11 +122,11 @@ def test_strided_images_are_read_correctly():
 @pytest.mark.parametrize(
     ("images", "levels", "words"),
     [
-        (torch.zeros(1, 4, 4, dtype=torch.uint8), 8, "give float"),
-        (torch.zeros(4, 4), 8, "2 axes"),
-        (torch.zeros(1, 4, 4), 1, "two bins"),
+        (torch.zeros(1, 4, 4, dtype=torch.uint8), 8, "give a float tensor"),
+        (torch.zeros(4, 4), 8, r"shape \(4, 4\)"),
+        (torch.zeros(1, 4, 4), 1, "a whole number of bins from 2"),
     ],
 )
-def test_misuse_is_a_value_error(images, levels, words):
-    with pytest.raises(ValueError, match=words):
+def test_misuse_names_the_fix(images, levels, words):
+    with pytest.raises(InputError, match=words):
         soft_glcm(images, levels)

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from sweep.core.errors import InputError
-from sweep.models.colorizers import build_colorizer
+from sweep.models.colorizers import COLORIZERS, build_colorizer
 
 PX = 64
 
@@ -237,3 +237,24 @@ def test_the_default_start_is_the_published_one_and_others_are_refused():
         assert all(map(torch.equal, default.values(), published.values()))
         with pytest.raises(InputError, match="did you mean xavier"):
             build_colorizer(name, init="xavir")
+
+
+@pytest.mark.parametrize("name", COLORIZERS)
+def test_images_that_are_not_grey_floats_are_refused_with_the_fix(name):
+    module, grey = build_colorizer(name), torch.rand(2, 1, 16, 16)
+    for images, words in (
+        (grey.expand(-1, 3, -1, -1), r"shape \(2, 3, 16, 16\); give a tensor of grey images"),
+        (grey[:, 0], r"shape \(2, 16, 16\)"),
+        (grey.numpy(), "numpy.float32"),
+        ((grey * 255).to(torch.uint8), r"torch.uint8 .* images.to\(torch.float32\) / 255"),
+        (grey > 0.5, "torch.bool"),
+    ):
+        with pytest.raises(InputError, match=words):
+            module(images)
+    if any(True for _ in module.parameters()):
+        with pytest.raises(
+            InputError, match=r"float64 for a model in float32; convert them: images.to\(torch.float32\)"
+        ):
+            module(grey.double())
+        with torch.autocast("cpu", torch.bfloat16):
+            module.eval()(grey.bfloat16())

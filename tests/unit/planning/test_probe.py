@@ -5,15 +5,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
 from sweep.config.hyperparameters import complete
 from sweep.config.load import load_config
 from sweep.config.sweep_config import DataSection
+from sweep.core import process_settings
 from sweep.core.storage import Storage
 from sweep.data.datasets import prepare
 from sweep.planning import probe
-from sweep.planning.plan_report import print_plan
+from sweep.planning.plan_report import foreseen_seconds, print_plan
 from sweep.planning.probe import GeneratorRate, Line, Rates, epochs_expected, record_seconds
 from sweep.shards.schema import NO_LABEL
 from sweep.store.trial import Attacks, Trial
@@ -21,6 +23,13 @@ from sweep.training.recipe import Recipe
 
 BASE = {"backbone": "small_cnn", "epochs": 3, "batch_size": 8, "lr": 0.003}
 ATTACKS = Attacks(("fgsm",), ("1/255",), 4)
+
+TINY = """name: tiny
+data: {source: phantom-a, target: phantom-b, image_px: 32, phantom_patients: 24}
+fixed: {backbone: small_cnn, epochs: 2, batch_size: 8, lr: 0.003}
+seeds: 3
+resources: {engine: inline}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +103,16 @@ def test_a_head_on_frozen_features_has_no_epochs_to_time(data):
     assert 0 < seconds < 3600
 
 
+def test_steps_are_timed_with_the_threads_and_the_allocator_of_a_worker(data, monkeypatch, tmp_path):
+    path, seen = tmp_path / "tiny.yaml", []
+    path.write_text(f"{TINY.rstrip()[:-1]}, cpus_per_worker: 3}}\n")
+    monkeypatch.setattr(process_settings, "keep_pages", lambda: seen.append("pages kept"))
+    monkeypatch.setattr(probe, "record_seconds", lambda *facts: seen.append(torch.get_num_threads()) or [])
+    before = torch.get_num_threads()
+    foreseen_seconds(load_config(path), data)
+    assert seen == ["pages kept", 3] and torch.get_num_threads() == before
+
+
 def test_synthetic_images_lengthen_only_a_budget_of_epochs(data, monkeypatch):
     monkeypatch.setattr(probe, "_probed", lambda *facts: None)
     monkeypatch.setattr(probe, "_timed", lambda *facts: rates())
@@ -110,10 +129,7 @@ def test_a_generator_is_its_steps_and_checks():
 
 def test_the_plan_says_what_its_time_rests_on(tmp_path):
     path = tmp_path / "tiny.yaml"
-    path.write_text(
-        "name: tiny\ndata: {source: phantom-a, target: phantom-b, image_px: 32, phantom_patients: 24}\n"
-        "fixed: {backbone: small_cnn, epochs: 2, batch_size: 8, lr: 0.003}\nseeds: 3\nresources: {engine: inline}\n"
-    )
+    path.write_text(TINY)
     text = io.StringIO()
     print_plan(load_config(path), Storage(tmp_path / "run"), Console(file=text, width=110), measure=True)
     assert "3 records of" in text.getvalue() and "(foreseen from a few steps" in text.getvalue()

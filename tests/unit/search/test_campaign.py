@@ -67,6 +67,7 @@ def test_cells_take_turns():
 def test_cells_that_lead_to_the_same_configuration_share_it():
     cells = [{"colorizer": "none", "glcm": weight} for weight in (0, 0.5, 0.9)]
     one = campaign(cells, search={})
+    assert one.expected_records == 2, "known before the first record"
     events, trained = play(lambda: one)
     assert len(trained) == 2 and one.expected_records == 2
     assert sum(event["event"] == "ask" for event in events) == 3

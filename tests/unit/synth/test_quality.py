@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -142,3 +144,31 @@ def test_training_on_good_and_on_useless_synthetic_images() -> None:
 def test_auroc_counts_ties_as_half() -> None:
     assert auroc(np.array([0.0, 1.0, 1.0, 2.0]), np.array([0, 0, 1, 1])) == pytest.approx(0.875)
     assert np.isnan(auroc(np.array([1.0, 2.0]), np.array([1, 1])))
+
+
+@pytest.mark.parametrize("net", FEATURE_NETS)
+def test_images_that_are_not_8_bit_are_refused(net: str) -> None:
+    """Floats in [0, 1] beside bytes would be told apart by their range alone."""
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32), dtype=np.uint8)
+    for other in (images / 255, images > 127, images[:, None], torch.from_numpy(images), images[:0]):
+        for pair in ((images, other), (other, images)):
+            with pytest.raises(InputError, match="give grey levels from 0 to 255|give at least 1"):
+                quality(*pair, net)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("figure", [kid, frechet, precision_recall_coverage])
+def test_features_without_a_distance_are_refused(figure: Callable[[np.ndarray, np.ndarray], object]) -> None:
+    features = np.random.default_rng(0).standard_normal((5, 3))
+    for other, words in (
+        (features[:, :2], "of one feature net"),
+        (features[:, 0], "of one"),
+        (features * np.nan, "NaN"),
+    ):
+        with pytest.raises(InputError, match=words):
+            figure(features, other)
+
+
+def test_a_classifier_needs_both_classes() -> None:
+    features = np.random.default_rng(0).standard_normal((5, 3))
+    with pytest.raises(InputError, match="images of one class only"):
+        ridge(features, np.zeros(5), features)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from skimage.exposure import match_histograms
 
+from sweep.core.errors import InputError
 from sweep.training.adapt import (
     adapt_batch_norm,
     adapt_entropy,
@@ -102,3 +103,25 @@ def test_a_model_without_norms_takes_no_entropy_step():
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2)).eval()
     found = adapt_entropy(model, np.zeros((3, 8, 8), np.uint8), np.array([0.5, 0.5]))
     assert found.steps == 0 and "no norm" in found.stopped and not has_norms(model)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [np.zeros((3, 8, 8), np.float32), np.zeros((3, 1, 8, 8), np.uint8), torch.zeros(3, 8, 8, dtype=torch.uint8)],
+)
+def test_images_that_are_no_grey_levels_are_refused(images):
+    """Floats in [0, 1] would be adapted to as if they were black."""
+    model, reference = ToyClassifier(dropout=0.0).eval(), np.full(256, 1 / 256)
+    for call in (
+        lambda: adapt_batch_norm(model, images),
+        lambda: mix_batch_norm(model, images, 0.5),
+        lambda: adapt_entropy(model, images, np.array([0.5, 0.5])),
+        lambda: match_histogram(images, reference),
+    ):
+        with pytest.raises(InputError, match="give grey levels"):
+            call()
+
+
+def test_no_image_to_adapt_to_is_refused():
+    with pytest.raises(InputError, match="0 images; give at least 1"):
+        adapt_batch_norm(ToyClassifier(dropout=0.0), np.zeros((0, 8, 8), np.uint8))
