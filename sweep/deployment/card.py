@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sweep.core.counts import percent
 from sweep.deployment.combine import ENSEMBLE, ONE
 from sweep.deployment.decisions import POLICIES
 from sweep.deployment.model_folder import CONFIG, ONNX
@@ -159,7 +160,7 @@ def _flag(facts: Mapping[str, Any]) -> list[str]:
     flag = facts["familiarity"]
     if flag is None:
         return ["## Unlike the training images", "", "Exported without the training images: nothing is flagged.", ""]
-    shares = ", ".join(f"{share:.0%} of the {_SPLITS[split]} images" for split, share in flag["flagged"].items())
+    shares = ", ".join(f"{percent(share)} of the {_SPLITS[split]} images" for split, share in flag["flagged"].items())
     return [
         "## Unlike the training images",
         "",
