@@ -247,7 +247,9 @@ def compare_command(
             metavar="A", help="RUN, or RUN:TRIAL (start of a signature, row number or best).", show_default=False
         ),
     ],
-    b: Annotated[str, typer.Argument(metavar="B", help="What it is compared with, named alike.", show_default=False)],
+    b: Annotated[
+        str, typer.Argument(metavar="B", help="What it is compared with: RUN or RUN:TRIAL.", show_default=False)
+    ],
     rule: Annotated[
         str, typer.Option(**one_of(selection.RULES), help="How a configuration is chosen where no trial is named.")
     ] = selection.DEFAULT_RULE,

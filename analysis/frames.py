@@ -213,7 +213,7 @@ def load_run(folder: str | Path) -> Run:
     """Read a run folder's ledger and cards; InputError when it is no run folder or nothing has finished in it."""
     storage = Storage(folder)
     if not storage.exists("records"):
-        fix = "give the folder or URL that `python -m sweep.run` printed, e.g. results/quickstart"
+        fix = "give the folder or URL that `recipe-finder run` printed, e.g. results/quickstart"
         raise InputError(folder, "is no run folder: it has no records/", fix)
     with no_collection():
         return _run(storage, read_ledger(storage, _KINDS))

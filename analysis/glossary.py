@@ -17,7 +17,7 @@ GLOSSARY: dict[str, str] = {
     "seed": "One training of the same recipe with other random numbers. Differences between seeds are chance.",
     "source": "The hospital or scanner whose images the models are trained on.",
     "target": "The other hospital or scanner, whose images no model is trained on.",
-    "domain gap": "How much accuracy is lost from the source's test images to the target's.",
+    "domain gap": "AUROC on the source's test images minus AUROC on the target: what is lost on the way to the other hospital.",
     "backbone": "The network that was trained before on other images and is fine-tuned here.",
     "Holm": "A correction for making many comparisons at once, so that chance alone is not taken for a finding.",
 }

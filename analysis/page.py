@@ -297,9 +297,13 @@ def _flat(card: object, prefix: str = "") -> tuple[tuple[str, str], ...]:
         return tuple(
             row for key, value in card.items() for row in _flat(value, f"{prefix} {key}".strip().replace("_", " "))
         )
+    if isinstance(card, list) and any(isinstance(item, dict) for item in card):
+        return tuple(row for item in card for row in _flat(item, prefix))
     if isinstance(card, list):
         text = ", ".join(str(item) for item in card[:12]) + (f" and {len(card) - 12} more" if len(card) > 12 else "")
         return ((prefix, text or "none"),)
+    if card is None:
+        return ((prefix, "not known"),)
     return ((prefix, f"{card:.3f}" if isinstance(card, float) else str(card)),)
 
 

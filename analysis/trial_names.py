@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from analysis.frames import Run
 
 BEST = "best"
+_NAMED = 6  # candidates that an ambiguous start is answered with
 _FEW_DRAWS = 50  # the order needs no intervals
 SHORTEST = 6  # characters of a short id; fewer digits than that are a row number
-TRIAL_HELP = "Trial: the start of its signature, its row number in the ranking that analysis.rank prints, or best."
+TRIAL_HELP = "Trial: the start of its signature, its row number in the ranking of recipe-finder rank, or best."
 
 
 def trial_signature(run: str, name: str) -> str:
@@ -57,7 +58,8 @@ def unique_start(start: str, signatures: Sequence[str], where: str) -> str:
         return found[0]
     short = short_names(signatures)
     if found:
-        listed = ", ".join(short[signature] for signature in found[:6])
+        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        listed = ", ".join(short[signature] for signature in sorted(found)[:_NAMED]) + more
         raise InputError(f"{where}, {start}", f"{len(found)} trials begin with it", f"give more of it: {listed}")
     raise InputError(
         f"{where}, {start}",

@@ -173,7 +173,7 @@ def kept(run: Run) -> Unsealed | None:
         found: Unsealed = from_text(Unsealed, run.storage.read(UNSEALED_FILE))
         return found
     except (ValueError, TypeError, KeyError, AttributeError) as broken:
-        fix = f"remove it, or write it anew: python -m analysis.unseal {run.storage.url} --report"
+        fix = f"remove it, or write it anew: recipe-finder unseal {run.storage.url} --report"
         raise InputError(f"{run.storage.url}/{UNSEALED_FILE}", f"cannot be read ({broken})", fix) from None
 
 

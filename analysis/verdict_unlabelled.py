@@ -173,7 +173,7 @@ def _label_first(facts: TargetFacts, best: Candidate, reason: str, skipped: list
     count = labels_needed(best.auroc, facts.images)
     words = (
         f"Label {counted(count, 'image')} of {facts.target} before sending any recipe: {best.label} comes first by {facts.rule}, but {reason}. "
-        f"Run `python -m analysis.label {facts.run} --images {count} --out to_label.csv` to see which."
+        f"Run `recipe-finder label {facts.run} --images {count} --out to_label.csv` to see which."
     )
     return LABEL, [words, *skipped], best.label, count
 
@@ -224,7 +224,7 @@ def _together(one: Candidate) -> list[str]:
         return []
     if one.ensemble.low > one.auroc.low:
         return [
-            f"Its {one.seeds} seeds as an ensemble (`sweep.export --seeds all`) are expected to do better than one of them: AUROC "
+            f"Its {one.seeds} seeds as an ensemble (`recipe-finder export --seeds all`) are expected to do better than one of them: AUROC "
             f"{_with_range(one.ensemble)} against {_with_range(one.auroc)}."
         ]
     return [f"An ensemble of its {one.seeds} seeds is not expected to do better: AUROC {_with_range(one.ensemble)}."]
@@ -237,7 +237,7 @@ def _adapted(one: Candidate) -> list[str]:
     best = max(one.tried, key=lambda form: form.auroc.low - form.beside.low)
     if best.auroc.low > best.beside.low:
         how = (
-            f"With the mean weights of its {one.seeds} seeds (`sweep.export --seeds all --combine soup`)"
+            f"With the mean weights of its {one.seeds} seeds (`recipe-finder export --seeds all --combine soup`)"
             if best.name == SOUP
             else f"With `adapt: {best.name}`, which was tried on its trained models,"
         )
@@ -260,7 +260,7 @@ def _shift(facts: TargetFacts) -> str:
     home, there = _percent(shift.home_prevalence), _percent(shift.prevalence)
     between = f"{_percent(shift.prevalence_low)} to {_percent(shift.prevalence_high)}"
     share = f"{there} of its images are estimated to be {facts.classes[1]} ({between}; {home} at the source)"
-    moved = ", ".join(f"{name} {value:+.1f} SD".replace("-", MINUS) for name, value in shift.drifted)
+    moved = ", ".join(f"{name} {f'{value:+.1f}'.replace('-', MINUS)} SD" for name, value in shift.drifted)
     drift = f" ({moved})" if moved else ""
     inside = shift.prevalence_low <= shift.home_prevalence <= shift.prevalence_high
     mix = "no evidence of another class mix" if inside else "too small a difference to be called another class mix"
@@ -283,9 +283,9 @@ def _rests_on(facts: TargetFacts) -> str:
 
 
 def _change(facts: TargetFacts, decision: str, labels: int) -> str:
-    command = f"`python -m analysis.label {facts.run} --images {labels or 60} --out to_label.csv`"
+    command = f"`recipe-finder label {facts.run} --images {labels or 60} --out to_label.csv`"
     if not facts.hospitals:
-        return "Set `shift.pseudo_hospitals` above 0 and run the sweep again: finished training is not repeated."
+        return "Set `data.pseudo_hospitals` above 0 and run the sweep again: finished training is not repeated."
     return {
         SEND: f"Labels would narrow the intervals; {command} names the images that tell most.",
         RECALIBRATE: f"A few labels would confirm the threshold; {command} names the images that tell most.",

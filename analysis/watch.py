@@ -64,7 +64,7 @@ def watch(folder: str | Path, by: str, top: int, *, period_s: float, once: bool)
 
 def watch_command(
     run: Annotated[str, typer.Argument(help="Run folder or URL, e.g. results/quickstart.", show_default=False)],
-    by: Annotated[str, typer.Option(help="The order, as analysis.rank takes it.")] = selection.DEFAULT_RULE,
+    by: Annotated[str, typer.Option(help="The order, as recipe-finder rank takes it.")] = selection.DEFAULT_RULE,
     top: Annotated[int, typer.Option(metavar="N", help="Rows to show.")] = 8,
     period: Annotated[float, typer.Option(metavar="SECONDS", help="Seconds between two readings of the ledger.")] = 2.0,
     once: Annotated[bool, typer.Option("--once", help="Print the present state and end.")] = False,

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -139,27 +140,40 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
     return 0 if drain(shlex.split(options.drain), notice) else 1
 
 
+class _Page(argparse.RawDescriptionHelpFormatter):
+    """A help page that begins with 'Usage:'."""
+
+    def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
+        super().add_usage(usage, actions, groups, prefix or "Usage: ")
+
+
 def _parser(program: str | None) -> argparse.ArgumentParser:
-    """argparse and not typer: the file is copied to machines that have Python and Ray alone."""
+    """argparse and not typer: the file is copied to machines that have Python and Ray alone. Its help looks like that of the other commands."""
     name = program or "python -m cluster.spot_watch"
     parser = argparse.ArgumentParser(
         prog=name,
+        usage=f"{name} [OPTIONS]",
+        add_help=False,
         description="Wait for the cloud's preemption notice of this machine, then drain its Ray node.",
         epilog=f"Examples:\n  {name} --cloud aws\n\nExit codes:\n  0  the node is drained\n  1  the drain was never accepted\n"
         "  2  the command line is wrong",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Page,
     )
-    parser.add_argument("--cloud", choices=sorted(CLOUDS), required=True, help="Whose metadata service is asked.")
-    parser.add_argument("--endpoint", metavar="URL", help="Metadata service.  [default: the cloud's own]")
-    parser.add_argument(
+    options = parser.add_argument_group("Options")
+    options.add_argument(
+        "--cloud", choices=sorted(CLOUDS), required=True, metavar="|".join(sorted(CLOUDS)), help="Whose metadata service is asked.  [required]",
+    )  # fmt: skip
+    options.add_argument("--endpoint", metavar="URL", help="Metadata service.  [default: the cloud's own]")
+    options.add_argument(
         "--interval", metavar="SECONDS", type=float, default=5, help="Time between two requests.  [default: 5]"
     )
-    parser.add_argument(
+    options.add_argument(
         "--drain",
         metavar="COMMAND",
         default="ray drain-node",
         help="Command that drains; reason and deadline are appended.  [default: ray drain-node]",
     )
+    options.add_argument("--help", action="help", help="Show this message and exit.")
     return parser
 
 

@@ -106,7 +106,15 @@ def init(
         str | None, typer.Option(help="Importer of the target.", show_default="recognised")
     ] = None,
     patient_regex: flags.PatientRegex = None,
+    patients: flags.Patients = None,
+    path_column: Annotated[
+        str | None, typer.Option(help="Table: column of image paths.", show_default="recognised")
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Table: column of labels.", show_default="recognised")
+    ] = None,
     patient_column: flags.PatientColumn = None,
+    root: flags.Root = None,
     key_file: flags.KeyFile = None,
     burned_in: flags.BurnedIn = None,
     skip_bad: Annotated[int, typer.Option(metavar="N", help="Leave out up to N images that cannot be read.")] = 0,
@@ -117,16 +125,15 @@ def init(
     """
     chosen = name or _name_of(src, target)
     given = {
-        "patient_regex": patient_regex,
-        "patient_column": patient_column,
-        "key_file": key_file,
-        "burned_in": burned_in,
-    }
+        "patient_regex": patient_regex, "patients": patients, "path_column": path_column, "label_column": label_column,
+        "patient_column": patient_column, "root": root, "key_file": key_file, "burned_in": burned_in,
+    }  # fmt: skip
     options = {option: value for option, value in given.items() if value is not None}
     asked = Asked(
         chosen, time, gpus, weights, shards, Path(f"{chosen}.yaml"), importer, target_importer, options, skip_bad
     )
-    return _init(src, target, asked)
+    with flags.flags_named(given):
+        return _init(src, target, asked)
 
 
 def _name_of(src: str, target: str | None) -> str:
@@ -141,6 +148,7 @@ def _slug(place: str) -> str:
 def _init(src: str, target: str | None, asked: Asked) -> int:
     from sweep.config.load import load_config
     from sweep.proposal.config_text import config_text
+    from sweep.proposal.layouts import ROLES
 
     seconds = asked.seconds
     if asked.config.exists():
@@ -149,8 +157,7 @@ def _init(src: str, target: str | None, asked: Asked) -> int:
     layouts = _layouts(places, asked)
     _refuse_early(src, target, layouts[0])
     folders = [
-        _shards_of(place, role, layout, asked)
-        for place, role, layout in zip(places, ("source", "target"), layouts, strict=False)
+        _shards_of(place, role, layout, asked) for place, role, layout in zip(places, ROLES, layouts, strict=False)
     ]
     if not _labelled(folders[0]):
         raise InputError(src, *_NO_LABELS)
@@ -193,12 +200,12 @@ def place_of(name: str, folders: Sequence[str]) -> Place:
 
 def _layouts(places: Sequence[str], asked: Asked) -> list[Layout | None]:
     """The layout of each hospital, None where it is imported already or simulated; InputError for an option that none of them has."""
-    from sweep.proposal.layouts import layout_of
+    from sweep.proposal.layouts import ROLES, layout_of
 
     wanted = (asked.importer, asked.target_importer)
     found = [
-        None if _imported(place) else layout_of(Path(place), importer, asked.options)
-        for place, importer in zip(places, wanted, strict=False)
+        None if _imported(place) else layout_of(Path(place), importer, asked.options, role)
+        for place, importer, role in zip(places, wanted, ROLES, strict=False)
     ]
     used = {option for layout in found if layout is not None for option in layout.options}
     for option in asked.options.keys() - used:
@@ -320,7 +327,7 @@ def _outlook(proposal: Proposal, asked: Asked) -> list[str]:
     return [
         f"{counted(len(proposal.backbones), 'backbone')} x {counted(proposal.trials, 'learning rate')} x {counted(proposal.seeds, 'seed')} "
         f"= {counted(proposal.records, 'record')}, {proposal.why['trials']}",
-        f"recipe-finder plan {asked.config} --measure times it again",
+        f"to time it again: recipe-finder plan {asked.config} --measure",
     ]
 
 

@@ -42,17 +42,10 @@ def predict(
         Path, typer.Option(metavar="FILE", help="CSV to write; of patients FILE's name + _patients.")
     ] = Path("predictions.csv"),
     patient_regex: flags.PatientRegex = None,
-    patients: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Folder: table with columns image and patient.")
-    ] = None,
-    path_column: Annotated[str | None, typer.Option(help="Table: column of image paths.", show_default="path")] = None,
+    patients: flags.Patients = None,
+    path_column: flags.PathColumn = None,
     patient_column: flags.PatientColumn = None,
-    root: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FOLDER", help="Table: folder that the paths are relative to.", show_default="the table's"
-        ),
-    ] = None,
+    root: flags.Root = None,
     key_file: flags.KeyFile = None,
     burned_in: flags.BurnedIn = None,
     depth: Annotated[
@@ -75,7 +68,9 @@ def predict(
         "patient_regex": patient_regex, "patients": patients, "path_column": path_column, "patient_column": patient_column,
         "root": root, "key_file": key_file, "burned_in": burned_in, "depth": depth,
     }  # fmt: skip
-    return _predict(model, images, out, {name: value for name, value in given.items() if value is not None}, device)
+    options = {name: value for name, value in given.items() if value is not None}
+    with flags.flags_named(given):
+        return _predict(model, images, out, options, device)
 
 
 def _predict(model: str, images: str, out: Path, options: dict[str, Any], device: str) -> int:

@@ -25,7 +25,7 @@ def soups(
 ) -> int:
     """Average the weights of each configuration's seeds and evaluate that model on the target and the pseudo-hospitals.
 
-    The ranking with --forms and the verdict then choose among these models too, and sweep.export --combine soup exports one.
+    The ranking with --forms and the verdict then choose among these models too, and recipe-finder export --combine soup exports one.
     """
     from sweep.deployment.soup_evidence import evaluate_soup
 

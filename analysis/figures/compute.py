@@ -65,11 +65,14 @@ def draw_compute(rows: tuple[ComputeRow, ...]) -> Figure:
     )
 
 
+_ROOM = 190  # pixels for the longest time and what was saved, '59 min 59 s, 23 h 59 min saved'
+
+
 def _draw(rows: tuple[ComputeRow, ...]) -> Markup:
     step, left, width = 30, 130, 640
     height = step * len(rows) + 8
     longest = max((row.seconds + row.saved for row in rows), default=1.0) or 1.0
-    scale = svg.Scale(0, longest, left, width - 150)
+    scale = svg.Scale(0, longest, left, width - _ROOM)
     parts = [part for place, row in enumerate(rows) for part in _bar(row, 4 + place * step, scale)]
     return svg.figure_svg(width, height, "Time per kind of work", parts)
 

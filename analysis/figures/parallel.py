@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from analysis import derived, metric_names
 from analysis.figures import svg
-from analysis.figures.figure import DataTable, Figure, Panel, number
+from analysis.figures.figure import MINUS, DataTable, Figure, Panel, number
 from analysis.frames import Run
 from analysis.selection import best_first
 
@@ -94,7 +94,7 @@ def _number_axis(name: str, title: str, numbers: pd.Series, *, logarithmic: bool
     low, high = float(values.min()), float(values.max())
     span = high - low or 1.0
     levels = np.linspace(low, high, 4)
-    texts = [f"{10**level:.2g}" if logarithmic else f"{level:.3g}" for level in levels]
+    texts = [(f"{10**level:.2g}" if logarithmic else f"{level:.3g}").replace("-", MINUS) for level in levels]
     marks = tuple(((float(level) - low) / span, text) for level, text in zip(levels, texts, strict=True))
     return Axis(name, title, marks), [None if pd.isna(value) else float((value - low) / span) for value in values]
 

@@ -138,7 +138,8 @@ def draw_pareto(facts: ParetoFacts) -> Figure:
     )
     if facts.covered == facts.covered:
         caption += f" The front covers {100 * facts.covered:.0f} % of the box between the worst and the best of each objective (hypervolume)."
-    legend = tuple(Legend(text, f"dot s{i}", shape=i) for i, text in enumerate(facts.kinds))
+    setting = facts.kind_name.replace("_", " ")
+    legend = tuple(Legend(f"{setting} {text}", f"dot s{i}", shape=i) for i, text in enumerate(facts.kinds))
     notes = (f"{facts.left_out} configurations far from the front are not drawn.",) if facts.left_out else ()
     return Figure(
         "pareto",

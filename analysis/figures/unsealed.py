@@ -10,7 +10,7 @@ from analysis.figures.figure import DataTable, Figure, Legend, Panel, counted, n
 from analysis.unsealed import POOLED, Unsealed, UnsealedRecipe, sentences
 
 SHOWN = ("auroc", "balanced_accuracy")
-_ROW, _WIDTH, _TOP = 30, 460, 26
+_ROW, _WIDTH, _TOP = 38, 460, 26
 _CHANCE = 0.5
 
 
@@ -38,7 +38,7 @@ def draw_unsealed(found: Unsealed, records: int) -> Figure:
         Legend("true", "dot s7", shape=2),
     )
     stale = (
-        (f"Opened when {counted(found.records, 'record')} were finished; the run has {records} now. `--report` of analysis.unseal scores them all.",)
+        (f"Opened when {counted(found.records, 'record')} were finished; the run has {records} now. `recipe-finder unseal RUN --report` scores them all.",)
         if records != found.records
         else ()
     )  # fmt: skip
@@ -85,7 +85,7 @@ def _draw(recipes: tuple[UnsealedRecipe, ...], metric: str) -> Markup:
         made = row.estimated[metric]
         words = f"{row.label}: predicted {_interval(made)}, true {number(row.true[metric])}"
         parts += [
-            svg.el("text", row.label, x=16, y=y - 10, class_="label"),
+            svg.el("text", row.label, x=16, y=y - 13, class_="label"),
             svg.el("line", x1=scale(made["low"]), x2=scale(made["high"]), y1=y, y2=y, class_="whisker s0"),
             svg.el("path", svg.el("title", words), d=svg.marker(0, scale(made["value"]), y), class_="dot s0"),
             svg.el("path", svg.el("title", words), d=svg.marker(2, scale(row.true[metric]), y, 5.5), class_="dot s7"),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from sweep.audit.audit import AuditReport, Copy, DataSetFacts
 from sweep.audit.shortcut_features import Tell
+from sweep.core.counts import percent
 
 _NOTHING = "none: neither tint nor transparency nor size nor lettering"
 _EXAMPLES = 5  # images named where many are counted
@@ -68,10 +69,10 @@ def _facts(facts: DataSetFacts) -> Iterator[str]:
         yield f"{facts.unlabelled} images without a label"
     if facts.constant_class:
         yield "classes: " + ", ".join(f"{name} {count}" for name, count in facts.classes.items())
-        yield f"always answering {facts.constant_class!r} is right for {facts.constant_accuracy:.1%}{without}"
+        yield f"always answering {facts.constant_class!r} is right for {percent(facts.constant_accuracy, 1)}{without}"
     for domain in facts.domains:
         classes = ", ".join(f"{name} {count}" for name, count in domain.classes.items())
-        yield f"domain {domain.name}: {domain.images} images ({classes}), {domain.patients} patients, {domain.constant_class!r} is right for {domain.constant_accuracy:.1%}"
+        yield f"domain {domain.name}: {domain.images} images ({classes}), {domain.patients} patients, {domain.constant_class!r} is right for {percent(domain.constant_accuracy, 1)}"
     yield f"{facts.pictures} groups remain when copies count once ({facts.images - facts.pictures} fewer)"
     if facts.patients:
         yield f"{facts.patients} patients, {facts.without_patient} images without one"

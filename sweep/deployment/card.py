@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sweep.core.counts import percent
 from sweep.deployment.combine import ENSEMBLE, ONE
 from sweep.deployment.decisions import POLICIES
 from sweep.deployment.model_folder import CONFIG, ONNX
@@ -159,7 +160,7 @@ def _flag(facts: Mapping[str, Any]) -> list[str]:
     flag = facts["familiarity"]
     if flag is None:
         return ["## Unlike the training images", "", "Exported without the training images: nothing is flagged.", ""]
-    shares = ", ".join(f"{share:.0%} of the {_SPLITS[split]} images" for split, share in flag["flagged"].items())
+    shares = ", ".join(f"{percent(share)} of the {_SPLITS[split]} images" for split, share in flag["flagged"].items())
     return [
         "## Unlike the training images",
         "",
@@ -174,7 +175,8 @@ def _weights(facts: Mapping[str, Any]) -> list[str]:
     start = facts["weights"]
     digest = f" (SHA-256 {start['sha256']})" if start.get("sha256") else ""
     text = f"Started from {start['start']}{digest}." if start["start"] else "Trained from random weights."
-    licence = " Licence and data of pretrained weights are those of their publisher." if start["start"] else ""
+    known = f" Their licence: {start['licence']}." if start.get("licence") else ""
+    licence = f"{known} Licence and data of pretrained weights are those of their publisher." if start["start"] else ""
     seen = [f"- {line}" for line in start["past"]]
     return ["## Weights' past", "", text + licence, "", *seen, *([""] if seen else [])]
 

@@ -9,6 +9,7 @@ from itertools import islice
 import numpy as np
 import pandas as pd
 
+from sweep.core.counts import percent
 from sweep.core.errors import InputError
 from sweep.deployment.decisions import decide
 from sweep.deployment.familiarity import FALSE_FLAGS, distances, shifted, standing_out, unit_features
@@ -69,14 +70,14 @@ def flagged(images: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     scores = images[SCORE].to_numpy()
     unlike = int((scores > 1).sum())
     if not shifted(scores):
-        expected = f"{unlike} unlike the training images (of the training hospital's own images, up to {FALSE_FLAGS:.0%} are flagged)"
+        expected = f"{unlike} unlike the training images (of the training hospital's own images, up to {percent(FALSE_FLAGS)} are flagged)"
         return images, f"{count}, {expected}"
     out = standing_out(scores)
     marks = np.where(out, YES, np.where(scores > 1, HOSPITAL, NO))
     reasons = images.loc[images[WHY] != "", WHY].str.split("; ").explode().value_counts()
     causes = ", ".join(str(name) for name in reasons.index[:2])
     said = (
-        f"{count}: this hospital as a whole is unlike the training images ({unlike / len(images):.0%} of its images, mostly by {causes}), so check the "
+        f"{count}: this hospital as a whole is unlike the training images ({percent(unlike / len(images))} of its images, mostly by {causes}), so check the "
         f"model on images of it with known diagnoses before use; {int(out.sum())} also stand out from its other images"
     )
     return images.assign(**{UNLIKE: marks}), said

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from sweep.core.durations import duration
 from sweep.core.means import mean_of_known
+from sweep.core.metric_table import metric_row
 from sweep.core.standard_errors import auroc_error, half_width, share_error
 from sweep.execution.heartbeat import SILENCE_S, Heartbeat
 from sweep.execution.usage import GB, machine_memory, text_of
@@ -253,8 +254,8 @@ class Progress:
         if half is None:
             return _figure(mean)
         low, high = mean - half, mean + half
-        if not math.isnan(error):  # a share or an AUROC
-            low, high = max(0.0, low), min(1.0, high)
+        if (row := metric_row(metric)) is not None:  # no interval leaves the range of its metric
+            low, high = max(row.low, low), min(row.high, high)
         return f"{mean:.3f} ({low:.2f} to {high:.2f})"
 
     def _label(self, config: Mapping[str, Any]) -> str:

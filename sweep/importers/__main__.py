@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from sweep.core.command_line import Command, CommandGroup, Row
-from sweep.core.errors import EXIT_COMPLETE, InputError, InputErrors, printable
+from sweep.core.errors import EXIT_COMPLETE, InputError, printable
 from sweep.importers.account import CHECKS, Account
+from sweep.importers.flags import flags_named
 from sweep.importers.progress import Counter
 from sweep.importers.raw import Importer
 from sweep.importers.table import IMPORTERS, import_dataset, row_of
@@ -35,7 +36,7 @@ def command_of(name: str) -> Command:
         src, dst = _places(name, paths)
         violations: list[InputError] = []
         accounts: list[Account] = []
-        with _progress() as counter, _flags_named(row):
+        with _progress() as counter, flags_named(row.options):
             manifest = import_dataset(
                 name,
                 src,
@@ -51,15 +52,35 @@ def command_of(name: str) -> Command:
         typer.echo("\n".join(map(printable, [*_summary(dst, manifest), *told, *notes, *_skipped(violations)])))
         return EXIT_COMPLETE
 
+    source = f"The source is {row.expects}." if row.needs_source else "It needs no source: the images are computed."
     doubt = f" Its layout was compared with {row.compared_with}." if row.compared_with else ""
-    doubt += f" {_doubt(row)}." if row.unconfirmed else ""
-    import_command.__doc__ = f"{row.describe}.\n\nThe source is {row.expects}. Licence: {row.licence}.{doubt}"
+    doubt += f" {_sentence(_doubt(row))}" if row.unconfirmed else ""
+    import_command.__doc__ = f"{_sentence(row.describe)}\n\n{source} Licence: {row.licence}.{doubt}"
     import_command.__annotations__ = {}
     import_command.__signature__ = inspect.Signature([_PATHS[row.needs_source], *_GENERAL, *_own_options(row)])  # type: ignore[attr-defined]
     return Command(
         import_command,
-        examples=(f"{{}} {'PATH/TO/SOURCE ' if row.needs_source else ''}shards/{name.replace(':', '-')}",),
+        examples=_EXAMPLES.get(name)
+        or (f"{{}} {'PATH/TO/SOURCE ' if row.needs_source else ''}shards/{name.replace(':', '-')}",),
     )
+
+
+_EXAMPLES = {  # of layouts that have to be told something; a published data set needs its two paths alone
+    "folder": ("{} PATH/TO/IMAGES shards/clinic", r"{} PATH/TO/IMAGES shards/clinic --patient-regex '^(p\d+)_'"),
+    "csv": (
+        "{} images.csv shards/clinic --path-column file --label-column diagnosis --patient-column person",
+        "{} images.csv shards/there --path-column file --unlabelled",
+    ),
+    "dicom": (
+        "{} PATH/TO/SCANS shards/clinic --key-file PATH/TO/clinic.key",
+        "{} PATH/TO/SCANS shards/clinic --key-file PATH/TO/clinic.key --burned-in blank --frames middle",
+    ),
+    "volumes": ("{} PATH/TO/VOLUMES shards/clinic --plane axial --step 4",),
+}
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def _places(name: str, paths: Sequence[str]) -> tuple[str | None, str]:
@@ -193,20 +214,6 @@ def _checks(text: str) -> tuple[str, ...]:
 def _progress() -> AbstractContextManager[Counter | None]:
     """A bar on a terminal, nothing elsewhere."""
     return Counter() if sys.stderr.isatty() else nullcontext()
-
-
-@contextmanager
-def _flags_named(row: Importer) -> Iterator[None]:
-    """Mistakes in an importer's own option name the flag that was typed: --patient-regex, not patient_regex."""
-    try:
-        yield
-    except InputErrors:
-        raise
-    except InputError as mistake:
-        flags = {option: f"--{option.replace('_', '-')}" for option in row.options}
-        where = flags.get(mistake.where, mistake.where)
-        fix = " ".join(flags[word] if "_" in word and word in flags else word for word in mistake.fix.split(" "))
-        raise InputError(where, mistake.problem, fix) from None
 
 
 def _both(

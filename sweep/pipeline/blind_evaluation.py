@@ -127,7 +127,8 @@ def samples(job: TrainingJob, made: HospitalSet) -> list[pd.DataFrame]:
             [np.flatnonzero(hospital.labels == label)[:SHOWN_PER_CLASS] for label in np.unique(hospital.labels)]
         )
         positions = np.array([place[ids[row]] for row in shown])
-        caption = f"{', '.join(hospital.recipe)}; distance {made.target_distances[which]:.2g}"
+        recipe, apart = ", ".join(hospital.recipe).replace("_", " "), float(made.target_distances[which])
+        caption = f"{recipe}; distance {apart:.{2 if apart < 10 else 0}f}"
         frames += [
             rows(kind, val, positions, list(hospital.images[shown]), SOURCE_VAL, caption),
             rows(f"{kind}{ORIGINAL}", val, positions, list(val.images[positions]), SOURCE_VAL, "source"),

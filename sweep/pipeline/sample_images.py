@@ -11,6 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from sweep.attacks.names import TRANSFER
+from sweep.core.counts import percent
 from sweep.core.seeds import named_seed, rng
 from sweep.core.storage import Storage
 from sweep.data.datasets import Data
@@ -164,4 +165,4 @@ def _said(probabilities: np.ndarray, fold: ImageSet) -> str:
     if fold.multi_label:
         return summary([float(one > 0.5) for one in probabilities], fold.classes)
     top = int(probabilities.argmax())
-    return f"{fold.classes[top]} {probabilities[top]:.0%}"
+    return f"{fold.classes[top]} {percent(probabilities[top])}"

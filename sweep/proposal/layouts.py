@@ -20,14 +20,19 @@ GENERAL = ("dicom", "csv", "folder", "volumes")  # layouts of any clinic; every 
 SUFFIXES = (".csv", ".tsv", ".xlsx")
 _LOOKED_AT = 50  # files by which a folder is judged to be one of DICOM files
 _FIRST = 3  # images that a published layout must yield to be believed
-NO_PATIENTS = (
-    "patients: none recognised. If there are several images of a patient, say which (--patient-regex, or a table with --patients): "
-    "otherwise they may lie on both sides of the split, and every score on the source is too good. Near-duplicates are kept together in any case."
-)
-RISK = (
-    "If that is wrong: images of one patient counted as several leak between training and test, and every score on the source is too good; "
-    "different patients counted as one only make the folds coarser."
-)
+SOURCE, TARGET = ROLES = ("source", "target")
+_NO_PATIENTS = "patients: none recognised. If there are several images of a patient, say which (--patient-regex, --patients or --patient-column): "
+_NO_PATIENTS_COST = {
+    SOURCE: "otherwise they may lie on both sides of the split, and every score on the source is too good. "
+    "Near-duplicates are kept together in any case.",
+    TARGET: "otherwise each image counts as a patient, and the intervals on the target are too narrow.",
+}
+_RISK = {
+    SOURCE: "If that is wrong: images of one patient counted as several leak between training and test, and every score on the source is too good; "
+    "different patients counted as one only make the folds coarser.",
+    TARGET: "If that is wrong: images of one patient counted as several make the intervals on the target too narrow; "
+    "different patients counted as one make them too wide.",
+}
 
 
 @dataclass(frozen=True)
@@ -45,10 +50,13 @@ class Layout:
         return bool(self.options.get("unlabelled"))
 
 
-def layout_of(src: Path, asked: str | None = None, given: Mapping[str, Any] | None = None) -> Layout:
+def layout_of(
+    src: Path, asked: str | None = None, given: Mapping[str, Any] | None = None, role: str = SOURCE
+) -> Layout:
     """The layout of `src`; `asked` names the importer where the user has decided, `given` are options of the user.
 
-    Of these the layout takes those that its importer has: the other hospital may need another importer.
+    Of these the layout takes those that its importer has: the other hospital may need another importer. By its `role` the lines say
+    what wrong patients would cost: source images are split into folds, target images are only tested.
 
     Raises InputError when nothing fits, with what was tried.
     """
@@ -58,7 +66,7 @@ def layout_of(src: Path, asked: str | None = None, given: Mapping[str, Any] | No
     if asked is not None:
         if asked not in IMPORTERS:
             raise InputError("--importer", f"{asked!r} is unknown", suggestion(asked, IMPORTERS))
-        return _general(src, asked, given)
+        return _general(src, asked, given, role)
     published = [
         name for name, row in IMPORTERS.items() if row.needs_source and name not in GENERAL and _fits(row, src)
     ]
@@ -66,7 +74,7 @@ def layout_of(src: Path, asked: str | None = None, given: Mapping[str, Any] | No
         name = published[0]
         lines = (f"importer: {name} ({IMPORTERS[name].describe})", f"patients: as {name} publishes them")
         return Layout(name, _own(name, given), lines, tuple(published[1:]))
-    return _general(src, _kind(src), given)
+    return _general(src, _kind(src), given, role)
 
 
 def _fits(row: Importer, src: Path) -> bool:
@@ -106,13 +114,13 @@ def _own(importer: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name in IMPORTERS[importer].options}
 
 
-def _general(src: Path, kind: str, given: Mapping[str, Any]) -> Layout:
+def _general(src: Path, kind: str, given: Mapping[str, Any], role: str) -> Layout:
     given = _own(kind, given)
     made = {"csv": _table, "folder": _folder, "dicom": _dicom_folder}
-    return made[kind](src, given) if kind in made else Layout(kind, given, (f"importer: {kind}, as asked",))
+    return made[kind](src, given, role) if kind in made else Layout(kind, given, (f"importer: {kind}, as asked",))
 
 
-def _folder(src: Path, given: dict[str, Any]) -> Layout:
+def _folder(src: Path, given: dict[str, Any], role: str) -> Layout:
     images = list(images_below(src))
     classes = sorted({path.relative_to(src).parts[0] for path in images if len(path.relative_to(src).parts) > 1})
     flat = any(len(path.relative_to(src).parts) == 1 for path in images)
@@ -132,20 +140,20 @@ def _folder(src: Path, given: dict[str, Any]) -> Layout:
             options["patient_regex"] = guess.value
             lines += [
                 f"patients: {guess.patients}, by the file names ({guess.example}; --patient-regex '{guess.value}')",
-                RISK,
+                _RISK[role],
             ]
         else:
-            lines.append(NO_PATIENTS)
+            lines.append(_NO_PATIENTS + _NO_PATIENTS_COST[role])
     return Layout("folder", options | given, tuple(lines))
 
 
 def _no_labels(folders: int) -> str:
     if folders > MOST_CLASSES:
-        return f"labels: none, for {folders} subfolders are too many for classes; if the labels stand in a table, give the table"
-    return "labels: none, for there is no subfolder a class"
+        return f"labels: none, as {folders} subfolders are too many for classes; if the labels stand in a table, give the table"
+    return "labels: none, as there are no class subfolders"
 
 
-def _table(src: Path, given: dict[str, Any]) -> Layout:
+def _table(src: Path, given: dict[str, Any], role: str) -> Layout:
     table = read_table(src, [])
     columns = {str(name): table[name].astype(str).tolist() for name in table.columns}
     root = Path(given["root"]) if given.get("root") else src.parent
@@ -164,9 +172,9 @@ def _table(src: Path, given: dict[str, Any]) -> Layout:
         lines.append("patients: as asked")
     elif guess.value:
         options["patient_column"] = guess.value
-        lines += [f"patients: {guess.patients}, by the column {guess.value!r} ({guess.example})", RISK]
+        lines += [f"patients: {guess.patients}, by the column {guess.value!r} ({guess.example})", _RISK[role]]
     else:
-        lines.append(NO_PATIENTS)
+        lines.append(_NO_PATIENTS + _NO_PATIENTS_COST[role])
     return Layout("csv", options | given, tuple(lines))
 
 
@@ -177,10 +185,10 @@ def _leading_to_files(columns: Mapping[str, list[str]], root: Path) -> Iterator[
             yield name
 
 
-def _dicom_folder(src: Path, given: dict[str, Any]) -> Layout:
+def _dicom_folder(src: Path, given: dict[str, Any], role: str) -> Layout:
     inner = [path for path in src.iterdir() if path.is_dir() and not path.name.startswith(".")]
     unlabelled = not 2 <= len(inner) <= MOST_CLASSES and not given.get("table")
-    lines = ["importer: dicom", "patients: by the headers' patient id, hashed with a key", RISK]
+    lines = ["importer: dicom", "patients: by the headers' patient id, hashed with a key", _RISK[role]]
     if unlabelled:
         lines.append(_no_labels(len(inner)))
     return Layout("dicom", ({"unlabelled": True} if unlabelled else {}) | given, tuple(lines))

@@ -83,7 +83,7 @@ def propose(data: DataFacts, machine: Machine, time_s: float, weights: str | Non
         "epochs": f"about {steps} optimiser steps in all; patience ends a training that stands still",
         "lr": f"usual range of AdamW {'from pretrained' if weights else 'from random'} weights, times the root of batch / 32",
         "backbones": f"small enough for {machine_words} and {train} training images",
-        "attacks": f"{attacked} images of each hospital, which an interval needs; more where time allows",
+        "attacks": f"{attacked} images per hospital are enough for a first interval; more where time allows",
         "seeds": "the least that shows the spread between trainings"
         if time_s < _HOUR
         else "three show the spread between trainings",

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sweep.core.counts import percent
 from sweep.core.errors import Diverged
 from sweep.synth.descriptors import feature_net
 from sweep.synth.quality import kid
@@ -93,7 +94,7 @@ class Watch:
         if facts["variation"] < LEAST_VARIATION and step >= max(JUDGED_FROM_STEP, self.settings["steps"] / 2):
             raise Collapsed(
                 self.stage,
-                f"at step {step} the samples vary {facts['variation']:.1%} as much as the real images",
+                f"at step {step} the samples vary {percent(facts['variation'], 1)} as much as the real images",
                 "lower the learning rates, choose another generator or give it more images",
             )
         if every:

@@ -102,11 +102,11 @@ def test_help_is_complete_at_80_columns(capsys, monkeypatch, run, words, command
     assert _code(run, [*words, "--help"]) == 0
     page = capsys.readouterr().out
     assert [line for line in page.splitlines() if len(line) > 80] == []
-    assert "Examples:" in page and "Exit codes:" in page
+    assert page.startswith("Usage: ") and "Examples:" in page and "Exit codes:" in page
     assert all(name in page for name in words)
     if isinstance(command, Forwarded):
         options = re.findall(
-            r"^  (--?\w.*?)(?:  +(.*))?$", page.partition("options:")[2].partition("Examples:")[0], re.M
+            r"^  (--?\w.*?)(?:  +(.*))?$", page.partition("Options:")[2].partition("Examples:")[0], re.M
         )
         assert options and _flat(page).count("--") >= len(options)
         return

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 import recipe_finder
 from recipe_finder.__main__ import SECTIONS, main
 from sweep.config.load import load_config
+from sweep.config.shipped import shipped_configs
 from sweep.config.sweep_config import SweepConfig
 from sweep.core.command_line import CommandGroup, Forwarded
 from tests.docs import gallery
@@ -140,6 +141,10 @@ def test_architecture_page_holds_the_import_table():
 def test_gallery_page_holds_every_shipped_config_with_its_question():
     page = text_of("docs/gallery.md")
     assert page == gallery.rewritten(page), "run: python -m tests.docs.gallery"
+    for name in shipped_configs():
+        picture = gallery.PICTURES / f"{name}.webp"
+        assert picture.is_file(), f"run: python -m tests.docs.gallery --run FOLDER {name}"
+        assert 0 < picture.stat().st_size <= gallery.LARGEST and f"(gallery/{name}.webp)" in page
 
 
 def test_api_page_names_the_whole_api():

@@ -352,6 +352,7 @@ class TestParallel:
 
     def test_learning_rates_are_on_a_logarithmic_axis(self, run):
         facts = parallel_facts(run, ("auroc/target",), labels(run.configs, run.studies).to_dict())
-        texts = [text for _, text in next(axis for axis in facts.axes if axis.name == "lr").marks]
+        marks = next(axis for axis in facts.axes if axis.name == "lr").marks
+        texts = [text.replace("\N{MINUS SIGN}", "-") for _, text in marks]
         low, second = float(texts[0]), float(texts[1])
         assert second / low == pytest.approx(float(texts[2]) / second, rel=0.2)

@@ -57,7 +57,7 @@ RECALIBRATED = (
 def label_first(count, reason, label="resnet18", rule="blind"):
     return (
         f"Label {count} images of phantom-b before sending any recipe: {label} comes first by {rule}, but {reason}. "
-        f"Run `python -m analysis.label results/quickstart --images {count} --out to_label.csv` to see which."
+        f"Run `recipe-finder label results/quickstart --images {count} --out to_label.csv` to see which."
     )
 
 
@@ -86,7 +86,7 @@ SITUATIONS = {
     "the mean weights of its seeds are better": (
         replace(FACTS, candidates=(replace(tried(("weight soup", 0.86), ("batch_norm", 0.79)), seeds=3),)),
         SEND,
-        f"{SENT} With the mean weights of its 3 seeds (`sweep.export --seeds all --combine soup`) it is expected to do better: AUROC 0.860 "
+        f"{SENT} With the mean weights of its 3 seeds (`recipe-finder export --seeds all --combine soup`) it is expected to do better: AUROC 0.860 "
         "(0.810 to 0.910) against 0.800 (0.750 to 0.850) on the same pseudo-hospitals.",
     ),
     "the mean weights of its seeds are no better": (
@@ -109,7 +109,7 @@ SITUATIONS = {
     "an ensemble of its seeds is better": (
         replace(FACTS, candidates=(several(0.85),)),
         SEND,
-        f"{SENT} Its 2 seeds as an ensemble (`sweep.export --seeds all`) are expected to do better than one of them: AUROC 0.850 (0.800 to "
+        f"{SENT} Its 2 seeds as an ensemble (`recipe-finder export --seeds all`) are expected to do better than one of them: AUROC 0.850 (0.800 to "
         "0.900) against 0.820 (0.770 to 0.870).",
     ),
     "an ensemble of its seeds is no better": (
@@ -290,7 +290,7 @@ def test_what_it_rests_on_and_what_would_change_it():
         "40 pseudo-hospitals (90 % intervals)."
     )
     assert said.change == (
-        "Labels would narrow the intervals; `python -m analysis.label results/quickstart --images 60 --out to_label.csv` names the images "
+        "Labels would narrow the intervals; `recipe-finder label results/quickstart --images 60 --out to_label.csv` names the images "
         "that tell most."
     )
     assert "pseudo_hospitals" in verdict(replace(FACTS, hospitals=0)).change

@@ -59,7 +59,9 @@ def test_the_image_in_two_classes_is_named(report, alone):
     assert (conflict.first, conflict.second, conflict.how) == ("benign (8)", "malignant (6)", "identical")
     text = render(report)
     assert "benign (8) = malignant (6) (identical, 1.00, labels benign / malignant)" in text
-    assert "19 groups remain" in text and "always answering 'benign' is right for 57.1% (normal scans left out)" in text
+    assert (
+        "19 groups remain" in text and "always answering 'benign' is right for 57.1 % (normal scans left out)" in text
+    )
 
 
 def test_copies_and_patients_between_sets(tmp_path):
@@ -115,7 +117,7 @@ def test_domains_inside_a_set_have_facts_giveaways_and_shared_patients(tmp_path)
     assert south.constant_accuracy == 5 / 8 and report.shared_patients == {"x: north, x: south": ("0", "1", "2", "3")}
     assert {tell.target for tell in report.domain_tells} == {"domain south"} and report.domain_tells[0].auroc == 1
     text = render(report)
-    assert "domain north: 12 images (a 8, b 4), 12 patients, 'a' is right for 66.7%" in text
+    assert "domain north: 12 images (a 8, b 4), 12 patients, 'a' is right for 66.7 %" in text
     assert "patient ids in both x: north, x: south: 4" in text and "features that predict the domain" in text
     assert "left out" not in text  # there is no normal scan
     both = pd.concat([read_metadata(folder), read_metadata(films(tmp_path, "y"))], ignore_index=True)

@@ -102,13 +102,15 @@ def test_key_values():
     ("seconds", "text"),
     [
         (0, "0 s"),
-        (59.6, "1 min 0 s"),
+        (59.6, "1 min"),
         (190, "3 min 10 s"),
         (18720, "5 h 12 min"),
         (0.44, "0.4 s"),
         (2.0, "2 s"),
         (9.96, "10 s"),
         (183600, "2 d 3 h"),
+        (7200, "2 h"),
+        (172800, "2 d"),
     ],
 )
 def test_durations_are_said_in_one_way(seconds, text):

@@ -87,7 +87,7 @@ class TestAShiftedHospital:
     def test_is_flagged_once_and_only_images_that_stand_out_are_flagged_themselves(self):
         made, said = flagged(self.rows([*np.linspace(2, 3, 19), 60.0, 0.9]))
         assert list(made["unlike_training"]) == ["hospital"] * 19 + ["yes", "no"]
-        assert "this hospital as a whole is unlike the training images (95% of its images, mostly by contrast)" in said
+        assert "this hospital as a whole is unlike the training images (95 % of its images, mostly by contrast)" in said
         assert said.endswith("1 also stand out from its other images")
 
     def test_is_none_where_few_images_are_flagged_or_few_are_given(self):

@@ -74,6 +74,14 @@ def test_the_view_ranks_by_the_mean_over_seeds_and_gives_intervals():
     assert shown.seconds_left() is not None
 
 
+def test_no_interval_leaves_the_range_of_its_metric():
+    shown, _ = progress(terminal=False)
+    shown.metrics = ("predicted_auroc_low/target",)
+    for seed, value in enumerate((0.0, 0.4)):
+        shown.on_finish({**event("none", seed, None), "metrics": {"predicted_auroc_low/target": value}})
+    assert "0.200 (0.00 to " in shown.status()
+
+
 def test_the_view_names_stage_step_and_memory_and_keeps_to_80_columns():
     shown, console = progress(terminal=True, stages={"abc": "generator 3 of 8 (wgan, benign)"})
     shown.on_finish(event("none", 0, 0.7))
@@ -105,7 +113,7 @@ def test_a_pipe_is_told_the_same_when_it_was_silent_for_long():
         shown.clock.now = 2 * SILENCE_S
         shown._heartbeat.beat()
     line = console.file.getvalue().splitlines()[-1]
-    assert "1/4 records, 20 s elapsed, about 1 min 0 s left; generator 1 of 2: training, step 10 of 300" in line
+    assert "1/4 records, 20 s elapsed, about 1 min left; generator 1 of 2: training, step 10 of 300" in line
     assert re.search(r"best \S+ so far: colorizer=none 0\.750 \(0\.5", line)
 
 

@@ -59,6 +59,8 @@ def test_mistakes_are_named_before_anything_is_written(hospitals, tmp_path, monk
         ([str(tmp_path / "absent")], "no such file or folder"),
         ([here, "--importer", "bus"], "'bus' is unknown"),
         ([here, "--burned-in", "blank"], "--burned-in: has no effect on folder"),
+        ([here, "--label-column", "diagnosis"], "--label-column: has no effect on folder"),
+        ([here, *target, "--patient-regex", "("], "--patient-regex: '(' is no regular expression"),
     ):
         assert init([*words, "--name", "mine"]) == 2 and said in capsys.readouterr().err
         assert not list(tmp_path.iterdir())

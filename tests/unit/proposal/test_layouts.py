@@ -1,6 +1,8 @@
 """Which importer and which patients are believed in, and how sure the evidence is."""
 
 import importlib
+import inspect
+import re
 
 import pandas as pd
 import pytest
@@ -61,6 +63,23 @@ def test_layouts_of_a_clinic(tmp_path):
     assert made.importer == "csv" and {"path_column", "label_column", "patient_column"} <= set(made.options)
     made = layout_of(dicom.write(tmp_path / "dicom"))
     assert made.importer == "dicom" and not made.unlabelled
+
+
+@pytest.mark.parametrize("layout", [folder, csv_table, dicom], ids=lambda fake: fake.__name__.rpartition(".")[2])
+def test_wrong_patients_cost_a_target_its_intervals_and_a_source_its_folds(tmp_path, layout):
+    place = layout.write(tmp_path / "source")
+    for role, said, not_said in (("source", "leak between", "too narrow"), ("target", "too narrow", "leak between")):
+        lines = " ".join(layout_of(place, role=role).lines)
+        assert said in lines and not_said not in lines
+
+
+@pytest.mark.parametrize("module", ["init", "predict"])
+def test_flags_that_the_layouts_name_exist_in_both_commands(module):
+    from sweep.proposal import layouts
+
+    known = set(importlib.import_module(f"sweep.{module}").main.function.__annotations__)
+    named = {flag.replace("-", "_") for flag in re.findall(r"--([a-z-]+)", inspect.getsource(layouts))}
+    assert named - known <= ({"importer", "label_column"} if module == "predict" else set())
 
 
 def test_images_without_class_folders_have_no_labels(tmp_path):

@@ -42,7 +42,7 @@ def test_a_loss_that_is_not_finite_stops_the_run() -> None:
 
 def test_samples_that_look_alike_stop_the_run() -> None:
     alike = np.repeat(REAL[:1], 64, 0)
-    with pytest.raises(Collapsed, match=r"step 500 the samples vary 0\.0%"):
+    with pytest.raises(Collapsed, match=r"step 500 the samples vary 0\.0 %"):
         watch(alike).check(500, nn.Identity())
 
 
