@@ -166,10 +166,12 @@ def _card(run: Storage, facts: Mapping[str, Any], metrics: list[Measured]) -> st
 def _facts(source: Source, data: Data, built: Built, wanted: Wanted) -> dict[str, Any]:
     from sweep.deployment.from_run import CHOSEN_ON, thresholds_of
     from sweep.deployment.model_folder import FORMAT, weight_files
-    from sweep.models.known_weights import past
+    from sweep.models.known_weights import past, past_of
     from sweep.pipeline.model_options import network_of
 
     config = source.records[0]["config"]
+    start = (config["backbone"], config.get("weights"), config.get("weights_name"))
+    published = past_of(*start)
     thresholds = thresholds_of(built.predictions, data, wanted.policy)
     decision = {
         "policy": wanted.policy,
@@ -202,15 +204,11 @@ def _facts(source: Source, data: Data, built: Built, wanted: Wanted) -> dict[str
         "decision": decision,
         "familiarity": built.familiarity(),
         "weights": {
-            "start": config.get("weights"),
-            "name": config.get("weights_name"),
+            "start": start[1],
+            "name": start[2],
             "sha256": config.get("weights_sha256"),
-            "past": past(
-                config["backbone"],
-                config.get("weights"),
-                config.get("weights_name"),
-                _datasets(source.run, data, wanted),
-            ),
+            "licence": published and published.licence,
+            "past": past(*start, _datasets(source.run, data, wanted)),
         },
         "config": config,
     }

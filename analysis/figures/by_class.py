@@ -18,6 +18,10 @@ SPLITS = (TARGET, SOURCE_TEST)
 CHANCE = 0.5
 _STEP, _OFFSET = 32, 6  # px between rows, and of a split's mark from the middle of its row
 _MOST_LETTERS = 26
+_WIDTH, _WIDEST = (
+    366,
+    480,
+)  # px: fits a phone without scrolling, and is enlarged no further than its words stay of ordinary size
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def draw_by_class(facts: ByClassFacts) -> Figure:
 
 def _draw(facts: ByClassFacts) -> Markup:
     lows = [made.low for row in facts.rows for made in row.made.values() if made.low == made.low]
-    left, width = 12 + 7 * min(_MOST_LETTERS, max(len(row.name) for row in facts.rows)), 620
+    left, width = 12 + 7 * min(_MOST_LETTERS, max(len(row.name) for row in facts.rows)), _WIDTH
     height = _STEP * len(facts.rows)
     low = min(CHANCE - 0.05, *lows) if lows else 0.0
     scale = svg.Scale(max(0.0, low), 1.0, left, width - 14)
@@ -93,7 +97,8 @@ def _draw(facts: ByClassFacts) -> Markup:
         parts += _row(row, 4 + place * _STEP + _STEP / 2, scale, left)
     middle = (scale.start + scale.end) / 2
     parts.append(svg.el("text", "AUROC", x=middle, y=height + 38, text_anchor="middle", class_="axis-title"))
-    return svg.figure_svg(width, height + 44, f"AUROC of each {'finding' if facts.findings else 'class'}", parts)
+    label = f"AUROC of each {'finding' if facts.findings else 'class'}"
+    return svg.figure_svg(width, height + 44, label, parts, style=f"--w: {width}px; max-width: {_WIDEST}px")
 
 
 def _row(row: ClassRow, y: float, scale: svg.Scale, left: float) -> list[Markup]:

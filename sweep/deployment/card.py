@@ -175,7 +175,8 @@ def _weights(facts: Mapping[str, Any]) -> list[str]:
     start = facts["weights"]
     digest = f" (SHA-256 {start['sha256']})" if start.get("sha256") else ""
     text = f"Started from {start['start']}{digest}." if start["start"] else "Trained from random weights."
-    licence = " Licence and data of pretrained weights are those of their publisher." if start["start"] else ""
+    known = f" Their licence: {start['licence']}." if start.get("licence") else ""
+    licence = f"{known} Licence and data of pretrained weights are those of their publisher." if start["start"] else ""
     seen = [f"- {line}" for line in start["past"]]
     return ["## Weights' past", "", text + licence, "", *seen, *([""] if seen else [])]
 

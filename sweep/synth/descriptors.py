@@ -24,6 +24,7 @@ LBP_RADII_PX = (1, 3)
 LBP_NEIGHBOURS = 8
 LAYOUT_SIDE = 8
 BATCH_IMAGES = 64
+_CONSTANT = 1e-9  # spread of a feature, relative to its size, that is rounding
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,17 @@ class FeatureNet:
         return self.on_one_scale(*(self.compute(images) for images in (real, *others)))
 
     def on_one_scale(self, real: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
-        """Computed features as float64, standardised by the real images where the net asks for it."""
+        """Computed features as float64, standardised by the real images where the net asks for it.
+
+        A feature that all real images have alike (a minimum of 0, a black border) has no scale and is zero for every set: divided by next to
+        nothing, one grey level of difference would outweigh all other features.
+        """
         features = [part.astype(np.float64) for part in (real, *others)]
         if not self.standardise:
             return features
         mean, spread = features[0].mean(0), features[0].std(0)
-        return [(part - mean) / np.maximum(spread, 1e-6) for part in features]
+        scale = np.where(spread > _CONSTANT * (1 + np.abs(mean)), np.maximum(spread, 1e-6), np.inf)
+        return [(part - mean) / scale for part in features]
 
 
 def texture(images: np.ndarray) -> np.ndarray:

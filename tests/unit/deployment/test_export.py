@@ -14,11 +14,13 @@ from safetensors.torch import load_file
 from sweep.core.errors import InputError
 from sweep.core.storage import Storage
 from sweep.deployment import onnx_file
+from sweep.deployment.card import card
 from sweep.deployment.combine import ONE, SOUP, Ensemble, check_shared_start, mean_logits, soup
 from sweep.deployment.from_run import Source, _check_adaptation, build
 from sweep.deployment.model_folder import load_exported, read_exported
 from sweep.export import main as export
 from sweep.models.classifier import Classifier, ClassifierSpec, build_classifier
+from sweep.models.known_weights import past, past_of
 
 
 def test_config_json_says_everything_a_program_needs(run, exported):
@@ -69,6 +71,34 @@ def test_the_card_s_snippet_runs_and_its_sections_are_there(exported, monkeypatc
     names = {}
     exec(compile(snippet, "MODEL_CARD.md", "exec"), names)
     assert names["probability"].shape == (1, 2) and float(names["probability"].sum()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "openus",
+            [
+                "Their licence: see the publisher.",
+                "- the weights openus have seen busi (",
+                "a result on it is no test",
+            ],
+        ),
+        ("robust_resnet50_linf_eps4", ["Their licence: MIT.", "have not seen busi: ", "have not seen clinic"]),
+        (None, ["the training data of the weights w.pth of resnet50 are not given: whether they have seen busi"]),
+    ],
+)
+def test_the_card_says_what_the_weights_have_seen(exported, name, said):
+    facts = json.loads((exported / "config.json").read_text())
+    assert "Trained from random weights." in (exported / "MODEL_CARD.md").read_text()
+    start, row = ("resnet50", "w.pth", name), past_of("resnet50", "w.pth", name) if name else None
+    told = past(*start, {"busi": "busi", "clinic": "phantom-b"})
+    facts["weights"] = {"start": "w.pth", "name": name, "licence": row and row.licence, "past": told}
+    domains = {
+        role: {"name": role, "licence": "CC0", "modality": "ultrasound", "images": 3} for role in ("source", "target")
+    }
+    text = card(facts, [], domains)
+    assert all(words in text for words in said)
 
 
 def test_a_folder_that_holds_something_and_other_mistakes_are_refused(run, exported, tmp_path, capsys):

@@ -27,6 +27,7 @@ from sweep.doctor.machine_checks import (
 )
 from sweep.doctor.ray_checks import Room, ask, check_ray
 from sweep.importers import import_dataset
+from tests.fakes import brest
 from tests.fakes.sweep_config import TEXT, write_config
 
 
@@ -353,6 +354,29 @@ class TestWeights:
             built == [("resnet10t", "imagenet", "1"), ("resnet18", "imagenet", "1")]
             and "HF_HUB_OFFLINE" not in os.environ
         )
+
+    @pytest.mark.parametrize(
+        ("weights", "said"),
+        [
+            ("imagenet", ["the training data of the weights imagenet of resnet10t are not given"]),
+            (
+                "w.pth, weights_name: openus",
+                ["the weights openus have seen shards/brest (BrEaST)", "a result on it is no test"],
+            ),
+            ("w.pth, weights_name: tinyusfm", ["the weights tinyusfm may have seen shards/brest (BrEaST)"]),
+            ("w.pth, weights_name: biomedclip", ["the weights biomedclip may have seen shards/brest (BrEaST)"]),
+            ("w.pth, weights_name: rad_dino", []),
+        ],
+    )
+    def test_what_the_weights_may_have_seen_is_a_warning(self, tmp_path, monkeypatch, weights, said):
+        monkeypatch.setattr(machine_checks, "_build", lambda *_: None)
+        import_dataset("brest", brest.write(tmp_path / "brest"), tmp_path / "shards" / "brest")
+        text = TEXT.replace("source: phantom-a", "source: shards/brest").replace(
+            "phantom_patients: 40", "normals: drop"
+        )
+        text = text.replace("backbone: small_cnn", f"backbone: resnet10t, weights: {weights}")
+        warned = [one.text for one in check_weights(Subject(sweep_config(tmp_path, text), "results", None))][1:]
+        assert len(warned) == bool(said) and all(words in warned[0] for words in said)
 
     def test_file_that_does_not_fit(self, tmp_path):
         torch.save({"conv1.weight": torch.zeros(3, 3)}, tmp_path / "w.pth")

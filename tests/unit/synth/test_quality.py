@@ -172,3 +172,13 @@ def test_a_classifier_needs_both_classes() -> None:
     features = np.random.default_rng(0).standard_normal((5, 3))
     with pytest.raises(InputError, match="images of one class only"):
         ridge(features, np.zeros(5), features)
+
+
+@pytest.mark.parametrize("net", ["texture", "layout", "radiomics", "texture+layout"])
+def test_a_feature_that_real_images_have_alike_does_not_outweigh_the_others(net: str) -> None:
+    """Every real image has a black pixel, the synthetic ones have none: one grey level of 255."""
+    draw = np.random.default_rng(0)
+    real, synthetic = (draw.integers(low, 200, (12, 32, 32)).astype(np.uint8) for low in (0, 1))
+    real[:, 0, 0] = 0
+    found = quality(real, synthetic, net)
+    assert found[f"frechet/{net}"] < 1000 and abs(found[f"kid/{net}"]) < 1000
