@@ -25,6 +25,8 @@ from sweep.data.datasets import CARD_FILE, Data
 from sweep.store.ledger import read_ledger
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from sweep.deployment.card import Measured
     from sweep.deployment.from_run import Built, Source
 
@@ -245,7 +247,7 @@ def _metrics(source: Source, built: Built) -> list[Measured]:
     for name in names:
         mean = mean_of_known([event["metrics"].get(name) for event in seeds])
         family, _, split = name.partition("/")
-        ends = _interval(built, split, family) if family in MEASURES and "/" not in split else None
+        ends = _interval(built.predictions, split, family) if family in MEASURES and "/" not in split else None
         if source.adapt:  # what was recorded of the seeds is of the configured adaptation
             found += [Measured(name, *ends)] if ends else []
         elif ends is None:
@@ -256,8 +258,10 @@ def _metrics(source: Source, built: Built) -> list[Measured]:
     return found
 
 
-def _interval(built: Built, split: str, family: str, shift: float = 0.0) -> tuple[float, float, float] | None:
-    """(estimate, low, high) of a measure on one split, the logit of class 1 lowered by `shift`; None without images or where it is undefined."""
+def _interval(
+    predictions: pd.DataFrame, split: str, family: str, lowered: tuple[int, float] = (0, 0.0)
+) -> tuple[float, float, float] | None:
+    """(estimate, low, high) of a measure on one split, one column of logits `lowered` by so much; None without images or where it is undefined."""
     import math
 
     import numpy as np
@@ -265,11 +269,12 @@ def _interval(built: Built, split: str, family: str, shift: float = 0.0) -> tupl
     from analysis.intervals import interval, resample
     from analysis.outcomes import MEASURES, prediction_outcomes
 
-    outcomes = prediction_outcomes(built.predictions, split)
+    outcomes = prediction_outcomes(predictions, split)
     if outcomes is None or not np.all(outcomes.labels != -1):
         return None
+    column, shift = lowered
     if shift:
-        outcomes.values[:, :, 1] -= shift
+        outcomes.values[:, :, column] -= shift
     limits = (0.0, math.inf) if family == "log_loss" else (0.0, 1.0)
     made = interval(resample(outcomes, MEASURES[family], draws=_DRAWS), limits=limits)
     values = (made.estimate, made.low, made.high)
@@ -277,22 +282,44 @@ def _interval(built: Built, split: str, family: str, shift: float = 0.0) -> tupl
 
 
 def _at_threshold(built: Built, data: Data, thresholds: list[float]) -> list[dict[str, Any]]:
-    """Sensitivity and specificity at the threshold of two classes, on the splits that had no part in its choice."""
-    import math
-
-    if data.multi_label or len(thresholds) != 1:
+    """Sensitivity and specificity at the threshold of two classes, or at that of each finding, on the splits that had no part in its choice."""
+    if not thresholds:
         return []
-    inside = min(max(thresholds[0], 1e-9), 1 - 1e-9)
-    shift = math.log(inside / (1 - inside))
+    if not data.multi_label:
+        shifts = [("", built.predictions, 1, _logit(thresholds[0]))]
+    else:
+        shifts = [
+            (f" of {name}", _of_finding(built.predictions, place), 0, _logit(probability))
+            for place, (name, probability) in enumerate(zip(data.classes, thresholds, strict=True))
+        ]
+    measures = ("sensitivity", "specificity", *(() if data.multi_label else ("balanced_accuracy",)))
     rows = []
     for split in ("source", "target"):
-        for measure in ("sensitivity", "specificity", "balanced_accuracy"):
-            ends = _interval(built, split, measure, shift)
-            if ends is not None:
-                estimate, low, high = ends
-                words = measure.replace("_", " ")
-                rows.append({"split": split, "measure": words, "estimate": estimate, "low": low, "high": high})
+        for of, predictions, column, shift in shifts:
+            for measure in measures:
+                ends = _interval(predictions, split, measure, (column, shift))
+                if ends is not None:
+                    estimate, low, high = ends
+                    words = f"{measure.replace('_', ' ')}{of}"
+                    rows.append({"split": split, "measure": words, "estimate": estimate, "low": low, "high": high})
     return rows
+
+
+def _logit(probability: float) -> float:
+    import math
+
+    inside = min(max(probability, 1e-9), 1 - 1e-9)
+    return math.log(inside / (1 - inside))
+
+
+def _of_finding(predictions: pd.DataFrame, place: int) -> pd.DataFrame:
+    """The images where the finding at `place` is known, with its label and logit alone."""
+    import numpy as np
+
+    labels = np.stack(predictions["labels"].to_numpy())
+    known = ~np.isnan(labels[:, place])
+    logits = np.stack(predictions["logits"].to_numpy())[known, place]
+    return predictions[known].assign(labels=list(labels[known, place, None]), logits=list(logits[:, None]))
 
 
 main = Command(

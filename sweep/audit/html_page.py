@@ -16,11 +16,24 @@ from sweep.shards.reader import read_images
 
 _PX = 128
 _PICTURES = 60  # pairs drawn; the rest stands in the lists
+# Colours, type and measures of the report's page, light and dark.
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #1c1c1c; }
-.verdict { font-size: 1.3rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; } li { font-variant-numeric: tabular-nums; }
-figure { display: inline-block; margin: 0 1rem 1rem 0; } figcaption { font-size: .75rem; max-width: 16rem; }
-img { image-rendering: auto; background: #000; }
+:root { --paper: #fbfaf7; --ink: #1c2126; --soft: #5c646d; --rule: #e5e1d8; --accent: #14606e; color-scheme: light dark; }
+@media (prefers-color-scheme: dark) { :root { --paper: #14181b; --ink: #e9e6df; --soft: #a7adb2; --rule: #2d343a; --accent: #6cc0cd; } }
+body { font: 15px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Noto Sans", Arial, sans-serif; margin: 0;
+  background: var(--paper); color: var(--ink); font-variant-numeric: tabular-nums; }
+main { max-width: 1120px; margin: 0 auto; padding: 44px 24px; }
+h1 { margin: 0 0 2px; font-size: 13px; font-weight: 600; letter-spacing: .08em; text-transform: uppercase; color: var(--accent); }
+.verdict { margin: 0 0 14px; max-width: 47em; }
+.verdict, h2 { font-family: "Iowan Old Style", "Palatino Linotype", Palatino, "URW Palladio L", "TeX Gyre Pagella", Georgia, serif; }
+.verdict { font-size: 24px; line-height: 1.42; }
+h2 { margin: 30px 0 6px; padding-top: 22px; border-top: 1px solid var(--rule); font-size: 20px; line-height: 1.25; break-after: avoid; }
+ul { margin: 0; padding-left: 20px; } li { overflow-wrap: anywhere; }
+p, figcaption { color: var(--soft); } .verdict { color: var(--ink); } code { font: 12px ui-monospace, Menlo, Consolas, monospace; }
+figure { display: inline-block; margin: 0 14px 14px 0; break-inside: avoid; vertical-align: top; }
+figcaption { font-size: 12px; max-width: 256px; overflow-wrap: anywhere; }
+img { display: block; max-width: 100%; background: #000; border-radius: 5px; }
+@media print { :root { --paper: #fff; --ink: #000; --soft: #333; } }
 """
 
 
@@ -52,7 +65,7 @@ def render_html(report: AuditReport, written: str = "") -> str:
 
 
 def _section(title: str, lines: Sequence[str]) -> str:
-    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines) or "<li>none</li>"
     return f"<h2>{html.escape(title)}</h2><ul>{items}</ul>"
 
 

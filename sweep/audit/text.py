@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from sweep.audit.audit import AuditReport, Copy, DataSetFacts
 from sweep.audit.shortcut_features import Tell
-from sweep.core.counts import percent
+from sweep.core.counts import counted, percent
 
 _NOTHING = "none: neither tint nor transparency nor size nor lettering"
+_NAMED = 2  # shortcut features that the verdict names
 _EXAMPLES = 5  # images named where many are counted
 SHOWN = 20  # lines of a list before it is cut
 
@@ -22,24 +23,23 @@ def sections(report: AuditReport) -> list[tuple[str, list[str]]]:
     """Titles and lines, without layout."""
     parts = [(facts.name, list(_facts(facts))) for facts in report.sets]
     conflicts = [_copy(copy) for copy in report.conflicts]
-    parts.append((f"label conflicts: {len(conflicts)} pairs of copies with different labels", conflicts))
+    parts.append((f"copies with different labels: {counted(len(conflicts), 'pair')}", conflicts))
     inside = [copy for copy in report.copies if not copy.crosses and not copy.conflicts]
-    parts.append((f"other copies inside a data set: {len(inside)} pairs", _by_rarity(inside)))
+    parts.append((f"other copies inside a data set: {counted(len(inside), 'pair')}", _by_rarity(inside)))
     several = "data set" if len(report.sets) > 1 else "domain" if report.sets[0].domains else ""
     if len(report.sets) > 1:
         crossing = [_copy(copy) for copy in report.crossing]
-        parts.append((f"copies between data sets: {len(crossing)} pairs", crossing))
+        parts.append((f"copies between data sets: {counted(len(crossing), 'pair')}", crossing))
     if several:
-        parts.append(
-            (f"features that predict the {several}", [_tell(tell) for tell in report.domain_tells] or [_NOTHING])
-        )
+        tells = [_tell(tell) for tell in report.domain_tells]
+        parts.append((f"features that predict the {several}: {len(tells)}", tells or [_NOTHING]))
     for pair, patients in report.shared_patients.items():
         parts.append((f"patient ids in both {pair}: {len(patients)}", list(patients)))
     return parts
 
 
 def verdict(report: AuditReport) -> str:
-    """The worst that was found, in one sentence: what to mend before any training, what to keep in mind, or nothing."""
+    """What was found, the worst first: what to mend before any training, then what to keep in mind, or nothing."""
     shared = sum(map(len, report.shared_patients.values()))
     unknown = [facts.name for facts in report.sets if not facts.patients]
     must = [
@@ -48,11 +48,21 @@ def verdict(report: AuditReport) -> str:
         (shared, "patient ids in two data sets"),
     ]
     found = ", ".join(f"{count} {words}" for count, words in must if count)
-    if found:
-        return f"Mend before training: {found}."
-    if unknown:
-        return f"Nothing to mend was found, but {', '.join(unknown)} has no patient ids: images of one patient may fall into different folds."
-    return "Nothing to mend was found."
+    notes = [
+        f"{', '.join(unknown)} without patient ids, so that images of one patient may fall into different folds"
+        if unknown
+        else "",
+        _shortcuts([*(tell for facts in report.sets for tell in facts.tells), *report.domain_tells]),
+    ]
+    kept_in_mind = "; ".join(filter(None, notes))
+    first = f"Mend before training: {found}." if found else "Nothing to mend was found."
+    return f"{first} Keep in mind: {kept_in_mind}." if kept_in_mind else first
+
+
+def _shortcuts(tells: Sequence[Tell]) -> str:
+    """The strongest features that predict a class or a hospital without the anatomy."""
+    strongest = sorted(tells, key=lambda tell: -tell.auroc)[:_NAMED]
+    return "a model could learn a shortcut, as " + ", ".join(map(_tell, strongest)) if strongest else ""
 
 
 def _lines(report: AuditReport) -> Iterator[str]:

@@ -135,7 +135,8 @@ def _decision(facts: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"| {one['finding']} | {one['probability']:.4f} | {one['positives']}, {one['negatives']} | {one['sensitivity']:.3f} | {one['specificity']:.3f} |"
         )
-    lines += ["", "At this threshold on images that had no part in its choice:", ""]
+    which = "this threshold" if len(decision["thresholds"]) == 1 else "these thresholds"
+    lines += ["", f"At {which} on images that had no part in the choice:", ""]
     lines += [
         f"- {_SPLITS[one['split']]}: {one['measure']} {one['estimate']:.3f} ({one['low']:.3f} to {one['high']:.3f})"
         for one in decision["at_threshold"]

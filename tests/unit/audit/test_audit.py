@@ -24,6 +24,8 @@ from sweep.shards.reader import read_manifest, read_metadata
 from sweep.shards.schema import Header, ShardRow
 from sweep.shards.writer import write_dataset
 from tests.fakes import brest, busi
+from tests.fakes.accessibility import CHECK
+from tests.fakes.browser import CHROMIUM, visit
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +205,7 @@ def test_images_with_text_are_named_and_tell_the_class(tmp_path):
         "text seems to be burned into 20 images: i1, i3" in text
         and "lettering alone predicts class well: AUROC 1.00" in text
     )
+    assert "a model could learn a shortcut, as lettering alone predicts class well" in verdict(report)
 
 
 def test_page_is_offline_escaped_and_shows_the_pair(report):
@@ -215,7 +218,7 @@ def test_page_is_offline_escaped_and_shows_the_pair(report):
 def test_command_writes_what_it_says(folders, tmp_path, capsys):
     argv = ["audit", *map(str, folders), "--html", str(tmp_path / "a.html"), "--json", str(tmp_path / "a.json")]
     assert main(argv) == 0
-    assert "label conflicts: 1 pairs" in capsys.readouterr().out
+    assert "copies with different labels: 1 pair\n" in capsys.readouterr().out
     assert json.loads((tmp_path / "a.json").read_text())["copies"][0]["second"] == "malignant (6)"
     assert (tmp_path / "a.html").read_text().startswith("<!doctype html>")
 
@@ -261,3 +264,13 @@ def test_the_page_opens_with_the_verdict_then_pictures_then_lists(report):
     assert verdict(report) in html.unescape(page) and "Written to <code>a&lt;b&gt;.html</code>" in page
     assert page.index("class='verdict'") < page.index("side by side") < page.index(f"domain {report.sets[0].domain}")
     assert render(report).startswith(verdict(report))
+
+
+@pytest.mark.extended
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_the_page_keeps_to_the_accessibility_rules(report, tmp_path):
+    page = render_html(report, "a.html").replace(
+        "default-src 'none';", "default-src 'none'; script-src 'unsafe-inline';"
+    )
+    made = visit(page, CHECK, tmp_path).answer
+    assert made.get("found") == [] and made["texts"] > 10

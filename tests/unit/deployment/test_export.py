@@ -16,8 +16,9 @@ from sweep.core.storage import Storage
 from sweep.deployment import onnx_file
 from sweep.deployment.card import card
 from sweep.deployment.combine import ONE, SOUP, Ensemble, check_shared_start, mean_logits, soup
-from sweep.deployment.from_run import Source, _check_adaptation, build
+from sweep.deployment.from_run import Built, Source, _check_adaptation, build
 from sweep.deployment.model_folder import load_exported, read_exported
+from sweep.export import _at_threshold
 from sweep.export import main as export
 from sweep.models.classifier import Classifier, ClassifierSpec, build_classifier
 from sweep.models.known_weights import past, past_of
@@ -264,3 +265,27 @@ def test_onnx_runtime_gives_the_logits_of_the_network(run, exported, tmp_path, m
     monkeypatch.chdir(out)
     for snippet in re.findall(r"```python\n(.*?)```", (out / "MODEL_CARD.md").read_text(), re.DOTALL):
         exec(compile(snippet, "MODEL_CARD.md", "exec"), {})
+
+
+def test_each_finding_is_measured_at_its_own_threshold():
+    """By hand: the second finding's threshold of 0.75 is a logit of 1.1; its label is unknown in every fourth image."""
+    draw = np.random.default_rng(0)
+    logits, labels = draw.normal(size=(40, 2)), draw.integers(0, 2, (40, 2)).astype(float)
+    labels[::4, 1] = np.nan
+    split = np.repeat(["source", "target"], 20)
+    frame = pd.DataFrame(
+        {
+            "image_id": [str(i) for i in range(40)], "group": [str(i) for i in range(40)], "domain": split, "split": split,
+            "labels": list(labels), "seed": 0, "logits": list(logits),
+        }
+    )  # fmt: skip
+    built, data = Built([], frame, True), SimpleNamespace(multi_label=True, classes=("Edema", "Mass"))
+    rows = {(row["split"], row["measure"]): row for row in _at_threshold(built, data, [0.5, 0.75])}
+    assert len(rows) == 8
+    for place, name, least in ((0, "Edema", 0.0), (1, "Mass", np.log(3))):
+        for here in ("source", "target"):
+            z, y = logits[split == here, place], labels[split == here, place]
+            for measure, kind in (("sensitivity", 1), ("specificity", 0)):
+                row = rows[here, f"{measure} of {name}"]
+                assert row["estimate"] == pytest.approx(np.mean((z[y == kind] > least) == kind))
+                assert row["low"] <= row["estimate"] <= row["high"]

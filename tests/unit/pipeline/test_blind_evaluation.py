@@ -123,7 +123,7 @@ def test_the_gallery_shows_the_nearest_and_the_farthest_hospital_beside_the_sour
         assert set(changed["image_id"]) <= set(one.image_ids) and all(
             changed["png"].to_numpy() != original["png"].to_numpy()
         )
-        assert changed["caption"].iloc[0].startswith(", ".join(one.recipe))
+        assert changed["caption"].iloc[0].startswith(", ".join(one.recipe).replace("_", " "))
 
 
 def test_other_adaptations_are_tried_on_the_same_model(sealed):
