@@ -91,6 +91,6 @@ def test_what_is_not_confirmed_is_said_in_the_list_and_the_help(capsys):
     assert "unconfirmed: licence" in lines["oasbud"] and "unconfirmed" not in lines["busi"]
     assert not any("layout" in row.unconfirmed and row.compared_with for row in IMPORTERS.values())
     main(["busis", "--help"])
-    assert "unconfirmed: layout and licence" in " ".join(capsys.readouterr().out.split())
+    assert "Unconfirmed: layout and licence" in " ".join(capsys.readouterr().out.split())
     main(["chestmnist", "--help"])
     assert "compared with the table of labels in the package medmnist" in " ".join(capsys.readouterr().out.split())
