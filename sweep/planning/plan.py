@@ -73,7 +73,7 @@ def make_plan(
         return trial.signature, dict(trial.config)
 
     late: list[Event] = []
-    cells_in_order = _real_only_first(sweep_config, known)
+    cells_in_order = _in_order(sweep_config, known)
     campaign = Campaign(cells_in_order, known, rules, completed, epochs_of=epochs_of, log=late.append)
     taken = campaign.warm_start(warm)
     campaign.replay(reading.events)
@@ -172,10 +172,13 @@ def _trial(
     return Trial(whole, data.seen_by(whole).hash, seeds, cell or {})
 
 
-def _real_only_first(sweep_config: SweepConfig, known: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Cells without synthetic images first: they occupy the workers while generators train."""
+def _in_order(sweep_config: SweepConfig, known: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Cells without synthetic images first, but for one: its generator trains on one worker while they occupy the others."""
     ratio = known["synthetic_per_real"]
-    return sorted(cells(sweep_config.grid), key=lambda cell: cell.get("synthetic_per_real", ratio) > 0)
+    first, rest = list[dict[str, Any]](), list[dict[str, Any]]()
+    for cell in cells(sweep_config.grid):
+        (rest if cell.get("synthetic_per_real", ratio) > 0 else first).append(cell)
+    return [*first[:1], *rest[:1], *first[1:], *rest[1:]]
 
 
 def attacks_of(sweep_config: SweepConfig) -> Attacks:

@@ -237,3 +237,10 @@ def test_networks_that_are_only_foreseen_are_no_planned_configurations(algorithm
     )
     plan = make_plan(asked, foreseen_data(asked)[0], Reading([]))
     assert plan.configurations == 3 and plan.campaign.expected_records == 3 * asked.seeds.min
+
+
+def test_one_generator_starts_while_the_cells_without_synthetic_images_run():
+    asked = sweep_config(grid={"colorizer": ["none", "deconv"], "synthetic_per_real": [0.5, 0, 1]}, search={})
+    campaign = make_plan(asked, foreseen_data(asked)[0], Reading([])).campaign
+    order = [campaign.next_job().cell["synthetic_per_real"] for _ in range(6)]
+    assert order == [0, 0.5, 0, 1, 0.5, 1]
