@@ -122,7 +122,9 @@ class Estimates:
             paired_samples(self.resampled(a, metric), self.resampled(b, metric)),
             self.difference_prior(metric),
         )
-        return sample if sample is None or prior is None else replace(sample, prior=prior)
+        if sample is None:
+            return None
+        return replace(sample, prior=prior or sample.prior, most=metric_names.largest_difference(metric))
 
     def difference_prior(self, metric: str) -> SeedPrior | None:
         """Variance between seeds of a difference of two recipes, learnt from all recipes of the run; None with fewer than three."""

@@ -68,6 +68,7 @@ class Resampled:
     prior: SeedPrior | None = None
     cases: int | None = None  # patients that the measure rests on, e.g. of the smaller class; all of them when None
     drawn_from: str = ""  # names the images and patients: only samples of the same ones pair up
+    most: float = np.inf  # largest size that the measure can have: of a difference of two shares 1
 
     @property
     def rests_on(self) -> int:
@@ -271,6 +272,7 @@ def interval(
         draws = draws + effect
     left_out = sample.jackknife.mean(axis=1)
     low, high = np.clip(_bca(estimate, draws, left_out, image_share, level, sample.rests_on), *limits)
+    low, high = max(low, -sample.most), min(high, sample.most)
     missed = min(estimate, 1 - estimate) * sample.rests_on
     if bounded and missed < (FEW if share else HALF_A_CASE):
         ends = counted(estimate, sample.rests_on, level)

@@ -73,6 +73,12 @@ def limits(name: str) -> tuple[float, float]:
     return (row.low, row.high) if row else (-float("inf"), float("inf"))
 
 
+def largest_difference(name: str) -> float:
+    """How far two values of a metric can lie apart; infinite for one without a range."""
+    low, high = limits(name)
+    return high - low
+
+
 def family_title(name: str) -> str:
     """Words for the family, e.g. 'Robust accuracy'."""
     row = metric_row(name)

@@ -15,6 +15,7 @@ from analysis.comparisons import (
     sign_flip_test,
 )
 from analysis.intervals import SeedPrior, interval, paired, resample
+from analysis.metric_names import largest_difference
 from analysis.outcomes import MEASURES, Outcomes
 from sweep.core.holm import holm
 
@@ -179,6 +180,14 @@ def test_lattices_are_not_called_too_surprising():
     for observed in (6.0, 8.0, 10.0):
         exact = float((np.abs(np.ones(12) @ signs) >= observed).mean())
         assert sign_flip_tail(np.ones(12), observed) >= exact
+
+
+def test_an_interval_of_a_difference_ends_where_the_metric_does():
+    wide = dataclasses.replace(two_models(np.random.default_rng(3), seeds=1, gain=0.4), prior=SeedPrior(4.0, 3.0))
+    free, cut = (interval(one) for one in (wide, dataclasses.replace(wide, most=1.0)))
+    assert free.high > 1 > cut.estimate and (cut.low, cut.high) == (max(free.low, -1.0), 1.0)
+    assert equivalence_margin([dataclasses.replace(wide, most=1.0)]) == 1
+    assert [largest_difference(name) for name in ("auroc/target", "domain_gap", "log_loss/target")] == [1, 2, np.inf]
 
 
 def test_with_one_seed_and_no_other_recipes_nothing_is_distinguishable():
