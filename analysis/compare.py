@@ -148,8 +148,6 @@ def _honesty(a: Side, b: Side) -> tuple[str, ...]:
 
 def _paired(a: Side, b: Side, metric: str) -> Resampled | None:
     sample = paired_samples(b.estimates.resampled(b.signature, metric), a.estimates.resampled(a.signature, metric))
-    if sample is not None:
-        sample = replace(sample, most=metric_names.largest_difference(metric))
     same_run = a.estimates.run.storage.url == b.estimates.run.storage.url
     if sample is not None and same_run and a.signature == b.signature:
         return replace(sample, prior=None)  # a configuration does not differ from itself by the luck of its seeds

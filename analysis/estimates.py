@@ -61,7 +61,8 @@ class Estimates:
         key = signature, metric
         if key not in self._kept:
             sample = self._resample(signature, metric)
-            self._kept[key] = None if sample is None else replace(sample, prior=self.prior(metric))
+            most = metric_names.largest_difference(metric)
+            self._kept[key] = None if sample is None else replace(sample, prior=self.prior(metric), most=most)
         return self._kept[key]
 
     def prior(self, metric: str) -> SeedPrior | None:
@@ -122,9 +123,7 @@ class Estimates:
             paired_samples(self.resampled(a, metric), self.resampled(b, metric)),
             self.difference_prior(metric),
         )
-        if sample is None:
-            return None
-        return replace(sample, prior=prior or sample.prior, most=metric_names.largest_difference(metric))
+        return sample if sample is None or prior is None else replace(sample, prior=prior)
 
     def difference_prior(self, metric: str) -> SeedPrior | None:
         """Variance between seeds of a difference of two recipes, learnt from all recipes of the run; None with fewer than three."""

@@ -68,7 +68,7 @@ class Resampled:
     prior: SeedPrior | None = None
     cases: int | None = None  # patients that the measure rests on, e.g. of the smaller class; all of them when None
     drawn_from: str = ""  # names the images and patients: only samples of the same ones pair up
-    most: float = np.inf  # largest size that the measure can have: of a difference of two shares 1
+    most: float = np.inf  # width of the metric's range, which neither it nor a difference of two models can exceed
 
     @property
     def rests_on(self) -> int:
@@ -159,6 +159,7 @@ def paired(a: Resampled, b: Resampled) -> Resampled:
         _added(a.prior, b.prior),
         min(a.rests_on, b.rests_on),
         a.drawn_from,
+        min(a.most, b.most),
     )
 
 

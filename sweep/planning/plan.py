@@ -39,9 +39,8 @@ class Plan:
     defaults: Mapping[str, Scalar]  # of the run folder, for hyperparameters that the sweep config does not name
     warm: int = 0  # results of earlier sweeps that the searchers used
     late_events: list[Event] = field(default_factory=list)  # what the campaign decided before a ledger takes its events
-    configurations: int = (
-        0  # that the campaign will run, as far as it is known: without the networks that are only foreseen
-    )
+    # That the campaign will run, as far as it is known: without the networks that are only foreseen.
+    configurations: int = 0
 
     def trial(self, job: Assignment) -> Trial:
         """The trial of an assignment, as the workers get it."""
